@@ -1,0 +1,2 @@
+//! The `ifmatch` program.
+fn main() {}
