@@ -1,6 +1,32 @@
 //! S3 as rules: which operation a request is, which key it changes, which condition it carries,
 //! how that condition is judged, and what the answer looks like. Pure: no IO, no clock.
 
+pub mod answer;
+pub mod classify;
+pub mod code;
+pub mod condition;
+pub mod documents;
+pub mod encoding;
+pub mod etag;
+pub mod form;
 pub mod head;
+pub mod multipart;
+pub mod name;
+pub mod operation;
+pub mod policy;
+pub mod refusal;
+pub mod target;
+pub mod xml;
 
+pub use answer::S3Error;
+pub use classify::classify;
+pub use code::Code;
+pub use condition::{Condition, ConditionHeader, Current, Refusal, Verdict, judge};
+pub use etag::ETag;
+pub use form::PostForm;
 pub use head::RequestHead;
+pub use name::{BucketName, EmptySegments, ObjectKey, ObjectName};
+pub use operation::{Effect, Operation, WriteClass};
+pub use policy::PostPolicy;
+pub use refusal::refusal;
+pub use target::{Naming, Target};

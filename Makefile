@@ -1,0 +1,47 @@
+# The tasks of this repository; `make help` lists them. Each one brings what it needs.
+
+CARGO  ?= cargo
+PYTEST := .venv/bin/python -m pytest
+# More arguments for pytest: make e2e ARGS='-k hammer'
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt build e2e bench clean
+
+help: ## list the tasks
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: ## build, then serve an embedded store on 127.0.0.1:9000, objects in ./data
+	scripts/setup run
+	$(CARGO) build --release --locked
+	target/release/ifmatch serve --embedded ./data --listen 127.0.0.1:9000
+
+check: ## the everyday loop: format, lints, Rust tests
+	scripts/setup build
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked
+
+test: ## everything: check, then the end-to-end tests against real stores
+	scripts/setup test
+	$(MAKE) check
+	$(MAKE) e2e
+
+build: ## the release binary
+	scripts/setup build
+	$(CARGO) build --release --locked
+
+e2e: build ## the end-to-end tests alone (ARGS='-k name' to choose)
+	scripts/setup test
+	$(PYTEST) tests/e2e $(ARGS)
+
+bench: build ## rates and CPU time beside nginx and the bare store
+	scripts/setup bench
+	$(CARGO) bench --locked
+	.venv/bin/python benches/end_to_end.py
+
+fmt: ## format the Rust sources
+	$(CARGO) fmt
+
+clean: ## remove what was built; the virtualenv stays
+	$(CARGO) clean

@@ -1,0 +1,159 @@
+//! Which headers pass from one side to the other.
+
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+use crate::sigv4::stored_content_encoding;
+
+/// What a client's headers become towards the store. Left out are those of its connection
+/// (RFC 9110 §7.6.1), of its body's framing, and of its signature: the proxy has its own.
+pub fn to_store(client: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(client.len());
+    let nominated = nominated(client);
+    for (name, value) in client {
+        if !is_of_connection(name) && !is_of_client(name) && !nominated.contains(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    // `aws-chunked` says how the body travelled, not what is stored (AWS: SigV4 streaming).
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        let stored = stored_content_encoding(&headers);
+        headers.remove(header::CONTENT_ENCODING);
+        if let Some(stored) = stored.and_then(|stored| HeaderValue::from_str(&stored).ok()) {
+            headers.insert(header::CONTENT_ENCODING, stored);
+        }
+    }
+    headers
+}
+
+/// The same without the write's conditions: the gate judges them, and stores get them wrong.
+pub fn to_store_unconditional(client: &HeaderMap) -> HeaderMap {
+    let mut headers = to_store(client);
+    for name in [
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+    ] {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// The headers that a HEAD needs to see the object that a write is about: the customer's key, where
+/// the object is encrypted with one (AWS: SSE-C).
+pub fn for_head(client: &HeaderMap) -> HeaderMap {
+    client
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("x-amz-server-side-encryption-customer-"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// A store's headers without those of its connection.
+pub fn from_store(store: &HeaderMap) -> HeaderMap {
+    let nominated = nominated(store);
+    store
+        .iter()
+        .filter(|(name, _)| !is_of_connection(name) && !nominated.contains(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// Headers that `Connection` names as belonging to it.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect()
+}
+
+fn is_of_connection(name: &HeaderName) -> bool {
+    const OF_CONNECTION: [HeaderName; 7] = [
+        header::CONNECTION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+    ];
+    OF_CONNECTION.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+fn is_of_client(name: &HeaderName) -> bool {
+    const OF_CLIENT: [HeaderName; 5] =
+        [header::HOST, header::EXPECT, header::AUTHORIZATION, header::CONTENT_LENGTH, header::DATE];
+    OF_CLIENT.contains(name)
+        || matches!(
+            name.as_str(),
+            "x-amz-date"
+                | "x-amz-content-sha256"
+                | "x-amz-security-token"
+                | "x-amz-decoded-content-length"
+                | "x-amz-trailer"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn what_belongs_to_one_side_stays_there() {
+        let client = headers(&[
+            ("host", "proxy"),
+            ("authorization", "secret"),
+            ("x-amz-date", "now"),
+            ("x-amz-security-token", "t"),
+            ("x-amz-decoded-content-length", "5"),
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("expect", "100-continue"),
+            ("content-encoding", "aws-chunked,gzip"),
+            ("content-type", "text/plain"),
+            ("x-amz-meta-a", "1"),
+            ("if-match", "\"e\""),
+        ]);
+        let kept = to_store(&client);
+        let mut names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-encoding", "content-type", "if-match", "x-amz-meta-a"]);
+        assert_eq!(kept[header::CONTENT_ENCODING], "gzip");
+        assert!(!to_store_unconditional(&client).contains_key(header::IF_MATCH));
+    }
+
+    #[test]
+    fn a_body_that_was_only_framed_is_stored_without_an_encoding() {
+        let kept = to_store(&headers(&[("content-encoding", "aws-chunked")]));
+        assert!(kept.is_empty(), "{kept:?}");
+    }
+
+    #[test]
+    fn the_customer_s_key_goes_along_with_the_head_and_nothing_else() {
+        let name = "x-amz-server-side-encryption-customer-key";
+        let kept = for_head(&headers(&[(name, "k"), ("range", "bytes=0-1")]));
+        assert_eq!(kept, headers(&[(name, "k")]));
+    }
+
+    #[test]
+    fn the_store_s_connection_is_not_the_client_s() {
+        let store = headers(&[
+            ("connection", "keep-alive"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("etag", "\"e\""),
+        ]);
+        assert_eq!(from_store(&store), headers(&[("etag", "\"e\"")]));
+    }
+}

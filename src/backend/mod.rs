@@ -1,0 +1,93 @@
+//! The store behind: one request to it, and what can come of that.
+
+pub mod connection;
+pub mod headers;
+pub mod http_store;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::Instant;
+
+use crate::body::Body;
+use crate::s3::{Current, ObjectName};
+pub use http_store::HttpStore;
+
+/// SHA-256 of nothing.
+pub const EMPTY_SHA256: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
+/// The store as the gate needs it: whole requests that change a key, and one question.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Sends a request with its whole body and reads the whole answer, until the deadline at the
+    /// latest. `fresh` asks for a connection that has carried nothing yet.
+    async fn exchange(
+        &self,
+        request: &StoreRequest,
+        body: &Body,
+        deadline: Instant,
+        fresh: bool,
+    ) -> Exchange;
+
+    /// What stands at the key now. `headers` are those a HEAD of this object needs (SSE-C).
+    async fn head(&self, name: &ObjectName, headers: &HeaderMap) -> Result<Current, HeadError>;
+
+    /// Does the bucket exist? Asked only to choose between NoSuchKey and NoSuchBucket.
+    async fn has_bucket(&self, bucket: &str) -> Result<bool, HeadError>;
+}
+
+/// A request to the store, complete but for its signature.
+#[derive(Debug, Clone)]
+pub struct StoreRequest {
+    /// The method.
+    pub method: Method,
+    /// The path, encoded as the store and its signature see it.
+    pub path: String,
+    /// The query's names and values, encoded.
+    pub query: Vec<(String, String)>,
+    /// Headers to send along; those of the connection and the signature are added on the way.
+    pub headers: HeaderMap,
+    /// SHA-256 of the body; `None` sends `UNSIGNED-PAYLOAD`.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// The store's whole answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers, without those of the connection.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub enum Exchange {
+    /// Sent whole, answer read whole.
+    Answered(Answer),
+    /// Not one byte was sent.
+    NotSent(String),
+    /// A pooled connection turned out dead before it gave any answer. The store may have read the
+    /// request, up to this moment, or not.
+    DeadPooled(Instant, String),
+    /// Anything else: the request may have been read, and may yet be applied.
+    Lost(String),
+}
+
+/// Why a HEAD gave no fact.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// No answer, or a 5xx: try again later.
+    #[error("the store did not say what stands at the key: {0}")]
+    Unavailable(String),
+    /// The store refuses to say (its answer's status).
+    #[error("the store refused a HEAD of the key with status {0}")]
+    Refused(StatusCode),
+}

@@ -1,0 +1,29 @@
+//! Where log lines go: standard error, as text or JSON.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::Failure;
+use crate::config::{Log, LogFormat};
+
+/// Begins to log.
+pub(super) fn begin(log: &Log) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&log.level)
+        .map_err(|error| Failure::Usage(format!("log.level: {error}")))?
+        // Pingora tells much of its own start and of every broken connection.
+        .add_directive(directive("pingora_core=warn"))
+        .add_directive(directive("pingora_proxy=warn"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    let begun = match log.format {
+        LogFormat::Text => subscriber.finish().try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).finish().try_init(),
+    };
+    begun.map_err(|error| Failure::Run(error.to_string()))
+}
+
+fn directive(text: &str) -> tracing_subscriber::filter::Directive {
+    text.parse().expect("a directive written here")
+}

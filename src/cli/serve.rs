@@ -1,0 +1,83 @@
+//! `ifmatch serve`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Failure, Settings, logging};
+use crate::config::{Client, RegisterKind};
+use crate::server::{self, Started};
+
+/// `ifmatch serve`
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    settings: Settings,
+    /// Run everything in one process: a store on this directory and a register in memory.
+    #[arg(long, value_name = "DIR")]
+    embedded: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config = self.settings.load(self.embedded)?;
+        logging::begin(&config.log)?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let embedded = config.embedded.clone();
+        let client = config.clients.first().cloned();
+        let in_memory = matches!(config.register.kind, RegisterKind::Memory { .. });
+        server::run(config, move |started| {
+            announce(started, in_memory);
+            if let (Some(dir), Some(client)) = (embedded, client) {
+                welcome(started, &dir, &client);
+            }
+        })?;
+        Ok(())
+    }
+}
+
+fn announce(started: &Started, in_memory: bool) {
+    println!("listening on http://{}", started.listening);
+    let quarantine = started.register.quarantine;
+    if !quarantine.is_zero() {
+        let why = if in_memory {
+            "the process before this one did not end in good order, or there was none"
+        } else {
+            "the register is new, or has restarted"
+        };
+        eprintln!(
+            "writes are answered 503 for the next {} s: {why}, and writes of another proxy may \
+             still be on their way.{}",
+            quarantine.as_secs() + 1,
+            if in_memory {
+                ""
+            } else {
+                " If no proxy was running: ifmatch register skip-quarantine"
+            }
+        );
+    }
+}
+
+/// The first five minutes.
+fn welcome(started: &Started, dir: &Path, client: &Client) {
+    let endpoint = format!("http://{}", started.listening);
+    println!(
+        "\nA store on {dir}, with conditional writes, in this process. Nothing else is needed.\n\
+         \n\
+         \x20 export AWS_ENDPOINT_URL={endpoint}\n\
+         \x20 export AWS_ACCESS_KEY_ID={key}\n\
+         \x20 export AWS_SECRET_ACCESS_KEY={secret}\n\
+         \x20 export AWS_DEFAULT_REGION=us-east-1\n\
+         \n\
+         Then try, in another terminal (the second create is refused with 412):\n\
+         \n\
+         \x20 aws s3api create-bucket --bucket demo\n\
+         \x20 aws s3api put-object --bucket demo --key lock --if-none-match '*'\n\
+         \x20 aws s3api put-object --bucket demo --key lock --if-none-match '*'\n",
+        dir = dir.display(),
+        key = client.access_key_id,
+        secret = client.secret_access_key.expose(),
+    );
+}

@@ -1,0 +1,236 @@
+//! The two URLs: that of the store and that of the register.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::settings::Endpoint;
+use super::values::{Raw, Setting, quoted};
+use crate::s3::encoding;
+use crate::secret::Secret;
+
+/// Where the register is, as its URL says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RegisterUrl {
+    /// `memory:`.
+    Memory,
+    /// `redis://[user[:password]@]host[:port][/database]`.
+    Redis {
+        host: String,
+        port: u16,
+        database: u32,
+        username: Option<String>,
+        password: Option<Secret>,
+    },
+}
+
+impl Setting for Endpoint {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let text = String::read(raw)?;
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", ""));
+        let https = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(BACKEND_FORM.to_owned()),
+        };
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if !matches!(path, "" | "/") {
+            return Err("has a path or a query; write scheme, host and port only".to_owned());
+        }
+        if authority.contains('@') {
+            return Err("holds a credential; write it as backend.access_key_id and \
+                        backend.secret_access_key_file"
+                .to_owned());
+        }
+        let (host, port) = host_and_port(authority, if https { 443 } else { 80 })
+            .ok_or_else(|| BACKEND_FORM.to_owned())?;
+        Ok(Self { https, host, port })
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+impl Setting for RegisterUrl {
+    /// No error quotes the text: it may hold a password.
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let text = String::read(raw)?;
+        if text == "memory:" {
+            return Ok(Self::Memory);
+        }
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", ""));
+        match scheme.to_ascii_lowercase().as_str() {
+            "redis" => redis_url(rest).ok_or_else(|| REGISTER_FORM.to_owned()),
+            "rediss" => Err("TLS to Redis is not supported yet: use redis:// on a trusted \
+                             network, or through a local tunnel"
+                .to_owned()),
+            _ => Err(REGISTER_FORM.to_owned()),
+        }
+    }
+
+    fn show(&self) -> String {
+        let Self::Redis { host, port, database, username, password } = self else {
+            return quoted("memory:");
+        };
+        let user = username.as_deref().map(encoding::encode_query).unwrap_or_default();
+        let user = match (user.is_empty(), password) {
+            (_, Some(masked)) => format!("{user}:{masked}@"),
+            (false, None) => format!("{user}@"),
+            (true, None) => String::new(),
+        };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        quoted(&format!("redis://{user}{host}:{port}/{database}"))
+    }
+}
+
+fn redis_url(rest: &str) -> Option<RegisterUrl> {
+    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (username, password) = user.split_once(':').unwrap_or((user, ""));
+    let (host, port) = host_and_port(host, 6379)?;
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    Some(RegisterUrl::Redis {
+        host,
+        port,
+        database: if database.is_empty() { 0 } else { database.parse().ok()? },
+        username: some(encoding::decode(username)?),
+        password: some(encoding::decode(password)?).map(Secret::new),
+    })
+}
+
+/// Splits `host`, `host:port`, `[v6]` or `[v6]:port`; the host comes in lower case and without
+/// brackets. `None` when it is neither a name nor an address.
+fn host_and_port(authority: &str, port_implied: u16) -> Option<(String, u16)> {
+    let (host, port) = if let Some(bracketed) = authority.strip_prefix('[') {
+        let (address, port) = bracketed.split_once(']')?;
+        address.parse::<std::net::Ipv6Addr>().ok()?;
+        (address, port)
+    } else {
+        let (name, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+        if !is_host_name(name) {
+            return None;
+        }
+        (name, port)
+    };
+    let port = match port {
+        "" => port_implied,
+        port => port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0)?,
+    };
+    Some((host.to_ascii_lowercase(), port))
+}
+
+/// Whether this is a name or an IPv4 address; `_` is let pass, container networks use it.
+pub(super) fn is_host_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    name.split('.').all(|label| !label.is_empty() && label.chars().all(allowed))
+}
+
+/// Whether requests to this endpoint arrive where we listen ourselves. Names other than
+/// `localhost` are not looked up.
+pub(super) fn is_loop(endpoint: &Endpoint, listen: SocketAddr) -> bool {
+    if endpoint.port != listen.port() {
+        return false;
+    }
+    let any = listen.ip().is_unspecified();
+    match endpoint.host.parse::<IpAddr>() {
+        Ok(ip) => ip == listen.ip() || (any && (ip.is_loopback() || ip.is_unspecified())),
+        Err(_) => endpoint.host == "localhost" && (any || listen.ip().is_loopback()),
+    }
+}
+
+const BACKEND_FORM: &str = "is not of the form \"http://host:port\" or \"https://host\"";
+const REGISTER_FORM: &str = "is not of the form \"memory:\" or \"redis://host:port/0\" (characters such as @ and / in a \
+     password are written %40 and %2F)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(text: &str) -> Result<Endpoint, String> {
+        Endpoint::read(&Raw::Plain(text.to_owned()))
+    }
+
+    fn register(text: &str) -> Result<RegisterUrl, String> {
+        RegisterUrl::read(&Raw::Plain(text.to_owned()))
+    }
+
+    #[test]
+    fn a_store_is_scheme_host_and_port() {
+        for (text, shown) in [
+            ("http://10.0.0.5:3900", "http://10.0.0.5:3900"),
+            ("HTTPS://S3.Example.COM/", "https://s3.example.com"),
+            ("https://s3.example.com:443", "https://s3.example.com"),
+            ("https://s3.example.com:80", "https://s3.example.com:80"),
+            ("http://[::1]:9000", "http://[::1]:9000"),
+            ("http://minio_1", "http://minio_1"),
+        ] {
+            assert_eq!(endpoint(text).unwrap().to_string(), shown, "{text}");
+        }
+        for wrong in [
+            "10.0.0.5:3900",
+            "ftp://a",
+            "http://",
+            "http://a:b",
+            "http://a:0",
+            "http://a:65536",
+            "http://a/b",
+            "http://a?x",
+            "http://k:s@a",
+            "http://a..b",
+            "http://[::1",
+            "http://::1",
+        ] {
+            assert!(endpoint(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_register_is_memory_or_redis_and_its_password_is_never_shown() {
+        for (text, shown) in [
+            ("memory:", "memory:"),
+            ("redis://r", "redis://r:6379/0"),
+            ("redis://r:7000/3", "redis://r:7000/3"),
+            ("redis://:hunter2@r", "redis://:***@r:6379/0"),
+            ("redis://joe:hunter2%40@[::1]:1", "redis://joe:***@[::1]:1/0"),
+            ("redis://joe@r/1", "redis://joe@r:6379/1"),
+        ] {
+            assert_eq!(register(text).unwrap().show(), quoted(shown), "{text}");
+        }
+        let RegisterUrl::Redis { password, username, .. } =
+            register("redis://j%20:a%40b@r").unwrap()
+        else {
+            panic!("that is a Redis");
+        };
+        assert_eq!(username.as_deref(), Some("j "));
+        assert_eq!(password.as_ref().map(Secret::expose), Some("a@b"));
+        for wrong in [
+            "memory",
+            "redis:",
+            "redis://",
+            "redis://:hunter2@/0",
+            "redis://joe:hunter2@r/x",
+            "redis://joe:hunter2%@r",
+            "rediss://:hunter2@r",
+            "unix:/hunter2",
+        ] {
+            let error = register(wrong).unwrap_err();
+            assert!(!error.contains("hunter2"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_loop_is_seen_where_no_name_needs_looking_up() {
+        for (url, listen, expected) in [
+            ("http://127.0.0.1:9000", "127.0.0.1:9000", true),
+            ("http://localhost:9000", "127.0.0.1:9000", true),
+            ("http://localhost:9000", "[::]:9000", true),
+            ("http://127.0.0.1:9000", "0.0.0.0:9000", true),
+            ("http://127.0.0.1:9001", "0.0.0.0:9000", false),
+            ("http://10.0.0.5:9000", "0.0.0.0:9000", false),
+            ("http://10.0.0.5:9000", "10.0.0.5:9000", true),
+            ("http://localhost:9000", "10.0.0.5:9000", false),
+        ] {
+            let is = is_loop(&endpoint(url).unwrap(), listen.parse().unwrap());
+            assert_eq!(is, expected, "{url} {listen}");
+        }
+    }
+}

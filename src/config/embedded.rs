@@ -1,0 +1,107 @@
+//! What `--embedded DIR` decides: the store is in this process and dies with it, so nothing is
+//! left to settle, and nobody else writes there.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::describe::Line;
+use super::keys;
+use super::layers::Source;
+use super::reading::Reading;
+use super::secrets::{self, fixed};
+use super::settings::{BucketPattern, Client};
+use super::values::quoted;
+
+/// Puts in place what `--embedded` decides and refuses what is written against it.
+pub(super) fn decide(reading: &mut Reading, dir: &Path) {
+    let refused: Vec<String> = reading
+        .written
+        .keys()
+        .filter(|path| {
+            DECIDED.iter().any(|(decided, _)| decided == path)
+                || MEANINGLESS.contains(&path.as_str())
+        })
+        .cloned()
+        .collect();
+    for path in refused {
+        reading
+            .faults
+            .push(path, "contradicts --embedded, which decides it; leave one of them out");
+    }
+    for (path, value) in DECIDED {
+        reading.written.insert(path.to_owned(), fixed(value));
+    }
+    for path in MEANINGLESS {
+        reading.written.remove(path);
+    }
+    reading.written.insert("backend.secret_access_key".to_owned(), fixed(random_secret()));
+    for (path, value) in [
+        ("writers", "exclusive".to_owned()),
+        ("register.lock_file", dir.join(".ifmatch.lock").display().to_string()),
+    ] {
+        reading.written.entry(path.to_owned()).or_insert_with(|| fixed(value));
+    }
+}
+
+/// The client for whom nobody had to write anything: `ifmatch`, with a secret that is made at the
+/// first start and kept in the directory. `None` only after noting the fault.
+pub(super) fn client(reading: &mut Reading, dir: &Path) -> Option<Client> {
+    let path = dir.join(".ifmatch-secret");
+    if let Err(error) = create_secret(dir, &path) {
+        reading.faults.push("--embedded", format!("cannot create {}: {error}", path.display()));
+        return None;
+    }
+    let secret_access_key = secrets::of_file(reading, "--embedded", &path)?;
+    for (name, value) in [
+        ("access_key_id", quoted("ifmatch")),
+        ("secret_access_key_file", quoted(&path.display().to_string())),
+        ("buckets", "[\"*\"]".to_owned()),
+    ] {
+        let line = Line::of(&keys::client_path(1, name), value, &Source::Embedded);
+        reading.lines.push(Line { comment: false, ..line });
+    }
+    Some(Client {
+        access_key_id: "ifmatch".to_owned(),
+        secret_access_key,
+        buckets: vec![BucketPattern::Prefix(String::new())],
+        read_only: false,
+    })
+}
+
+fn create_secret(dir: &Path, path: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => file.write_all(random_secret().as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// 40 hex digits, more than 150 of their bits random.
+fn random_secret() -> String {
+    let mut text = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    text.truncate(40);
+    text
+}
+
+/// What it decides, and how.
+const DECIDED: [(&str, &str); 5] = [
+    ("backend.access_key_id", "embedded"),
+    ("backend.empty_segments", "refuse"),
+    ("register.url", "memory:"),
+    ("register.settle", "0s"),
+    ("register.settle_long", "0s"),
+];
+
+/// What has no meaning beside it.
+const MEANINGLESS: [&str; 5] = [
+    "backend.url",
+    "backend.ca_file",
+    "backend.secret_access_key",
+    "backend.secret_access_key_file",
+    "backend.secret_access_key_env",
+];

@@ -1,0 +1,219 @@
+//! The configuration: a TOML file, overridden by the environment, overridden by flags. It is read
+//! once, whole, and either every setting is right or all that is wrong is listed.
+//!
+//! `file`, `environment` and the flags each give a layer of values; `layers` puts them over each
+//! other; `sections` and `clients` turn them into [`Config`], following the table in `keys`.
+
+mod address;
+mod clients;
+mod describe;
+mod embedded;
+mod environment;
+mod faults;
+mod file;
+mod keys;
+mod layers;
+mod reading;
+mod rules;
+mod secrets;
+mod sections;
+mod settings;
+mod units;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use environment::of_process;
+pub use faults::{ConfigErrors, Fault};
+pub use settings::{
+    Addressing, Backend, Body, BucketPattern, Client, Config, Dialect, EmptySegments, Endpoint,
+    Log, LogFormat, Redis, Register, RegisterKind, Terms, Writers,
+};
+
+use layers::{Layer, Source, Written};
+use reading::Reading;
+use values::Raw;
+
+/// Where settings come from.
+#[derive(Default)]
+pub struct Sources {
+    /// The TOML file; none is no fault.
+    pub file: Option<PathBuf>,
+    /// All variables, not only ours: a `_env` key may name any. [`of_process`] gives them.
+    pub environment: Vec<(String, String)>,
+    /// What the command line says.
+    pub flags: Flags,
+}
+
+impl fmt::Debug for Sources {
+    /// Without the variables, which hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// The settings that the command line has, as written there.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--backend-url`.
+    pub backend_url: Option<String>,
+    /// `--register-url`; one with a password is refused, as other users see command lines.
+    pub register_url: Option<String>,
+    /// `--log-format`.
+    pub log_format: Option<String>,
+    /// `--embedded`: the directory of a store in this process.
+    pub embedded: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads and judges all settings. Blocks on the file system; creates nothing, except for
+    /// `--embedded` without a client, which makes that client's secret at its first start.
+    ///
+    /// # Errors
+    /// All faults there are, each with its path.
+    pub fn load(sources: Sources) -> Result<Self, ConfigErrors> {
+        let Sources { file, environment, flags } = sources;
+        let mut reading = Reading::default();
+        let clients = overlay_all(&mut reading, file, environment, &flags);
+        if reading.file_is_lost {
+            // All that the file would have said now looks missing: no use in saying so.
+            return Err(reading.faults.into_errors());
+        }
+        if let Some(dir) = &flags.embedded {
+            embedded::decide(&mut reading, dir);
+        }
+        let config = assemble(&mut reading, flags.embedded, clients);
+        environment::refuse_unknown(&reading.variables, &reading.written, &mut reading.faults);
+        match config {
+            Some(config) if reading.faults.is_empty() => {
+                Ok(Self { warnings: reading.warnings, lines: reading.lines, ..config })
+            }
+            Some(_) | None => Err(reading.faults.into_errors()),
+        }
+    }
+}
+
+/// How many clients are written, and whether the last of them is the environment's.
+type ClientCount = (usize, bool);
+
+fn overlay_all(
+    reading: &mut Reading,
+    file: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+    flags: &Flags,
+) -> ClientCount {
+    let mut in_file = 0;
+    if let Some(file) = file {
+        match file::read(&file, &mut reading.faults) {
+            Some((layer, clients)) => (reading.written, in_file) = (layer, clients),
+            None => reading.file_is_lost = true,
+        }
+    }
+    let (layer, in_environment) = environment::read(&environment, in_file);
+    layers::overlay(&mut reading.written, layer);
+    layers::overlay(&mut reading.written, flag_layer(flags));
+    if flags.register_url.as_deref().is_some_and(|url| url.contains('@')) {
+        let message = "holds a user or a password, which others see in the list of processes; set \
+                       IFMATCH_REGISTER_URL instead";
+        reading.faults.push("--register-url", message);
+    }
+    reading.variables = environment;
+    (in_file + usize::from(in_environment), in_environment)
+}
+
+fn flag_layer(flags: &Flags) -> Layer {
+    [
+        ("listen", "--listen", &flags.listen),
+        ("backend.url", "--backend-url", &flags.backend_url),
+        ("register.url", "--register-url", &flags.register_url),
+        ("log.format", "--log-format", &flags.log_format),
+    ]
+    .into_iter()
+    .filter_map(|(path, flag, value)| {
+        let raw = Raw::Plain(value.clone()?);
+        Some((path.to_owned(), Written { raw, source: Source::Flag(flag) }))
+    })
+    .collect()
+}
+
+/// `None` only after noting a fault.
+fn assemble(
+    reading: &mut Reading,
+    embedded: Option<PathBuf>,
+    (count, last_is_environment): ClientCount,
+) -> Option<Config> {
+    let listen: SocketAddr = reading.value("listen");
+    let threads = threads(reading.count("threads", 0..=1024));
+    let domains = domains(reading);
+    let writers = reading.value("writers");
+    let dialect = reading.value("dialect");
+    let region = reading.optional::<String>("region");
+    rules::region(reading, "region", region.as_deref());
+    let backend = sections::backend(reading, embedded.is_some());
+    let store = backend.as_ref().map(|backend| &backend.endpoint);
+    if store.is_some_and(|store| address::is_loop(store, listen)) {
+        let message = format!("is where this proxy itself listens ({listen}); change one of them");
+        reading.faults.push("backend.url", message);
+    }
+    let register = sections::register(reading, store);
+    let body = sections::body(reading);
+    let log = sections::log(reading);
+    let mut clients = clients::read(reading, count, last_is_environment);
+    match &embedded {
+        Some(dir) if count == 0 => {
+            if reading.faults.is_empty() {
+                clients.extend(embedded::client(reading, dir));
+            }
+        }
+        None if count == 0 && !reading.faults.any_at(&["client"]) => {
+            reading.faults.push("client", NO_CLIENT);
+        }
+        Some(_) | None => {}
+    }
+    Some(Config {
+        listen,
+        threads,
+        domains,
+        writers,
+        dialect,
+        region,
+        backend: backend?,
+        register,
+        body,
+        clients,
+        log,
+        embedded,
+        warnings: Vec::new(),
+        lines: Vec::new(),
+    })
+}
+
+fn threads(written: usize) -> usize {
+    if written > 0 {
+        return written;
+    }
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn domains(reading: &mut Reading) -> Vec<String> {
+    let mut domains = Vec::new();
+    for domain in reading.value::<Vec<String>>("domains") {
+        if !address::is_host_name(&domain) {
+            let message = format!("\"{domain}\" is not a host name such as \"s3.example.com\"");
+            reading.faults.push("domains", message);
+        }
+        domains.push(domain.to_ascii_lowercase());
+    }
+    domains
+}
+
+const NO_CLIENT: &str = "no client is configured, so nobody could come in; write a [[client]] with \
+                         access_key_id and secret_access_key_file, or set IFMATCH_ACCESS_KEY_ID \
+                         and IFMATCH_SECRET_ACCESS_KEY";

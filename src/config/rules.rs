@@ -1,0 +1,158 @@
+//! What may not be, beyond what one value's form can say: bounds and contradictions. A rule over a
+//! value that is at fault already stays silent.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::reading::Reading;
+use super::settings::{Body, Endpoint, RegisterKind, Terms};
+use super::units::{show_duration, show_size};
+
+/// The register's times agree with each other.
+pub(super) fn terms(reading: &mut Reading, terms: &Terms, kind: &RegisterKind) {
+    let Terms { lease, margin, grace, settle, settle_long, retry_horizon, record_ttl, .. } = *terms;
+    shorter(reading, ("register.margin", margin), ("register.lease", lease), MARGIN);
+    at_most(reading, ("register.settle", settle), ("register.settle_long", settle_long), SETTLE);
+    at_most(
+        reading,
+        ("register.retry_horizon", retry_horizon),
+        ("register.record_ttl", record_ttl),
+        RECORD_TTL,
+    );
+    if let RegisterKind::Redis(redis) = kind {
+        let timeout = ("register.timeout", redis.timeout);
+        shorter(reading, timeout, ("register.lease", lease), TIMEOUT);
+        if grace == Duration::ZERO && !reading.faults.any_at(&["register.grace"]) {
+            reading.faults.push("register.grace", GRACE);
+        }
+    }
+}
+
+fn shorter(reading: &mut Reading, a: (&str, Duration), b: (&str, Duration), why: &str) {
+    if a.1 >= b.1 && !reading.faults.any_at(&[a.0, b.0]) {
+        let (left, right) = (show_duration(a.1), show_duration(b.1));
+        reading.faults.push(a.0, format!("{left} is not shorter than {} ({right}): {why}", b.0));
+    }
+}
+
+fn at_most(reading: &mut Reading, a: (&str, Duration), b: (&str, Duration), why: &str) {
+    if a.1 > b.1 && !reading.faults.any_at(&[a.0, b.0]) {
+        let (left, right) = (show_duration(a.1), show_duration(b.1));
+        reading.faults.push(a.0, format!("{left} is longer than {} ({right}): {why}", b.0));
+    }
+}
+
+/// A lock file has no meaning with Redis.
+pub(super) fn no_lock_file_for_redis(reading: &mut Reading) {
+    if reading.is_written("register.lock_file") {
+        let message = "is for the register in memory only, but register.url names a Redis";
+        reading.faults.push("register.lock_file", message);
+    }
+}
+
+/// A password has no meaning without Redis.
+pub(super) fn no_password_for_memory(reading: &mut Reading) {
+    for path in ["register.password", "register.password_file", "register.password_env"] {
+        if reading.is_written(path) && !reading.faults.any_at(&["register.url"]) {
+            reading.faults.push(path, "is for Redis, but register.url is \"memory:\"");
+        }
+    }
+}
+
+/// A password is in the URL or beside it, not both.
+pub(super) fn no_second_password(reading: &mut Reading) {
+    for path in ["register.password", "register.password_file", "register.password_env"] {
+        if reading.is_written(path) {
+            reading.faults.push(path, "is a second password: register.url holds one; keep one");
+        }
+    }
+}
+
+/// The namespace cannot break the form of the register's keys. Braces would move Redis Cluster's
+/// hash tag, and with it a record away from its lease.
+pub(super) fn namespace(reading: &mut Reading, namespace: &str) {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !namespace.chars().all(allowed) {
+        let message = "may hold letters, digits, \"-\", \"_\" and \".\" only";
+        reading.faults.push("register.namespace", message);
+    }
+}
+
+/// Bodies fit in what is set aside for them.
+pub(super) fn body(reading: &mut Reading, body: &Body) {
+    let (each, all) = (body.memory_per_body_bytes, body.memory_bytes);
+    if each > all && !reading.faults.any_at(&["body.memory", "body.memory_per_body"]) {
+        let (each, all) = (show_size(each), show_size(all));
+        let message = format!("{each} is more than body.memory ({all}), which is for all bodies");
+        reading.faults.push("body.memory_per_body", message);
+    }
+    if body.bytes_max == 0 {
+        reading.faults.push("body.max", "must be more than 0: no write could pass");
+    }
+    if !body.spool_dir.is_dir() {
+        let message = format!("{} is not a directory; create it", body.spool_dir.display());
+        reading.faults.push("body.spool_dir", message);
+    }
+}
+
+/// Certificates are for TLS, and the file is there.
+pub(super) fn ca_file(reading: &mut Reading, file: Option<&Path>, store: Option<&Endpoint>) {
+    let Some(file) = file else { return };
+    if store.is_some_and(|store| !store.https) {
+        let message = "has no meaning with an http:// store; leave it out, or write https://";
+        reading.faults.push("backend.ca_file", message);
+    } else if !file.is_file() {
+        let message = format!("{} is not a file", file.display());
+        reading.faults.push("backend.ca_file", message);
+    }
+}
+
+/// S3 error codes are letters, digits and dots (AWS: Error Responses).
+pub(super) fn error_codes(reading: &mut Reading, codes: &[String]) {
+    let valid = |code: &String| {
+        !code.is_empty() && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
+    };
+    if let Some(code) = codes.iter().find(|code| !valid(code)) {
+        let message = format!("\"{code}\" is no S3 error code such as \"NotImplemented\"");
+        reading.faults.push("backend.definite_errors", message);
+    }
+}
+
+/// An access key stands before a `/` in the credential of a signature (AWS: Signature Version 4),
+/// so it can hold none, nor a comma or a blank.
+pub(super) fn access_key(reading: &mut Reading, path: &str, key: Option<&str>) {
+    let allowed = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ',');
+    if key.is_some_and(|key| !key.chars().all(allowed)) {
+        let message = "may hold visible ASCII characters only, and no \"/\" or \",\"";
+        reading.faults.push(path, message);
+    }
+}
+
+/// A region stands between slashes in the credential of a signature.
+pub(super) fn region(reading: &mut Reading, path: &str, region: Option<&str>) {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if region.is_some_and(|region| !region.chars().all(allowed)) {
+        reading.faults.push(path, "may hold letters, digits, \"-\" and \"_\" only");
+    }
+}
+
+/// The log's directives are such.
+pub(super) fn log_level(reading: &mut Reading, level: &str) {
+    if reading.faults.any_at(&["log.level"]) {
+        return;
+    }
+    if let Err(error) = EnvFilter::builder().parse(level) {
+        let message =
+            format!("\"{level}\" is no filter such as \"info\" or \"info,ifmatch=debug\": {error}");
+        reading.faults.push("log.level", message);
+    }
+}
+
+const MARGIN: &str = "nothing could ever be sent under a lease; leave it out for half of it";
+const SETTLE: &str = "completes and copies take at least as long to settle as plain writes";
+const RECORD_TTL: &str = "answers would be forgotten before their retries; lengthen record_ttl";
+const TIMEOUT: &str = "a lease would be over before the register's answer was given up";
+const GRACE: &str = "must be longer than 0s with Redis: a proxy that freezes between its check and \
+                     its send would be overtaken at once";

@@ -1,0 +1,144 @@
+//! The tables of the file, one function each: read, judge, assemble.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::address::RegisterUrl;
+use super::describe::Line;
+use super::reading::Reading;
+use super::rules;
+use super::secrets;
+use super::settings::{Backend, Body, Endpoint, Log, Redis, Register, RegisterKind, Terms};
+use super::values::Bytes;
+
+/// `[backend]`; `None` only after noting a fault. An embedded store's address is not known yet: port 0 stands for it.
+pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> {
+    let endpoint = if embedded {
+        reading.lines.push(Line::unset("backend.url", "the store of --embedded"));
+        Some(Endpoint { https: false, host: "127.0.0.1".to_owned(), port: 0 })
+    } else {
+        reading.required::<Endpoint>("backend.url")
+    };
+    let region = reading.value::<String>("backend.region");
+    let access_key_id = reading.required::<String>("backend.access_key_id");
+    let secret_access_key = secrets::read(reading, "backend.secret_access_key");
+    let variable = "IFMATCH_BACKEND_SECRET_ACCESS_KEY";
+    secrets::refuse_missing(reading, "backend.secret_access_key", variable);
+    let addressing = reading.value("backend.addressing");
+    let connect_timeout = reading.positive("backend.connect_timeout");
+    let write_timeout = reading.positive("backend.write_timeout");
+    let long_write_timeout = reading.positive("backend.long_write_timeout");
+    let read_timeout = reading.positive("backend.read_timeout");
+    let ca_file = reading.optional::<PathBuf>("backend.ca_file");
+    let connections = reading.count("backend.connections", 1..=65_536);
+    let empty_segments = reading.value("backend.empty_segments");
+    let definite_errors = reading.value::<Vec<String>>("backend.definite_errors");
+    let unsigned_payload = reading.value("backend.unsigned_payload");
+    rules::error_codes(reading, &definite_errors);
+    rules::access_key(reading, "backend.access_key_id", access_key_id.as_deref());
+    rules::region(reading, "backend.region", Some(&region));
+    rules::ca_file(reading, ca_file.as_deref(), endpoint.as_ref());
+    Some(Backend {
+        endpoint: endpoint?,
+        region,
+        access_key_id: access_key_id?,
+        secret_access_key: secret_access_key?,
+        addressing,
+        connect_timeout,
+        write_timeout,
+        long_write_timeout,
+        read_timeout,
+        ca_file,
+        connections,
+        empty_segments,
+        definite_errors,
+        unsigned_payload,
+    })
+}
+
+/// `[register]`. The store's endpoint names the default lock file.
+pub(super) fn register(reading: &mut Reading, store: Option<&Endpoint>) -> Register {
+    let url = reading.value::<RegisterUrl>("register.url");
+    let kind = match url {
+        RegisterUrl::Memory => {
+            rules::no_password_for_memory(reading);
+            let lock_file = reading.derived("register.lock_file", default_lock_file(store));
+            // The table's other keys are read all the same, so that a fault in them is told.
+            redis_terms(reading);
+            RegisterKind::Memory { lock_file }
+        }
+        RegisterUrl::Redis { host, port, database, username, password } => {
+            rules::no_lock_file_for_redis(reading);
+            let password = if password.is_some() {
+                rules::no_second_password(reading);
+                password
+            } else {
+                secrets::read(reading, "register.password")
+            };
+            let (connections, timeout, namespace) = redis_terms(reading);
+            RegisterKind::Redis(Redis {
+                host,
+                port,
+                database,
+                username,
+                password,
+                namespace,
+                connections,
+                timeout,
+            })
+        }
+    };
+    let terms = terms(reading);
+    rules::terms(reading, &terms, &kind);
+    Register { kind, terms }
+}
+
+fn redis_terms(reading: &mut Reading) -> (usize, Duration, String) {
+    let connections = reading.count("register.connections", 1..=1024);
+    let timeout = reading.positive("register.timeout");
+    let namespace = reading.value::<String>("register.namespace");
+    rules::namespace(reading, &namespace);
+    (connections, timeout, namespace)
+}
+
+fn terms(reading: &mut Reading) -> Terms {
+    let lease = reading.positive("register.lease");
+    Terms {
+        lease,
+        margin: reading.derived("register.margin", lease / 2),
+        grace: reading.value("register.grace"),
+        settle: reading.value("register.settle"),
+        settle_long: reading.value("register.settle_long"),
+        retry_horizon: reading.positive("register.retry_horizon"),
+        record_ttl: reading.positive("register.record_ttl"),
+        lease_wait: reading.value("register.lease_wait"),
+    }
+}
+
+/// Processes of one machine that stand in front of the same store must find the same file.
+fn default_lock_file(store: Option<&Endpoint>) -> PathBuf {
+    let url = store.map(Endpoint::to_string).unwrap_or_default();
+    let hash = hex::encode(&Sha256::digest(url)[..8]);
+    std::env::temp_dir().join(format!("ifmatch-{hash}.lock"))
+}
+
+/// `[body]`.
+pub(super) fn body(reading: &mut Reading) -> Body {
+    let Bytes(memory_bytes) = reading.value("body.memory");
+    let Bytes(memory_per_body_bytes) = reading.value("body.memory_per_body");
+    let spool_dir = reading.derived("body.spool_dir", std::env::temp_dir());
+    let Bytes(bytes_max) = reading.value("body.max");
+    let idle_timeout = reading.positive("body.idle_timeout");
+    let body = Body { memory_bytes, memory_per_body_bytes, spool_dir, bytes_max, idle_timeout };
+    rules::body(reading, &body);
+    body
+}
+
+/// `[log]`.
+pub(super) fn log(reading: &mut Reading) -> Log {
+    let log = Log { format: reading.value("log.format"), level: reading.value("log.level") };
+    rules::log_level(reading, &log.level);
+    log
+}

@@ -1,0 +1,288 @@
+//! The configuration as used: plain data, complete and consistent. Nothing here is to be checked
+//! again by those who use it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::describe::Line;
+use crate::secret::Secret;
+
+/// All settings of one process. Comes from [`Config::load`] only.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where clients are listened for.
+    pub listen: SocketAddr,
+    /// Worker threads, at least one.
+    pub threads: usize,
+    /// The domains under which `bucket.domain` names a bucket, in lower case.
+    pub domains: Vec<String>,
+    /// Whether others write the same buckets without passing a proxy of this fleet.
+    pub writers: Writers,
+    /// Whose answers are given.
+    pub dialect: Dialect,
+    /// The region clients must sign for; any when absent.
+    pub region: Option<String>,
+    /// The store behind.
+    pub backend: Backend,
+    /// The register of ETags and leases.
+    pub register: Register,
+    /// How bodies are taken.
+    pub body: Body,
+    /// Who may come, at least one; no access key twice.
+    pub clients: Vec<Client>,
+    /// What is logged.
+    pub log: Log,
+    /// The directory of the store in this process, when there is one. Its address is known only
+    /// once it serves: [`Backend::endpoint`] then has port 0 and is to be replaced.
+    pub embedded: Option<PathBuf>,
+    /// What is allowed but unwise, a sentence each.
+    pub warnings: Vec<String>,
+    pub(super) lines: Vec<Line>,
+}
+
+/// Whether all writers pass the fleet of proxies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// Others may write around the proxies: each condition is judged against a HEAD.
+    Shared,
+    /// All writers pass: a record that says yes is believed.
+    Exclusive,
+}
+
+/// Whose answers are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// AWS's, as recorded.
+    Aws,
+}
+
+/// The store behind.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// Scheme, host and port.
+    pub endpoint: Endpoint,
+    /// The region to sign for.
+    pub region: String,
+    /// The access key to sign with.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: Secret,
+    /// How a bucket is named towards the store.
+    pub addressing: Addressing,
+    /// How long opening a connection may take.
+    pub connect_timeout: Duration,
+    /// How long sending one write and reading its answer may take.
+    pub write_timeout: Duration,
+    /// The same for CompleteMultipartUpload and CopyObject.
+    pub long_write_timeout: Duration,
+    /// How long a read may go without a byte.
+    pub read_timeout: Duration,
+    /// PEM certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Idle connections kept.
+    pub connections: usize,
+    /// What becomes of keys with empty segments, such as `a//b`.
+    pub empty_segments: EmptySegments,
+    /// S3 error codes that this store gives only before it has done anything, even with a 5xx.
+    pub definite_errors: Vec<String>,
+    /// Whether bodies may be sent with `UNSIGNED-PAYLOAD`.
+    pub unsigned_payload: bool,
+}
+
+/// Scheme, host and port of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// TLS or not.
+    pub https: bool,
+    /// Name or address in lower case; an IPv6 address without brackets.
+    pub host: String,
+    /// The port, that of the scheme when none was written.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// `host:port` as a Host field has it: without the port that the scheme implies (RFC 9110
+    /// §4.2), IPv6 in brackets.
+    pub fn authority(&self) -> String {
+        let implied = if self.https { 443 } else { 80 };
+        let host = bracketed(&self.host);
+        if self.port == implied { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
+    }
+}
+
+/// How a bucket is named towards the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressing {
+    /// `/bucket/key`.
+    Path,
+}
+
+/// What becomes of keys with empty segments, such as `a//b`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmptySegments {
+    /// They are names like others: the store keeps `a//b` and `a/b` apart.
+    Keep,
+    /// They are refused: the store would take `a//b` for `a/b`, two names for one lock.
+    Refuse,
+}
+
+/// The register of ETags and leases.
+#[derive(Debug, Clone)]
+pub struct Register {
+    /// Where it is.
+    pub kind: RegisterKind,
+    /// Its times; all proxies of a fleet must have the same.
+    pub terms: Terms,
+}
+
+/// Where the register is.
+#[derive(Debug, Clone)]
+pub enum RegisterKind {
+    /// In this process, which is then the only one: it holds this file locked.
+    Memory {
+        /// The file to lock.
+        lock_file: PathBuf,
+    },
+    /// In Redis, shared by all proxies.
+    Redis(Redis),
+}
+
+/// How Redis is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redis {
+    /// Name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The number of the database.
+    pub database: u32,
+    /// The ACL user; Redis's default user when absent.
+    pub username: Option<String>,
+    /// The password, when one is needed.
+    pub password: Option<Secret>,
+    /// What every key begins with.
+    pub namespace: String,
+    /// Connections held open.
+    pub connections: usize,
+    /// How long one call may take.
+    pub timeout: Duration,
+}
+
+impl fmt::Display for Redis {
+    /// The URL, a password as `***`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("redis://")?;
+        match (&self.username, &self.password) {
+            (None, None) => {}
+            (Some(user), None) => write!(f, "{user}@")?,
+            (user, Some(_)) => write!(f, "{}:***@", user.as_deref().unwrap_or_default())?,
+        }
+        write!(f, "{}:{}/{}", bracketed(&self.host), self.port, self.database)
+    }
+}
+
+/// The register's times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// How long a lease lasts without renewal.
+    pub lease: Duration,
+    /// How much of a lease must be left before anything is sent under it; shorter than `lease`.
+    pub margin: Duration,
+    /// How much longer an armed lease is waited for; freezes up to margin + grace do no harm.
+    pub grace: Duration,
+    /// How long a plain write may still land after the store could last read a byte of it.
+    pub settle: Duration,
+    /// The same for CompleteMultipartUpload and CopyObject; not shorter than `settle`.
+    pub settle_long: Duration,
+    /// How long a retry finds the answer of its first attempt.
+    pub retry_horizon: Duration,
+    /// How long an untouched record is kept; not shorter than `retry_horizon`.
+    pub record_ttl: Duration,
+    /// How long a write waits for a busy key.
+    pub lease_wait: Duration,
+}
+
+/// How bodies are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// Bytes of memory for all bodies in flight.
+    pub memory_bytes: u64,
+    /// Bytes up to which one body is held in memory; larger ones are spooled from the start.
+    pub memory_per_body_bytes: u64,
+    /// Where bodies are spooled; a directory that was there at start.
+    pub spool_dir: PathBuf,
+    /// Bytes of the largest body taken.
+    pub bytes_max: u64,
+    /// How long a client may send nothing in the middle of a body.
+    pub idle_timeout: Duration,
+}
+
+/// One who may come.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The access key.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: Secret,
+    /// The buckets it may touch, at least one pattern.
+    pub buckets: Vec<BucketPattern>,
+    /// Whether it may only read.
+    pub read_only: bool,
+}
+
+impl Client {
+    /// Whether this client may touch this bucket.
+    pub fn may_touch(&self, bucket: &str) -> bool {
+        self.buckets.iter().any(|pattern| pattern.matches(bucket))
+    }
+}
+
+/// A bucket, or all whose names begin alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BucketPattern {
+    /// Exactly this bucket.
+    Name(String),
+    /// All that begin with this; written with a trailing `*`.
+    Prefix(String),
+}
+
+impl BucketPattern {
+    /// Whether this bucket is meant.
+    pub fn matches(&self, bucket: &str) -> bool {
+        match self {
+            Self::Name(name) => name == bucket,
+            Self::Prefix(prefix) => bucket.starts_with(prefix),
+        }
+    }
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// In what form.
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber`'s `EnvFilter`, such as `info` or `ifmatch=debug`.
+    pub level: String,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}

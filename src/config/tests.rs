@@ -1,0 +1,412 @@
+//! Whole configurations: the files in `tests/data/config`, the shipped example, precedence,
+//! and what is printed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::keys::{CLIENT_KEYS, Fallback, KEYS, Key};
+use super::*;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/config");
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/ifmatch.toml");
+
+fn variables(extra: &[(&str, &str)]) -> Vec<(String, String)> {
+    [
+        ("ALICE_SECRET", "alice's"),
+        ("BOB_SECRET", "bob's"),
+        ("REDIS_PASSWORD", "hunter2"),
+        ("BACKEND_SECRET", "store's"),
+        ("TERRAFORM_SECRET", "terraform's"),
+        ("HOME", "/root"),
+    ]
+    .iter()
+    .chain(extra)
+    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+    .collect()
+}
+
+fn load(file: &str, extra: &[(&str, &str)], flags: Flags) -> Result<Config, ConfigErrors> {
+    let file = Some(Path::new(DATA).join(file));
+    Config::load(Sources { file, environment: variables(extra), flags })
+}
+
+fn smallest(extra: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    load("valid/smallest.toml", extra, Flags::default())
+}
+
+fn faults(result: Result<Config, ConfigErrors>) -> Vec<String> {
+    let faults = result.expect_err("this configuration is wrong").0;
+    faults.into_iter().map(|Fault { path, message }| format!("{path}: {message}")).collect()
+}
+
+fn toml_files(directory: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(Path::new(DATA).join(directory))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 3, "{directory} has its files");
+    files
+}
+
+#[test]
+fn valid_files_load() {
+    for file in toml_files("valid") {
+        let loaded = load(file.to_str().unwrap(), &[], Flags::default());
+        assert!(loaded.is_ok(), "{}: {}", file.display(), loaded.unwrap_err());
+    }
+}
+
+#[test]
+fn invalid_files_are_refused_with_exactly_the_expected_text() {
+    let mut differences = Vec::new();
+    for file in toml_files("invalid") {
+        let told = load(file.to_str().unwrap(), &[], Flags::default()).unwrap_err().to_string();
+        let told = told.replace(&format!("{DATA}/"), "") + "\n";
+        assert!(!told.contains("hunter2"), "a secret is shown: {told}");
+        let expected = fs::read_to_string(file.with_extension("expected")).unwrap_or_default();
+        if told != expected {
+            differences.push(format!("{}:\n{told}", file.display()));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn the_shipped_example_loads() {
+    let loaded = load(EXAMPLE, &[], Flags::default()).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn the_shipped_example_shows_every_key_with_its_default() {
+    let text = fs::read_to_string(EXAMPLE).unwrap();
+    let mut table = String::new();
+    let mut shown: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if line.starts_with('[') {
+            table = format!("{}.", line.trim_matches(['[', ']']));
+        } else if let Some((name, value)) = line.split_once(" = ") {
+            shown.push((format!("{table}{name}"), value.to_owned()));
+        }
+    }
+    let described = smallest(&[]).unwrap();
+    for Key { path, fallback } in KEYS.iter().chain(&CLIENT_KEYS).filter(|k| !k.is_inline_secret())
+    {
+        let found: Vec<_> = shown.iter().filter(|(known, _)| known == path).collect();
+        assert_eq!(found.len(), 1, "{path} is in the example once");
+        if let Fallback::Value(_) = fallback {
+            let effective = path.replace("client.", "client #1.");
+            let line = described.lines.iter().find(|line| line.path == effective).unwrap();
+            assert_eq!(line.note, "default", "{path}");
+            assert_eq!(Some(&found[0].1), line.value.as_ref(), "{path}");
+        }
+    }
+    let keys = KEYS.len() + CLIENT_KEYS.len();
+    assert_eq!(shown.len(), keys - 3, "the example has no other keys");
+}
+
+#[test]
+fn what_nobody_wrote_has_its_default() {
+    let config = smallest(&[]).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:9000".parse().unwrap());
+    assert!(config.threads >= 1);
+    assert_eq!((config.writers, config.dialect), (Writers::Shared, Dialect::Aws));
+    assert_eq!((config.region, config.embedded), (None, None));
+    let backend = config.backend;
+    assert_eq!(backend.endpoint.to_string(), "http://10.0.0.5:3900");
+    assert_eq!(backend.secret_access_key.expose(), "store-secret");
+    assert_eq!(backend.write_timeout, Duration::from_mins(1));
+    assert_eq!(backend.definite_errors, ["NotImplemented"]);
+    let terms = config.register.terms;
+    assert_eq!((terms.lease, terms.margin), (Duration::from_secs(6), Duration::from_secs(3)));
+    assert_eq!(terms.record_ttl, Duration::from_hours(24));
+    let RegisterKind::Memory { lock_file } = config.register.kind else {
+        panic!("memory is the default");
+    };
+    assert!(lock_file.starts_with(std::env::temp_dir()), "{}", lock_file.display());
+    assert_eq!(config.body.memory_bytes, 256 << 20);
+    assert!(config.clients[0].may_touch("anything") && !config.clients[0].read_only);
+}
+
+#[test]
+fn what_the_file_says_is_used() {
+    let config = load("valid/redis.toml", &[], Flags::default()).unwrap();
+    assert_eq!((config.threads, config.writers), (3, Writers::Exclusive));
+    assert_eq!(config.domains, ["s3.example.com"]);
+    assert_eq!(config.backend.empty_segments, EmptySegments::Refuse);
+    assert_eq!(config.backend.definite_errors, ["NotImplemented", "SlowDown"]);
+    let RegisterKind::Redis(redis) = config.register.kind else { panic!("Redis is written") };
+    assert_eq!(redis.to_string(), "redis://joe:***@redis.internal:7000/3");
+    assert_eq!(redis.password.as_ref().map(Secret::expose), Some("hunter2"));
+    assert_eq!(config.register.terms.margin, Duration::from_secs(2), "half of the lease written");
+    assert_eq!(config.body.memory_per_body_bytes, 65536);
+    let [alice, bob] = &config.clients[..] else { panic!("two are written") };
+    let reach = |name| (alice.may_touch(name), bob.may_touch(name));
+    assert_eq!(reach("photos"), (true, true));
+    assert_eq!(reach("state-1"), (true, true));
+    assert_eq!(reach("photos2"), (false, true));
+    assert_eq!((alice.read_only, bob.read_only), (false, true));
+}
+
+#[test]
+fn a_lock_file_is_per_store() {
+    let lock_file = |url| {
+        let config = smallest(&[("IFMATCH_BACKEND_URL", url)]).unwrap();
+        match config.register.kind {
+            RegisterKind::Memory { lock_file } => lock_file,
+            RegisterKind::Redis(_) => panic!("memory is the default"),
+        }
+    };
+    assert_eq!(lock_file("http://a:80"), lock_file("HTTP://A/"));
+    assert_ne!(lock_file("http://a"), lock_file("http://b"));
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
+    let all = [("IFMATCH_LISTEN", "[::1]:1"), ("IFMATCH_REGISTER_LEASE", "8s")];
+    let flags = Flags { listen: Some("[::1]:2".to_owned()), ..Flags::default() };
+    let config = load("valid/redis.toml", &all, flags).unwrap();
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.register.terms.lease, Duration::from_secs(8));
+    assert_eq!(config.register.terms.grace, Duration::from_millis(2500));
+    assert_eq!(load("valid/redis.toml", &all, Flags::default()).unwrap().listen.port(), 1);
+}
+
+#[test]
+fn a_secret_in_the_environment_displaces_the_one_of_the_file() {
+    let secret = ("IFMATCH_BACKEND_SECRET_ACCESS_KEY", "from the environment");
+    let config = smallest(&[secret]).unwrap();
+    assert_eq!(config.backend.secret_access_key.expose(), "from the environment");
+}
+
+#[test]
+fn every_key_has_a_variable_of_its_own() {
+    let mut names: Vec<String> = KEYS.iter().map(Key::variable).collect();
+    assert!(names.contains(&"IFMATCH_BACKEND_SECRET_ACCESS_KEY_FILE".to_owned()));
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), KEYS.len());
+}
+
+#[test]
+fn lists_numbers_and_truths_can_be_written_in_the_environment() {
+    let config = smallest(&[
+        ("IFMATCH_BACKEND_DEFINITE_ERRORS", "SlowDown, NotImplemented"),
+        ("IFMATCH_BACKEND_UNSIGNED_PAYLOAD", "false"),
+        ("IFMATCH_BODY_MAX", "1024"),
+        ("IFMATCH_THREADS", "7"),
+        ("IFMATCH_REGION", ""),
+    ])
+    .unwrap();
+    assert_eq!(config.backend.definite_errors, ["SlowDown", "NotImplemented"]);
+    assert!(!config.backend.unsigned_payload);
+    assert_eq!((config.body.bytes_max, config.threads), (1024, 7));
+    assert_eq!(config.region, None, "an empty variable is not set");
+}
+
+#[test]
+fn a_fault_in_the_environment_names_the_variable() {
+    let wrong = [("IFMATCH_REGISTER_LEASE", "6"), ("IFMATCH_REGISTER_LAESE", "6s")];
+    assert_eq!(
+        faults(smallest(&wrong)),
+        [
+            "register.lease: \"6\" is not a duration such as \"250ms\", \"6s\", \"5m\" or \"1h\" \
+             (from environment IFMATCH_REGISTER_LEASE)",
+            "IFMATCH_REGISTER_LAESE: there is no such setting; the nearest is \
+             IFMATCH_REGISTER_LEASE",
+        ]
+    );
+}
+
+#[test]
+fn a_variable_that_holds_a_secret_may_have_any_name() {
+    let named = ("IFMATCH_BACKEND_SECRET_ACCESS_KEY_ENV", "IFMATCH_MINE");
+    let config = smallest(&[named, ("IFMATCH_MINE", "mine")]).unwrap();
+    assert_eq!(config.backend.secret_access_key.expose(), "mine");
+    assert_eq!(faults(smallest(&[("IFMATCH_MINE", "mine")])).len(), 1);
+}
+
+#[test]
+fn the_environment_adds_one_client() {
+    let id = ("IFMATCH_ACCESS_KEY_ID", "carol");
+    let secret = ("IFMATCH_SECRET_ACCESS_KEY", "carol's");
+    let config = smallest(&[id, secret]).unwrap();
+    let keys: Vec<_> = config.clients.iter().map(|client| &client.access_key_id).collect();
+    assert_eq!(keys, ["alice", "carol"]);
+    assert_eq!(config.clients[1].secret_access_key.expose(), "carol's");
+    let file = format!("{DATA}/valid/secret.txt");
+    let in_file = [id, ("IFMATCH_SECRET_ACCESS_KEY_FILE", file.as_str())];
+    let config = smallest(&in_file).unwrap();
+    assert_eq!(config.clients[1].secret_access_key.expose(), "store-secret");
+
+    assert!(faults(smallest(&[id]))[0].starts_with("client #2.secret_access_key_file: is missing"));
+    assert!(faults(smallest(&[secret]))[0].starts_with("IFMATCH_ACCESS_KEY_ID: is missing"));
+    let twice = faults(smallest(&[("IFMATCH_ACCESS_KEY_ID", "alice"), secret]));
+    assert_eq!(twice, ["client #2.access_key_id: alice is the key of an earlier client"]);
+}
+
+#[test]
+fn a_whole_configuration_fits_in_the_environment() {
+    let environment = variables(&[
+        ("IFMATCH_BACKEND_URL", "http://10.0.0.5:3900"),
+        ("IFMATCH_BACKEND_ACCESS_KEY_ID", "store"),
+        ("IFMATCH_BACKEND_SECRET_ACCESS_KEY", "s"),
+        ("IFMATCH_ACCESS_KEY_ID", "alice"),
+        ("IFMATCH_SECRET_ACCESS_KEY", "a"),
+        ("IFMATCH_REGISTER_URL", "redis://r"),
+        ("IFMATCH_REGISTER_PASSWORD", "hunter2"),
+        ("IFMATCH_CONFIG", "read by the command line"),
+    ]);
+    let config = Config::load(Sources { environment, ..Sources::default() }).unwrap();
+    let text = config.describe();
+    assert!(!text.contains("hunter2") && text.contains("# password = \"***\""), "{text}");
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    fs::write(&path, "s\r\n").unwrap();
+    let variable = ("IFMATCH_BACKEND_SECRET_ACCESS_KEY_FILE", path.to_str().unwrap());
+    for (mode, warnings) in [(0o600, 0), (0o400, 0), (0o640, 1), (0o604, 1)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let config = smallest(&[variable]).unwrap();
+        assert_eq!(config.warnings.len(), warnings, "{mode:o}: {:?}", config.warnings);
+        assert_eq!(config.backend.secret_access_key.expose(), "s");
+    }
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused() {
+    let url = Some("redis://:hunter2@r".to_owned());
+    let flags = Flags { register_url: url, ..Flags::default() };
+    let told = faults(load("valid/smallest.toml", &[], flags)).join("\n");
+    assert!(told.starts_with("--register-url: ") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn what_is_described_says_where_it_came_from_and_loads_again() {
+    let flags = Flags { log_format: Some("text".to_owned()), ..Flags::default() };
+    let environment = [("IFMATCH_REGISTER_LEASE", "8s")];
+    let config = load("valid/redis.toml", &environment, flags).unwrap();
+    let text = config.describe();
+    for line in [
+        "listen = \"0.0.0.0:9000\"                       # file",
+        "dialect = \"aws\"                               # default",
+        "lease = \"8s\"                                  # environment IFMATCH_REGISTER_LEASE",
+        "margin = \"4s\"                                 # default: half of register.lease",
+        "format = \"text\"                               # flag --log-format",
+        "password_env = \"REDIS_PASSWORD\"               # file",
+        "read_only = true                              # file",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line}\nis not in\n{text}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("described.toml");
+    fs::write(&file, &text).unwrap();
+    let again = load(file.to_str().unwrap(), &[], Flags::default()).unwrap();
+    let values = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.split("  #").next()).map(str::to_owned).collect()
+    };
+    assert_eq!(values(&again.describe()), values(&text));
+    assert_eq!(text.matches("[[client]]").count(), 2);
+}
+
+#[test]
+fn no_secret_is_ever_printed() {
+    let mine = ("IFMATCH_BACKEND_SECRET_ACCESS_KEY", "hunter2");
+    let config = load("valid/password-in-url.toml", &[mine], Flags::default()).unwrap();
+    let RegisterKind::Redis(redis) = &config.register.kind else { panic!("Redis is written") };
+    assert_eq!(redis.password.as_ref().map(Secret::expose), Some("hunter2"));
+    for print in [config.describe(), format!("{config:?}"), redis.to_string()] {
+        assert!(print.contains("***") && !print.contains("hunter2"), "{print}");
+        assert!(!print.contains("alice's"), "{print}");
+    }
+    let sources = Sources { environment: variables(&[]), ..Sources::default() };
+    assert!(!format!("{sources:?}").contains("hunter2"));
+}
+
+// --embedded
+
+fn embedded(
+    file: Option<&str>,
+    extra: &[(&str, &str)],
+    dir: &Path,
+) -> Result<Config, ConfigErrors> {
+    let flags = Flags { embedded: Some(dir.to_path_buf()), ..Flags::default() };
+    let file = file.map(|file| Path::new(DATA).join(file));
+    Config::load(Sources { file, environment: variables(extra), flags })
+}
+
+#[test]
+fn embedded_needs_nothing_else_and_keeps_its_secret() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("made");
+    let config = embedded(None, &[], &dir).unwrap();
+    let [client] = &config.clients[..] else { panic!("one client is made") };
+    assert_eq!(client.access_key_id, "ifmatch");
+    assert!(client.may_touch("anything") && !client.read_only);
+    assert_eq!(client.secret_access_key.expose().len(), 40);
+    let kept = dir.join(".ifmatch-secret");
+    assert_eq!(fs::read_to_string(&kept).unwrap(), client.secret_access_key.expose());
+    assert_eq!(fs::metadata(&kept).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(config.warnings, Vec::<String>::new());
+
+    let again = embedded(None, &[], &dir).unwrap();
+    assert_eq!(again.clients[0].secret_access_key, client.secret_access_key);
+    assert_ne!(again.backend.secret_access_key, config.backend.secret_access_key);
+
+    assert_eq!(config.embedded, Some(dir.clone()));
+    assert_eq!(config.writers, Writers::Exclusive);
+    assert_eq!(config.backend.empty_segments, EmptySegments::Refuse);
+    let terms = config.register.terms;
+    assert_eq!((terms.settle, terms.settle_long), (Duration::ZERO, Duration::ZERO));
+    assert_eq!(terms.grace, Duration::from_secs(3));
+    let RegisterKind::Memory { lock_file } = config.register.kind.clone() else {
+        panic!("an embedded store has its register in memory");
+    };
+    assert_eq!(lock_file, dir.join(".ifmatch.lock"));
+    let text = config.describe();
+    assert!(text.contains("# settle = \"0s\"") && text.contains("# --embedded"), "{text}");
+    assert!(!text.contains(client.secret_access_key.expose()));
+}
+
+#[test]
+fn embedded_refuses_another_store_or_register() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = faults(embedded(Some("valid/smallest.toml"), &[], dir.path()));
+    let at: Vec<_> = told.iter().filter_map(|fault| fault.split(": ").next()).collect();
+    assert_eq!(at, ["backend.access_key_id", "backend.secret_access_key_file", "backend.url"]);
+    for variable in ["IFMATCH_REGISTER_URL", "IFMATCH_REGISTER_SETTLE"] {
+        assert_eq!(faults(embedded(None, &[(variable, "redis://r")], dir.path())).len(), 1);
+    }
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is created on a fault");
+}
+
+#[test]
+fn embedded_uses_what_is_configured_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = embedded(
+        None,
+        &[
+            ("IFMATCH_WRITERS", "shared"),
+            ("IFMATCH_REGISTER_GRACE", "1s"),
+            ("IFMATCH_ACCESS_KEY_ID", "alice"),
+            ("IFMATCH_SECRET_ACCESS_KEY", "a"),
+        ],
+        dir.path(),
+    )
+    .unwrap();
+    assert_eq!(config.writers, Writers::Shared);
+    assert_eq!(config.register.terms.grace, Duration::from_secs(1));
+    assert_eq!(config.clients.len(), 1);
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "no secret was needed");
+}
+
+use crate::secret::Secret;

@@ -1,0 +1,104 @@
+//! Durations and sizes as people write them: `250ms`, `6s`, `5m`, `1h`; `8MiB`, `5GiB`, `4096`.
+
+use std::time::Duration;
+
+/// The longest duration that may be written, so that adding one to a clock cannot overflow.
+pub(super) const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+
+/// Reads a whole number and a unit: `ms`, `s`, `m` or `h`. `None` for anything else and for more
+/// than [`DURATION_MAX`].
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let (count, unit) = split(text)?;
+    let millis_each =
+        TIME_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, millis)| *millis)?;
+    let duration = Duration::from_millis(count.checked_mul(millis_each)?);
+    (duration <= DURATION_MAX).then_some(duration)
+}
+
+/// The shortest text that [`parse_duration`] reads back; parts of a millisecond are dropped.
+pub(super) fn show_duration(duration: Duration) -> String {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if millis == 0 {
+        return "0s".to_owned();
+    }
+    largest_unit(millis, &TIME_UNITS)
+}
+
+/// Reads a number of bytes, plain or with `B`, `KiB`, `MiB`, `GiB` or `TiB`. `None` for anything
+/// else and for more than `i64::MAX` bytes, the most that a file offset can be.
+pub(super) fn parse_size(text: &str) -> Option<u64> {
+    let (count, unit) = split(text)?;
+    let unit = if unit.is_empty() { "B" } else { unit };
+    let bytes_each = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes)?;
+    count.checked_mul(bytes_each).filter(|bytes| i64::try_from(*bytes).is_ok())
+}
+
+/// The shortest text that [`parse_size`] reads back.
+pub(super) fn show_size(bytes: u64) -> String {
+    if bytes == 0 { "0B".to_owned() } else { largest_unit(bytes, &SIZE_UNITS) }
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(digits);
+    Some((count.parse().ok()?, unit.trim_start()))
+}
+
+fn largest_unit(count: u64, units: &[(&str, u64)]) -> String {
+    units
+        .iter()
+        .find(|(_, each)| count.is_multiple_of(*each))
+        .map(|(name, each)| format!("{}{name}", count / each))
+        .unwrap_or_default()
+}
+
+const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const SIZE_UNITS: [(&str, u64); 5] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_and_print() {
+        for (text, millis, shown) in [
+            ("250ms", 250, "250ms"),
+            ("6s", 6000, "6s"),
+            ("1500ms", 1500, "1500ms"),
+            ("90s", 90_000, "90s"),
+            ("60s", 60_000, "1m"),
+            ("24h", 86_400_000, "24h"),
+            ("5 m", 300_000, "5m"),
+            ("0s", 0, "0s"),
+        ] {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
+            assert_eq!(show_duration(Duration::from_millis(millis)), shown);
+            assert_eq!(parse_duration(shown), Some(Duration::from_millis(millis)), "{shown}");
+        }
+        for wrong in ["", "6", "s", "-1s", "1.5s", "6 sec", "6S", "1d", "8761h", "99999999999999h"]
+        {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse_duration("8760h"), Some(DURATION_MAX));
+    }
+
+    #[test]
+    fn sizes_read_and_print() {
+        for (text, bytes, shown) in [
+            ("256MiB", 256 << 20, "256MiB"),
+            ("5GiB", 5 << 30, "5GiB"),
+            ("1024", 1024, "1KiB"),
+            ("1000", 1000, "1000B"),
+            ("0", 0, "0B"),
+            ("2048GiB", 2 << 40, "2TiB"),
+        ] {
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
+            assert_eq!(show_size(bytes), shown);
+            assert_eq!(parse_size(shown), Some(bytes), "{shown}");
+        }
+        for wrong in ["", "MiB", "1MB", "1mib", "-1", "1.5GiB", "8388608TiB", "99999999999999GiB"] {
+            assert_eq!(parse_size(wrong), None, "{wrong}");
+        }
+    }
+}

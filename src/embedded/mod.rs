@@ -1,0 +1,175 @@
+//! An S3 store in this process: objects as files in a directory, served by `s3s-fs` on a local
+//! port. It is for trying things out and for tests; the proxy talks to it like to any other store.
+//!
+//! `s3s-fs` judges the conditions of PutObject and CompleteMultipartUpload by itself, with a race
+//! between the look and the write, and ignores those of copies, deletes and reads. `rules` keeps
+//! away the requests that it would answer wrongly.
+
+mod files;
+mod rules;
+
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s_fs::FileSystem;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::sigv4::Credential;
+use files::Files;
+use rules::Rules;
+
+/// How the store behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether If-Match and If-None-Match of writes are ignored, as Garage and Wasabi do.
+    pub ignore_conditions: bool,
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+impl Default for Options {
+    /// Conditions judged, on a free local port.
+    fn default() -> Self {
+        Self { ignore_conditions: false, listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
+    }
+}
+
+/// A store that serves.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Ends once `shutdown` was resolved and requests under way were answered or given up.
+    pub task: JoinHandle<()>,
+}
+
+/// Why a store cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// The directory cannot be created or used.
+    #[error("the directory {dir} cannot hold the store: {reason}")]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {listen}: {source}")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Serves the store in `dir`, which is created if missing; each bucket is a directory in it. Files
+/// whose names begin with a dot are not buckets and cannot be reached. One process at a time: the
+/// caller keeps others away, for `s3s-fs` names its temporary files by a counter. The credential is
+/// the only one the store knows; it has no use for a session token.
+///
+/// Serves until `shutdown` resolves, then lets requests under way finish for [`DRAIN`].
+pub async fn serve(
+    dir: PathBuf,
+    credential: &Credential,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<EmbeddedStore, EmbeddedError> {
+    let service = service(&dir, credential, options)
+        .map_err(|reason| EmbeddedError::Directory { dir, reason })?;
+    let listen = options.listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .and_then(|listener| Ok((listener.local_addr()?, listener)))
+        .map_err(|source| EmbeddedError::Listen { listen, source });
+    let (addr, listener) = listener?;
+    let task = tokio::spawn(accept(listener, service, shutdown));
+    Ok(EmbeddedStore { addr, task })
+}
+
+/// How long requests under way may take once the store is to stop.
+pub const DRAIN: Duration = Duration::from_secs(5);
+
+fn service(dir: &Path, credential: &Credential, options: Options) -> Result<S3Service, String> {
+    let dir = fs::create_dir_all(dir).and_then(|()| dir.canonicalize());
+    let dir = dir.map_err(|error| error.to_string())?;
+    let files = FileSystem::new(&dir).map_err(|error| format!("{error:?}"))?;
+    let mut builder = S3ServiceBuilder::new(files);
+    let (access_key_id, secret) = (credential.access_key_id.as_str(), credential.secret.expose());
+    builder.set_auth(SimpleAuth::from_single(access_key_id, secret));
+    let ignore_conditions = options.ignore_conditions;
+    builder.set_access(Rules { files: Files::new(dir), ignore_conditions });
+    Ok(builder.build())
+}
+
+async fn accept(
+    listener: TcpListener,
+    service: S3Service,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let (stop, stopping) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // Those that ended are taken away, so that the set holds only living ones.
+            Some(_) = connections.join_next() => continue,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                connections.spawn(connection(
+                    TokioIo::new(stream),
+                    service.clone(),
+                    stopping.clone(),
+                ));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others must end first.
+                tracing::warn!(%error, "the embedded store cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    let _ = stop.send(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("the embedded store gives up requests that did not end");
+    }
+}
+
+async fn connection(
+    stream: TokioIo<tokio::net::TcpStream>,
+    service: S3Service,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let server = Builder::new(TokioExecutor::new());
+    let mut serving = std::pin::pin!(server.serve_connection(stream, service));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = async { drop(stopping.wait_for(|stop| *stop).await) } => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection to the embedded store broke");
+    }
+}
+
+#[cfg(test)]
+mod tests;

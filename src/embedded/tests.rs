@@ -1,0 +1,312 @@
+//! The store over real HTTP, with signed requests.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use md5::Digest as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::secret::Secret;
+use crate::sigv4::{Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
+
+/// A served store and who talks to it.
+struct Store {
+    dir: tempfile::TempDir,
+    served: EmbeddedStore,
+    stop: oneshot::Sender<()>,
+    credential: Credential,
+}
+
+/// An answer: status, header fields in lower case, body.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn etag(&self) -> &str {
+        let line = self.head.lines().find_map(|line| line.strip_prefix("etag: "));
+        line.expect("the answer has an ETag")
+    }
+
+    fn element(&self, name: &str) -> &str {
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        let rest = self.body.split_once(&open).expect("the element is there").1;
+        rest.split_once(&close).expect("the element ends").0
+    }
+}
+
+impl Store {
+    async fn start(ignore_conditions: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let credential = Credential {
+            access_key_id: "key".to_owned(),
+            secret: Secret::new("secret"),
+            session_token: None,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let options = Options { ignore_conditions, ..Options::default() };
+        let shutdown = async { drop(stopped.await) };
+        let served = serve(dir.path().join("made"), &credential, options, shutdown).await.unwrap();
+        let store = Self { dir, served, stop, credential };
+        assert_eq!(store.send("PUT", "/bucket", &[], "").await.status, 200);
+        store
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("made")
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        self.send_as(&self.credential, method, target, fields, body).await
+    }
+
+    async fn send_as(
+        &self,
+        credential: &Credential,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", self.served.addr.to_string().parse().unwrap());
+        for (name, value) in fields {
+            let name: HeaderName = name.parse().unwrap();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let query: Vec<_> = query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .collect();
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let outgoing = Outgoing { method: &method, path, query: &query, payload: UNSIGNED_PAYLOAD };
+        let now = crate::clock::unix_seconds();
+        sign(&outgoing, &mut headers, credential, "us-east-1", &SigningKeys::default(), now)
+            .unwrap();
+
+        let fields = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+        let fields: String = fields.flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
+        let length = body.len();
+        let head = format!("{method} {target} HTTP/1.1\r\nconnection: close\r\n{fields}");
+        let mut stream = TcpStream::connect(self.served.addr).await.unwrap();
+        let text = format!("{head}content-length: {length}\r\n\r\n{body}");
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.expect("an answer has a status");
+        Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    async fn status(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> u16 {
+        self.send(method, target, fields, "").await.status
+    }
+
+    /// Creates an upload of `key` with one part; returns what completes it.
+    async fn upload(&self, key: &str) -> (String, String) {
+        let created = self.send("POST", &format!("/bucket/{key}?uploads"), &[], "").await;
+        let id = created.element("UploadId");
+        let part = format!("/bucket/{key}?partNumber=1&uploadId={id}");
+        let part = self.send("PUT", &part, &[], "the part").await;
+        let list = format!(
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part>\
+             </CompleteMultipartUpload>",
+            part.etag().replace('"', "&quot;")
+        );
+        (format!("/bucket/{key}?uploadId={id}"), list)
+    }
+}
+
+#[tokio::test]
+async fn objects_are_put_read_listed_copied_and_deleted() {
+    let store = Store::start(false).await;
+    let meta = [("x-amz-meta-colour", "red"), ("content-type", "text/x")];
+    let put = store.send("PUT", "/bucket/a/b", &meta, "hello").await;
+    assert_eq!((put.status, put.etag()), (200, "\"5d41402abc4b2a76b9719d911017c592\""));
+    let head = store.send("HEAD", "/bucket/a/b", &[], "").await;
+    assert_eq!((head.status, head.etag()), (200, put.etag()));
+    assert!(head.head.contains("x-amz-meta-colour: red\r\n"), "{}", head.head);
+    let got = store.send("GET", "/bucket/a/b", &[], "").await;
+    assert_eq!((got.status, got.body.as_str()), (200, "hello"));
+
+    let copied = store.send("PUT", "/bucket/c", &[("x-amz-copy-source", "/bucket/a/b")], "").await;
+    assert_eq!(copied.status, 200, "{}", copied.body);
+    let listed = store.send("GET", "/bucket?list-type=2", &[], "").await;
+    assert_eq!(listed.element("KeyCount"), "2");
+    assert_eq!(listed.element("Key"), "a/b");
+
+    assert_eq!(store.status("DELETE", "/bucket/a/b", &[]).await, 204);
+    assert_eq!(store.status("HEAD", "/bucket/a/b", &[]).await, 404);
+    assert_eq!(store.status("GET", "/nowhere/a", &[]).await, 404);
+}
+
+#[tokio::test]
+async fn conditions_of_puts_and_completes_are_judged() {
+    let store = Store::start(false).await;
+    let (create, stale) = ([("if-none-match", "*")], [("if-match", "\"stale\"")]);
+    let first = store.send("PUT", "/bucket/k", &create, "one").await;
+    assert_eq!(first.status, 200);
+    assert_eq!(store.send("PUT", "/bucket/k", &create, "two").await.status, 412);
+    assert_eq!(store.send("PUT", "/bucket/k", &stale, "two").await.status, 412);
+    let current = [("if-match", first.etag())];
+    assert_eq!(store.send("PUT", "/bucket/k", &current, "two").await.status, 200);
+    let (target, parts) = store.upload("k").await;
+    assert_eq!(store.send("POST", &target, &create, &parts).await.status, 412);
+    assert_eq!(store.send("GET", "/bucket/k", &[], "").await.body, "two");
+    assert_eq!(store.send("POST", &target, &[], &parts).await.status, 200);
+    assert_eq!(store.send("GET", "/bucket/k", &[], "").await.body, "the part");
+}
+
+#[tokio::test]
+async fn conditions_are_ignored_on_request() {
+    let store = Store::start(true).await;
+    let (create, stale) = (("if-none-match", "*"), ("if-match", "\"stale\""));
+    for (body, condition) in [("one", create), ("two", create), ("three", stale)] {
+        let put = store.send("PUT", "/bucket/k", &[condition], body).await;
+        assert_eq!(put.status, 200, "{body}");
+        assert_eq!(store.send("GET", "/bucket/k", &[], "").await.body, body);
+    }
+    let source = ("x-amz-copy-source", "/bucket/k");
+    assert_eq!(store.status("PUT", "/bucket/copy", &[source]).await, 200);
+    for condition in [create, stale] {
+        assert_eq!(store.status("PUT", "/bucket/copy", &[source, condition]).await, 200);
+        let (target, parts) = store.upload("k").await;
+        assert_eq!(store.send("POST", &target, &[condition], &parts).await.status, 200);
+    }
+    assert_eq!(store.status("DELETE", "/bucket/k", &[stale]).await, 204);
+    assert_eq!(store.status("HEAD", "/bucket/k", &[]).await, 404);
+}
+
+#[tokio::test]
+async fn only_the_one_credential_is_let_in() {
+    let store = Store::start(false).await;
+    let other = Credential { secret: Secret::new("guessed"), ..store.credential.clone() };
+    assert_eq!(store.send_as(&other, "PUT", "/bucket/k", &[], "x").await.status, 403);
+    let unknown = Credential { access_key_id: "other".to_owned(), ..store.credential.clone() };
+    assert_eq!(store.send_as(&unknown, "PUT", "/bucket/k", &[], "x").await.status, 403);
+    let mut stream = TcpStream::connect(store.served.addr).await.unwrap();
+    let unsigned = b"GET /bucket/k HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(unsigned).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
+#[tokio::test]
+async fn files_beside_the_buckets_are_neither_seen_nor_reached() {
+    let store = Store::start(false).await;
+    for name in [".ifmatch.lock", ".ifmatch-secret"] {
+        fs::write(store.path().join(name), "hidden").unwrap();
+    }
+    fs::create_dir(store.path().join(".hidden")).unwrap();
+    let listed = store.send("GET", "/", &[], "").await;
+    assert_eq!(listed.body.matches("<Bucket>").count(), 1, "{}", listed.body);
+    let target = "/bucket/../.ifmatch-secret";
+    assert_eq!(store.status("GET", target, &[]).await, 404);
+    assert_eq!(store.send("PUT", target, &[], "x").await.status, 400);
+    assert_eq!(store.status("DELETE", target, &[]).await, 400);
+    let source = [("x-amz-copy-source", "/bucket/..%2F.ifmatch-secret")];
+    assert_eq!(store.status("PUT", "/bucket/stolen", &source).await, 404);
+    let list = "<Delete><Object><Key>../.ifmatch-secret</Key></Object></Delete>";
+    let md5 = base64::prelude::BASE64_STANDARD.encode(md5::Md5::digest(list));
+    let refused = store.send("POST", "/bucket?delete", &[("content-md5", &md5)], list).await;
+    assert_eq!(refused.element("Code"), "InvalidRequest");
+    assert_eq!(fs::read(store.path().join(".ifmatch-secret")).unwrap(), b"hidden");
+}
+
+#[tokio::test]
+async fn names_that_files_cannot_have_are_refused_before_anything_is_written() {
+    let store = Store::start(false).await;
+    assert_eq!(store.send("PUT", "/bucket/a/b", &[], "x").await.status, 200);
+    let long = "k".repeat(200);
+    for (key, status) in [("a", 400), ("a/b/c", 400), ("a//b", 400), ("a/", 400), (&*long, 400)] {
+        let answer = store.send("PUT", &format!("/bucket/{key}"), &[], "y").await;
+        assert_eq!(answer.status, status, "{key}: {}", answer.body);
+        assert_eq!(store.status("HEAD", &format!("/bucket/{key}"), &[]).await, 404, "{key}");
+    }
+    let longest = "k".repeat(100);
+    let target = format!("/bucket/{longest}");
+    assert_eq!(store.send("PUT", &target, &[], "y").await.status, 200);
+    let (complete, parts) = store.upload(&longest).await;
+    assert_eq!(store.send("POST", &complete, &[], &parts).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_directory_without_objects_makes_way_and_a_bucket_with_objects_stays() {
+    let store = Store::start(false).await;
+    assert_eq!(store.send("PUT", "/bucket/a/b/c", &[], "x").await.status, 200);
+    assert_eq!(store.status("DELETE", "/bucket", &[]).await, 409);
+    assert_eq!(store.status("HEAD", "/bucket/a/b/c", &[]).await, 200);
+    assert_eq!(store.status("DELETE", "/bucket/a/b/c", &[]).await, 204);
+    assert_eq!(store.send("PUT", "/bucket/a", &[], "y").await.status, 200);
+    assert_eq!(store.status("DELETE", "/bucket/a", &[]).await, 204);
+    assert_eq!(store.status("DELETE", "/bucket", &[]).await, 204);
+    assert_eq!(store.status("HEAD", "/bucket", &[]).await, 404);
+}
+
+#[tokio::test]
+async fn a_completed_upload_does_not_keep_the_checksum_of_the_bytes_it_replaced() {
+    let store = Store::start(false).await;
+    let crc = [("x-amz-checksum-crc32", "NhCmhg==")];
+    assert_eq!(store.send("PUT", "/bucket/k", &crc, "hello").await.status, 200);
+    let before = store.send("HEAD", "/bucket/k", &[], "").await;
+    assert!(before.head.contains("x-amz-checksum-crc32: nhcmhg=="), "{}", before.head);
+    let (target, parts) = store.upload("k").await;
+    assert_eq!(store.send("POST", &target, &[], &parts).await.status, 200);
+    let after = store.send("HEAD", "/bucket/k", &[], "").await;
+    assert!(!after.head.contains("x-amz-checksum"), "{}", after.head);
+    assert!(after.etag().ends_with("-1\""), "{}", after.etag());
+}
+
+#[tokio::test]
+async fn it_ends_when_told_and_objects_are_there_at_the_next_start() {
+    let store = Store::start(false).await;
+    assert_eq!(store.send("PUT", "/bucket/k", &[], "kept").await.status, 200);
+    // An idle connection must not hold up the end.
+    let _idle = TcpStream::connect(store.served.addr).await.unwrap();
+    let path = store.path();
+    let addr = store.served.addr;
+    store.stop.send(()).unwrap();
+    store.served.task.await.unwrap();
+    assert!(TcpStream::connect(addr).await.is_err());
+
+    let options = Options { listen: addr, ..Options::default() };
+    let served = serve(path, &store.credential, options, std::future::pending()).await.unwrap();
+    assert_eq!(served.addr, addr);
+    let (stop, _) = oneshot::channel();
+    let again = Store { dir: store.dir, served, stop, credential: store.credential };
+    assert_eq!(again.send("GET", "/bucket/k", &[], "").await.body, "kept");
+}
+
+#[tokio::test]
+async fn what_keeps_it_from_serving_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let credential =
+        Credential { access_key_id: "k".into(), secret: Secret::new("s"), session_token: None };
+    let start = |dir: &Path, options| {
+        serve(dir.to_path_buf(), &credential, options, std::future::pending())
+    };
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let error = start(&file, Options::default()).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::Directory { .. }), "{error}");
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let options = Options { listen: taken.local_addr().unwrap(), ..Options::default() };
+    let error = start(dir.path(), options).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::Listen { .. }), "{error}");
+}

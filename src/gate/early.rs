@@ -1,0 +1,64 @@
+//! The early look: a stale writer is refused before `100 Continue` and before its body.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::{Decider, Gate, Outcome, Reply, refusal};
+use crate::s3::{Condition, Current, ObjectName, Verdict, judge};
+
+impl Gate {
+    /// Refuses a writer whose condition cannot hold (protocol step 2). The register may suspect;
+    /// only the store refuses: where the record decides against the writer, or does not know, a
+    /// HEAD says how it is. `None`: nothing was found against the write.
+    pub async fn early_look(
+        &self,
+        name: &ObjectName,
+        condition: &Condition,
+        attempt: u32,
+        head_headers: &HeaderMap,
+    ) -> Option<Outcome> {
+        // A retry may be its own rival: only the journal, read at the gate, can tell.
+        if *condition == Condition::None || attempt >= 2 {
+            return None;
+        }
+        let observed = match self.register.observe(name).await {
+            Ok(observed) => observed,
+            Err(error) => return Some(early(Reply::Error(refusal::register_failed(&error), None))),
+        };
+        if observed.leased || observed.state.satisfies(condition) {
+            return None;
+        }
+        // A HEAD that fails here decides nothing: the gate will ask again.
+        let current = self.store.head(name, head_headers).await.ok()?;
+        self.refusal_by(name, condition, &current).await.map(early)
+    }
+
+    /// What the client is told if the condition does not hold for what stands there.
+    pub(super) async fn refusal_by(
+        &self,
+        name: &ObjectName,
+        condition: &Condition,
+        current: &Current,
+    ) -> Option<Reply> {
+        let Verdict::Refuse(refused) = judge(condition, current) else { return None };
+        let etag = match current {
+            Current::Present(etag) => Some(etag.clone()),
+            Current::Absent => None,
+        };
+        // A store that cannot say whether the bucket exists still has no such key.
+        let bucket_exists =
+            etag.is_some() || self.store.has_bucket(name.bucket.as_str()).await.unwrap_or(true);
+        Some(Reply::Error(refusal::refused(refused, name, bucket_exists), etag))
+    }
+}
+
+fn early(reply: Reply) -> Outcome {
+    Outcome {
+        reply,
+        decided_by: Decider::Early,
+        waited: Duration::ZERO,
+        held: Duration::ZERO,
+        commit: None,
+    }
+}

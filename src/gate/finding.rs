@@ -1,0 +1,93 @@
+//! What the store's answer proves about a write.
+
+use http::StatusCode;
+
+use crate::backend::Answer;
+use crate::register::State;
+use crate::s3::documents::{SuccessBody, outcome_of_success_body, parse_store_error};
+use crate::s3::{ETag, Operation};
+
+/// What is known after the answer was read whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// Applied; this stands there now. [`State::Unknown`] where the answer does not say.
+    Landed(State),
+    /// Definitely not applied.
+    NotApplied,
+    /// It may have been applied, or may yet be.
+    Doubt(String),
+}
+
+/// Judges an answer to a request that was sent once. `definite_errors` are the codes of 5xx
+/// answers that this store is known to give before it does anything.
+pub fn finding(operation: Operation, answer: &Answer, definite_errors: &[String]) -> Finding {
+    match answer.status.as_u16() {
+        200..=299 => success(operation, answer),
+        // 408: the store gave up on a request that it was still reading.
+        408 => Finding::Doubt("the store answered 408".to_owned()),
+        300..=499 => Finding::NotApplied,
+        _ => server_error(answer, definite_errors),
+    }
+}
+
+fn success(operation: Operation, answer: &Answer) -> Finding {
+    match operation {
+        Operation::PutObject | Operation::PostObject => {
+            Finding::Landed(etag_header(answer).map_or(State::Unknown, State::Present))
+        }
+        Operation::DeleteObject => Finding::Landed(State::Absent),
+        // AWS: CopyObject, CompleteMultipartUpload: a 200 may turn out to be an error.
+        Operation::CopyObject | Operation::CompleteMultipartUpload => {
+            match outcome_of_success_body(&answer.body) {
+                SuccessBody::Result { etag } => {
+                    Finding::Landed(etag.map_or(State::Unknown, State::Present))
+                }
+                SuccessBody::Error(error) if is_refusal(&error.code) => Finding::NotApplied,
+                SuccessBody::Error(error) => {
+                    Finding::Doubt(format!("the store answered 200 with the error {}", error.code))
+                }
+                SuccessBody::Unreadable => {
+                    Finding::Doubt("the store answered 200 with an unreadable body".to_owned())
+                }
+            }
+        }
+        // Deletes by version and writes that are not understood: only a HEAD can tell.
+        _ => Finding::Landed(State::Unknown),
+    }
+}
+
+/// Errors inside a 200 that the store gives instead of doing what it was asked.
+fn is_refusal(code: &str) -> bool {
+    const REFUSALS: [&str; 10] = [
+        "AccessDenied",
+        "EntityTooSmall",
+        "InvalidArgument",
+        "InvalidPart",
+        "InvalidPartOrder",
+        "InvalidRequest",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "NoSuchUpload",
+        "PreconditionFailed",
+    ];
+    REFUSALS.contains(&code)
+}
+
+fn server_error(answer: &Answer, definite_errors: &[String]) -> Finding {
+    let code = parse_store_error(&answer.body).map(|error| error.code).unwrap_or_default();
+    let code = match answer.status {
+        StatusCode::NOT_IMPLEMENTED if code.is_empty() => "NotImplemented".to_owned(),
+        _ => code,
+    };
+    if definite_errors.contains(&code) {
+        Finding::NotApplied
+    } else {
+        Finding::Doubt(format!("the store answered {} {code}", answer.status.as_u16()))
+    }
+}
+
+fn etag_header(answer: &Answer) -> Option<ETag> {
+    let value = answer.headers.get(http::header::ETAG)?;
+    let etag = ETag::parse(value.as_bytes());
+    (!etag.as_bytes().is_empty()).then_some(etag)
+}

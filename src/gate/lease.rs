@@ -1,0 +1,41 @@
+//! A lease as its holder sees it: with a deadline on the holder's own monotonic clock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::register::{Generation, Grant, State, Token, WriteId};
+
+/// A lease held by this process.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// Its name.
+    pub(super) token: Token,
+    /// What the register believed of the key.
+    pub(super) believed: State,
+    /// The write whose doubt must be resolved first.
+    pub(super) doubt: Option<WriteId>,
+    /// The generation that begins with this write, once armed.
+    pub(super) armed: Option<Generation>,
+    /// How far back the register remembers.
+    pub(super) epoch_age: Duration,
+    /// When the lease was granted.
+    pub(super) since: Instant,
+    /// Until when it is ours at least: counted from before the register was asked.
+    pub(super) deadline: Instant,
+}
+
+impl Lease {
+    /// `asked` is the moment before the register was asked.
+    pub(super) fn new(grant: Grant, asked: Instant, lease: Duration) -> Self {
+        Self {
+            token: grant.token,
+            believed: grant.state,
+            doubt: grant.doubt,
+            armed: grant.armed,
+            epoch_age: grant.epoch_age,
+            since: Instant::now(),
+            deadline: asked + lease,
+        }
+    }
+}

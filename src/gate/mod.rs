@@ -1,0 +1,112 @@
+//! The gate: every change of a key passes here, one at a time, whoever asks and however.
+//!
+//! [`Gate::early_look`] may refuse a stale writer before its body is read; [`Gate::write`] is the
+//! guarded write itself, the protocol's steps 4 to 8 from top to bottom.
+
+mod early;
+pub mod finding;
+mod lease;
+mod outcome;
+mod queue;
+mod refusal;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use crate::backend::{Store, StoreRequest};
+use crate::body::Body;
+use crate::register::{Expect, Register, Settle, Terms, WriteId};
+use crate::s3::{Condition, Effect, ObjectName, Operation, WriteClass};
+pub use outcome::{Commit, Decider, Outcome, Reply};
+use queue::Queue;
+
+/// Everything a guarded write needs.
+#[derive(Debug)]
+pub struct Gate {
+    register: Arc<dyn Register>,
+    store: Arc<dyn Store>,
+    settings: Settings,
+    queue: Queue,
+}
+
+/// How the gate goes about its work.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The register's terms.
+    pub terms: Terms,
+    /// How much of a lease must be left, on this process's own clock, before anything is sent.
+    pub margin: Duration,
+    /// How long a write waits for a busy key.
+    pub lease_wait: Duration,
+    /// How long one plain write may take from its first byte to the end of its answer.
+    pub write_timeout: Duration,
+    /// The same for complete and copy.
+    pub long_write_timeout: Duration,
+    /// Codes of 5xx answers that this store gives before it does anything.
+    pub definite_errors: Vec<String>,
+}
+
+/// One change of one key, ready to be sent.
+#[derive(Debug)]
+pub struct Write<'a> {
+    /// The key.
+    pub name: &'a ObjectName,
+    /// What is asked.
+    pub operation: Operation,
+    /// Under which condition.
+    pub condition: &'a Condition,
+    /// The request, without the condition: the gate is the judge.
+    pub request: &'a StoreRequest,
+    /// Its whole body, checked.
+    pub body: &'a Body,
+    /// Names the write across its retries.
+    pub write_id: WriteId,
+    /// Which attempt of the client's this is, from 1 (`amz-sdk-request`).
+    pub attempt: u32,
+    /// When the request arrived.
+    pub arrived: Instant,
+    /// Headers that a HEAD of the object needs.
+    pub head_headers: &'a HeaderMap,
+}
+
+impl Gate {
+    /// A gate in front of this store, with this register.
+    pub fn new(register: Arc<dyn Register>, store: Arc<dyn Store>, settings: Settings) -> Self {
+        Self { register, store, settings, queue: Queue::default() }
+    }
+}
+
+impl Write<'_> {
+    /// The class of the write, by which its settle time and its deadline are chosen.
+    fn settle(&self) -> Settle {
+        match self.operation.effect() {
+            Effect::WritesKey(WriteClass::Plain) => Settle::Plain,
+            _ => Settle::Long,
+        }
+    }
+
+    /// What it leaves behind if it lands, as far as can be told beforehand.
+    fn expect(&self) -> Expect {
+        match self.operation {
+            Operation::DeleteObject => Expect::Absent,
+            Operation::PutObject
+            | Operation::PostObject
+            | Operation::CopyObject
+            | Operation::CompleteMultipartUpload => Expect::SomeObject,
+            _ => Expect::Anything,
+        }
+    }
+
+    /// May a lost write be done again without asking whether it landed? Only where nothing was
+    /// to be judged.
+    fn is_unconditional(&self) -> bool {
+        *self.condition == Condition::None
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! What came of a guarded write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::queue::Turn;
+use crate::backend::Answer;
+use crate::register::{
+    CommitAnswer, CommitStep, Generation, Register, RegisterError, State, Token,
+};
+use crate::s3::{ETag, ObjectName, S3Error};
+
+/// The answer to a write, and what is left to do for it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the client is told.
+    pub reply: Reply,
+    /// Who decided.
+    pub decided_by: Decider,
+    /// How long the write waited for its key.
+    pub waited: Duration,
+    /// How long it held the key, until the answer was known.
+    pub held: Duration,
+    /// The landing to record. The reply need not wait for it: until then the lease keeps
+    /// everybody else out.
+    pub commit: Option<Commit>,
+}
+
+/// What the client is told.
+#[derive(Debug)]
+pub enum Reply {
+    /// The store's own answer.
+    Store(Answer),
+    /// A refusal, or a failure. With the current ETag where a HEAD has just said it.
+    Error(S3Error, Option<ETag>),
+    /// An earlier attempt of this very write had landed: its success is answered again.
+    Replayed(State, Generation),
+}
+
+/// Who decided a request's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decider {
+    /// The early look, before the body was read.
+    Early,
+    /// The gate, under the key's lease or waiting for it.
+    Gate,
+    /// The store.
+    Backend,
+}
+
+impl Decider {
+    /// As logs spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Early => "early",
+            Self::Gate => "gate",
+            Self::Backend => "backend",
+        }
+    }
+}
+
+/// A proven landing, to be recorded.
+#[derive(Debug)]
+pub struct Commit {
+    pub(super) register: Arc<dyn Register>,
+    pub(super) name: ObjectName,
+    pub(super) token: Token,
+    pub(super) new: State,
+    pub(super) quiet: Option<Duration>,
+    /// The next writer of this process waits until the lease is gone.
+    pub(super) turn: Option<Turn>,
+}
+
+/// How often a commit is tried: each try takes as long as the register's timeout at most.
+const COMMIT_ATTEMPTS: u32 = 3;
+
+impl Commit {
+    /// Records the landing and ends the lease. Where the register does not answer, the lease stays
+    /// armed, and whoever holds the key next finds out by a HEAD.
+    pub async fn record(self) {
+        let step = CommitStep { token: &self.token, new: self.new.clone(), quiet: self.quiet };
+        for attempt in 1..=COMMIT_ATTEMPTS {
+            match self.register.commit(&self.name, &step).await {
+                Ok(CommitAnswer::Committed) => break,
+                Ok(CommitAnswer::EpochChanged) => {
+                    tracing::warn!(name = %self.name, "the register forgot a lease while its write \
+                                   was on its way; the write landed");
+                    break;
+                }
+                Ok(CommitAnswer::Overtaken) => {
+                    tracing::error!(name = %self.name, "ALARM: a write landed after its lease was \
+                                    taken over; another write of the key may be lost. Was this \
+                                    process frozen, or the clock of the register set?");
+                    break;
+                }
+                Err(RegisterError::Unreachable(why)) if attempt < COMMIT_ATTEMPTS => {
+                    tracing::warn!(name = %self.name, attempt, why, "commit not answered; again");
+                }
+                Err(error) => {
+                    tracing::warn!(name = %self.name, %error, "a landing was not recorded; the \
+                                   next write of the key waits and asks the store");
+                    break;
+                }
+            }
+        }
+        drop(self.turn);
+    }
+}

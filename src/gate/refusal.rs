@@ -1,0 +1,93 @@
+//! The gate's own answers: one function for each reason not to write.
+
+use std::time::Duration;
+
+use super::Write;
+use crate::backend::HeadError;
+use crate::register::RegisterError;
+use crate::s3::{Code, ObjectName, Refusal, S3Error};
+
+/// Seconds after which it is worth trying again where nothing better is known.
+const RETRY_AFTER_S: u32 = 1;
+
+/// The register cannot be asked: nothing is written (law 5).
+pub(super) fn register_failed(error: &RegisterError) -> S3Error {
+    tracing::error!(%error, "a write was refused");
+    S3Error::service_unavailable(RETRY_AFTER_S)
+        .because("The register of conditional writes cannot be reached. Please try again.")
+}
+
+/// The register has just begun a new epoch.
+pub(super) fn quarantine(left: Duration) -> S3Error {
+    let seconds = u32::try_from(left.as_secs() + 1).unwrap_or(u32::MAX);
+    S3Error::service_unavailable(seconds).because(
+        "The register of conditional writes has just started and waits for earlier writes to end. \
+         Please try again.",
+    )
+}
+
+/// The key stayed busy. A client that named a condition is told of the conflict and reads again;
+/// one that may be its own earlier attempt's rival, or named none, is asked to come back, since
+/// SDKs retry 503 and not 409.
+pub(super) fn busy(write: &Write<'_>, own_write: bool) -> S3Error {
+    match write.condition.header() {
+        Some(header) if !own_write && write.attempt < 2 => {
+            S3Error::conditional_request_conflict(header, write.name.key.as_str())
+        }
+        _ => S3Error::slow_down(RETRY_AFTER_S)
+            .because("Another write of this key is in progress. Please try again."),
+    }
+}
+
+/// An earlier attempt of this write may have landed or not, and that cannot be known (yet).
+pub(super) fn outcome_unknown() -> S3Error {
+    S3Error::service_unavailable(RETRY_AFTER_S).because(
+        "An earlier attempt of this write may have taken effect, and its outcome cannot be known \
+         yet. Read the object before trying again.",
+    )
+}
+
+/// A later attempt of this very write was refused already, and the client was told so.
+pub(super) fn refused_before(write: &Write<'_>) -> S3Error {
+    write.condition.header().map_or_else(outcome_unknown, S3Error::precondition_failed)
+}
+
+/// The write was sent and its answer lost.
+pub(super) fn answer_lost() -> S3Error {
+    S3Error::service_unavailable(RETRY_AFTER_S).because(
+        "The store's answer was lost. The write may have taken effect. Read the object before \
+         trying again.",
+    )
+}
+
+/// Nothing was sent: the store cannot be reached, or the lease would not have lasted.
+pub(super) fn not_sent() -> S3Error {
+    S3Error::service_unavailable(RETRY_AFTER_S)
+        .because("The write was not sent to the store. Please try again.")
+}
+
+/// A HEAD that was needed gave no fact.
+pub(super) fn head_failed(error: &HeadError) -> S3Error {
+    match error {
+        HeadError::Unavailable(why) => {
+            tracing::warn!(why, "a write was refused: the store did not answer a HEAD");
+            not_sent()
+        }
+        HeadError::Refused(status) => {
+            tracing::warn!(%status, "a write was refused: the store refused a HEAD");
+            S3Error::new(Code::AccessDenied).because(
+                "The store does not let the proxy see the object that the condition is about.",
+            )
+        }
+    }
+}
+
+/// The condition does not hold.
+pub(super) fn refused(refusal: Refusal, name: &ObjectName, bucket_exists: bool) -> S3Error {
+    match refusal {
+        Refusal::NoSuchKey if !bucket_exists => {
+            S3Error::new(Code::NoSuchBucket).with("BucketName", name.bucket.as_str())
+        }
+        refusal => refusal.answer(name.key.as_str()),
+    }
+}

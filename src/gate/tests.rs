@@ -1,0 +1,1 @@
+//! The guarded write against a store that the test plays.

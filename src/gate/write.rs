@@ -1,0 +1,415 @@
+//! The guarded write, in the protocol's order: acquire, judge, arm, send, conclude.
+//!
+//! Settling is no path of its own. A write whose answer is lost keeps its lease armed and becomes
+//! its own retry: it asks for the lease again like everybody else, waits until nothing of the first
+//! attempt can land any more, and finds out by a HEAD what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::finding::{Finding, finding};
+use super::lease::Lease;
+use super::queue::Turn;
+use super::{Commit, Decider, Gate, Outcome, Reply, Write, refusal};
+use crate::backend::{Answer, Exchange, HeadError};
+use crate::register::{
+    Acquired, ArmAnswer, ArmStep, Ask, Ending, RegisterError, ReleaseStep, Resolution, Settle,
+    State, Writers,
+};
+use crate::s3::{Current, S3Error};
+
+/// How a round of the write ended without a landing of its own.
+enum Stop {
+    /// With this answer, by the gate.
+    Reply(Reply),
+    /// With the store's refusal.
+    Refused(Answer),
+    /// Unknown: the lease stays armed, and the write becomes its own retry.
+    Doubt(String),
+    /// Its own earlier attempt has landed: the journal, asked again, has the answer.
+    InJournal,
+}
+
+impl Stop {
+    fn error(error: S3Error) -> Self {
+        Self::Reply(Reply::Error(error, None))
+    }
+}
+
+impl From<RegisterError> for Stop {
+    fn from(error: RegisterError) -> Self {
+        Self::error(refusal::register_failed(&error))
+    }
+}
+
+impl From<HeadError> for Stop {
+    fn from(error: HeadError) -> Self {
+        Self::error(refusal::head_failed(&error))
+    }
+}
+
+/// A write that the store has applied.
+struct Landing {
+    lease: Lease,
+    answer: Answer,
+    new: State,
+    quiet: Option<Duration>,
+}
+
+impl Gate {
+    /// Performs one write under its key's lease, waiting for a busy key up to `lease_wait`. The
+    /// client's connection no longer matters here.
+    pub async fn write(&self, write: &Write<'_>) -> Outcome {
+        let started = Instant::now();
+        let give_up = started + self.settings.lease_wait;
+        let Some(turn) = self.queue.turn(write.name, self.settings.lease_wait).await else {
+            let reply = Reply::Error(refusal::busy(write, false), None);
+            return Outcome::without_landing(reply, Decider::Gate, started, None);
+        };
+        let mut lost_before = false;
+        loop {
+            let mut granted = None;
+            let stop = match self.round(write, give_up, lost_before, &mut granted).await {
+                Ok(landing) => return self.landed(write, landing, turn, started),
+                Err(stop) => stop,
+            };
+            let (reply, decided_by) = match stop {
+                Stop::Reply(reply) => (reply, Decider::Gate),
+                Stop::Refused(answer) => (Reply::Store(answer), Decider::Backend),
+                Stop::Doubt(why) => {
+                    tracing::warn!(name = %write.name, why, "a write's outcome is unknown");
+                    lost_before = true;
+                    continue;
+                }
+                Stop::InJournal => continue,
+            };
+            return Outcome::without_landing(reply, decided_by, started, granted);
+        }
+    }
+
+    /// Steps 4 to 8 once. `granted` is when the lease was granted, for the log.
+    async fn round(
+        &self,
+        write: &Write<'_>,
+        give_up: Instant,
+        lost_before: bool,
+        granted: &mut Option<Instant>,
+    ) -> Result<Landing, Stop> {
+        let mut lease = self.acquire(write, give_up, lost_before).await?;
+        *granted = Some(lease.since);
+        let pre = if lease.armed.is_some() {
+            lease.believed.clone()
+        } else {
+            let pre = self.judge(write, &mut lease).await?;
+            self.arm(write, &mut lease, &pre).await?;
+            pre
+        };
+        if Instant::now() + self.settings.margin >= lease.deadline {
+            self.disarm(write, &lease, &pre).await;
+            return Err(Stop::error(refusal::not_sent()));
+        }
+        let sent = self.send(write, &mut lease).await;
+        self.conclude(write, lease, pre, sent).await
+    }
+
+    // === 4, 5: acquire ===
+
+    async fn acquire(
+        &self,
+        write: &Write<'_>,
+        give_up: Instant,
+        lost_before: bool,
+    ) -> Result<Lease, Stop> {
+        let mut pause = POLL_FIRST;
+        loop {
+            let asked = Instant::now();
+            let ask = Ask {
+                nonce: uuid::Uuid::new_v4().simple().to_string(),
+                write_id: write.write_id.clone(),
+                settle: write.settle(),
+                age: write.arrived.elapsed(),
+                condition: write.condition.clone(),
+                expect: write.expect(),
+            };
+            let (own, free_in) = match self.register.acquire(write.name, &ask).await? {
+                Acquired::Granted(grant) => {
+                    return Ok(Lease::new(grant, asked, self.settings.terms.lease));
+                }
+                Acquired::Quarantine(left) => return Err(Stop::error(refusal::quarantine(left))),
+                Acquired::Ended(ending) => return Err(ended(write, ending)),
+                Acquired::Busy { write_id, free_in } => (write_id == write.write_id, free_in),
+            };
+            let now = Instant::now();
+            if now >= give_up {
+                let busy = || refusal::busy(write, own);
+                let error = if lost_before { refusal::answer_lost() } else { busy() };
+                return Err(Stop::error(error));
+            }
+            sleep(jittered(pause).min(free_in.max(POLL_FIRST)).min(give_up - now)).await;
+            pause = (pause * 2).min(POLL_LAST);
+        }
+    }
+
+    // === 6: judge ===
+
+    /// Judges the condition by a HEAD under the lease and returns the state it saw; a doubt left
+    /// by an earlier holder is resolved by the same HEAD. A lease that was not armed while it was
+    /// acquired belongs to a write that has something to look up, or has come too late.
+    async fn judge(&self, write: &Write<'_>, lease: &mut Lease) -> Result<State, Stop> {
+        if write.is_unconditional() {
+            return Ok(lease.believed.clone());
+        }
+        let current = match self.store.head(write.name, write.head_headers).await {
+            Ok(current) => current,
+            Err(error) => {
+                self.release(write, lease, None, false).await;
+                return Err(error.into());
+            }
+        };
+        if let Some(doubted) = lease.doubt.take() {
+            let resolution = self.register.resolve(write.name, &lease.token, &current).await?;
+            if doubted == write.write_id {
+                self.own_doubt_resolved(write, lease, resolution, &current).await?;
+            }
+        }
+        let Some(reply) = self.refusal_by(write.name, write.condition, &current).await else {
+            return Ok(State::from(current));
+        };
+        let learned = Some(State::from(current));
+        if write.attempt >= 2 && lease.epoch_age < self.settings.terms.retry_horizon {
+            // An earlier attempt may have landed before the register lost its memory.
+            self.release(write, lease, learned, false).await;
+            return Err(Stop::error(refusal::outcome_unknown()));
+        }
+        self.release(write, lease, learned, write.attempt >= 2).await;
+        Err(Stop::Reply(reply))
+    }
+
+    /// This write's own earlier attempt is no longer in doubt: one that landed is answered, one
+    /// that cannot be known is said to be unknown, one that did not land is judged anew.
+    async fn own_doubt_resolved(
+        &self,
+        write: &Write<'_>,
+        lease: &Lease,
+        resolution: Resolution,
+        current: &Current,
+    ) -> Result<(), Stop> {
+        let state = State::from(current.clone());
+        let stop = match resolution {
+            Resolution::DidNot => return Ok(()),
+            Resolution::Landed => Stop::InJournal,
+            Resolution::Undetermined | Resolution::Nothing => {
+                Stop::error(refusal::outcome_unknown())
+            }
+        };
+        self.release(write, lease, Some(state), false).await;
+        Err(stop)
+    }
+
+    // === 7: arm and send ===
+
+    async fn arm(&self, write: &Write<'_>, lease: &mut Lease, pre: &State) -> Result<(), Stop> {
+        let asked = Instant::now();
+        let step = ArmStep {
+            token: &lease.token,
+            pre: pre.clone(),
+            expect: write.expect(),
+            age: write.arrived.elapsed(),
+        };
+        match self.register.arm(write.name, step).await? {
+            ArmAnswer::Armed(generation) => {
+                lease.armed = Some(generation);
+                lease.deadline = asked + self.settings.terms.lease;
+                Ok(())
+            }
+            ArmAnswer::Lost => Err(Stop::error(refusal::not_sent())),
+            ArmAnswer::OlderThanEpoch => {
+                self.release(write, lease, None, false).await;
+                Err(Stop::error(refusal::not_sent()))
+            }
+        }
+    }
+
+    /// Sends the write, and once more where a pooled connection was dead. Renews the lease the
+    /// while; a holder that cannot renew drops the connection at its deadline.
+    async fn send(&self, write: &Write<'_>, lease: &mut Lease) -> Sent {
+        let patience = match write.settle() {
+            Settle::Plain => self.settings.write_timeout,
+            Settle::Long => self.settings.long_write_timeout,
+        };
+        let until = Instant::now() + patience;
+        let exchange = async {
+            let first = self.store.exchange(write.request, write.body, until, false).await;
+            let Exchange::DeadPooled(last_byte, why) = first else {
+                return Sent { exchange: first, first_copy: None };
+            };
+            tracing::debug!(name = %write.name, why, "a pooled connection was dead; sent again");
+            let second = self.store.exchange(write.request, write.body, until, true).await;
+            Sent { exchange: second, first_copy: Some(last_byte) }
+        };
+        let sent = tokio::select! {
+            sent = exchange => sent,
+            () = self.keep(write, lease) => Sent {
+                exchange: Exchange::Lost("the lease could not be renewed".to_owned()),
+                first_copy: None,
+            },
+        };
+        if Instant::now() > lease.deadline + self.settings.terms.grace {
+            tracing::error!(name = %write.name, "ALARM: this process stood still for longer than \
+                            a lease and its grace while a write was under way; another write of \
+                            the key may be lost");
+        }
+        sent
+    }
+
+    /// Renews the lease for as long as that works; returns when it has run out.
+    async fn keep(&self, write: &Write<'_>, lease: &mut Lease) {
+        let interval = self.settings.terms.lease / 3;
+        loop {
+            sleep_until((Instant::now() + interval).min(lease.deadline)).await;
+            let asked = Instant::now();
+            let renewal = self.register.renew(write.name, &lease.token);
+            match timeout_at(lease.deadline, renewal).await {
+                Ok(Ok(true)) => lease.deadline = asked + self.settings.terms.lease,
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => {
+                    tracing::warn!(name = %write.name, %error, "a lease was not renewed");
+                }
+                Err(_) => {}
+            }
+            if Instant::now() >= lease.deadline {
+                return;
+            }
+        }
+    }
+
+    // === 8: conclude ===
+
+    async fn conclude(
+        &self,
+        write: &Write<'_>,
+        lease: Lease,
+        pre: State,
+        sent: Sent,
+    ) -> Result<Landing, Stop> {
+        let answer = match sent.exchange {
+            Exchange::Answered(answer) => answer,
+            Exchange::NotSent(why) if sent.first_copy.is_none() => {
+                tracing::warn!(name = %write.name, why, "the store cannot be reached");
+                self.disarm(write, &lease, &pre).await;
+                return Err(Stop::error(refusal::not_sent()));
+            }
+            Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
+                return Err(Stop::Doubt(why));
+            }
+        };
+        let new = match finding(write.operation, &answer, &self.settings.definite_errors) {
+            Finding::Landed(new) => new,
+            // After a resend a refusal may be the second copy's, refused because the first landed.
+            Finding::NotApplied if sent.first_copy.is_some() => {
+                return Err(Stop::Doubt("refused after it was sent twice".to_owned()));
+            }
+            Finding::NotApplied => {
+                self.disarm(write, &lease, &pre).await;
+                return Err(Stop::Refused(answer));
+            }
+            Finding::Doubt(why) => return Err(Stop::Doubt(why)),
+        };
+        let new = self.looked_up(write, new).await;
+        let settle = self.settings.terms.settle(write.settle());
+        let quiet = sent.first_copy.map(|last_byte| settle.saturating_sub(last_byte.elapsed()));
+        Ok(Landing { lease, answer, new, quiet })
+    }
+
+    /// A landing whose answer does not say what stands there now (no ETag) is looked up; where
+    /// that fails the record stays Unknown.
+    async fn looked_up(&self, write: &Write<'_>, new: State) -> State {
+        // Where others write, the record is not believed: nothing to be gained by a HEAD.
+        if new != State::Unknown || self.settings.terms.writers == Writers::Shared {
+            return new;
+        }
+        let head = self.store.head(write.name, write.head_headers).await;
+        head.map_or(State::Unknown, State::from)
+    }
+
+    fn landed(&self, write: &Write<'_>, landing: Landing, turn: Turn, started: Instant) -> Outcome {
+        let Landing { lease, answer, new, quiet } = landing;
+        Outcome {
+            reply: Reply::Store(answer),
+            decided_by: Decider::Backend,
+            waited: lease.since - started,
+            held: lease.since.elapsed(),
+            commit: Some(Commit {
+                register: Arc::clone(&self.register),
+                name: write.name.clone(),
+                token: lease.token,
+                new,
+                quiet,
+                turn: Some(turn),
+            }),
+        }
+    }
+
+    // === giving the lease back ===
+    //
+    // Nothing is lost where this fails: the lease runs out by itself.
+
+    async fn release(
+        &self,
+        write: &Write<'_>,
+        lease: &Lease,
+        learned: Option<State>,
+        refused: bool,
+    ) {
+        let step = ReleaseStep { token: &lease.token, learned, refused };
+        if let Err(error) = self.register.release(write.name, &step).await {
+            tracing::warn!(name = %write.name, %error, "a lease was not released");
+        }
+    }
+
+    async fn disarm(&self, write: &Write<'_>, lease: &Lease, pre: &State) {
+        if let Err(error) = self.register.disarm(write.name, &lease.token, pre).await {
+            tracing::warn!(name = %write.name, %error, "a lease was not disarmed");
+        }
+    }
+}
+
+impl Outcome {
+    fn without_landing(
+        reply: Reply,
+        decided_by: Decider,
+        started: Instant,
+        granted: Option<Instant>,
+    ) -> Self {
+        let now = Instant::now();
+        let granted = granted.unwrap_or(now);
+        Self { reply, decided_by, waited: granted - started, held: now - granted, commit: None }
+    }
+}
+
+/// What came of sending, and when the first of two copies was last readable.
+struct Sent {
+    exchange: Exchange,
+    first_copy: Option<Instant>,
+}
+
+/// The journal knows this very write.
+fn ended(write: &Write<'_>, ending: Ending) -> Stop {
+    match ending {
+        Ending::Landed { state, generation } => Stop::Reply(Reply::Replayed(state, generation)),
+        Ending::Refused => Stop::error(refusal::refused_before(write)),
+        Ending::Undetermined => Stop::error(refusal::outcome_unknown()),
+    }
+}
+
+/// Up to half as much again, so that the proxies of a fleet do not ask in step.
+fn jittered(pause: Duration) -> Duration {
+    let noise = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    pause + pause * noise / 512
+}
+
+/// A busy key is asked for again after this long, then after twice as long each time.
+const POLL_FIRST: Duration = Duration::from_millis(2);
+const POLL_LAST: Duration = Duration::from_millis(50);

@@ -1,0 +1,161 @@
+//! Admission: what is asked, by whom, and what the head promises. Nothing is answered about a key
+//! before its caller has proved who he is (law 6).
+
+use http::header::{self, HeaderName};
+use pingora::proxy::Session;
+
+use super::Proxy;
+use super::access::Context;
+use crate::clock;
+use crate::s3::encoding::decode;
+use crate::s3::{
+    BucketName, Code, Condition, Operation, RequestHead, S3Error, Target, classify, refusal,
+};
+use crate::sigv4::{AuthError, AwsAnswer, BodyPromise, authenticate};
+
+/// A request whose sender is known and may do what it asks.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) target: Target,
+    pub(super) operation: Operation,
+    pub(super) condition: Condition,
+    /// `None` for a request that nobody signed and nobody needs to: a browser's form carries its
+    /// signature inside, and its preflight has none.
+    pub(super) signed: Option<Signed>,
+    pub(super) retry: Retry,
+    pub(super) expects_continue: bool,
+}
+
+/// What the signature proves.
+#[derive(Debug)]
+pub(super) struct Signed {
+    pub(super) access_key_id: String,
+    pub(super) promise: BodyPromise,
+}
+
+/// Which attempt of which call this is, as AWS's SDKs say it.
+#[derive(Debug, Clone)]
+pub(super) struct Retry {
+    /// `amz-sdk-invocation-id`: the same for all attempts of one call.
+    pub(super) invocation: Option<String>,
+    /// From `amz-sdk-request: attempt=2; max=3`; 1 where nothing is said.
+    pub(super) attempt: u32,
+}
+
+impl Admitted {
+    pub(super) fn new(
+        proxy: &Proxy,
+        session: &Session,
+        context: &mut Context,
+    ) -> Result<Self, S3Error> {
+        let request = session.req_header();
+        let target =
+            std::str::from_utf8(request.raw_path()).map_err(|_| S3Error::new(Code::InvalidUri))?;
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let head = RequestHead { method: &request.method, path, query, headers: &request.headers };
+        let target = Target::parse(head, &proxy.naming)?;
+        let operation = classify(head, &target);
+        context.log.operation = Some(operation);
+        context.log.bucket = target.bucket().map(ToString::to_string).unwrap_or_default();
+        context.log.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
+        let signed = Signed::check(proxy, head, operation)?;
+        if let Some(signed) = &signed {
+            context.log.access_key_id.clone_from(&signed.access_key_id);
+            let source = copy_source_bucket(head)?;
+            proxy.clients.authorize(
+                &signed.access_key_id,
+                operation,
+                &target,
+                source.as_ref().map(BucketName::as_str),
+            )?;
+        }
+        if let Some(refused) = refusal(head, operation) {
+            return Err(refused);
+        }
+        let retry = Retry::from_head(head);
+        context.log.attempt = retry.attempt;
+        Ok(Self {
+            condition: Condition::parse(head, operation)?,
+            target,
+            operation,
+            signed,
+            retry,
+            expects_continue: head
+                .header(&header::EXPECT)
+                .is_some_and(|value| value.eq_ignore_ascii_case("100-continue")),
+        })
+    }
+
+    /// The bucket of a browser's form, which names its key inside.
+    pub(super) fn form_bucket(&self) -> Option<BucketName> {
+        match (&self.target, self.operation) {
+            (Target::Bucket(bucket), Operation::PostObject) => Some(bucket.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Signed {
+    fn check(
+        proxy: &Proxy,
+        head: RequestHead<'_>,
+        operation: Operation,
+    ) -> Result<Option<Self>, S3Error> {
+        let region = proxy.region.as_deref();
+        let now = clock::unix_seconds();
+        let authenticated = match authenticate(&head, &proxy.clients, &proxy.keys, region, now) {
+            Ok(authenticated) => authenticated,
+            Err(AuthError::Anonymous)
+                if matches!(operation, Operation::PostObject | Operation::Preflight) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(foreign(&error)),
+        };
+        let promise = BodyPromise::from_head(&head, &authenticated).map_err(|e| foreign(&e))?;
+        Ok(Some(Self { access_key_id: authenticated.access_key_id, promise }))
+    }
+}
+
+/// An error that the signature room defines, as the answer room writes it.
+pub(super) fn foreign(error: &impl AwsAnswer) -> S3Error {
+    let fields = error.fields().into_iter().map(|(name, value)| (name.into(), value)).collect();
+    S3Error::foreign(error.status(), error.code(), error.message(), fields)
+}
+
+impl Retry {
+    fn from_head(head: RequestHead<'_>) -> Self {
+        let invocation = head.header(&HeaderName::from_static("amz-sdk-invocation-id"));
+        let attempt = head
+            .header(&HeaderName::from_static("amz-sdk-request"))
+            .into_iter()
+            .flat_map(|value| value.split(';'))
+            .find_map(|pair| pair.trim().strip_prefix("attempt=")?.parse().ok());
+        Self {
+            invocation: invocation.filter(|id| !id.is_empty()).map(str::to_owned),
+            attempt: attempt.unwrap_or(1),
+        }
+    }
+}
+
+/// The bucket that a copy reads from (AWS: `x-amz-copy-source: [/]bucket/key[?versionId=…]`, or an
+/// access point's ARN, which no store behind this proxy has).
+fn copy_source_bucket(head: RequestHead<'_>) -> Result<Option<BucketName>, S3Error> {
+    let name = HeaderName::from_static("x-amz-copy-source");
+    if !head.headers.contains_key(&name) {
+        return Ok(None);
+    }
+    let invalid = |value: &str| {
+        S3Error::invalid_argument(
+            "Copy Source must mention the source bucket and key: \
+            sourcebucket/sourcekey",
+            "x-amz-copy-source",
+            value,
+        )
+    };
+    let source = head.header(&name).ok_or_else(|| invalid(""))?;
+    let decoded = decode(source).ok_or_else(|| invalid(source))?;
+    let path = decoded.strip_prefix('/').unwrap_or(&decoded);
+    let (bucket, _) = path.split_once('/').ok_or_else(|| invalid(source))?;
+    BucketName::parse(bucket).map(Some)
+}

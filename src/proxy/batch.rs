@@ -1,0 +1,189 @@
+//! DeleteObjects: each key is a guarded delete of its own, some at a time; the answers are merged
+//! into AWS's one document. What becomes of one key says nothing about the others.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use pingora::proxy::Session;
+
+use super::Proxy;
+use super::access::Context;
+use super::admission::{Admitted, Signed};
+use super::intake::{self, Untaken};
+use super::respond;
+use crate::backend::headers::{for_head, to_store};
+use crate::backend::{Answer, StoreRequest};
+use crate::body::Body;
+use crate::gate::{Reply, Write};
+use crate::register::WriteId;
+use crate::s3::documents::{
+    DeleteEntry, DeleteOutcome, Deleted, delete_result, parse_delete_objects, parse_store_error,
+};
+use crate::s3::encoding::encode_query;
+use crate::s3::{BucketName, Code, Condition, ObjectKey, ObjectName, Operation, S3Error};
+
+/// How many keys of one batch are deleted at a time.
+const AT_A_TIME: usize = 16;
+
+/// The document naming 1,000 keys of 1,024 bytes each, written as wastefully as XML allows.
+const DOCUMENT_BYTES_MAX: u64 = 8 << 20;
+
+/// Serves a batch.
+pub(super) async fn serve(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    admitted: Admitted,
+) -> pingora::Result<()> {
+    let (Some(bucket), Some(signed)) = (admitted.target.bucket().cloned(), admitted.signed) else {
+        let denied = S3Error::new(Code::AccessDenied);
+        return respond::error(session, context, &denied, None).await;
+    };
+    let document = match take(proxy, session, signed, admitted.expects_continue).await {
+        Ok(document) => document,
+        Err(Untaken::Refused(error)) => {
+            return respond::error(session, context, &error, None).await;
+        }
+        Err(Untaken::ClientGone) => {
+            session.set_keepalive(None);
+            return Ok(());
+        }
+    };
+    let request = match parse_delete_objects(&document) {
+        Ok(request) => request,
+        Err(error) => return respond::error(session, context, &error, None).await,
+    };
+    let batch = Batch {
+        proxy,
+        bucket,
+        headers: each_delete_s_headers(&session.req_header().headers),
+        head_headers: for_head(&session.req_header().headers),
+        attempt: admitted.retry.attempt,
+        arrived: context.arrived,
+    };
+    let deletes: Vec<_> = request.objects.iter().map(|entry| batch.delete(entry)).collect();
+    let outcomes: Vec<_> = stream::iter(deletes).buffered(AT_A_TIME).collect().await;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    let document = delete_result(request.quiet, &outcomes);
+    respond::write(session, context, StatusCode::OK, &headers, document.into()).await
+}
+
+async fn take(
+    proxy: &Proxy,
+    session: &mut Session,
+    signed: Signed,
+    expects_continue: bool,
+) -> Result<Bytes, Untaken> {
+    if signed.promise.length.is_some_and(|bytes| bytes > DOCUMENT_BYTES_MAX) {
+        return Err(S3Error::malformed_xml().into());
+    }
+    let (body, _) = intake::take(proxy, session, signed.promise, expects_continue).await?;
+    body.to_bytes().await.map_err(|error| {
+        tracing::error!(%error, "a body cannot be read back");
+        S3Error::internal_error().into()
+    })
+}
+
+/// Headers of the batch that are about each of its deletes.
+fn each_delete_s_headers(batch: &HeaderMap) -> HeaderMap {
+    to_store(batch)
+        .into_iter()
+        .filter_map(|(name, value)| Some((name?, value)))
+        .filter(|(name, _)| {
+            matches!(
+                name.as_str(),
+                "x-amz-bypass-governance-retention"
+                    | "x-amz-expected-bucket-owner"
+                    | "x-amz-mfa"
+                    | "x-amz-request-payer"
+            )
+        })
+        .collect()
+}
+
+struct Batch<'a> {
+    proxy: &'a Proxy,
+    bucket: BucketName,
+    headers: HeaderMap,
+    head_headers: HeaderMap,
+    attempt: u32,
+    arrived: tokio::time::Instant,
+}
+
+impl Batch<'_> {
+    async fn delete(&self, entry: &DeleteEntry) -> DeleteOutcome {
+        match self.guarded_delete(entry).await {
+            Ok(answer) => outcome_of(entry, &answer),
+            Err(error) => DeleteOutcome::failed(entry, &error),
+        }
+    }
+
+    async fn guarded_delete(&self, entry: &DeleteEntry) -> Result<Answer, S3Error> {
+        let key = ObjectKey::parse(&entry.key, self.proxy.naming.empty_segments)?;
+        let name = ObjectName { bucket: self.bucket.clone(), key };
+        let condition: Condition = entry.condition()?;
+        let version = entry.version_id.as_deref();
+        let request = StoreRequest {
+            method: Method::DELETE,
+            path: name.path(),
+            query: version
+                .map(|id| ("versionId".to_owned(), encode_query(id)))
+                .into_iter()
+                .collect(),
+            headers: self.headers.clone(),
+            sha256: Some(crate::backend::EMPTY_SHA256),
+        };
+        let outcome = self
+            .proxy
+            .gate
+            .write(&Write {
+                name: &name,
+                operation: match version {
+                    Some(_) => Operation::DeleteObjectVersion,
+                    None => Operation::DeleteObject,
+                },
+                condition: &condition,
+                request: &request,
+                body: &Body::empty(),
+                write_id: WriteId(uuid::Uuid::new_v4().simple().to_string()),
+                attempt: self.attempt,
+                arrived: self.arrived,
+                head_headers: &self.head_headers,
+            })
+            .await;
+        if let Some(commit) = outcome.commit {
+            commit.record().await;
+        }
+        match outcome.reply {
+            Reply::Store(answer) => Ok(answer),
+            Reply::Error(error, _) => Err(error),
+            Reply::Replayed(..) => Ok(Answer {
+                status: StatusCode::NO_CONTENT,
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+            }),
+        }
+    }
+}
+
+/// One delete's answer as an entry of the batch's document.
+fn outcome_of(entry: &DeleteEntry, answer: &Answer) -> DeleteOutcome {
+    if !answer.status.is_success() {
+        let (code, message) = match parse_store_error(&answer.body) {
+            Some(error) => (error.code, error.message),
+            None => ("InternalError".to_owned(), format!("The store answered {}.", answer.status)),
+        };
+        let (key, version_id) = (entry.key.clone(), entry.version_id.clone());
+        return DeleteOutcome::Error { key, version_id, code, message };
+    }
+    let text = |name: &str| answer.headers.get(name)?.to_str().ok().map(str::to_owned);
+    let delete_marker = text("x-amz-delete-marker").is_some_and(|value| value == "true");
+    DeleteOutcome::Deleted(Deleted {
+        key: entry.key.clone(),
+        version_id: entry.version_id.clone(),
+        delete_marker,
+        delete_marker_version_id: text("x-amz-version-id").filter(|_| delete_marker),
+    })
+}

@@ -1,0 +1,197 @@
+//! A browser's upload form (AWS: POST Object): the key and the signature stand in the form. What
+//! goes to the store is a PutObject, through the gate like every other.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use pingora::proxy::Session;
+
+use super::Proxy;
+use super::access::Context;
+use super::admission::foreign;
+use super::intake::{self, Untaken};
+use super::respond;
+use super::writes::sha256_of;
+use crate::backend::StoreRequest;
+use crate::body::Body;
+use crate::clock;
+use crate::gate::{Reply, Write};
+use crate::register::WriteId;
+use crate::s3::encoding::encode_query;
+use crate::s3::form::{PostForm, post_response};
+use crate::s3::policy::PostPolicy;
+use crate::s3::{
+    BucketName, Code, Condition, ETag, ObjectKey, ObjectName, Operation, S3Error, Target,
+};
+use crate::sigv4::{PolicyClaim, authenticate_policy};
+
+/// Serves a form.
+pub(super) async fn serve(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    bucket: BucketName,
+) -> pingora::Result<()> {
+    let (content, _budget) = match intake::take_unsigned(proxy, session).await {
+        Ok(content) => content.finish(),
+        Err(Untaken::Refused(error)) => {
+            return respond::error(session, context, &error, None).await;
+        }
+        Err(Untaken::ClientGone) => {
+            session.set_keepalive(None);
+            return Ok(());
+        }
+    };
+    let content_type = session.req_header().headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let form = PostForm::parse(content_type, &content);
+    let upload = form.and_then(|form| admit(proxy, context, form, bucket));
+    let upload = match upload {
+        Ok(upload) => upload,
+        Err(error) => return respond::error(session, context, &error, None).await,
+    };
+    let body = Body::from(upload.form.file().clone());
+    let Ok(sha256) = sha256_of(&body).await else {
+        return respond::error(session, context, &S3Error::internal_error(), None).await;
+    };
+    let request = StoreRequest {
+        method: Method::PUT,
+        path: upload.name.path(),
+        query: Vec::new(),
+        headers: upload.headers.clone(),
+        sha256: Some(sha256),
+    };
+    let mut outcome = proxy
+        .gate
+        .write(&Write {
+            name: &upload.name,
+            operation: Operation::PostObject,
+            condition: &Condition::None,
+            request: &request,
+            body: &body,
+            write_id: WriteId(uuid::Uuid::new_v4().simple().to_string()),
+            attempt: 1,
+            arrived: context.arrived,
+            head_headers: &HeaderMap::new(),
+        })
+        .await;
+    context.log.gate(&outcome);
+    if let Some(commit) = outcome.commit.take() {
+        commit.record().await;
+    }
+    match outcome.reply {
+        Reply::Store(answer) if answer.status.is_success() => {
+            let etag = answer.headers.get(header::ETAG).map(|value| ETag::parse(value.as_bytes()));
+            let (status, headers, document) = upload.success(session, etag.as_ref());
+            respond::write(session, context, status, &headers, document).await
+        }
+        reply => respond::reply(session, context, Operation::PostObject, reply).await,
+    }
+}
+
+/// A form whose sender may upload it.
+struct Upload {
+    form: PostForm,
+    name: ObjectName,
+    headers: HeaderMap,
+}
+
+/// Checks the form's signature, its owner's rights, and that it keeps to the signed policy.
+fn admit(
+    proxy: &Proxy,
+    context: &mut Context,
+    form: PostForm,
+    bucket: BucketName,
+) -> Result<Upload, S3Error> {
+    let now = clock::unix_seconds();
+    let claim = PolicyClaim {
+        policy: form.field("policy").ok_or_else(|| S3Error::new(Code::AccessDenied))?,
+        algorithm: form.field("x-amz-algorithm"),
+        credential: form.field("x-amz-credential"),
+        date: form.field("x-amz-date"),
+        signature: form.field("x-amz-signature"),
+        security_token: form.field("x-amz-security-token"),
+    };
+    let region = proxy.region.as_deref();
+    let access_key_id = authenticate_policy(&claim, &proxy.clients, &proxy.keys, region)
+        .map_err(|error| foreign(&error))?;
+    context.log.access_key_id.clone_from(&access_key_id);
+    form.key().clone_into(&mut context.log.key);
+    let target = Target::Bucket(bucket.clone());
+    proxy.clients.authorize(&access_key_id, Operation::PostObject, &target, None)?;
+    PostPolicy::parse(claim.policy)?.check(&form, bucket.as_str(), now)?;
+    let key = ObjectKey::parse(form.key(), proxy.naming.empty_segments)?;
+    let headers = put_headers(&form)?;
+    Ok(Upload { name: ObjectName { bucket, key }, headers, form })
+}
+
+/// The form's fields as headers of a PutObject. A field that asks for something which is not done
+/// here is refused: passed over, it would be a promise broken.
+fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
+    let mut headers = HeaderMap::new();
+    for (field, value) in form.fields() {
+        let name = match field {
+            "acl" => "x-amz-acl",
+            "cache-control"
+            | "content-type"
+            | "content-disposition"
+            | "content-encoding"
+            | "expires"
+            | "content-md5" => field,
+            "tagging" => return Err(S3Error::not_implemented("tagging", None)),
+            _ if field.starts_with("x-amz-checksum-") => {
+                return Err(S3Error::not_implemented(field, None));
+            }
+            "x-amz-algorithm"
+            | "x-amz-credential"
+            | "x-amz-date"
+            | "x-amz-signature"
+            | "x-amz-security-token" => continue,
+            _ if field.starts_with("x-amz-") => field,
+            _ => continue,
+        };
+        let invalid = || S3Error::invalid_argument("Invalid form field.", field, value);
+        let name: HeaderName = name.parse().map_err(|_| invalid())?;
+        headers.insert(name, HeaderValue::from_str(value).map_err(|_| invalid())?);
+    }
+    Ok(headers)
+}
+
+impl Upload {
+    /// AWS: `success_action_redirect`, else `success_action_status` 200, 201 or 204.
+    fn success(&self, session: &Session, etag: Option<&ETag>) -> (StatusCode, HeaderMap, Bytes) {
+        let host = session.req_header().headers.get(header::HOST);
+        let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let location = format!("http://{host}{}", self.name.path());
+        let mut headers = HeaderMap::new();
+        if let Some(value) = etag.and_then(ETag::header_value) {
+            headers.insert(header::ETAG, value);
+        }
+        let quoted = etag.map(ETag::to_string).unwrap_or_default();
+        let (bucket, key) = (self.name.bucket.as_str(), self.name.key.as_str());
+        if let Some(to) = self.redirect(&quoted) {
+            headers.insert(header::LOCATION, to);
+            return (StatusCode::SEE_OTHER, headers, Bytes::new());
+        }
+        if let Ok(location) = HeaderValue::from_str(&location) {
+            headers.insert(header::LOCATION, location);
+        }
+        match self.form.field("success_action_status") {
+            Some("200") => (StatusCode::OK, headers, Bytes::new()),
+            Some("201") => {
+                let xml = HeaderValue::from_static("application/xml");
+                headers.insert(header::CONTENT_TYPE, xml);
+                let document = post_response(&location, bucket, key, &quoted);
+                (StatusCode::CREATED, headers, document.into())
+            }
+            _ => (StatusCode::NO_CONTENT, headers, Bytes::new()),
+        }
+    }
+
+    fn redirect(&self, etag: &str) -> Option<HeaderValue> {
+        let to = self.form.field("success_action_redirect").or(self.form.field("redirect"))?;
+        let joint = if to.contains('?') { '&' } else { '?' };
+        let [bucket, key, etag] =
+            [self.name.bucket.as_str(), self.name.key.as_str(), etag].map(encode_query);
+        HeaderValue::from_str(&format!("{to}{joint}bucket={bucket}&key={key}&etag={etag}")).ok()
+    }
+}

@@ -1,0 +1,96 @@
+//! What streams past the gate: reads, listings, upload parts. The body is unframed and checked on
+//! its way, in constant memory.
+
+use bytes::{Bytes, BytesMut};
+use pingora::proxy::Session;
+
+use super::admission::{Admitted, foreign};
+use super::writes::query_to_store;
+use crate::backend::StoreRequest;
+use crate::backend::headers::to_store;
+use crate::s3::encoding::encode_path;
+use crate::s3::{S3Error, Target};
+use crate::sigv4::{BodyCheck, BodyPromise, PayloadKind, Wanted};
+
+/// A request being forwarded.
+#[derive(Debug)]
+pub(super) struct Forward {
+    pub(super) request: StoreRequest,
+    /// Of the body as the store gets it; `None` for a request without one.
+    pub(super) length_bytes: Option<u64>,
+    check: Option<BodyCheck>,
+    /// The last piece that came: it goes on when the next one comes, or when the whole body has
+    /// kept its promise. A body that has not is thus never whole at the store.
+    held: Bytes,
+}
+
+impl Forward {
+    pub(super) fn new(session: &Session, admitted: &Admitted) -> Self {
+        let request = session.req_header();
+        let mut headers = to_store(&request.headers);
+        let promise = admitted.signed.as_ref().map(|signed| signed.promise.clone());
+        let payload = promise.as_ref().map(|promise| promise.payload);
+        if payload.is_some_and(PayloadKind::has_trailer) {
+            // The trailing checksum is verified here; it cannot go ahead of the body it is about.
+            headers.remove("x-amz-sdk-checksum-algorithm");
+        }
+        let path = match &admitted.target {
+            Target::Service => "/".to_owned(),
+            Target::Bucket(bucket) => format!("/{}", encode_path(bucket.as_str())),
+            Target::Object(name) => name.path(),
+        };
+        Self {
+            request: StoreRequest {
+                method: request.method.clone(),
+                path,
+                query: query_to_store(request.uri.query().unwrap_or_default()),
+                headers,
+                sha256: match payload {
+                    Some(PayloadKind::Digest(sha256)) => Some(sha256),
+                    _ => None,
+                },
+            },
+            length_bytes: promise.as_ref().and_then(|promise| promise.length),
+            check: promise.map(|promise: BodyPromise| BodyCheck::new(promise, Wanted::default())),
+            held: Bytes::new(),
+        }
+    }
+
+    /// Replaces a piece of the client's body by what may go to the store now.
+    pub(super) fn pass_on(
+        &mut self,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+    ) -> Result<(), S3Error> {
+        let Some(check) = &mut self.check else { return Ok(()) };
+        let mut ready = Vec::new();
+        if let Some(bytes) = body.take() {
+            let held = &mut self.held;
+            check
+                .feed(bytes, &mut |piece: Bytes| {
+                    if !piece.is_empty() {
+                        ready.push(std::mem::replace(held, piece));
+                    }
+                })
+                .map_err(|error| foreign(&error))?;
+        }
+        if end_of_stream && let Some(check) = self.check.take() {
+            check.finish().map_err(|error| foreign(&error))?;
+            ready.push(std::mem::take(&mut self.held));
+        }
+        *body = joined(ready);
+        Ok(())
+    }
+}
+
+fn joined(mut pieces: Vec<Bytes>) -> Option<Bytes> {
+    pieces.retain(|piece| !piece.is_empty());
+    match pieces.len() {
+        0 | 1 => pieces.pop(),
+        _ => {
+            let mut whole = BytesMut::new();
+            pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+            Some(whole.freeze())
+        }
+    }
+}

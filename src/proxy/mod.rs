@@ -1,0 +1,219 @@
+//! The only room that knows Pingora's phases.
+//!
+//! A request is admitted (what is it, who sent it, what does it promise), and then takes one of
+//! two ways: whatever changes the content of a key is answered here, through the gate, and never
+//! touches Pingora's own path to the store, which may send a request twice; everything else streams
+//! through that path, signed anew.
+
+mod access;
+mod admission;
+mod batch;
+mod form;
+mod forward;
+mod in_flight;
+mod intake;
+mod respond;
+mod writes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+
+use crate::backend::HttpStore;
+use crate::body::Larder;
+use crate::gate::Gate;
+use crate::s3::{Effect, Naming, S3Error};
+use crate::sigv4::SigningKeys;
+pub use access::Clients;
+use access::Context;
+use admission::Admitted;
+use forward::Forward;
+pub use in_flight::InFlight;
+
+/// The proxy: what every request is served with.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where all changes of keys pass.
+    pub gate: Gate,
+    /// The store.
+    pub store: Arc<HttpStore>,
+    /// Who may come.
+    pub clients: Clients,
+    /// How names are found in requests.
+    pub naming: Naming,
+    /// The region clients must sign for, if only one will do.
+    pub region: Option<String>,
+    /// Signing keys of both sides.
+    pub keys: Arc<SigningKeys>,
+    /// Where bodies are kept.
+    pub larder: Larder,
+    /// The largest body taken, in bytes.
+    pub body_bytes_max: u64,
+    /// How long a client may send nothing in the middle of a body.
+    pub idle_timeout: Duration,
+    /// The requests under way.
+    pub in_flight: InFlight,
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new(self.in_flight.enter())
+    }
+
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> pingora::Result<bool> {
+        session.set_read_timeout(Some(self.idle_timeout));
+        session.set_write_timeout(Some(self.idle_timeout));
+        let admitted = match Admitted::new(self, session, context) {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                respond::error(session, context, &error, None).await?;
+                return Ok(true);
+            }
+        };
+        match admitted.operation.effect() {
+            Effect::Read | Effect::Streams => {
+                context.forward = Some(Forward::new(session, &admitted));
+                return Ok(false);
+            }
+            Effect::WritesKey(_) | Effect::UnknownWrite => {
+                writes::serve(self, session, context, admitted).await?;
+            }
+            Effect::WritesKeysInBody => match admitted.form_bucket() {
+                Some(bucket) => form::serve(self, session, context, bucket).await?,
+                None => batch::serve(self, session, context, admitted).await?,
+            },
+        }
+        Ok(true)
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        _context: &mut Context,
+    ) -> pingora::Result<Box<HttpPeer>> {
+        Ok(Box::new(HttpPeer::clone(&self.store.peer())))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        upstream: &mut RequestHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        let forward = context.forward.as_ref().ok_or_else(|| internal("nothing to forward"))?;
+        *upstream = self
+            .store
+            .compose(&forward.request, forward.length_bytes)
+            .map_err(|error| Error::because(ErrorType::InternalError, "composing", error))?;
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        let forward = context.forward.as_mut().ok_or_else(|| internal("nothing to forward"))?;
+        forward.pass_on(body, end_of_stream).map_err(|error| {
+            let text = error.to_string();
+            context.failure = Some(error);
+            Error::explain(ErrorType::Custom("the client's body broke its promise"), text)
+        })
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        upstream: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        if !upstream.headers.contains_key(respond::REQUEST_ID) {
+            upstream.insert_header(respond::REQUEST_ID, context.request_id.as_str())?;
+        }
+        Ok(())
+    }
+
+    /// Pingora would send a request again whose pooled connection was dead. Only a question may be
+    /// asked twice.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        _context: &mut Context,
+        client_reused: bool,
+    ) -> Box<Error> {
+        if session.req_header().method.is_safe() && !session.retry_buffer_truncated() {
+            error.retry.decide_reuse(client_reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Context,
+    ) -> FailToProxy {
+        let failure = context.failure.take().or_else(|| match error.esource() {
+            ErrorSource::Downstream => None,
+            ErrorSource::Upstream => {
+                tracing::warn!(%error, "the store did not answer");
+                Some(S3Error::service_unavailable(1).because("The store cannot be reached."))
+            }
+            ErrorSource::Internal | ErrorSource::Unset => {
+                tracing::error!(%error, "a request failed inside the proxy");
+                Some(S3Error::internal_error())
+            }
+        });
+        if matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::ConnectRefused) {
+            self.store.resolve_again().await;
+        }
+        let Some(failure) = failure else {
+            context.log.client_gone();
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        let error_code = failure.status().as_u16();
+        // An answer already under way can only be broken off.
+        if session.response_written().is_none()
+            && let Err(error) = respond::error(session, context, &failure, None).await
+        {
+            tracing::debug!(%error, "the client did not take the error");
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// One line for each request is written by this room itself.
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
+        let status = session.response_written().map(|response| response.status.as_u16());
+        if status.is_none() || error.is_some_and(|e| *e.esource() == ErrorSource::Downstream) {
+            context.log.client_gone();
+        }
+        context.write_log_line(status, session.body_bytes_read(), session.body_bytes_sent());
+    }
+}
+
+fn internal(what: &'static str) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, what)
+}

@@ -1,0 +1,153 @@
+//! A guarded write from its head to its answer: early look, body, gate, reply.
+
+use pingora::proxy::Session;
+use sha2::{Digest, Sha256};
+
+use super::Proxy;
+use super::access::Context;
+use super::admission::{Admitted, Signed};
+use super::intake::{self, Untaken};
+use super::respond;
+use crate::backend::StoreRequest;
+use crate::backend::headers::{for_head, to_store_unconditional};
+use crate::body::Body;
+use crate::gate::{Outcome, Write};
+use crate::register::WriteId;
+use crate::s3::{Code, Operation, S3Error};
+use crate::sigv4::{CheckedBody, is_presign_parameter};
+
+/// A body up to this size has usually arrived with its head: an early look would cost a round trip
+/// and save nothing.
+const EARLY_LOOK_BYTES_MIN: u64 = 64 * 1024;
+
+/// Serves a write of the key that the request names.
+pub(super) async fn serve(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    admitted: Admitted,
+) -> pingora::Result<()> {
+    let (Some(name), Some(signed)) = (admitted.target.object().cloned(), &admitted.signed) else {
+        let denied = S3Error::new(Code::AccessDenied);
+        return respond::error(session, context, &denied, None).await;
+    };
+    let head_headers = for_head(&session.req_header().headers);
+    let large = signed.promise.length.is_none_or(|bytes| bytes >= EARLY_LOOK_BYTES_MIN);
+    if admitted.expects_continue || large {
+        let attempt = admitted.retry.attempt;
+        let look = proxy.gate.early_look(&name, &admitted.condition, attempt, &head_headers).await;
+        if let Some(outcome) = look {
+            return answer(session, context, admitted.operation, outcome).await;
+        }
+    }
+    let promise = signed.promise.clone();
+    let taken = intake::take(proxy, session, promise, admitted.expects_continue).await;
+    let (body, checked) = match taken {
+        Ok(taken) => taken,
+        Err(Untaken::Refused(error)) => {
+            return respond::error(session, context, &error, None).await;
+        }
+        Err(Untaken::ClientGone) => {
+            session.set_keepalive(None);
+            return Ok(());
+        }
+    };
+    let request = to_request(session, name.path(), &checked);
+    let outcome = proxy
+        .gate
+        .write(&Write {
+            name: &name,
+            operation: admitted.operation,
+            condition: &admitted.condition,
+            request: &request,
+            body: &body,
+            write_id: write_id(&admitted, signed, &name.to_string(), checked.sha256),
+            attempt: admitted.retry.attempt,
+            arrived: context.arrived,
+            head_headers: &head_headers,
+        })
+        .await;
+    drop(body);
+    answer(session, context, admitted.operation, outcome).await
+}
+
+/// Replies, and records the landing at the same time: neither waits for the other.
+pub(super) async fn answer(
+    session: &mut Session,
+    context: &mut Context,
+    operation: Operation,
+    mut outcome: Outcome,
+) -> pingora::Result<()> {
+    context.log.gate(&outcome);
+    let commit = outcome.commit.take();
+    let record = async {
+        if let Some(commit) = commit {
+            commit.record().await;
+        }
+    };
+    let (replied, ()) =
+        tokio::join!(respond::reply(session, context, operation, outcome.reply), record);
+    replied
+}
+
+/// The request as the store gets it: the key spelled in one way, the body as checked, no
+/// condition.
+fn to_request(session: &Session, path: String, checked: &CheckedBody) -> StoreRequest {
+    let request = session.req_header();
+    let mut headers = to_store_unconditional(&request.headers);
+    for (name, value) in &checked.trailing_checksums {
+        headers.insert(name.clone(), value.clone());
+    }
+    StoreRequest {
+        method: request.method.clone(),
+        path,
+        query: query_to_store(request.uri.query().unwrap_or_default()),
+        headers,
+        sha256: checked.sha256,
+    }
+}
+
+/// The query without a presigned request's signature.
+pub(super) fn query_to_store(query: &str) -> Vec<(String, String)> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter(|(name, _)| !is_presign_parameter(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Names the write across its retries. Only plain puts and deletes: their success can be answered
+/// again from the register alone. All else stands for itself, as does a request that names no
+/// invocation.
+fn write_id(admitted: &Admitted, signed: &Signed, name: &str, sha256: Option<[u8; 32]>) -> WriteId {
+    let repeatable = matches!(admitted.operation, Operation::PutObject | Operation::DeleteObject);
+    let Some(invocation) = admitted.retry.invocation.as_deref().filter(|_| repeatable) else {
+        return WriteId(uuid::Uuid::new_v4().simple().to_string());
+    };
+    let condition = format!("{:?}", admitted.condition);
+    let mut hash = Sha256::new();
+    for part in [
+        signed.access_key_id.as_bytes(),
+        admitted.operation.name().as_bytes(),
+        name.as_bytes(),
+        condition.as_bytes(),
+        &sha256.unwrap_or_default(),
+        invocation.as_bytes(),
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    WriteId(hex::encode(hash.finalize()))
+}
+
+/// The body's SHA-256, for a request that was not taken by [`intake::take`].
+pub(super) async fn sha256_of(body: &Body) -> std::io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut reader = body.reader();
+    while let Some(piece) = reader.next().await? {
+        hash.update(&piece);
+    }
+    Ok(hash.finalize().into())
+}

@@ -1,0 +1,93 @@
+//! The register: per key a record of what is believed and at most one lease, the right to change
+//! it. The protocol's transitions are pure ([`record`]); [`memory`] runs them in this process,
+//! [`redis`] runs the same steps as scripts inside Redis, shared by all proxies.
+//!
+//! The register may lose everything at any moment. It then begins a new epoch: all leases are
+//! dropped, all records distrusted, and nothing is granted for a quarantine.
+
+pub mod memory;
+pub mod record;
+pub mod redis;
+pub mod words;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::s3::{Current, ObjectName};
+pub use record::{
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, ReleaseStep,
+    Resolution,
+};
+pub use words::{
+    Ending, EpochId, Expect, Generation, Settle, State, Terms, Token, WriteId, Writers,
+};
+
+/// The steps of the protocol. Each is atomic; [`record`] says what each does. Every step fails with
+/// a [`RegisterError`] when the register could not be asked, and then the caller does not know
+/// whether it took effect.
+#[async_trait]
+pub trait Register: Send + Sync + fmt::Debug {
+    /// Reads what is believed of a key.
+    async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError>;
+    /// Asks for the key's lease. Safe to repeat with the same nonce.
+    async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError>;
+    /// Says that the write is about to be sent.
+    async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError>;
+    /// Prolongs a lease; `false` when it is lost.
+    async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError>;
+    /// Records a proven landing. Safe to repeat.
+    async fn commit(
+        &self,
+        name: &ObjectName,
+        step: &CommitStep<'_>,
+    ) -> Result<CommitAnswer, RegisterError>;
+    /// Ends an armed lease whose write was definitely not applied; `false` when it is lost.
+    async fn disarm(
+        &self,
+        name: &ObjectName,
+        token: &Token,
+        pre: &State,
+    ) -> Result<bool, RegisterError>;
+    /// Gives back a lease that was never armed; `false` when it is lost or armed.
+    async fn release(
+        &self,
+        name: &ObjectName,
+        step: &ReleaseStep<'_>,
+    ) -> Result<bool, RegisterError>;
+    /// Settles the key's doubt by what a HEAD under the lease said.
+    async fn resolve(
+        &self,
+        name: &ObjectName,
+        token: &Token,
+        head: &Current,
+    ) -> Result<Resolution, RegisterError>;
+    /// Touches every part of the register, so that epochs begin now and not at the first write,
+    /// and that a register which must not be used is refused.
+    async fn check(&self) -> Result<Status, RegisterError>;
+    /// Ends the quarantine at once: for an operator who knows that no proxy was running.
+    async fn skip_quarantine(&self) -> Result<(), RegisterError>;
+    /// Ends this process's use of the register in good order.
+    async fn close(&self) -> Result<(), RegisterError>;
+}
+
+/// How the register stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// How long nothing will be granted.
+    pub quarantine: Duration,
+    /// How many leases are held or block a key.
+    pub leases: usize,
+}
+
+/// Why the register did not do as it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterError {
+    /// No answer: try again later. Reads go on, writes do not.
+    #[error("the register cannot be reached: {0}")]
+    Unreachable(String),
+    /// It answered, and must not be used as it is: an operator must act.
+    #[error("the register cannot be used: {0}")]
+    Unsuitable(String),
+}

@@ -1,0 +1,540 @@
+//! The register's transitions (docs: the protocol): pure functions over values, the present moment
+//! passed in. They are the in-memory register, and the oracle that the Redis scripts are tested
+//! against.
+//!
+//! A key's [`Slot`] holds its [`Record`] (what is believed) and at most one [`Lease`] (the right to
+//! change it). A lease is *armed* before the first byte goes to the store; an armed lease that ends
+//! without commit leaves a [`Doubt`], which the next holder resolves.
+
+use std::time::Duration;
+
+use super::words::{
+    Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token, WriteId, Writers,
+};
+use crate::s3::{Condition, Current};
+
+/// How many journal lines a key keeps, the newest first to stay.
+pub const JOURNAL_ENTRIES_MAX: usize = 16;
+
+/// The right to change one key, for a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose it is; `None` for a lease that only keeps a key quiet after a resend.
+    pub token: Option<Token>,
+    /// When it ends unless renewed.
+    pub expires: Millis,
+    /// Its holder's write may be on its way.
+    pub armed: Option<Armed>,
+    /// A first copy of a write that was sent twice may land until then.
+    pub quiet_until: Millis,
+    /// An earlier holder reported a landing after it had lost the lease.
+    pub tainted: bool,
+    /// The write it was asked for.
+    pub write_id: WriteId,
+    /// How long that write may still land after its last byte.
+    pub settle: Settle,
+}
+
+/// What is known of the write under an armed lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Armed {
+    /// The state before it.
+    pub pre: State,
+    /// The state after it, if it lands.
+    pub expect: Expect,
+    /// The generation that begins with it.
+    pub generation: Generation,
+}
+
+/// An armed lease that ended without commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// The write in doubt.
+    pub write_id: WriteId,
+    /// What was known of it.
+    pub armed: Armed,
+}
+
+/// What the register remembers of one key. May be lost at any time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What is believed to stand at the key.
+    pub state: State,
+    /// The key's generation; `None` until one has begun in this epoch.
+    pub generation: Option<Generation>,
+    /// The last token that committed, by which a repeated commit is known.
+    pub last_token: Option<Token>,
+    /// A write that may have landed or not.
+    pub doubt: Option<Doubt>,
+    /// Recent writes and their endings, oldest first.
+    pub journal: Vec<Entry>,
+}
+
+impl Record {
+    /// The record of a key of which nothing is known.
+    pub const UNKNOWN: Self = Self {
+        state: State::Unknown,
+        generation: None,
+        last_token: None,
+        doubt: None,
+        journal: Vec::new(),
+    };
+
+    fn write_down(&mut self, write_id: &WriteId, ending: Ending, terms: &Terms, now: Millis) {
+        let oldest = now.before(terms.retry_horizon);
+        self.journal.retain(|entry| entry.write_id != *write_id && entry.at >= oldest);
+        self.journal.push(Entry { write_id: write_id.clone(), ending, at: now });
+        let surplus = self.journal.len().saturating_sub(JOURNAL_ENTRIES_MAX);
+        self.journal.drain(..surplus);
+    }
+
+    fn ending_of(&self, write_id: &WriteId, terms: &Terms, now: Millis) -> Option<&Ending> {
+        let oldest = now.before(terms.retry_horizon);
+        let entry = self.journal.iter().find(|e| e.write_id == *write_id && e.at >= oldest)?;
+        Some(&entry.ending)
+    }
+
+    /// Ends a doubt that nobody can settle: the write may have landed, so its generation counts.
+    fn bury_doubt(&mut self, terms: &Terms, now: Millis) {
+        if let Some(doubt) = self.doubt.take() {
+            self.write_down(&doubt.write_id, Ending::Undetermined, terms, now);
+            self.generation = Some(doubt.armed.generation);
+        }
+    }
+}
+
+/// All the register holds about one key, within one epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// What is believed.
+    pub record: Record,
+    /// Who may change it.
+    pub lease: Option<Lease>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self { record: Record::UNKNOWN, lease: None }
+    }
+}
+
+// === what is asked, and what is answered ===
+
+/// A request for a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Makes the token unique; random.
+    pub nonce: String,
+    /// The write it is for.
+    pub write_id: WriteId,
+    /// Its class.
+    pub settle: Settle,
+    /// How long ago the client's request arrived.
+    pub age: Duration,
+    /// The write's condition: where the record is believed and satisfies it, or there is nothing
+    /// to satisfy, the lease is armed in the same step.
+    pub condition: Condition,
+    /// What the write leaves behind if it lands.
+    pub expect: Expect,
+}
+
+/// The answer to [`Ask`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acquired {
+    /// The epoch is young: nothing is granted for so long.
+    Quarantine(Duration),
+    /// This very write has ended before.
+    Ended(Ending),
+    /// Somebody else's until then at the latest, unless renewed.
+    Busy {
+        /// What the holder is writing.
+        write_id: WriteId,
+        /// When the lease can be taken over unless it is renewed or ends before.
+        free_in: Duration,
+    },
+    /// The lease is the asker's.
+    Granted(Grant),
+}
+
+/// A lease just acquired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The lease's name, for all further steps.
+    pub token: Token,
+    /// What is believed of the key.
+    pub state: State,
+    /// Its generation.
+    pub generation: Option<Generation>,
+    /// A doubt to resolve: the write it is about.
+    pub doubt: Option<WriteId>,
+    /// The generation that begins with this write, when it was armed at once.
+    pub armed: Option<Generation>,
+    /// How old the epoch is: how far back the journal remembers.
+    pub epoch_age: Duration,
+}
+
+/// A hint of what the register believes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The believed state.
+    pub state: State,
+    /// The generation.
+    pub generation: Option<Generation>,
+    /// Is there a lease that blocks others?
+    pub leased: bool,
+}
+
+/// The answer to arm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArmAnswer {
+    /// Armed; this generation begins with the write.
+    Armed(Generation),
+    /// The lease is no longer the asker's.
+    Lost,
+    /// The request is older than the register's memory: an earlier attempt of it may have been
+    /// answered before, so it must not be sent now.
+    OlderThanEpoch,
+}
+
+/// The answer to commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitAnswer {
+    /// Recorded.
+    Committed,
+    /// Somebody came between: two writes may have overlapped. The record is now Unknown. Worth an
+    /// alarm.
+    Overtaken,
+    /// The register began a new epoch since; it distrusts every record anyway.
+    EpochChanged,
+}
+
+/// What a resolved doubt turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// The write changed the key.
+    Landed,
+    /// It did not, and cannot any more.
+    DidNot,
+    /// Nobody can tell.
+    Undetermined,
+    /// The lease is no longer the asker's, or there was no doubt.
+    Nothing,
+}
+
+// === the transitions ===
+
+fn blocked_until(lease: &Lease, terms: &Terms) -> Millis {
+    if lease.armed.is_some() {
+        let landed_by = lease.expires + terms.grace + terms.settle(lease.settle);
+        landed_by.max(lease.quiet_until)
+    } else {
+        lease.expires
+    }
+}
+
+impl Slot {
+    fn grant(&self, epoch: &Epoch, token: Token, now: Millis) -> Grant {
+        let armed = self.lease.as_ref().and_then(|lease| lease.armed.as_ref());
+        Grant {
+            token,
+            state: armed.map_or(&self.record.state, |armed| &armed.pre).clone(),
+            generation: self.record.generation.clone(),
+            doubt: self.record.doubt.as_ref().map(|doubt| doubt.write_id.clone()),
+            armed: armed.map(|armed| armed.generation.clone()),
+            epoch_age: epoch.since.until(now),
+        }
+    }
+
+    fn held_by(&mut self, token: &Token) -> Option<&mut Lease> {
+        self.lease.as_mut().filter(|lease| lease.token.as_ref() == Some(token))
+    }
+
+    /// Ends a lease whose time is over. From now on an armed one's write is a doubt, unless it was
+    /// committed and only kept the key quiet: then its first copy may have landed since, with
+    /// another ETag (encryption, for one), but that it landed is settled.
+    fn take_over(&mut self, terms: &Terms, now: Millis) {
+        let Some(Lease { armed: Some(armed), token, write_id, .. }) = self.lease.take() else {
+            return;
+        };
+        self.record.bury_doubt(terms, now);
+        self.record.doubt = token.is_some().then_some(Doubt { write_id, armed });
+        self.record.state = State::Unknown;
+    }
+}
+
+/// Reads what is believed of a key: a hint, never an answer by itself.
+pub fn observe(slot: &Slot, terms: &Terms, now: Millis) -> Observation {
+    Observation {
+        state: slot.record.state.clone(),
+        generation: slot.record.generation.clone(),
+        leased: slot.lease.as_ref().is_some_and(|lease| now < blocked_until(lease, terms)),
+    }
+}
+
+/// Asks for the key's lease, and arms it at once where nothing needs to be looked up first. Asked
+/// again with the same nonce (the answer was lost), it answers the same again.
+pub fn acquire(
+    epoch: &mut Epoch,
+    slot: &mut Slot,
+    ask: &Ask,
+    terms: &Terms,
+    now: Millis,
+) -> Acquired {
+    if now < epoch.quarantine_until {
+        return Acquired::Quarantine(now.until(epoch.quarantine_until));
+    }
+    let token = Token::new(&epoch.id, &ask.nonce);
+    if slot.held_by(&token).is_some() {
+        return Acquired::Granted(slot.grant(epoch, token, now));
+    }
+    if let Some(ending) = slot.record.ending_of(&ask.write_id, terms, now)
+        && !(ask.condition == Condition::None && *ending == Ending::Undetermined)
+    {
+        return Acquired::Ended(ending.clone());
+    }
+    if let Some(lease) = &slot.lease {
+        let free_at = blocked_until(lease, terms);
+        if now < free_at {
+            let write_id = lease.write_id.clone();
+            return Acquired::Busy { write_id, free_in: now.until(free_at) };
+        }
+    }
+    slot.take_over(terms, now);
+    slot.lease = Some(Lease {
+        token: Some(token.clone()),
+        expires: now + terms.lease,
+        armed: None,
+        quiet_until: Millis(0),
+        tainted: false,
+        write_id: ask.write_id.clone(),
+        settle: ask.settle,
+    });
+    if may_arm_at_once(slot, &ask.condition, terms) {
+        let (pre, expect) = (slot.record.state.clone(), ask.expect.clone());
+        let step = ArmStep { token: &token, pre, expect, age: ask.age };
+        // A request older than the epoch stays unarmed: it is told so when it asks to arm.
+        arm(epoch, slot, step, terms, now);
+    }
+    Acquired::Granted(slot.grant(epoch, token, now))
+}
+
+/// An unconditional write has nothing to judge, and nothing that would make it wait for the end of
+/// a doubt: where an earlier attempt is undetermined, it is simply done again. A conditional one
+/// may go ahead only where the record is believed and says yes.
+fn may_arm_at_once(slot: &Slot, condition: &Condition, terms: &Terms) -> bool {
+    *condition == Condition::None
+        || (terms.writers == Writers::Exclusive
+            && slot.record.doubt.is_none()
+            && slot.record.state.satisfies(condition))
+}
+
+/// What arm is told.
+#[derive(Debug)]
+pub struct ArmStep<'a> {
+    /// The lease.
+    pub token: &'a Token,
+    /// The state before the write, as judged.
+    pub pre: State,
+    /// The state after it.
+    pub expect: Expect,
+    /// How long ago the client's request arrived.
+    pub age: Duration,
+}
+
+/// Says that the write is about to be sent: from here on it may land.
+pub fn arm(
+    epoch: &mut Epoch,
+    slot: &mut Slot,
+    step: ArmStep<'_>,
+    terms: &Terms,
+    now: Millis,
+) -> ArmAnswer {
+    let Some(lease) = slot.held_by(step.token).filter(|lease| now < lease.expires) else {
+        return ArmAnswer::Lost;
+    };
+    if now.before(step.age) < epoch.since {
+        return ArmAnswer::OlderThanEpoch;
+    }
+    let generation = epoch.next_generation();
+    lease.armed =
+        Some(Armed { pre: step.pre, expect: step.expect, generation: generation.clone() });
+    lease.expires = now + terms.lease;
+    slot.record.bury_doubt(terms, now);
+    slot.record.state = State::Unknown;
+    ArmAnswer::Armed(generation)
+}
+
+/// Prolongs a lease. `false` when it is no longer the asker's or has run out.
+pub fn renew(slot: &mut Slot, token: &Token, terms: &Terms, now: Millis) -> bool {
+    let held = slot.held_by(token).filter(|lease| now < lease.expires);
+    held.map(|lease| lease.expires = now + terms.lease).is_some()
+}
+
+/// What commit is told.
+#[derive(Debug)]
+pub struct CommitStep<'a> {
+    /// The lease.
+    pub token: &'a Token,
+    /// What the write left at the key.
+    pub new: State,
+    /// The write was sent twice: for so long the first copy may still land.
+    pub quiet: Option<Duration>,
+}
+
+/// Records a proven landing and ends the lease. The lease's expiry does not matter while nobody
+/// came between.
+pub fn commit(
+    epoch: &mut Epoch,
+    slot: &mut Slot,
+    step: &CommitStep<'_>,
+    terms: &Terms,
+    now: Millis,
+) -> CommitAnswer {
+    if slot.record.last_token.as_ref() == Some(step.token) {
+        return CommitAnswer::Committed;
+    }
+    let held =
+        slot.held_by(step.token).and_then(|lease| Some((lease.clone(), lease.armed.clone()?)));
+    let Some((lease, armed)) = held else {
+        return commit_came_late(epoch, slot, step.token);
+    };
+    let record = &mut slot.record;
+    record.state = if lease.tainted { State::Unknown } else { step.new.clone() };
+    record.generation = Some(armed.generation.clone());
+    record.doubt = None;
+    record.last_token = Some(step.token.clone());
+    let ending = Ending::Landed { state: step.new.clone(), generation: armed.generation };
+    record.write_down(&lease.write_id, ending, terms, now);
+    slot.lease = step.quiet.map(|quiet| Lease {
+        token: None,
+        expires: Millis(0),
+        quiet_until: now + quiet,
+        ..lease
+    });
+    CommitAnswer::Committed
+}
+
+/// A landing reported by one who has lost its lease. Clearing the present holder's lease would
+/// make two holders, and writing only the state would be overwritten by that holder's commit:
+/// hence the taint.
+fn commit_came_late(epoch: &mut Epoch, slot: &mut Slot, token: &Token) -> CommitAnswer {
+    if let Some(lease) = &mut slot.lease {
+        lease.tainted = true;
+    }
+    slot.record.state = State::Unknown;
+    slot.record.generation = Some(epoch.next_generation());
+    if token.is_of(&epoch.id) { CommitAnswer::Overtaken } else { CommitAnswer::EpochChanged }
+}
+
+/// Ends an armed lease whose write the store definitely did not apply.
+/// `false` when the lease is no longer the asker's.
+pub fn disarm(epoch: &mut Epoch, slot: &mut Slot, token: &Token, pre: &State) -> bool {
+    let Some(lease) =
+        slot.lease.take_if(|lease| lease.token.as_ref() == Some(token) && lease.armed.is_some())
+    else {
+        return false;
+    };
+    end_without_landing(epoch, &mut slot.record, &lease, pre.clone());
+    true
+}
+
+/// What release is told.
+#[derive(Debug)]
+pub struct ReleaseStep<'a> {
+    /// The lease.
+    pub token: &'a Token,
+    /// What a HEAD under the lease said.
+    pub learned: Option<State>,
+    /// A retry was refused: noted in the journal, so that an earlier attempt of it, still on its
+    /// way, is refused too.
+    pub refused: bool,
+}
+
+/// Gives back a lease that was never armed.
+/// `false` when it is not the asker's, or armed: an armed lease is never released.
+pub fn release(
+    epoch: &mut Epoch,
+    slot: &mut Slot,
+    step: &ReleaseStep<'_>,
+    terms: &Terms,
+    now: Millis,
+) -> bool {
+    let Some(lease) = slot
+        .lease
+        .take_if(|lease| lease.token.as_ref() == Some(step.token) && lease.armed.is_none())
+    else {
+        return false;
+    };
+    if step.refused {
+        slot.record.write_down(&lease.write_id, Ending::Refused, terms, now);
+    }
+    let state = step.learned.clone().unwrap_or_else(|| slot.record.state.clone());
+    end_without_landing(epoch, &mut slot.record, &lease, state);
+    true
+}
+
+/// A tainted lease means that somebody else's write landed under it: whatever its holder knew of
+/// the key is void.
+fn end_without_landing(epoch: &mut Epoch, record: &mut Record, lease: &Lease, state: State) {
+    if lease.tainted {
+        record.state = State::Unknown;
+        record.generation = Some(epoch.next_generation());
+    } else {
+        record.state = state;
+    }
+}
+
+/// Settles the key's doubt by what a HEAD under the lease said.
+pub fn resolve(
+    slot: &mut Slot,
+    token: &Token,
+    head: &Current,
+    terms: &Terms,
+    now: Millis,
+) -> Resolution {
+    if slot.held_by(token).is_none() {
+        return Resolution::Nothing;
+    }
+    let Some(doubt) = slot.record.doubt.take() else { return Resolution::Nothing };
+    let resolution = match terms.writers {
+        Writers::Shared => Resolution::Undetermined,
+        Writers::Exclusive => verdict_on(&doubt.armed, head),
+    };
+    let record = &mut slot.record;
+    let state = State::from(head.clone());
+    match resolution {
+        Resolution::Landed => {
+            let generation = doubt.armed.generation.clone();
+            let ending = Ending::Landed { state: state.clone(), generation };
+            record.write_down(&doubt.write_id, ending, terms, now);
+            record.generation = Some(doubt.armed.generation);
+        }
+        Resolution::Undetermined => {
+            record.write_down(&doubt.write_id, Ending::Undetermined, terms, now);
+            record.generation = Some(doubt.armed.generation);
+        }
+        Resolution::DidNot | Resolution::Nothing => {}
+    }
+    record.state = state;
+    resolution
+}
+
+/// Did the write land, where nobody else writes? Changed, so it was this one. Unchanged, and it
+/// would have changed something: it did not. Equal bytes hide a landing.
+fn verdict_on(armed: &Armed, head: &Current) -> Resolution {
+    let Some(pre) = armed.pre.known() else { return Resolution::Undetermined };
+    if pre != *head {
+        return Resolution::Landed;
+    }
+    let would_show = match (&armed.expect, head) {
+        (Expect::Absent, Current::Present(_))
+        | (Expect::Present(_) | Expect::SomeObject, Current::Absent) => true,
+        (Expect::Present(etag), Current::Present(now)) => etag != now,
+        (Expect::SomeObject | Expect::Anything, Current::Present(_))
+        | (Expect::Absent | Expect::Anything, Current::Absent) => false,
+    };
+    if would_show { Resolution::DidNot } else { Resolution::Undetermined }
+}
+
+#[cfg(test)]
+mod tests;

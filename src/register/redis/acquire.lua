@@ -1,0 +1,52 @@
+local nonce, write_id, long = ARGV[2], ARGV[3], ARGV[4] == 'long'
+local age, condition, expect = tonumber(ARGV[5]), ARGV[6], ARGV[7]
+
+local function satisfied()
+  if condition == 'object' then
+    return string.sub(record.state, 1, 1) == 'P'
+  end
+  return condition == record.state
+end
+
+local function granted()
+  local doubt = record.doubt
+  return {now, 'granted', token_of(nonce), lease.generation and lease.pre or record.state,
+    named(record.generation) or false, doubt and doubt[1] or false,
+    named(lease.generation) or false, now - since}
+end
+
+if now < quarantine_until then
+  return {now, 'quarantine', quarantine_until - now}
+end
+if lease and lease.nonce == nonce then
+  return granted()
+end
+local ending = ending_of(write_id)
+if ending and not (condition == 'none' and ending == 'U') then
+  local generation, state = string.match(ending, '^L(%d+):(.*)$')
+  return {now, 'ended', string.sub(ending, 1, 1), state or false, named(generation) or false}
+end
+if lease then
+  local free_at = blocked_until(lease)
+  if now < free_at then
+    return {now, 'busy', lease.write_id, free_at - now}
+  end
+  if lease.generation then
+    bury_doubt()
+    if lease.nonce then
+      record.doubt = {lease.write_id, lease.pre, lease.expect, lease.generation}
+    end
+    record.state = '?'
+    put_record()
+  end
+end
+lease = {nonce = nonce, expires = now + LEASE, quiet_until = 0, tainted = false,
+  write_id = write_id, long = long, generation = false, pre = false, expect = false}
+local nothing_to_ask = condition == 'none'
+  or (EXCLUSIVE and not record.doubt and satisfied())
+if nothing_to_ask and arrived_in_epoch(age) then
+  arm_lease(record.state, expect)
+else
+  put_lease()
+end
+return granted()

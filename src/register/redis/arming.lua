@@ -1,0 +1,16 @@
+-- Is a request that arrived so long ago from this epoch?
+local function arrived_in_epoch(age)
+  return now - age >= since
+end
+
+-- Arms the lease, which is the asker's. The record is written only where more changes than the
+-- state.
+local function arm_lease(pre, expect)
+  lease.generation, lease.pre, lease.expect = next_generation(), pre, expect
+  lease.expires = now + LEASE
+  put_lease()
+  record.state = '?'
+  if bury_doubt() then
+    put_record()
+  end
+end

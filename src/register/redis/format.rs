@@ -1,0 +1,212 @@
+//! What stands in Redis: names of keys, forms of values. All of it outlives this process and is
+//! shared with others, so every change here or in the scripts' `pack` lines needs a new [`FORMAT`].
+//!
+//! | key | type | content |
+//! |---|---|---|
+//! | `{<namespace>:<p>}` | hash, no TTL | a partition: its epoch, and a field for each leased key |
+//! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl` | a record |
+//!
+//! The partition number `p` is [`partition_of`]. Fields of a partition:
+//!
+//! | field | value |
+//! |---|---|
+//! | `replid` | the server's `master_replid` when the epoch began: another one means a new epoch |
+//! | `terms` | [`terms_line`]: proxies of another format or with other terms are refused |
+//! | `eid` | the epoch's random name |
+//! | `since`, `quar` | when it began, and until when nothing is granted; ms of Redis's `TIME` |
+//! | `n` | the last generation's number |
+//! | `<bucket>/<key>` | a lease |
+//!
+//! Lease: nine MessagePack values in a row: nonce, expires, quiet_until, tainted, write id, long
+//! (settles as a long one), generation, pre, expect. The nonce is `false` for nobody's lease, the
+//! last three are `false` until it is armed.
+//!
+//! Record: the epoch's name, then five MessagePack values: state, generation, last nonce, doubt
+//! (write id, pre, expect, generation), journal. `false` stands for none. The journal is a string
+//! of MessagePack values, three a line: write id, ending, at. While the lease is armed and
+//! somebody's, the state is not what the record says but unknown.
+//!
+//! Tokens and generations are stored without their epoch's name, which is the partition's: nothing
+//! of another epoch is ever read. States, expectations, conditions and endings are short texts, for
+//! which see the functions here and `landed` in `record.lua`.
+
+use crate::register::words::in_millis;
+use crate::register::{Expect, Settle, State, Terms};
+use crate::s3::{Condition, Current, ETag, ObjectName};
+
+/// The number of this format.
+pub(super) const FORMAT: u32 = 1;
+
+/// How many partitions there are. More spread a cluster's load better and cost more to touch.
+pub(super) const PARTITIONS: u64 = 64;
+
+/// The partition of a key: FNV-1a over `<bucket>/<key>`, 64 bits, its two halves folded by XOR,
+/// modulo [`PARTITIONS`].
+pub(super) fn partition_of(name: &str) -> u64 {
+    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let hash =
+        name.bytes().fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    (hash ^ (hash >> 32)) % PARTITIONS
+}
+
+/// The name of a partition's hash.
+pub(super) fn partition_key(namespace: &str, partition: u64) -> String {
+    format!("{{{namespace}:{partition}}}")
+}
+
+/// The names of a key's partition and of its record.
+pub(super) fn keys_of(namespace: &str, name: &ObjectName) -> (String, String) {
+    let name = name.to_string();
+    let partition = partition_key(namespace, partition_of(&name));
+    let record = format!("{partition}{name}");
+    (partition, record)
+}
+
+/// What all proxies must agree on, this format among it.
+pub(super) fn terms_line(terms: &Terms) -> String {
+    format!("format={FORMAT} {}", terms.fingerprint())
+}
+
+/// Why two such lines do not go together, and what to do about it.
+pub(super) fn terms_differ(theirs: &str, mine: &str) -> String {
+    let (their_format, their_terms) = theirs.split_once(' ').unwrap_or((theirs, ""));
+    let (my_format, my_terms) = mine.split_once(' ').unwrap_or((mine, ""));
+    if their_format == my_format {
+        format!(
+            "it was begun with other terms ({their_terms}) than this proxy's ({my_terms}). Give \
+             all proxies the same; to change them, stop all proxies and start them with another \
+             register.namespace"
+        )
+    } else {
+        format!(
+            "its keys have another version ({their_format}) than this proxy's ({my_format}). Run \
+             one version of ifmatch; to change it, stop all proxies and start them with another \
+             register.namespace"
+        )
+    }
+}
+
+// === values as the scripts know them ===
+
+pub(super) fn state_text(state: &State) -> Vec<u8> {
+    match state {
+        State::Absent => b"A".to_vec(),
+        State::Present(etag) => [b"P", etag.as_bytes()].concat(),
+        State::Unknown => b"?".to_vec(),
+    }
+}
+
+/// `None` when it is no state's text.
+pub(super) fn state_of(text: &[u8]) -> Option<State> {
+    match text {
+        b"A" => Some(State::Absent),
+        b"?" => Some(State::Unknown),
+        // The quotes keep white space and quotes that belong to the tag.
+        [b'P', etag @ ..] => Some(State::Present(ETag::parse(&[b"\"", etag, b"\""].concat()))),
+        _ => None,
+    }
+}
+
+pub(super) fn current_text(current: &Current) -> Vec<u8> {
+    state_text(&State::from(current.clone()))
+}
+
+pub(super) fn expect_text(expect: &Expect) -> Vec<u8> {
+    match expect {
+        Expect::Absent => b"A".to_vec(),
+        Expect::Present(etag) => [b"P", etag.as_bytes()].concat(),
+        Expect::SomeObject => b"object".to_vec(),
+        Expect::Anything => b"anything".to_vec(),
+    }
+}
+
+/// A condition as the text of the one state that satisfies it; else in words.
+pub(super) fn condition_text(condition: &Condition) -> Vec<u8> {
+    match condition {
+        Condition::None => b"none".to_vec(),
+        Condition::IfNoneMatchAny => b"A".to_vec(),
+        Condition::IfMatch(etag) => [b"P", etag.as_bytes()].concat(),
+        Condition::IfMatchAny => b"object".to_vec(),
+    }
+}
+
+pub(super) fn settle_text(settle: Settle) -> &'static str {
+    match settle {
+        Settle::Plain => "plain",
+        Settle::Long => "long",
+    }
+}
+
+/// The terms as the scripts' first lines.
+pub(super) fn terms_in_lua(terms: &Terms) -> String {
+    let ms = in_millis;
+    let exclusive = terms.writers == crate::register::Writers::Exclusive;
+    format!(
+        "local TERMS = '{}'\n\
+         local LEASE, GRACE, SETTLE, SETTLE_LONG = {}, {}, {}, {}\n\
+         local QUARANTINE, HORIZON, RECORD_TTL = {}, {}, {}\n\
+         local EXCLUSIVE, JOURNAL_ENTRIES_MAX = {exclusive}, {}\n",
+        terms_line(terms),
+        ms(terms.lease),
+        ms(terms.grace),
+        ms(terms.settle),
+        ms(terms.settle_long),
+        ms(terms.quarantine()),
+        ms(terms.retry_horizon),
+        ms(terms.record_ttl.max(terms.retry_horizon)),
+        crate::register::record::JOURNAL_ENTRIES_MAX,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_never_moves_to_another_partition() {
+        // Reference values of FNV-1a: "" cbf29ce484222325, "a" af63dc4c8601ec8c,
+        // "foobar" 85944171f73967e8.
+        let folded = |hash: u64| (hash ^ (hash >> 32)) % 64;
+        assert_eq!(partition_of(""), folded(0xcbf2_9ce4_8422_2325));
+        assert_eq!(partition_of("a"), folded(0xaf63_dc4c_8601_ec8c));
+        assert_eq!(partition_of("foobar"), folded(0x8594_4171_f739_67e8));
+        assert_eq!([partition_of("bucket/key"), partition_of("bucket/ü")], [7, 99]);
+    }
+
+    #[test]
+    fn keys_spread_over_all_partitions() {
+        let mut counts = [0_u32; 64];
+        for i in 0..6400 {
+            let p = usize::try_from(partition_of(&format!("bucket/table/{i}.parquet"))).unwrap();
+            counts[p] += 1;
+        }
+        assert!(counts.iter().all(|n| (50..=170).contains(n)), "{counts:?}");
+    }
+
+    #[test]
+    fn every_state_comes_back_as_it_was() {
+        let tags: [&[u8]; 6] = [b"", b"abc-2", b"\"\"", b"\" x \"", b"\xff\0\n", b"A"];
+        for tag in tags {
+            let state = State::Present(ETag::parse(&[b"\"", tag, b"\""].concat()));
+            assert_eq!(state_of(&state_text(&state)), Some(state.clone()));
+            assert_eq!(state_text(&state), [b"P", tag].concat());
+        }
+        for state in [State::Absent, State::Unknown] {
+            assert_eq!(state_of(&state_text(&state)), Some(state));
+        }
+        assert_eq!(state_of(b""), None);
+        assert_eq!(state_of(b"absent"), None);
+    }
+
+    #[test]
+    fn a_refusal_says_both_sides_and_what_to_do() {
+        let other = terms_differ("format=1 lease=1 grace=2", "format=1 lease=3 grace=2");
+        assert!(other.contains("(lease=1 grace=2)") && other.contains("(lease=3 grace=2)"));
+        let version = terms_differ("format=2 lease=1", "format=1 lease=1");
+        assert!(version.contains("(format=2)") && version.contains("(format=1)"));
+        for sentence in [other, version] {
+            assert!(sentence.contains("another register.namespace"), "{sentence}");
+        }
+    }
+}

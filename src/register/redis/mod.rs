@@ -1,0 +1,329 @@
+//! The register in Redis, shared by all proxies: every step is one script, atomic there.
+//!
+//! The scripts do what [`record`](super::record) does and are tested against it. What they leave in
+//! Redis is described in `format.rs`.
+
+mod connections;
+mod faults;
+mod format;
+mod partitions;
+mod reply;
+mod scripts;
+mod suitability;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
+use tokio::time::{Instant, timeout_at};
+
+use self::connections::{Connection, Connections};
+use self::faults::{fault, spoils_connection};
+use self::format::{
+    condition_text, current_text, expect_text, keys_of, settle_text, state_text, terms_line,
+};
+use self::partitions::{Partitions, new_epoch_id};
+use self::reply::Reply;
+use self::scripts::{CLOCK, Scripts, Step};
+use super::words::in_millis;
+use super::{
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, Register,
+    RegisterError, ReleaseStep, Resolution, State, Status, Terms, Token,
+};
+use crate::s3::{Current, ObjectName};
+use crate::secret::Secret;
+
+/// How Redis is reached.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// Name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The number of the database.
+    pub database: u32,
+    /// The ACL user; Redis's default user when absent. Of no effect without password.
+    pub username: Option<String>,
+    /// The password, when one is needed.
+    pub password: Option<Secret>,
+    /// What every key begins with: `{<namespace>:`. Not empty, without braces.
+    pub namespace: String,
+    /// How many connections are kept; each carries any number of calls at once.
+    pub connections: usize,
+    /// How long one step may take, connecting and repeating included.
+    pub timeout: Duration,
+}
+
+/// The register in Redis.
+#[derive(Debug)]
+pub struct RedisRegister {
+    connections: Connections,
+    partitions: Partitions,
+    timeout: Duration,
+}
+
+/// May a step whose answer was lost be asked again? Only where asking twice is asking once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    Never,
+    Once,
+}
+
+impl RedisRegister {
+    /// A register that will connect when it is first used, in the runtime that uses it.
+    /// `Unsuitable` when the namespace cannot be one.
+    pub fn connect(settings: &RedisSettings, terms: &Terms) -> Result<Self, RegisterError> {
+        Self::with_clock(settings, terms, CLOCK)
+    }
+
+    fn with_clock(
+        settings: &RedisSettings,
+        terms: &Terms,
+        clock: &str,
+    ) -> Result<Self, RegisterError> {
+        let namespace = settings.namespace.clone();
+        if namespace.is_empty() || namespace.contains(['{', '}']) {
+            return Err(RegisterError::Unsuitable(format!(
+                "register.namespace {namespace:?} is empty or has a brace in it, which Redis \
+                 Cluster reads as part of its own grammar. Use letters and digits"
+            )));
+        }
+        let scripts = Scripts::new(terms, clock);
+        Ok(Self {
+            connections: Connections::new(settings),
+            partitions: Partitions { namespace, scripts, terms: terms_line(terms) },
+            timeout: settings.timeout,
+        })
+    }
+
+    fn scripts(&self) -> &Scripts {
+        &self.partitions.scripts
+    }
+
+    /// Runs a step on a key within the time limit.
+    async fn run(
+        &self,
+        step: &Step,
+        name: &ObjectName,
+        arguments: &[&[u8]],
+        repeat: Repeat,
+    ) -> Result<Reply, RegisterError> {
+        let began = Instant::now();
+        if repeat == Repeat::Once {
+            let half = began + self.timeout / 2;
+            match self.attempt(step, name, arguments, half).await {
+                Err(RegisterError::Unreachable(_)) => {}
+                settled => return settled,
+            }
+        }
+        self.attempt(step, name, arguments, began + self.timeout).await
+    }
+
+    async fn attempt(
+        &self,
+        step: &Step,
+        name: &ObjectName,
+        arguments: &[&[u8]],
+        deadline: Instant,
+    ) -> Result<Reply, RegisterError> {
+        let mut connection = self.connection(deadline).await?;
+        let (partition, record) = keys_of(&self.partitions.namespace, name);
+        let epoch = new_epoch_id();
+        let command = |verb, script| {
+            let mut command = Cmd::new();
+            command.arg(verb).arg(script).arg(2).arg(&partition).arg(&record);
+            command.arg(&epoch.0).arg(arguments);
+            command
+        };
+        let call = async {
+            let answer = query(&command("EVALSHA", &step.sha), &mut connection).await;
+            match answer {
+                // Redis does not know the script, so nothing of it ran.
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    query(&command("EVAL", &step.text), &mut connection).await
+                }
+                answer => answer,
+            }
+        };
+        match timeout_at(deadline, call).await {
+            Ok(Ok(value)) => Reply::read(value, &self.partitions.terms),
+            Ok(Err(error)) => {
+                if spoils_connection(&error) {
+                    connection.spoil();
+                }
+                Err(fault(&error))
+            }
+            Err(_) => {
+                connection.spoil();
+                Err(self.silent(step.name))
+            }
+        }
+    }
+
+    async fn connection(&self, deadline: Instant) -> Result<Connection, RegisterError> {
+        timeout_at(deadline, self.connections.take(&self.partitions))
+            .await
+            .unwrap_or_else(|_| Err(self.silent("connecting")))
+    }
+
+    fn silent(&self, doing: &str) -> RegisterError {
+        RegisterError::Unreachable(format!("{}: no answer in time ({doing})", self.connections))
+    }
+}
+
+async fn query(command: &Cmd, connection: &mut Connection) -> RedisResult<Value> {
+    command.query_async(&mut connection.requests).await
+}
+
+fn millis(duration: Duration) -> String {
+    in_millis(duration).to_string()
+}
+
+#[async_trait]
+impl Register for RedisRegister {
+    async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
+        let mut reply = self.run(&self.scripts().observe, name, &[], Repeat::Once).await?;
+        Ok(Observation {
+            state: reply.state()?,
+            generation: reply.generation()?,
+            leased: reply.number()? != 0,
+        })
+    }
+
+    async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
+        let age = millis(ask.age);
+        let arguments: [&[u8]; 6] = [
+            ask.nonce.as_bytes(),
+            ask.write_id.0.as_bytes(),
+            settle_text(ask.settle).as_bytes(),
+            age.as_bytes(),
+            &condition_text(&ask.condition),
+            &expect_text(&ask.expect),
+        ];
+        let mut reply = self.run(&self.scripts().acquire, name, &arguments, Repeat::Once).await?;
+        match reply.word() {
+            "quarantine" => Ok(Acquired::Quarantine(reply.duration()?)),
+            "ended" => Ok(Acquired::Ended(reply.ending()?)),
+            "busy" => Ok(Acquired::Busy {
+                write_id: reply.write_id()?.ok_or_else(|| reply.unknown())?,
+                free_in: reply.duration()?,
+            }),
+            "granted" => Ok(Acquired::Granted(Grant {
+                token: Token(reply.text()?),
+                state: reply.state()?,
+                generation: reply.generation()?,
+                doubt: reply.write_id()?,
+                armed: reply.generation()?,
+                epoch_age: reply.duration()?,
+            })),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError> {
+        let age = millis(step.age);
+        let arguments: [&[u8]; 4] = [
+            step.token.0.as_bytes(),
+            &state_text(&step.pre),
+            &expect_text(&step.expect),
+            age.as_bytes(),
+        ];
+        let mut reply = self.run(&self.scripts().arm, name, &arguments, Repeat::Never).await?;
+        match reply.word() {
+            "armed" => {
+                let generation = reply.generation()?.ok_or_else(|| reply.unknown())?;
+                Ok(ArmAnswer::Armed(generation))
+            }
+            "lost" => Ok(ArmAnswer::Lost),
+            "older" => Ok(ArmAnswer::OlderThanEpoch),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError> {
+        let arguments = [token.0.as_bytes()];
+        self.run(&self.scripts().renew, name, &arguments, Repeat::Never).await?.is_ok()
+    }
+
+    async fn commit(
+        &self,
+        name: &ObjectName,
+        step: &CommitStep<'_>,
+    ) -> Result<CommitAnswer, RegisterError> {
+        let quiet = step.quiet.map(millis).unwrap_or_default();
+        let arguments: [&[u8]; 3] =
+            [step.token.0.as_bytes(), &state_text(&step.new), quiet.as_bytes()];
+        let reply = self.run(&self.scripts().commit, name, &arguments, Repeat::Once).await?;
+        match reply.word() {
+            "committed" => Ok(CommitAnswer::Committed),
+            "overtaken" => Ok(CommitAnswer::Overtaken),
+            "epoch changed" => Ok(CommitAnswer::EpochChanged),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn disarm(
+        &self,
+        name: &ObjectName,
+        token: &Token,
+        pre: &State,
+    ) -> Result<bool, RegisterError> {
+        let arguments: [&[u8]; 2] = [token.0.as_bytes(), &state_text(pre)];
+        self.run(&self.scripts().disarm, name, &arguments, Repeat::Never).await?.is_ok()
+    }
+
+    async fn release(
+        &self,
+        name: &ObjectName,
+        step: &ReleaseStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        let learned = step.learned.as_ref().map(state_text).unwrap_or_default();
+        let refused: &[u8] = if step.refused { b"refused" } else { b"" };
+        let arguments: [&[u8]; 3] = [step.token.0.as_bytes(), &learned, refused];
+        self.run(&self.scripts().release, name, &arguments, Repeat::Never).await?.is_ok()
+    }
+
+    async fn resolve(
+        &self,
+        name: &ObjectName,
+        token: &Token,
+        head: &Current,
+    ) -> Result<Resolution, RegisterError> {
+        let arguments: [&[u8]; 2] = [token.0.as_bytes(), &current_text(head)];
+        let reply = self.run(&self.scripts().resolve, name, &arguments, Repeat::Never).await?;
+        match reply.word() {
+            "landed" => Ok(Resolution::Landed),
+            "did not" => Ok(Resolution::DidNot),
+            "undetermined" => Ok(Resolution::Undetermined),
+            "nothing" => Ok(Resolution::Nothing),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn check(&self) -> Result<Status, RegisterError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut connection = self.connection(deadline).await?;
+        let survey = self.partitions.survey(&mut connection.requests);
+        let status = timeout_at(deadline, survey).await;
+        let status = status.unwrap_or_else(|_| Err(self.silent("check")));
+        status.inspect_err(|_| connection.spoil())
+    }
+
+    async fn skip_quarantine(&self) -> Result<(), RegisterError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut connection = self.connection(deadline).await?;
+        let step = &self.scripts().skip_quarantine;
+        let skip = self.partitions.run_in_each(&mut connection.requests, step);
+        let replies = timeout_at(deadline, skip).await;
+        let replies = replies.unwrap_or_else(|_| Err(self.silent(step.name)));
+        replies.inspect_err(|_| connection.spoil()).map(drop)
+    }
+
+    /// Nothing to do: what is in Redis is everybody's.
+    async fn close(&self) -> Result<(), RegisterError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+local leased = lease and now < blocked_until(lease)
+return {now, 'ok', record.state, named(record.generation) or false, leased and 1 or 0}

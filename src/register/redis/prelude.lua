@@ -1,0 +1,26 @@
+-- What every step does first (protocol, section 3, "every script").
+-- KEYS[1]: the partition. ARGV[1]: a name for a new epoch, should one begin now.
+-- Before this stand the terms and the clock, as LEASE … and now.
+
+local info = redis.call('INFO', 'replication')
+if not string.find(info, 'role:master', 1, true) then
+  return {now, 'replica'}
+end
+local replid = string.match(info, 'master_replid:(%w+)')
+
+local partition = KEYS[1]
+-- The field of the key's lease, <bucket>/<key>. Other fields have no '/' in their names.
+local name = KEYS[2] and string.sub(KEYS[2], #partition + 1) or '/'
+local fields = redis.call('HMGET', partition, 'replid', 'terms', 'eid', 'since', 'quar', name)
+local eid, since, quarantine_until = fields[3], tonumber(fields[4]), tonumber(fields[5])
+local packed_lease = fields[6]
+
+if fields[1] ~= replid then
+  -- Another memory than before, or none: whatever was leased is void.
+  eid, since, quarantine_until, packed_lease = ARGV[1], now, now + QUARANTINE, false
+  redis.call('DEL', partition)
+  redis.call('HSET', partition, 'replid', replid, 'terms', TERMS, 'eid', eid, 'since', since,
+    'quar', quarantine_until, 'n', 0)
+elseif fields[2] ~= TERMS then
+  return {now, 'terms', fields[2] or ''}
+end

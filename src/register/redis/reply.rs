@@ -1,0 +1,117 @@
+//! Answers of the scripts, taken apart.
+
+use std::time::Duration;
+use std::vec;
+
+use redis::Value;
+
+use super::format::{state_of, terms_differ};
+use super::suitability::REPLICA;
+use crate::register::words::Millis;
+use crate::register::{Ending, Generation, RegisterError, State, WriteId};
+
+/// A script's answer: the register's clock, a word that says what it is, and what follows.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// When Redis answered, on its own clock. Here a jump of that clock will be seen (protocol,
+    /// section 5, story 3); not built yet.
+    #[allow(dead_code)]
+    pub at: Millis,
+    word: String,
+    rest: vec::IntoIter<Value>,
+}
+
+impl Reply {
+    /// Reads an answer; refusals become errors. `mine` are this proxy's terms.
+    pub(super) fn read(value: Value, mine: &str) -> Result<Self, RegisterError> {
+        let Value::Array(items) = value else { return Err(strange("no list")) };
+        let mut reply = Self { at: Millis(0), word: String::new(), rest: items.into_iter() };
+        reply.at = Millis(reply.number()?);
+        reply.word = reply.text()?;
+        match reply.word.as_str() {
+            "replica" => Err(RegisterError::Unsuitable(REPLICA.to_owned())),
+            "terms" => Err(RegisterError::Unsuitable(terms_differ(&reply.text()?, mine))),
+            _ => Ok(reply),
+        }
+    }
+
+    /// The word that says what it is.
+    pub(super) fn word(&self) -> &str {
+        &self.word
+    }
+
+    /// An answer whose word the step does not know.
+    pub(super) fn unknown(&self) -> RegisterError {
+        strange(&self.word)
+    }
+
+    /// `true` for `ok`, `false` for `lost`.
+    pub(super) fn is_ok(&self) -> Result<bool, RegisterError> {
+        match self.word() {
+            "ok" => Ok(true),
+            "lost" => Ok(false),
+            _ => Err(self.unknown()),
+        }
+    }
+
+    pub(super) fn number(&mut self) -> Result<u64, RegisterError> {
+        match self.rest.next() {
+            // The protocol counts in milliseconds since 1970 and up: none is negative.
+            Some(Value::Int(number)) => u64::try_from(number).map_err(|_| strange("below zero")),
+            _ => Err(strange("no number")),
+        }
+    }
+
+    pub(super) fn duration(&mut self) -> Result<Duration, RegisterError> {
+        self.number().map(Duration::from_millis)
+    }
+
+    pub(super) fn state(&mut self) -> Result<State, RegisterError> {
+        self.bytes()?.and_then(|text| state_of(&text)).ok_or_else(|| strange("no state"))
+    }
+
+    pub(super) fn generation(&mut self) -> Result<Option<Generation>, RegisterError> {
+        self.optional_text().map(|text| text.map(Generation))
+    }
+
+    pub(super) fn write_id(&mut self) -> Result<Option<WriteId>, RegisterError> {
+        self.optional_text().map(|text| text.map(WriteId))
+    }
+
+    pub(super) fn ending(&mut self) -> Result<Ending, RegisterError> {
+        match self.text()?.as_str() {
+            "L" => {
+                let state = self.state()?;
+                let generation = self.generation()?.ok_or_else(|| strange("no generation"))?;
+                Ok(Ending::Landed { state, generation })
+            }
+            "R" => Ok(Ending::Refused),
+            "U" => Ok(Ending::Undetermined),
+            _ => Err(strange("no ending")),
+        }
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, RegisterError> {
+        self.optional_text()?.ok_or_else(|| strange("no text"))
+    }
+
+    fn optional_text(&mut self) -> Result<Option<String>, RegisterError> {
+        let text = self.bytes()?.map(String::from_utf8).transpose();
+        text.map_err(|_| strange("text that is not UTF-8"))
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<Option<Vec<u8>>, RegisterError> {
+        match self.rest.next() {
+            Some(Value::BulkString(bytes)) => Ok(Some(bytes)),
+            Some(Value::Nil) => Ok(None),
+            _ => Err(strange("no string")),
+        }
+    }
+}
+
+fn strange(what: &str) -> RegisterError {
+    RegisterError::Unsuitable(format!(
+        "a script answered what this version does not understand ({what}). Let only ifmatch write \
+         under register.namespace"
+    ))
+}

@@ -1,0 +1,74 @@
+//! The steps as Lua scripts: put together from parts, the terms in front.
+
+use redis::Script;
+
+use super::format::terms_in_lua;
+use crate::register::Terms;
+
+/// Reads Redis's `TIME`.
+pub(super) const CLOCK: &str = include_str!("clock.lua");
+
+const PRELUDE: &str = include_str!("prelude.lua");
+const LEASE: &str = include_str!("lease.lua");
+const RECORD: &str = include_str!("record.lua");
+const ARMING: &str = include_str!("arming.lua");
+const ENDING: &str = include_str!("ending.lua");
+
+/// One step of the protocol.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// Its name, for errors.
+    pub name: &'static str,
+    /// Its whole text.
+    pub text: String,
+    /// The text's SHA-1, by which Redis knows a script it has seen.
+    pub sha: String,
+}
+
+/// All steps, for one set of terms.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub observe: Step,
+    pub acquire: Step,
+    pub arm: Step,
+    pub renew: Step,
+    pub commit: Step,
+    pub disarm: Step,
+    pub release: Step,
+    pub resolve: Step,
+    pub touch: Step,
+    pub skip_quarantine: Step,
+}
+
+impl Scripts {
+    /// `clock` is Lua that sets `now`: [`CLOCK`], but for tests, which turn it themselves.
+    pub(super) fn new(terms: &Terms, clock: &str) -> Self {
+        let step = |name, parts: &[&str], own| compose(name, terms, clock, parts, own);
+        Self {
+            observe: step("observe", &[LEASE, RECORD], include_str!("observe.lua")),
+            acquire: step("acquire", &[LEASE, RECORD, ARMING], include_str!("acquire.lua")),
+            arm: step("arm", &[LEASE, RECORD, ARMING], include_str!("arm.lua")),
+            renew: step("renew", &[LEASE], include_str!("renew.lua")),
+            commit: step("commit", &[LEASE, RECORD], include_str!("commit.lua")),
+            disarm: step("disarm", &[LEASE, RECORD, ENDING], include_str!("disarm.lua")),
+            release: step("release", &[LEASE, RECORD, ENDING], include_str!("release.lua")),
+            resolve: step("resolve", &[LEASE, RECORD], include_str!("resolve.lua")),
+            touch: step("touch", &[LEASE], include_str!("touch.lua")),
+            skip_quarantine: step("skip_quarantine", &[], include_str!("skip_quarantine.lua")),
+        }
+    }
+
+    /// Lua that reads a key's lease and record, to be followed by a `return`.
+    #[cfg(test)]
+    pub(super) fn reading(terms: &Terms, clock: &str, own: &str) -> Step {
+        compose("read", terms, clock, &[LEASE, RECORD], own)
+    }
+}
+
+/// The first line makes Redis refuse the script on a replica, and on a master that has lost its
+/// replicas, before it begins (Redis: Eval flags; `no-writes` would let it run there).
+fn compose(name: &'static str, terms: &Terms, clock: &str, parts: &[&str], own: &str) -> Step {
+    let text = ["#!lua\n", &terms_in_lua(terms), clock, PRELUDE, &parts.concat(), own].concat();
+    let sha = Script::new(&text).get_hash().to_owned();
+    Step { name, text, sha }
+}

@@ -1,0 +1,2 @@
+redis.call('HSET', partition, 'quar', 0)
+return {now, 'ok'}

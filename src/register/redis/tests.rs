@@ -1,0 +1,561 @@
+//! The scripts against the transitions: the same steps at the same times must give the same answers
+//! and leave the same state behind.
+
+#[path = "../../../tests/support/redis_server.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with tests/register.rs, which uses all of it")]
+mod redis_server;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use redis::aio::MultiplexedConnection;
+use redis::cmd;
+
+use self::redis_server::RedisServer;
+use super::*;
+use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
+use crate::register::words::{Entry, Epoch, Millis};
+use crate::register::{EpochId, Expect, Generation, Settle, WriteId, Writers};
+use crate::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey};
+
+/// In place of Redis's `TIME`: a clock that the test turns.
+const TEST_CLOCK: &str = "local now = tonumber(redis.call('GET', 'clock'))\n";
+
+/// Says all that a partition and one key of it hold.
+const READ: &str = r"
+local out = {now, 'ok', eid, since, quarantine_until, tonumber(redis.call('HGET', partition, 'n'))}
+local function add(...)
+  for i = 1, select('#', ...) do
+    out[#out + 1] = select(i, ...) or false
+  end
+end
+add(lease and 1 or 0)
+if lease then
+  add(lease.nonce, lease.expires, lease.quiet_until, lease.tainted and 1 or 0, lease.write_id,
+    lease.long and 1 or 0, named(lease.generation))
+  if lease.generation then
+    add(lease.pre, lease.expect)
+  end
+end
+add(record.state, named(record.generation), record.last_nonce, record.doubt and 1 or 0)
+if record.doubt then
+  add(record.doubt[1], record.doubt[2], record.doubt[3], named(record.doubt[4]))
+end
+local lines = 0
+each_line(function() lines = lines + 1 end)
+add(lines)
+each_line(function(id, ending, at)
+  local generation, state = string.match(ending, '^L(%d+):(.*)$')
+  add(id, string.sub(ending, 1, 1))
+  if state then
+    add(state, named(generation))
+  end
+  add(at)
+end)
+return out
+";
+
+/// What may happen next.
+#[derive(Debug, Clone)]
+enum Act {
+    Observe,
+    /// `again`: the answer was lost, so the writer asks with the nonce it had.
+    Acquire {
+        write_id: u8,
+        long: bool,
+        age: u64,
+        condition: Condition,
+        expect: Expect,
+        again: bool,
+    },
+    Arm {
+        pre: State,
+        expect: Expect,
+        age: u64,
+    },
+    Renew,
+    Commit {
+        new: State,
+        quiet: Option<u64>,
+    },
+    Disarm {
+        pre: State,
+    },
+    Release {
+        learned: Option<State>,
+        refused: bool,
+    },
+    Resolve {
+        head: Current,
+    },
+    /// Acquire and commit, as unconditional writes do: fills the journal.
+    Write {
+        write_id: u8,
+    },
+    Wait(u64),
+    ForgetRecord,
+    Flush,
+    ChangeReplid,
+    SkipQuarantine,
+    ForgetScripts,
+}
+
+/// An act, the key it is about and the writer it is done by.
+#[derive(Debug, Clone)]
+struct Move {
+    act: Act,
+    key: usize,
+    writer: usize,
+}
+
+fn etag() -> impl Strategy<Value = ETag> {
+    prop::sample::select(vec!["one", "two", "\"q\"", ""])
+        .prop_map(|t| ETag::parse(format!("\"{t}\"").as_bytes()))
+}
+
+fn current() -> impl Strategy<Value = Current> {
+    prop_oneof![Just(Current::Absent), etag().prop_map(Current::Present)]
+}
+
+fn state() -> impl Strategy<Value = State> {
+    prop_oneof![4 => current().prop_map(State::from), 1 => Just(State::Unknown)]
+}
+
+fn expect() -> impl Strategy<Value = Expect> {
+    prop_oneof![
+        Just(Expect::Absent),
+        etag().prop_map(Expect::Present),
+        Just(Expect::SomeObject),
+        Just(Expect::Anything),
+    ]
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![
+        2 => Just(Condition::None),
+        1 => Just(Condition::IfNoneMatchAny),
+        2 => etag().prop_map(Condition::IfMatch),
+        1 => Just(Condition::IfMatchAny),
+    ]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let age = || prop::sample::select(vec![0, 10, 5000]);
+    let acquire = (0..4_u8, any::<bool>(), age(), condition(), expect(), prop::bool::weighted(0.2))
+        .prop_map(|(write_id, long, age, condition, expect, again)| Act::Acquire {
+            write_id,
+            long,
+            age,
+            condition,
+            expect,
+            again,
+        });
+    let arm =
+        (state(), expect(), age()).prop_map(|(pre, expect, age)| Act::Arm { pre, expect, age });
+    let quiet = prop::option::weighted(0.3, prop::sample::select(vec![1, 50, 500]));
+    let wait = prop::sample::select(vec![1, 40, 99, 100, 101, 179, 180, 181, 449, 450, 1000, 1001]);
+    prop_oneof![
+        2 => Just(Act::Observe),
+        20 => acquire,
+        12 => arm,
+        4 => Just(Act::Renew),
+        16 => (state(), quiet).prop_map(|(new, quiet)| Act::Commit { new, quiet }),
+        5 => state().prop_map(|pre| Act::Disarm { pre }),
+        8 => (prop::option::of(state()), any::<bool>())
+            .prop_map(|(learned, refused)| Act::Release { learned, refused }),
+        10 => current().prop_map(|head| Act::Resolve { head }),
+        10 => (4..40_u8).prop_map(|write_id| Act::Write { write_id }),
+        24 => wait.prop_map(Act::Wait),
+        2 => Just(Act::ForgetRecord),
+        1 => Just(Act::Flush),
+        2 => Just(Act::ChangeReplid),
+        6 => Just(Act::SkipQuarantine),
+        1 => Just(Act::ForgetScripts),
+    ]
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = (act(), prop::bool::weighted(0.15), 0..3_usize).prop_map(|(act, key, writer)| Move {
+        act,
+        key: usize::from(key),
+        writer,
+    });
+    prop::collection::vec(one, 1..60)
+}
+
+fn terms(writers: Writers) -> Terms {
+    let ms = Duration::from_millis;
+    Terms {
+        lease: ms(100),
+        grace: ms(50),
+        settle: ms(30),
+        settle_long: ms(300),
+        retry_horizon: ms(1000),
+        record_ttl: Duration::from_secs(3600),
+        writers,
+    }
+}
+
+fn named(key: &str) -> ObjectName {
+    ObjectName {
+        bucket: BucketName::parse("bucket").unwrap(),
+        key: ObjectKey::parse(key, EmptySegments::Kept).unwrap(),
+    }
+}
+
+/// Two keys of one partition.
+fn two_keys() -> [ObjectName; 2] {
+    let first = named("a/ключ");
+    let home = format::partition_of(&first.to_string());
+    let second = (0..).map(|i| named(&format!("{i}")));
+    let mut second = second.filter(|name| format::partition_of(&name.to_string()) == home);
+    [first, second.next().unwrap()]
+}
+
+/// A writer: the nonce it asked with last, and the last token it was given.
+#[derive(Debug, Clone, Default)]
+struct Writer {
+    nonce: String,
+    token: Option<Token>,
+}
+
+/// Redis on one side, the transitions on the other.
+struct Pair<'a> {
+    register: &'a RedisRegister,
+    meddler: MultiplexedConnection,
+    read: Step,
+    terms: Terms,
+    names: [ObjectName; 2],
+    now: Millis,
+    /// `None` when the next step must begin one.
+    epoch: Option<Epoch>,
+    slots: [Slot; 2],
+    writers: [Writer; 3],
+    nonces: u32,
+}
+
+impl<'a> Pair<'a> {
+    fn new(register: &'a RedisRegister, meddler: MultiplexedConnection, terms: Terms) -> Self {
+        Self {
+            register,
+            meddler,
+            read: Scripts::reading(&terms, TEST_CLOCK, READ),
+            terms,
+            names: two_keys(),
+            now: Millis(100_000),
+            epoch: None,
+            slots: Default::default(),
+            writers: Default::default(),
+            nonces: 0,
+        }
+    }
+
+    async fn meddle(&mut self, command: &str) {
+        let mut words = command.split(' ');
+        let mut meddling = cmd(words.next().unwrap());
+        words.for_each(|word| {
+            meddling.arg(word);
+        });
+        let _: Value = meddling.query_async(&mut self.meddler).await.unwrap();
+    }
+
+    /// Both clocks forward.
+    async fn wait(&mut self, ms: u64) {
+        self.now.0 += ms;
+        self.meddle(&format!("SET clock {}", self.now.0)).await;
+    }
+
+    /// What Redis holds of a key.
+    async fn held(&mut self, key: usize) -> (Epoch, Slot) {
+        let (partition, record) = keys_of("test", &self.names[key]);
+        let mut command = cmd("EVAL");
+        command.arg(&self.read.text).arg(2).arg(partition).arg(record).arg("none");
+        let value: Value = command.query_async(&mut self.meddler).await.unwrap();
+        read_slot(&mut Reply::read(value, "").unwrap()).unwrap()
+    }
+
+    /// Runs a step on both sides and compares answers and states.
+    async fn both<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        key: usize,
+        scripted: impl AsyncFnOnce(&RedisRegister, &ObjectName) -> Result<T, RegisterError>,
+        pure: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
+    ) -> T {
+        let answer = scripted(self.register, &self.names[key]).await.unwrap();
+        let (epoch, slot) = self.held(key).await;
+        if self.epoch.is_none() {
+            self.epoch = Some(Epoch::begin(epoch.id.clone(), &self.terms, self.now));
+            self.slots = Default::default();
+        }
+        let own = self.epoch.as_mut().unwrap();
+        let expected = pure(own, &mut self.slots[key], &self.terms, self.now);
+        assert_eq!(answer, expected);
+        assert_eq!((&epoch, &slot), (&*own, &self.slots[key]));
+        let (_, other) = self.held(1 - key).await;
+        assert_eq!(other, self.slots[1 - key], "the other key");
+        answer
+    }
+
+    async fn acquire(&mut self, key: usize, writer: usize, ask: Ask) {
+        self.writers[writer].nonce.clone_from(&ask.nonce);
+        let answer = self
+            .both(
+                key,
+                async |register, name| register.acquire(name, &ask).await,
+                |epoch, slot, terms, now| record::acquire(epoch, slot, &ask, terms, now),
+            )
+            .await;
+        if let Acquired::Granted(grant) = answer {
+            self.writers[writer].token = Some(grant.token);
+        }
+    }
+
+    async fn commit(&mut self, key: usize, token: &Token, new: State, quiet: Option<u64>) {
+        let step = CommitStep { token, new, quiet: quiet.map(Duration::from_millis) };
+        self.both(
+            key,
+            async |register, name| register.commit(name, &step).await,
+            |epoch, slot, terms, now| record::commit(epoch, slot, &step, terms, now),
+        )
+        .await;
+    }
+
+    fn ask(&mut self, writer: usize, write_id: u8, again: bool) -> Ask {
+        self.nonces += 1;
+        let fresh = format!("nonce-{}", self.nonces);
+        let before = self.writers[writer].nonce.clone();
+        Ask {
+            nonce: if again && !before.is_empty() { before } else { fresh },
+            write_id: WriteId(format!("write {write_id}.")),
+            settle: Settle::Plain,
+            age: Duration::ZERO,
+            condition: Condition::None,
+            expect: Expect::SomeObject,
+        }
+    }
+
+    async fn play(&mut self, Move { act, key, writer }: Move) {
+        match act {
+            Act::Wait(ms) => self.wait(ms).await,
+            Act::Flush => {
+                self.meddle("FLUSHALL").await;
+                self.wait(0).await;
+                self.epoch = None;
+            }
+            Act::ChangeReplid => {
+                self.meddle("DEBUG CHANGE-REPL-ID").await;
+                self.epoch = None;
+            }
+            Act::ForgetScripts => self.meddle("SCRIPT FLUSH").await,
+            Act::ForgetRecord => {
+                let (_, record) = keys_of("test", &self.names[key]);
+                self.meddle(&format!("DEL {record}")).await;
+                // What a lease says of the state is kept with the lease.
+                self.slots[key].record = Record::UNKNOWN;
+            }
+            Act::SkipQuarantine => self.skip_quarantine(key).await,
+            Act::Acquire { write_id, long, age, condition, expect, again } => {
+                let settle = if long { Settle::Long } else { Settle::Plain };
+                let age = Duration::from_millis(age);
+                let ask = self.ask(writer, write_id, again);
+                self.acquire(key, writer, Ask { settle, age, condition, expect, ..ask }).await;
+            }
+            Act::Write { write_id } => {
+                let ask = self.ask(writer, write_id, false);
+                self.acquire(key, writer, ask).await;
+                if let Some(token) = self.writers[writer].token.clone() {
+                    self.commit(key, &token, State::Absent, None).await;
+                }
+            }
+            Act::Observe => {
+                self.both(
+                    key,
+                    async |register, name| register.observe(name).await,
+                    |_, slot, terms, now| record::observe(slot, terms, now),
+                )
+                .await;
+            }
+            act => {
+                if let Some(token) = self.writers[writer].token.clone() {
+                    self.play_with(act, key, &token).await;
+                }
+            }
+        }
+    }
+
+    /// The steps of one who has, or had, a lease.
+    async fn play_with(&mut self, act: Act, key: usize, token: &Token) {
+        match act {
+            Act::Arm { pre, expect, age } => {
+                let step = || {
+                    let (pre, expect) = (pre.clone(), expect.clone());
+                    ArmStep { token, pre, expect, age: Duration::from_millis(age) }
+                };
+                self.both(
+                    key,
+                    async |register, name| register.arm(name, step()).await,
+                    |epoch, slot, terms, now| record::arm(epoch, slot, step(), terms, now),
+                )
+                .await;
+            }
+            Act::Renew => {
+                self.both(
+                    key,
+                    async |register, name| register.renew(name, token).await,
+                    |_, slot, terms, now| record::renew(slot, token, terms, now),
+                )
+                .await;
+            }
+            Act::Commit { new, quiet } => self.commit(key, token, new, quiet).await,
+            Act::Disarm { pre } => {
+                self.both(
+                    key,
+                    async |register, name| register.disarm(name, token, &pre).await,
+                    |epoch, slot, _, _| record::disarm(epoch, slot, token, &pre),
+                )
+                .await;
+            }
+            Act::Release { learned, refused } => {
+                let step = ReleaseStep { token, learned, refused };
+                self.both(
+                    key,
+                    async |register, name| register.release(name, &step).await,
+                    |epoch, slot, terms, now| record::release(epoch, slot, &step, terms, now),
+                )
+                .await;
+            }
+            Act::Resolve { head } => {
+                self.both(
+                    key,
+                    async |register, name| register.resolve(name, token, &head).await,
+                    |_, slot, terms, now| record::resolve(slot, token, &head, terms, now),
+                )
+                .await;
+            }
+            other => unreachable!("{other:?} needs no lease"),
+        }
+    }
+
+    async fn skip_quarantine(&mut self, key: usize) {
+        self.both(
+            key,
+            async |register, _| register.skip_quarantine().await,
+            |epoch, _, _, _| epoch.quarantine_until = Millis(0),
+        )
+        .await;
+    }
+}
+
+fn read_slot(reply: &mut Reply) -> Result<(Epoch, Slot), RegisterError> {
+    let id = EpochId(reply.text()?);
+    let epoch = Epoch {
+        since: Millis(reply.number()?),
+        quarantine_until: Millis(reply.number()?),
+        generations: reply.number()?,
+        id,
+    };
+    let token = |nonce: Option<WriteId>| nonce.map(|nonce| Token::new(&epoch.id, &nonce.0));
+    let mut lease = None;
+    if reply.number()? == 1 {
+        let mut found = Lease {
+            token: token(reply.write_id()?),
+            expires: Millis(reply.number()?),
+            quiet_until: Millis(reply.number()?),
+            tainted: reply.number()? == 1,
+            write_id: WriteId(reply.text()?),
+            settle: if reply.number()? == 1 { Settle::Long } else { Settle::Plain },
+            armed: None,
+        };
+        if let Some(generation) = reply.generation()? {
+            found.armed = Some(read_armed(reply, |_| Ok(generation))?);
+        }
+        lease = Some(found);
+    }
+    let mut record = Record {
+        state: reply.state()?,
+        generation: reply.generation()?,
+        last_token: token(reply.write_id()?),
+        doubt: None,
+        journal: Vec::new(),
+    };
+    if reply.number()? == 1 {
+        let write_id = WriteId(reply.text()?);
+        let armed = read_armed(reply, |reply| Ok(Generation(reply.text()?)))?;
+        record.doubt = Some(Doubt { write_id, armed });
+    }
+    for _ in 0..reply.number()? {
+        record.journal.push(Entry {
+            write_id: WriteId(reply.text()?),
+            ending: reply.ending()?,
+            at: Millis(reply.number()?),
+        });
+    }
+    Ok((epoch, Slot { record, lease }))
+}
+
+fn read_armed(
+    reply: &mut Reply,
+    generation: impl FnOnce(&mut Reply) -> Result<Generation, RegisterError>,
+) -> Result<Armed, RegisterError> {
+    let pre = reply.state()?;
+    let expect = match reply.text()?.as_bytes() {
+        b"object" => Expect::SomeObject,
+        b"anything" => Expect::Anything,
+        text => match format::state_of(text) {
+            Some(State::Absent) => Expect::Absent,
+            Some(State::Present(etag)) => Expect::Present(etag),
+            _ => panic!("no expectation: {text:?}"),
+        },
+    };
+    Ok(Armed { pre, expect, generation: generation(reply)? })
+}
+
+fn settings(server: &RedisServer, database: u32) -> RedisSettings {
+    RedisSettings {
+        host: "127.0.0.1".to_owned(),
+        port: server.port(),
+        database,
+        username: None,
+        password: None,
+        namespace: "test".to_owned(),
+        connections: 1,
+        timeout: Duration::from_secs(10),
+    }
+}
+
+fn scripts_do_what_the_transitions_do(writers: Writers) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = runtime.block_on(RedisServer::start(&["--enable-debug-command", "yes"]));
+    let terms = terms(writers);
+    let register = RedisRegister::with_clock(&settings(&server, 0), &terms, TEST_CLOCK).unwrap();
+    let meddler = runtime.block_on(server.connection());
+    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&moves(), |moves| {
+        runtime.block_on(async {
+            let mut pair = Pair::new(&register, meddler.clone(), terms);
+            pair.meddle("FLUSHALL").await;
+            pair.wait(0).await;
+            pair.skip_quarantine(0).await;
+            for one in moves {
+                pair.play(one).await;
+            }
+        });
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+const CASES: u32 = 200;
+
+#[test]
+fn scripts_do_what_the_transitions_do_where_nobody_else_writes() {
+    scripts_do_what_the_transitions_do(Writers::Exclusive);
+}
+
+#[test]
+fn scripts_do_what_the_transitions_do_where_others_write_too() {
+    scripts_do_what_the_transitions_do(Writers::Shared);
+}

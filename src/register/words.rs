@@ -1,0 +1,255 @@
+//! The register's vocabulary: plain values, no IO, no clock.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::s3::{Condition, Current, ETag, Verdict, judge};
+
+/// A moment on the register's own clock: milliseconds since the Unix epoch (for Redis, its `TIME`).
+/// Never compared with a proxy's clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millis(pub u64);
+
+impl Add<Duration> for Millis {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(in_millis(duration)))
+    }
+}
+
+impl Millis {
+    /// How long it is from `self` until `later`; zero when that is past.
+    pub fn until(self, later: Self) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+
+    /// The moment `ago` before this one.
+    #[must_use]
+    pub fn before(self, ago: Duration) -> Self {
+        Self(self.0.saturating_sub(in_millis(ago)))
+    }
+}
+
+/// A duration in whole milliseconds, as the register counts.
+pub fn in_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the register believes to stand at a key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum State {
+    /// No current object, or a delete marker.
+    Absent,
+    /// An object with this ETag.
+    Present(ETag),
+    /// Only a HEAD can tell.
+    Unknown,
+}
+
+impl From<Current> for State {
+    fn from(current: Current) -> Self {
+        match current {
+            Current::Absent => Self::Absent,
+            Current::Present(etag) => Self::Present(etag),
+        }
+    }
+}
+
+impl State {
+    /// The state as a fact to judge a condition by, if it is one.
+    pub fn known(&self) -> Option<Current> {
+        match self {
+            Self::Absent => Some(Current::Absent),
+            Self::Present(etag) => Some(Current::Present(etag.clone())),
+            Self::Unknown => None,
+        }
+    }
+
+    /// Does the register know enough to say that this condition holds?
+    pub fn satisfies(&self, condition: &Condition) -> bool {
+        match self.known() {
+            Some(current) => judge(condition, &current) == Verdict::Pass,
+            None => *condition == Condition::None,
+        }
+    }
+}
+
+/// What a write leaves behind if it lands, as far as its holder can tell beforehand. With it a
+/// later HEAD can prove that the write did not land.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect {
+    /// A delete.
+    Absent,
+    /// An object with exactly this ETag.
+    Present(ETag),
+    /// An object, whatever its ETag.
+    SomeObject,
+    /// Anything: the request was not understood.
+    Anything,
+}
+
+/// One uninterrupted memory of the register.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EpochId(pub String);
+
+/// A lease's name, `<epoch>.<nonce>`: it carries its epoch, so that after a failover a late step
+/// of an old holder cannot be mistaken for a present one's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Token(pub String);
+
+impl Token {
+    /// The token of a lease asked for with this nonce.
+    pub fn new(epoch: &EpochId, nonce: &str) -> Self {
+        Self(format!("{}.{nonce}", epoch.0))
+    }
+
+    /// Was this token given out in that epoch?
+    pub fn is_of(&self, epoch: &EpochId) -> bool {
+        self.0.split_once('.').is_some_and(|(id, _)| id == epoch.0)
+    }
+}
+
+/// Names one state of one key: opaque, compared for equality only. A new one begins whenever a
+/// write may have landed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Generation(pub String);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names one write across its retries (protocol: caller, operation, key, condition, body digest and
+/// `amz-sdk-invocation-id`). A request that cannot be told from another stands for itself and
+/// carries a random one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WriteId(pub String);
+
+/// How long after its last byte a write may still land.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settle {
+    /// Writes whose work ends with their last byte.
+    Plain,
+    /// Complete and copy, which work long after the last byte.
+    Long,
+}
+
+/// Who else may change objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Writers {
+    /// Writers around the proxy exist: the record is never believed, every condition is judged
+    /// against a HEAD.
+    Shared,
+    /// All writers go through the proxies: a record that says yes is believed.
+    Exclusive,
+}
+
+/// The terms that all proxies of one register must agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// How long a lease lasts without renewal.
+    pub lease: Duration,
+    /// Extra wait before an armed lease is taken over.
+    pub grace: Duration,
+    /// How long after the last byte a plain write may still land.
+    pub settle: Duration,
+    /// The same for complete and copy.
+    pub settle_long: Duration,
+    /// How long the journal remembers.
+    pub retry_horizon: Duration,
+    /// How long an untouched record is kept; at least the retry horizon.
+    pub record_ttl: Duration,
+    /// Who else may change objects.
+    pub writers: Writers,
+}
+
+impl Terms {
+    /// The settle time of a class of writes.
+    pub fn settle(&self, class: Settle) -> Duration {
+        match class {
+            Settle::Plain => self.settle,
+            Settle::Long => self.settle_long,
+        }
+    }
+
+    /// How long nothing is granted after an epoch began: whatever was leased before it is over by
+    /// then.
+    pub fn quarantine(&self) -> Duration {
+        self.lease + self.grace + self.settle
+    }
+
+    /// The text by which proxies with other terms are told apart.
+    pub fn fingerprint(&self) -> String {
+        let mode = match self.writers {
+            Writers::Shared => "shared",
+            Writers::Exclusive => "exclusive",
+        };
+        format!(
+            "lease={} grace={} settle={} settle_long={} writers={mode}",
+            in_millis(self.lease),
+            in_millis(self.grace),
+            in_millis(self.settle),
+            in_millis(self.settle_long)
+        )
+    }
+}
+
+/// How a write in the journal ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It changed the key; what it left there and the generation it began.
+    Landed {
+        /// What it left behind, where that is known.
+        state: State,
+        /// The generation it began.
+        generation: Generation,
+    },
+    /// Its condition failed at a second attempt: a first attempt still on its way must not land.
+    Refused,
+    /// It may have changed the key or not, and nobody can tell any more.
+    Undetermined,
+}
+
+/// One line of a key's journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The write.
+    pub write_id: WriteId,
+    /// Its ending.
+    pub ending: Ending,
+    /// When the line was written.
+    pub at: Millis,
+}
+
+/// The register's present memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Epoch {
+    /// Its random name.
+    pub id: EpochId,
+    /// When it began.
+    pub since: Millis,
+    /// Nothing is granted before.
+    pub quarantine_until: Millis,
+    /// Numbers the generations.
+    pub generations: u64,
+}
+
+impl Epoch {
+    /// An epoch beginning now: whatever was leased before it must be over before anything is
+    /// granted.
+    pub fn begin(id: EpochId, terms: &Terms, now: Millis) -> Self {
+        Self { id, since: now, quarantine_until: now + terms.quarantine(), generations: 0 }
+    }
+
+    /// Begins a generation.
+    pub fn next_generation(&mut self) -> Generation {
+        self.generations += 1;
+        Generation(format!("{}.{}", self.id.0, self.generations))
+    }
+}

@@ -1,0 +1,280 @@
+//! An error as S3 answers it: status, code, message, fields, and the XML document.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::StatusCode;
+
+use super::code::Code;
+use super::condition::ConditionHeader;
+use super::name::KEY_BYTES_MAX;
+use super::xml::{self, DECLARATION};
+
+/// One refusal or failure, ready to be written to the client. Fields are written in the order they
+/// were added, which is the order AWS's documents have them in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Error {
+    kind: Kind,
+    message: Option<Cow<'static, str>>,
+    fields: Vec<(Cow<'static, str>, String)>,
+    retry_after_s: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Known(Code),
+    /// An error whose table is kept by another room.
+    Foreign(StatusCode, Cow<'static, str>),
+}
+
+// === building ===
+
+impl S3Error {
+    /// The error of this code with AWS's own message and no fields.
+    pub const fn new(code: Code) -> Self {
+        Self { kind: Kind::Known(code), message: None, fields: Vec::new(), retry_after_s: None }
+    }
+
+    /// An error that another room defines by a table of its own (the signature errors).
+    pub fn foreign(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+        fields: Vec<(Cow<'static, str>, String)>,
+    ) -> Self {
+        Self {
+            kind: Kind::Foreign(status, code.into()),
+            message: Some(message.into()),
+            fields,
+            retry_after_s: None,
+        }
+    }
+
+    /// The same with one more field, written after those already there. `name` must be an XML name.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.fields.push((Cow::Borrowed(name), value.into()));
+        self
+    }
+
+    /// The same with this message instead of the default one.
+    #[must_use]
+    pub fn because(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// The same with a `Retry-After` of so many seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// 412: the condition of this header did not hold.
+    pub fn precondition_failed(condition: ConditionHeader) -> Self {
+        Self::new(Code::PreconditionFailed).with("Condition", condition.as_str())
+    }
+
+    /// 404: there is no object, or its current version is a delete marker.
+    pub fn no_such_key(key: &str) -> Self {
+        Self::new(Code::NoSuchKey).with("Key", key)
+    }
+
+    /// 409: another write of the key was in the way; nothing is known to be wrong with the
+    /// condition.
+    pub fn conditional_request_conflict(condition: ConditionHeader, key: &str) -> Self {
+        Self::new(Code::ConditionalRequestConflict)
+            .with("Condition", condition.as_str())
+            .with("Key", key)
+    }
+
+    /// 501: this header, or its value, asks for something that is not done.
+    pub fn not_implemented(header: &str, additional: Option<&str>) -> Self {
+        let error = Self::new(Code::NotImplemented).with("Header", header);
+        match additional {
+            Some(text) => error.with("additionalMessage", text),
+            None => error,
+        }
+    }
+
+    /// 400: the key is longer than S3 allows. `size` in bytes.
+    pub fn key_too_long(size: usize) -> Self {
+        Self::new(Code::KeyTooLong)
+            .with("Size", size.to_string())
+            .with("MaxSizeAllowed", KEY_BYTES_MAX.to_string())
+    }
+
+    /// 503: the key is busy; SDKs slow down and try again.
+    pub fn slow_down(retry_after_s: u32) -> Self {
+        Self::new(Code::SlowDown).retry_after(retry_after_s)
+    }
+
+    /// 503: the proxy cannot tell right now.
+    pub fn service_unavailable(retry_after_s: u32) -> Self {
+        Self::new(Code::ServiceUnavailable).retry_after(retry_after_s)
+    }
+
+    /// 500.
+    pub const fn internal_error() -> Self {
+        Self::new(Code::InternalError)
+    }
+
+    /// 400: a digest that was promised does not fit the body that came.
+    pub const fn bad_digest() -> Self {
+        Self::new(Code::BadDigest)
+    }
+
+    /// 400: the body ended early.
+    pub const fn incomplete_body() -> Self {
+        Self::new(Code::IncompleteBody)
+    }
+
+    /// 400: the body is not the XML document it should be.
+    pub const fn malformed_xml() -> Self {
+        Self::new(Code::MalformedXml)
+    }
+
+    /// 403.
+    pub const fn access_denied() -> Self {
+        Self::new(Code::AccessDenied)
+    }
+
+    /// 400 for one argument, named as AWS names it.
+    pub fn invalid_argument(
+        message: impl Into<Cow<'static, str>>,
+        name: &str,
+        value: impl Into<String>,
+    ) -> Self {
+        Self::new(Code::InvalidArgument)
+            .because(message)
+            .with("ArgumentName", name)
+            .with("ArgumentValue", value)
+    }
+}
+
+// === reading ===
+
+impl S3Error {
+    /// The status to answer with.
+    pub const fn status(&self) -> StatusCode {
+        match &self.kind {
+            Kind::Known(code) => code.status(),
+            Kind::Foreign(status, _) => *status,
+        }
+    }
+
+    /// The code as the document spells it.
+    pub fn code(&self) -> &str {
+        match &self.kind {
+            Kind::Known(code) => code.as_str(),
+            Kind::Foreign(_, code) => code,
+        }
+    }
+
+    /// The message the document will carry.
+    pub fn message(&self) -> &str {
+        match (&self.message, &self.kind) {
+            (Some(message), _) => message,
+            (None, Kind::Known(code)) => code.message(),
+            (None, Kind::Foreign(..)) => "",
+        }
+    }
+
+    /// The value of a field, if the error has it.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Seconds for a `Retry-After` header, if one is to be sent.
+    pub const fn retry_after_s(&self) -> Option<u32> {
+        self.retry_after_s
+    }
+
+    /// The document as AWS writes it (AWS: REST error responses): code, message, the fields,
+    /// then where and which request. `resource` is left out when there is none to name.
+    pub fn to_xml(&self, resource: Option<&str>, request_id: &str, host_id: &str) -> Vec<u8> {
+        let mut out = String::with_capacity(512);
+        out.push_str(DECLARATION);
+        out.push_str("\n<Error>");
+        xml::push_element(&mut out, "Code", self.code());
+        xml::push_element(&mut out, "Message", self.message());
+        for (name, value) in &self.fields {
+            xml::push_element(&mut out, name, value);
+        }
+        if let Some(resource) = resource {
+            xml::push_element(&mut out, "Resource", resource);
+        }
+        xml::push_element(&mut out, "RequestId", request_id);
+        xml::push_element(&mut out, "HostId", host_id);
+        out.push_str("</Error>");
+        out.into_bytes()
+    }
+}
+
+impl fmt::Display for S3Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.status().as_u16(), self.code(), self.message())
+    }
+}
+
+impl std::error::Error for S3Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(error: &S3Error, resource: Option<&str>) -> String {
+        String::from_utf8(error.to_xml(resource, "R1", "H1")).unwrap()
+    }
+
+    #[test]
+    fn a_refused_condition_reads_as_aws_writes_it() {
+        assert_eq!(
+            text(&S3Error::precondition_failed(ConditionHeader::IfNoneMatch), None),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>PreconditionFailed</Code>\
+             <Message>At least one of the pre-conditions you specified did not hold</Message>\
+             <Condition>If-None-Match</Condition>\
+             <RequestId>R1</RequestId><HostId>H1</HostId></Error>"
+        );
+        let conflict = S3Error::conditional_request_conflict(ConditionHeader::IfMatch, "a/b");
+        assert_eq!(conflict.status(), StatusCode::CONFLICT);
+        assert!(
+            text(&conflict, None)
+                .contains("</Message><Condition>If-Match</Condition><Key>a/b</Key><RequestId>")
+        );
+    }
+
+    #[test]
+    fn text_from_outside_cannot_break_the_document() {
+        let xml = text(&S3Error::no_such_key("a<b>&\"'\u{1}\r"), Some("/bu&cket/a"));
+        assert!(xml.contains("<Key>a&lt;b&gt;&amp;&quot;&apos;\u{fffd}&#13;</Key>"), "{xml}");
+        assert!(xml.contains("<Resource>/bu&amp;cket/a</Resource>"), "{xml}");
+    }
+
+    #[test]
+    fn messages_and_retry_after_can_be_set_and_foreign_errors_keep_their_own() {
+        let busy = S3Error::slow_down(3).because("The key is busy");
+        assert_eq!((busy.status().as_u16(), busy.retry_after_s()), (503, Some(3)));
+        assert_eq!(busy.to_string(), "503 SlowDown: The key is busy");
+        let foreign = S3Error::foreign(
+            StatusCode::FORBIDDEN,
+            "SignatureDoesNotMatch",
+            "No",
+            vec![("AWSAccessKeyId".into(), "AK".to_owned())],
+        );
+        assert_eq!(foreign.to_string(), "403 SignatureDoesNotMatch: No");
+        assert_eq!(foreign.field("AWSAccessKeyId"), Some("AK"));
+    }
+
+    #[test]
+    fn not_implemented_names_the_header_and_says_more_only_when_there_is_more() {
+        let plain = S3Error::not_implemented("x-amz-if-match-size", None);
+        assert_eq!(plain.field("Header"), Some("x-amz-if-match-size"));
+        assert_eq!(plain.field("additionalMessage"), None);
+        assert_eq!(
+            S3Error::not_implemented("If-Match", Some("why")).field("additionalMessage"),
+            Some("why")
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! The condition of a write, and how it is judged (AWS: Conditional requests).
+
+use http::header::{IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderName};
+
+use super::answer::S3Error;
+use super::etag::ETag;
+use super::head::RequestHead;
+use super::operation::{Effect, Operation};
+
+/// What must hold of the key's current version for a write to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// Nothing.
+    None,
+    /// `If-None-Match: *`: there is no object.
+    IfNoneMatchAny,
+    /// `If-Match: <etag>`: there is one with this ETag.
+    IfMatch(ETag),
+    /// `If-Match: *`, on deletes only: there is one.
+    IfMatchAny,
+}
+
+/// A condition's header, as `<Condition>` and `<Header>` name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConditionHeader {
+    /// `If-Match`
+    IfMatch,
+    /// `If-None-Match`
+    IfNoneMatch,
+}
+
+/// The current version of a key. A delete marker counts as absent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Current {
+    /// There is no object.
+    Absent,
+    /// There is one, and this is its ETag.
+    Present(ETag),
+}
+
+/// How a condition was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It holds, or there was none.
+    Pass,
+    /// It does not hold.
+    Refuse(Refusal),
+}
+
+/// Why a write is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// 412: the object is there although it must not be, or is another one.
+    PreconditionFailed {
+        /// The header that asked for it.
+        condition: ConditionHeader,
+    },
+    /// 404: there is nothing to match.
+    NoSuchKey,
+}
+
+/// Judges a condition against what is there now (AWS: the outcomes of conditional writes and
+/// deletes).
+pub fn judge(condition: &Condition, current: &Current) -> Verdict {
+    let failed = |condition| Verdict::Refuse(Refusal::PreconditionFailed { condition });
+    match (condition, current) {
+        (Condition::IfNoneMatchAny, Current::Present(_)) => failed(ConditionHeader::IfNoneMatch),
+        (Condition::IfMatch(_) | Condition::IfMatchAny, Current::Absent) => {
+            Verdict::Refuse(Refusal::NoSuchKey)
+        }
+        (Condition::IfMatch(wanted), Current::Present(etag)) if wanted != etag => {
+            failed(ConditionHeader::IfMatch)
+        }
+        (Condition::None, _)
+        | (Condition::IfNoneMatchAny, Current::Absent)
+        | (Condition::IfMatch(_) | Condition::IfMatchAny, Current::Present(_)) => Verdict::Pass,
+    }
+}
+
+impl Condition {
+    /// Reads the condition of a request. [`Condition::None`] for all that does not write a key:
+    /// a read's conditions are the store's to judge, as are those on a copy's source. An empty
+    /// header counts as missing, as some SDKs send it.
+    ///
+    /// 501 for what AWS answers so, for `If-None-Match` on a delete (AWS does not define it, and
+    /// to ignore it would delete what the client wants kept), and for every condition on an
+    /// operation where it is not judged yet.
+    pub fn parse(head: RequestHead<'_>, operation: Operation) -> Result<Self, S3Error> {
+        match operation.effect() {
+            Effect::Read | Effect::Streams => return Ok(Self::None),
+            Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite => {}
+        }
+        let deletes = matches!(operation, Operation::DeleteObject | Operation::DeleteObjectVersion);
+        if let Some(header) = directory_bucket_condition(head.headers).filter(|_| deletes) {
+            return Err(S3Error::not_implemented(header, None));
+        }
+        let condition =
+            match (values(head.headers, &IF_MATCH), values(head.headers, &IF_NONE_MATCH)) {
+                (Values::Missing, Values::Missing) => return Ok(Self::None),
+                (Values::Missing, Values::One(b"*")) if !deletes => Self::IfNoneMatchAny,
+                (Values::One(b"*"), Values::Missing) if deletes => Self::IfMatchAny,
+                (Values::One(etag), Values::Missing) if etag != b"*" => {
+                    Self::IfMatch(ETag::parse(etag))
+                }
+                (Values::Missing, _) => return Err(value_refused(ConditionHeader::IfNoneMatch)),
+                (_, Values::Missing) => return Err(value_refused(ConditionHeader::IfMatch)),
+                (_, _) => {
+                    return Err(S3Error::not_implemented("If-Match,If-None-Match", Some(BOTH)));
+                }
+            };
+        if is_judged(operation) { Ok(condition) } else { Err(condition.unjudged()) }
+    }
+
+    /// The condition in an `<ETag>` of a DeleteObjects entry: an ETag or `*`; empty is none.
+    pub fn if_match_of_entry(etag: &str) -> Self {
+        match etag.trim() {
+            "" => Self::None,
+            "*" => Self::IfMatchAny,
+            etag => Self::IfMatch(ETag::parse(etag.as_bytes())),
+        }
+    }
+
+    /// The header the condition stands in; `None` when there is no condition.
+    pub const fn header(&self) -> Option<ConditionHeader> {
+        match self {
+            Self::None => None,
+            Self::IfNoneMatchAny => Some(ConditionHeader::IfNoneMatch),
+            Self::IfMatch(_) | Self::IfMatchAny => Some(ConditionHeader::IfMatch),
+        }
+    }
+
+    /// 501 for a condition that stands where none is judged.
+    fn unjudged(&self) -> S3Error {
+        let header = self.header().map_or("", ConditionHeader::as_str);
+        S3Error::not_implemented(header, None)
+    }
+}
+
+impl ConditionHeader {
+    /// The header's name as AWS writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IfMatch => "If-Match",
+            Self::IfNoneMatch => "If-None-Match",
+        }
+    }
+}
+
+impl Refusal {
+    /// The answer to the client.
+    pub fn answer(self, key: &str) -> S3Error {
+        match self {
+            Self::PreconditionFailed { condition } => S3Error::precondition_failed(condition),
+            Self::NoSuchKey => S3Error::no_such_key(key),
+        }
+    }
+}
+
+/// Whether a condition on this operation is judged in this version. On a delete of one version
+/// AWS does not judge either: 501.
+const fn is_judged(operation: Operation) -> bool {
+    matches!(operation, Operation::PutObject | Operation::DeleteObject)
+}
+
+/// A header's values, the empty ones left out.
+enum Values<'a> {
+    Missing,
+    One(&'a [u8]),
+    Differing,
+}
+
+/// The same value twice says one thing, and something on the way may have doubled it. Two values
+/// make a list (RFC 9110 §5.3), which AWS does not accept as a condition of a write.
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Values<'a> {
+    let mut values = headers
+        .get_all(name)
+        .iter()
+        .map(|value| value.as_bytes().trim_ascii())
+        .filter(|value| !value.is_empty());
+    match values.next() {
+        None => Values::Missing,
+        Some(first) if values.all(|value| value == first) => Values::One(first),
+        Some(_) => Values::Differing,
+    }
+}
+
+/// A condition that only directory buckets know; where both are sent, AWS names the time.
+fn directory_bucket_condition(headers: &HeaderMap) -> Option<&'static str> {
+    ["x-amz-if-match-last-modified-time", "x-amz-if-match-size"]
+        .into_iter()
+        .find(|name| headers.contains_key(*name))
+}
+
+fn value_refused(header: ConditionHeader) -> S3Error {
+    let additional = match header {
+        ConditionHeader::IfMatch => IF_MATCH_VALUE,
+        ConditionHeader::IfNoneMatch => IF_NONE_MATCH_VALUE,
+    };
+    S3Error::not_implemented(header.as_str(), Some(additional))
+}
+
+const BOTH: &str = "Multiple conditional request headers present in the request";
+const IF_MATCH_VALUE: &str = "We don't accept the provided value of If-Match header for this API";
+const IF_NONE_MATCH_VALUE: &str =
+    "We don't accept the provided value of If-None-Match header for this API";
+
+#[cfg(test)]
+#[path = "condition_tests.rs"]
+mod tests;

@@ -1,0 +1,169 @@
+use http::{HeaderValue, Method};
+
+use super::*;
+
+fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Condition, S3Error> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+    }
+    let head = RequestHead { method: &Method::PUT, path: "/bucket/key", query: "", headers: &map };
+    Condition::parse(head, operation)
+}
+
+fn etag(value: &str) -> Condition {
+    Condition::IfMatch(ETag::parse(value.as_bytes()))
+}
+
+/// The `<Header>` and `<additionalMessage>` of a 501.
+fn refused(found: Result<Condition, S3Error>) -> (String, Option<String>) {
+    let error = found.unwrap_err();
+    assert_eq!((error.status().as_u16(), error.code()), (501, "NotImplemented"));
+    let field = |name| error.field(name).map(str::to_owned);
+    (field("Header").unwrap(), field("additionalMessage"))
+}
+
+#[test]
+fn a_put_is_conditional_on_absence_or_on_one_etag() {
+    use Condition::{IfNoneMatchAny, None};
+    for (headers, expected) in [
+        (&[][..], None),
+        (&[("if-none-match", "*")], IfNoneMatchAny),
+        (&[("if-none-match", " * ")], IfNoneMatchAny),
+        (&[("if-match", "\"abc\"")], etag("abc")),
+        (&[("if-match", "abc")], etag("abc")),
+        (&[("if-match", "W/\"abc\"")], etag("W/\"abc\"")),
+        (&[("if-match", "\"a\", \"b\"")], etag("\"a\", \"b\"")),
+        (&[("if-match", "bad-char_/")], etag("bad-char_/")),
+        (&[("if-match", "\"\"")], etag("")),
+        // an empty value is a missing header
+        (&[("if-match", "")], None),
+        (&[("if-none-match", " ")], None),
+        (&[("if-match", ""), ("if-none-match", "*")], IfNoneMatchAny),
+        (&[("if-match", ""), ("if-match", "abc")], etag("abc")),
+        // the same said twice is said once
+        (&[("if-none-match", "*"), ("if-none-match", "*")], IfNoneMatchAny),
+        (&[("if-match", "abc"), ("if-match", "abc ")], etag("abc")),
+        // what AWS ignores on a put
+        (&[("if-unmodified-since", "x"), ("x-amz-if-match-size", "3")], None),
+    ] {
+        assert_eq!(parse(Operation::PutObject, headers), Ok(expected), "{headers:?}");
+    }
+}
+
+#[test]
+fn what_aws_does_not_accept_on_a_put_is_501_with_its_words() {
+    for (headers, header, additional) in [
+        (&[("if-match", "*")][..], "If-Match", IF_MATCH_VALUE),
+        (&[("if-match", "a"), ("if-match", "b")], "If-Match", IF_MATCH_VALUE),
+        (&[("if-match", "\"a\""), ("if-match", "a")], "If-Match", IF_MATCH_VALUE),
+        (&[("if-none-match", "\"abc\"")], "If-None-Match", IF_NONE_MATCH_VALUE),
+        (&[("if-none-match", "*, \"a\"")], "If-None-Match", IF_NONE_MATCH_VALUE),
+        (&[("if-none-match", "W/\"a\"")], "If-None-Match", IF_NONE_MATCH_VALUE),
+        (&[("if-none-match", "*"), ("if-none-match", "a")], "If-None-Match", IF_NONE_MATCH_VALUE),
+        (&[("if-match", "a"), ("if-none-match", "*")], "If-Match,If-None-Match", BOTH),
+        (&[("if-match", "*"), ("if-none-match", "a")], "If-Match,If-None-Match", BOTH),
+    ] {
+        assert_eq!(
+            refused(parse(Operation::PutObject, headers)),
+            (header.to_owned(), Some(additional.to_owned())),
+            "{headers:?}"
+        );
+    }
+}
+
+#[test]
+fn a_delete_takes_an_etag_or_a_star_and_nothing_else() {
+    let delete = |headers| parse(Operation::DeleteObject, headers);
+    assert_eq!(delete(&[]), Ok(Condition::None));
+    assert_eq!(delete(&[("if-match", "*")]), Ok(Condition::IfMatchAny));
+    assert_eq!(delete(&[("if-match", "\"abc\"")]), Ok(etag("abc")));
+    for (headers, header) in [
+        (&[("if-none-match", "*")][..], "If-None-Match"),
+        (&[("if-none-match", "abc")], "If-None-Match"),
+        (&[("if-match", "a"), ("if-none-match", "*")], "If-Match,If-None-Match"),
+        (&[("x-amz-if-match-size", "3")], "x-amz-if-match-size"),
+        (&[("x-amz-if-match-size", "3"), ("if-match", "a")], "x-amz-if-match-size"),
+        (
+            &[("x-amz-if-match-size", "3"), ("x-amz-if-match-last-modified-time", "x")],
+            "x-amz-if-match-last-modified-time",
+        ),
+    ] {
+        assert_eq!(refused(delete(headers)).0, header, "{headers:?}");
+    }
+    assert_eq!(refused(delete(&[("x-amz-if-match-size", "3")])).1, None);
+}
+
+#[test]
+fn a_condition_that_is_not_judged_is_refused_and_never_ignored() {
+    for operation in [
+        Operation::CopyObject,
+        Operation::CompleteMultipartUpload,
+        Operation::DeleteObjectVersion,
+        Operation::AppendObject,
+        Operation::RenameObject,
+        Operation::UnknownWrite,
+        Operation::PostObject,
+        Operation::DeleteObjects,
+    ] {
+        assert_eq!(parse(operation, &[]), Ok(Condition::None));
+        assert_eq!(parse(operation, &[("if-match", "")]), Ok(Condition::None));
+        for (name, value, header) in [
+            ("if-match", "abc", "If-Match"),
+            ("if-match", "*", "If-Match"),
+            ("if-none-match", "*", "If-None-Match"),
+            ("if-none-match", "abc", "If-None-Match"),
+        ] {
+            assert_eq!(refused(parse(operation, &[(name, value)])).0, header, "{operation:?}");
+        }
+    }
+}
+
+#[test]
+fn conditions_of_reads_and_on_a_copys_source_are_left_to_the_store() {
+    for operation in [Operation::GetObject, Operation::HeadObject, Operation::UploadPartCopy] {
+        let both = [("if-match", "a"), ("if-none-match", "\"b\"")];
+        assert_eq!(parse(operation, &both), Ok(Condition::None));
+    }
+    let source = [("x-amz-copy-source-if-match", "a")];
+    assert_eq!(parse(Operation::CopyObject, &source), Ok(Condition::None));
+}
+
+#[test]
+fn judging_gives_awss_outcome_in_every_case() {
+    use Condition::{IfMatchAny, IfNoneMatchAny, None};
+    let exists = || Current::Present(ETag::parse(b"\"abc\""));
+    let failed = |condition| Verdict::Refuse(Refusal::PreconditionFailed { condition });
+    let no_such_key = Verdict::Refuse(Refusal::NoSuchKey);
+    for (condition, when_absent, when_present) in [
+        (None, Verdict::Pass, Verdict::Pass),
+        (IfNoneMatchAny, Verdict::Pass, failed(ConditionHeader::IfNoneMatch)),
+        (IfMatchAny, no_such_key, Verdict::Pass),
+        (etag("\"abc\""), no_such_key, Verdict::Pass),
+        (etag("abc"), no_such_key, Verdict::Pass),
+        (etag("\"other\""), no_such_key, failed(ConditionHeader::IfMatch)),
+        (etag("ABC"), no_such_key, failed(ConditionHeader::IfMatch)),
+        (etag("W/\"abc\""), no_such_key, failed(ConditionHeader::IfMatch)),
+        (etag("\"abc\", \"def\""), no_such_key, failed(ConditionHeader::IfMatch)),
+        (etag("bad-char_/"), no_such_key, failed(ConditionHeader::IfMatch)),
+        (etag("\"\""), no_such_key, failed(ConditionHeader::IfMatch)),
+    ] {
+        assert_eq!(judge(&condition, &Current::Absent), when_absent, "{condition:?}");
+        assert_eq!(judge(&condition, &exists()), when_present, "{condition:?}");
+    }
+}
+
+#[test]
+fn a_refusal_answers_412_or_404_with_awss_fields() {
+    let failed = Refusal::PreconditionFailed { condition: ConditionHeader::IfMatch }.answer("k");
+    assert_eq!((failed.status().as_u16(), failed.field("Condition")), (412, Some("If-Match")));
+    let missing = Refusal::NoSuchKey.answer("a/b");
+    assert_eq!((missing.status().as_u16(), missing.field("Key")), (404, Some("a/b")));
+}
+
+#[test]
+fn an_entry_of_a_batch_delete_matches_like_a_delete() {
+    assert_eq!(Condition::if_match_of_entry(" "), Condition::None);
+    assert_eq!(Condition::if_match_of_entry("*"), Condition::IfMatchAny);
+    assert_eq!(Condition::if_match_of_entry("\"abc\""), etag("abc"));
+}

@@ -1,0 +1,48 @@
+//! Percent-encoding as AWS defines it for paths and queries (AWS: Create a signed request,
+//! `UriEncode`): everything but `A-Z a-z 0-9 - . _ ~` is encoded, in upper-case hex.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PATH: &AsciiSet = &QUERY.remove(b'/');
+
+/// Encodes an object key for a path; `/` stays as it is.
+pub fn encode_path(key: &str) -> String {
+    utf8_percent_encode(key, PATH).to_string()
+}
+
+/// Encodes a query name or value, `/` included.
+pub fn encode_query(text: &str) -> String {
+    utf8_percent_encode(text, QUERY).to_string()
+}
+
+/// Decodes once. `+` stays `+`: S3 paths and queries are not HTML forms. `None` when a `%` is not
+/// followed by two hex digits or the bytes are not UTF-8.
+pub fn decode(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let hex = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
+    let whole =
+        bytes.iter().enumerate().all(|(i, byte)| *byte != b'%' || (hex(i + 1) && hex(i + 2)));
+    if !whole {
+        return None;
+    }
+    percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoding_undoes_encoding_and_refuses_broken_escapes() {
+        for text in ["", "a b", "a/b", "é=&?%", "a+b", "~-._"] {
+            assert_eq!(decode(&encode_path(text)).as_deref(), Some(text));
+            assert_eq!(decode(&encode_query(text)).as_deref(), Some(text));
+        }
+        for broken in ["%", "%4", "%zz", "a%2", "%C3", "%ff"] {
+            assert_eq!(decode(broken), None, "{broken}");
+        }
+        assert_eq!(encode_path("a b/ü+"), "a%20b/%C3%BC%2B");
+        assert_eq!(encode_query("a/b"), "a%2Fb");
+    }
+}

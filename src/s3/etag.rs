@@ -1,0 +1,86 @@
+//! Entity tags as S3 compares them: opaque bytes, quotes not part of them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+/// An ETag without its quotes. Two are equal when all their bytes are (AWS compares with one pair
+/// of double quotes taken off on both sides). Never computed from content: a multipart or
+/// encrypted object's ETag is no digest.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ETag(Bytes);
+
+impl ETag {
+    /// Takes a header or element value: outer white space and one pair of double quotes go, all
+    /// else stays. `W/"…"` and lists are therefore strings that equal no stored ETag.
+    pub fn parse(value: &[u8]) -> Self {
+        let value = value.trim_ascii();
+        let bare = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
+        Self(Bytes::copy_from_slice(bare))
+    }
+
+    /// The bytes between the quotes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes with a double quote on either side, as answers carry them.
+    pub fn quoted(&self) -> Bytes {
+        [b"\"", self.as_bytes(), b"\""].concat().into()
+    }
+
+    /// The quoted form as a header value; `None` when the bytes cannot stand in a header.
+    pub fn header_value(&self) -> Option<HeaderValue> {
+        HeaderValue::from_maybe_shared(self.quoted()).ok()
+    }
+}
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ETag({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_pair_of_quotes_is_no_part_of_the_tag() {
+        for (value, bare) in [
+            ("\"abc\"", "abc"),
+            ("abc", "abc"),
+            (" \"abc-2\"\t", "abc-2"),
+            ("\"\"abc\"\"", "\"abc\""),
+            ("\"abc", "\"abc"),
+            ("\"", "\""),
+            ("\"\"", ""),
+            ("W/\"abc\"", "W/\"abc\""),
+        ] {
+            assert_eq!(ETag::parse(value.as_bytes()).as_bytes(), bare.as_bytes(), "{value}");
+        }
+    }
+
+    #[test]
+    fn comparison_is_exact() {
+        let stored = ETag::parse(b"\"abc\"");
+        assert_eq!(stored, ETag::parse(b"abc"));
+        for other in ["ABC", "W/\"abc\"", "\"abc\", \"def\"", "\"\"abc\"\"", ""] {
+            assert_ne!(stored, ETag::parse(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn quoted_goes_into_a_header_unless_it_cannot() {
+        assert_eq!(ETag::parse(b"abc").header_value().unwrap(), "\"abc\"");
+        assert_eq!(ETag::parse(b"a\nb").header_value(), None);
+        assert_eq!(ETag::parse(b"abc").to_string(), "\"abc\"");
+    }
+}

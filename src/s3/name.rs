@@ -1,0 +1,185 @@
+//! Names of things in the store: a bucket, a key, and the two together.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::answer::S3Error;
+use super::code::Code;
+use super::encoding::encode_path;
+
+/// The longest object key, in bytes of UTF-8 (AWS: Naming Amazon S3 objects).
+pub const KEY_BYTES_MAX: usize = 1024;
+
+/// Whether a key may hold an empty segment (`a//b`, `/a`). Some stores fold `a//b` to `a/b`: two
+/// names for one object, which a lock by name cannot serve, so there such keys are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EmptySegments {
+    /// The store keeps them apart, as AWS does.
+    #[default]
+    Kept,
+    /// Keys with empty segments get 400. A trailing `/` ("directory") stays legal.
+    Refused,
+}
+
+/// A bucket's name: 3 to 255 bytes of ASCII letters, digits, `.`, `-` and `_`, beginning with a
+/// letter or digit, without `..`. Wider than AWS's rules of today, as some stores and old buckets
+/// are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BucketName(Arc<str>);
+
+impl BucketName {
+    /// Checks a decoded name. 400 `InvalidBucketName` when it is none.
+    pub fn parse(name: &str) -> Result<Self, S3Error> {
+        let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        let sound = (BUCKET_BYTES_MIN..=BUCKET_BYTES_MAX).contains(&name.len())
+            && name.bytes().all(letter)
+            && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+            && !name.contains("..");
+        if sound {
+            Ok(Self(name.into()))
+        } else {
+            Err(S3Error::new(Code::InvalidBucketName).with("BucketName", name))
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An object's key, decoded: 1 to [`KEY_BYTES_MAX`] bytes of UTF-8 without NUL and without a
+/// segment `.` or `..`, which some stores resolve, so that two keys would be one object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey(Arc<str>);
+
+impl ObjectKey {
+    /// Checks a decoded key. 400 `KeyTooLongError`, or `InvalidArgument` naming what is wrong.
+    pub fn parse(key: &str, empty_segments: EmptySegments) -> Result<Self, S3Error> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(S3Error::key_too_long(key.len()));
+        }
+        let fault = if key.is_empty() {
+            "The object key must not be empty"
+        } else if key.contains('\0') {
+            "The object key must not contain a NUL character"
+        } else if key.split('/').any(|segment| matches!(segment, "." | "..")) {
+            "The object key must not contain a segment '.' or '..'"
+        } else if empty_segments == EmptySegments::Refused && has_empty_segment(key) {
+            "The object key must not begin with '/' or contain '//': this store would take it for \
+             another key"
+        } else {
+            return Ok(Self(key.into()));
+        };
+        Err(S3Error::invalid_argument(fault, "key", key))
+    }
+
+    /// The key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One object: what a lease is held for and a record is kept of. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key in it.
+    pub key: ObjectKey,
+}
+
+impl ObjectName {
+    /// The one path-style path under which the store is asked for this object, however the client
+    /// spelled it.
+    pub fn path(&self) -> String {
+        format!("/{}/{}", self.bucket, encode_path(self.key.as_str()))
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `bucket/key`: different for different objects, since no bucket's name has a `/`.
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.bucket, self.key)
+    }
+}
+
+/// Any empty segment but the last one, which a trailing `/` makes.
+fn has_empty_segment(key: &str) -> bool {
+    key.starts_with('/') || key.contains("//")
+}
+
+const BUCKET_BYTES_MIN: usize = 3;
+/// What AWS allowed in us-east-1 before 2018; today's rule is 63.
+const BUCKET_BYTES_MAX: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_names_are_those_a_store_may_have_and_no_path_tricks() {
+        for good in ["abc", "my-bucket.v2", "Old_Bucket", "0ab", "a.b"] {
+            assert_eq!(BucketName::parse(good).unwrap().as_str(), good);
+        }
+        let long = "a".repeat(256);
+        for bad in ["", "ab", ".ab", "-ab", "a..b", "..", "a/b", "a b", "a\0b", "a:b", "büc", &long]
+        {
+            assert_eq!(BucketName::parse(bad).unwrap_err().code(), "InvalidBucketName", "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_are_refused_where_a_store_could_take_them_for_others() {
+        use EmptySegments::{Kept, Refused};
+        for (key, kept, refused) in [
+            ("a", true, true),
+            ("a/", true, true),
+            ("a/.b/..c/...", true, true),
+            ("a//b", true, false),
+            ("/a", true, false),
+            ("a//", true, false),
+            ("/", true, false),
+            ("", false, false),
+            (".", false, false),
+            ("a/..", false, false),
+            ("../a", false, false),
+            ("a/./b", false, false),
+            ("a\0", false, false),
+        ] {
+            assert_eq!(ObjectKey::parse(key, Kept).is_ok(), kept, "{key}");
+            assert_eq!(ObjectKey::parse(key, Refused).is_ok(), refused, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_at_most_1024_bytes_not_characters() {
+        assert!(ObjectKey::parse(&"é".repeat(512), EmptySegments::Kept).is_ok());
+        let error = ObjectKey::parse(&"é".repeat(513), EmptySegments::Kept).unwrap_err();
+        assert_eq!((error.status().as_u16(), error.code()), (400, "KeyTooLongError"));
+        assert_eq!(error.field("Size"), Some("1026"));
+        assert_eq!(error.field("MaxSizeAllowed"), Some("1024"));
+    }
+
+    #[test]
+    fn the_path_to_the_store_is_path_style_and_encoded() {
+        let name = ObjectName {
+            bucket: BucketName::parse("bucket").unwrap(),
+            key: ObjectKey::parse("a b/ü%2F?", EmptySegments::Kept).unwrap(),
+        };
+        assert_eq!(name.path(), "/bucket/a%20b/%C3%BC%252F%3F");
+        assert_eq!(name.to_string(), "bucket/a b/ü%2F?");
+    }
+}

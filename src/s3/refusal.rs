@@ -1,0 +1,104 @@
+//! Requests that would change objects which the register is not told of: refused outright.
+
+use super::answer::S3Error;
+use super::classify::RENAME_SOURCE;
+use super::encoding::decode;
+use super::head::RequestHead;
+use super::operation::Operation;
+
+/// Why this request cannot be let through at all: 501, naming the header or subresource. To be
+/// asked for every request, reads too, before anything else is done with it.
+pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
+    // A presigned URL may carry such a header as a query parameter.
+    let in_query = head.query_pairs().filter_map(|(name, _)| decode(name));
+    let in_headers = head.headers.keys().map(|name| name.as_str().to_owned());
+    if let Some((name, why)) = in_headers.chain(in_query).find_map(|name| {
+        let why = reaches_other_keys(&name)?;
+        Some((name, why))
+    }) {
+        return Some(S3Error::not_implemented(&name, Some(why)));
+    }
+    match operation {
+        Operation::RenameObject => Some(S3Error::not_implemented(
+            RENAME_SOURCE,
+            Some("A rename changes two keys at once, which this proxy cannot guard"),
+        )),
+        Operation::CreateSession => Some(S3Error::not_implemented(
+            "x-amz-create-session-mode",
+            Some("A session's credentials would go around this proxy"),
+        )),
+        Operation::UnknownBucketWrite => Some(
+            S3Error::not_implemented(head.method.as_str(), None)
+                .because("This request may change objects in a way that this proxy cannot guard"),
+        ),
+        _ => None,
+    }
+}
+
+/// What a header (or form field) of this name would make a store do to keys that the request does
+/// not name; `None` for all ordinary ones.
+pub fn reaches_other_keys(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    if name == "x-minio-force-delete" {
+        // MinIO: with a bucket it deletes all its objects, with a key all keys under it.
+        Some("It deletes objects that the request does not name")
+    } else if name.ends_with("snowball-auto-extract") {
+        // MinIO, RustFS, AWS Snowball: the body is an archive, each member becomes an object.
+        Some("It writes objects that the request does not name")
+    } else if name == "x-http-method-override" {
+        Some("The method must be the one that the request line says")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+    use super::*;
+
+    fn refused(operation: Operation, header: &'static str, query: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static(header), HeaderValue::from_static("true"));
+        let head =
+            RequestHead { method: &Method::POST, path: "/buck/key", query, headers: &headers };
+        let error = refusal(head, operation)?;
+        assert_eq!((error.status().as_u16(), error.code()), (501, "NotImplemented"));
+        error.field("Header").map(str::to_owned)
+    }
+
+    #[test]
+    fn what_reaches_other_keys_is_refused_by_name() {
+        for header in [
+            "x-minio-force-delete",
+            "x-amz-meta-snowball-auto-extract",
+            "x-amz-meta-rustfs-snowball-auto-extract",
+            "x-http-method-override",
+        ] {
+            for operation in [Operation::DeleteBucket, Operation::PutObject, Operation::GetObject] {
+                assert_eq!(refused(operation, header, "").as_deref(), Some(header));
+            }
+            assert!(
+                refused(Operation::PutObject, "range", &format!("a=1&{header}=true")).is_some()
+            );
+        }
+    }
+
+    #[test]
+    fn operations_that_cannot_be_guarded_are_refused_and_others_are_not() {
+        let header = |operation| refused(operation, "range", "a=b&%zz");
+        assert_eq!(header(Operation::RenameObject).as_deref(), Some("x-amz-rename-source"));
+        assert!(header(Operation::CreateSession).is_some());
+        assert!(header(Operation::UnknownBucketWrite).is_some());
+        for operation in [
+            Operation::AppendObject,
+            Operation::UnknownWrite,
+            Operation::DeleteBucket,
+            Operation::PutObject,
+            Operation::CopyObject,
+        ] {
+            assert_eq!(header(operation), None, "{operation:?}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Puts the parts together and runs them.
+
+mod listener;
+mod shutdown;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use pingora::server::Server;
+use pingora::server::configuration::ServerConf;
+use tokio::runtime::Runtime;
+
+use crate::backend::HttpStore;
+use crate::body::Larder;
+use crate::config::{self, Config, RegisterKind};
+use crate::embedded::{self, EmbeddedError};
+use crate::gate::{self, Gate};
+use crate::proxy::{Clients, InFlight, Proxy};
+use crate::register::memory::MemoryRegister;
+use crate::register::redis::{RedisRegister, RedisSettings};
+use crate::register::{Register, RegisterError, Status, Terms, Writers};
+use crate::s3::{EmptySegments, Naming};
+use crate::sigv4::{Credential, SigningKeys};
+use listener::Reserved;
+
+/// Why the proxy did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No runtime, no address.
+    #[error("the system refused: {0}")]
+    System(#[from] std::io::Error),
+    /// The listen address.
+    #[error("cannot listen on {0}: {1}. Choose another with listen = \"…\" or --listen")]
+    Listen(SocketAddr, std::io::Error),
+    /// The store behind.
+    #[error(
+        "the store at {0} cannot be used: {1}. Check backend.url and that the store is running"
+    )]
+    Backend(String, String),
+    /// The register.
+    #[error("{0}. Check register.url")]
+    Register(#[from] RegisterError),
+    /// The store in this process.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+}
+
+/// A proxy that is about to serve.
+#[derive(Debug)]
+pub struct Started {
+    /// Where clients find it.
+    pub listening: SocketAddr,
+    /// How the register stands.
+    pub register: Status,
+}
+
+/// Serves until told to stop by a signal. `ready` is called once, when clients are served.
+///
+/// # Errors
+/// Whatever would make serving impossible is found before the first client is accepted.
+pub fn run(
+    mut config: Config,
+    ready: impl FnOnce(&Started) + Send + 'static,
+) -> Result<(), StartError> {
+    // Outlives Pingora's own runtimes: the store in this process and the end of the work live here.
+    let keeper = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(if config.embedded.is_some() { config.threads } else { 1 })
+        .thread_name("keeper")
+        .enable_all()
+        .build()?;
+    let reserved = keeper
+        .block_on(async { Reserved::new(config.listen) })
+        .map_err(|error| StartError::Listen(config.listen, error))?;
+    serve_embedded(&keeper, &mut config)?;
+    let register = keeper.block_on(open_register(&config))?;
+    let status = keeper.block_on(register.check())?;
+    let keys = Arc::new(SigningKeys::default());
+    let store = Arc::new(keeper.block_on(reachable_store(&config, Arc::clone(&keys)))?);
+    let register: Arc<dyn Register> = match &config.register.kind {
+        // Connections made in the keeper's runtime would cost every step a change of threads.
+        RegisterKind::Redis(redis) => Arc::new(redis_register(redis, &terms(&config))?),
+        RegisterKind::Memory { .. } => register,
+    };
+    let proxy = proxy(&config, Arc::clone(&register), store, keys);
+    let drained = proxy.in_flight.clone();
+
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
+    server.bootstrap();
+    let mut service = pingora::proxy::http_proxy_service(&server.configuration, proxy);
+    let listening = reserved.add_to(&mut service);
+    server.add_service(service);
+
+    let started = Started { listening, register: status };
+    keeper.spawn(async move {
+        listener::wait_until_accepting(listening).await;
+        ready(&started);
+    });
+    shutdown::spawn(&keeper, &server, drained, Arc::clone(&register));
+    server.run(shutdown::run_args());
+    if let Err(error) = keeper.block_on(register.close()) {
+        tracing::warn!(%error, "the register was not closed");
+    }
+    Ok(())
+}
+
+/// The register as configured.
+///
+/// # Errors
+/// When the in-memory register's lock file is held or cannot be opened.
+pub async fn open_register(config: &Config) -> Result<Arc<dyn Register>, RegisterError> {
+    let terms = terms(config);
+    Ok(match &config.register.kind {
+        RegisterKind::Memory { lock_file } => Arc::new(MemoryRegister::open(lock_file, terms)?),
+        RegisterKind::Redis(redis) => Arc::new(redis_register(redis, &terms)?),
+    })
+}
+
+fn redis_register(redis: &config::Redis, terms: &Terms) -> Result<RedisRegister, RegisterError> {
+    let settings = RedisSettings {
+        host: redis.host.clone(),
+        port: redis.port,
+        database: redis.database,
+        username: redis.username.clone(),
+        password: redis.password.clone(),
+        namespace: redis.namespace.clone(),
+        connections: redis.connections,
+        timeout: redis.timeout,
+    };
+    RedisRegister::connect(&settings, terms)
+}
+
+/// Starts the store in this process, if there is one, and tells the configuration where it is.
+fn serve_embedded(keeper: &Runtime, config: &mut Config) -> Result<(), StartError> {
+    let Some(dir) = config.embedded.clone() else { return Ok(()) };
+    let credential = Credential {
+        access_key_id: config.backend.access_key_id.clone(),
+        secret: config.backend.secret_access_key.clone(),
+        session_token: None,
+    };
+    // It serves as long as the keeper lives.
+    let forever = std::future::pending();
+    let options = embedded::Options::default();
+    let store = keeper.block_on(embedded::serve(dir, &credential, options, forever))?;
+    config.backend.endpoint.port = store.addr.port();
+    Ok(())
+}
+
+async fn reachable_store(config: &Config, keys: Arc<SigningKeys>) -> Result<HttpStore, StartError> {
+    let shown = config.backend.endpoint.to_string();
+    let store = HttpStore::new(&config.backend, keys)
+        .await
+        .map_err(|error| StartError::Backend(shown.clone(), error.to_string()))?;
+    store.greet().await.map_err(|why| StartError::Backend(shown, why))?;
+    Ok(store)
+}
+
+fn proxy(
+    config: &Config,
+    register: Arc<dyn Register>,
+    store: Arc<HttpStore>,
+    keys: Arc<SigningKeys>,
+) -> Proxy {
+    let backend = &config.backend;
+    let settings = gate::Settings {
+        terms: terms(config),
+        margin: config.register.terms.margin,
+        lease_wait: config.register.terms.lease_wait,
+        write_timeout: backend.write_timeout,
+        long_write_timeout: backend.long_write_timeout,
+        definite_errors: backend.definite_errors.clone(),
+    };
+    let body = &config.body;
+    Proxy {
+        gate: Gate::new(register, Arc::clone(&store) as _, settings),
+        store,
+        clients: Clients::new(&config.clients),
+        naming: Naming {
+            domains: config.domains.clone(),
+            empty_segments: match backend.empty_segments {
+                config::EmptySegments::Keep => EmptySegments::Kept,
+                config::EmptySegments::Refuse => EmptySegments::Refused,
+            },
+        },
+        region: config.region.clone(),
+        keys,
+        larder: Larder::new(body.memory_bytes, body.memory_per_body_bytes, body.spool_dir.clone()),
+        body_bytes_max: body.bytes_max,
+        idle_timeout: body.idle_timeout,
+        in_flight: InFlight::default(),
+    }
+}
+
+fn terms(config: &Config) -> Terms {
+    let terms = &config.register.terms;
+    Terms {
+        lease: terms.lease,
+        grace: terms.grace,
+        settle: terms.settle,
+        settle_long: terms.settle_long,
+        retry_horizon: terms.retry_horizon,
+        record_ttl: terms.record_ttl,
+        writers: match config.writers {
+            config::Writers::Shared => Writers::Shared,
+            config::Writers::Exclusive => Writers::Exclusive,
+        },
+    }
+}
+
+fn server_conf(config: &Config) -> ServerConf {
+    ServerConf {
+        threads: config.threads,
+        upstream_keepalive_pool_size: config.backend.connections,
+        ca_file: config.backend.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned()),
+        // Pingora sleeps for the whole of this time whatever is left to do; `shutdown` ends the
+        // process before, as soon as the last request is answered.
+        grace_period_seconds: Some(shutdown::PATIENCE.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    }
+}

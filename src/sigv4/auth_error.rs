@@ -1,0 +1,270 @@
+//! Why a request is not believed, one variant for each answer of AWS.
+
+use http::StatusCode;
+
+use super::answer::AwsAnswer;
+use super::date::AmzDate;
+
+/// A request that is not believed. [`AuthError::Anonymous`] alone is no fault: the request names
+/// nobody, and the caller decides what that is worth.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// Neither an `Authorization` header nor a signature in the query.
+    #[error("Access Denied")]
+    Anonymous,
+    /// Signature Version 2, or Version 4 with elliptic curves.
+    #[error(
+        "The authorization mechanism you have provided is not supported. \
+         Please use AWS4-HMAC-SHA256."
+    )]
+    UnsupportedMechanism,
+    /// An `Authorization` header of another scheme, or several of them.
+    #[error("Unsupported Authorization Type")]
+    UnsupportedScheme {
+        /// The scheme; what follows it may be a password and is not kept.
+        scheme: String,
+    },
+    /// A header and a query that both claim to authenticate the request.
+    #[error(
+        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature \
+         query string parameter or the Authorization header should be specified"
+    )]
+    SeveralMechanisms,
+    /// An `Authorization` header that does not say what it must.
+    #[error("The authorization header is malformed; {message}")]
+    AuthorizationHeaderMalformed {
+        /// What is wrong, in AWS's words.
+        message: String,
+        /// The region that this server expects, when that is the fault.
+        region: Option<String>,
+    },
+    /// A presigned query that does not say what it must.
+    #[error("{message}")]
+    AuthorizationQueryParametersError {
+        /// What is wrong, in AWS's words.
+        message: String,
+        /// The region that this server expects, when that is the fault.
+        region: Option<String>,
+    },
+    /// No usable `x-amz-date` or `Date`.
+    #[error("AWS authentication requires a valid Date or x-amz-date header")]
+    MissingDate,
+    /// No `x-amz-content-sha256` beside an `Authorization` header.
+    #[error("Missing required header for this request: x-amz-content-sha256")]
+    MissingContentSha256,
+    /// An `x-amz-content-sha256` that is neither a digest nor a known word.
+    #[error(
+        "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
+         STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, \
+         STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, \
+         STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 value."
+    )]
+    InvalidContentSha256 {
+        /// The value.
+        value: String,
+    },
+    /// A body framed in a way that AWS knows and this room does not.
+    #[error("A header you provided implies functionality that is not implemented")]
+    UnsupportedPayload {
+        /// The value of `x-amz-content-sha256`.
+        value: String,
+    },
+    /// An access key that nobody has.
+    #[error("The AWS Access Key Id you provided does not exist in our records.")]
+    InvalidAccessKeyId {
+        /// The access key.
+        access_key_id: String,
+    },
+    /// A session token that does not belong to the access key.
+    #[error("The provided token is malformed or otherwise invalid.")]
+    InvalidToken,
+    /// A signature made at a time too far from now.
+    #[error("The difference between the request time and the current time is too large.")]
+    RequestTimeTooSkewed {
+        /// When the client says that it signed.
+        request_time: AmzDate,
+        /// Now.
+        server_time: AmzDate,
+        /// How far apart they may be, in milliseconds.
+        max_allowed_skew_ms: u32,
+    },
+    /// A presigned request after its time.
+    #[error("Request has expired")]
+    Expired {
+        /// How long it was good for, in seconds.
+        expires_seconds: u32,
+        /// Until when.
+        expires_at: AmzDate,
+        /// Now.
+        server_time: AmzDate,
+    },
+    /// A presigned request before its time.
+    #[error("Request is not valid yet")]
+    NotYetValid {
+        /// When the client says that it signed.
+        request_time: AmzDate,
+        /// Until when it is good.
+        expires_at: AmzDate,
+        /// Now.
+        server_time: AmzDate,
+    },
+    /// `host` or an `x-amz-*` header that anybody on the way could have added or changed.
+    #[error("There were headers present in the request which were not signed")]
+    HeadersNotSigned {
+        /// The headers' names.
+        names: Vec<String>,
+    },
+    /// A signature of something else, or with another secret.
+    #[error(
+        "The request signature we calculated does not match the signature you provided. \
+         Check your key and signing method."
+    )]
+    SignatureDoesNotMatch(Box<Mismatch>),
+}
+
+/// What a client needs to find out why its signature is not the one expected. All of it was in the
+/// client's own request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The access key.
+    pub access_key_id: String,
+    /// The string that should have been signed.
+    pub string_to_sign: String,
+    /// The signature as sent.
+    pub signature_provided: String,
+    /// The request in canonical form.
+    pub canonical_request: String,
+}
+
+impl AuthError {
+    fn row(&self) -> (StatusCode, &'static str) {
+        const BAD: StatusCode = StatusCode::BAD_REQUEST;
+        const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
+        match self {
+            Self::UnsupportedMechanism | Self::MissingContentSha256 => (BAD, "InvalidRequest"),
+            Self::UnsupportedScheme { .. }
+            | Self::SeveralMechanisms
+            | Self::InvalidContentSha256 { .. } => (BAD, "InvalidArgument"),
+            Self::AuthorizationHeaderMalformed { .. } => (BAD, "AuthorizationHeaderMalformed"),
+            Self::AuthorizationQueryParametersError { .. } => {
+                (BAD, "AuthorizationQueryParametersError")
+            }
+            Self::InvalidToken => (BAD, "InvalidToken"),
+            Self::UnsupportedPayload { .. } => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
+            Self::Anonymous
+            | Self::MissingDate
+            | Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::HeadersNotSigned { .. } => (FORBIDDEN, "AccessDenied"),
+            Self::InvalidAccessKeyId { .. } => (FORBIDDEN, "InvalidAccessKeyId"),
+            Self::RequestTimeTooSkewed { .. } => (FORBIDDEN, "RequestTimeTooSkewed"),
+            Self::SignatureDoesNotMatch(_) => (FORBIDDEN, "SignatureDoesNotMatch"),
+        }
+    }
+}
+
+impl AwsAnswer for AuthError {
+    fn status(&self) -> StatusCode {
+        self.row().0
+    }
+
+    fn code(&self) -> &'static str {
+        self.row().1
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Anonymous
+            | Self::UnsupportedMechanism
+            | Self::SeveralMechanisms
+            | Self::MissingDate
+            | Self::MissingContentSha256
+            | Self::InvalidToken => Vec::new(),
+            Self::UnsupportedScheme { scheme } => argument("Authorization", scheme),
+            Self::InvalidContentSha256 { value } => argument("x-amz-content-sha256", value),
+            Self::AuthorizationHeaderMalformed { region, .. }
+            | Self::AuthorizationQueryParametersError { region, .. } => {
+                region.iter().map(|region| ("Region", region.clone())).collect()
+            }
+            Self::UnsupportedPayload { value } => {
+                vec![
+                    ("Header", "x-amz-content-sha256".into()),
+                    ("additionalMessage", value.clone()),
+                ]
+            }
+            Self::InvalidAccessKeyId { access_key_id } => {
+                vec![("AWSAccessKeyId", access_key_id.clone())]
+            }
+            Self::RequestTimeTooSkewed { request_time, server_time, max_allowed_skew_ms } => vec![
+                ("RequestTime", request_time.to_string()),
+                ("ServerTime", server_time.to_iso8601()),
+                ("MaxAllowedSkewMilliseconds", max_allowed_skew_ms.to_string()),
+            ],
+            Self::Expired { expires_seconds, expires_at, server_time } => vec![
+                ("X-Amz-Expires", expires_seconds.to_string()),
+                ("Expires", expires_at.to_iso8601()),
+                ("ServerTime", server_time.to_iso8601()),
+            ],
+            Self::NotYetValid { request_time, expires_at, server_time } => vec![
+                ("X-Amz-Date", request_time.to_string()),
+                ("Expires", expires_at.to_iso8601()),
+                ("ServerTime", server_time.to_iso8601()),
+            ],
+            Self::HeadersNotSigned { names } => vec![("HeadersNotSigned", names.join(", "))],
+            Self::SignatureDoesNotMatch(mismatch) => vec![
+                ("AWSAccessKeyId", mismatch.access_key_id.clone()),
+                ("StringToSign", mismatch.string_to_sign.clone()),
+                ("SignatureProvided", mismatch.signature_provided.clone()),
+                ("StringToSignBytes", spaced_hex(&mismatch.string_to_sign)),
+                ("CanonicalRequest", mismatch.canonical_request.clone()),
+                ("CanonicalRequestBytes", spaced_hex(&mismatch.canonical_request)),
+            ],
+        }
+    }
+}
+
+fn argument(name: &str, value: &str) -> Vec<(&'static str, String)> {
+    vec![("ArgumentName", name.into()), ("ArgumentValue", value.into())]
+}
+
+/// A text's bytes as AWS shows them: two hex digits each, separated by spaces.
+fn spaced_hex(text: &str) -> String {
+    let digits = hex::encode(text);
+    let mut spaced = String::with_capacity(digits.len() / 2 * 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && i % 2 == 0 {
+            spaced.push(' ');
+        }
+        spaced.push(digit);
+    }
+    spaced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_as_spaced_hex() {
+        assert_eq!(spaced_hex(""), "");
+        assert_eq!(spaced_hex("A\nz"), "41 0a 7a");
+    }
+
+    #[test]
+    fn a_skewed_clock_is_told_both_times() {
+        let error = AuthError::RequestTimeTooSkewed {
+            request_time: AmzDate::from_unix(0),
+            server_time: AmzDate::from_unix(1_369_353_600),
+            max_allowed_skew_ms: 900_000,
+        };
+        assert_eq!((error.status().as_u16(), error.code()), (403, "RequestTimeTooSkewed"));
+        assert_eq!(
+            error.fields(),
+            [
+                ("RequestTime", "19700101T000000Z".to_owned()),
+                ("ServerTime", "2013-05-24T00:00:00Z".to_owned()),
+                ("MaxAllowedSkewMilliseconds", "900000".to_owned()),
+            ]
+        );
+    }
+}

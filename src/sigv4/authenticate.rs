@@ -1,0 +1,178 @@
+//! Who sent a request: the claim that it carries, proved or refused.
+
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
+
+use super::auth_error::{AuthError, Mismatch};
+use super::canonical::{self, CanonicalRequest};
+use super::chunk_chain::ChunkSeed;
+use super::claim::Claim;
+use super::credential::{Credential, CredentialLookup};
+use super::date::AmzDate;
+use super::key::{SigningKey, SigningKeys};
+use super::payload::PayloadKind;
+use super::signature::Signature;
+use crate::s3::RequestHead;
+
+/// A request whose head was signed by a known client.
+#[derive(Debug, Clone)]
+pub struct Authenticated {
+    /// Who signed.
+    pub access_key_id: String,
+    /// How the body is framed and what vouches for it. The body itself is not proved yet.
+    pub payload: PayloadKind,
+    /// What the signatures of the body's chunks continue from.
+    pub seed: ChunkSeed,
+    /// Whether the signature was in the query.
+    pub presigned: bool,
+}
+
+/// Proves who sent a request. `head.headers` must hold `host` as the client sent it (HTTP/2:
+/// `:authority`).
+///
+/// `region`: the only region accepted in a signature's scope; `None` accepts any. `now_unix`:
+/// seconds since 1970.
+///
+/// Every error but [`AuthError::Anonymous`] is final, and nothing else about the request may be
+/// answered.
+pub fn authenticate(
+    head: &RequestHead<'_>,
+    clients: &impl CredentialLookup,
+    keys: &SigningKeys,
+    region: Option<&str>,
+    now_unix: i64,
+) -> Result<Authenticated, AuthError> {
+    let claim = Claim::from_head(head, region)?;
+    let credential = clients.credential(&claim.access_key_id).ok_or_else(|| {
+        AuthError::InvalidAccessKeyId { access_key_id: claim.access_key_id.clone() }
+    })?;
+    check_time(&claim, now_unix)?;
+    check_session_token(claim.session_token.as_deref(), credential)?;
+    check_signed_headers(head, &claim.signed_headers)?;
+    let payload = PayloadKind::parse(&claim.payload)?;
+    let key = keys.key(credential, claim.date.day(), &claim.region);
+    let signature = check_signature(head, &claim, &key)?;
+    Ok(Authenticated {
+        payload,
+        seed: ChunkSeed { signature, date: claim.date, key },
+        presigned: claim.expires_seconds.is_some(),
+        access_key_id: claim.access_key_id,
+    })
+}
+
+fn check_time(claim: &Claim<'_>, now_unix: i64) -> Result<(), AuthError> {
+    let signed_at = claim.date.unix();
+    let server_time = AmzDate::from_unix(now_unix);
+    let Some(expires_seconds) = claim.expires_seconds else {
+        if now_unix.abs_diff(signed_at) > SKEW_SECONDS_MAX.unsigned_abs() {
+            return Err(AuthError::RequestTimeTooSkewed {
+                request_time: claim.date,
+                server_time,
+                max_allowed_skew_ms: SKEW_MS_MAX,
+            });
+        }
+        return Ok(());
+    };
+    let end = signed_at + i64::from(expires_seconds);
+    let expires_at = AmzDate::from_unix(end);
+    if signed_at > now_unix.saturating_add(SKEW_SECONDS_MAX) {
+        return Err(AuthError::NotYetValid { request_time: claim.date, expires_at, server_time });
+    }
+    // Zero seconds are no time at all, even by a clock that is behind the client's.
+    if now_unix > end || expires_seconds == 0 {
+        return Err(AuthError::Expired { expires_seconds, expires_at, server_time });
+    }
+    Ok(())
+}
+
+pub(super) fn check_session_token(
+    given: Option<&str>,
+    credential: &Credential,
+) -> Result<(), AuthError> {
+    match (given, &credential.session_token) {
+        (None, None) => Ok(()),
+        // To AWS, a temporary access key without its token is no access key.
+        (None, Some(_)) => {
+            let access_key_id = credential.access_key_id.clone();
+            Err(AuthError::InvalidAccessKeyId { access_key_id })
+        }
+        (Some(given), Some(token))
+            if bool::from(given.as_bytes().ct_eq(token.expose().as_bytes())) =>
+        {
+            Ok(())
+        }
+        (Some(_), _) => Err(AuthError::InvalidToken),
+    }
+}
+
+/// `host` and every `x-amz-*` header must be signed: anybody on the way could add the others.
+fn check_signed_headers(head: &RequestHead<'_>, signed: &str) -> Result<(), AuthError> {
+    let is_signed = |name: &str| signed.split(';').any(|signed| signed == name);
+    let must_be = |name: &&str| name.starts_with("x-amz-") || *name == "host";
+    let mut names: Vec<String> = head
+        .headers
+        .keys()
+        .map(http::HeaderName::as_str)
+        .filter(must_be)
+        .filter(|name| !is_signed(name))
+        .map(str::to_owned)
+        .collect();
+    // A host that was not sent was not signed either, unless as empty.
+    if names.is_empty() && !is_signed("host") {
+        names.push("host".into());
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    names.sort_unstable();
+    Err(AuthError::HeadersNotSigned { names })
+}
+
+fn check_signature(
+    head: &RequestHead<'_>,
+    claim: &Claim<'_>,
+    key: &Arc<SigningKey>,
+) -> Result<Signature, AuthError> {
+    let presigned = claim.expires_seconds.is_some();
+    let signed_pair = |(name, _): &(&str, &str)| !(presigned && *name == "X-Amz-Signature");
+    let path = canonical::path(head.path);
+    let request = CanonicalRequest {
+        method: head.method.as_str(),
+        path: &path,
+        query: &canonical::query(head.query_pairs().filter(signed_pair)),
+        headers: head.headers,
+        signed_headers: &claim.signed_headers,
+        payload: &claim.payload,
+    };
+    let canonical = request.to_bytes();
+    let given = Signature::from_hex(&claim.signature);
+    let proves = |canonical: &[u8]| {
+        let expected = canonical::signature(&claim.date, key, canonical);
+        given.filter(|given| given.matches(&expected))
+    };
+    if let Some(signature) = proves(&canonical) {
+        return Ok(signature);
+    }
+    // Clients differ in what they encode in a path; some sign what they send. Either way the
+    // signature is over one spelling of the same key.
+    if head.path != path
+        && let Some(signature) = proves(&CanonicalRequest { path: head.path, ..request }.to_bytes())
+    {
+        return Ok(signature);
+    }
+    Err(AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
+        access_key_id: claim.access_key_id.clone(),
+        string_to_sign: canonical::string_to_sign(&claim.date, key, &canonical),
+        signature_provided: claim.signature.clone().into_owned(),
+        canonical_request: String::from_utf8_lossy(&canonical).into_owned(),
+    })))
+}
+
+/// AWS: REST Authentication, "The timestamp must be within 15 minutes of the system time".
+const SKEW_SECONDS_MAX: i64 = 15 * 60;
+const SKEW_MS_MAX: u32 = 900_000;
+
+#[cfg(test)]
+#[path = "authenticate_tests.rs"]
+mod tests;

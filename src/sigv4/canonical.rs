@@ -1,0 +1,182 @@
+//! The canonical request and the string to sign (AWS: Create a signed request, steps 1 to 3).
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use sha2::{Digest, Sha256};
+
+use super::date::AmzDate;
+use super::key::SigningKey;
+use super::signature::{Hex, Signature};
+use crate::s3::encoding;
+
+/// The name of the algorithm, in `Authorization`, in queries and in strings to sign.
+pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// The parts of a canonical request, each in its canonical form.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CanonicalRequest<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    /// All fields of the request; those in `signed_headers` are used.
+    pub(super) headers: &'a HeaderMap,
+    /// Lower-case names, joined by `;`.
+    pub(super) signed_headers: &'a str,
+    /// The value of `x-amz-content-sha256`, or what stands for it.
+    pub(super) payload: &'a str,
+}
+
+impl CanonicalRequest<'_> {
+    /// The text whose digest is signed. Bytes, since a header's value need not be UTF-8.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(TEXT_BYTES_USUAL);
+        for line in [self.method, self.path, self.query] {
+            text.extend_from_slice(line.as_bytes());
+            text.push(b'\n');
+        }
+        for name in self.signed_headers.split(';') {
+            text.extend_from_slice(name.as_bytes());
+            text.push(b':');
+            for (i, value) in self.headers.get_all(name).iter().enumerate() {
+                if i > 0 {
+                    text.push(b',');
+                }
+                push_collapsed(&mut text, value.as_bytes());
+            }
+            text.push(b'\n');
+        }
+        text.push(b'\n');
+        text.extend_from_slice(self.signed_headers.as_bytes());
+        text.push(b'\n');
+        text.extend_from_slice(self.payload.as_bytes());
+        text
+    }
+}
+
+/// The string to sign for a canonical request.
+pub(super) fn string_to_sign(date: &AmzDate, key: &SigningKey, canonical: &[u8]) -> String {
+    let digest = Hex::of(&Sha256::digest(canonical).into());
+    [ALGORITHM, date.as_str(), key.scope_text(), digest.as_str()].join("\n")
+}
+
+/// The signature of a canonical request.
+pub(super) fn signature(date: &AmzDate, key: &SigningKey, canonical: &[u8]) -> Signature {
+    key.sign(&[string_to_sign(date, key, canonical).as_bytes()])
+}
+
+/// A path as S3 signs it: decoded once and encoded as AWS does, whatever the client chose to
+/// encode. A path that cannot be decoded stays as it is.
+pub(super) fn path(as_sent: &str) -> Cow<'_, str> {
+    match as_sent {
+        "" => "/".into(),
+        plain if plain.bytes().all(|byte| byte == b'/' || is_unreserved(byte)) => plain.into(),
+        other => {
+            let decoded = encoding::decode(other);
+            decoded.map_or_else(|| other.into(), |key| encoding::encode_path(&key).into())
+        }
+    }
+}
+
+/// A query as it is signed, from its pairs as sent: each name and value decoded and encoded as AWS
+/// does, sorted by name, then by value. Pairs that differ in spelling only give the same text.
+pub(super) fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut pairs: Vec<_> =
+        pairs.map(|(name, value)| (query_text(name), query_text(value))).collect();
+    pairs.sort_unstable();
+    let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    let mut text = String::with_capacity(bytes);
+    for (name, value) in &pairs {
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text.push_str(name);
+        text.push('=');
+        text.push_str(value);
+    }
+    text
+}
+
+fn query_text(as_sent: &str) -> Cow<'_, str> {
+    if as_sent.bytes().all(is_unreserved) {
+        return as_sent.into();
+    }
+    encoding::decode(as_sent)
+        .map_or_else(|| as_sent.into(), |decoded| encoding::encode_query(&decoded).into())
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Appends a header's value without surrounding white space, every run of inner white space as one
+/// space.
+fn push_collapsed(text: &mut Vec<u8>, value: &[u8]) {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    for (i, word) in value.split(is_space).filter(|word| !word.is_empty()).enumerate() {
+        if i > 0 {
+            text.push(b' ');
+        }
+        text.extend_from_slice(word);
+    }
+}
+
+const TEXT_BYTES_USUAL: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_path_is_decoded_once_and_encoded_as_aws_does() {
+        for (sent, canonical) in [
+            ("", "/"),
+            ("/", "/"),
+            ("/b/k-._~", "/b/k-._~"),
+            ("/b/a+b=c", "/b/a%2Bb%3Dc"),
+            ("/b/a%2Bb", "/b/a%2Bb"),
+            ("/b/a%2fb", "/b/a/b"),
+            ("/b/a%2541", "/b/a%2541"),
+            ("/b/%41", "/b/A"),
+            ("/b/a//c/../d", "/b/a//c/../d"),
+            ("/b/%C3%bc", "/b/%C3%BC"),
+            ("/b/%zz", "/b/%zz"),
+            ("/b/%ff", "/b/%ff"),
+        ] {
+            assert_eq!(path(sent), canonical, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_sorted_by_encoded_name_then_value() {
+        let of = |text: &'static str| {
+            query(text.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))))
+        };
+        assert_eq!(query([].into_iter()), "");
+        assert_eq!(of("uploads"), "uploads=");
+        assert_eq!(of("b=2&a=2&a=1&A=0"), "A=0&a=1&a=2&b=2");
+        assert_eq!(of("prefix=a/b%20c&x=%2f"), "prefix=a%2Fb%20c&x=%2F");
+        assert_eq!(of("a-b=1&a=2"), "a=2&a-b=1", "sorted by name, not by the joined text");
+        assert_eq!(of("x=%ff"), "x=%ff");
+    }
+
+    #[test]
+    fn headers_are_trimmed_collapsed_and_joined() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-amz-meta-a", HeaderValue::from_static("  one   two\tthree "));
+        headers.append("x-amz-meta-a", HeaderValue::from_static("four"));
+        headers.append("x-amz-meta-b", HeaderValue::from_bytes(b"\xc3\xbc").expect("opaque"));
+        let request = CanonicalRequest {
+            method: "PUT",
+            path: "/",
+            query: "",
+            headers: &headers,
+            signed_headers: "host;x-amz-meta-a;x-amz-meta-b",
+            payload: "p",
+        };
+        let expected = "PUT\n/\n\nhost:\nx-amz-meta-a:one two three,four\nx-amz-meta-b:ü\n\n\
+                        host;x-amz-meta-a;x-amz-meta-b\np";
+        assert_eq!(String::from_utf8_lossy(&request.to_bytes()), expected);
+    }
+}

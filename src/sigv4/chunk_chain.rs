@@ -1,0 +1,44 @@
+//! The chain of signatures through a body in signed chunks: each continues from the one before,
+//! the first from the head's (AWS: Transferring Payload in Multiple Chunks).
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::date::AmzDate;
+use super::key::SigningKey;
+use super::signature::{Hex, Signature};
+
+/// What the first chunk's signature continues from.
+#[derive(Debug, Clone)]
+pub struct ChunkSeed {
+    /// The head's signature.
+    pub signature: Signature,
+    /// When the head was signed.
+    pub date: AmzDate,
+    /// The key that signed it.
+    pub key: Arc<SigningKey>,
+}
+
+impl ChunkSeed {
+    /// The signature that a chunk with this SHA-256 digest has to carry.
+    pub(super) fn chunk_signature(&self, chunk: &[u8; 32]) -> Signature {
+        let content = [EMPTY_SHA256, Hex::of(chunk).as_str()].join("\n");
+        self.sign("AWS4-HMAC-SHA256-PAYLOAD", &content)
+    }
+
+    /// The signature that the trailing headers have to carry; `canonical`: `name:value\n` for each.
+    pub(super) fn trailer_signature(&self, canonical: &[u8]) -> Signature {
+        let digest = Hex::of(&Sha256::digest(canonical).into());
+        self.sign("AWS4-HMAC-SHA256-TRAILER", digest.as_str())
+    }
+
+    fn sign(&self, algorithm: &str, content: &str) -> Signature {
+        let previous = self.signature.to_hex();
+        let lines =
+            [algorithm, self.date.as_str(), self.key.scope_text(), previous.as_str(), content];
+        self.key.sign(&[lines.join("\n").as_bytes()])
+    }
+}
+
+const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

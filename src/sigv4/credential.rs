@@ -1,0 +1,29 @@
+//! Who may sign, and with which secret.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use crate::secret::Secret;
+
+/// An access key and its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The public half, named in every signature's scope.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret: Secret,
+    /// The token that has to accompany temporary credentials.
+    pub session_token: Option<Secret>,
+}
+
+/// The clients that may sign requests.
+pub trait CredentialLookup {
+    /// The credential of this access key; `None` when it is unknown.
+    fn credential(&self, access_key_id: &str) -> Option<&Credential>;
+}
+
+impl<S: BuildHasher> CredentialLookup for HashMap<String, Credential, S> {
+    fn credential(&self, access_key_id: &str) -> Option<&Credential> {
+        self.get(access_key_id)
+    }
+}

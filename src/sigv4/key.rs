@@ -1,0 +1,185 @@
+//! Signing keys: a secret narrowed to one day, one region and one service, so that no signature
+//! made with it is worth anything elsewhere.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::credential::Credential;
+use super::signature::Signature;
+use crate::secret::Secret;
+
+/// Where a signature is valid. Shown as `20130524/us-east-1/s3/aws4_request`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The day, `YYYYMMDD`.
+    pub date: String,
+    /// The region, such as `us-east-1`.
+    pub region: String,
+    /// The service; `s3` throughout this crate.
+    pub service: String,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}/{TERMINATOR}", self.date, self.region, self.service)
+    }
+}
+
+/// A key that signs within one scope. `Debug` shows the scope only.
+#[derive(Clone)]
+pub struct SigningKey {
+    scope: Scope,
+    scope_text: String,
+    mac: Hmac<Sha256>,
+}
+
+impl SigningKey {
+    /// Derives the key of a scope from the secret: four HMACs (AWS: Create a signed request, step
+    /// 4).
+    pub fn derive(secret: &Secret, scope: Scope) -> Self {
+        let start = format!("AWS4{}", secret.expose());
+        let date = hmac(&keyed(start.as_bytes()), &[scope.date.as_bytes()]);
+        let region = hmac(&keyed(&date), &[scope.region.as_bytes()]);
+        let service = hmac(&keyed(&region), &[scope.service.as_bytes()]);
+        let key = hmac(&keyed(&service), &[TERMINATOR.as_bytes()]);
+        Self { scope_text: scope.to_string(), scope, mac: keyed(&key) }
+    }
+
+    /// Signs the parts, one after the other, as one message.
+    pub fn sign(&self, parts: &[&[u8]]) -> Signature {
+        Signature::new(hmac(&self.mac, parts))
+    }
+
+    /// Where this key's signatures are valid.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The scope as a string to sign has it.
+    pub fn scope_text(&self) -> &str {
+        &self.scope_text
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.scope_text)
+    }
+}
+
+/// Signing keys already derived, shared by all threads. Bounded: a key depends on the day and the
+/// region that a client names, so without a bound a client could fill the memory.
+#[derive(Default)]
+pub struct SigningKeys {
+    known: RwLock<HashMap<String, Known>>,
+}
+
+/// The secret is kept beside the key, so that a credential whose secret was changed in the
+/// configuration is not served by the key of the old one.
+struct Known {
+    secret: Secret,
+    key: Arc<SigningKey>,
+}
+
+impl SigningKeys {
+    /// The credential's key for S3 on this day (`YYYYMMDD`) in this region.
+    pub fn key(&self, credential: &Credential, date: &str, region: &str) -> Arc<SigningKey> {
+        let name = [date, region, &credential.access_key_id].join("\n");
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(&name).filter(|known| known.secret == credential.secret) {
+            return Arc::clone(&known.key);
+        }
+        drop(known);
+        let scope = Scope { date: date.into(), region: region.into(), service: SERVICE.into() };
+        let key = Arc::new(SigningKey::derive(&credential.secret, scope));
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KEYS_MAX {
+            known.clear();
+        }
+        known.insert(name, Known { secret: credential.secret.clone(), key: Arc::clone(&key) });
+        key
+    }
+}
+
+impl fmt::Debug for SigningKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).len();
+        write!(f, "SigningKeys({known} known)")
+    }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length (RFC 2104)")
+}
+
+fn hmac(key: &Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = key.clone();
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// The service's name in a scope.
+pub(super) const SERVICE: &str = "s3";
+
+/// What every scope ends with.
+pub(super) const TERMINATOR: &str = "aws4_request";
+
+const KEYS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credential(secret: &str) -> Credential {
+        Credential {
+            access_key_id: "AKIA".into(),
+            secret: Secret::new(secret),
+            session_token: None,
+        }
+    }
+
+    #[test]
+    fn the_same_key_is_derived_once() {
+        let keys = SigningKeys::default();
+        let first = keys.key(&credential("s"), "20130524", "us-east-1");
+        assert!(Arc::ptr_eq(&first, &keys.key(&credential("s"), "20130524", "us-east-1")));
+        assert!(!Arc::ptr_eq(&first, &keys.key(&credential("s"), "20130525", "us-east-1")));
+        assert!(!Arc::ptr_eq(&first, &keys.key(&credential("s"), "20130524", "eu-west-1")));
+        assert_eq!(first.scope_text(), "20130524/us-east-1/s3/aws4_request");
+    }
+
+    #[test]
+    fn a_changed_secret_is_not_served_by_the_old_key() {
+        let keys = SigningKeys::default();
+        let old = keys.key(&credential("old"), "20130524", "r").sign(&[b"m"]);
+        let new = keys.key(&credential("new"), "20130524", "r").sign(&[b"m"]);
+        assert!(!old.matches(&new));
+        let again = keys.key(&credential("new"), "20130524", "r").sign(&[b"m"]);
+        assert!(new.matches(&again));
+    }
+
+    #[test]
+    fn any_number_of_regions_is_remembered_within_bounds() {
+        let keys = SigningKeys::default();
+        for region in 0..=KEYS_MAX {
+            keys.key(&credential("s"), "20130524", &region.to_string());
+        }
+        let known = keys.known.read().expect("no thread panicked").len();
+        assert!((1..=KEYS_MAX).contains(&known), "{known}");
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let keys = SigningKeys::default();
+        let key = keys.key(&credential("hush"), "20130524", "r");
+        let shown = format!("{keys:?} {key:?} {:?}", credential("hush"));
+        assert!(!shown.contains("hush"), "{shown}");
+        assert!(shown.starts_with("SigningKeys(1 known) SigningKey(20130524/r/s3/aws4_request)"));
+    }
+}

@@ -1,0 +1,163 @@
+//! Everything that a request's head promises about the body.
+
+use std::str::FromStr;
+
+use http::{HeaderMap, HeaderName, Method, header};
+
+use super::authenticate::Authenticated;
+use super::body_error::BodyError;
+use super::checksum::{Algorithm, ChecksumName};
+use super::chunk_chain::ChunkSeed;
+use super::payload::PayloadKind;
+use crate::s3::RequestHead;
+
+/// What the head promises about the body; [`super::BodyCheck`] holds the body to it.
+#[derive(Debug, Clone)]
+pub struct BodyPromise {
+    /// How the body is framed; for [`PayloadKind::Digest`] also its SHA-256.
+    pub payload: PayloadKind,
+    /// The length of the content in bytes, without framing. `None` when the head does not say
+    /// (`Transfer-Encoding: chunked`).
+    pub length: Option<u64>,
+    /// `Content-MD5`.
+    pub content_md5: Option<[u8; 16]>,
+    /// The checksum, of which there may be one.
+    pub checksum: Option<PromisedChecksum>,
+    pub(super) seed: ChunkSeed,
+}
+
+/// A checksum that was sent or announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PromisedChecksum {
+    /// Sent in a header.
+    Header {
+        /// Which one.
+        algorithm: Algorithm,
+        /// Its bytes.
+        value: Vec<u8>,
+    },
+    /// Sent in a header, by an algorithm that cannot be computed here.
+    Unverifiable(HeaderName),
+    /// Announced by `x-amz-trailer`.
+    Trailer(ChecksumName),
+}
+
+impl PromisedChecksum {
+    fn name(&self) -> ChecksumName {
+        match self {
+            Self::Header { algorithm, .. } => ChecksumName::Verifiable(*algorithm),
+            Self::Unverifiable(header) => ChecksumName::Foreign(header.clone()),
+            Self::Trailer(name) => name.clone(),
+        }
+    }
+}
+
+impl BodyPromise {
+    /// Collects the promises. Errors: a promise that is malformed, or that contradicts another.
+    pub fn from_head(
+        head: &RequestHead<'_>,
+        authenticated: &Authenticated,
+    ) -> Result<Self, BodyError> {
+        let payload = authenticated.payload;
+        let checksum = promised_checksum(head, payload)?;
+        check_sdk_algorithm(head.headers, checksum.as_ref())?;
+        Ok(Self {
+            payload,
+            length: length(head.headers, payload)?,
+            content_md5: content_md5(head.headers)?,
+            checksum,
+            seed: authenticated.seed.clone(),
+        })
+    }
+}
+
+fn length(headers: &HeaderMap, payload: PayloadKind) -> Result<Option<u64>, BodyError> {
+    if payload.is_chunked() {
+        let length = single(headers, &X_AMZ_DECODED_CONTENT_LENGTH)?;
+        let length = length.ok_or(BodyError::MissingContentLength)?;
+        let length =
+            decimal(length).ok_or(BodyError::InvalidHeader(X_AMZ_DECODED_CONTENT_LENGTH))?;
+        return Ok(Some(length));
+    }
+    let Some(length) = single(headers, &header::CONTENT_LENGTH)? else { return Ok(None) };
+    decimal(length).map(Some).ok_or(BodyError::InvalidHeader(header::CONTENT_LENGTH))
+}
+
+fn content_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>, BodyError> {
+    let Some(value) = single(headers, &CONTENT_MD5)? else { return Ok(None) };
+    let digest = Algorithm::Md5.decode(value).and_then(|bytes| bytes.try_into().ok());
+    digest.map(Some).ok_or_else(|| BodyError::InvalidMd5 { value: value.into() })
+}
+
+fn promised_checksum(
+    head: &RequestHead<'_>,
+    payload: PayloadKind,
+) -> Result<Option<PromisedChecksum>, BodyError> {
+    let mut promised = Vec::new();
+    // What a CompleteMultipartUpload carries is the checksum of the object, not of its own body.
+    let completes = head.method == Method::POST && head.query_value("uploadId").is_some();
+    let names = head.headers.keys().filter(|_| !completes);
+    for name in names.filter_map(ChecksumName::from_header) {
+        let header = name.header();
+        let value = single(head.headers, &header)?.unwrap_or_default();
+        promised.push(match name {
+            ChecksumName::Foreign(header) => PromisedChecksum::Unverifiable(header),
+            ChecksumName::Verifiable(algorithm) => PromisedChecksum::Header {
+                algorithm,
+                value: algorithm.decode(value).ok_or(BodyError::InvalidHeader(header))?,
+            },
+        });
+    }
+    if let Some(announced) = single(head.headers, &X_AMZ_TRAILER)? {
+        for name in announced.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let name = HeaderName::from_str(name).ok();
+            let name = name.as_ref().and_then(ChecksumName::from_header);
+            let name = name.filter(|_| payload.has_trailer());
+            promised.push(PromisedChecksum::Trailer(name.ok_or(BodyError::UnsupportedTrailer)?));
+        }
+    }
+    match promised.len() {
+        0 | 1 => Ok(promised.pop()),
+        _ => Err(BodyError::SeveralChecksums),
+    }
+}
+
+/// `x-amz-sdk-checksum-algorithm` may not contradict the checksum itself. Alone it promises
+/// nothing, and is let pass: AWS refuses it, other stores do not.
+fn check_sdk_algorithm(
+    headers: &HeaderMap,
+    checksum: Option<&PromisedChecksum>,
+) -> Result<(), BodyError> {
+    match (single(headers, &X_AMZ_SDK_CHECKSUM_ALGORITHM)?, checksum) {
+        (Some(said), Some(checksum)) if !checksum.name().is_called(said) => {
+            Err(BodyError::InvalidHeader(X_AMZ_SDK_CHECKSUM_ALGORITHM))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The only value of a header. A promise made twice is malformed, the same twice over too.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, BodyError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match (value.to_str(), values.next()) {
+        (Ok(text), None) => Ok(Some(text.trim())),
+        _ => Err(BodyError::InvalidHeader(name.clone())),
+    }
+}
+
+fn decimal(text: &str) -> Option<u64> {
+    // `parse` alone would take a sign.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+const X_AMZ_DECODED_CONTENT_LENGTH: HeaderName =
+    HeaderName::from_static("x-amz-decoded-content-length");
+const X_AMZ_SDK_CHECKSUM_ALGORITHM: HeaderName =
+    HeaderName::from_static("x-amz-sdk-checksum-algorithm");
+const X_AMZ_TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
+
+#[cfg(test)]
+#[path = "promise_tests.rs"]
+mod tests;

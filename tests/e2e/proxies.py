@@ -1,0 +1,190 @@
+"""The program under test: its configuration, its start, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from clients import Raw, boto
+from processes import Process
+from stores import BINARY, Store
+
+ACCESS_KEY = "clientkey"
+CLIENT_SECRET = "client-secret-0123456789"
+READER_KEY = "readerkey"
+READER_SECRET = "reader-secret-0123456789"
+LIMITED_KEY = "limitedkey"
+LIMITED_SECRET = "limited-secret-0123456789"
+LIMITED_BUCKET = "only-this-bucket"
+DOMAIN = "s3.localhost"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the tests vary. Times in seconds, short: a test waits for them again and again."""
+
+    register: str = "memory:"
+    writers: str = "shared"
+    lease: float = 2
+    grace: float = 1
+    settle: float = 1
+    settle_long: float = 3
+    lease_wait: float = 5
+    body_memory: str = "64MiB"
+    log_level: str = "info"
+
+    @property
+    def quarantine(self) -> float:
+        return self.lease + self.grace + self.settle
+
+
+def config_text(store_url: str, store_key: str, settings: Settings, directory: Path,
+                empty_segments: str = "keep") -> str:
+    def quoted(value) -> str:
+        return json.dumps(str(value))
+
+    def seconds(value: float) -> str:
+        return quoted(f"{round(value * 1000)}ms")
+
+    # What belongs to one kind of register is refused with the other.
+    if settings.register == "memory:":
+        register = f"lock_file = {quoted(directory / 'register.lock')}"
+    else:
+        register = f"timeout = {seconds(settings.lease / 4)}"
+    return f"""\
+listen = "127.0.0.1:0"
+domains = [{quoted(DOMAIN)}]
+writers = {quoted(settings.writers)}
+
+[backend]
+url = {quoted(store_url)}
+region = "us-east-1"
+access_key_id = {quoted(store_key)}
+secret_access_key_env = "E2E_BACKEND_SECRET"
+empty_segments = {quoted(empty_segments)}
+
+[register]
+url = {quoted(settings.register)}
+lease = {seconds(settings.lease)}
+grace = {seconds(settings.grace)}
+settle = {seconds(settings.settle)}
+settle_long = {seconds(settings.settle_long)}
+lease_wait = {seconds(settings.lease_wait)}
+{register}
+
+[body]
+memory = {quoted(settings.body_memory)}
+spool_dir = {quoted(directory / "spool")}
+
+[log]
+format = "json"
+level = {quoted(settings.log_level)}
+
+[[client]]
+access_key_id = {quoted(ACCESS_KEY)}
+secret_access_key_env = "E2E_CLIENT_SECRET"
+
+[[client]]
+access_key_id = {quoted(READER_KEY)}
+secret_access_key_env = "E2E_READER_SECRET"
+read_only = true
+
+[[client]]
+access_key_id = {quoted(LIMITED_KEY)}
+secret_access_key_env = "E2E_LIMITED_SECRET"
+buckets = [{quoted(LIMITED_BUCKET)}]
+"""
+
+
+def secrets_env(store: Store) -> dict[str, str]:
+    return {"E2E_BACKEND_SECRET": store.secret_key, "E2E_CLIENT_SECRET": CLIENT_SECRET,
+            "E2E_READER_SECRET": READER_SECRET, "E2E_LIMITED_SECRET": LIMITED_SECRET}
+
+
+class Proxy:
+    """One `ifmatch serve` in front of `store`, or of `backend_url` (a relay before the store)."""
+
+    def __init__(self, directory: Path, store: Store, settings: Settings = Settings(),
+                 name: str = "ifmatch", backend_url: str | None = None):
+        self.directory, self.store, self.settings, self.name = directory, store, settings, name
+        (directory / "spool").mkdir(parents=True, exist_ok=True)
+        self.config = directory / "ifmatch.toml"
+        self.config.write_text(config_text(backend_url or store.url, store.access_key, settings,
+                                           directory, store.empty_segments))
+        self.process: Process | None = None
+        self.url = ""
+        self.start()
+
+    def start(self) -> None:
+        self.process = Process(self.name, [str(BINARY), "serve", "--config", str(self.config)],
+                               env=secrets_env(self.store))
+        self.url = self.process.wait_for_line(r"^listening on (http://\S+)")[1]
+
+    def command(self, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([str(BINARY), *arguments], capture_output=True, text=True,
+                              timeout=timeout, env={**os.environ, **secrets_env(self.store)})
+
+    def skip_quarantine(self) -> None:
+        done = self.command("register", "skip-quarantine", "--config", str(self.config))
+        assert done.returncode == 0, f"skip-quarantine: {done.stdout}{done.stderr}"
+
+    def wait_writable(self, bucket: str, timeout: float = 30) -> float:
+        """Waits until a write is accepted; returns how long that took."""
+        began = time.monotonic()
+        while True:
+            answer = self.raw().put(f"/{bucket}/.writable", b"probe")
+            if answer.status == 200:
+                return time.monotonic() - began
+            assert answer.status == 503, f"while waiting for the quarantine to end: {answer}"
+            assert time.monotonic() - began < timeout, f"still refusing writes: {answer}"
+            time.sleep(0.1)
+
+    def boto(self, access_key: str = ACCESS_KEY, secret_key: str = CLIENT_SECRET, **more):
+        return boto(self.url, access_key, secret_key, **more)
+
+    def raw(self, access_key: str = ACCESS_KEY, secret_key: str = CLIENT_SECRET, **more) -> Raw:
+        return Raw(self.url, access_key, secret_key, **more)
+
+    def requests_logged(self) -> list[dict]:
+        """The request lines of the log so far, fields flat."""
+        found = []
+        for line in list(self.process.lines):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            fields = {**record, **record.get("fields", {})} if isinstance(record, dict) else {}
+            if fields.get("message") == "request":
+                found.append(fields)
+        return found
+
+    def memory_peak_reset(self) -> None:
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def memory_peak_bytes(self) -> int:
+        """The most memory that was resident since the reset."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmHWM in /proc")
+
+    def kill9(self) -> None:
+        self.process.kill9()
+
+    def stop(self) -> int:
+        return self.process.stop()
+
+
+def in_front_of(store: Store, bucket: str, directory: Path, settings: Settings,
+                name: str = "ifmatch") -> Proxy:
+    """A proxy that already accepts writes to `bucket`."""
+    proxy = Proxy(directory, store, settings, name)
+    if settings.register.startswith("redis:"):
+        proxy.skip_quarantine()
+    proxy.wait_writable(bucket)
+    return proxy
+

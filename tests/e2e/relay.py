@@ -1,0 +1,162 @@
+"""What a test puts between two parties: a relay that holds and cuts, and a TLS front."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from urllib.parse import urlsplit
+
+
+class Relay:
+    """Forwards TCP to `target_url`.
+
+    A request is matched by bytes in its head. `hold_requests` stops it before the target has seen
+    a byte; `hold_answers` lets it reach the target and stops what the target answers.
+    """
+
+    def __init__(self, target_url: str):
+        parts = urlsplit(target_url)
+        self._target = (parts.hostname, parts.port)
+        self._request_pattern: bytes | None = None
+        self._answer_pattern: bytes | None = None
+        self._open = threading.Event()
+        self._open.set()
+        self.held = threading.Event()
+        """Set once something that matches has been stopped."""
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._held_targets: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def hold_requests(self, pattern: bytes) -> None:
+        self._request_pattern, self._answer_pattern = pattern, None
+        self.held.clear()
+        self._open.clear()
+
+    def hold_answers(self, pattern: bytes) -> None:
+        self._answer_pattern, self._request_pattern = pattern, None
+        self.held.clear()
+        self._open.clear()
+
+    def release(self) -> None:
+        """Lets what was held go on, even if the one who sent it is gone."""
+        self._request_pattern = self._answer_pattern = None
+        self._open.set()
+
+    def cut(self) -> None:
+        """Drops every connection, and what is held on it, for good."""
+        self._request_pattern = self._answer_pattern = None
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            for each in pair:
+                _close(each)
+        self._open.set()
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            target = socket.create_connection(self._target, 10)
+            target.settimeout(None)
+        except OSError:
+            _close(client)
+            return
+        for each in (client, target):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._pairs.append((client, target))
+        threading.Thread(target=self._answers, args=(target, client), daemon=True).start()
+        self._requests(client, target)
+
+    def _requests(self, client: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := client.recv(65536):
+                if self._request_pattern and self._request_pattern in data:
+                    self.held.set()
+                    self._open.wait()
+                elif self._answer_pattern and self._answer_pattern in data:
+                    self._held_targets.add(target)
+                # Fails when cut() has closed the socket meanwhile, which is the point of it.
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            _close(target)
+
+    def _answers(self, target: socket.socket, client: socket.socket) -> None:
+        try:
+            while data := target.recv(65536):
+                if target in self._held_targets:
+                    self.held.set()
+                    self._open.wait()
+                    self._held_targets.discard(target)
+                client.sendall(data)
+        except OSError:
+            pass
+        _close(client)
+        _close(target)
+
+
+def _close(each: socket.socket) -> None:
+    try:
+        each.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    each.close()
+
+
+class TlsFront:
+    """Takes TLS off and forwards: SDKs send checksums as trailers over https only."""
+
+    def __init__(self, target_url: str, certificate: str, key: str):
+        parts = urlsplit(target_url)
+        self._target = (parts.hostname, parts.port)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, key)
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context), self._loop
+        ).result(10)
+        self.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader, writer) -> None:
+        target_reader, target_writer = await asyncio.open_connection(*self._target)
+        pipes = [asyncio.create_task(_pipe(reader, target_writer)),
+                 asyncio.create_task(_pipe(target_reader, writer))]
+        # Either side's end is the end: these connections carry no half-closed requests.
+        await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
+        for pipe in pipes:
+            pipe.cancel()
+        for each in (writer, target_writer):
+            each.close()
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._end_connections(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _end_connections(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pipe(reader, writer) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass

@@ -1,0 +1,183 @@
+"""What a new user does first: serve --embedded, the printed commands, demo, check-config."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from clients import boto, code_of
+from processes import NotReady, Process, free_ports
+from proxies import Proxy, Settings, config_text, secrets_env
+from stores import BINARY, Store
+
+COMMAND = re.compile(r"^\s*(?:\$ )?((?:curl|aws|python3?) .*)$")
+
+
+class Embedded:
+    """`ifmatch serve --embedded`, and what it printed."""
+
+    def __init__(self, directory):
+        self.process = Process("embedded", [str(BINARY), "serve", "--embedded", str(directory),
+                                            "--listen", "127.0.0.1:0"])
+        self.url = self.process.wait_for_line(r"listening on (http://\S+)")[1]
+        self.process.wait_for_line(r"(?i)secret[ _]access[ _]key\W+\S")
+        deadline = time.monotonic() + 10
+        while len(self.commands) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.process.stdout)
+
+    @property
+    def commands(self) -> list[str]:
+        """The commands, those continued with a backslash in one piece."""
+        joined = self.text.replace("\\\n", " ")
+        return [match[1] for line in joined.splitlines() if (match := COMMAND.match(line))]
+
+    def printed(self, name: str) -> str:
+        found = re.search(name.replace("_", "[ _]") + r"\W+(\S+)", self.text, re.IGNORECASE)
+        assert found, f"{name} is not printed:\n{self.text}"
+        return found[1].strip("'\"")
+
+    def boto(self):
+        return boto(self.url, self.printed("access_key_id"), self.printed("secret_access_key"))
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    running = Embedded(tmp_path / "data")
+    yield running
+    running.process.stop()
+
+
+def test_the_printed_commands_work_as_printed(embedded):
+    assert len(embedded.commands) == 3, embedded.text
+    said = []
+    for command in embedded.commands:
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        said.append(done.stdout + done.stderr)
+    assert any("412" in text or "PreconditionFailed" in text for text in said), said
+    assert not any("SignatureDoesNotMatch" in text or "403" in text for text in said), said
+
+
+def test_an_unmodified_boto3_script_works_against_it(embedded):
+    s3 = embedded.boto()
+    buckets = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    bucket = buckets[0] if buckets else "my-bucket"
+    if not buckets:
+        s3.create_bucket(Bucket=bucket)
+    etag = s3.put_object(Bucket=bucket, Key="hello", Body=b"1", IfNoneMatch="*")["ETag"]
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket=bucket, Key="hello", Body=b"2", IfNoneMatch="*")
+    assert code_of(refused.value) == (412, "PreconditionFailed")
+    s3.put_object(Bucket=bucket, Key="hello", Body=b"2", IfMatch=etag)
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket=bucket, Key="hello", Body=b"3", IfMatch=etag)
+    assert code_of(refused.value) == (412, "PreconditionFailed")
+    assert s3.get_object(Bucket=bucket, Key="hello")["Body"].read() == b"2"
+
+
+def test_objects_survive_a_clean_restart_and_writes_go_on_at_once(tmp_path):
+    first = Embedded(tmp_path / "data")
+    s3 = first.boto()
+    if "my-bucket" not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket="my-bucket")
+    etag = s3.put_object(Bucket="my-bucket", Key="kept", Body=b"1")["ETag"]
+    assert first.process.stop() == 0, first.process.tail()
+    second = Embedded(tmp_path / "data")
+    try:
+        again = second.boto()
+        assert again.get_object(Bucket="my-bucket", Key="kept")["Body"].read() == b"1"
+        again.put_object(Bucket="my-bucket", Key="kept", Body=b"2", IfMatch=etag)
+    finally:
+        second.process.stop()
+
+
+def run(*arguments: str, env=None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(BINARY), *arguments], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, **(env or {})})
+
+
+def test_demo_shows_the_lost_update_and_its_cure():
+    done = run("demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = done.stdout.lower()
+    assert "lost" in table and "412" in table, done.stdout
+    assert len(done.stdout.strip().splitlines()) >= 4, done.stdout
+
+
+def test_help_names_every_command():
+    text = run("--help").stdout
+    for command in ("serve", "demo", "check-config", "register"):
+        assert command in text
+
+
+# --- check-config and the refusals at start ---
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a configuration, changed by (old, new) pairs; returns its path and environment."""
+    def write(*changes: tuple[str, str]):
+        store = Store("none", "http://127.0.0.1:9", "storekey", "store-secret-0123456789")
+        text = config_text(store.url, store.access_key, Settings(), tmp_path)
+        (tmp_path / "spool").mkdir(exist_ok=True)
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "ifmatch.toml"
+        path.write_text(text)
+        return str(path), secrets_env(store)
+    return write
+
+
+def test_check_config_accepts_a_good_file_and_masks_secrets(written):
+    path, env = written()
+    done = run("check-config", "--config", path, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for secret in env.values():
+        assert secret not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("old, new, said", [
+    ("lease_wait", "leese_wait", "lease_wait"),
+    ('writers = "shared"', 'writers = "sharde"', "shared"),
+    ('lease = "2000ms"', 'lease = "soon"', "lease"),
+    ('url = "memory:"', 'url = "memcached://x"', "register"),
+    ("E2E_BACKEND_SECRET", "E2E_IS_NOT_SET", "E2E_IS_NOT_SET"),
+    ('access_key_id = "readerkey"', 'access_key_id = "clientkey"', "clientkey"),
+])
+def test_a_faulty_file_is_refused_with_a_sentence(written, old, new, said):
+    path, env = written((old, new))
+    done = run("check-config", "--config", path, env=env)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stdout + done.stderr
+    assert "panicked" not in done.stderr
+
+
+def test_an_unreachable_backend_is_refused_at_start(written):
+    path, env = written(("http://127.0.0.1:9", f"http://127.0.0.1:{free_ports(1)[0]}"))
+    process = Process("unreachable", [str(BINARY), "serve", "--config", path], env=env)
+    with pytest.raises(NotReady):
+        process.wait_for_line(r"listening on", 30)
+    assert process.stop() not in (0, -9), process.tail()
+    assert "backend" in process.tail()
+
+
+def test_sigterm_ends_it_with_0(plain_front, tmp_path):
+    proxy = Proxy(tmp_path, plain_front.store, Settings())
+    assert proxy.raw().get(f"/{plain_front.bucket}?list-type=2").status == 200
+    assert proxy.stop() == 0, proxy.process.tail()
+
+
+def test_register_status_says_where_the_quarantine_stands(front_on):
+    front = front_on("s3s-fs", "redis", "shared")
+    done = front.proxy.command("register", "status", "--config", str(front.proxy.config))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip()

@@ -1,0 +1,121 @@
+//! A real Redis of the test's own, on a port that the kernel chose.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// A running `redis-server`, without persistence unless it is asked to `SAVE`. Killed when dropped.
+#[derive(Debug)]
+pub struct RedisServer {
+    child: Child,
+    port: u16,
+    directory: TempDir,
+    options: Vec<&'static str>,
+}
+
+impl RedisServer {
+    /// Starts one with these options more, and waits until it answers.
+    pub async fn start(options: &[&'static str]) -> Self {
+        for _ in 0..PORT_TRIES_MAX {
+            let directory = tempfile::tempdir().expect("a directory for Redis");
+            let port = free_port();
+            let child = spawn(port, &directory, options);
+            let mut server = Self { child, port, directory, options: options.to_vec() };
+            if server.answers().await {
+                return server;
+            }
+            // Somebody else took the port in between.
+        }
+        panic!("redis-server did not start on any of {PORT_TRIES_MAX} free ports");
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A connection of its own, to look and to meddle.
+    pub async fn connection(&self) -> MultiplexedConnection {
+        connect(self.port).await.expect("a connection to the test's Redis")
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("redis-server can be killed");
+        self.child.wait().expect("redis-server was killed");
+    }
+
+    /// Starts it again after [`RedisServer::kill`], on the same port, with the data last saved.
+    pub async fn start_again(&mut self) {
+        self.child = spawn(self.port, &self.directory, &self.options);
+        assert!(self.answers().await, "redis-server did not come back on port {}", self.port);
+    }
+
+    /// Forgets the data last saved.
+    pub fn forget_saved(&self) {
+        std::fs::remove_file(self.directory.path().join("dump.rdb")).expect("a dump was saved");
+    }
+
+    /// Waits until this server, and no other on its port, answers; `false` when it ended.
+    async fn answers(&mut self) -> bool {
+        let patience = Instant::now() + START_MAX;
+        while Instant::now() < patience {
+            if self.child.try_wait().expect("redis-server is our child").is_some() {
+                return false;
+            }
+            if let Ok(mut connection) = connect(self.port).await {
+                let info: redis::RedisResult<String> =
+                    redis::cmd("INFO").arg("server").query_async(&mut connection).await;
+                let own = format!("process_id:{}\r", self.child.id());
+                if info.is_ok_and(|info| info.contains(&own)) {
+                    return true;
+                }
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        panic!("redis-server did not answer within {START_MAX:?}");
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // It may have been killed already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(port: u16, directory: &TempDir, options: &[&str]) -> Child {
+    let spawned = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .arg("--dir")
+        .arg(directory.path())
+        .args(options)
+        .stdout(Stdio::null())
+        .spawn();
+    match spawned {
+        Ok(child) => child,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            panic!("there is no redis-server on this machine: run scripts/setup test")
+        }
+        Err(error) => panic!("redis-server cannot be run: {error}"),
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+async fn connect(port: u16) -> redis::RedisResult<MultiplexedConnection> {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}/"))?;
+    client.get_multiplexed_async_connection().await
+}
+
+const PORT_TRIES_MAX: usize = 5;
+const START_MAX: Duration = Duration::from_secs(10);
