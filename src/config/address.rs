@@ -138,8 +138,8 @@ pub(super) fn is_loop(endpoint: &Endpoint, listen: SocketAddr) -> bool {
 }
 
 const BACKEND_FORM: &str = "is not of the form \"http://host:port\" or \"https://host\"";
-const REGISTER_FORM: &str = "is not of the form \"memory:\" or \"redis://host:port/0\" (characters such as @ and / in a \
-     password are written %40 and %2F)";
+const REGISTER_FORM: &str = "is not of the form \"memory:\" or \"redis://host:port/0\" \
+                             (characters such as @ and / in a password are written %40 and %2F)";
 
 #[cfg(test)]
 mod tests {

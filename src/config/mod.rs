@@ -158,7 +158,9 @@ fn assemble(
     rules::region(reading, "region", region.as_deref());
     let backend = sections::backend(reading, embedded.is_some());
     let store = backend.as_ref().map(|backend| &backend.endpoint);
-    if store.is_some_and(|store| address::is_loop(store, listen)) {
+    // Port 0 is yet to be chosen, and never becomes the store's, which is taken.
+    let chosen = listen.port() != 0;
+    if chosen && store.is_some_and(|store| address::is_loop(store, listen)) {
         let message = format!("is where this proxy itself listens ({listen}); change one of them");
         reading.faults.push("backend.url", message);
     }

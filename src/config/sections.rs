@@ -13,7 +13,8 @@ use super::secrets;
 use super::settings::{Backend, Body, Endpoint, Log, Redis, Register, RegisterKind, Terms};
 use super::values::Bytes;
 
-/// `[backend]`; `None` only after noting a fault. An embedded store's address is not known yet: port 0 stands for it.
+/// `[backend]`; `None` only after noting a fault. An embedded store has no address yet: the port is
+/// 0 until it is known.
 pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> {
     let endpoint = if embedded {
         reading.lines.push(Line::unset("backend.url", "the store of --embedded"));

@@ -78,7 +78,8 @@ impl Forward {
             check.finish().map_err(|error| foreign(&error))?;
             ready.push(std::mem::take(&mut self.held));
         }
-        *body = joined(ready);
+        // To Pingora no piece is the end of the body; an empty one is none yet.
+        *body = joined(ready).or_else(|| (!end_of_stream).then(Bytes::new));
         Ok(())
     }
 }

@@ -1,1 +1,826 @@
+//! The rules of each step as single cases, then what must hold after any steps whatever. Numbers
+//! in brackets are the stories of the protocol's section 5.
+
+use proptest::prelude::*;
+
 use super::*;
+use crate::register::words::EpochId;
+use crate::s3::ETag;
+
+const LEASE: u64 = 100;
+const GRACE: u64 = 50;
+const SETTLE: u64 = 30;
+const SETTLE_LONG: u64 = 300;
+const HORIZON: u64 = 1000;
+const START: u64 = 10_000;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn terms(writers: Writers) -> Terms {
+    Terms {
+        lease: ms(LEASE),
+        grace: ms(GRACE),
+        settle: ms(SETTLE),
+        settle_long: ms(SETTLE_LONG),
+        retry_horizon: ms(HORIZON),
+        record_ttl: ms(10 * HORIZON),
+        writers,
+    }
+}
+
+fn present(etag: &str) -> State {
+    State::Present(ETag::parse(etag.as_bytes()))
+}
+
+fn at_key(etag: &str) -> Current {
+    Current::Present(ETag::parse(etag.as_bytes()))
+}
+
+/// A request for an unconditional write, its nonce the write's name.
+fn ask(write: &str) -> Ask {
+    Ask {
+        nonce: write.to_owned(),
+        write_id: WriteId(write.to_owned()),
+        settle: Settle::Plain,
+        age: Duration::ZERO,
+        condition: Condition::None,
+        expect: Expect::SomeObject,
+    }
+}
+
+/// The same for a write that must create.
+fn ask_to_create(write: &str) -> Ask {
+    Ask { condition: Condition::IfNoneMatchAny, ..ask(write) }
+}
+
+/// One key of a register, and the time.
+#[derive(Debug, Clone)]
+struct Key {
+    terms: Terms,
+    epoch: Epoch,
+    slot: Slot,
+    now: Millis,
+    epochs: u32,
+}
+
+impl Key {
+    /// Its first epoch's quarantine is over.
+    fn new(writers: Writers) -> Self {
+        let terms = terms(writers);
+        let epoch = Epoch::begin(EpochId("e0".to_owned()), &terms, Millis(START));
+        let now = epoch.quarantine_until;
+        Self { terms, epoch, slot: Slot::default(), now, epochs: 0 }
+    }
+
+    fn exclusive() -> Self {
+        Self::new(Writers::Exclusive)
+    }
+
+    /// A key where this is believed.
+    fn believing(state: State) -> Self {
+        let mut key = Self::exclusive();
+        key.slot.record.state = state;
+        key
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.now.0 += millis;
+    }
+
+    /// The register loses everything.
+    fn begin_epoch(&mut self) {
+        self.epochs += 1;
+        let id = EpochId(format!("e{}", self.epochs));
+        self.epoch = Epoch::begin(id, &self.terms, self.now);
+        self.slot = Slot::default();
+    }
+
+    fn acquire(&mut self, ask: &Ask) -> Acquired {
+        acquire(&mut self.epoch, &mut self.slot, ask, &self.terms, self.now)
+    }
+
+    /// Acquires, and it is granted.
+    fn grant(&mut self, ask: &Ask) -> Grant {
+        match self.acquire(ask) {
+            Acquired::Granted(grant) => grant,
+            other => panic!("not granted: {other:?}"),
+        }
+    }
+
+    fn arm(&mut self, token: &Token, pre: State, expect: Expect) -> ArmAnswer {
+        let step = ArmStep { token, pre, expect, age: Duration::ZERO };
+        arm(&mut self.epoch, &mut self.slot, step, &self.terms, self.now)
+    }
+
+    fn renew(&mut self, token: &Token) -> bool {
+        renew(&mut self.slot, token, &self.terms, self.now)
+    }
+
+    fn commit(&mut self, token: &Token, new: State, quiet: Option<u64>) -> CommitAnswer {
+        let step = CommitStep { token, new, quiet: quiet.map(ms) };
+        commit(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
+    }
+
+    fn disarm(&mut self, token: &Token, pre: &State) -> bool {
+        disarm(&mut self.epoch, &mut self.slot, token, pre)
+    }
+
+    fn release(&mut self, token: &Token, learned: Option<State>, refused: bool) -> bool {
+        let step = ReleaseStep { token, learned, refused };
+        release(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
+    }
+
+    fn resolve(&mut self, token: &Token, head: &Current) -> Resolution {
+        resolve(&mut self.slot, token, head, &self.terms, self.now)
+    }
+
+    fn observe(&self) -> Observation {
+        observe(&self.slot, &self.terms, self.now)
+    }
+
+    /// A whole write that lands; the generation it began.
+    fn write(&mut self, write: &str, etag: &str) -> Generation {
+        let grant = self.grant(&ask(write));
+        assert_eq!(self.commit(&grant.token, present(etag), None), CommitAnswer::Committed);
+        grant.armed.expect("an unconditional write is armed at once")
+    }
+
+    /// A write whose holder knew `pre`, expected `expect`, armed and vanished; its time is over.
+    fn lose(&mut self, write: &str, pre: State, expect: Expect) -> Generation {
+        let token = self.grant(&ask_to_create(write)).token;
+        let ArmAnswer::Armed(generation) = self.arm(&token, pre, expect) else {
+            panic!("not armed")
+        };
+        self.wait(LEASE + GRACE + SETTLE);
+        generation
+    }
+}
+
+// === acquire ===
+
+#[test]
+fn nothing_is_granted_in_quarantine() {
+    let mut key = Key::exclusive();
+    key.begin_epoch();
+    key.wait(LEASE + GRACE + SETTLE - 1);
+    assert_eq!(key.acquire(&ask("a")), Acquired::Quarantine(ms(1)));
+    key.wait(1);
+    assert_eq!(key.grant(&ask("a")).epoch_age, ms(LEASE + GRACE + SETTLE));
+}
+
+#[test]
+fn a_lease_blocks_others_and_says_for_how_long() {
+    let mut key = Key::exclusive();
+    key.grant(&ask_to_create("a"));
+    key.wait(40);
+    let write_id = WriteId("a".to_owned());
+    assert_eq!(
+        key.acquire(&ask("b")),
+        Acquired::Busy { write_id, free_in: ms(LEASE - 40) },
+        "unarmed: its expiry"
+    );
+    for (settle, settle_ms) in [(Settle::Plain, SETTLE), (Settle::Long, SETTLE_LONG)] {
+        let mut key = Key::exclusive();
+        key.grant(&Ask { settle, ..ask("a") });
+        key.wait(40);
+        let write_id = WriteId("a".to_owned());
+        let free_in = ms(LEASE - 40 + GRACE + settle_ms);
+        assert_eq!(key.acquire(&ask("b")), Acquired::Busy { write_id, free_in }, "{settle:?}");
+        key.wait(LEASE - 40 + GRACE + settle_ms - 1);
+        assert!(key.observe().leased);
+        assert!(matches!(key.acquire(&ask("b")), Acquired::Busy { .. }));
+        key.wait(1);
+        assert!(!key.observe().leased);
+        key.grant(&ask("b"));
+    }
+}
+
+#[test]
+fn an_unarmed_lease_that_is_over_leaves_no_doubt() {
+    let mut key = Key::believing(present("x"));
+    key.grant(&ask_to_create("a"));
+    key.wait(LEASE);
+    let grant = key.grant(&ask_to_create("b"));
+    assert_eq!((grant.state, grant.doubt), (present("x"), None));
+}
+
+#[test]
+fn an_armed_lease_that_is_over_is_a_doubt_and_the_state_unknown() {
+    let mut key = Key::believing(State::Absent);
+    key.grant(&ask_to_create("a"));
+    key.wait(LEASE + GRACE + SETTLE);
+    let grant = key.grant(&ask_to_create("b"));
+    assert_eq!(grant.doubt, Some(WriteId("a".to_owned())));
+    assert_eq!((grant.state, grant.armed), (State::Unknown, None));
+}
+
+#[test]
+fn asked_again_with_the_same_nonce_the_answer_is_the_same() {
+    let mut doubtful = Key::exclusive();
+    doubtful.lose("z", State::Absent, Expect::SomeObject);
+    for key in [Key::believing(State::Absent), Key::believing(present("x")), doubtful] {
+        for ask in [ask("a"), ask_to_create("a")] {
+            let mut key = key.clone();
+            let first = key.grant(&ask);
+            let after = key.slot.clone();
+            assert_eq!(key.grant(&ask), first);
+            assert_eq!(key.slot, after);
+        }
+    }
+}
+
+#[test]
+fn a_lease_is_armed_at_once_only_where_nothing_needs_to_be_looked_up() {
+    let if_match = |etag: &str| Condition::IfMatch(ETag::parse(etag.as_bytes()));
+    for (writers, believed, condition, armed) in [
+        (Writers::Exclusive, State::Absent, Condition::IfNoneMatchAny, true),
+        (Writers::Exclusive, present("x"), if_match("x"), true),
+        (Writers::Exclusive, present("x"), Condition::IfMatchAny, true),
+        (Writers::Exclusive, present("x"), if_match("y"), false),
+        (Writers::Exclusive, State::Absent, if_match("x"), false),
+        (Writers::Exclusive, State::Absent, Condition::IfMatchAny, false),
+        (Writers::Exclusive, present("x"), Condition::IfNoneMatchAny, false),
+        (Writers::Exclusive, State::Unknown, Condition::IfNoneMatchAny, false),
+        (Writers::Exclusive, State::Unknown, Condition::IfMatchAny, false),
+        (Writers::Exclusive, State::Unknown, Condition::None, true),
+        (Writers::Shared, State::Absent, Condition::IfNoneMatchAny, false),
+        (Writers::Shared, present("x"), if_match("x"), false),
+        (Writers::Shared, State::Unknown, Condition::None, true),
+    ] {
+        let mut key = Key::new(writers);
+        key.slot.record.state = believed.clone();
+        let grant = key.grant(&Ask { condition: condition.clone(), ..ask("a") });
+        assert_eq!(grant.armed.is_some(), armed, "{writers:?}, {believed:?}, {condition:?}");
+        assert_eq!(grant.state, believed);
+    }
+}
+
+#[test]
+fn a_doubt_keeps_a_conditional_write_from_being_armed_at_once() {
+    let mut key = Key::exclusive();
+    key.lose("a", State::Absent, Expect::SomeObject);
+    let token = key.grant(&ask_to_create("b")).token;
+    assert!(key.release(&token, Some(State::Absent), false));
+    let grant = key.grant(&ask_to_create("c"));
+    assert_eq!((grant.state, grant.armed), (State::Absent, None));
+    assert_eq!(grant.doubt, Some(WriteId("a".to_owned())));
+}
+
+// === the journal ===
+
+#[test]
+fn a_retry_finds_its_own_landing_although_others_wrote_since() {
+    // [13]
+    let mut key = Key::exclusive();
+    let generation = key.write("a", "x");
+    key.write("b", "y");
+    let landed = Ending::Landed { state: present("x"), generation };
+    assert_eq!(key.acquire(&ask("a")), Acquired::Ended(landed));
+}
+
+#[test]
+fn the_journal_is_read_before_the_lease_is_waited_for() {
+    let mut key = Key::exclusive();
+    key.write("a", "x");
+    key.grant(&ask("b"));
+    assert!(matches!(key.acquire(&ask("a")), Acquired::Ended(Ending::Landed { .. })));
+}
+
+#[test]
+fn the_journal_forgets_after_the_retry_horizon() {
+    let mut key = Key::exclusive();
+    key.write("a", "x");
+    key.wait(HORIZON);
+    assert!(matches!(key.acquire(&ask("a")), Acquired::Ended(_)));
+    key.wait(1);
+    assert!(matches!(key.acquire(&ask("a")), Acquired::Granted(_)));
+}
+
+#[test]
+fn the_journal_keeps_the_newest_lines() {
+    let mut key = Key::exclusive();
+    for i in 0..=JOURNAL_ENTRIES_MAX {
+        key.write(&format!("write {i}"), "x");
+    }
+    assert_eq!(key.slot.record.journal.len(), JOURNAL_ENTRIES_MAX);
+    assert!(matches!(key.acquire(&ask("write 1")), Acquired::Ended(_)));
+    key.grant(&ask("write 0"));
+}
+
+#[test]
+fn a_refused_retry_keeps_its_first_attempt_out() {
+    // [14]
+    let mut key = Key::believing(present("x"));
+    let token = key.grant(&ask_to_create("a")).token;
+    assert!(key.release(&token, Some(present("x")), true));
+    let zombie = Ask { nonce: "first".to_owned(), ..ask_to_create("a") };
+    assert_eq!(key.acquire(&zombie), Acquired::Ended(Ending::Refused));
+}
+
+#[test]
+fn an_undetermined_write_is_done_again_only_without_condition() {
+    let mut key = Key::new(Writers::Shared);
+    key.lose("a", State::Absent, Expect::SomeObject);
+    let token = key.grant(&ask_to_create("b")).token;
+    assert_eq!(key.resolve(&token, &at_key("x")), Resolution::Undetermined);
+    assert!(key.release(&token, None, false));
+    let retry = |ask: Ask| Ask { nonce: "again".to_owned(), ..ask };
+    assert_eq!(
+        key.acquire(&retry(ask_to_create("a"))),
+        Acquired::Ended(Ending::Undetermined)
+    );
+    assert!(key.grant(&retry(ask("a"))).armed.is_some());
+}
+
+// === arm and renew ===
+
+#[test]
+fn arming_begins_a_generation_and_prolongs_the_lease() {
+    let mut key = Key::believing(present("x"));
+    let token = key.grant(&ask_to_create("a")).token;
+    key.wait(LEASE - 1);
+    let armed = key.arm(&token, present("x"), Expect::Absent);
+    assert_eq!(armed, ArmAnswer::Armed(Generation("e0.1".to_owned())));
+    assert_eq!(key.observe().state, State::Unknown, "the write may land from now on");
+    key.wait(LEASE - 1);
+    assert!(key.renew(&token));
+    assert_eq!(key.slot.lease.as_ref().unwrap().expires, key.now + ms(LEASE));
+}
+
+#[test]
+fn a_lease_that_is_over_or_somebody_elses_is_neither_armed_nor_renewed() {
+    let mut key = Key::exclusive();
+    let token = key.grant(&ask_to_create("a")).token;
+    let other = Token::new(&key.epoch.id, "b");
+    assert!(!key.renew(&other));
+    assert_eq!(key.arm(&other, State::Absent, Expect::Anything), ArmAnswer::Lost);
+    key.wait(LEASE);
+    let before = key.slot.clone();
+    assert!(!key.renew(&token));
+    assert_eq!(key.arm(&token, State::Absent, Expect::Anything), ArmAnswer::Lost);
+    assert_eq!(key.slot, before);
+}
+
+#[test]
+fn a_request_older_than_the_epoch_is_not_armed() {
+    // [14]: another attempt of it may have been answered before the journal was lost.
+    let mut key = Key::exclusive();
+    let age = key.epoch.since.until(key.now);
+    let older = age + ms(1);
+    let mut at_once = key.clone();
+    assert_eq!(at_once.grant(&Ask { age: older, ..ask("a") }).armed, None);
+    assert!(key.clone().grant(&Ask { age, ..ask("a") }).armed.is_some());
+
+    let token = key.grant(&ask_to_create("a")).token;
+    let step = |age| ArmStep { token: &token, pre: State::Absent, expect: Expect::Anything, age };
+    let Key { epoch, slot, terms, now, .. } = &mut key;
+    assert_eq!(arm(epoch, slot, step(older), terms, *now), ArmAnswer::OlderThanEpoch);
+    assert!(matches!(arm(epoch, slot, step(age), terms, *now), ArmAnswer::Armed(_)));
+}
+
+#[test]
+fn arming_over_a_doubt_buries_it_and_its_generation_counts() {
+    let mut key = Key::exclusive();
+    let lost = key.lose("a", State::Absent, Expect::SomeObject);
+    let grant = key.grant(&ask("b"));
+    assert!(grant.armed.is_some());
+    assert_eq!((grant.doubt, grant.generation), (None, Some(lost)));
+    let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };
+    assert_eq!(key.acquire(&retry), Acquired::Ended(Ending::Undetermined));
+}
+
+// === commit ===
+
+#[test]
+fn a_commit_records_what_landed_and_ends_the_lease() {
+    let mut key = Key::exclusive();
+    let generation = key.write("a", "x");
+    let seen = Observation { state: present("x"), generation: Some(generation), leased: false };
+    assert_eq!(key.observe(), seen);
+}
+
+#[test]
+fn a_commit_may_come_after_expiry_while_nobody_came_between() {
+    let mut key = Key::exclusive();
+    let token = key.grant(&ask("a")).token;
+    key.wait(10 * SETTLE_LONG);
+    assert_eq!(key.commit(&token, present("x"), None), CommitAnswer::Committed);
+    assert_eq!(key.observe().state, present("x"));
+}
+
+#[test]
+fn a_repeated_commit_is_committed_and_changes_nothing() {
+    let mut key = Key::exclusive();
+    let token = key.grant(&ask("a")).token;
+    key.commit(&token, present("x"), None);
+    key.grant(&ask("b"));
+    let before = key.slot.clone();
+    assert_eq!(key.commit(&token, present("x"), None), CommitAnswer::Committed);
+    assert_eq!(key.slot, before);
+}
+
+#[test]
+fn a_commit_that_was_overtaken_taints_the_present_lease() {
+    // [6]
+    let mut key = Key::exclusive();
+    let late = key.grant(&ask("a")).token;
+    key.wait(LEASE + GRACE + SETTLE);
+    let grant = key.grant(&ask("b"));
+    assert_eq!(key.commit(&late, present("x"), None), CommitAnswer::Overtaken);
+    assert!(key.renew(&grant.token), "the present holder keeps its lease");
+    assert_eq!(key.commit(&grant.token, present("y"), None), CommitAnswer::Committed);
+    assert_eq!(key.observe().state, State::Unknown, "which of the two landed last?");
+    assert_eq!(key.observe().generation, grant.armed);
+}
+
+#[test]
+fn a_tainted_lease_ends_unknown_and_with_a_new_generation_however_it_ends() {
+    let overtaken = || {
+        let mut key = Key::exclusive();
+        let generation = key.write("z", "z");
+        let late = key.grant(&ask("a")).token;
+        key.wait(LEASE + GRACE + SETTLE);
+        let token = key.grant(&ask_to_create("b")).token;
+        assert_eq!(key.commit(&late, present("x"), None), CommitAnswer::Overtaken);
+        (key, token, generation)
+    };
+    let (mut released, token, before) = overtaken();
+    let at_taint = released.observe().generation;
+    assert!(released.release(&token, Some(present("z")), false));
+    let (mut disarmed, token, _) = overtaken();
+    disarmed.arm(&token, present("z"), Expect::SomeObject);
+    assert!(disarmed.disarm(&token, &present("z")));
+    for key in [released, disarmed] {
+        let seen = key.observe();
+        assert_eq!(seen.state, State::Unknown);
+        assert!(seen.generation != Some(before.clone()) && seen.generation != at_taint);
+    }
+}
+
+#[test]
+fn a_late_commit_without_successor_makes_the_state_unknown() {
+    let mut key = Key::believing(State::Absent);
+    let token = key.grant(&ask("a")).token;
+    assert!(key.disarm(&token, &State::Absent));
+    assert_eq!(key.commit(&token, present("x"), None), CommitAnswer::Overtaken);
+    assert_eq!(key.observe().state, State::Unknown);
+    assert!(key.observe().generation.is_some());
+}
+
+#[test]
+fn after_a_resend_the_key_stays_quiet_and_then_its_state_is_unknown() {
+    // [1]
+    let mut key = Key::exclusive();
+    let token = key.grant(&ask("a")).token;
+    assert_eq!(key.commit(&token, present("x"), Some(70)), CommitAnswer::Committed);
+    let generation = key.observe().generation;
+    assert_eq!((key.observe().state, key.observe().leased), (present("x"), true));
+    let write_id = WriteId("a".to_owned());
+    assert_eq!(key.acquire(&ask("b")), Acquired::Busy { write_id, free_in: ms(70) });
+    assert!(!key.renew(&token) && !key.release(&token, None, false), "it is nobody's");
+    key.wait(70);
+    let grant = key.grant(&ask_to_create("b"));
+    assert_eq!((grant.state, grant.armed), (State::Unknown, None));
+    assert_eq!((grant.doubt, grant.generation), (None, generation), "that it landed is settled");
+    assert!(matches!(key.acquire(&ask("a")), Acquired::Ended(Ending::Landed { .. })));
+}
+
+// === disarm and release ===
+
+#[test]
+fn disarming_brings_back_the_state_and_keeps_the_generation() {
+    let mut key = Key::exclusive();
+    let generation = key.write("z", "z");
+    let token = key.grant(&ask("a")).token;
+    assert!(key.disarm(&token, &present("z")));
+    let seen =
+        Observation { state: present("z"), generation: Some(generation), leased: false };
+    assert_eq!(key.observe(), seen);
+    assert!(!key.disarm(&token, &present("z")), "it is gone");
+    let unarmed = key.grant(&ask_to_create("b")).token;
+    assert!(!key.disarm(&unarmed, &State::Absent), "it is not armed");
+}
+
+#[test]
+fn a_release_keeps_what_was_learned() {
+    for (learned, state) in [(Some(State::Absent), State::Absent), (None, present("z"))] {
+        let mut key = Key::believing(present("z"));
+        let token = key.grant(&ask_to_create("a")).token;
+        assert!(key.release(&token, learned, false));
+        let seen = Observation { state, generation: None, leased: false };
+        assert_eq!(key.observe(), seen);
+    }
+}
+
+#[test]
+fn an_armed_lease_is_never_released() {
+    let mut key = Key::exclusive();
+    let token = key.grant(&ask("a")).token;
+    let before = key.slot.clone();
+    assert!(!key.release(&token, Some(State::Absent), true));
+    assert_eq!(key.slot, before);
+}
+
+// === the doubt ===
+
+#[test]
+fn a_head_settles_a_doubt_as_far_as_it_can_tell() {
+    use Resolution::{DidNot, Landed, Undetermined};
+    let expect_x = || Expect::Present(ETag::parse(b"x"));
+    for (pre, expect, head, exclusive) in [
+        (State::Absent, expect_x(), at_key("x"), Landed),
+        (State::Absent, expect_x(), Current::Absent, DidNot),
+        (State::Absent, Expect::SomeObject, at_key("y"), Landed),
+        (State::Absent, Expect::SomeObject, Current::Absent, DidNot),
+        (State::Absent, Expect::Anything, Current::Absent, Undetermined),
+        (State::Absent, Expect::Absent, Current::Absent, Undetermined),
+        (present("y"), expect_x(), at_key("x"), Landed),
+        (present("y"), expect_x(), at_key("y"), DidNot),
+        (present("x"), expect_x(), at_key("x"), Undetermined), // [7] equal bytes
+        (present("y"), Expect::Absent, Current::Absent, Landed),
+        (present("y"), Expect::Absent, at_key("y"), DidNot),
+        (present("y"), Expect::SomeObject, at_key("y"), Undetermined),
+        (present("y"), Expect::Anything, at_key("y"), Undetermined),
+        (State::Unknown, expect_x(), at_key("x"), Undetermined),
+        (State::Unknown, expect_x(), at_key("y"), Undetermined),
+    ] {
+        for writers in [Writers::Exclusive, Writers::Shared] {
+            let mut key = Key::new(writers);
+            let before = key.write("z", "z");
+            let lost = key.lose("a", pre.clone(), expect.clone());
+            let token = key.grant(&ask_to_create("b")).token;
+            let what = format!("{writers:?}: {pre:?}, {expect:?}, {head:?}");
+            let expected =
+                if writers == Writers::Shared { Undetermined } else { exclusive };
+            assert_eq!(key.resolve(&token, &head), expected, "{what}");
+            let seen = key.observe();
+            assert_eq!(seen.state, State::from(head.clone()), "{what}");
+            let generation = if expected == DidNot { before } else { lost };
+            assert_eq!(seen.generation, Some(generation), "{what}");
+            assert_eq!(key.resolve(&token, &head), Resolution::Nothing, "{what}: twice");
+        }
+    }
+}
+
+#[test]
+fn a_crash_between_landing_and_commit_is_found_by_the_retry() {
+    // [12]
+    let mut key = Key::believing(State::Absent);
+    let generation = key.lose("a", State::Absent, Expect::SomeObject);
+    let token = key.grant(&ask_to_create("b")).token;
+    assert_eq!(key.resolve(&token, &at_key("x")), Resolution::Landed);
+    key.release(&token, None, false);
+    let landed = Ending::Landed { state: present("x"), generation };
+    let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };
+    assert_eq!(key.acquire(&retry), Acquired::Ended(landed));
+}
+
+#[test]
+fn a_write_that_did_not_land_leaves_no_line_so_that_its_retry_is_a_new_write() {
+    let mut key = Key::believing(State::Absent);
+    key.lose("a", State::Absent, Expect::SomeObject);
+    let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };
+    let token = key.grant(&retry).token;
+    assert_eq!(key.resolve(&token, &Current::Absent), Resolution::DidNot);
+    assert!(matches!(
+        key.arm(&token, State::Absent, Expect::SomeObject),
+        ArmAnswer::Armed(_)
+    ));
+}
+
+#[test]
+fn only_the_holder_resolves() {
+    let mut key = Key::exclusive();
+    key.lose("a", State::Absent, Expect::SomeObject);
+    key.grant(&ask_to_create("b"));
+    let before = key.slot.clone();
+    let stranger = Token::new(&key.epoch.id, "a");
+    assert_eq!(key.resolve(&stranger, &at_key("x")), Resolution::Nothing);
+    assert_eq!(key.slot, before);
+}
+
+// === epochs ===
+
+#[test]
+fn a_token_of_another_epoch_does_nothing_even_with_the_same_nonce() {
+    // [5]
+    let mut key = Key::exclusive();
+    let old = key.grant(&ask_to_create("a")).token;
+    key.begin_epoch();
+    key.wait(LEASE + GRACE + SETTLE);
+    key.grant(&ask_to_create("a"));
+    let before = key.slot.clone();
+    assert!(!key.release(&old, Some(State::Absent), false));
+    assert!(!key.renew(&old));
+    assert_eq!(key.arm(&old, State::Absent, Expect::Anything), ArmAnswer::Lost);
+    assert!(!key.disarm(&old, &State::Absent));
+    assert_eq!(key.slot, before);
+    assert_eq!(key.commit(&old, present("x"), None), CommitAnswer::EpochChanged);
+    assert!(key.slot.lease.as_ref().unwrap().tainted);
+}
+
+#[test]
+fn a_new_epoch_knows_nothing() {
+    let mut key = Key::exclusive();
+    key.write("a", "x");
+    key.begin_epoch();
+    let seen = Observation { state: State::Unknown, generation: None, leased: false };
+    assert_eq!(key.observe(), seen);
+    key.wait(LEASE + GRACE + SETTLE);
+    assert!(matches!(key.acquire(&ask("a")), Acquired::Granted(_)), "the journal is lost too");
+}
+
+// === whatever happens ===
+
+/// What one of three writers may do next.
+#[derive(Debug, Clone)]
+enum Act {
+    Acquire { write: u8, conditional: bool, again: bool },
+    Arm,
+    Renew,
+    Commit { quiet: bool },
+    Disarm,
+    Release { refused: bool },
+    Resolve { changed: bool },
+    Wait(u64),
+    BeginEpoch,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let waits =
+        vec![1, LEASE - 1, LEASE, LEASE + GRACE, LEASE + GRACE + SETTLE, HORIZON, HORIZON + 1];
+    let flag = any::<bool>;
+    prop_oneof![
+        8 => (0..24_u8, flag(), prop::bool::weighted(0.2))
+            .prop_map(|(write, conditional, again)| Act::Acquire { write, conditional, again }),
+        4 => Just(Act::Arm),
+        2 => Just(Act::Renew),
+        6 => prop::bool::weighted(0.2).prop_map(|quiet| Act::Commit { quiet }),
+        1 => Just(Act::Disarm),
+        2 => flag().prop_map(|refused| Act::Release { refused }),
+        2 => flag().prop_map(|changed| Act::Resolve { changed }),
+        5 => prop::sample::select(waits).prop_map(Act::Wait),
+        1 => Just(Act::BeginEpoch),
+    ]
+}
+
+/// What a writer knows on its own: it goes by its own clock, started before it asked.
+#[derive(Debug, Clone, Default)]
+struct Writer {
+    ask: Option<(Ask, Millis)>,
+    token: Option<Token>,
+    /// It takes the key for its own until then.
+    holds_until: Millis,
+    /// What it sent may land until then; zero when nothing was sent, or it was settled.
+    lands_until: Millis,
+}
+
+#[derive(Debug)]
+struct World {
+    key: Key,
+    writers: [Writer; 3],
+    asked: u32,
+    begun: Vec<Generation>,
+    counted: Vec<Generation>,
+}
+
+impl World {
+    fn armed(&mut self, who: usize, generation: Generation, since: Millis) {
+        assert!(!self.begun.contains(&generation), "{generation} was begun twice");
+        self.begun.push(generation);
+        let writer = &mut self.writers[who];
+        writer.holds_until = since + ms(LEASE);
+        writer.lands_until = since + ms(LEASE + GRACE + SETTLE);
+    }
+
+    fn acquire(&mut self, who: usize, write: u8, conditional: bool, again: bool) {
+        self.asked += 1;
+        let fresh = Ask {
+            nonce: format!("nonce {}", self.asked),
+            condition: if conditional { Condition::IfNoneMatchAny } else { Condition::None },
+            ..ask(&format!("write {write}"))
+        };
+        let before = self.writers[who].ask.take().filter(|_| again);
+        let (ask, since) = before.unwrap_or((fresh, self.key.now));
+        let answer = self.key.acquire(&ask);
+        self.writers[who].ask = Some((ask, since));
+        let Acquired::Granted(grant) = answer else { return };
+        let new = self.writers[who].token.replace(grant.token.clone()) != Some(grant.token);
+        if new {
+            let now = self.key.now;
+            let pending = self.writers.iter().position(|writer| now < writer.lands_until);
+            assert_eq!(pending, None, "{who} was granted while that one's write may land");
+            self.writers[who].lands_until = Millis(0);
+        }
+        self.writers[who].holds_until = since + ms(LEASE);
+        if let Some(generation) = grant.armed.filter(|_| new) {
+            self.armed(who, generation, since);
+        }
+    }
+
+    fn act(&mut self, who: usize, act: &Act) {
+        let Some(token) = self.writers[who].token.clone() else { return };
+        let key = &mut self.key;
+        let done = match act {
+            Act::Arm => {
+                let now = key.now;
+                if let ArmAnswer::Armed(generation) =
+                    key.arm(&token, State::Absent, Expect::SomeObject)
+                {
+                    self.armed(who, generation, now);
+                }
+                false
+            }
+            Act::Renew => {
+                if key.renew(&token) {
+                    let writer = &mut self.writers[who];
+                    writer.holds_until = key.now + ms(LEASE);
+                    if writer.lands_until > Millis(0) {
+                        writer.lands_until = key.now + ms(LEASE + GRACE + SETTLE);
+                    }
+                }
+                false
+            }
+            Act::Commit { quiet } => {
+                let quiet = quiet.then_some(LEASE);
+                let answer = key.commit(&token, present("x"), quiet);
+                if answer == CommitAnswer::Committed {
+                    let after = key.slot.clone();
+                    assert_eq!(key.commit(&token, present("x"), quiet), CommitAnswer::Committed);
+                    assert_eq!(key.slot, after, "a repeated commit changed something");
+                }
+                answer == CommitAnswer::Committed
+            }
+            Act::Disarm => key.disarm(&token, &State::Absent),
+            Act::Release { refused } => {
+                let armed = key.slot.lease.as_ref().is_some_and(|lease| lease.armed.is_some());
+                let released = key.release(&token, None, *refused);
+                assert!(!(armed && released), "an armed lease was released");
+                released
+            }
+            Act::Resolve { changed } => {
+                let head = if *changed { at_key("x") } else { Current::Absent };
+                key.resolve(&token, &head);
+                false
+            }
+            Act::Acquire { .. } | Act::Wait(_) | Act::BeginEpoch => false,
+        };
+        if done {
+            let writer = &mut self.writers[who];
+            (writer.holds_until, writer.lands_until) = (Millis(0), Millis(0));
+        }
+    }
+
+    fn play(&mut self, who: usize, act: &Act) {
+        match act {
+            Act::Acquire { write, conditional, again } => {
+                self.acquire(who, *write, *conditional, *again);
+            }
+            Act::Wait(millis) => self.key.wait(*millis),
+            Act::BeginEpoch => self.key.begin_epoch(),
+            act => self.act(who, act),
+        }
+        self.check();
+    }
+
+    fn check(&mut self) {
+        let now = self.key.now;
+        let holders = self.writers.iter().filter(|writer| now < writer.holds_until).count();
+        assert!(holders <= 1, "{holders} hold the key");
+        let record = &self.key.slot.record;
+        assert!(record.journal.len() <= JOURNAL_ENTRIES_MAX);
+        let Some(generation) = &record.generation else { return };
+        if self.counted.last() != Some(generation) {
+            assert!(!self.counted.contains(generation), "{generation} came back");
+            self.counted.push(generation.clone());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn whatever_happens_the_promises_hold(
+        exclusive in any::<bool>(),
+        acts in prop::collection::vec((0..3_usize, act()), 1..80),
+    ) {
+        let writers = if exclusive { Writers::Exclusive } else { Writers::Shared };
+        let mut world = World {
+            key: Key::new(writers),
+            writers: <[Writer; 3]>::default(),
+            asked: 0,
+            begun: Vec::new(),
+            counted: Vec::new(),
+        };
+        for (who, act) in &acts {
+            world.play(*who, act);
+        }
+    }
+}
