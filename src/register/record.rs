@@ -352,7 +352,7 @@ pub fn arm(
     let Some(lease) = slot.held_by(step.token).filter(|lease| now < lease.expires) else {
         return ArmAnswer::Lost;
     };
-    if now.before(step.age) < epoch.since {
+    if epoch.since + step.age > now {
         return ArmAnswer::OlderThanEpoch;
     }
     let generation = epoch.next_generation();

@@ -19,8 +19,9 @@ from clients import Raw, boto
 from proxies import Proxy, Settings, in_front_of
 from redis_server import RedisServer
 
-# Nothing of the machine's own AWS set-up may reach the clients.
-for name in [name for name in os.environ if name.startswith("AWS_")]:
+# Nothing of the machine's own set-up may reach the clients or the proxies. (IFMATCH_BIN has been
+# read by now; the program refuses a variable of its name space that is no setting.)
+for name in [name for name in os.environ if name.startswith(("AWS_", "IFMATCH_"))]:
     del os.environ[name]
 os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull,
                   AWS_EC2_METADATA_DISABLED="true")

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 /// A running `redis-server`, without persistence unless it is asked to `SAVE`. Killed when dropped.
 #[derive(Debug)]
-pub struct RedisServer {
+pub(crate) struct RedisServer {
     child: Child,
     port: u16,
     directory: TempDir,
@@ -20,7 +20,7 @@ pub struct RedisServer {
 
 impl RedisServer {
     /// Starts one with these options more, and waits until it answers.
-    pub async fn start(options: &[&'static str]) -> Self {
+    pub(crate) async fn start(options: &[&'static str]) -> Self {
         for _ in 0..PORT_TRIES_MAX {
             let directory = tempfile::tempdir().expect("a directory for Redis");
             let port = free_port();
@@ -35,29 +35,29 @@ impl RedisServer {
     }
 
     /// Its port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// A connection of its own, to look and to meddle.
-    pub async fn connection(&self) -> MultiplexedConnection {
+    pub(crate) async fn connection(&self) -> MultiplexedConnection {
         connect(self.port).await.expect("a connection to the test's Redis")
     }
 
     /// Ends it as a power cut would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("redis-server can be killed");
         self.child.wait().expect("redis-server was killed");
     }
 
     /// Starts it again after [`RedisServer::kill`], on the same port, with the data last saved.
-    pub async fn start_again(&mut self) {
+    pub(crate) async fn start_again(&mut self) {
         self.child = spawn(self.port, &self.directory, &self.options);
         assert!(self.answers().await, "redis-server did not come back on port {}", self.port);
     }
 
     /// Forgets the data last saved.
-    pub fn forget_saved(&self) {
+    pub(crate) fn forget_saved(&self) {
         std::fs::remove_file(self.directory.path().join("dump.rdb")).expect("a dump was saved");
     }
 

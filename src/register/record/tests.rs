@@ -327,10 +327,7 @@ fn an_undetermined_write_is_done_again_only_without_condition() {
     assert_eq!(key.resolve(&token, &at_key("x")), Resolution::Undetermined);
     assert!(key.release(&token, None, false));
     let retry = |ask: Ask| Ask { nonce: "again".to_owned(), ..ask };
-    assert_eq!(
-        key.acquire(&retry(ask_to_create("a"))),
-        Acquired::Ended(Ending::Undetermined)
-    );
+    assert_eq!(key.acquire(&retry(ask_to_create("a"))), Acquired::Ended(Ending::Undetermined));
     assert!(key.grant(&retry(ask("a"))).armed.is_some());
 }
 
@@ -495,8 +492,7 @@ fn disarming_brings_back_the_state_and_keeps_the_generation() {
     let generation = key.write("z", "z");
     let token = key.grant(&ask("a")).token;
     assert!(key.disarm(&token, &present("z")));
-    let seen =
-        Observation { state: present("z"), generation: Some(generation), leased: false };
+    let seen = Observation { state: present("z"), generation: Some(generation), leased: false };
     assert_eq!(key.observe(), seen);
     assert!(!key.disarm(&token, &present("z")), "it is gone");
     let unarmed = key.grant(&ask_to_create("b")).token;
@@ -552,8 +548,7 @@ fn a_head_settles_a_doubt_as_far_as_it_can_tell() {
             let lost = key.lose("a", pre.clone(), expect.clone());
             let token = key.grant(&ask_to_create("b")).token;
             let what = format!("{writers:?}: {pre:?}, {expect:?}, {head:?}");
-            let expected =
-                if writers == Writers::Shared { Undetermined } else { exclusive };
+            let expected = if writers == Writers::Shared { Undetermined } else { exclusive };
             assert_eq!(key.resolve(&token, &head), expected, "{what}");
             let seen = key.observe();
             assert_eq!(seen.state, State::from(head.clone()), "{what}");
@@ -584,10 +579,7 @@ fn a_write_that_did_not_land_leaves_no_line_so_that_its_retry_is_a_new_write() {
     let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };
     let token = key.grant(&retry).token;
     assert_eq!(key.resolve(&token, &Current::Absent), Resolution::DidNot);
-    assert!(matches!(
-        key.arm(&token, State::Absent, Expect::SomeObject),
-        ArmAnswer::Armed(_)
-    ));
+    assert!(matches!(key.arm(&token, State::Absent, Expect::SomeObject), ArmAnswer::Armed(_)));
 }
 
 #[test]

@@ -1,1 +1,0 @@
-//! The guarded write against a store that the test plays.

@@ -1,0 +1,353 @@
+//! A store and a register that do as the test says.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+use super::super::*;
+use super::{GRACE, LEASE, SETTLE};
+use crate::backend::{Answer, Exchange, HeadError};
+use crate::register::memory::MemoryRegister;
+use crate::register::{
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, RegisterError,
+    ReleaseStep, Resolution, State, Status, Token, Writers,
+};
+use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey};
+
+pub(super) const IF_MATCH_WRONG: &[u8] = b"\"wrong\"";
+pub(super) const RETRY_HORIZON: Duration = Duration::from_secs(600);
+
+pub(super) fn status(reply: &Reply) -> u16 {
+    match reply {
+        Reply::Store(answer) => answer.status.as_u16(),
+        Reply::Error(error, _) => error.status().as_u16(),
+        Reply::Replayed(..) => 0,
+    }
+}
+
+pub(super) fn is_error(reply: &Reply, code: &str) -> bool {
+    matches!(reply, Reply::Error(error, _) if error.code() == code)
+}
+
+pub(super) fn is_replay(reply: &Reply, expected: &State) -> bool {
+    matches!(reply, Reply::Replayed(state, _) if state == expected)
+}
+
+/// A gate between a fake store and a register that can be cut off.
+pub(super) struct Bench {
+    pub(super) store: Arc<FakeStore>,
+    pub(super) register: Arc<Fragile>,
+    gate: Gate,
+    name: ObjectName,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(super) fn new(writers: Writers, lease_wait: Duration) -> Self {
+        let terms = Terms {
+            lease: LEASE,
+            grace: GRACE,
+            settle: SETTLE,
+            settle_long: SETTLE * 30,
+            retry_horizon: RETRY_HORIZON,
+            record_ttl: RETRY_HORIZON * 6,
+            writers,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let lock_file = dir.path().join("lock");
+        std::fs::write(&lock_file, "clean\n").unwrap();
+        let register = Arc::new(Fragile {
+            inner: MemoryRegister::open(&lock_file, terms).unwrap(),
+            cut_off: AtomicBool::new(false),
+            lose_commits: AtomicBool::new(false),
+        });
+        let store = Arc::new(FakeStore::default());
+        let settings = Settings {
+            terms,
+            margin: LEASE / 2,
+            lease_wait,
+            write_timeout: Duration::from_secs(60),
+            long_write_timeout: Duration::from_secs(600),
+            definite_errors: vec!["NotImplemented".to_owned()],
+        };
+        let gate = Gate::new(Arc::clone(&register) as _, Arc::clone(&store) as _, settings);
+        let name = ObjectName {
+            bucket: BucketName::parse("bucket").unwrap(),
+            key: ObjectKey::parse("key", EmptySegments::Kept).unwrap(),
+        };
+        Self { store, register, gate, name, _dir: dir }
+    }
+
+    /// A write that stands for itself.
+    pub(super) async fn write(&self, condition: Condition) -> Reply {
+        let id = uuid::Uuid::new_v4().to_string();
+        self.attempt(condition, &id, 1).await
+    }
+
+    /// One attempt of a named write, its landing recorded.
+    pub(super) async fn attempt(&self, condition: Condition, id: &str, attempt: u32) -> Reply {
+        let request = StoreRequest {
+            method: Method::PUT,
+            path: self.name.path(),
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            sha256: None,
+        };
+        let outcome = self
+            .gate
+            .write(&Write {
+                name: &self.name,
+                operation: Operation::PutObject,
+                condition: &condition,
+                request: &request,
+                body: &Body::empty(),
+                write_id: WriteId(id.to_owned()),
+                attempt,
+                arrived: Instant::now(),
+                head_headers: &HeaderMap::new(),
+            })
+            .await;
+        if let Some(commit) = outcome.commit {
+            commit.record().await;
+        }
+        outcome.reply
+    }
+
+    pub(super) async fn early_look(&self, condition: &Condition) -> Option<Outcome> {
+        self.gate.early_look(&self.name, condition, 1, &HeaderMap::new()).await
+    }
+}
+
+/// What goes wrong with one exchange.
+pub(super) enum Fault {
+    LostAfterLanding,
+    LostBeforeLanding,
+    NotSent,
+    /// Before it was read.
+    DeadPooled,
+    Status(u16),
+}
+
+/// A store of one object. Ignores conditions, like the worst of them.
+#[derive(Default)]
+pub(super) struct FakeStore {
+    etag: Mutex<Option<String>>,
+    faults: Mutex<VecDeque<Fault>>,
+    takes: Mutex<Duration>,
+    written: AtomicUsize,
+    heads: AtomicUsize,
+    working: AtomicUsize,
+    overlaps: AtomicUsize,
+    finished: AtomicUsize,
+    begun: AtomicUsize,
+    bucket_lost: AtomicBool,
+}
+
+impl std::fmt::Debug for FakeStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FakeStore")
+    }
+}
+
+impl FakeStore {
+    pub(super) fn next(&self, fault: Fault) {
+        self.faults.lock().unwrap().push_back(fault);
+    }
+
+    pub(super) fn takes(&self, duration: Duration) {
+        *self.takes.lock().unwrap() = duration;
+    }
+
+    pub(super) fn put_around(&self, etag: &str) {
+        *self.etag.lock().unwrap() = Some(etag.to_owned());
+    }
+
+    pub(super) fn remove_around(&self) {
+        *self.etag.lock().unwrap() = None;
+    }
+
+    pub(super) fn lose_bucket(&self) {
+        self.bucket_lost.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn etag(&self) -> Option<String> {
+        self.etag.lock().unwrap().clone()
+    }
+
+    pub(super) fn written(&self) -> usize {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn heads(&self) -> usize {
+        self.heads.load(Ordering::Relaxed)
+    }
+
+    /// How often two writes were at work at once.
+    pub(super) fn overlaps(&self) -> usize {
+        self.overlaps.load(Ordering::Relaxed)
+    }
+
+    /// How many exchanges were dropped before they ended.
+    pub(super) fn abandoned(&self) -> usize {
+        self.begun.load(Ordering::Relaxed) - self.finished.load(Ordering::Relaxed)
+    }
+
+    fn land(&self) -> String {
+        let etag = format!("e{}", self.written.fetch_add(1, Ordering::Relaxed) + 1);
+        self.put_around(&etag);
+        etag
+    }
+
+    fn answer(status: u16, etag: Option<&str>) -> Exchange {
+        let mut headers = HeaderMap::new();
+        if let Some(etag) = etag {
+            headers.insert(http::header::ETAG, format!("\"{etag}\"").parse().unwrap());
+        }
+        let status = StatusCode::from_u16(status).unwrap();
+        Exchange::Answered(Answer { status, headers, body: Bytes::new() })
+    }
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn exchange(
+        &self,
+        _request: &StoreRequest,
+        _body: &Body,
+        _deadline: Instant,
+        fresh: bool,
+    ) -> Exchange {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        if self.working.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.overlaps.fetch_add(1, Ordering::Relaxed);
+        }
+        let takes = *self.takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
+        self.working.fetch_sub(1, Ordering::Relaxed);
+        self.finished.fetch_add(1, Ordering::Relaxed);
+        let fault = self.faults.lock().unwrap().pop_front();
+        match fault {
+            None => Self::answer(200, Some(&self.land())),
+            Some(Fault::LostAfterLanding) => {
+                self.land();
+                Exchange::Lost("cut".to_owned())
+            }
+            Some(Fault::LostBeforeLanding) => Exchange::Lost("cut".to_owned()),
+            Some(Fault::NotSent) => Exchange::NotSent("refused".to_owned()),
+            Some(Fault::DeadPooled) => {
+                assert!(!fresh, "a fresh connection is not a pooled one");
+                Exchange::DeadPooled(Instant::now(), "closed".to_owned())
+            }
+            Some(Fault::Status(status)) => Self::answer(status, None),
+        }
+    }
+
+    async fn head(&self, _: &ObjectName, _: &HeaderMap) -> Result<Current, HeadError> {
+        self.heads.fetch_add(1, Ordering::Relaxed);
+        Ok(match self.etag() {
+            Some(etag) => Current::Present(ETag::parse(etag.as_bytes())),
+            None => Current::Absent,
+        })
+    }
+
+    async fn has_bucket(&self, _: &str) -> Result<bool, HeadError> {
+        Ok(!self.bucket_lost.load(Ordering::Relaxed))
+    }
+}
+
+/// The in-memory register behind a connection that can be cut.
+#[derive(Debug)]
+pub(super) struct Fragile {
+    inner: MemoryRegister,
+    cut_off: AtomicBool,
+    lose_commits: AtomicBool,
+}
+
+impl Fragile {
+    pub(super) fn cut_off(&self, cut_off: bool) {
+        self.cut_off.store(cut_off, Ordering::Relaxed);
+    }
+
+    pub(super) fn lose_commits(&self, lose: bool) {
+        self.lose_commits.store(lose, Ordering::Relaxed);
+    }
+
+    fn reach(&self) -> Result<&MemoryRegister, RegisterError> {
+        if self.cut_off.load(Ordering::Relaxed) {
+            return Err(RegisterError::Unreachable("cut off by the test".to_owned()));
+        }
+        Ok(&self.inner)
+    }
+}
+
+#[async_trait]
+impl Register for Fragile {
+    async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
+        self.reach()?.observe(name).await
+    }
+
+    async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
+        self.reach()?.acquire(name, ask).await
+    }
+
+    async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError> {
+        self.reach()?.arm(name, step).await
+    }
+
+    async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError> {
+        self.reach()?.renew(name, token).await
+    }
+
+    async fn commit(
+        &self,
+        name: &ObjectName,
+        step: &CommitStep<'_>,
+    ) -> Result<CommitAnswer, RegisterError> {
+        if self.lose_commits.load(Ordering::Relaxed) {
+            return Err(RegisterError::Unreachable("lost by the test".to_owned()));
+        }
+        self.reach()?.commit(name, step).await
+    }
+
+    async fn disarm(
+        &self,
+        name: &ObjectName,
+        token: &Token,
+        pre: &State,
+    ) -> Result<bool, RegisterError> {
+        self.reach()?.disarm(name, token, pre).await
+    }
+
+    async fn release(
+        &self,
+        name: &ObjectName,
+        step: &ReleaseStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        self.reach()?.release(name, step).await
+    }
+
+    async fn resolve(
+        &self,
+        name: &ObjectName,
+        token: &Token,
+        head: &Current,
+    ) -> Result<Resolution, RegisterError> {
+        self.reach()?.resolve(name, token, head).await
+    }
+
+    async fn check(&self) -> Result<Status, RegisterError> {
+        self.reach()?.check().await
+    }
+
+    async fn skip_quarantine(&self) -> Result<(), RegisterError> {
+        self.reach()?.skip_quarantine().await
+    }
+
+    async fn close(&self) -> Result<(), RegisterError> {
+        self.reach()?.close().await
+    }
+}

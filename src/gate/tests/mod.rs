@@ -1,0 +1,287 @@
+//! The guarded write against a store that the test plays, in stopped time: every wait is exact.
+
+mod fake;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, advance};
+
+use super::*;
+use crate::register::{State, Writers};
+use crate::s3::ETag;
+use fake::{Bench, Fault, IF_MATCH_WRONG, is_error, is_replay, status};
+
+const LEASE: Duration = Duration::from_secs(6);
+const GRACE: Duration = Duration::from_secs(3);
+const SETTLE: Duration = Duration::from_secs(10);
+/// After this long nothing of a lost write can land any more.
+const SETTLED: Duration = Duration::from_secs(6 + 3 + 10);
+
+fn if_match(etag: &str) -> Condition {
+    Condition::IfMatch(ETag::parse(etag.as_bytes()))
+}
+
+// === judging ===
+
+#[tokio::test(start_paused = true)]
+async fn of_many_creates_one_wins_and_the_others_are_refused() {
+    for writers in [Writers::Exclusive, Writers::Shared] {
+        let bench = Bench::new(writers, Duration::from_secs(60));
+        bench.store.takes(Duration::from_millis(20));
+        let creates = (0..32).map(|_| bench.write(Condition::IfNoneMatchAny));
+        let replies = futures_util::future::join_all(creates).await;
+        let won = replies.iter().filter(|reply| status(reply) == 200).count();
+        let refused = replies.iter().filter(|reply| is_error(reply, "PreconditionFailed")).count();
+        assert_eq!((won, refused), (1, 31), "{writers:?}");
+        assert_eq!(bench.store.written(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_writer_is_told_the_current_etag_and_the_store_sees_no_write() {
+    let bench = Bench::new(Writers::Shared, LEASE);
+    bench.store.put_around("e1");
+    let reply = bench.write(Condition::IfMatch(ETag::parse(IF_MATCH_WRONG))).await;
+    let Reply::Error(error, Some(etag)) = reply else { panic!("{reply:?}") };
+    assert_eq!((error.code(), etag.as_bytes()), ("PreconditionFailed", b"e1".as_slice()));
+    assert_eq!(bench.store.written(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_object_and_a_missing_bucket_are_told_apart() {
+    let bench = Bench::new(Writers::Shared, LEASE);
+    assert!(is_error(&bench.write(if_match("e1")).await, "NoSuchKey"));
+    bench.store.lose_bucket();
+    assert!(is_error(&bench.write(if_match("e1")).await, "NoSuchBucket"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_believed_record_costs_no_head_and_a_shared_one_costs_one() {
+    for (writers, heads) in [(Writers::Exclusive, 0), (Writers::Shared, 1)] {
+        let bench = Bench::new(writers, LEASE);
+        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        let before = bench.store.heads();
+        let etag = bench.store.etag().unwrap();
+        assert_eq!(status(&bench.write(if_match(&etag)).await), 200);
+        assert_eq!(bench.store.heads() - before, heads, "{writers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_record_never_refuses_by_itself() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    bench.store.put_around("foreign");
+    assert_eq!(status(&bench.write(if_match("foreign")).await), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unconditional_write_asks_nothing_first() {
+    let bench = Bench::new(Writers::Shared, LEASE);
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(bench.store.heads(), 0);
+}
+
+// === lost answers ===
+
+#[tokio::test(start_paused = true)]
+async fn a_landing_whose_answer_was_lost_is_answered_as_the_success_it_was() {
+    let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
+    bench.store.next(Fault::LostAfterLanding);
+    let began = Instant::now();
+    // The state before it must be known for a HEAD to prove the landing.
+    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
+    assert!(began.elapsed() >= SETTLED, "only what can land no more is settled");
+    assert_eq!(bench.store.written(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_proves_not_to_have_landed_is_done_after_all() {
+    let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
+    bench.store.next(Fault::LostBeforeLanding);
+    assert_eq!(status(&bench.write(Condition::IfNoneMatchAny).await), 200);
+    assert_eq!(bench.store.written(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_others_write_a_lost_answer_stays_unknown() {
+    let bench = Bench::new(Writers::Shared, SETTLED * 2);
+    bench.store.next(Fault::LostAfterLanding);
+    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_cannot_wait_is_told_that_nobody_knows_and_the_key_stays_shut() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
+    bench.store.next(Fault::LostBeforeLanding);
+    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
+    assert!(is_error(&bench.write(Condition::None).await, "SlowDown"));
+    assert!(is_error(&bench.write(if_match("x")).await, "ConditionalRequestConflict"));
+    // The late landing of the lost write.
+    bench.store.put_around("e-late");
+    advance(SETTLED).await;
+    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    assert!(is_error(&reply, "PreconditionFailed"), "{reply:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_error_is_a_doubt_and_a_known_refusal_is_not() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
+    bench.store.next(Fault::Status(501));
+    assert_eq!(status(&bench.write(Condition::None).await), 501);
+    bench.store.next(Fault::Status(403));
+    assert_eq!(status(&bench.write(Condition::None).await), 403);
+    assert_eq!(status(&bench.write(Condition::None).await), 200, "the key was free at once");
+    bench.store.next(Fault::Status(500));
+    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+    assert!(is_error(&bench.write(Condition::None).await, "SlowDown"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_cannot_be_reached_leaves_nothing_behind() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    bench.store.next(Fault::NotSent);
+    let began = Instant::now();
+    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+// === resending ===
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_pooled_connection_is_tried_again_once_and_keeps_the_key_quiet() {
+    let bench = Bench::new(Writers::Exclusive, SETTLED);
+    bench.store.next(Fault::DeadPooled);
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(bench.store.written(), 1);
+    let began = Instant::now();
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert!(began.elapsed() >= SETTLE, "the first copy might still land");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_resend_proves_nothing() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
+    bench.store.next(Fault::DeadPooled);
+    bench.store.next(Fault::Status(404));
+    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+}
+
+// === leases ===
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_s_lease_is_renewed_for_as_long_as_it_works() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_secs(120));
+    bench.store.takes(LEASE * 5);
+    let (first, second) =
+        tokio::join!(bench.write(Condition::IfNoneMatchAny), bench.write(Condition::None));
+    assert_eq!((status(&first), status(&second)), (200, 200));
+    assert_eq!(bench.store.overlaps(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_cannot_renew_drops_its_connection_at_its_deadline() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
+    bench.store.takes(LEASE * 5);
+    let write = bench.write(Condition::None);
+    let cut = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.register.cut_off(true);
+    };
+    let began = Instant::now();
+    let (reply, ()) = tokio::join!(write, cut);
+    assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
+    assert_eq!(bench.store.abandoned(), 1);
+    assert!(began.elapsed() <= LEASE + Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_register_nothing_is_written() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    bench.register.cut_off(true);
+    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+    let early = bench.early_look(&Condition::IfNoneMatchAny).await;
+    assert!(is_error(&early.unwrap().reply, "ServiceUnavailable"));
+    assert_eq!(bench.store.written(), 0);
+    bench.register.cut_off(false);
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_landing_that_cannot_be_recorded_is_found_by_the_next_writer() {
+    let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
+    assert_eq!(status(&bench.write(Condition::IfNoneMatchAny).await), 200);
+    let before = bench.store.etag().unwrap();
+    bench.register.lose_commits(true);
+    assert_eq!(status(&bench.write(if_match(&before)).await), 200);
+    bench.register.lose_commits(false);
+    assert!(is_error(&bench.write(if_match(&before)).await, "PreconditionFailed"));
+    let after = bench.store.etag().unwrap();
+    assert_eq!(status(&bench.write(if_match(&after)).await), 200);
+}
+
+// === retries ===
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_a_success_gets_it_again_and_equal_bytes_do_not() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    let first = bench.attempt(Condition::IfNoneMatchAny, "call-1", 1).await;
+    assert_eq!(status(&first), 200);
+    let again = bench.attempt(Condition::IfNoneMatchAny, "call-1", 2).await;
+    assert!(is_replay(&again, &State::Present(ETag::parse(b"e1"))), "{again:?}");
+    let other = bench.attempt(Condition::IfNoneMatchAny, "call-2", 1).await;
+    assert!(is_error(&other, "PreconditionFailed"), "{other:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_not_refused_by_a_register_too_young_to_know() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    bench.store.put_around("mine, perhaps");
+    let reply = bench.attempt(Condition::IfNoneMatchAny, "call", 2).await;
+    assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
+    advance(fake::RETRY_HORIZON).await;
+    let reply = bench.attempt(Condition::IfNoneMatchAny, "call", 2).await;
+    assert!(is_error(&reply, "PreconditionFailed"), "{reply:?}");
+    // The first attempt, still queued elsewhere, must not land after that.
+    bench.store.remove_around();
+    let zombie = bench.attempt(Condition::IfNoneMatchAny, "call", 1).await;
+    assert!(is_error(&zombie, "PreconditionFailed"), "{zombie:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unconditional_write_in_doubt_is_simply_done_again() {
+    let bench = Bench::new(Writers::Shared, SETTLED * 2);
+    bench.store.next(Fault::LostAfterLanding);
+    assert_eq!(status(&bench.attempt(Condition::None, "call", 1).await), 200);
+    assert_eq!(bench.store.written(), 2);
+}
+
+// === the early look ===
+
+#[tokio::test(start_paused = true)]
+async fn the_early_look_refuses_by_a_head_and_only_where_it_is_sure() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    assert!(bench.early_look(&Condition::None).await.is_none());
+    assert!(bench.early_look(&Condition::IfNoneMatchAny).await.is_none());
+    bench.store.put_around("e1");
+    let outcome = bench.early_look(&Condition::IfNoneMatchAny).await.unwrap();
+    assert!(is_error(&outcome.reply, "PreconditionFailed"));
+    assert_eq!(outcome.decided_by, Decider::Early);
+    assert!(bench.early_look(&if_match("e1")).await.is_none());
+    bench.store.takes(Duration::from_secs(3));
+    let look = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.early_look(&Condition::IfNoneMatchAny).await
+    };
+    let (_, look) = tokio::join!(bench.write(Condition::None), look);
+    assert!(look.is_none(), "while somebody writes, the gate decides");
+}
+
+#[test]
+fn the_waits_of_these_tests_are_those_of_the_terms() {
+    assert_eq!(SETTLED, LEASE + GRACE + SETTLE);
+}

@@ -1,0 +1,649 @@
+//! One contract for every register, then what only Redis can do to us: restart, vanish, fall
+//! silent, be the wrong server.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test, in its helpers too")]
+
+#[path = "support/redis_server.rs"]
+mod redis_server;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ifmatch::register::memory::MemoryRegister;
+use ifmatch::register::redis::{RedisRegister, RedisSettings};
+use ifmatch::register::{
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Ending, Expect, Generation, Grant,
+    Register, RegisterError, ReleaseStep, Resolution, Settle, State, Terms, Token, WriteId,
+    Writers,
+};
+use ifmatch::s3::{BucketName, Condition, Current, ETag, EmptySegments, ObjectKey, ObjectName};
+use ifmatch::secret::Secret;
+use redis::aio::MultiplexedConnection;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use self::redis_server::RedisServer;
+
+const LEASE: Duration = Duration::from_millis(800);
+const GRACE: Duration = Duration::from_millis(100);
+const SETTLE: Duration = Duration::from_millis(100);
+/// Longer than a lease that nobody ended keeps its key.
+const OVER: Duration = Duration::from_millis(1010);
+
+fn terms() -> Terms {
+    Terms {
+        lease: LEASE,
+        grace: GRACE,
+        settle: SETTLE,
+        settle_long: Duration::from_mins(1),
+        retry_horizon: Duration::from_mins(1),
+        record_ttl: Duration::from_mins(10),
+        writers: Writers::Exclusive,
+    }
+}
+
+fn object(key: &str) -> ObjectName {
+    ObjectName {
+        bucket: BucketName::parse("bucket").unwrap(),
+        key: ObjectKey::parse(key, EmptySegments::Kept).unwrap(),
+    }
+}
+
+fn key() -> ObjectName {
+    object("key")
+}
+
+fn present(etag: &str) -> State {
+    State::Present(ETag::parse(etag.as_bytes()))
+}
+
+fn at_key(etag: &str) -> Current {
+    Current::Present(ETag::parse(etag.as_bytes()))
+}
+
+fn ask(write: &str) -> Ask {
+    Ask {
+        nonce: format!("nonce of {write}"),
+        write_id: WriteId(write.to_owned()),
+        settle: Settle::Plain,
+        age: Duration::ZERO,
+        condition: Condition::None,
+        expect: Expect::SomeObject,
+    }
+}
+
+fn ask_to_create(write: &str) -> Ask {
+    Ask { condition: Condition::IfNoneMatchAny, ..ask(write) }
+}
+
+async fn granted(register: &dyn Register, name: &ObjectName, ask: &Ask) -> Grant {
+    match register.acquire(name, ask).await {
+        Ok(Acquired::Granted(grant)) => grant,
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+async fn commit(
+    register: &dyn Register,
+    name: &ObjectName,
+    token: &Token,
+    new: State,
+) -> Result<CommitAnswer, RegisterError> {
+    register.commit(name, &CommitStep { token, new, quiet: None }).await
+}
+
+/// An unconditional write that lands; the generation it began.
+async fn write(register: &dyn Register, name: &ObjectName, id: &str, etag: &str) -> Generation {
+    let grant = granted(register, name, &ask(id)).await;
+    let answer = commit(register, name, &grant.token, present(etag)).await;
+    assert_eq!(answer, Ok(CommitAnswer::Committed));
+    grant.armed.expect("an unconditional write is armed at once")
+}
+
+async fn arm(register: &dyn Register, token: &Token, pre: State) -> ArmAnswer {
+    let step = ArmStep { token, pre, expect: Expect::SomeObject, age: Duration::ZERO };
+    register.arm(&key(), step).await.unwrap()
+}
+
+async fn release(register: &dyn Register, token: &Token, refused: bool) -> bool {
+    let step = ReleaseStep { token, learned: Some(present("learned")), refused };
+    register.release(&key(), &step).await.unwrap()
+}
+
+// === the contract ===
+
+type Case = for<'a> fn(&'a dyn Register) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+macro_rules! contract {
+    ($($case:ident),* $(,)?) => {
+        const CONTRACT: &[(&str, Case)] = &[$((stringify!($case), |r| Box::pin($case(r)))),*];
+    };
+}
+
+contract![
+    what_was_written_is_observed,
+    a_busy_key_is_free_after_release,
+    asking_again_with_the_same_nonce_gets_the_same_grant,
+    a_lease_that_was_not_renewed_is_over,
+    a_lost_write_is_a_doubt_that_the_next_holder_resolves,
+    a_late_commit_is_told_so_and_taints,
+    a_repeated_commit_is_committed,
+    a_retry_gets_its_own_answer_again,
+    a_resent_write_keeps_its_key_quiet,
+    a_write_that_was_not_applied_leaves_the_key_as_it_was,
+    a_request_older_than_the_epoch_is_not_armed,
+    names_and_etags_are_kept_byte_for_byte,
+    the_check_counts_the_leases,
+];
+
+async fn what_was_written_is_observed(register: &dyn Register) {
+    let before = register.observe(&key()).await.unwrap();
+    assert_eq!((before.state, before.generation, before.leased), (State::Unknown, None, false));
+    let first = write(register, &key(), "a", "x").await;
+    let second = write(register, &key(), "b", "x").await;
+    assert_ne!(first, second, "the same bytes, another generation");
+    let after = register.observe(&key()).await.unwrap();
+    assert_eq!((after.state, after.generation, after.leased), (present("x"), Some(second), false));
+}
+
+async fn a_busy_key_is_free_after_release(register: &dyn Register) {
+    let grant = granted(register, &key(), &ask_to_create("a")).await;
+    assert_eq!(grant.armed, None);
+    let busy = register.acquire(&key(), &ask_to_create("b")).await.unwrap();
+    let Acquired::Busy { write_id, free_in } = busy else { panic!("not busy: {busy:?}") };
+    assert_eq!(write_id, WriteId("a".to_owned()));
+    assert!(free_in <= LEASE && free_in > Duration::ZERO, "{free_in:?}");
+    granted(register, &object("another"), &ask("c")).await;
+    assert!(release(register, &grant.token, false).await);
+    assert!(!release(register, &grant.token, false).await, "it is gone");
+    assert_eq!(granted(register, &key(), &ask("b")).await.state, present("learned"));
+}
+
+async fn asking_again_with_the_same_nonce_gets_the_same_grant(register: &dyn Register) {
+    for ask in [ask_to_create("a"), ask("b")] {
+        let name = object(&ask.nonce);
+        let first = granted(register, &name, &ask).await;
+        let again = granted(register, &name, &ask).await;
+        assert_eq!(Grant { epoch_age: first.epoch_age, ..again }, first);
+    }
+}
+
+async fn a_lease_that_was_not_renewed_is_over(register: &dyn Register) {
+    let token = granted(register, &key(), &ask_to_create("a")).await.token;
+    sleep(LEASE / 2).await;
+    assert_eq!(register.renew(&key(), &token).await, Ok(true));
+    sleep(LEASE / 2 + LEASE / 4).await;
+    let waiting = register.acquire(&key(), &ask("b")).await.unwrap();
+    assert!(matches!(waiting, Acquired::Busy { .. }), "{waiting:?}");
+    sleep(LEASE / 2).await;
+    assert_eq!(register.renew(&key(), &token).await, Ok(false));
+    assert_eq!(arm(register, &token, State::Absent).await, ArmAnswer::Lost);
+    let grant = granted(register, &key(), &ask_to_create("b")).await;
+    assert_eq!(grant.doubt, None, "it was never armed");
+}
+
+async fn a_lost_write_is_a_doubt_that_the_next_holder_resolves(register: &dyn Register) {
+    let lost = granted(register, &key(), &ask_to_create("a")).await.token;
+    let ArmAnswer::Armed(generation) = arm(register, &lost, State::Absent).await else {
+        panic!("not armed")
+    };
+    assert!(!release(register, &lost, false).await, "an armed lease is never released");
+    sleep(LEASE).await;
+    assert!(register.observe(&key()).await.unwrap().leased);
+    sleep(OVER - LEASE).await;
+    assert!(!register.observe(&key()).await.unwrap().leased);
+    let grant = granted(register, &key(), &ask_to_create("b")).await;
+    assert_eq!((grant.state, grant.armed), (State::Unknown, None));
+    assert_eq!(grant.doubt, Some(WriteId("a".to_owned())));
+    let resolution = register.resolve(&key(), &grant.token, &at_key("x")).await;
+    assert_eq!(resolution, Ok(Resolution::Landed));
+    let landed = Ending::Landed { state: present("x"), generation };
+    let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };
+    assert_eq!(register.acquire(&key(), &retry).await, Ok(Acquired::Ended(landed)));
+}
+
+async fn a_late_commit_is_told_so_and_taints(register: &dyn Register) {
+    let late = granted(register, &key(), &ask("a")).await.token;
+    sleep(OVER).await;
+    let grant = granted(register, &key(), &ask("b")).await;
+    let told = commit(register, &key(), &late, present("x")).await;
+    assert_eq!(told, Ok(CommitAnswer::Overtaken));
+    let own = commit(register, &key(), &grant.token, present("y")).await;
+    assert_eq!(own, Ok(CommitAnswer::Committed));
+    assert_eq!(register.observe(&key()).await.unwrap().state, State::Unknown);
+    let stranger = Token("another epoch.nonce".to_owned());
+    let told = commit(register, &key(), &stranger, present("x")).await;
+    assert_eq!(told, Ok(CommitAnswer::EpochChanged));
+}
+
+async fn a_repeated_commit_is_committed(register: &dyn Register) {
+    let token = granted(register, &key(), &ask("a")).await.token;
+    for _ in 0..2 {
+        let answer = commit(register, &key(), &token, present("x")).await;
+        assert_eq!(answer, Ok(CommitAnswer::Committed));
+    }
+    let seen = register.observe(&key()).await.unwrap();
+    assert_eq!((seen.state, seen.leased), (present("x"), false));
+}
+
+async fn a_retry_gets_its_own_answer_again(register: &dyn Register) {
+    let generation = write(register, &key(), "a", "x").await;
+    write(register, &key(), "b", "y").await;
+    let token = granted(register, &key(), &ask_to_create("c")).await.token;
+    assert!(release(register, &token, true).await);
+    let retry = |write| Ask { nonce: "again".to_owned(), ..ask(write) };
+    let landed = Ending::Landed { state: present("x"), generation };
+    assert_eq!(register.acquire(&key(), &retry("a")).await, Ok(Acquired::Ended(landed)));
+    let refused = register.acquire(&key(), &retry("c")).await;
+    assert_eq!(refused, Ok(Acquired::Ended(Ending::Refused)));
+}
+
+async fn a_resent_write_keeps_its_key_quiet(register: &dyn Register) {
+    let token = granted(register, &key(), &ask("a")).await.token;
+    let quiet = Some(Duration::from_millis(400));
+    let step = CommitStep { token: &token, new: present("x"), quiet };
+    assert_eq!(register.commit(&key(), &step).await, Ok(CommitAnswer::Committed));
+    let seen = register.observe(&key()).await.unwrap();
+    assert_eq!((seen.state, seen.leased), (present("x"), true));
+    let busy = register.acquire(&key(), &ask("b")).await.unwrap();
+    assert!(matches!(busy, Acquired::Busy { .. }), "{busy:?}");
+    sleep(Duration::from_millis(410)).await;
+    let grant = granted(register, &key(), &ask_to_create("b")).await;
+    assert_eq!((grant.state, grant.doubt), (State::Unknown, None));
+}
+
+async fn a_write_that_was_not_applied_leaves_the_key_as_it_was(register: &dyn Register) {
+    let generation = write(register, &key(), "z", "z").await;
+    let token = granted(register, &key(), &ask("a")).await.token;
+    assert_eq!(register.disarm(&key(), &token, &present("z")).await, Ok(true));
+    assert_eq!(register.disarm(&key(), &token, &present("z")).await, Ok(false));
+    let seen = register.observe(&key()).await.unwrap();
+    assert_eq!((seen.state, seen.generation), (present("z"), Some(generation)));
+}
+
+async fn a_request_older_than_the_epoch_is_not_armed(register: &dyn Register) {
+    let age = Duration::from_hours(1);
+    let grant = granted(register, &key(), &Ask { age, ..ask("a") }).await;
+    assert_eq!(grant.armed, None);
+    let step = ArmStep { token: &grant.token, pre: State::Absent, expect: Expect::SomeObject, age };
+    assert_eq!(register.arm(&key(), step).await, Ok(ArmAnswer::OlderThanEpoch));
+}
+
+async fn names_and_etags_are_kept_byte_for_byte(register: &dyn Register) {
+    let etags = ["", "\"", "\" a \"", "é\u{1}\n", "A", "?"];
+    for (i, name) in ["{x}", "é/ü\r\n", "*", "since", " ", "a'\"]]"].iter().enumerate() {
+        let name = object(name);
+        let etag = ETag::parse(format!("\"{}\"", etags[i]).as_bytes());
+        let token = granted(register, &name, &ask("a")).await.token;
+        let new = State::Present(etag.clone());
+        let answer = commit(register, &name, &token, new.clone()).await;
+        assert_eq!(answer, Ok(CommitAnswer::Committed));
+        assert_eq!(register.observe(&name).await.unwrap().state, new);
+        let condition = Condition::IfMatch(etag);
+        let next = granted(register, &name, &Ask { condition, ..ask("b") }).await;
+        assert!(next.armed.is_some(), "{name}: the condition holds");
+    }
+}
+
+async fn the_check_counts_the_leases(register: &dyn Register) {
+    let status = register.check().await.unwrap();
+    assert_eq!((status.quarantine, status.leases), (Duration::ZERO, 0));
+    let mut tokens = Vec::new();
+    for i in 0..5 {
+        let name = object(&i.to_string());
+        tokens.push(granted(register, &name, &ask("a")).await.token);
+    }
+    assert_eq!(register.check().await.unwrap().leases, 5);
+    sleep(OVER).await;
+    assert_eq!(register.check().await.unwrap().leases, 0);
+}
+
+/// Not in the table, for it needs a register that has just begun.
+async fn a_register_begins_with_a_quarantine_that_can_be_skipped(register: &dyn Register) {
+    let quarantine = register.check().await.unwrap().quarantine;
+    assert!(quarantine > SETTLE / 2 && quarantine <= LEASE + GRACE + SETTLE, "{quarantine:?}");
+    let answer = register.acquire(&key(), &ask("a")).await.unwrap();
+    let Acquired::Quarantine(left) = answer else { panic!("no quarantine: {answer:?}") };
+    assert!(left <= quarantine);
+    register.skip_quarantine().await.unwrap();
+    assert_eq!(register.check().await.unwrap().quarantine, Duration::ZERO);
+    granted(register, &key(), &ask("a")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_register_keeps_the_contract() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |name: &str| MemoryRegister::open(&directory.path().join(name), terms()).unwrap();
+    a_register_begins_with_a_quarantine_that_can_be_skipped(&open("quarantine")).await;
+    for (name, case) in CONTRACT {
+        println!("{name}");
+        let register = open(name);
+        register.skip_quarantine().await.unwrap();
+        case(&register).await;
+    }
+}
+
+#[tokio::test]
+async fn the_memory_register_is_one_process_alone_and_waits_only_after_a_bad_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || MemoryRegister::open(&directory.path().join("lock"), terms());
+    let first = open().unwrap();
+    assert!(matches!(open(), Err(RegisterError::Unsuitable(_))), "it is locked");
+    drop(first);
+    let after_crash = open().unwrap();
+    assert!(after_crash.check().await.unwrap().quarantine > Duration::ZERO);
+    after_crash.close().await.unwrap();
+    drop(after_crash);
+    let after_good_end = open().unwrap();
+    granted(&after_good_end, &key(), &ask("a")).await;
+    after_good_end.close().await.unwrap();
+    drop(after_good_end);
+    let write_on_its_way = open().unwrap();
+    assert!(write_on_its_way.check().await.unwrap().quarantine > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn the_redis_register_keeps_the_contract() {
+    let server = RedisServer::start(&[]).await;
+    let fresh = register_in(&server, "quarantine");
+    a_register_begins_with_a_quarantine_that_can_be_skipped(&fresh).await;
+    let mut cases = JoinSet::new();
+    for (name, case) in CONTRACT {
+        let register = register_in(&server, name);
+        cases.spawn(async move {
+            register.skip_quarantine().await.unwrap();
+            let outcome = tokio::spawn(async move { case(&register).await }).await;
+            outcome.err().map(|_| *name)
+        });
+    }
+    let failed: Vec<&str> = cases.join_all().await.into_iter().flatten().collect();
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+// === what only Redis does ===
+
+fn settings(server: &RedisServer) -> RedisSettings {
+    RedisSettings {
+        host: "127.0.0.1".to_owned(),
+        port: server.port(),
+        database: 0,
+        username: None,
+        password: None,
+        namespace: "test".to_owned(),
+        connections: 2,
+        timeout: Duration::from_secs(2),
+    }
+}
+
+fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
+    let settings = RedisSettings { namespace: namespace.to_owned(), ..settings(server) };
+    RedisRegister::connect(&settings, &terms()).unwrap()
+}
+
+async fn tell(connection: &mut MultiplexedConnection, command: &str) {
+    let mut words = command.split(' ');
+    let mut told = redis::cmd(words.next().unwrap());
+    for word in words {
+        told.arg(word);
+    }
+    let _: redis::Value = told.query_async(connection).await.unwrap();
+}
+
+fn is_unreachable<T>(answer: &Result<T, RegisterError>) -> bool {
+    matches!(answer, Err(RegisterError::Unreachable(_)))
+}
+
+/// The sentence by which a register refuses this server.
+async fn refusal(settings: &RedisSettings, terms: &Terms) -> String {
+    let register = RedisRegister::connect(settings, terms).unwrap();
+    let checked = register.check().await;
+    let Err(RegisterError::Unsuitable(sentence)) = checked else {
+        panic!("not refused: {checked:?}")
+    };
+    assert_eq!(
+        register.acquire(&key(), &ask("a")).await,
+        Err(RegisterError::Unsuitable(sentence.clone())),
+        "steps are refused as the check is"
+    );
+    sentence
+}
+
+#[tokio::test]
+async fn a_restart_begins_a_new_epoch_with_a_quarantine_with_and_without_data() {
+    for data_kept in [true, false] {
+        let mut server = RedisServer::start(&[]).await;
+        let register = register_in(&server, "test");
+        register.skip_quarantine().await.unwrap();
+        write(&register, &key(), "a", "x").await;
+        let old = granted(&register, &key(), &ask_to_create("b")).await.token;
+        tell(&mut server.connection().await, "SAVE").await;
+        server.kill();
+        if !data_kept {
+            server.forget_saved();
+        }
+        server.start_again().await;
+
+        let seen = register.observe(&key()).await.unwrap();
+        assert_eq!((seen.state, seen.generation), (State::Unknown, None), "kept: {data_kept}");
+        assert!(!seen.leased);
+        assert_eq!(register.renew(&key(), &old).await, Ok(false));
+        let answer = register.acquire(&key(), &ask("a")).await.unwrap();
+        assert!(matches!(answer, Acquired::Quarantine(_)), "kept: {data_kept}: {answer:?}");
+        let late = commit(&register, &key(), &old, present("y")).await;
+        assert_eq!(late, Ok(CommitAnswer::EpochChanged));
+    }
+}
+
+#[tokio::test]
+async fn a_lost_memory_begins_a_new_epoch_everywhere_once_a_connection_is_made_anew() {
+    let server = RedisServer::start(&[]).await;
+    let register = register_in(&server, "test");
+    register.check().await.unwrap();
+    let mut meddler = server.connection().await;
+    tell(&mut meddler, "FLUSHALL").await;
+    tell(&mut meddler, "CLIENT KILL TYPE normal SKIPME yes").await;
+    // One step on one key is enough.
+    register.observe(&key()).await.unwrap();
+    let begun: Vec<String> =
+        redis::cmd("KEYS").arg("{test:*}").query_async(&mut meddler).await.unwrap();
+    assert_eq!(begun.len(), 64);
+}
+
+#[tokio::test]
+async fn redis_down_is_told_at_once_and_redis_back_is_noticed_at_once() {
+    let mut server = RedisServer::start(&[]).await;
+    let register = register_in(&server, "test");
+    register.skip_quarantine().await.unwrap();
+    let token = granted(&register, &key(), &ask_to_create("a")).await.token;
+    server.kill();
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert!(is_unreachable(&register.observe(&key()).await));
+        assert!(is_unreachable(&register.acquire(&key(), &ask("b")).await));
+        assert!(is_unreachable(&register.renew(&key(), &token).await));
+        assert!(is_unreachable(&register.check().await));
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    server.start_again().await;
+    assert_eq!(register.renew(&key(), &token).await, Ok(false), "answered, though lost");
+    assert!(register.check().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_fails_no_step() {
+    let server = RedisServer::start(&[]).await;
+    let register = register_in(&server, "test");
+    register.skip_quarantine().await.unwrap();
+    let mut meddler = server.connection().await;
+    for i in 0..4 {
+        let name = object(&i.to_string());
+        let token = granted(&register, &name, &ask_to_create("a")).await.token;
+        tell(&mut meddler, "CLIENT KILL TYPE normal SKIPME yes").await;
+        // The kernel tells the connection's task.
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(register.renew(&name, &token).await, Ok(true));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_redis_costs_no_more_than_the_time_limit_and_no_step_runs_twice() {
+    let server = RedisServer::start(&[]).await;
+    let timeout = Duration::from_millis(300);
+    let hasty = RedisSettings { timeout, ..settings(&server) };
+    let register = RedisRegister::connect(&hasty, &terms()).unwrap();
+    register.skip_quarantine().await.unwrap();
+    let token = granted(&register, &key(), &ask_to_create("a")).await.token;
+    let mut meddler = server.connection().await;
+    tell(&mut meddler, "CLIENT PAUSE 700 ALL").await;
+    let began = Instant::now();
+    let step =
+        ArmStep { token: &token, pre: State::Absent, expect: Expect::Anything, age: timeout };
+    let armed = register.arm(&key(), step).await;
+    assert!(is_unreachable(&armed), "{armed:?}");
+    let other = object("other");
+    assert!(is_unreachable(&register.acquire(&other, &ask("a")).await));
+    let took = began.elapsed();
+    assert!(took >= timeout && took < 2 * timeout + Duration::from_millis(90), "{took:?}");
+
+    sleep(Duration::from_millis(300)).await;
+    // What was asked in the pause may have been done after it, once.
+    let grant = granted(&register, &other, &ask("a")).await;
+    let number = |generation: Option<Generation>| {
+        generation.and_then(|g| g.0.rsplit_once('.')?.1.parse::<u32>().ok())
+    };
+    assert_eq!(number(grant.armed), Some(1));
+}
+
+#[tokio::test]
+async fn scripts_that_redis_forgot_are_loaded_again() {
+    let server = RedisServer::start(&[]).await;
+    let register = register_in(&server, "test");
+    register.skip_quarantine().await.unwrap();
+    write(&register, &key(), "a", "x").await;
+    tell(&mut server.connection().await, "SCRIPT FLUSH").await;
+    write(&register, &key(), "b", "y").await;
+}
+
+#[test]
+fn a_register_outlives_the_runtime_it_was_first_used_in() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let server = first.block_on(RedisServer::start(&[]));
+    let register = register_in(&server, "test");
+    let token = first.block_on(async {
+        register.skip_quarantine().await.unwrap();
+        register.check().await.unwrap();
+        granted(&register, &key(), &ask_to_create("a")).await.token
+    });
+    drop(first);
+    let renewed = runtime().block_on(register.renew(&key(), &token));
+    assert_eq!(renewed, Ok(true));
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_keep_the_promise_is_refused_with_a_sentence() {
+    let server = RedisServer::start(&[]).await;
+    let mut meddler = server.connection().await;
+    register_in(&server, "test").check().await.unwrap();
+
+    let other = Terms { grace: Duration::from_secs(7), ..terms() };
+    let sentence = refusal(&settings(&server), &other).await;
+    assert!(sentence.contains("grace=100") && sentence.contains("grace=7000"), "{sentence}");
+    let shared = Terms { writers: Writers::Shared, ..terms() };
+    assert!(refusal(&settings(&server), &shared).await.contains("writers=exclusive"));
+
+    for partition in 0..64 {
+        let field = "terms format=2";
+        tell(&mut meddler, &format!("HSET {{test:{partition}}} {field}")).await;
+    }
+    assert!(refusal(&settings(&server), &terms()).await.contains("format=2"));
+    tell(&mut meddler, "FLUSHALL").await;
+
+    tell(&mut meddler, "CONFIG SET maxmemory 100mb maxmemory-policy allkeys-lru").await;
+    assert!(refusal(&settings(&server), &terms()).await.contains("allkeys-lru"));
+    tell(&mut meddler, "CONFIG SET maxmemory-policy noeviction").await;
+    register_in(&server, "test").check().await.unwrap();
+
+    let master = RedisServer::start(&[]).await;
+    tell(&mut meddler, &format!("REPLICAOF 127.0.0.1 {}", master.port())).await;
+    assert!(refusal(&settings(&server), &terms()).await.contains("it is a replica"));
+
+    let clustered = RedisServer::start(&["--cluster-enabled", "yes"]).await;
+    assert!(refusal(&settings(&clustered), &terms()).await.contains("not supported yet"));
+
+    for namespace in ["", "a}b", "{a"] {
+        let settings = RedisSettings { namespace: namespace.to_owned(), ..settings(&master) };
+        let refused = RedisRegister::connect(&settings, &terms());
+        assert!(matches!(refused, Err(RegisterError::Unsuitable(_))), "{namespace}");
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_becomes_a_replica_is_refused_at_the_next_step() {
+    let (server, master) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
+    let register = register_in(&server, "test");
+    register.skip_quarantine().await.unwrap();
+    granted(&register, &key(), &ask("a")).await;
+    let mut meddler = server.connection().await;
+    tell(&mut meddler, &format!("REPLICAOF 127.0.0.1 {}", master.port())).await;
+    for writable in [false, true] {
+        let read_only = if writable { "no" } else { "yes" };
+        tell(&mut meddler, &format!("CONFIG SET replica-read-only {read_only}")).await;
+        let refused = register.acquire(&key(), &ask("b")).await;
+        let Err(RegisterError::Unsuitable(sentence)) = refused else {
+            panic!("writable: {writable}: {refused:?}")
+        };
+        assert!(sentence.contains("it is a replica"), "writable: {writable}: {sentence}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_used_and_never_shown() {
+    let server = RedisServer::start(&[]).await;
+    tell(&mut server.connection().await, "CONFIG SET requirepass hunter2").await;
+    let with = |password: Option<&str>| RedisSettings {
+        password: password.map(Secret::new),
+        ..settings(&server)
+    };
+    for wrong in [None, Some("hunter3")] {
+        let sentence = refusal(&with(wrong), &terms()).await;
+        assert!(sentence.contains("refuses the user name or the password"), "{sentence}");
+        assert!(!sentence.contains("hunter"), "{sentence}");
+    }
+    let register = RedisRegister::connect(&with(Some("hunter2")), &terms()).unwrap();
+    register.check().await.unwrap();
+    assert!(!format!("{register:?} {:?}", with(Some("hunter2"))).contains("hunter"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writers_are_served_at_once_and_not_one_after_the_other() {
+    const WRITERS: usize = 64;
+    const WRITES: usize = 20;
+    let server = RedisServer::start(&[]).await;
+    let register = Arc::new(register_in(&server, "test"));
+    register.skip_quarantine().await.unwrap();
+    let writer = |writes: usize, id: usize| {
+        let register = Arc::clone(&register);
+        async move {
+            let name = object(&format!("{id}"));
+            for i in 0..writes {
+                write(&*register, &name, &format!("{id}/{i}"), "x").await;
+            }
+        }
+    };
+    writer(WRITES, 0).await;
+    let began = Instant::now();
+    writer(WRITERS * WRITES, WRITERS).await;
+    let alone = began.elapsed();
+    let began = Instant::now();
+    let mut writers = JoinSet::new();
+    for id in 0..WRITERS {
+        writers.spawn(writer(WRITES, id + 1000));
+    }
+    writers.join_all().await;
+    let together = began.elapsed();
+    println!("one writer {alone:?}, {WRITERS} writers {together:?}");
+    assert!(together * 3 < alone * 2, "one writer {alone:?}, {WRITERS} writers {together:?}");
+}
