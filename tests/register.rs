@@ -192,7 +192,7 @@ async fn a_lost_write_is_a_doubt_that_the_next_holder_resolves(register: &dyn Re
     assert!(!release(register, &lost, false).await, "an armed lease is never released");
     sleep(LEASE).await;
     assert!(register.observe(&key()).await.unwrap().leased);
-    sleep(OVER - LEASE).await;
+    sleep(GRACE + 2 * SETTLE).await;
     assert!(!register.observe(&key()).await.unwrap().leased);
     let grant = granted(register, &key(), &ask_to_create("b")).await;
     assert_eq!((grant.state, grant.armed), (State::Unknown, None));
@@ -505,15 +505,16 @@ async fn a_silent_redis_costs_no_more_than_the_time_limit_and_no_step_runs_twice
     let other = object("other");
     assert!(is_unreachable(&register.acquire(&other, &ask("a")).await));
     let took = began.elapsed();
-    assert!(took >= timeout && took < 2 * timeout + Duration::from_millis(90), "{took:?}");
+    assert!(took >= 2 * timeout && took < 3 * timeout, "{took:?}");
 
     sleep(Duration::from_millis(300)).await;
-    // What was asked in the pause may have been done after it, once.
-    let grant = granted(&register, &other, &ask("a")).await;
-    let number = |generation: Option<Generation>| {
-        generation.and_then(|g| g.0.rsplit_once('.')?.1.parse::<u32>().ok())
-    };
-    assert_eq!(number(grant.armed), Some(1));
+    // What was asked in the pause may have been done after it, once: the first generation of its
+    // partition, and no second one.
+    for (name, ask) in [(key(), ask_to_create("a")), (other, ask("a"))] {
+        let grant = granted(&register, &name, &ask).await;
+        let begun = grant.armed.map(|generation| generation.0);
+        assert!(begun.as_ref().is_none_or(|begun| begun.ends_with(".1")), "{begun:?}");
+    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a pooled connection may be idle.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// The connections to the store.
 pub struct Connections {

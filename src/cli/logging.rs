@@ -1,5 +1,7 @@
 //! Where log lines go: standard error, as text or JSON.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -10,12 +12,16 @@ use crate::config::{Log, LogFormat};
 pub(super) fn begin(log: &Log) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&log.level)
         .map_err(|error| Failure::Usage(format!("log.level: {error}")))?
-        // Pingora tells much of its own start and of every broken connection.
-        .add_directive(directive("pingora_core=warn"))
-        .add_directive(directive("pingora_proxy=warn"));
+        // Pingora tells much of its own start, and of connections that broke or were taken by
+        // another request; the embedded store of each request it refuses. Each request has its
+        // line from us.
+        .add_directive(directive("pingora_core=off"))
+        .add_directive(directive("pingora_proxy=off"))
+        .add_directive(directive("s3s=off"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let begun = match log.format {
         LogFormat::Text => subscriber.finish().try_init(),

@@ -51,6 +51,10 @@ impl Files {
             return Err(s3_error!(KeyTooLongError));
         }
         let bucket = self.root.join(bucket);
+        // `s3s-fs` would make the bucket.
+        if !bucket.is_dir() {
+            return Err(s3_error!(NoSuchBucket));
+        }
         let below_a_file =
             path.ancestors().skip(1).take_while(|above| *above != bucket).any(Path::is_file);
         if below_a_file || (path.is_dir() && !remove_if_hollow(&path).unwrap_or(false)) {

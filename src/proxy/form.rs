@@ -188,7 +188,8 @@ impl Upload {
     }
 
     fn redirect(&self, etag: &str) -> Option<HeaderValue> {
-        let to = self.form.field("success_action_redirect").or(self.form.field("redirect"))?;
+        let to =
+            self.form.field("success_action_redirect").or_else(|| self.form.field("redirect"))?;
         let joint = if to.contains('?') { '&' } else { '?' };
         let [bucket, key, etag] =
             [self.name.bucket.as_str(), self.name.key.as_str(), etag].map(encode_query);

@@ -90,7 +90,9 @@ fn joined(mut pieces: Vec<Bytes>) -> Option<Bytes> {
         0 | 1 => pieces.pop(),
         _ => {
             let mut whole = BytesMut::new();
-            pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+            for piece in &pieces {
+                whole.extend_from_slice(piece);
+            }
             Some(whole.freeze())
         }
     }

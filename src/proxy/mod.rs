@@ -214,6 +214,7 @@ impl ProxyHttp for Proxy {
     }
 }
 
+#[allow(clippy::unnecessary_box_returns, reason = "Pingora's own error type")]
 fn internal(what: &'static str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, what)
 }

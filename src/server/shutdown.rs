@@ -13,7 +13,7 @@ use crate::proxy::InFlight;
 use crate::register::Register;
 
 /// How long requests under way may take after the signal.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// SIGTERM and SIGINT both end in good order; a second one of either ends at once, and so does
 /// SIGQUIT.

@@ -19,7 +19,7 @@ use crate::register::{
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey};
 
 pub(super) const IF_MATCH_WRONG: &[u8] = b"\"wrong\"";
-pub(super) const RETRY_HORIZON: Duration = Duration::from_secs(600);
+pub(super) const RETRY_HORIZON: Duration = Duration::from_mins(10);
 
 pub(super) fn status(reply: &Reply) -> u16 {
     match reply {
@@ -70,8 +70,8 @@ impl Bench {
             terms,
             margin: LEASE / 2,
             lease_wait,
-            write_timeout: Duration::from_secs(60),
-            long_write_timeout: Duration::from_secs(600),
+            write_timeout: Duration::from_mins(1),
+            long_write_timeout: Duration::from_mins(10),
             definite_errors: vec!["NotImplemented".to_owned()],
         };
         let gate = Gate::new(Arc::clone(&register) as _, Arc::clone(&store) as _, settings);

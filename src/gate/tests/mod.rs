@@ -26,7 +26,7 @@ fn if_match(etag: &str) -> Condition {
 #[tokio::test(start_paused = true)]
 async fn of_many_creates_one_wins_and_the_others_are_refused() {
     for writers in [Writers::Exclusive, Writers::Shared] {
-        let bench = Bench::new(writers, Duration::from_secs(60));
+        let bench = Bench::new(writers, Duration::from_mins(1));
         bench.store.takes(Duration::from_millis(20));
         let creates = (0..32).map(|_| bench.write(Condition::IfNoneMatchAny));
         let replies = futures_util::future::join_all(creates).await;
@@ -175,7 +175,7 @@ async fn a_refusal_after_a_resend_proves_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_s_lease_is_renewed_for_as_long_as_it_works() {
-    let bench = Bench::new(Writers::Exclusive, Duration::from_secs(120));
+    let bench = Bench::new(Writers::Exclusive, Duration::from_mins(2));
     bench.store.takes(LEASE * 5);
     let (first, second) =
         tokio::join!(bench.write(Condition::IfNoneMatchAny), bench.write(Condition::None));
