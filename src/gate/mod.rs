@@ -83,8 +83,8 @@ impl Gate {
 impl Write<'_> {
     /// The class of the write, by which its settle time and its deadline are chosen.
     fn settle(&self) -> Settle {
-        match self.operation.effect() {
-            Effect::WritesKey(WriteClass::Plain) => Settle::Plain,
+        match (self.operation, self.operation.effect()) {
+            (Operation::PostObject, _) | (_, Effect::WritesKey(WriteClass::Plain)) => Settle::Plain,
             _ => Settle::Long,
         }
     }

@@ -85,6 +85,10 @@ impl ProxyHttp for Proxy {
         };
         match admitted.operation.effect() {
             Effect::Read | Effect::Streams => {
+                if admitted.expects_continue {
+                    // Nothing can be found against it any more; the store is not asked.
+                    session.write_continue_response().await?;
+                }
                 context.forward = Some(Forward::new(session, &admitted));
                 return Ok(false);
             }

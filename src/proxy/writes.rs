@@ -13,6 +13,7 @@ use crate::backend::headers::{for_head, to_store_unconditional};
 use crate::body::Body;
 use crate::gate::{Outcome, Write};
 use crate::register::WriteId;
+use crate::s3::encoding::{decode, encode_query};
 use crate::s3::{Code, Operation, S3Error};
 use crate::sigv4::{CheckedBody, is_presign_parameter};
 
@@ -114,8 +115,13 @@ pub(super) fn query_to_store(query: &str) -> Vec<(String, String)> {
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .filter(|(name, _)| !is_presign_parameter(name))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .map(|(name, value)| (respelled(name), respelled(value)))
         .collect()
+}
+
+/// A part of a query spelled as AWS does, so that what is signed is what is sent.
+fn respelled(part: &str) -> String {
+    decode(part).map_or_else(|| part.to_owned(), |plain| encode_query(&plain))
 }
 
 /// Names the write across its retries. Only plain puts and deletes: their success can be answered
