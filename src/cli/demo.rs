@@ -115,7 +115,6 @@ impl Client {
             connections: 1,
             empty_segments: EmptySegments::Keep,
             definite_errors: Vec::new(),
-            unsigned_payload: true,
         };
         Ok(Self { store: HttpStore::new(&backend, Arc::new(SigningKeys::default())).await? })
     }

@@ -116,7 +116,7 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 }
 
 /// All keys but those of `[[client]]`, in the order in which they are read and described.
-pub(super) const KEYS: [Key; 45] = [
+pub(super) const KEYS: [Key; 44] = [
     key("listen", Value("127.0.0.1:9000")),
     key("threads", Value("0")),
     key("domains", Value("")),
@@ -141,7 +141,6 @@ pub(super) const KEYS: [Key; 45] = [
     key("backend.connections", Value("128")),
     key("backend.empty_segments", Value("keep")),
     key("backend.definite_errors", Value("NotImplemented")),
-    key("backend.unsigned_payload", Value("true")),
     key("register.url", Value("memory:")),
     key(
         "register.lock_file",

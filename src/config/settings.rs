@@ -87,8 +87,6 @@ pub struct Backend {
     pub empty_segments: EmptySegments,
     /// S3 error codes that this store gives only before it has done anything, even with a 5xx.
     pub definite_errors: Vec<String>,
-    /// Whether bodies may be sent with `UNSIGNED-PAYLOAD`.
-    pub unsigned_payload: bool,
 }
 
 /// Scheme, host and port of a store.

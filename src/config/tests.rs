@@ -196,14 +196,12 @@ fn every_key_has_a_variable_of_its_own() {
 fn lists_numbers_and_truths_can_be_written_in_the_environment() {
     let config = smallest(&[
         ("IFMATCH_BACKEND_DEFINITE_ERRORS", "SlowDown, NotImplemented"),
-        ("IFMATCH_BACKEND_UNSIGNED_PAYLOAD", "false"),
         ("IFMATCH_BODY_MAX", "1024"),
         ("IFMATCH_THREADS", "7"),
         ("IFMATCH_REGION", ""),
     ])
     .unwrap();
     assert_eq!(config.backend.definite_errors, ["SlowDown", "NotImplemented"]);
-    assert!(!config.backend.unsigned_payload);
     assert_eq!((config.body.bytes_max, config.threads), (1024, 7));
     assert_eq!(config.region, None, "an empty variable is not set");
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections import Counter as Tally
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 
 from clients import attempts_of, code_of
 
@@ -68,6 +69,7 @@ class CasCounter:
     undetermined: int = 0
     outcomes: Tally = field(default_factory=Tally)
     reads_failed: list[str] = field(default_factory=list)
+    reads_torn: int = 0
     reads: int = 0
 
     def __post_init__(self) -> None:
@@ -118,12 +120,21 @@ class CasCounter:
             s3 = self.clients[turn % len(self.clients)]
             try:
                 got = s3.get_object(Bucket=self.bucket, Key=self.key)
-                value = int(got["Body"].read()) + 1
+                body = got["Body"].read()
                 self.reads += 1
+            except FlexibleChecksumError:
+                self.reads_torn += 1
+                continue
             except (ClientError, BotoCoreError) as error:
                 self.reads_failed.append(str(error))
                 time.sleep(0.05)
                 continue
+            # s3s-fs keeps content, checksum and ETag in places of their own, so a read beside a write
+            # may pair the old of one with the new of another (with no proxy before it as well).
+            if hashlib.md5(body).hexdigest() != got["ETag"].strip('"'):
+                self.reads_torn += 1
+                continue
+            value = int(body) + 1
             ended, what, _ = put_outcome(lambda: s3.put_object(
                 Bucket=self.bucket, Key=self.key, Body=str(value).encode(), IfMatch=got["ETag"]))
             with self._progress:

@@ -81,16 +81,21 @@ class Relay:
         self._requests(client, target)
 
     def _requests(self, client: socket.socket, target: socket.socket) -> None:
+        was_held = False
         try:
             while data := client.recv(65536):
                 if self._request_pattern and self._request_pattern in data:
+                    was_held = True
                     self.held.set()
                     self._open.wait()
                 elif self._answer_pattern and self._answer_pattern in data:
                     self._held_targets.add(target)
                 # Fails when cut() has closed the socket meanwhile, which is the point of it.
                 target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
+            # The sender of a held request may be dead by now, which the target is not to learn: some
+            # stores drop a request whose sender has hung up. Its answer ends the connection.
+            if not was_held:
+                target.shutdown(socket.SHUT_WR)
         except OSError:
             _close(target)
 

@@ -252,7 +252,8 @@ def test_a_new_register_keeps_a_quarantine_and_an_operator_can_skip_it(store_nam
                                                                       tmp_path):
     store = store_named("s3s-fs-ignoring")
     bucket = new_bucket(store)
-    settings = Settings(register=own_redis.new_database(), lease=20, grace=5, settle=5)
+    settings = Settings(register=own_redis.new_database(), lease=20, grace=5, settle=5,
+                        settle_long=10)
     proxy = Proxy(tmp_path / "one", store, settings)
     try:
         refused = proxy.raw().put(f"/{bucket}/key", b"x")
