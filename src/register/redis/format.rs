@@ -21,9 +21,10 @@
 //! (settles as a long one), generation, pre, expect. The nonce is `false` for nobody's lease, the
 //! last three are `false` until it is armed.
 //!
-//! Record: the epoch's name, then five MessagePack values: state, generation, last nonce, doubt
-//! (write id, pre, expect, generation), journal. `false` stands for none. The journal is a string
-//! of MessagePack values, three a line: write id, ending, at. While the lease is armed and
+//! Record: the epoch's name, then six MessagePack values: state, generation, last nonce, doubt
+//! (write id, pre, expect, generation), number of journal lines, journal. `false` stands for none.
+//! The journal is a string of lines, oldest first: length of the rest (4 bytes), time (a double),
+//! length of the write id (4 bytes), write id, ending; big-endian. While the lease is armed and
 //! somebody's, the state is not what the record says but unknown.
 //!
 //! Tokens and generations are stored without their epoch's name, which is the partition's: nothing

@@ -6,7 +6,9 @@ local info = redis.call('INFO', 'replication')
 if not string.find(info, 'role:master', 1, true) then
   return {now, 'replica'}
 end
-local replid = string.match(info, 'master_replid:(%w+)')
+-- 40 hex digits after the name. (Plain finds: a pattern costs as much as all else here.)
+local _, before_replid = string.find(info, 'master_replid:', 1, true)
+local replid = string.sub(info, before_replid + 1, before_replid + 40)
 
 local partition = KEYS[1]
 -- The field of the key's lease, <bucket>/<key>. Other fields have no '/' in their names.

@@ -1,11 +1,11 @@
 -- The record: its form (format.rs), its journal and its doubt.
 
-local record = {state = '?', journal = ''}
+local record = {state = '?', lines = 0, journal = ''}
 do
   local packed = redis.call('GET', KEYS[2])
   -- A record of another epoch is as good as none.
   if packed and string.sub(packed, 1, #eid) == eid then
-    record.state, record.generation, record.last_nonce, record.doubt, record.journal =
+    record.state, record.generation, record.last_nonce, record.doubt, record.lines, record.journal =
       cmsgpack.unpack(string.sub(packed, #eid + 1))
   end
 end
@@ -16,51 +16,67 @@ end
 
 local function put_record()
   local packed = cmsgpack.pack(record.state, record.generation or false,
-    record.last_nonce or false, record.doubt or false, record.journal)
+    record.last_nonce or false, record.doubt or false, record.lines, record.journal)
   redis.call('SET', KEYS[2], eid .. packed, 'PX', RECORD_TTL)
 end
 
--- Calls see(write_id, ending, at) for the journal's lines, oldest first.
-local function each_line(see)
-  if record.journal == '' then
-    return
-  end
-  local lines = {cmsgpack.unpack(record.journal)}
-  for i = 1, #lines, 3 do
-    see(lines[i], lines[i + 1], lines[i + 2])
-  end
+-- A line of the journal begins with its length, without these 4 bytes, its time and the length of
+-- its write id. Packed by hand, since a write only adds one and drops the oldest.
+local LINE = '>I4dI4'
+
+-- The line at pos: write id, ending, time, and the next line's place.
+local function line_at(pos)
+  local length, at, id_length, id_at = struct.unpack(LINE, record.journal, pos)
+  local next_pos = pos + 4 + length
+  local ending_at = id_at + id_length
+  return string.sub(record.journal, id_at, ending_at - 1),
+    string.sub(record.journal, ending_at, next_pos - 1), at, next_pos
 end
 
-local function write_down(write_id, ending)
-  local kept = {}
-  each_line(function(id, its_ending, at)
-    if id ~= write_id and at >= now - HORIZON then
-      local n = #kept
-      kept[n + 1], kept[n + 2], kept[n + 3] = id, its_ending, at
-    end
-  end)
-  local n = #kept
-  kept[n + 1], kept[n + 2], kept[n + 3] = write_id, ending, now
-  local first = math.max(n + 3 - 3 * JOURNAL_ENTRIES_MAX, 0) + 1
-  record.journal = cmsgpack.pack(unpack(kept, first))
-end
-
-local function landed(state, generation)
-  return 'L' .. generation .. ':' .. state
-end
-
-local function ending_of(write_id)
+-- The line of a write: its place, the next line's, its ending and its time; nil if there is none.
+local function find_line(write_id)
   -- Most writes are new, and then the lines need not be taken apart.
   if not string.find(record.journal, write_id, 1, true) then
     return nil
   end
-  local found
-  each_line(function(id, ending, at)
-    if id == write_id and at >= now - HORIZON then
-      found = ending
+  local pos = 1
+  while pos <= #record.journal do
+    local id, ending, at, next_pos = line_at(pos)
+    if id == write_id then
+      return pos, next_pos, ending, at
     end
-  end)
-  return found
+    pos = next_pos
+  end
+  return nil
+end
+
+local function ending_of(write_id)
+  local _, _, ending, at = find_line(write_id)
+  return ending and at >= now - HORIZON and ending or nil
+end
+
+local function write_down(write_id, ending)
+  local pos, next_pos = find_line(write_id)
+  if pos then
+    record.journal = string.sub(record.journal, 1, pos - 1) .. string.sub(record.journal, next_pos)
+    record.lines = record.lines - 1
+  end
+  -- Times do not fall from line to line, so what is too old stands in front.
+  while record.lines > 0 do
+    local length, at = struct.unpack(LINE, record.journal, 1)
+    if at >= now - HORIZON and record.lines < JOURNAL_ENTRIES_MAX then
+      break
+    end
+    record.journal = string.sub(record.journal, 5 + length)
+    record.lines = record.lines - 1
+  end
+  record.journal = record.journal .. struct.pack(LINE, 12 + #write_id + #ending, now, #write_id)
+    .. write_id .. ending
+  record.lines = record.lines + 1
+end
+
+local function landed(state, generation)
+  return 'L' .. generation .. ':' .. state
 end
 
 -- Ends a doubt that nobody can settle: the write may have landed, so its generation counts.

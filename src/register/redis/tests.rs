@@ -42,17 +42,18 @@ add(record.state, named(record.generation), record.last_nonce, record.doubt and 
 if record.doubt then
   add(record.doubt[1], record.doubt[2], record.doubt[3], named(record.doubt[4]))
 end
-local lines = 0
-each_line(function() lines = lines + 1 end)
-add(lines)
-each_line(function(id, ending, at)
+add(record.lines)
+local pos = 1
+while pos <= #record.journal do
+  local id, ending, at
+  id, ending, at, pos = line_at(pos)
   local generation, state = string.match(ending, '^L(%d+):(.*)$')
   add(id, string.sub(ending, 1, 1))
   if state then
     add(state, named(generation))
   end
   add(at)
-end)
+end
 return out
 ";
 
