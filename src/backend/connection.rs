@@ -104,6 +104,8 @@ impl Connections {
             }
             Err(_) => return Exchange::NotSent("no connection in time".to_owned()),
         };
+        // The deadline alone limits the exchange: a store may work on a copy for minutes.
+        (session.read_timeout, session.write_timeout) = (None, None);
         match timeout_at(deadline, converse(&mut session, head, body)).await {
             Ok(Ok(told)) => {
                 if told.sent_whole && !fresh {
