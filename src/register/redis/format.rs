@@ -21,11 +21,12 @@
 //! (settles as a long one), generation, pre, expect. The nonce is `false` for nobody's lease, the
 //! last three are `false` until it is armed.
 //!
-//! Record: the epoch's name, then six MessagePack values: state, generation, last nonce, doubt
-//! (write id, pre, expect, generation), number of journal lines, journal. `false` stands for none.
-//! The journal is a string of lines, oldest first: length of the rest (4 bytes), time (a double),
-//! length of the write id (4 bytes), write id, ending; big-endian. While the lease is armed and
-//! somebody's, the state is not what the record says but unknown.
+//! Record: the epoch's name, the length of what follows (4 bytes), five MessagePack values (state,
+//! generation, last nonce, doubt, number of journal lines), and the journal. `false` stands for
+//! none; a doubt is write id, pre, expect, generation. The journal's lines, oldest first: length of
+//! the rest (4 bytes), time (a double), length of the write id (4 bytes), write id, ending. All
+//! numbers outside of MessagePack are big-endian. While the lease is armed and somebody's, the
+//! state is not what the record says but unknown.
 //!
 //! Tokens and generations are stored without their epoch's name, which is the partition's: nothing
 //! of another epoch is ever read. States, expectations, conditions and endings are short texts, for
@@ -146,7 +147,7 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
     format!(
         "local TERMS = '{}'\n\
          local LEASE, GRACE, SETTLE, SETTLE_LONG = {}, {}, {}, {}\n\
-         local QUARANTINE, HORIZON, RECORD_TTL = {}, {}, {}\n\
+         local QUARANTINE, HORIZON, RECORD_TTL = {}, {}, '{}'\n\
          local EXCLUSIVE, JOURNAL_ENTRIES_MAX = {exclusive}, {}\n",
         terms_line(terms),
         ms(terms.lease),

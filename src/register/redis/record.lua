@@ -1,12 +1,16 @@
 -- The record: its form (format.rs), its journal and its doubt.
 
-local record = {state = '?', lines = 0, journal = ''}
+-- The journal is what stands in record.journal from record.from on, and the line just written.
+-- (Long strings are what a script on a busy key costs: none is made that is not kept.)
+local record = {state = '?', lines = 0, journal = '', from = 1, written = ''}
 do
   local packed = redis.call('GET', KEYS[2])
   -- A record of another epoch is as good as none.
   if packed and string.sub(packed, 1, #eid) == eid then
-    record.state, record.generation, record.last_nonce, record.doubt, record.lines, record.journal =
-      cmsgpack.unpack(string.sub(packed, #eid + 1))
+    local length, fields_at = struct.unpack('>I4', packed, #eid + 1)
+    record.journal, record.from = packed, fields_at + length
+    record.state, record.generation, record.last_nonce, record.doubt, record.lines =
+      cmsgpack.unpack(string.sub(packed, fields_at, record.from - 1))
   end
 end
 -- What arm does to the state is not written down: the armed lease says it.
@@ -16,8 +20,9 @@ end
 
 local function put_record()
   local packed = cmsgpack.pack(record.state, record.generation or false,
-    record.last_nonce or false, record.doubt or false, record.lines, record.journal)
-  redis.call('SET', KEYS[2], eid .. packed, 'PX', RECORD_TTL)
+    record.last_nonce or false, record.doubt or false, record.lines)
+  redis.call('SET', KEYS[2], eid .. struct.pack('>I4', #packed) .. packed
+    .. string.sub(record.journal, record.from) .. record.written, 'PX', RECORD_TTL)
 end
 
 -- A line of the journal begins with its length, without these 4 bytes, its time and the length of
@@ -36,10 +41,10 @@ end
 -- The line of a write: its place, the next line's, its ending and its time; nil if there is none.
 local function find_line(write_id)
   -- Most writes are new, and then the lines need not be taken apart.
-  if not string.find(record.journal, write_id, 1, true) then
+  if not string.find(record.journal, write_id, record.from, true) then
     return nil
   end
-  local pos = 1
+  local pos = record.from
   while pos <= #record.journal do
     local id, ending, at, next_pos = line_at(pos)
     if id == write_id then
@@ -56,6 +61,7 @@ local function ending_of(write_id)
 end
 
 local function write_down(write_id, ending)
+  record.journal, record.written = record.journal .. record.written, ''
   local pos, next_pos = find_line(write_id)
   if pos then
     record.journal = string.sub(record.journal, 1, pos - 1) .. string.sub(record.journal, next_pos)
@@ -63,14 +69,14 @@ local function write_down(write_id, ending)
   end
   -- Times do not fall from line to line, so what is too old stands in front.
   while record.lines > 0 do
-    local length, at = struct.unpack(LINE, record.journal, 1)
+    local length, at = struct.unpack(LINE, record.journal, record.from)
     if at >= now - HORIZON and record.lines < JOURNAL_ENTRIES_MAX then
       break
     end
-    record.journal = string.sub(record.journal, 5 + length)
+    record.from = record.from + 4 + length
     record.lines = record.lines - 1
   end
-  record.journal = record.journal .. struct.pack(LINE, 12 + #write_id + #ending, now, #write_id)
+  record.written = struct.pack(LINE, 12 + #write_id + #ending, now, #write_id)
     .. write_id .. ending
   record.lines = record.lines + 1
 end
