@@ -21,7 +21,8 @@ pub use record::{
     Resolution,
 };
 pub use words::{
-    Ending, EpochId, Expect, Generation, Settle, State, Terms, Token, WriteId, Writers,
+    Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms, Token, WriteId,
+    Writers,
 };
 
 /// The steps of the protocol. Each is atomic; [`record`] says what each does. Every step fails with
