@@ -92,7 +92,7 @@ class Relay:
                     self._held_targets.add(target)
                 # Fails when cut() has closed the socket meanwhile, which is the point of it.
                 target.sendall(data)
-            # The sender of a held request may be dead by now, which the target is not to learn: some
+            # The sender of a held request may be dead, which the target is not to learn: some
             # stores drop a request whose sender has hung up. Its answer ends the connection.
             if not was_held:
                 target.shutdown(socket.SHUT_WR)

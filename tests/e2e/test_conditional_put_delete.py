@@ -249,14 +249,19 @@ def test_multipart_upload_works(front):
     front.s3.put_object(**name, Body=b"x", IfMatch=got["ETag"])
 
 
-def test_listing_shows_what_was_put(front):
+def test_a_listing_through_the_proxy_is_the_stores_own(front):
     prefix = front.new_key("listed") + "/"
     for name in ("a", "b c", "d+e"):
         front.s3.put_object(Bucket=front.bucket, Key=prefix + name, Body=name.encode())
-    listed = front.s3.list_objects_v2(Bucket=front.bucket, Prefix=prefix)
-    assert [entry["Key"] for entry in listed["Contents"]] == [
-        prefix + "a", prefix + "b c", prefix + "d+e"]
-    assert [entry["Size"] for entry in listed["Contents"]] == [1, 3, 3]
+
+    def listed(s3) -> list[tuple[str, int]]:
+        answer = s3.list_objects_v2(Bucket=front.bucket, Prefix=prefix)
+        return [(entry["Key"], entry["Size"]) for entry in answer["Contents"]]
+
+    assert listed(front.s3) == listed(front.store_s3)
+    # s3s-fs lists "+" as it is although encoding-type=url was asked for, and boto3 decodes that.
+    plus = "d e" if front.store.name.startswith("s3s-fs") else "d+e"
+    assert listed(front.s3) == [(prefix + "a", 1), (prefix + "b c", 3), (prefix + plus, 3)]
 
 
 def test_copy_works_and_the_register_learns_of_it(front):
@@ -307,17 +312,21 @@ def test_a_condition_on_a_complete_is_refused_not_ignored(front, condition):
     front.s3.abort_multipart_upload(**name, UploadId=upload)
 
 
-def test_a_condition_in_a_batch_delete_is_refused_not_ignored(front):
-    key = prepare(front, "present")
-    try:
-        done = front.s3.delete_objects(
-            Bucket=front.bucket,
-            Delete={"Objects": [{"Key": key, "ETag": f'"{OTHER_MD5}"'}]})
-        assert [entry["Code"] for entry in done["Errors"]] == ["NotImplemented"]
-        assert "Deleted" not in done
-    except ClientError as refused:
-        assert code_of(refused) == (501, "NotImplemented")
-    assert at_the_store(front, key) == OLD
+def test_conditions_in_a_batch_delete_count_for_each_key_alone(front):
+    """AWS: DeleteObjects, <ETag> of each object; the other keys of the batch go on."""
+    right, wrong, plain = (prepare(front, "present") for _ in range(3))
+    missing, never = front.new_key("missing"), front.new_key("never")
+    done = front.s3.delete_objects(Bucket=front.bucket, Delete={"Objects": [
+        {"Key": right, "ETag": f'"{OLD_MD5}"'},
+        {"Key": wrong, "ETag": f'"{OTHER_MD5}"'},
+        {"Key": missing, "ETag": f'"{OLD_MD5}"'},
+        {"Key": plain},
+        {"Key": never},
+    ]})
+    assert {entry["Key"] for entry in done["Deleted"]} == {right, plain, never}
+    assert {entry["Key"]: entry["Code"] for entry in done["Errors"]} == {
+        wrong: "PreconditionFailed", missing: "NoSuchKey"}
+    assert [at_the_store(front, key) for key in (right, wrong, plain)] == [None, OLD, None]
 
 
 def test_trailing_checksums_of_todays_sdks_are_understood(front, certificate):
