@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Rates and CPU time per request: the store alone, nginx in front of it, ifmatch in front of it.
 
-    make bench                                  everything, two to three minutes
-    .venv/bin/python benches/end_to_end.py --quick        twenty seconds, less exact
-    .venv/bin/python benches/end_to_end.py --store embedded
+    make bench                                                after the benches of the pure parts
+    .venv/bin/python benches/end_to_end.py                    two and a half minutes
+    .venv/bin/python benches/end_to_end.py --quick            half a minute, less exact
+    .venv/bin/python benches/end_to_end.py --store embedded   before a real store
 
 wrk replays requests that were signed once (Signature V4, digest of the body signed) against each
 target in turn, in several short rounds whose order alternates, so that whatever else the machine
@@ -17,11 +18,12 @@ The store is by default none at all ("null"): a second nginx that reads what is 
 answers 204, and answers each GET and HEAD with a file in memory. It costs less than any real store,
 and the same every time, so the differences are the proxies'. (nginx's DAV module would keep the
 objects; creating a file for each PUT costs it four times as much, which would flatter the proxies.)
-All bodies are the same, so that one ETag, which it gives for every key, is right. It
-checks no signature. `--store embedded` is `ifmatch store`, a real one on files in memory.
+All bodies are the same, so that one ETag, which it gives for every key, is right. It checks no
+signature. `--store embedded` is `ifmatch store`, a real one on files in memory.
 
 nginx is a bare reverse proxy with connections kept open, and like ifmatch it takes the whole body
-before it connects; it neither checks nor signs. Neither proxy logs requests. The exit status says
+before it connects; it neither checks nor signs. Neither proxy logs requests. The same keys are
+written again and again, so the register's journals fill up: the dearest case. The exit status says
 whether the run worked, never how fast it was.
 """
 
@@ -35,6 +37,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -412,7 +415,7 @@ def wrk(url: str, requests: Path, seconds: float) -> tuple[int, float, float, fl
     )
     try:
         time.sleep(seconds)
-        child.send_signal(2)
+        child.send_signal(signal.SIGINT)
         output = child.communicate(timeout=10)[0]
     finally:
         child.kill()
@@ -478,7 +481,7 @@ def print_table(load: Load, results: dict[str, list[Round]]) -> None:
         return f"{'-':>{width}}" if value is None else f"{value:>{width},.{digits}f}"
 
     print(f"\n{load.title}\n"
-          f"  {'':<26}{'':>10}{'':>10}{'CPU time per request, µs':^27}{'latency, ms':^18}\n"
+          f"  {'':<46}{'CPU time per request, µs':>27}{'latency, ms':>18}\n"
           f"  {'':<26}{'req/s':>10}{'of nginx':>10}{'proxy':>9}{'Redis':>9}{'store':>9}"
           f"{'p50':>9}{'p99':>9}")
     for name in load.targets:
@@ -545,7 +548,7 @@ def write_requests(requests: dict[str, list[bytes]], directory: Path) -> dict[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", choices=("null", "embedded"), default="null")
-    parser.add_argument("--quick", action="store_true", help="twenty seconds in all")
+    parser.add_argument("--quick", action="store_true", help="half a minute in all")
     parser.add_argument("--rounds", type=int, help="how often each target is measured")
     parser.add_argument("--seconds", type=float, help="how long one round takes")
     options = parser.parse_args()
@@ -579,6 +582,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # An end in good order takes the servers along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main()
     except KeyboardInterrupt:

@@ -27,6 +27,7 @@
 
 pub mod backend;
 pub mod body;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -8,12 +8,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::v1::Connector;
+use http::{HeaderMap, Method, StatusCode};
+use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::http::RequestHeader;
+use pingora::protocols::Stream;
 use pingora::protocols::TcpKeepalive;
-use pingora::protocols::http::v1::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::protocols::http::v1::client::{HttpSession, http_req_header_to_wire};
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::headers::from_store;
@@ -24,6 +26,9 @@ use crate::config::{Backend, Endpoint};
 /// How long an answer to a write may be: it is read whole.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
+/// Head and body up to this size go out by one call.
+const AT_ONCE_BYTES_MAX: u64 = 64 << 10;
+
 /// After the store stopped reading: how long its early answer is waited for.
 const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
@@ -33,7 +38,7 @@ const IDLE: Duration = Duration::from_mins(1);
 /// The connections to the store.
 pub struct Connections {
     endpoint: Endpoint,
-    connector: Connector,
+    connector: TransportConnector,
     peer: RwLock<Arc<HttpPeer>>,
     timeouts: Timeouts,
 }
@@ -60,7 +65,7 @@ impl Connections {
         let peer = Arc::new(peer(&backend.endpoint, address, timeouts));
         Ok(Self {
             endpoint: backend.endpoint.clone(),
-            connector: Connector::new(Some(options)),
+            connector: TransportConnector::new(Some(options)),
             peer: RwLock::new(peer),
             timeouts,
         })
@@ -79,6 +84,20 @@ impl Connections {
         }
     }
 
+    /// A connection, and whether it was used before. An address that cannot be connected to is
+    /// looked up again for the next time.
+    async fn connect(&self, peer: &HttpPeer, fresh: bool) -> Result<(Stream, bool), String> {
+        let connected = if fresh {
+            self.connector.new_stream(peer).await.map(|stream| (stream, false))
+        } else {
+            self.connector.get_stream(peer).await
+        };
+        if connected.is_err() {
+            self.resolve_again().await;
+        }
+        connected.map_err(|error| error.to_string())
+    }
+
     /// Sends a request with its body and reads the answer, until the deadline at the latest.
     pub async fn exchange(
         &self,
@@ -88,90 +107,175 @@ impl Connections {
         fresh: bool,
     ) -> Exchange {
         let peer = self.peer();
-        let connected = if fresh {
-            // A group of its own keeps it apart from all pooled connections.
-            let mut alone = HttpPeer::clone(&peer);
-            alone.group_key = u64::MAX;
-            timeout_at(deadline, self.connector.get_http_session(&alone)).await
-        } else {
-            timeout_at(deadline, self.connector.get_http_session(&*peer)).await
-        };
-        let (mut session, reused) = match connected {
+        let (stream, reused) = match timeout_at(deadline, self.connect(&peer, fresh)).await {
             Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => {
-                self.resolve_again().await;
-                return Exchange::NotSent(error.to_string());
-            }
+            Ok(Err(why)) => return Exchange::NotSent(why),
             Err(_) => return Exchange::NotSent("no connection in time".to_owned()),
         };
-        // The deadline alone limits the exchange: a store may work on a copy for minutes.
-        (session.read_timeout, session.write_timeout) = (None, None);
-        match timeout_at(deadline, converse(&mut session, head, body)).await {
+        match timeout_at(deadline, converse(stream, head, body)).await {
             Ok(Ok(told)) => {
-                if told.sent_whole && !fresh {
-                    self.connector.release_http_session(session, &*peer, Some(IDLE)).await;
+                if let Some(stream) = told.reusable {
+                    self.connector.release_stream(stream, peer.reuse_hash(), Some(IDLE));
                 }
                 Exchange::Answered(told.answer)
             }
-            Ok(Err(why)) => {
-                let silent = session.resp_header().is_none();
-                drop(session);
-                if reused && silent {
-                    Exchange::DeadPooled(Instant::now(), why)
-                } else {
-                    Exchange::Lost(why)
-                }
+            Ok(Err(broken)) if reused && broken.silent => {
+                Exchange::DeadPooled(Instant::now(), broken.why)
             }
+            Ok(Err(broken)) => Exchange::Lost(broken.why),
             Err(_) => Exchange::Lost("no whole answer in time".to_owned()),
         }
     }
 }
 
-/// An answer, and whether the request before it was sent whole.
-struct Told {
-    answer: Answer,
-    sent_whole: bool,
+// === questions, whose answers may be long ===
+
+/// An answer to a question, its body yet to be read.
+#[derive(Debug)]
+pub struct Opened {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers, without those of the connection.
+    pub headers: HeaderMap,
+    session: Http,
 }
 
-async fn converse(
-    session: &mut HttpSession,
-    head: RequestHeader,
-    body: &Body,
-) -> Result<Told, String> {
-    let sent_whole = send(session, head, body).await?;
-    if !sent_whole || session.resp_header().is_none_or(|head| head.status.is_informational()) {
-        read_head(session).await?;
+/// Pingora's session, which has no `Debug`.
+struct Http(HttpSession);
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HttpSession")
     }
+}
+
+impl Opened {
+    /// The next piece of the body; `None` at its end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        self.session.0.read_body_bytes().await.map_err(|e| e.to_string())
+    }
+}
+
+impl Connections {
+    /// Asks a question (no body, nothing changed by it) and reads the head of the answer. It is
+    /// asked again on a fresh connection where a pooled one was dead.
+    pub async fn open(&self, head: RequestHeader) -> Result<Opened, String> {
+        match self.open_on(head.clone(), false).await {
+            Err((_, true)) => self.open_on(head, true).await.map_err(|(why, _)| why),
+            settled => settled.map_err(|(why, _)| why),
+        }
+    }
+
+    /// Fails with `true` where a pooled connection gave no answer at all.
+    async fn open_on(&self, head: RequestHeader, fresh: bool) -> Result<Opened, (String, bool)> {
+        let peer = self.peer();
+        let (stream, reused) = self.connect(&peer, fresh).await.map_err(|why| (why, false))?;
+        let mut session = HttpSession::new_with_options(stream, &*peer);
+        let asked = async {
+            session.write_request_header(Box::new(head)).await.map_err(|e| e.to_string())?;
+            read_head(&mut session).await
+        };
+        if let Err(why) = asked.await {
+            return Err((why, reused && session.resp_header().is_none()));
+        }
+        let (status, headers) = match session.resp_header() {
+            Some(head) => (head.status, from_store(&head.headers)),
+            None => return Err(("the answer has no head".to_owned(), false)),
+        };
+        Ok(Opened { status, headers, session: Http(session) })
+    }
+
+    /// Takes back the connection of an answer that was read to its end.
+    pub async fn finished(&self, opened: Opened) {
+        let mut session = opened.session.0;
+        session.respect_keepalive();
+        if let Some(stream) = session.reuse().await {
+            self.connector.release_stream(stream, self.peer().reuse_hash(), Some(IDLE));
+        }
+    }
+}
+
+// === one exchange ===
+
+/// An answer, and the connection where another request may follow.
+struct Told {
+    answer: Answer,
+    reusable: Option<Stream>,
+}
+
+/// An exchange without a whole answer.
+struct Broken {
+    why: String,
+    /// Not even the head of an answer came.
+    silent: bool,
+}
+
+async fn converse(stream: Stream, head: RequestHeader, body: &Body) -> Result<Told, Broken> {
+    let is_head = head.method == Method::HEAD;
+    let (mut session, sent_whole) = match send(stream, head, body).await {
+        Ok(sent) => sent,
+        Err(why) => return Err(Broken { why, silent: true }),
+    };
+    let answer = match answer(&mut session, sent_whole, is_head).await {
+        Ok(answer) => answer,
+        Err(why) => return Err(Broken { why, silent: session.resp_header().is_none() }),
+    };
+    session.respect_keepalive();
+    let reusable = if sent_whole { session.reuse().await } else { None };
+    Ok(Told { answer, reusable })
+}
+
+async fn answer(
+    session: &mut HttpSession,
+    sent_whole: bool,
+    is_head: bool,
+) -> Result<Answer, String> {
+    read_head(session).await?;
     let head = session.resp_header().ok_or("the answer has no head")?;
     let (status, headers) = (head.status, from_store(&head.headers));
     if !sent_whole && status.is_success() {
         return Err(format!("the store answered {status} before it had read the request"));
     }
-    let body = read_body(session).await?;
-    session.respect_keepalive();
-    Ok(Told { answer: Answer { status, headers, body }, sent_whole })
+    let body = if is_head { Bytes::new() } else { read_body(session).await? };
+    Ok(Answer { status, headers, body })
 }
 
-/// Sends the request. `false`: the store answered, or stopped reading, before the end.
-async fn send(session: &mut HttpSession, head: RequestHeader, body: &Body) -> Result<bool, String> {
-    session.write_request_header(Box::new(head)).await.map_err(|e| e.to_string())?;
+/// Sends the request. `false` with it: the store answered, or stopped reading, before the end.
+async fn send(
+    mut stream: Stream,
+    head: RequestHeader,
+    body: &Body,
+) -> Result<(HttpSession, bool), String> {
     let mut reader = body.reader();
-    let mut first = true;
-    while let Some(piece) = reader.next().await.map_err(|e| format!("reading the spool: {e}"))? {
-        // The head has just gone out: too early for an answer.
-        if !std::mem::take(&mut first) && has_answered(session).await? {
-            return Ok(false);
+    let spool = |e: std::io::Error| format!("reading the spool: {e}");
+    if body.length_bytes() <= AT_ONCE_BYTES_MAX && head.method != Method::HEAD {
+        // Each call to the system costs as much as all the rules together.
+        let mut wire = http_req_header_to_wire(&head).ok_or("the request is not well-formed")?;
+        while let Some(piece) = reader.next().await.map_err(spool)? {
+            wire.extend_from_slice(&piece);
         }
-        if let Err(error) = session.write_body(&piece).await {
+        stream.write_all(&wire).await.map_err(|e| e.to_string())?;
+        stream.flush().await.map_err(|e| e.to_string())?;
+        return Ok((HttpSession::new(stream), true));
+    }
+    let mut session = HttpSession::new(stream);
+    session.write_request_header(Box::new(head)).await.map_err(|e| e.to_string())?;
+    let mut piece = reader.next().await.map_err(spool)?;
+    while let Some(bytes) = piece {
+        if let Err(error) = session.write_body(&bytes).await {
             // The store may have refused and closed: its answer, if any, is already here.
-            return match timeout(EARLY_ANSWER_WAIT, read_head(session)).await {
-                Ok(Ok(())) => Ok(false),
+            return match timeout(EARLY_ANSWER_WAIT, read_head(&mut session)).await {
+                Ok(Ok(())) => Ok((session, false)),
                 _ => Err(error.to_string()),
             };
         }
+        if has_answered(&mut session).await? {
+            return Ok((session, reader.next().await.map_err(spool)?.is_none()));
+        }
+        piece = reader.next().await.map_err(spool)?;
     }
     session.finish_body().await.map_err(|e| e.to_string())?;
-    Ok(true)
+    Ok((session, true))
 }
 
 /// Is the head of an early answer here already? Waits for nothing; what was read of a head that is

@@ -1,6 +1,6 @@
 //! Which headers pass from one side to the other.
 
-use http::header::{self, HeaderName};
+use http::header;
 use http::{HeaderMap, HeaderValue};
 
 use crate::sigv4::stored_content_encoding;
@@ -8,12 +8,9 @@ use crate::sigv4::stored_content_encoding;
 /// What a client's headers become towards the store. Left out are those of its connection
 /// (RFC 9110 §7.6.1), of its body's framing, and of its signature: the proxy has its own.
 pub fn to_store(client: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(client.len());
-    let nominated = nominated(client);
-    for (name, value) in client {
-        if !is_of_connection(name) && !is_of_client(name) && !nominated.contains(name) {
-            headers.append(name.clone(), value.clone());
-        }
+    let mut headers = without_connection(client);
+    for name in OF_CLIENT {
+        headers.remove(name);
     }
     // `aws-chunked` says how the body travelled, not what is stored (AWS: SigV4 streaming).
     if headers.contains_key(header::CONTENT_ENCODING) {
@@ -52,54 +49,53 @@ pub fn for_head(client: &HeaderMap) -> HeaderMap {
 
 /// A store's headers without those of its connection.
 pub fn from_store(store: &HeaderMap) -> HeaderMap {
-    let nominated = nominated(store);
-    store
-        .iter()
-        .filter(|(name, _)| !is_of_connection(name) && !nominated.contains(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    without_connection(store)
 }
 
-/// Headers that `Connection` names as belonging to it.
-fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect()
+/// A message's headers without those of its connection, and without those that `Connection` names.
+fn without_connection(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = headers.clone();
+    for value in headers.get_all(header::CONNECTION) {
+        for name in value.to_str().unwrap_or_default().split(',') {
+            kept.remove(name.trim());
+        }
+    }
+    for name in OF_CONNECTION {
+        kept.remove(name);
+    }
+    kept
 }
 
-fn is_of_connection(name: &HeaderName) -> bool {
-    const OF_CONNECTION: [HeaderName; 7] = [
-        header::CONNECTION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-    ];
-    OF_CONNECTION.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
-}
+/// RFC 9110 §7.6.1, and what is seen beside it.
+const OF_CONNECTION: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
-fn is_of_client(name: &HeaderName) -> bool {
-    const OF_CLIENT: [HeaderName; 5] =
-        [header::HOST, header::EXPECT, header::AUTHORIZATION, header::CONTENT_LENGTH, header::DATE];
-    OF_CLIENT.contains(name)
-        || matches!(
-            name.as_str(),
-            "x-amz-date"
-                | "x-amz-content-sha256"
-                | "x-amz-security-token"
-                | "x-amz-decoded-content-length"
-                | "x-amz-trailer"
-        )
-}
+const OF_CLIENT: [&str; 10] = [
+    "authorization",
+    "content-length",
+    "date",
+    "expect",
+    "host",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-decoded-content-length",
+    "x-amz-security-token",
+    "x-amz-trailer",
+];
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{self, HeaderValue};
+use http::uri::InvalidUri;
 use http::{HeaderMap, Method, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
-use super::connection::Connections;
+use super::connection::{Connections, Opened};
 use super::{EMPTY_SHA256, Exchange, HeadError, Store, StoreRequest};
 use crate::body::Body;
 use crate::clock;
@@ -55,6 +56,17 @@ impl HttpStore {
         })
     }
 
+    /// Asks a question whose answer is to be passed on as it comes.
+    pub async fn open(&self, request: &StoreRequest) -> Result<Opened, String> {
+        let head = self.compose(request, None).map_err(|error| error.to_string())?;
+        self.connections.open(head).await
+    }
+
+    /// Takes back the connection of an answer that was read to its end.
+    pub async fn finished(&self, opened: Opened) {
+        self.connections.finished(opened).await;
+    }
+
     /// The store's address, for Pingora's streaming path.
     pub fn peer(&self) -> Arc<HttpPeer> {
         self.connections.peer()
@@ -88,15 +100,12 @@ impl HttpStore {
         let now = clock::unix_seconds();
         sign(&outgoing, &mut headers, &self.credential, &self.region, &self.keys, now)
             .map_err(|error| Composing(error.to_string()))?;
-        let target = request_target(request);
-        let mut head =
-            RequestHeader::build(request.method.clone(), target.as_bytes(), Some(headers.len()))
-                .map_err(|error| Composing(error.to_string()))?;
-        for (name, value) in &headers {
-            head.append_header(name.clone(), value.clone())
-                .map_err(|error| Composing(error.to_string()))?;
-        }
-        Ok(head)
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.method = request.method.clone();
+        head.uri =
+            request_target(request).parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
+        head.headers = headers;
+        Ok(RequestHeader::from(head))
     }
 
     /// Asks the store for anything at all, to find out before the first client comes whether it can

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::Failure;
 use crate::backend::{Answer, Exchange, HttpStore, Store, StoreRequest};
 use crate::body::Body;
+use crate::chance;
 use crate::config::{Addressing, Backend, EmptySegments, Endpoint};
 use crate::secret::Secret;
 use crate::sigv4::SigningKeys;
@@ -26,7 +27,7 @@ const COUNTER: &str = "/demo/counter";
 /// Plays the demo in processes and a directory of its own, and takes them away again.
 pub(super) fn run() -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
-    let secret = uuid::Uuid::new_v4().simple().to_string();
+    let secret = chance::name();
     println!(
         "Two processes each add 1 to a counter: read it, wait until both have read, write it back \
          with\nIf-Match: <the ETag that was read>. Whoever gets 412 reads again and retries.\n"

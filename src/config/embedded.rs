@@ -6,8 +6,6 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use uuid::Uuid;
-
 use super::describe::Line;
 use super::keys;
 use super::layers::Source;
@@ -15,6 +13,7 @@ use super::reading::Reading;
 use super::secrets::{self, fixed};
 use super::settings::{BucketPattern, Client};
 use super::values::quoted;
+use crate::chance;
 
 /// Puts in place what `--embedded` decides and refuses what is written against it.
 pub(super) fn decide(reading: &mut Reading, dir: &Path) {
@@ -83,7 +82,7 @@ fn create_secret(dir: &Path, path: &Path) -> io::Result<()> {
 
 /// 40 hex digits, more than 150 of their bits random.
 fn random_secret() -> String {
-    let mut text = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    let mut text = format!("{}{}", chance::name(), chance::name());
     text.truncate(40);
     text
 }

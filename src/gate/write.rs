@@ -14,6 +14,7 @@ use super::lease::Lease;
 use super::queue::Turn;
 use super::{Commit, Decider, Gate, Outcome, Reply, Write, refusal};
 use crate::backend::{Answer, Exchange, HeadError};
+use crate::chance;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, Ending, RegisterError, ReleaseStep, Resolution, Settle,
     State, Writers,
@@ -126,7 +127,7 @@ impl Gate {
         loop {
             let asked = Instant::now();
             let ask = Ask {
-                nonce: uuid::Uuid::new_v4().simple().to_string(),
+                nonce: chance::name(),
                 write_id: write.write_id.clone(),
                 settle: write.settle(),
                 age: write.arrived.elapsed(),
@@ -406,7 +407,7 @@ fn ended(write: &Write<'_>, ending: Ending) -> Stop {
 
 /// Up to half as much again, so that the proxies of a fleet do not ask in step.
 fn jittered(pause: Duration) -> Duration {
-    let noise = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    let noise = u32::from(chance::byte());
     pause + pause * noise / 512
 }
 

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::forward::Forward;
 use super::in_flight::UnderWay;
+use crate::chance;
 use crate::config::Client;
 use crate::gate::{Decider, Outcome};
 use crate::s3::{Code, Effect, Operation, S3Error, Target};
@@ -105,7 +106,7 @@ impl Context {
     pub(super) fn new(under_way: UnderWay) -> Self {
         Self {
             arrived: Instant::now(),
-            request_id: uuid::Uuid::new_v4().simple().to_string().to_ascii_uppercase(),
+            request_id: chance::name().to_ascii_uppercase(),
             log: LogLine::default(),
             forward: None,
             failure: None,

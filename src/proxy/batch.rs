@@ -15,6 +15,7 @@ use super::respond;
 use crate::backend::headers::{for_head, to_store};
 use crate::backend::{Answer, StoreRequest};
 use crate::body::Body;
+use crate::chance;
 use crate::gate::{Reply, Write};
 use crate::register::WriteId;
 use crate::s3::documents::{
@@ -67,7 +68,7 @@ pub(super) async fn serve(
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     let document = delete_result(request.quiet, &outcomes);
-    respond::write(session, context, StatusCode::OK, &headers, document.into()).await
+    respond::write(session, context, StatusCode::OK, headers, document.into()).await
 }
 
 async fn take(
@@ -147,7 +148,7 @@ impl Batch<'_> {
                 condition: &condition,
                 request: &request,
                 body: &Body::empty(),
-                write_id: WriteId(uuid::Uuid::new_v4().simple().to_string()),
+                write_id: WriteId::alone(&chance::name()),
                 attempt: self.attempt,
                 arrived: self.arrived,
                 head_headers: &self.head_headers,

@@ -13,6 +13,7 @@ use super::respond;
 use super::writes::sha256_of;
 use crate::backend::StoreRequest;
 use crate::body::Body;
+use crate::chance;
 use crate::clock;
 use crate::gate::{Reply, Write};
 use crate::register::WriteId;
@@ -68,7 +69,7 @@ pub(super) async fn serve(
             condition: &Condition::None,
             request: &request,
             body: &body,
-            write_id: WriteId(uuid::Uuid::new_v4().simple().to_string()),
+            write_id: WriteId::alone(&chance::name()),
             attempt: 1,
             arrived: context.arrived,
             head_headers: &HeaderMap::new(),
@@ -82,7 +83,7 @@ pub(super) async fn serve(
         Reply::Store(answer) if answer.status.is_success() => {
             let etag = answer.headers.get(header::ETAG).map(|value| ETag::parse(value.as_bytes()));
             let (status, headers, document) = upload.success(session, etag.as_ref());
-            respond::write(session, context, status, &headers, document).await
+            respond::write(session, context, status, headers, document).await
         }
         reply => respond::reply(session, context, Operation::PostObject, reply).await,
     }

@@ -12,6 +12,7 @@ mod form;
 mod forward;
 mod in_flight;
 mod intake;
+mod reads;
 mod respond;
 mod writes;
 
@@ -89,7 +90,12 @@ impl ProxyHttp for Proxy {
                     // Nothing can be found against it any more; the store is not asked.
                     session.write_continue_response().await?;
                 }
-                context.forward = Some(Forward::new(session, &admitted));
+                let forward = Forward::new(session, &admitted);
+                if session.req_header().method.is_safe() && session.is_body_empty() {
+                    reads::serve(self, session, context, &forward).await?;
+                    return Ok(true);
+                }
+                context.forward = Some(forward);
                 return Ok(false);
             }
             Effect::WritesKey(_) | Effect::UnknownWrite => {

@@ -47,7 +47,7 @@ pub(super) async fn error(
     if let Some(seconds) = error.retry_after_s() {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
-    write(session, context, error.status(), &headers, document.into()).await
+    write(session, context, error.status(), headers, document.into()).await
 }
 
 /// Answers what the gate said.
@@ -63,7 +63,7 @@ pub(super) async fn reply(
                 let error = crate::s3::documents::parse_store_error(&body);
                 context.log.code = error.map(|error| error.code).unwrap_or_default();
             }
-            write(session, context, status, &headers, body).await
+            write(session, context, status, headers, body).await
         }
         Reply::Error(refused, current) => error(session, context, &refused, current.as_ref()).await,
         Reply::Replayed(state, _) => {
@@ -78,7 +78,7 @@ pub(super) async fn reply(
                 Operation::DeleteObject => StatusCode::NO_CONTENT,
                 _ => StatusCode::OK,
             };
-            write(session, context, status, &headers, Bytes::new()).await
+            write(session, context, status, headers, Bytes::new()).await
         }
     }
 }
@@ -88,13 +88,12 @@ pub(super) async fn write(
     session: &mut Session,
     context: &Context,
     status: StatusCode,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     body: Bytes,
 ) -> pingora::Result<()> {
-    let mut response = Box::new(ResponseHeader::build(status, Some(headers.len() + 5))?);
-    for (name, value) in headers {
-        response.append_header(name.clone(), value.clone())?;
-    }
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    (parts.status, parts.headers) = (status, headers);
+    let mut response = Box::new(ResponseHeader::from(parts));
     if !response.headers.contains_key(REQUEST_ID) {
         response.insert_header(REQUEST_ID, context.request_id.as_str())?;
         response.insert_header(HOST_ID, HOST)?;

@@ -1,5 +1,7 @@
 //! A guarded write from its head to its answer: early look, body, gate, reply.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use pingora::proxy::Session;
 use sha2::{Digest, Sha256};
 
@@ -11,6 +13,7 @@ use super::respond;
 use crate::backend::StoreRequest;
 use crate::backend::headers::{for_head, to_store_unconditional};
 use crate::body::Body;
+use crate::chance;
 use crate::gate::{Outcome, Write};
 use crate::register::WriteId;
 use crate::s3::encoding::{decode, encode_query};
@@ -130,7 +133,7 @@ fn respelled(part: &str) -> String {
 fn write_id(admitted: &Admitted, signed: &Signed, name: &str, sha256: Option<[u8; 32]>) -> WriteId {
     let repeatable = matches!(admitted.operation, Operation::PutObject | Operation::DeleteObject);
     let Some(invocation) = admitted.retry.invocation.as_deref().filter(|_| repeatable) else {
-        return WriteId(uuid::Uuid::new_v4().simple().to_string());
+        return WriteId::alone(&chance::name());
     };
     let condition = format!("{:?}", admitted.condition);
     let mut hash = Sha256::new();
@@ -145,7 +148,8 @@ fn write_id(admitted: &Admitted, signed: &Signed, name: &str, sha256: Option<[u8
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    WriteId(hex::encode(hash.finalize()))
+    // Half of the digest is unlikely enough to meet another, and every busy key's journal holds some.
+    WriteId(BASE64.encode(&hash.finalize()[..16]))
 }
 
 /// The body's SHA-256, for a request that was not taken by [`intake::take`].

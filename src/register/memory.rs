@@ -18,6 +18,7 @@ use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, Register,
     RegisterError, ReleaseStep, Resolution, State, Status, Terms, Token,
 };
+use crate::chance;
 use crate::s3::{Current, ObjectName};
 
 /// How many keys are remembered at most: about 1 GiB at 500 bytes each.
@@ -73,7 +74,7 @@ impl MemoryRegister {
         let mut marker = String::new();
         file.read_to_string(&mut marker).map_err(broken)?;
         file.set_len(0).map_err(broken)?;
-        let id = EpochId(uuid::Uuid::new_v4().simple().to_string());
+        let id = EpochId(chance::name());
         let mut epoch = Epoch::begin(id, &terms, Millis(0));
         // The lock proves that no other holder of a lease lives: only what is already on its way
         // to the store must end, and after a good end there is nothing.

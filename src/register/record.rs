@@ -403,8 +403,10 @@ pub fn commit(
     record.generation = Some(armed.generation.clone());
     record.doubt = None;
     record.last_token = Some(step.token.clone());
-    let ending = Ending::Landed { state: step.new.clone(), generation: armed.generation };
-    record.write_down(&lease.write_id, ending, terms, now);
+    if !lease.write_id.is_alone() {
+        let ending = Ending::Landed { state: step.new.clone(), generation: armed.generation };
+        record.write_down(&lease.write_id, ending, terms, now);
+    }
     slot.lease = step.quiet.map(|quiet| Lease {
         token: None,
         expires: Millis(0),

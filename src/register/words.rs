@@ -130,6 +130,21 @@ impl fmt::Display for Generation {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WriteId(pub String);
 
+impl WriteId {
+    /// The id of a request that cannot be told from another; the name is its own.
+    pub fn alone(name: &str) -> Self {
+        Self(format!("{ALONE}{name}"))
+    }
+
+    /// Can no later request have this id? Then its landing need not be remembered.
+    pub fn is_alone(&self) -> bool {
+        self.0.starts_with(ALONE)
+    }
+}
+
+/// What the id of a request that stands for itself begins with; the scripts know it too.
+const ALONE: char = '~';
+
 /// How long after its last byte a write may still land.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settle {

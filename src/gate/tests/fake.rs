@@ -84,7 +84,7 @@ impl Bench {
 
     /// A write that stands for itself.
     pub(super) async fn write(&self, condition: Condition) -> Reply {
-        let id = uuid::Uuid::new_v4().to_string();
+        let id = crate::chance::name();
         self.attempt(condition, &id, 1).await
     }
 

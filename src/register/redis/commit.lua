@@ -7,7 +7,10 @@ if held_by(token) and lease.generation then
   record.generation = lease.generation
   record.doubt = nil
   record.last_nonce = lease.nonce
-  write_down(lease.write_id, landed(new, lease.generation))
+  -- Nobody asks again for a write that stands for itself.
+  if string.sub(lease.write_id, 1, 1) ~= '~' then
+    write_down(lease.write_id, landed(new, lease.generation))
+  end
   if quiet then
     lease.nonce, lease.expires, lease.quiet_until = false, 0, now + quiet
     put_lease()

@@ -59,5 +59,5 @@ impl Partitions {
 
 /// A name for an epoch, should one begin: never used twice, also not within one process.
 pub(super) fn new_epoch_id() -> EpochId {
-    EpochId(uuid::Uuid::new_v4().simple().to_string())
+    EpochId(crate::chance::name())
 }

@@ -346,7 +346,10 @@ impl<'a> Pair<'a> {
         let before = self.writers[writer].nonce.clone();
         Ask {
             nonce: if again && !before.is_empty() { before } else { fresh },
-            write_id: WriteId(format!("write {write_id}.")),
+            write_id: match write_id {
+                0 => WriteId::alone("write"),
+                _ => WriteId(format!("write {write_id}.")),
+            },
             settle: Settle::Plain,
             age: Duration::ZERO,
             condition: Condition::None,

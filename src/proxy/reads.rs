@@ -1,0 +1,62 @@
+//! Reads: the store's answer is passed on piece by piece, in constant memory. A straight line from
+//! one connection to the other costs half of Pingora's own path, which joins two tasks by channels
+//! to carry a body both ways.
+
+use http::{Method, StatusCode, Version, header};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
+
+use super::Proxy;
+use super::access::Context;
+use super::forward::Forward;
+use super::respond;
+use crate::s3::S3Error;
+
+/// Passes on a question without a body, and its answer.
+pub(super) async fn serve(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    forward: &Forward,
+) -> pingora::Result<()> {
+    let mut opened = match proxy.store.open(&forward.request).await {
+        Ok(opened) => opened,
+        Err(why) => {
+            tracing::warn!(why, "the store did not answer");
+            let error = S3Error::service_unavailable(1).because("The store cannot be reached.");
+            return respond::error(session, context, &error, None).await;
+        }
+    };
+    let request = session.req_header();
+    let bare = request.method == Method::HEAD
+        || matches!(opened.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    (parts.status, parts.headers) = (opened.status, std::mem::take(&mut opened.headers));
+    let mut response = Box::new(ResponseHeader::from(parts));
+    if !response.headers.contains_key(respond::REQUEST_ID) {
+        response.insert_header(respond::REQUEST_ID, context.request_id.as_str())?;
+    }
+    // RFC 9112 §6.1: a body of unknown length is chunked, for those who know what that is.
+    if !bare
+        && !response.headers.contains_key(header::CONTENT_LENGTH)
+        && request.version == Version::HTTP_11
+    {
+        response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    }
+    session.write_response_header(response, bare).await?;
+    if !bare {
+        while let Some(piece) = opened.next().await.map_err(|why| broken_off(&why))? {
+            session.write_response_body(Some(piece), false).await?;
+        }
+        session.write_response_body(None, true).await?;
+    }
+    proxy.store.finished(opened).await;
+    Ok(())
+}
+
+/// The answer is under way and cannot be taken back: the connection is closed, so that the client
+/// sees that it is not whole.
+fn broken_off(why: &str) -> Box<Error> {
+    Error::explain(ErrorType::ReadError, why.to_owned()).into_up()
+}
