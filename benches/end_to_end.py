@@ -57,7 +57,7 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
 from processes import NotReady, Process, free_ports, stop_all  # noqa: E402
 
-BINARY = ROOT / "target" / "release" / "ifmatch"
+BINARY = Path(os.environ.get("IFMATCH_BIN", ROOT / "target" / "release" / "ifmatch"))
 REPLAY = ROOT / "benches" / "replay.lua"
 
 ACCESS_KEY, SECRET = "bench-access-key", "bench-secret-0123456789"
