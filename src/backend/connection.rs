@@ -336,3 +336,6 @@ fn peer(endpoint: &Endpoint, address: SocketAddr, timeouts: Timeouts) -> HttpPee
     });
     peer
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! Against a server that says, byte for byte, what the test tells it to.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::config::{Addressing, EmptySegments};
+use crate::secret::Secret;
+
+/// What a connection of the server does: read so many bytes of each request, then say this.
+struct Turn {
+    reads: usize,
+    says: &'static str,
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nETag: \"e\"\r\n\r\nhi";
+
+/// Serves one connection after the other; each takes its turns and is closed.
+async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move {
+        for turns in connections {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for turn in turns {
+                read(&mut stream, turn.reads).await;
+                stream.write_all(turn.says.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let backend = Backend {
+        endpoint: Endpoint { https: false, host: "127.0.0.1".to_owned(), port },
+        region: "us-east-1".to_owned(),
+        access_key_id: "a".to_owned(),
+        secret_access_key: Secret::new("s"),
+        addressing: Addressing::Path,
+        connect_timeout: Duration::from_secs(5),
+        write_timeout: Duration::from_secs(5),
+        long_write_timeout: Duration::from_secs(5),
+        read_timeout: Duration::from_secs(5),
+        ca_file: None,
+        connections: 4,
+        empty_segments: EmptySegments::Keep,
+        definite_errors: Vec::new(),
+    };
+    (Connections::new(&backend).await.unwrap(), task)
+}
+
+async fn read(stream: &mut TcpStream, bytes: usize) {
+    let mut sink = vec![0; bytes];
+    stream.read_exact(&mut sink).await.unwrap();
+}
+
+fn request(method: &Method, length: usize) -> RequestHeader {
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = method.clone();
+    parts.uri = "/b/k".parse().unwrap();
+    parts.headers.insert("host", "h".parse().unwrap());
+    parts.headers.insert("content-length", length.into());
+    RequestHeader::from(parts)
+}
+
+/// How long such a request's head is on the wire.
+fn head_bytes(method: &Method, length: usize) -> usize {
+    http_req_header_to_wire(&request(method, length)).unwrap().len()
+}
+
+fn small() -> (Body, usize) {
+    (Body::from(Bytes::from_static(b"body")), head_bytes(&Method::PUT, 4) + 4)
+}
+
+async fn put(connections: &Connections, body: &Body) -> Exchange {
+    let length = usize::try_from(body.length_bytes()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    connections.exchange(request(&Method::PUT, length), body, deadline, false).await
+}
+
+fn answered(exchange: Exchange) -> Answer {
+    match exchange {
+        Exchange::Answered(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_after_a_whole_exchange() {
+    let (body, reads) = small();
+    let turn = || Turn { reads, says: OK };
+    let (connections, task) = server(vec![vec![turn(), turn()]]).await;
+    for _ in 0..2 {
+        let answer = answered(put(&connections, &body).await);
+        assert_eq!((answer.status.as_u16(), answer.body.as_ref()), (200, b"hi".as_slice()));
+        assert_eq!(answer.headers["etag"], "\"e\"");
+    }
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn informational_answers_are_passed_over_and_chunks_joined() {
+    let (body, reads) = small();
+    let says = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
+                \r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n";
+    let (connections, _task) = server(vec![vec![Turn { reads, says }]]).await;
+    let answer = answered(put(&connections, &body).await);
+    assert_eq!(answer.body.as_ref(), b"abc");
+    assert!(!answer.headers.contains_key("transfer-encoding"));
+}
+
+#[tokio::test]
+async fn a_pooled_connection_that_is_closed_without_an_answer_is_told_apart() {
+    let (body, reads) = small();
+    // The second request is read, and then the connection closed.
+    let turns = vec![Turn { reads, says: OK }, Turn { reads, says: "" }];
+    let (connections, _task) = server(vec![turns]).await;
+    answered(put(&connections, &body).await);
+    let second = put(&connections, &body).await;
+    assert!(matches!(second, Exchange::DeadPooled(..)), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_fresh_connection_that_is_closed_may_have_carried_the_write() {
+    let (body, reads) = small();
+    for says in ["", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", "HTTP/1.1 200"] {
+        let (connections, _task) = server(vec![vec![Turn { reads, says }]]).await;
+        let exchange = put(&connections, &body).await;
+        assert!(matches!(exchange, Exchange::Lost(_)), "{says:?}: {exchange:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_early_refusal_of_a_large_body_is_heard_and_its_connection_is_not_used_again() {
+    let body = Body::from(Bytes::from(vec![0; 8 << 20]));
+    let reads = head_bytes(&Method::PUT, 8 << 20);
+    let says = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+    let (small_body, small_reads) = small();
+    let (connections, _task) =
+        server(vec![vec![Turn { reads, says }], vec![Turn { reads: small_reads, says: OK }]]).await;
+    assert_eq!(answered(put(&connections, &body).await).status.as_u16(), 403);
+    assert_eq!(answered(put(&connections, &small_body).await).status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn a_success_before_the_request_was_read_is_believed_by_nobody() {
+    let body = Body::from(Bytes::from(vec![0; 8 << 20]));
+    let reads = head_bytes(&Method::PUT, 8 << 20);
+    let (connections, _task) = server(vec![vec![Turn { reads, says: OK }]]).await;
+    let exchange = put(&connections, &body).await;
+    assert!(matches!(exchange, Exchange::Lost(_)), "{exchange:?}");
+}
+
+#[tokio::test]
+async fn a_head_s_answer_has_a_length_and_no_body() {
+    let says = "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\nETag: \"e\"\r\n\r\n";
+    let reads = head_bytes(&Method::HEAD, 0);
+    let turns = vec![Turn { reads, says }, Turn { reads, says }];
+    let (connections, _task) = server(vec![turns]).await;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    for _ in 0..2 {
+        let head = request(&Method::HEAD, 0);
+        let answer = connections.exchange(head, &Body::empty(), deadline, false).await;
+        assert_eq!(answered(answer).headers["content-length"], "5000");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_there_was_sent_nothing() {
+    let (connections, task) = server(vec![]).await;
+    task.await.unwrap();
+    let exchange = put(&connections, &small().0).await;
+    assert!(matches!(exchange, Exchange::NotSent(_)), "{exchange:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_in_time_is_lost() {
+    let (body, reads) = small();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut connections, _task) = server(vec![]).await;
+    connections.endpoint.port = listener.local_addr().unwrap().port();
+    connections.resolve_again().await;
+    let silent = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read(&mut stream, reads).await;
+        // Held until the other side gives up.
+        let _ = stream.read(&mut [0]).await;
+    });
+    let deadline = Instant::now() + Duration::from_millis(50);
+    let exchange = connections.exchange(request(&Method::PUT, 4), &body, deadline, false).await;
+    assert!(matches!(exchange, Exchange::Lost(_)), "{exchange:?}");
+    silent.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_question_is_asked_again_where_a_pooled_connection_was_dead() {
+    let reads = head_bytes(&Method::GET, 0);
+    let (connections, _task) = server(vec![
+        vec![Turn { reads, says: OK }, Turn { reads, says: "" }],
+        vec![Turn { reads, says: OK }],
+    ])
+    .await;
+    for _ in 0..2 {
+        let mut opened = connections.open(request(&Method::GET, 0)).await.unwrap();
+        let mut whole = Vec::new();
+        while let Some(piece) = opened.next().await.unwrap() {
+            whole.extend_from_slice(&piece);
+        }
+        assert_eq!(whole, b"hi");
+        connections.finished(opened).await;
+    }
+}
