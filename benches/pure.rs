@@ -154,9 +154,9 @@ fn register(criterion: &mut Criterion) {
         lease: Duration::from_secs(6),
         grace: Duration::from_secs(3),
         settle: Duration::from_secs(10),
-        settle_long: Duration::from_secs(300),
-        retry_horizon: Duration::from_secs(600),
-        record_ttl: Duration::from_secs(86_400),
+        settle_long: Duration::from_mins(5),
+        retry_horizon: Duration::from_mins(10),
+        record_ttl: Duration::from_hours(24),
         writers: Writers::Exclusive,
     };
     let etag = ETag::parse(ETAG.as_bytes());

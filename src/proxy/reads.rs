@@ -57,6 +57,7 @@ pub(super) async fn serve(
 
 /// The answer is under way and cannot be taken back: the connection is closed, so that the client
 /// sees that it is not whole.
+#[allow(clippy::unnecessary_box_returns, reason = "Pingora's own error type")]
 fn broken_off(why: &str) -> Box<Error> {
     Error::explain(ErrorType::ReadError, why.to_owned()).into_up()
 }
