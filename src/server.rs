@@ -147,7 +147,7 @@ fn serve_embedded(keeper: &Runtime, config: &mut Config) -> Result<(), StartErro
 
 async fn reachable_store(config: &Config, keys: Arc<SigningKeys>) -> Result<HttpStore, StartError> {
     let shown = config.backend.endpoint.to_string();
-    let store = HttpStore::new(&config.backend, keys)
+    let store = HttpStore::new(&config.backend, config.register.terms.settle, keys)
         .await
         .map_err(|error| StartError::Backend(shown.clone(), error.to_string()))?;
     store.greet().await.map_err(|why| StartError::Backend(shown, why))?;
@@ -170,6 +170,7 @@ fn proxy(
         definite_errors: backend.definite_errors.clone(),
     };
     let body = &config.body;
+    let forms_bytes = body.memory_bytes / 4;
     Proxy {
         gate: Gate::new(register, Arc::clone(&store) as _, settings),
         store,
@@ -183,7 +184,12 @@ fn proxy(
         },
         region: config.region.clone(),
         keys,
-        larder: Larder::new(body.memory_bytes, body.memory_per_body_bytes, body.spool_dir.clone()),
+        larder: Larder::new(
+            body.memory_bytes - forms_bytes,
+            body.memory_per_body_bytes,
+            body.spool_dir.clone(),
+        ),
+        forms: Larder::new(forms_bytes, 0, body.spool_dir.clone()),
         body_bytes_max: body.bytes_max,
         idle_timeout: body.idle_timeout,
         in_flight: InFlight::default(),

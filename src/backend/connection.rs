@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
+use pingora::OrErr;
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
@@ -47,6 +48,8 @@ pub struct Connections {
 struct Timeouts {
     connect: Duration,
     read: Duration,
+    /// How long bytes may stay unacknowledged before the connection is given up.
+    unacknowledged: Duration,
 }
 
 impl std::fmt::Debug for Connections {
@@ -57,10 +60,16 @@ impl std::fmt::Debug for Connections {
 
 impl Connections {
     /// Resolves the store's name; the address is looked up again when it cannot be connected to.
-    pub async fn new(backend: &Backend) -> std::io::Result<Self> {
+    /// `settle` is how long a plain write may land after its last byte: no byte may travel longer.
+    pub async fn new(backend: &Backend, settle: Duration) -> std::io::Result<Self> {
         let mut options = ConnectorOptions::new(backend.connections);
         options.ca_file = backend.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned());
-        let timeouts = Timeouts { connect: backend.connect_timeout, read: backend.read_timeout };
+        let timeouts = Timeouts {
+            connect: backend.connect_timeout,
+            read: backend.read_timeout,
+            // The kernel takes 0 for its own default, which is a quarter of an hour.
+            unacknowledged: backend.read_timeout.min(settle.max(Duration::from_secs(1))),
+        };
         let address = resolve(&backend.endpoint).await?;
         let peer = Arc::new(peer(&backend.endpoint, address, timeouts));
         Ok(Self {
@@ -332,8 +341,14 @@ fn peer(endpoint: &Endpoint, address: SocketAddr, timeouts: Timeouts) -> HttpPee
         // Bytes that the store has not acknowledged for so long are given up, so that a write
         // cannot be delivered long after its lease (protocol, 5.4).
         #[cfg(target_os = "linux")]
-        user_timeout: timeouts.read,
+        user_timeout: timeouts.unacknowledged,
     });
+    // A connection that is given up, or whose process is killed, takes back what the kernel has
+    // not sent yet: closed in the usual way it would be delivered after the lease (protocol, 5.4).
+    // What the store has already received is a matter for `settle`.
+    options.upstream_tcp_sock_tweak_hook = Some(Arc::new(|socket| {
+        socket.set_zero_linger().or_err(pingora::ErrorType::SocketError, "SO_LINGER")
+    }));
     peer
 }
 

@@ -5,13 +5,16 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::sigv4::stored_content_encoding;
 
-/// What a client's headers become towards the store. Left out are those of its connection
-/// (RFC 9110 §7.6.1), of its body's framing, and of its signature: the proxy has its own.
+/// What a client's headers become towards the store: those that S3 gives a meaning, less those of
+/// the client's own signature and of its body's framing. A list of what may pass, not of what may
+/// not: stores have headers of their own that copy, link or expire objects (Swift's `X-Copy-From`,
+/// `X-Delete-After`, `X-Symlink-Target`), behind the register's back and past the client's rights.
 pub fn to_store(client: &HeaderMap) -> HeaderMap {
-    let mut headers = without_connection(client);
-    for name in OF_CLIENT {
-        headers.remove(name);
-    }
+    let mut headers: HeaderMap = client
+        .iter()
+        .filter(|(name, _)| passes(name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     // `aws-chunked` says how the body travelled, not what is stored (AWS: SigV4 streaming).
     if headers.contains_key(header::CONTENT_ENCODING) {
         let stored = stored_content_encoding(&headers);
@@ -38,11 +41,14 @@ pub fn to_store_unconditional(client: &HeaderMap) -> HeaderMap {
 }
 
 /// The headers that a HEAD needs to see the object that a write is about: the customer's key, where
-/// the object is encrypted with one (AWS: SSE-C).
+/// the object is encrypted with one (AWS: SSE-C), who pays, and whose bucket it should be.
 pub fn for_head(client: &HeaderMap) -> HeaderMap {
     client
         .iter()
-        .filter(|(name, _)| name.as_str().starts_with("x-amz-server-side-encryption-customer-"))
+        .filter(|(name, _)| {
+            name.as_str().starts_with("x-amz-server-side-encryption-customer-")
+                || matches!(name.as_str(), "x-amz-request-payer" | "x-amz-expected-bucket-owner")
+        })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
@@ -79,18 +85,54 @@ const OF_CONNECTION: [&str; 9] = [
     "upgrade",
 ];
 
-const OF_CLIENT: [&str; 10] = [
-    "authorization",
-    "content-length",
-    "date",
-    "expect",
-    "host",
-    "x-amz-content-sha256",
-    "x-amz-date",
-    "x-amz-decoded-content-length",
-    "x-amz-security-token",
-    "x-amz-trailer",
-];
+fn passes(name: &str) -> bool {
+    const OF_CLIENT: [&str; 5] = [
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-decoded-content-length",
+        "x-amz-security-token",
+        "x-amz-trailer",
+    ];
+    const PLAIN: [&str; 18] = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "access-control-request-headers",
+        "access-control-request-method",
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-md5",
+        "content-type",
+        "expires",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "range",
+    ];
+    if name.starts_with("x-amz-") {
+        return !OF_CLIENT.contains(&name);
+    }
+    PLAIN.contains(&name) || matches!(name, "origin" | "user-agent")
+}
+
+/// Of a browser's preflight, which nobody signs: what it asks, and nothing else (Fetch: CORS
+/// protocol).
+pub fn of_preflight(client: &HeaderMap) -> HeaderMap {
+    client
+        .iter()
+        .filter(|(name, _)| {
+            matches!(
+                name.as_str(),
+                "origin" | "access-control-request-headers" | "access-control-request-method"
+            )
+        })
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
 
 #[cfg(test)]
 mod tests {
@@ -116,6 +158,9 @@ mod tests {
             ("connection", "close, x-hop"),
             ("x-hop", "1"),
             ("expect", "100-continue"),
+            ("x-copy-from", "other/secret"),
+            ("x-delete-after", "1"),
+            ("cookie", "c"),
             ("content-encoding", "aws-chunked,gzip"),
             ("content-type", "text/plain"),
             ("x-amz-meta-a", "1"),

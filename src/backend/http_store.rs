@@ -39,11 +39,16 @@ pub struct Composing(String);
 
 impl HttpStore {
     /// A store as configured. Fails when its name has no address.
-    pub async fn new(backend: &Backend, keys: Arc<SigningKeys>) -> std::io::Result<Self> {
+    /// `settle`: how long a plain write may land after its last byte.
+    pub async fn new(
+        backend: &Backend,
+        settle: Duration,
+        keys: Arc<SigningKeys>,
+    ) -> std::io::Result<Self> {
         let authority =
             HeaderValue::from_str(&backend.endpoint.authority()).map_err(std::io::Error::other)?;
         Ok(Self {
-            connections: Connections::new(backend).await?,
+            connections: Connections::new(backend, settle).await?,
             authority,
             region: backend.region.clone(),
             credential: Credential {
@@ -60,6 +65,16 @@ impl HttpStore {
     pub async fn open(&self, request: &StoreRequest) -> Result<Opened, String> {
         let head = self.compose(request, None).map_err(|error| error.to_string())?;
         self.connections.open(head).await
+    }
+
+    /// Asks a browser's preflight question, unsigned: nobody has proved who asks.
+    pub async fn preflight(&self, path: &str, headers: HeaderMap) -> Result<Opened, String> {
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.method = Method::OPTIONS;
+        head.uri = path.parse().map_err(|e: InvalidUri| e.to_string())?;
+        head.headers = headers;
+        head.headers.insert(header::HOST, self.authority.clone());
+        self.connections.open(RequestHeader::from(head)).await
     }
 
     /// Takes back the connection of an answer that was read to its end.

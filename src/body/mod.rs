@@ -94,7 +94,7 @@ impl Taking {
     pub async fn push(&mut self, piece: Bytes) -> io::Result<()> {
         self.length_bytes += piece.len() as u64;
         match &mut self.place {
-            Place::Memory(pieces, _) => pieces.push(piece),
+            Place::Memory(pieces, _) => gather(pieces, piece),
             Place::Disk(spool) => spool.append(piece).await?,
         }
         Ok(())
@@ -109,6 +109,25 @@ impl Taking {
         Ok(Body { content, length_bytes: self.length_bytes })
     }
 }
+
+/// Adds a piece; small ones are copied together, for each costs what a piece costs and keeps the
+/// buffer alive that it was cut from.
+fn gather(pieces: &mut Vec<Bytes>, piece: Bytes) {
+    match pieces.pop() {
+        Some(last) if last.len() < SMALL_BYTES => {
+            let mut joined = last.try_into_mut().unwrap_or_else(|last| BytesMut::from(&last[..]));
+            joined.extend_from_slice(&piece);
+            pieces.push(joined.freeze());
+        }
+        last => {
+            pieces.extend(last);
+            pieces.push(piece);
+        }
+    }
+}
+
+/// A piece shorter than this is joined with the next one.
+const SMALL_BYTES: usize = 4096;
 
 /// A whole body.
 #[derive(Debug)]
@@ -232,6 +251,18 @@ mod tests {
                 assert_eq!(body.to_bytes().await.unwrap(), "abcdefg");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_of_crumbs_is_kept_in_few_pieces() {
+        let mut taking = larder(1 << 20, 1 << 20).begin(100_000).await.unwrap();
+        for _ in 0..100_000 {
+            taking.push(Bytes::from_static(b"x")).await.unwrap();
+        }
+        let body = taking.finish().await.unwrap();
+        let Content::Memory { pieces, .. } = &body.content else { panic!("not in memory") };
+        assert!(pieces.len() <= 100_000 / SMALL_BYTES + 1, "{}", pieces.len());
+        assert_eq!(body.to_bytes().await.unwrap(), vec![b'x'; 100_000]);
     }
 
     #[tokio::test]

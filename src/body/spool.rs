@@ -34,7 +34,7 @@ impl Spool {
 
     pub(super) async fn append(&mut self, piece: Bytes) -> io::Result<()> {
         self.waiting_bytes += piece.len();
-        self.waiting.push(piece);
+        super::gather(&mut self.waiting, piece);
         if self.waiting_bytes >= WRITE_BYTES { self.write_out().await } else { Ok(()) }
     }
 

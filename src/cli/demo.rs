@@ -117,7 +117,9 @@ impl Client {
             empty_segments: EmptySegments::Keep,
             definite_errors: Vec::new(),
         };
-        Ok(Self { store: HttpStore::new(&backend, Arc::new(SigningKeys::default())).await? })
+        Ok(Self {
+            store: HttpStore::new(&backend, PATIENCE, Arc::new(SigningKeys::default())).await?,
+        })
     }
 
     /// Adds 1 and returns how often that was refused.

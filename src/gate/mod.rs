@@ -9,6 +9,7 @@ mod lease;
 mod outcome;
 mod queue;
 mod refusal;
+mod standing;
 mod write;
 
 use std::sync::Arc;

@@ -12,12 +12,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::finding::{Finding, finding};
 use super::lease::Lease;
 use super::queue::Turn;
+use super::standing::Standing;
 use super::{Commit, Decider, Gate, Outcome, Reply, Write, refusal};
 use crate::backend::{Answer, Exchange, HeadError};
 use crate::chance;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, Ending, RegisterError, ReleaseStep, Resolution, Settle,
-    State, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, Ending, ReclaimAnswer, RegisterError, ReleaseStep,
+    Resolution, Settle, State, Writers,
 };
 use crate::s3::{Current, S3Error};
 
@@ -51,6 +52,14 @@ impl From<HeadError> for Stop {
     }
 }
 
+/// What is known of a write between its rounds.
+struct Progress {
+    /// When the last round's lease was granted, for the log.
+    granted: Option<Instant>,
+    /// A copy was sent whose outcome is still unknown.
+    in_doubt: bool,
+}
+
 /// A write that the store has applied.
 struct Landing {
     lease: Lease,
@@ -69,41 +78,43 @@ impl Gate {
             let reply = Reply::Error(refusal::busy(write, false), None);
             return Outcome::without_landing(reply, Decider::Gate, started, None);
         };
-        let mut lost_before = false;
+        let mut progress = Progress { granted: None, in_doubt: false };
         loop {
-            let mut granted = None;
-            let stop = match self.round(write, give_up, lost_before, &mut granted).await {
+            let stop = match self.round(write, give_up, &mut progress).await {
                 Ok(landing) => return self.landed(write, landing, turn, started),
                 Err(stop) => stop,
             };
             let (reply, decided_by) = match stop {
+                // Whatever became of a later copy: the first one may have landed.
+                Stop::Reply(Reply::Error(..)) | Stop::Refused(_) if progress.in_doubt => {
+                    (Reply::Error(refusal::answer_lost(), None), Decider::Gate)
+                }
                 Stop::Reply(reply) => (reply, Decider::Gate),
                 Stop::Refused(answer) => (Reply::Store(answer), Decider::Backend),
                 Stop::Doubt(why) => {
                     tracing::warn!(name = %write.name, why, "a write's outcome is unknown");
-                    lost_before = true;
+                    progress.in_doubt = true;
                     continue;
                 }
                 Stop::InJournal => continue,
             };
-            return Outcome::without_landing(reply, decided_by, started, granted);
+            return Outcome::without_landing(reply, decided_by, started, progress.granted);
         }
     }
 
-    /// Steps 4 to 8 once. `granted` is when the lease was granted, for the log.
+    /// Steps 4 to 8 once.
     async fn round(
         &self,
         write: &Write<'_>,
         give_up: Instant,
-        lost_before: bool,
-        granted: &mut Option<Instant>,
+        progress: &mut Progress,
     ) -> Result<Landing, Stop> {
-        let mut lease = self.acquire(write, give_up, lost_before).await?;
-        *granted = Some(lease.since);
+        let mut lease = self.acquire(write, give_up).await?;
+        progress.granted = Some(lease.since);
         let pre = if lease.armed.is_some() {
             lease.believed.clone()
         } else {
-            let pre = self.judge(write, &mut lease).await?;
+            let pre = self.judge(write, &mut lease, progress).await?;
             self.arm(write, &mut lease, &pre).await?;
             pre
         };
@@ -111,18 +122,13 @@ impl Gate {
             self.disarm(write, &lease, &pre).await;
             return Err(Stop::error(refusal::not_sent()));
         }
-        let sent = self.send(write, &mut lease).await;
+        let sent = self.send(write, &mut lease, &pre).await;
         self.conclude(write, lease, pre, sent).await
     }
 
     // === 4, 5: acquire ===
 
-    async fn acquire(
-        &self,
-        write: &Write<'_>,
-        give_up: Instant,
-        lost_before: bool,
-    ) -> Result<Lease, Stop> {
+    async fn acquire(&self, write: &Write<'_>, give_up: Instant) -> Result<Lease, Stop> {
         let mut pause = POLL_FIRST;
         loop {
             let asked = Instant::now();
@@ -144,9 +150,7 @@ impl Gate {
             };
             let now = Instant::now();
             if now >= give_up {
-                let busy = || refusal::busy(write, own);
-                let error = if lost_before { refusal::answer_lost() } else { busy() };
-                return Err(Stop::error(error));
+                return Err(Stop::error(refusal::busy(write, own)));
             }
             sleep(jittered(pause).min(free_in.max(POLL_FIRST)).min(give_up - now)).await;
             pause = (pause * 2).min(POLL_LAST);
@@ -158,7 +162,12 @@ impl Gate {
     /// Judges the condition by a HEAD under the lease and returns the state it saw; a doubt left
     /// by an earlier holder is resolved by the same HEAD. A lease that was not armed while it was
     /// acquired belongs to a write that has something to look up, or has come too late.
-    async fn judge(&self, write: &Write<'_>, lease: &mut Lease) -> Result<State, Stop> {
+    async fn judge(
+        &self,
+        write: &Write<'_>,
+        lease: &mut Lease,
+        progress: &mut Progress,
+    ) -> Result<State, Stop> {
         if write.is_unconditional() {
             return Ok(lease.believed.clone());
         }
@@ -173,6 +182,7 @@ impl Gate {
             let resolution = self.register.resolve(write.name, &lease.token, &current).await?;
             if doubted == write.write_id {
                 self.own_doubt_resolved(write, lease, resolution, &current).await?;
+                progress.in_doubt = false;
             }
         }
         let Some(reply) = self.refusal_by(write.name, write.condition, &current).await else {
@@ -235,7 +245,7 @@ impl Gate {
 
     /// Sends the write, and once more where a pooled connection was dead. Renews the lease the
     /// while; a holder that cannot renew drops the connection at its deadline.
-    async fn send(&self, write: &Write<'_>, lease: &mut Lease) -> Sent {
+    async fn send(&self, write: &Write<'_>, lease: &mut Lease, pre: &State) -> Sent {
         let patience = match write.settle() {
             Settle::Plain => self.settings.write_timeout,
             Settle::Long => self.settings.long_write_timeout,
@@ -252,7 +262,7 @@ impl Gate {
         };
         let sent = tokio::select! {
             sent = exchange => sent,
-            () = self.keep(write, lease) => Sent {
+            () = self.keep(write, lease, pre) => Sent {
                 exchange: Exchange::Lost("the lease could not be renewed".to_owned()),
                 first_copy: None,
             },
@@ -265,8 +275,9 @@ impl Gate {
         sent
     }
 
-    /// Renews the lease for as long as that works; returns when it has run out.
-    async fn keep(&self, write: &Write<'_>, lease: &mut Lease) {
+    /// Renews the lease for as long as that works; returns when it has run out. A register that has
+    /// forgotten it in the meantime takes it back.
+    async fn keep(&self, write: &Write<'_>, lease: &mut Lease, pre: &State) {
         let interval = self.settings.terms.lease / 3;
         loop {
             sleep_until((Instant::now() + interval).min(lease.deadline)).await;
@@ -274,7 +285,18 @@ impl Gate {
             let renewal = self.register.renew(write.name, &lease.token);
             match timeout_at(lease.deadline, renewal).await {
                 Ok(Ok(true)) => lease.deadline = asked + self.settings.terms.lease,
-                Ok(Ok(false)) => return,
+                Ok(Ok(false)) => {
+                    let standing = Standing::new(self, write, lease, pre);
+                    match timeout_at(lease.deadline, standing.reclaim()).await {
+                        Ok(Ok(ReclaimAnswer::Reclaimed { token, generation })) => {
+                            lease.token = token;
+                            lease.armed = Some(generation);
+                            lease.deadline = asked + self.settings.terms.lease;
+                        }
+                        Ok(Ok(ReclaimAnswer::Held | ReclaimAnswer::TooLate)) => return,
+                        Ok(Err(_)) | Err(_) => {}
+                    }
+                }
                 Ok(Err(error)) => {
                     tracing::warn!(name = %write.name, %error, "a lease was not renewed");
                 }
@@ -295,6 +317,10 @@ impl Gate {
         pre: State,
         sent: Sent,
     ) -> Result<Landing, Stop> {
+        let in_doubt = |why: String| {
+            Standing::new(self, write, &lease, &pre).stand_by();
+            Err(Stop::Doubt(why))
+        };
         let answer = match sent.exchange {
             Exchange::Answered(answer) => answer,
             Exchange::NotSent(why) if sent.first_copy.is_none() => {
@@ -303,20 +329,20 @@ impl Gate {
                 return Err(Stop::error(refusal::not_sent()));
             }
             Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
-                return Err(Stop::Doubt(why));
+                return in_doubt(why);
             }
         };
         let new = match finding(write.operation, &answer, &self.settings.definite_errors) {
             Finding::Landed(new) => new,
             // After a resend a refusal may be the second copy's, refused because the first landed.
             Finding::NotApplied if sent.first_copy.is_some() => {
-                return Err(Stop::Doubt("refused after it was sent twice".to_owned()));
+                return in_doubt("refused after it was sent twice".to_owned());
             }
             Finding::NotApplied => {
                 self.disarm(write, &lease, &pre).await;
                 return Err(Stop::Refused(answer));
             }
-            Finding::Doubt(why) => return Err(Stop::Doubt(why)),
+            Finding::Doubt(why) => return in_doubt(why),
         };
         let new = self.looked_up(write, new).await;
         let settle = self.settings.terms.settle(write.settle());

@@ -1,15 +1,17 @@
 //! Admission: what is asked, by whom, and what the head promises. Nothing is answered about a key
 //! before its caller has proved who he is (law 6).
 
+use http::HeaderMap;
 use http::header::{self, HeaderName};
 use pingora::proxy::Session;
 
 use super::Proxy;
 use super::access::Context;
 use crate::clock;
-use crate::s3::encoding::decode;
+use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
-    BucketName, Code, Condition, Operation, RequestHead, S3Error, Target, classify, refusal,
+    BucketName, Code, Condition, CopySource, Operation, RequestHead, S3Error, Target, classify,
+    refusal,
 };
 use crate::sigv4::{AuthError, AwsAnswer, BodyPromise, authenticate};
 
@@ -19,6 +21,7 @@ pub(super) struct Admitted {
     pub(super) target: Target,
     pub(super) operation: Operation,
     pub(super) condition: Condition,
+    pub(super) copy_source: Option<CopySource>,
     /// `None` for a request that nobody signed and nobody needs to: a browser's form carries its
     /// signature inside, and its preflight has none.
     pub(super) signed: Option<Signed>,
@@ -31,6 +34,8 @@ pub(super) struct Admitted {
 pub(super) struct Signed {
     pub(super) access_key_id: String,
     pub(super) promise: BodyPromise,
+    /// By a URL that its holder was given: he may do that one thing, and need not be told more.
+    pub(super) presigned: bool,
 }
 
 /// Which attempt of which call this is, as AWS's SDKs say it.
@@ -58,15 +63,16 @@ impl Admitted {
         context.log.operation = Some(operation);
         context.log.bucket = target.bucket().map(ToString::to_string).unwrap_or_default();
         context.log.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
+        check_nominations(head)?;
         let signed = Signed::check(proxy, head, operation)?;
+        let copy_source = CopySource::from_head(head, proxy.naming.empty_segments)?;
         if let Some(signed) = &signed {
             context.log.access_key_id.clone_from(&signed.access_key_id);
-            let source = copy_source_bucket(head)?;
             proxy.clients.authorize(
                 &signed.access_key_id,
                 operation,
                 &target,
-                source.as_ref().map(BucketName::as_str),
+                copy_source.as_ref().map(|source| source.name.bucket.as_str()),
             )?;
         }
         if let Some(refused) = refusal(head, operation) {
@@ -78,12 +84,20 @@ impl Admitted {
             condition: Condition::parse(head, operation)?,
             target,
             operation,
+            copy_source,
             signed,
             retry,
             expects_continue: head
                 .header(&header::EXPECT)
                 .is_some_and(|value| value.eq_ignore_ascii_case("100-continue")),
         })
+    }
+
+    /// Spells the copy's source in one way, among the headers for the store.
+    pub(super) fn spell_copy_source(&self, headers: &mut HeaderMap) {
+        if let Some(value) = self.copy_source.as_ref().and_then(CopySource::header_value) {
+            headers.insert(X_AMZ_COPY_SOURCE, value);
+        }
     }
 
     /// The bucket of a browser's form, which names its key inside.
@@ -113,7 +127,11 @@ impl Signed {
             Err(error) => return Err(foreign(&error)),
         };
         let promise = BodyPromise::from_head(&head, &authenticated).map_err(|e| foreign(&e))?;
-        Ok(Some(Self { access_key_id: authenticated.access_key_id, promise }))
+        Ok(Some(Self {
+            presigned: authenticated.presigned,
+            access_key_id: authenticated.access_key_id,
+            promise,
+        }))
     }
 }
 
@@ -138,24 +156,20 @@ impl Retry {
     }
 }
 
-/// The bucket that a copy reads from (AWS: `x-amz-copy-source: [/]bucket/key[?versionId=…]`, or an
-/// access point's ARN, which no store behind this proxy has).
-fn copy_source_bucket(head: RequestHead<'_>) -> Result<Option<BucketName>, S3Error> {
-    let name = HeaderName::from_static("x-amz-copy-source");
-    if !head.headers.contains_key(&name) {
-        return Ok(None);
-    }
-    let invalid = |value: &str| {
-        S3Error::invalid_argument(
-            "Copy Source must mention the source bucket and key: \
-            sourcebucket/sourcekey",
-            "x-amz-copy-source",
-            value,
-        )
+/// A `Connection` header may only nominate headers of the connection: one that is part of the
+/// request's meaning would be judged here and then taken off (RFC 9110 §7.6.1).
+fn check_nominations(head: RequestHead<'_>) -> Result<(), S3Error> {
+    let nominated = head.headers.get_all(header::CONNECTION).iter();
+    let is_ours = |name: &str| {
+        let name = name.trim().to_ascii_lowercase();
+        ["x-amz-", "content-", "if-"].iter().any(|prefix| name.starts_with(prefix))
+            || matches!(name.as_str(), "host" | "authorization" | "range" | "expect")
     };
-    let source = head.header(&name).ok_or_else(|| invalid(""))?;
-    let decoded = decode(source).ok_or_else(|| invalid(source))?;
-    let path = decoded.strip_prefix('/').unwrap_or(&decoded);
-    let (bucket, _) = path.split_once('/').ok_or_else(|| invalid(source))?;
-    BucketName::parse(bucket).map(Some)
+    for value in nominated {
+        if value.to_str().unwrap_or_default().split(',').any(is_ours) {
+            return Err(S3Error::new(Code::InvalidRequest)
+                .because("The Connection header names a header of the request itself."));
+        }
+    }
+    Ok(())
 }

@@ -12,10 +12,10 @@ use super::access::Context;
 use super::admission::{Admitted, Signed};
 use super::intake::{self, Untaken};
 use super::respond;
+use super::writes::write_id_of;
 use crate::backend::headers::{for_head, to_store};
 use crate::backend::{Answer, StoreRequest};
 use crate::body::Body;
-use crate::chance;
 use crate::gate::{Reply, Write};
 use crate::register::WriteId;
 use crate::s3::documents::{
@@ -60,10 +60,13 @@ pub(super) async fn serve(
         bucket,
         headers: each_delete_s_headers(&session.req_header().headers),
         head_headers: for_head(&session.req_header().headers),
+        access_key_id: context.log.access_key_id.clone(),
+        invocation: admitted.retry.invocation.clone(),
         attempt: admitted.retry.attempt,
         arrived: context.arrived,
     };
-    let deletes: Vec<_> = request.objects.iter().map(|entry| batch.delete(entry)).collect();
+    let entries = request.objects.iter().enumerate();
+    let deletes: Vec<_> = entries.map(|(index, entry)| batch.delete(index, entry)).collect();
     let outcomes: Vec<_> = stream::iter(deletes).buffered(AT_A_TIME).collect().await;
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
@@ -109,19 +112,35 @@ struct Batch<'a> {
     bucket: BucketName,
     headers: HeaderMap,
     head_headers: HeaderMap,
+    access_key_id: String,
+    invocation: Option<String>,
     attempt: u32,
     arrived: tokio::time::Instant,
 }
 
 impl Batch<'_> {
-    async fn delete(&self, entry: &DeleteEntry) -> DeleteOutcome {
-        match self.guarded_delete(entry).await {
+    /// The same for all attempts of one call, so that a retry is told what its first attempt did.
+    fn write_id(&self, index: usize, name: &ObjectName, entry: &DeleteEntry) -> WriteId {
+        let entry = format!("{index} {entry:?}");
+        write_id_of(
+            self.invocation.as_deref(),
+            &[
+                self.access_key_id.as_bytes(),
+                Operation::DeleteObjects.name().as_bytes(),
+                name.to_string().as_bytes(),
+                entry.as_bytes(),
+            ],
+        )
+    }
+
+    async fn delete(&self, index: usize, entry: &DeleteEntry) -> DeleteOutcome {
+        match self.guarded_delete(index, entry).await {
             Ok(answer) => outcome_of(entry, &answer),
             Err(error) => DeleteOutcome::failed(entry, &error),
         }
     }
 
-    async fn guarded_delete(&self, entry: &DeleteEntry) -> Result<Answer, S3Error> {
+    async fn guarded_delete(&self, index: usize, entry: &DeleteEntry) -> Result<Answer, S3Error> {
         let key = ObjectKey::parse(&entry.key, self.proxy.naming.empty_segments)?;
         let name = ObjectName { bucket: self.bucket.clone(), key };
         let condition: Condition = entry.condition()?;
@@ -148,7 +167,7 @@ impl Batch<'_> {
                 condition: &condition,
                 request: &request,
                 body: &Body::empty(),
-                write_id: WriteId::alone(&chance::name()),
+                write_id: self.write_id(index, &name, entry),
                 attempt: self.attempt,
                 arrived: self.arrived,
                 head_headers: &self.head_headers,

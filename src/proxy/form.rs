@@ -31,8 +31,10 @@ pub(super) async fn serve(
     session: &mut Session,
     context: &mut Context,
     bucket: BucketName,
+    expects_continue: bool,
 ) -> pingora::Result<()> {
-    let (content, _budget) = match intake::take_unsigned(proxy, session).await {
+    let taken = intake::take_unsigned(proxy, session, expects_continue).await;
+    let (content, _budget) = match taken {
         Ok(content) => content.finish(),
         Err(Untaken::Refused(error)) => {
             return respond::error(session, context, &error, None).await;
@@ -125,8 +127,10 @@ fn admit(
     Ok(Upload { name: ObjectName { bucket, key }, headers, form })
 }
 
-/// The form's fields as headers of a PutObject. A field that asks for something which is not done
-/// here is refused: passed over, it would be a promise broken.
+/// The form's fields as headers of a PutObject (AWS: PostObject, form fields). A list of what may
+/// pass: any other `x-amz-*` field could make the request another one than a plain put (a copy, an
+/// append), or asks for something that is not done here, and is refused; passed over, it would be a
+/// promise broken.
 fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
     let mut headers = HeaderMap::new();
     for (field, value) in form.fields() {
@@ -137,17 +141,24 @@ fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
             | "content-disposition"
             | "content-encoding"
             | "expires"
-            | "content-md5" => field,
-            "tagging" => return Err(S3Error::not_implemented("tagging", None)),
-            _ if field.starts_with("x-amz-checksum-") => {
-                return Err(S3Error::not_implemented(field, None));
-            }
+            | "content-md5"
+            | "x-amz-storage-class"
+            | "x-amz-website-redirect-location" => field,
             "x-amz-algorithm"
             | "x-amz-credential"
             | "x-amz-date"
             | "x-amz-signature"
             | "x-amz-security-token" => continue,
-            _ if field.starts_with("x-amz-") => field,
+            _ if ["x-amz-meta-", "x-amz-server-side-encryption", "x-amz-object-lock-"]
+                .iter()
+                .any(|prefix| field.starts_with(prefix)) =>
+            {
+                field
+            }
+            "tagging" => return Err(S3Error::not_implemented(field, None)),
+            _ if field.starts_with("x-amz-") => {
+                return Err(S3Error::not_implemented(field, None));
+            }
             _ => continue,
         };
         let invalid = || S3Error::invalid_argument("Invalid form field.", field, value);
@@ -195,5 +206,39 @@ impl Upload {
         let [bucket, key, etag] =
             [self.name.bucket.as_str(), self.name.key.as_str(), etag].map(encode_query);
         HeaderValue::from_str(&format!("{to}{joint}bucket={bucket}&key={key}&etag={etag}")).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(field: &str) -> PostForm {
+        let part = |name: &str, value: &str| {
+            format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let body = [part("key", "k"), part(field, "v"), part("file", "x"), "--B--\r\n".to_owned()];
+        PostForm::parse("multipart/form-data; boundary=B", &body.concat().into()).unwrap()
+    }
+
+    #[test]
+    fn a_form_can_ask_for_a_put_and_nothing_else() {
+        for field in
+            ["x-amz-meta-a", "x-amz-storage-class", "content-type", "x-amz-object-lock-mode"]
+        {
+            assert_eq!(put_headers(&form(field)).unwrap()[field], "v");
+        }
+        assert_eq!(put_headers(&form("acl")).unwrap()["x-amz-acl"], "v");
+        for field in [
+            "x-amz-copy-source",
+            "x-amz-write-offset-bytes",
+            "x-amz-rename-source",
+            "x-amz-checksum-crc32",
+            "tagging",
+        ] {
+            let error = put_headers(&form(field)).unwrap_err();
+            assert_eq!((error.status().as_u16(), error.field("Header")), (501, Some(field)));
+        }
+        assert!(put_headers(&form("x-copy-from")).unwrap().is_empty());
     }
 }

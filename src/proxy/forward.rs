@@ -8,8 +8,7 @@ use super::admission::{Admitted, foreign};
 use super::writes::query_to_store;
 use crate::backend::StoreRequest;
 use crate::backend::headers::to_store;
-use crate::s3::encoding::encode_path;
-use crate::s3::{S3Error, Target};
+use crate::s3::S3Error;
 use crate::sigv4::{BodyCheck, BodyPromise, PayloadKind, Wanted};
 
 /// A request being forwarded.
@@ -28,21 +27,17 @@ impl Forward {
     pub(super) fn new(session: &Session, admitted: &Admitted) -> Self {
         let request = session.req_header();
         let mut headers = to_store(&request.headers);
+        admitted.spell_copy_source(&mut headers);
         let promise = admitted.signed.as_ref().map(|signed| signed.promise.clone());
         let payload = promise.as_ref().map(|promise| promise.payload);
         if payload.is_some_and(PayloadKind::has_trailer) {
             // The trailing checksum is verified here; it cannot go ahead of the body it is about.
             headers.remove("x-amz-sdk-checksum-algorithm");
         }
-        let path = match &admitted.target {
-            Target::Service => "/".to_owned(),
-            Target::Bucket(bucket) => format!("/{}", encode_path(bucket.as_str())),
-            Target::Object(name) => name.path(),
-        };
         Self {
             request: StoreRequest {
                 method: request.method.clone(),
-                path,
+                path: admitted.target.path(),
                 query: query_to_store(request.uri.query().unwrap_or_default()),
                 headers,
                 sha256: match payload {

@@ -1,5 +1,7 @@
 //! Taking a body: whole, unframed, and held to every promise that its head made.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use pingora::proxy::Session;
 
@@ -62,6 +64,7 @@ pub(super) async fn take(
 pub(super) async fn take_unsigned(
     proxy: &Proxy,
     session: &mut Session,
+    expects_continue: bool,
 ) -> Result<InMemory, Untaken> {
     let length = session.req_header().headers.get(http::header::CONTENT_LENGTH);
     let length_bytes: u64 = length
@@ -70,14 +73,26 @@ pub(super) async fn take_unsigned(
     if length_bytes > FORM_BYTES_MAX {
         return Err(too_large(length_bytes, FORM_BYTES_MAX).into());
     }
-    let mut place = proxy.larder.in_memory(length_bytes).ok_or_else(|| {
+    let mut place = proxy.forms.in_memory(length_bytes).ok_or_else(|| {
         S3Error::slow_down(1).because("The proxy has no room for the form right now.")
     })?;
-    while let Some(bytes) = session.read_request_body().await.map_err(|e| untaken(&e))? {
-        place.push(&bytes);
+    if expects_continue {
+        session.write_continue_response().await.map_err(|_| Untaken::ClientGone)?;
     }
+    let all = async {
+        while let Some(bytes) = session.read_request_body().await.map_err(|e| untaken(&e))? {
+            place.push(&bytes);
+        }
+        Ok::<_, Untaken>(())
+    };
+    tokio::time::timeout(FORM_PATIENCE, all)
+        .await
+        .map_err(|_| S3Error::new(Code::RequestTimeout))??;
     Ok(place)
 }
+
+/// How long a form may take to arrive.
+const FORM_PATIENCE: Duration = Duration::from_mins(5);
 
 /// The largest form taken: it is held in memory.
 const FORM_BYTES_MAX: u64 = 64 << 20;

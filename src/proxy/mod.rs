@@ -29,7 +29,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 use crate::backend::HttpStore;
 use crate::body::Larder;
 use crate::gate::Gate;
-use crate::s3::{Effect, Naming, S3Error};
+use crate::s3::{Effect, Naming, Operation, S3Error};
 use crate::sigv4::SigningKeys;
 pub use access::Clients;
 use access::Context;
@@ -54,6 +54,9 @@ pub struct Proxy {
     pub keys: Arc<SigningKeys>,
     /// Where bodies are kept.
     pub larder: Larder,
+    /// Where browsers' forms are kept, whose senders are not known before they are read: apart, so
+    /// that strangers cannot take the memory of those who are.
+    pub forms: Larder,
     /// The largest body taken, in bytes.
     pub body_bytes_max: u64,
     /// How long a client may send nothing in the middle of a body.
@@ -85,6 +88,9 @@ impl ProxyHttp for Proxy {
             }
         };
         match admitted.operation.effect() {
+            Effect::Read if admitted.operation == Operation::Preflight => {
+                reads::preflight(self, session, context, &admitted.target).await?;
+            }
             Effect::Read | Effect::Streams => {
                 if admitted.expects_continue {
                     // Nothing can be found against it any more; the store is not asked.
@@ -102,7 +108,9 @@ impl ProxyHttp for Proxy {
                 writes::serve(self, session, context, admitted).await?;
             }
             Effect::WritesKeysInBody => match admitted.form_bucket() {
-                Some(bucket) => form::serve(self, session, context, bucket).await?,
+                Some(bucket) => {
+                    form::serve(self, session, context, bucket, admitted.expects_continue).await?;
+                }
                 None => batch::serve(self, session, context, admitted).await?,
             },
         }

@@ -11,7 +11,9 @@ use super::Proxy;
 use super::access::Context;
 use super::forward::Forward;
 use super::respond;
-use crate::s3::S3Error;
+use crate::backend::connection::Opened;
+use crate::backend::headers::of_preflight;
+use crate::s3::{S3Error, Target};
 
 /// Passes on a question without a body, and its answer.
 pub(super) async fn serve(
@@ -20,7 +22,29 @@ pub(super) async fn serve(
     context: &mut Context,
     forward: &Forward,
 ) -> pingora::Result<()> {
-    let mut opened = match proxy.store.open(&forward.request).await {
+    let opened = proxy.store.open(&forward.request).await;
+    pass_on(proxy, session, context, opened).await
+}
+
+/// Passes on a browser's preflight: unsigned, as it came, and no more of it than it needs.
+pub(super) async fn preflight(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    target: &Target,
+) -> pingora::Result<()> {
+    let headers = of_preflight(&session.req_header().headers);
+    let opened = proxy.store.preflight(&target.path(), headers).await;
+    pass_on(proxy, session, context, opened).await
+}
+
+async fn pass_on(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    opened: Result<Opened, String>,
+) -> pingora::Result<()> {
+    let mut opened = match opened {
         Ok(opened) => opened,
         Err(why) => {
             tracing::warn!(why, "the store did not answer");

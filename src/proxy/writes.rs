@@ -14,10 +14,10 @@ use crate::backend::StoreRequest;
 use crate::backend::headers::{for_head, to_store_unconditional};
 use crate::body::Body;
 use crate::chance;
-use crate::gate::{Outcome, Write};
+use crate::gate::{Outcome, Reply, Write};
 use crate::register::WriteId;
 use crate::s3::encoding::{decode, encode_query};
-use crate::s3::{Code, Operation, S3Error};
+use crate::s3::{Code, ObjectName, Operation, S3Error};
 use crate::sigv4::{CheckedBody, is_presign_parameter};
 
 /// A body up to this size has usually arrived with its head: an early look would cost a round trip
@@ -41,7 +41,7 @@ pub(super) async fn serve(
         let attempt = admitted.retry.attempt;
         let look = proxy.gate.early_look(&name, &admitted.condition, attempt, &head_headers).await;
         if let Some(outcome) = look {
-            return answer(session, context, admitted.operation, outcome).await;
+            return answer(session, context, &admitted, outcome).await;
         }
     }
     let promise = signed.promise.clone();
@@ -56,7 +56,7 @@ pub(super) async fn serve(
             return Ok(());
         }
     };
-    let request = to_request(session, name.path(), &checked);
+    let request = to_request(session, name.path(), &admitted, &checked);
     let outcome = proxy
         .gate
         .write(&Write {
@@ -65,24 +65,29 @@ pub(super) async fn serve(
             condition: &admitted.condition,
             request: &request,
             body: &body,
-            write_id: write_id(&admitted, signed, &name.to_string(), checked.sha256),
+            write_id: write_id(&admitted, signed, &name, checked.sha256),
             attempt: admitted.retry.attempt,
             arrived: context.arrived,
             head_headers: &head_headers,
         })
         .await;
     drop(body);
-    answer(session, context, admitted.operation, outcome).await
+    answer(session, context, &admitted, outcome).await
 }
 
 /// Replies, and records the landing at the same time: neither waits for the other.
-pub(super) async fn answer(
+async fn answer(
     session: &mut Session,
     context: &mut Context,
-    operation: Operation,
+    admitted: &Admitted,
     mut outcome: Outcome,
 ) -> pingora::Result<()> {
     context.log.gate(&outcome);
+    // The holder of a presigned URL may write, not read.
+    let presigned = admitted.signed.as_ref().is_some_and(|signed| signed.presigned);
+    if presigned && let Reply::Error(_, current) = &mut outcome.reply {
+        *current = None;
+    }
     let commit = outcome.commit.take();
     let record = async {
         if let Some(commit) = commit {
@@ -90,15 +95,21 @@ pub(super) async fn answer(
         }
     };
     let (replied, ()) =
-        tokio::join!(respond::reply(session, context, operation, outcome.reply), record);
+        tokio::join!(respond::reply(session, context, admitted.operation, outcome.reply), record);
     replied
 }
 
 /// The request as the store gets it: the key spelled in one way, the body as checked, no
 /// condition.
-fn to_request(session: &Session, path: String, checked: &CheckedBody) -> StoreRequest {
+fn to_request(
+    session: &Session,
+    path: String,
+    admitted: &Admitted,
+    checked: &CheckedBody,
+) -> StoreRequest {
     let request = session.req_header();
     let mut headers = to_store_unconditional(&request.headers);
+    admitted.spell_copy_source(&mut headers);
     for (name, value) in &checked.trailing_checksums {
         headers.insert(name.clone(), value.clone());
     }
@@ -128,27 +139,39 @@ fn respelled(part: &str) -> String {
 }
 
 /// Names the write across its retries. Only plain puts and deletes: their success can be answered
-/// again from the register alone. All else stands for itself, as does a request that names no
-/// invocation.
-fn write_id(admitted: &Admitted, signed: &Signed, name: &str, sha256: Option<[u8; 32]>) -> WriteId {
+/// again from the register alone. All else stands for itself.
+fn write_id(
+    admitted: &Admitted,
+    signed: &Signed,
+    name: &ObjectName,
+    sha256: Option<[u8; 32]>,
+) -> WriteId {
     let repeatable = matches!(admitted.operation, Operation::PutObject | Operation::DeleteObject);
-    let Some(invocation) = admitted.retry.invocation.as_deref().filter(|_| repeatable) else {
-        return WriteId::alone(&chance::name());
-    };
+    let invocation = admitted.retry.invocation.as_deref().filter(|_| repeatable);
     let condition = format!("{:?}", admitted.condition);
+    write_id_of(
+        invocation,
+        &[
+            signed.access_key_id.as_bytes(),
+            admitted.operation.name().as_bytes(),
+            name.to_string().as_bytes(),
+            condition.as_bytes(),
+            &sha256.unwrap_or_default(),
+        ],
+    )
+}
+
+/// The id of what these parts say within one invocation; a request that names none stands for
+/// itself.
+pub(super) fn write_id_of(invocation: Option<&str>, parts: &[&[u8]]) -> WriteId {
+    let Some(invocation) = invocation else { return WriteId::alone(&chance::name()) };
     let mut hash = Sha256::new();
-    for part in [
-        signed.access_key_id.as_bytes(),
-        admitted.operation.name().as_bytes(),
-        name.as_bytes(),
-        condition.as_bytes(),
-        &sha256.unwrap_or_default(),
-        invocation.as_bytes(),
-    ] {
+    for part in parts.iter().chain([&invocation.as_bytes()]) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    // Half of the digest is unlikely enough to meet another, and every busy key's journal holds some.
+    // Half of the digest is unlikely enough to meet another, and every busy key's journal holds
+    // some.
     WriteId(BASE64.encode(&hash.finalize()[..16]))
 }
 

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use super::record::{self, Slot};
 use super::words::{Epoch, EpochId, Millis, in_millis};
 use super::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, Register,
-    RegisterError, ReleaseStep, Resolution, State, Status, Terms, Token,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, ReclaimAnswer,
+    ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, State, Status, Terms, Token,
 };
 use crate::chance;
 use crate::s3::{Current, ObjectName};
@@ -151,6 +151,15 @@ impl Register for MemoryRegister {
 
     async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError> {
         Ok(self.step(name, |epoch, slot, terms, now| record::arm(epoch, slot, step, terms, now)))
+    }
+
+    async fn reclaim(
+        &self,
+        name: &ObjectName,
+        step: &ReclaimStep<'_>,
+    ) -> Result<ReclaimAnswer, RegisterError> {
+        Ok(self
+            .step(name, |epoch, slot, terms, now| record::reclaim(epoch, slot, step, terms, now)))
     }
 
     async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError> {

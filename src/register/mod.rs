@@ -17,8 +17,8 @@ use async_trait::async_trait;
 
 use crate::s3::{Current, ObjectName};
 pub use record::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, ReleaseStep,
-    Resolution,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, ReclaimAnswer,
+    ReclaimStep, ReleaseStep, Resolution,
 };
 pub use words::{
     Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms, Token, WriteId,
@@ -36,6 +36,15 @@ pub trait Register: Send + Sync + fmt::Debug {
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError>;
     /// Says that the write is about to be sent.
     async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError>;
+    /// Puts an armed lease back into a register that has forgotten it (protocol, section 4,
+    /// "Reclaim"): after a new epoch began, while nothing is granted yet, its living holder may.
+    /// Safe as long as the asker's own clock says that nobody can have taken the lease over: until
+    /// its deadline + grace + settle. Safe to repeat with the same nonce.
+    async fn reclaim(
+        &self,
+        name: &ObjectName,
+        step: &ReclaimStep<'_>,
+    ) -> Result<ReclaimAnswer, RegisterError>;
     /// Prolongs a lease; `false` when it is lost.
     async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError>;
     /// Records a proven landing. Safe to repeat.

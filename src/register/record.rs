@@ -14,7 +14,7 @@ use super::words::{
 use crate::s3::{Condition, Current};
 
 /// How many journal lines a key keeps, the newest first to stay.
-pub const JOURNAL_ENTRIES_MAX: usize = 16;
+pub const JOURNAL_ENTRIES_MAX: usize = 32;
 
 /// The right to change one key, for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub struct Record {
     pub doubt: Option<Doubt>,
     /// Recent writes and their endings, oldest first.
     pub journal: Vec<Entry>,
+    /// When the newest line was written that had to go before the retry horizon, for want of room.
+    pub forgotten: Option<Millis>,
 }
 
 impl Record {
@@ -78,6 +80,7 @@ impl Record {
         last_token: None,
         doubt: None,
         journal: Vec::new(),
+        forgotten: None,
     };
 
     fn write_down(&mut self, write_id: &WriteId, ending: Ending, terms: &Terms, now: Millis) {
@@ -85,7 +88,8 @@ impl Record {
         self.journal.retain(|entry| entry.write_id != *write_id && entry.at >= oldest);
         self.journal.push(Entry { write_id: write_id.clone(), ending, at: now });
         let surplus = self.journal.len().saturating_sub(JOURNAL_ENTRIES_MAX);
-        self.journal.drain(..surplus);
+        let dropped = self.journal.drain(..surplus).map(|entry| entry.at).max();
+        self.forgotten = self.forgotten.max(dropped);
     }
 
     fn ending_of(&self, write_id: &WriteId, terms: &Terms, now: Millis) -> Option<&Ending> {
@@ -169,7 +173,8 @@ pub struct Grant {
     pub doubt: Option<WriteId>,
     /// The generation that begins with this write, when it was armed at once.
     pub armed: Option<Generation>,
-    /// How old the epoch is: how far back the journal remembers.
+    /// How far back the register remembers this key: to the epoch's begin, or to the newest line
+    /// for which its journal had no room.
     pub epoch_age: Duration,
 }
 
@@ -233,6 +238,11 @@ fn blocked_until(lease: &Lease, terms: &Terms) -> Millis {
 }
 
 impl Slot {
+    /// How an attempt ended before this moment may have been forgotten.
+    fn remembered_since(&self, epoch: &Epoch) -> Millis {
+        self.record.forgotten.map_or(epoch.since, |forgotten| forgotten.max(epoch.since))
+    }
+
     fn grant(&self, epoch: &Epoch, token: Token, now: Millis) -> Grant {
         let armed = self.lease.as_ref().and_then(|lease| lease.armed.as_ref());
         Grant {
@@ -241,7 +251,7 @@ impl Slot {
             generation: self.record.generation.clone(),
             doubt: self.record.doubt.as_ref().map(|doubt| doubt.write_id.clone()),
             armed: armed.map(|armed| armed.generation.clone()),
-            epoch_age: epoch.since.until(now),
+            epoch_age: self.remembered_since(epoch).until(now),
         }
     }
 
@@ -312,7 +322,7 @@ pub fn acquire(
     if may_arm_at_once(slot, &ask.condition, terms) {
         let (pre, expect) = (slot.record.state.clone(), ask.expect.clone());
         let step = ArmStep { token: &token, pre, expect, age: ask.age };
-        // A request older than the epoch stays unarmed: it is told so when it asks to arm.
+        // A request older than the register's memory stays unarmed: it is told so when it asks to arm.
         arm(epoch, slot, step, terms, now);
     }
     Acquired::Granted(slot.grant(epoch, token, now))
@@ -349,10 +359,11 @@ pub fn arm(
     terms: &Terms,
     now: Millis,
 ) -> ArmAnswer {
+    let remembered_since = slot.remembered_since(epoch);
     let Some(lease) = slot.held_by(step.token).filter(|lease| now < lease.expires) else {
         return ArmAnswer::Lost;
     };
-    if epoch.since + step.age > now {
+    if remembered_since + step.age > now {
         return ArmAnswer::OlderThanEpoch;
     }
     let generation = epoch.next_generation();
@@ -362,6 +373,78 @@ pub fn arm(
     slot.record.bury_doubt(terms, now);
     slot.record.state = State::Unknown;
     ArmAnswer::Armed(generation)
+}
+
+/// What reclaim is told.
+#[derive(Debug)]
+pub struct ReclaimStep<'a> {
+    /// The lease, as it was called in the epoch that granted it.
+    pub token: &'a Token,
+    /// Makes the lease's new token unique; random.
+    pub nonce: &'a str,
+    /// The write it was asked for.
+    pub write_id: &'a WriteId,
+    /// That write's class.
+    pub settle: Settle,
+    /// The state before the write.
+    pub pre: &'a State,
+    /// The state after it.
+    pub expect: &'a Expect,
+}
+
+/// The answer to reclaim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReclaimAnswer {
+    /// The lease is there and the asker's, as it was.
+    Held,
+    /// The register had forgotten it and holds it again.
+    Reclaimed {
+        /// The lease's name from now on.
+        token: Token,
+        /// The generation that begins with the write.
+        generation: Generation,
+    },
+    /// It is over: somebody else's, or the quarantine has passed.
+    TooLate,
+}
+
+/// Puts back an armed lease that went with an earlier epoch, while this one's quarantine keeps
+/// everybody else out. Does not prolong a lease that is there. Asked again with the same nonce (the
+/// answer was lost), it answers the same again.
+pub fn reclaim(
+    epoch: &mut Epoch,
+    slot: &mut Slot,
+    step: &ReclaimStep<'_>,
+    terms: &Terms,
+    now: Millis,
+) -> ReclaimAnswer {
+    let token = Token::new(&epoch.id, step.nonce);
+    if slot.held_by(step.token).is_some_and(|lease| lease.armed.is_some()) {
+        return ReclaimAnswer::Held;
+    }
+    let again = slot.held_by(&token).and_then(|lease| lease.armed.as_ref());
+    if let Some(Armed { generation, .. }) = again {
+        return ReclaimAnswer::Reclaimed { generation: generation.clone(), token };
+    }
+    // Within an epoch no lease is forgotten: one that is not there has ended.
+    let ended = step.token.is_of(&epoch.id) || slot.record.last_token.as_ref() == Some(&token);
+    if slot.lease.is_some() || ended || now >= epoch.quarantine_until {
+        return ReclaimAnswer::TooLate;
+    }
+    let generation = epoch.next_generation();
+    let (pre, expect) = (step.pre.clone(), step.expect.clone());
+    slot.lease = Some(Lease {
+        token: Some(token.clone()),
+        expires: now + terms.lease,
+        armed: Some(Armed { pre, expect, generation: generation.clone() }),
+        quiet_until: Millis(0),
+        tainted: false,
+        write_id: step.write_id.clone(),
+        settle: step.settle,
+    });
+    slot.record.bury_doubt(terms, now);
+    slot.record.state = State::Unknown;
+    ReclaimAnswer::Reclaimed { token, generation }
 }
 
 /// Prolongs a lease. `false` when it is no longer the asker's or has run out.

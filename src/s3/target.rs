@@ -56,6 +56,15 @@ impl Target {
         Ok(Self::Object(ObjectName { bucket, key }))
     }
 
+    /// The one path-style path under which the store is asked for it.
+    pub fn path(&self) -> String {
+        match self {
+            Self::Service => "/".to_owned(),
+            Self::Bucket(bucket) => format!("/{bucket}"),
+            Self::Object(name) => name.path(),
+        }
+    }
+
     /// The bucket, unless it is the service that is addressed.
     pub const fn bucket(&self) -> Option<&BucketName> {
         match self {

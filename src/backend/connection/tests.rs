@@ -46,7 +46,7 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         empty_segments: EmptySegments::Keep,
         definite_errors: Vec::new(),
     };
-    (Connections::new(&backend).await.unwrap(), task)
+    (Connections::new(&backend, Duration::from_secs(10)).await.unwrap(), task)
 }
 
 async fn read(stream: &mut TcpStream, bytes: usize) {

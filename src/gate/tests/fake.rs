@@ -9,12 +9,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::super::*;
-use super::{GRACE, LEASE, SETTLE};
+use super::{GRACE, LEASE, SETTLE, SETTLE_LONG};
 use crate::backend::{Answer, Exchange, HeadError};
 use crate::register::memory::MemoryRegister;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, RegisterError,
-    ReleaseStep, Resolution, State, Status, Token, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, ReclaimAnswer,
+    ReclaimStep, RegisterError, ReleaseStep, Resolution, State, Status, Token, Writers,
 };
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey};
 
@@ -37,6 +37,16 @@ pub(super) fn is_replay(reply: &Reply, expected: &State) -> bool {
     matches!(reply, Reply::Replayed(state, _) if state == expected)
 }
 
+pub(super) const TERMS: Terms = Terms {
+    lease: LEASE,
+    grace: GRACE,
+    settle: SETTLE,
+    settle_long: SETTLE_LONG,
+    retry_horizon: RETRY_HORIZON,
+    record_ttl: Duration::from_hours(1),
+    writers: Writers::Exclusive,
+};
+
 /// A gate between a fake store and a register that can be cut off.
 pub(super) struct Bench {
     pub(super) store: Arc<FakeStore>,
@@ -48,20 +58,12 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(writers: Writers, lease_wait: Duration) -> Self {
-        let terms = Terms {
-            lease: LEASE,
-            grace: GRACE,
-            settle: SETTLE,
-            settle_long: SETTLE * 30,
-            retry_horizon: RETRY_HORIZON,
-            record_ttl: RETRY_HORIZON * 6,
-            writers,
-        };
+        let terms = Terms { writers, ..TERMS };
         let dir = tempfile::tempdir().unwrap();
         let lock_file = dir.path().join("lock");
         std::fs::write(&lock_file, "clean\n").unwrap();
         let register = Arc::new(Fragile {
-            inner: MemoryRegister::open(&lock_file, terms).unwrap(),
+            inner: Mutex::new(Arc::new(MemoryRegister::open(&lock_file, terms).unwrap())),
             cut_off: AtomicBool::new(false),
             lose_commits: AtomicBool::new(false),
         });
@@ -82,14 +84,52 @@ impl Bench {
         Self { store, register, gate, name, _dir: dir }
     }
 
+    /// A write through another process's gate.
+    pub(super) async fn rival(&self, condition: Condition) -> Reply {
+        let gate = Gate::new(
+            Arc::clone(&self.register) as _,
+            Arc::clone(&self.store) as _,
+            self.gate.settings.clone(),
+        );
+        let id = crate::chance::name();
+        self.perform_at(&gate, Operation::PutObject, condition, &id, 1).await
+    }
+
     /// A write that stands for itself.
     pub(super) async fn write(&self, condition: Condition) -> Reply {
         let id = crate::chance::name();
         self.attempt(condition, &id, 1).await
     }
 
+    /// A copy onto the key, which the store may work on for long.
+    pub(super) async fn copy(&self) -> Reply {
+        let id = crate::chance::name();
+        self.perform(Operation::CopyObject, Condition::None, &id, 1).await
+    }
+
     /// One attempt of a named write, its landing recorded.
     pub(super) async fn attempt(&self, condition: Condition, id: &str, attempt: u32) -> Reply {
+        self.perform(Operation::PutObject, condition, id, attempt).await
+    }
+
+    async fn perform(
+        &self,
+        operation: Operation,
+        condition: Condition,
+        id: &str,
+        attempt: u32,
+    ) -> Reply {
+        self.perform_at(&self.gate, operation, condition, id, attempt).await
+    }
+
+    async fn perform_at(
+        &self,
+        gate: &Gate,
+        operation: Operation,
+        condition: Condition,
+        id: &str,
+        attempt: u32,
+    ) -> Reply {
         let request = StoreRequest {
             method: Method::PUT,
             path: self.name.path(),
@@ -97,11 +137,10 @@ impl Bench {
             headers: HeaderMap::new(),
             sha256: None,
         };
-        let outcome = self
-            .gate
+        let outcome = gate
             .write(&Write {
                 name: &self.name,
-                operation: Operation::PutObject,
+                operation,
                 condition: &condition,
                 request: &request,
                 body: &Body::empty(),
@@ -262,7 +301,7 @@ impl Store for FakeStore {
 /// The in-memory register behind a connection that can be cut.
 #[derive(Debug)]
 pub(super) struct Fragile {
-    inner: MemoryRegister,
+    inner: Mutex<Arc<MemoryRegister>>,
     cut_off: AtomicBool,
     lose_commits: AtomicBool,
 }
@@ -276,11 +315,18 @@ impl Fragile {
         self.lose_commits.store(lose, Ordering::Relaxed);
     }
 
-    fn reach(&self) -> Result<&MemoryRegister, RegisterError> {
+    /// Loses all that it knew, and begins with a quarantine.
+    pub(super) fn forget(&self) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let empty = MemoryRegister::open(file.path(), TERMS).unwrap();
+        *self.inner.lock().unwrap() = Arc::new(empty);
+    }
+
+    fn reach(&self) -> Result<Arc<MemoryRegister>, RegisterError> {
         if self.cut_off.load(Ordering::Relaxed) {
             return Err(RegisterError::Unreachable("cut off by the test".to_owned()));
         }
-        Ok(&self.inner)
+        Ok(Arc::clone(&self.inner.lock().unwrap()))
     }
 }
 
@@ -337,6 +383,14 @@ impl Register for Fragile {
         head: &Current,
     ) -> Result<Resolution, RegisterError> {
         self.reach()?.resolve(name, token, head).await
+    }
+
+    async fn reclaim(
+        &self,
+        name: &ObjectName,
+        step: &ReclaimStep<'_>,
+    ) -> Result<ReclaimAnswer, RegisterError> {
+        self.reach()?.reclaim(name, step).await
     }
 
     async fn check(&self) -> Result<Status, RegisterError> {

@@ -14,6 +14,7 @@ use fake::{Bench, Fault, IF_MATCH_WRONG, is_error, is_replay, status};
 const LEASE: Duration = Duration::from_secs(6);
 const GRACE: Duration = Duration::from_secs(3);
 const SETTLE: Duration = Duration::from_secs(10);
+const SETTLE_LONG: Duration = Duration::from_mins(5);
 /// After this long nothing of a lost write can land any more.
 const SETTLED: Duration = Duration::from_secs(6 + 3 + 10);
 
@@ -222,6 +223,50 @@ async fn a_landing_that_cannot_be_recorded_is_found_by_the_next_writer() {
     assert!(is_error(&bench.write(if_match(&before)).await, "PreconditionFailed"));
     let after = bench.store.etag().unwrap();
     assert_eq!(status(&bench.write(if_match(&after)).await), 200);
+}
+
+// === a register that forgets ===
+
+#[tokio::test(start_paused = true)]
+async fn a_living_holder_keeps_its_lease_when_the_register_forgets_it() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_mins(2));
+    bench.store.takes(LEASE * 5);
+    let first = bench.write(Condition::IfNoneMatchAny);
+    let rival = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.register.forget();
+        assert!(is_error(&bench.rival(Condition::None).await, "ServiceUnavailable"), "quarantine");
+        tokio::time::sleep(SETTLE).await;
+        bench.rival(Condition::None).await
+    };
+    let (first, rival) = tokio::join!(first, rival);
+    assert_eq!((status(&first), status(&rival)), (200, 200));
+    assert_eq!(bench.store.overlaps(), 0);
+    assert_eq!(bench.store.abandoned(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_copy_keeps_the_key_shut_although_the_register_forgot_it() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
+    bench.store.next(Fault::LostBeforeLanding);
+    assert!(is_error(&bench.copy().await, "ServiceUnavailable"));
+    bench.register.forget();
+    // Past the quarantine, but the store may still be copying.
+    tokio::time::sleep(SETTLED * 2).await;
+    assert!(is_error(&bench.write(Condition::None).await, "SlowDown"));
+    tokio::time::sleep(SETTLE_LONG + SETTLED).await;
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+}
+
+// === definite lies ===
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_a_second_copy_is_no_answer_for_the_first() {
+    let bench = Bench::new(Writers::Shared, SETTLED * 2);
+    bench.store.next(Fault::LostAfterLanding);
+    bench.store.next(Fault::Status(403));
+    let reply = bench.write(Condition::None).await;
+    assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
 }
 
 // === retries ===

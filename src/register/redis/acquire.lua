@@ -12,7 +12,7 @@ local function granted()
   local doubt = record.doubt
   return {now, 'granted', token_of(nonce), lease.generation and lease.pre or record.state,
     named(record.generation) or false, doubt and doubt[1] or false,
-    named(lease.generation) or false, now - since}
+    named(lease.generation) or false, now - remembered_since()}
 end
 
 if now < quarantine_until then
@@ -44,7 +44,7 @@ lease = {nonce = nonce, expires = now + LEASE, quiet_until = 0, tainted = false,
   write_id = write_id, long = long, generation = false, pre = false, expect = false}
 local nothing_to_ask = condition == 'none'
   or (EXCLUSIVE and not record.doubt and satisfied())
-if nothing_to_ask and arrived_in_epoch(age) then
+if nothing_to_ask and is_remembered(age) then
   arm_lease(record.state, expect)
 else
   put_lease()

@@ -1,6 +1,6 @@
--- Is a request that arrived so long ago from this epoch?
-local function arrived_in_epoch(age)
-  return now - age >= since
+-- Is all remembered that happened since a request arrived, so long ago?
+local function is_remembered(age)
+  return now - age >= remembered_since()
 end
 
 -- Arms the lease, which is the asker's. The record is written only where more changes than the

@@ -28,5 +28,4 @@ end
 record.state = '?'
 record.generation = next_generation()
 put_record()
-local of_this_epoch = string.sub(token, 1, #eid + 1) == eid .. '.'
-return {now, of_this_epoch and 'overtaken' or 'epoch changed'}
+return {now, of_this_epoch(token) and 'overtaken' or 'epoch changed'}

@@ -21,8 +21,9 @@
 //! (settles as a long one), generation, pre, expect. The nonce is `false` for nobody's lease, the
 //! last three are `false` until it is armed.
 //!
-//! Record: the epoch's name, the length of what follows (4 bytes), five MessagePack values (state,
-//! generation, last nonce, doubt, number of journal lines), and the journal. `false` stands for
+//! Record: the epoch's name, the length of what follows (4 bytes), six MessagePack values (state,
+//! generation, last nonce, doubt, number of journal lines, time of the newest line that was dropped
+//! before the retry horizon), and the journal. `false` stands for
 //! none; a doubt is write id, pre, expect, generation. The journal's lines, oldest first: length of
 //! the rest (4 bytes), time (a double), length of the write id (4 bytes), write id, ending. All
 //! numbers outside of MessagePack are big-endian. While the lease is armed and somebody's, the
@@ -37,7 +38,7 @@ use crate::register::{Expect, Settle, State, Terms};
 use crate::s3::{Condition, Current, ETag, ObjectName};
 
 /// The number of this format.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// How many partitions there are. More spread a cluster's load better and cost more to touch.
 pub(super) const PARTITIONS: u64 = 64;

@@ -31,6 +31,10 @@ local function token_of(nonce)
   return eid .. '.' .. nonce
 end
 
+local function of_this_epoch(token)
+  return string.sub(token, 1, #eid + 1) == eid .. '.'
+end
+
 local function held_by(token)
   return lease and lease.nonce and token == token_of(lease.nonce)
 end

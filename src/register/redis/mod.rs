@@ -27,8 +27,8 @@ use self::reply::Reply;
 use self::scripts::{CLOCK, Scripts, Step};
 use super::words::in_millis;
 use super::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, Register,
-    RegisterError, ReleaseStep, Resolution, State, Status, Terms, Token,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, ReclaimAnswer,
+    ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, State, Status, Terms, Token,
 };
 use crate::s3::{Current, ObjectName};
 use crate::secret::Secret;
@@ -236,6 +236,31 @@ impl Register for RedisRegister {
             }
             "lost" => Ok(ArmAnswer::Lost),
             "older" => Ok(ArmAnswer::OlderThanEpoch),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn reclaim(
+        &self,
+        name: &ObjectName,
+        step: &ReclaimStep<'_>,
+    ) -> Result<ReclaimAnswer, RegisterError> {
+        let arguments: [&[u8]; 6] = [
+            step.token.0.as_bytes(),
+            step.nonce.as_bytes(),
+            step.write_id.0.as_bytes(),
+            settle_text(step.settle).as_bytes(),
+            &state_text(step.pre),
+            &expect_text(step.expect),
+        ];
+        let mut reply = self.run(&self.scripts().reclaim, name, &arguments, Repeat::Once).await?;
+        match reply.word() {
+            "held" => Ok(ReclaimAnswer::Held),
+            "reclaimed" => Ok(ReclaimAnswer::Reclaimed {
+                token: Token(reply.text()?),
+                generation: reply.generation()?.ok_or_else(|| reply.unknown())?,
+            }),
+            "too late" => Ok(ReclaimAnswer::TooLate),
             _ => Err(reply.unknown()),
         }
     }

@@ -2,15 +2,16 @@
 
 -- The journal is what stands in record.journal from record.from on, and the line just written.
 -- (Long strings are what a script on a busy key costs: none is made that is not kept.)
-local record = {state = '?', lines = 0, journal = '', from = 1, written = ''}
+local record = {state = '?', lines = 0, journal = '', from = 1, written = '',
+  forgotten = false}
 do
   local packed = redis.call('GET', KEYS[2])
   -- A record of another epoch is as good as none.
   if packed and string.sub(packed, 1, #eid) == eid then
     local length, fields_at = struct.unpack('>I4', packed, #eid + 1)
     record.journal, record.from = packed, fields_at + length
-    record.state, record.generation, record.last_nonce, record.doubt, record.lines =
-      cmsgpack.unpack(string.sub(packed, fields_at, record.from - 1))
+    record.state, record.generation, record.last_nonce, record.doubt, record.lines,
+      record.forgotten = cmsgpack.unpack(string.sub(packed, fields_at, record.from - 1))
   end
 end
 -- What arm does to the state is not written down: the armed lease says it.
@@ -20,7 +21,7 @@ end
 
 local function put_record()
   local packed = cmsgpack.pack(record.state, record.generation or false,
-    record.last_nonce or false, record.doubt or false, record.lines)
+    record.last_nonce or false, record.doubt or false, record.lines, record.forgotten)
   redis.call('SET', KEYS[2], eid .. struct.pack('>I4', #packed) .. packed
     .. string.sub(record.journal, record.from) .. record.written, 'PX', RECORD_TTL)
 end
@@ -70,8 +71,11 @@ local function write_down(write_id, ending)
   -- Times do not fall from line to line, so what is too old stands in front.
   while record.lines > 0 do
     local length, at = struct.unpack(LINE, record.journal, record.from)
-    if at >= now - HORIZON and record.lines < JOURNAL_ENTRIES_MAX then
-      break
+    if at >= now - HORIZON then
+      if record.lines < JOURNAL_ENTRIES_MAX then
+        break
+      end
+      record.forgotten = math.max(record.forgotten or 0, at)
     end
     record.from = record.from + 4 + length
     record.lines = record.lines - 1
@@ -79,6 +83,11 @@ local function write_down(write_id, ending)
   record.written = struct.pack(LINE, 12 + #write_id + #ending, now, #write_id)
     .. write_id .. ending
   record.lines = record.lines + 1
+end
+
+-- How an attempt ended before this moment may have been forgotten.
+local function remembered_since()
+  return math.max(since, record.forgotten or 0)
 end
 
 local function landed(state, generation)

@@ -42,7 +42,7 @@ add(record.state, named(record.generation), record.last_nonce, record.doubt and 
 if record.doubt then
   add(record.doubt[1], record.doubt[2], record.doubt[3], named(record.doubt[4]))
 end
-add(record.lines)
+add(record.forgotten or 0, record.lines)
 local pos = record.from
 while pos <= #record.journal do
   local id, ending, at
@@ -67,6 +67,13 @@ enum Act {
         long: bool,
         age: u64,
         condition: Condition,
+        expect: Expect,
+        again: bool,
+    },
+    Reclaim {
+        write_id: u8,
+        long: bool,
+        pre: State,
         expect: Expect,
         again: bool,
     },
@@ -149,7 +156,7 @@ fn condition() -> impl Strategy<Value = Condition> {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let age = || prop::sample::select(vec![0, 10, 5000]);
+    let age = || prop::sample::select(vec![0, 10, 300, 5000]);
     let acquire = (0..4_u8, any::<bool>(), age(), condition(), expect(), prop::bool::weighted(0.2))
         .prop_map(|(write_id, long, age, condition, expect, again)| Act::Acquire {
             write_id,
@@ -161,19 +168,23 @@ fn act() -> impl Strategy<Value = Act> {
         });
     let arm =
         (state(), expect(), age()).prop_map(|(pre, expect, age)| Act::Arm { pre, expect, age });
+    let reclaim = (0..4_u8, any::<bool>(), state(), expect(), any::<bool>()).prop_map(
+        |(write_id, long, pre, expect, again)| Act::Reclaim { write_id, long, pre, expect, again },
+    );
     let quiet = prop::option::weighted(0.3, prop::sample::select(vec![1, 50, 500]));
     let wait = prop::sample::select(vec![1, 40, 99, 100, 101, 179, 180, 181, 449, 450, 1000, 1001]);
     prop_oneof![
         2 => Just(Act::Observe),
         20 => acquire,
         12 => arm,
+        8 => reclaim,
         4 => Just(Act::Renew),
         16 => (state(), quiet).prop_map(|(new, quiet)| Act::Commit { new, quiet }),
         5 => state().prop_map(|pre| Act::Disarm { pre }),
         8 => (prop::option::of(state()), any::<bool>())
             .prop_map(|(learned, refused)| Act::Release { learned, refused }),
         10 => current().prop_map(|head| Act::Resolve { head }),
-        8 => (4..30_u8, 1..12_u8).prop_map(|(from, count)| Act::Writes { from, count }),
+        8 => (4..40_u8, 1..20_u8).prop_map(|(from, count)| Act::Writes { from, count }),
         10 => (state(), expect(), prop::option::weighted(0.7, current()))
             .prop_map(|(pre, expect, then)| Act::Lose { pre, expect, then }),
         24 => wait.prop_map(Act::Wait),
@@ -330,6 +341,25 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// By the token it had; where it had none, by one that nobody knows.
+    async fn reclaim(&mut self, key: usize, writer: usize, ask: &Ask, pre: &State) {
+        self.writers[writer].nonce.clone_from(&ask.nonce);
+        let stranger = Token("another epoch.nonce".to_owned());
+        let token = self.writers[writer].token.clone().unwrap_or(stranger);
+        let Ask { nonce, write_id, settle, expect, .. } = ask;
+        let step = ReclaimStep { token: &token, nonce, write_id, settle: *settle, pre, expect };
+        let answer = self
+            .both(
+                key,
+                async |register, name| register.reclaim(name, &step).await,
+                |epoch, slot, terms, now| record::reclaim(epoch, slot, &step, terms, now),
+            )
+            .await;
+        if let ReclaimAnswer::Reclaimed { token, .. } = answer {
+            self.writers[writer].token = Some(token);
+        }
+    }
+
     async fn commit(&mut self, key: usize, token: &Token, new: State, quiet: Option<u64>) {
         let step = CommitStep { token, new, quiet: quiet.map(Duration::from_millis) };
         self.both(
@@ -394,6 +424,11 @@ impl<'a> Pair<'a> {
                         self.commit(key, &token, State::Absent, None).await;
                     }
                 }
+            }
+            Act::Reclaim { write_id, long, pre, expect, again } => {
+                let settle = if long { Settle::Long } else { Settle::Plain };
+                let ask = self.ask(writer, write_id, again);
+                self.reclaim(key, writer, &Ask { settle, expect, ..ask }, &pre).await;
             }
             Act::Lose { pre, expect, then } => self.lose(key, writer, pre, expect, then).await,
             Act::Observe => {
@@ -532,12 +567,14 @@ fn read_slot(reply: &mut Reply) -> Result<(Epoch, Slot), RegisterError> {
         last_token: token(reply.write_id()?),
         doubt: None,
         journal: Vec::new(),
+        forgotten: None,
     };
     if reply.number()? == 1 {
         let write_id = WriteId(reply.text()?);
         let armed = read_armed(reply, |reply| Ok(Generation(reply.text()?)))?;
         record.doubt = Some(Doubt { write_id, armed });
     }
+    record.forgotten = Some(Millis(reply.number()?)).filter(|at| at.0 > 0);
     for _ in 0..reply.number()? {
         record.journal.push(Entry {
             write_id: WriteId(reply.text()?),

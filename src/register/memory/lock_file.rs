@@ -1,0 +1,134 @@
+//! The lock file of the in-memory register: held by one process alone, and the one thing that a
+//! process leaves to the next.
+
+use std::fs::{File, OpenOptions, TryLockError, symlink_metadata};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::register::{RegisterError, Terms};
+
+/// What stands in the file: what the next process must wait for if this one ends now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker {
+    /// Nothing: the process ended in good order and had no write on its way.
+    Clean,
+    /// A plain write may be on its way.
+    Open,
+    /// A complete or copy may be on its way.
+    Long,
+}
+
+impl Marker {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Clean => "clean\n",
+            Self::Open => "",
+            Self::Long => "long\n",
+        }
+    }
+
+    /// The lock proves that no other holder of a lease lives: only what is already on its way to
+    /// the store must end.
+    pub(super) fn quarantine(self, terms: &Terms) -> Duration {
+        match self {
+            Self::Clean => Duration::ZERO,
+            Self::Open => terms.settle,
+            Self::Long => terms.settle_long.max(terms.settle),
+        }
+    }
+}
+
+/// The file, locked for the life of the value.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    file: File,
+    marker: Marker,
+}
+
+impl LockFile {
+    /// Opens and locks the file, and leaves what stands in it as it is.
+    ///
+    /// `Unsuitable` when another process holds it or it is a symbolic link, which may lead anywhere
+    /// and be turned elsewhere; `Unreachable` when it cannot be opened.
+    pub(super) fn open(path: &Path) -> Result<Self, RegisterError> {
+        let shown = path.display();
+        let broken = |error| RegisterError::Unreachable(format!("lock file {shown}: {error}"));
+        match symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => {
+                return Err(RegisterError::Unsuitable(format!(
+                    "the lock file {shown} is a symbolic link. Name the file itself"
+                )));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(broken(error)),
+        }
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(broken)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(RegisterError::Unsuitable(format!(
+                    "another ifmatch process holds {shown}. The in-memory register serves one \
+                     process; for several, set register.url to a Redis"
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(broken(error)),
+        }
+        let marker = read_marker(&mut file).map_err(broken)?;
+        Ok(Self { file, marker })
+    }
+
+    /// What stands in the file.
+    pub(super) fn marker(&self) -> Marker {
+        self.marker
+    }
+
+    /// Writes what the next process must wait for. It survives a power cut, except that
+    /// [`Marker::Open`] after [`Marker::Long`] may be lost: the next start would wait too long.
+    pub(super) fn leave(&mut self, marker: Marker) -> Result<(), RegisterError> {
+        if self.marker == marker {
+            return Ok(());
+        }
+        self.write(marker)
+            .map_err(|error| RegisterError::Unreachable(format!("lock file: {error}")))
+    }
+
+    fn write(&mut self, marker: Marker) -> io::Result<()> {
+        let relieved = self.marker == Marker::Long && marker == Marker::Open;
+        // Until all is written nobody knows what stands there, least of all that nothing has to be
+        // waited for; the next call must write again.
+        self.file.set_len(0)?;
+        self.marker = if marker == Marker::Open { Marker::Clean } else { Marker::Open };
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(marker.text().as_bytes())?;
+        if !relieved {
+            self.file.sync_data()?;
+        }
+        self.marker = marker;
+        Ok(())
+    }
+}
+
+/// Bytes read of a file that may be any file.
+const MARKER_BYTES_MAX: u64 = 64;
+
+fn read_marker(file: &mut File) -> io::Result<Marker> {
+    let mut text = Vec::new();
+    file.take(MARKER_BYTES_MAX).read_to_end(&mut text)?;
+    let long = Marker::Long.text().trim_end().as_bytes();
+    Ok(if text == Marker::Clean.text().as_bytes() {
+        Marker::Clean
+    } else if text.windows(long.len()).any(|window| window == long) {
+        Marker::Long
+    } else {
+        Marker::Open
+    })
+}
