@@ -319,7 +319,7 @@ impl Gate {
     ) -> Result<Landing, Stop> {
         let in_doubt = |why: String| {
             Standing::new(self, write, &lease, &pre).stand_by();
-            Err(Stop::Doubt(why))
+            Stop::Doubt(why)
         };
         let answer = match sent.exchange {
             Exchange::Answered(answer) => answer,
@@ -329,20 +329,20 @@ impl Gate {
                 return Err(Stop::error(refusal::not_sent()));
             }
             Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
-                return in_doubt(why);
+                return Err(in_doubt(why));
             }
         };
         let new = match finding(write.operation, &answer, &self.settings.definite_errors) {
             Finding::Landed(new) => new,
             // After a resend a refusal may be the second copy's, refused because the first landed.
             Finding::NotApplied if sent.first_copy.is_some() => {
-                return in_doubt("refused after it was sent twice".to_owned());
+                return Err(in_doubt("refused after it was sent twice".to_owned()));
             }
             Finding::NotApplied => {
                 self.disarm(write, &lease, &pre).await;
                 return Err(Stop::Refused(answer));
             }
-            Finding::Doubt(why) => return in_doubt(why),
+            Finding::Doubt(why) => return Err(in_doubt(why)),
         };
         let new = self.looked_up(write, new).await;
         let settle = self.settings.terms.settle(write.settle());

@@ -1,19 +1,19 @@
 //! The register in this process's memory: for one proxy alone.
 //!
-//! "Alone" is kept by an exclusive lock on a file for the life of the process. A process that ended
-//! in good order leaves a marker in that file; without it the next one begins with a quarantine.
+//! "Alone" is kept by an exclusive lock on a file for the life of the process. In that file the
+//! process leaves what the next one must wait for: nothing after a good end, else a quarantine.
+
+mod lock_file;
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::lock_file::{LockFile, Marker};
 use super::record::{self, Slot};
-use super::words::{Epoch, EpochId, Millis, in_millis};
+use super::words::{Epoch, EpochId, Millis, Settle, in_millis};
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, ReclaimAnswer,
     ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, State, Status, Terms, Token,
@@ -24,15 +24,11 @@ use crate::s3::{Current, ObjectName};
 /// How many keys are remembered at most: about 1 GiB at 500 bytes each.
 const SLOTS_MAX: usize = 2_000_000;
 
-/// What a process that ended in good order leaves in its lock file.
-const CLEAN: &str = "clean\n";
-
 /// The in-memory register.
 #[derive(Debug)]
 pub struct MemoryRegister {
     terms: Terms,
     started: tokio::time::Instant,
-    lock_file: Mutex<File>,
     inner: Mutex<Inner>,
 }
 
@@ -44,73 +40,94 @@ struct Inner {
     recent: HashMap<ObjectName, Slot>,
     older: HashMap<ObjectName, Slot>,
     turned: Millis,
+    /// How many slots have an armed lease of a long write.
+    long_armed: usize,
+    /// Nothing is granted any more.
+    closing: bool,
+    lock_file: LockFile,
 }
 
 impl MemoryRegister {
     /// Opens the register, taking the lock file for the life of the value.
     ///
-    /// `Unsuitable` when another process holds the file; `Unreachable` when the file cannot be
-    /// opened.
+    /// `Unsuitable` when another process holds the file or it is a symbolic link; `Unreachable`
+    /// when it cannot be opened.
     pub fn open(lock_file: &Path, terms: Terms) -> Result<Self, RegisterError> {
-        let shown = lock_file.display();
-        let broken = |error| RegisterError::Unreachable(format!("lock file {shown}: {error}"));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(lock_file)
-            .map_err(broken)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(RegisterError::Unsuitable(format!(
-                    "another ifmatch process holds {shown}. The in-memory register serves one \
-                     process; for several, set register.url to a Redis"
-                )));
-            }
-            Err(TryLockError::Error(error)) => return Err(broken(error)),
-        }
-        let mut marker = String::new();
-        file.read_to_string(&mut marker).map_err(broken)?;
-        file.set_len(0).map_err(broken)?;
-        let id = EpochId(chance::name());
-        let mut epoch = Epoch::begin(id, &terms, Millis(0));
-        // The lock proves that no other holder of a lease lives: only what is already on its way
-        // to the store must end, and after a good end there is nothing.
-        let on_its_way = if marker == CLEAN { Duration::ZERO } else { terms.settle };
-        epoch.quarantine_until = Millis(0) + on_its_way;
+        let lock_file = LockFile::open(lock_file)?;
+        let mut epoch = Epoch::begin(EpochId(chance::name()), &terms, Millis(0));
+        epoch.quarantine_until = Millis(0) + lock_file.inherited().quarantine(&terms);
         Ok(Self {
             terms,
             started: tokio::time::Instant::now(),
-            lock_file: Mutex::new(file),
             inner: Mutex::new(Inner {
                 epoch,
                 recent: HashMap::new(),
                 older: HashMap::new(),
                 turned: Millis(0),
+                long_armed: 0,
+                closing: false,
+                lock_file,
             }),
         })
     }
 
-    /// The register's clock is monotonic and begins with the process.
-    fn now(&self) -> Millis {
-        Millis(in_millis(self.started.elapsed()))
+    /// Runs what nothing may come between, `now` on the register's clock, which is monotonic and
+    /// begins with the process.
+    fn alone<T>(&self, work: impl FnOnce(&mut Inner, Millis) -> T) -> T {
+        let (answer, forgotten) = {
+            let mut inner = self.lock();
+            let now = Millis(in_millis(self.started.elapsed()));
+            let forgotten = inner.turn(&self.terms, now);
+            (work(&mut inner, now), forgotten)
+        };
+        // Many slots take their time to drop: others need not wait for it.
+        drop(forgotten);
+        answer
     }
 
-    /// Runs one step on a key's slot, alone.
+    /// Runs one step on a key's slot.
     fn step<T>(
         &self,
         name: &ObjectName,
         step: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
     ) -> T {
-        let now = self.now();
-        let mut inner = self.lock();
-        inner.turn(&self.terms, now);
-        let Inner { epoch, recent, older, .. } = &mut *inner;
-        let slot =
-            recent.entry(name.clone()).or_insert_with(|| older.remove(name).unwrap_or_default());
-        step(epoch, slot, &self.terms, now)
+        self.alone(|inner, now| inner.step(name, step, &self.terms, now))
+    }
+
+    /// Runs one step on a key's slot after which a write may be sent.
+    fn granting_step<T>(
+        &self,
+        name: &ObjectName,
+        step: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
+    ) -> Result<T, RegisterError> {
+        self.alone(|inner, now| {
+            if inner.closing {
+                return Err(RegisterError::Unreachable("closing".to_owned()));
+            }
+            let answer = inner.step(name, step, &self.terms, now);
+            // The asker learns of what it was granted only when the next process would too.
+            inner.leave_marker(now)?;
+            Ok(answer)
+        })
+    }
+
+    /// Runs one step on a key's slot by which a write may have ended.
+    fn ending_step<T>(
+        &self,
+        name: &ObjectName,
+        step: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
+    ) -> T {
+        self.alone(|inner, now| {
+            let before = inner.long_armed;
+            let answer = inner.step(name, step, &self.terms, now);
+            if inner.long_armed < before
+                && let Err(error) = inner.leave_marker(now)
+            {
+                // The step is done all the same; the next start would wait too long, no more.
+                tracing::warn!(%error, "the lock file keeps the mark of a long write");
+            }
+            answer
+        })
     }
 
     /// A panic while a step ran would have left the slot half changed; no step panics, and
@@ -121,22 +138,61 @@ impl MemoryRegister {
 }
 
 impl Inner {
-    fn turn(&mut self, terms: &Terms, now: Millis) {
+    fn step<T>(
+        &mut self,
+        name: &ObjectName,
+        step: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
+        terms: &Terms,
+        now: Millis,
+    ) -> T {
+        let Self { epoch, recent, older, long_armed, .. } = self;
+        let slot =
+            recent.entry(name.clone()).or_insert_with(|| older.remove(name).unwrap_or_default());
+        *long_armed -= usize::from(is_long_armed(slot));
+        let answer = step(epoch, slot, terms, now);
+        *long_armed += usize::from(is_long_armed(slot));
+        answer
+    }
+
+    /// Writes down what the next process must wait for, as things stand.
+    fn leave_marker(&mut self, now: Millis) -> Result<(), RegisterError> {
+        let inherited =
+            now < self.epoch.quarantine_until && self.lock_file.inherited() == Marker::Long;
+        let long = self.long_armed > 0 || inherited;
+        self.lock_file.leave(if long { Marker::Long } else { Marker::Open })
+    }
+
+    /// Begins a new half when it is time, and hands back what is forgotten with the old one.
+    fn turn(&mut self, terms: &Terms, now: Millis) -> HashMap<ObjectName, Slot> {
         let full = self.recent.len() > SLOTS_MAX / 2;
         let period = (terms.record_ttl / 2).max(terms.retry_horizon);
         if self.turned.until(now) < period && !full {
-            return;
+            return HashMap::new();
         }
         self.turned = now;
         let forgotten = std::mem::replace(&mut self.older, std::mem::take(&mut self.recent));
-        let kept = forgotten.into_iter().filter(|(_, slot)| slot.lease.is_some());
-        self.recent = kept.collect();
+        let leased = forgotten.iter().filter(|(_, slot)| slot.lease.is_some());
+        self.recent = leased.map(|(name, slot)| (name.clone(), slot.clone())).collect();
         if full {
             // Journal lines younger than the retry horizon may have gone: requests that began
             // before now must not rely on them.
             self.epoch.since = now;
         }
+        forgotten
     }
+
+    fn status(&self, terms: &Terms, now: Millis) -> Status {
+        let slots = self.recent.values().chain(self.older.values());
+        Status {
+            quarantine: now.until(self.epoch.quarantine_until),
+            leases: slots.filter(|slot| record::observe(slot, terms, now).leased).count(),
+        }
+    }
+}
+
+/// May a complete or copy be on its way to this key?
+fn is_long_armed(slot: &Slot) -> bool {
+    slot.lease.as_ref().is_some_and(|lease| lease.armed.is_some() && lease.settle == Settle::Long)
 }
 
 #[async_trait]
@@ -146,11 +202,15 @@ impl Register for MemoryRegister {
     }
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
-        Ok(self.step(name, |epoch, slot, terms, now| record::acquire(epoch, slot, ask, terms, now)))
+        self.granting_step(name, |epoch, slot, terms, now| {
+            record::acquire(epoch, slot, ask, terms, now)
+        })
     }
 
     async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError> {
-        Ok(self.step(name, |epoch, slot, terms, now| record::arm(epoch, slot, step, terms, now)))
+        self.granting_step(name, |epoch, slot, terms, now| {
+            record::arm(epoch, slot, step, terms, now)
+        })
     }
 
     async fn reclaim(
@@ -158,8 +218,9 @@ impl Register for MemoryRegister {
         name: &ObjectName,
         step: &ReclaimStep<'_>,
     ) -> Result<ReclaimAnswer, RegisterError> {
-        Ok(self
-            .step(name, |epoch, slot, terms, now| record::reclaim(epoch, slot, step, terms, now)))
+        self.granting_step(name, |epoch, slot, terms, now| {
+            record::reclaim(epoch, slot, step, terms, now)
+        })
     }
 
     async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError> {
@@ -171,7 +232,9 @@ impl Register for MemoryRegister {
         name: &ObjectName,
         step: &CommitStep<'_>,
     ) -> Result<CommitAnswer, RegisterError> {
-        Ok(self.step(name, |epoch, slot, terms, now| record::commit(epoch, slot, step, terms, now)))
+        Ok(self.ending_step(name, |epoch, slot, terms, now| {
+            record::commit(epoch, slot, step, terms, now)
+        }))
     }
 
     async fn disarm(
@@ -180,7 +243,7 @@ impl Register for MemoryRegister {
         token: &Token,
         pre: &State,
     ) -> Result<bool, RegisterError> {
-        Ok(self.step(name, |epoch, slot, _, _| record::disarm(epoch, slot, token, pre)))
+        Ok(self.ending_step(name, |epoch, slot, _, _| record::disarm(epoch, slot, token, pre)))
     }
 
     async fn release(
@@ -202,13 +265,7 @@ impl Register for MemoryRegister {
     }
 
     async fn check(&self) -> Result<Status, RegisterError> {
-        let now = self.now();
-        let inner = self.lock();
-        let slots = inner.recent.values().chain(inner.older.values());
-        Ok(Status {
-            quarantine: now.until(inner.epoch.quarantine_until),
-            leases: slots.filter(|slot| record::observe(slot, &self.terms, now).leased).count(),
-        })
+        Ok(self.alone(|inner, now| inner.status(&self.terms, now)))
     }
 
     async fn skip_quarantine(&self) -> Result<(), RegisterError> {
@@ -216,15 +273,19 @@ impl Register for MemoryRegister {
         Ok(())
     }
 
-    /// Leaves the marker of a good end, unless a write may still be on its way.
+    /// Grants nothing from now on, and leaves the marker of a good end, unless a write may still be
+    /// on its way, of this process or of the one before it. May be called again when it has ended.
     async fn close(&self) -> Result<(), RegisterError> {
-        if self.check().await?.leases > 0 {
-            return Ok(());
-        }
-        let mut file = self.lock_file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(0))
-            .and_then(|_| file.write_all(CLEAN.as_bytes()))
-            .and_then(|()| file.sync_all())
-            .map_err(|error| RegisterError::Unreachable(format!("lock file: {error}")))
+        self.alone(|inner, now| {
+            inner.closing = true;
+            let Status { quarantine, leases } = inner.status(&self.terms, now);
+            if leases > 0 || !quarantine.is_zero() {
+                return Ok(());
+            }
+            inner.lock_file.leave(Marker::Clean)
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,9 @@ impl Marker {
 #[derive(Debug)]
 pub(super) struct LockFile {
     file: File,
-    marker: Marker,
+    inherited: Marker,
+    /// `None` after a write that failed, of which any part may stand there.
+    standing: Option<Marker>,
 }
 
 impl LockFile {
@@ -82,38 +84,34 @@ impl LockFile {
             }
             Err(TryLockError::Error(error)) => return Err(broken(error)),
         }
-        let marker = read_marker(&mut file).map_err(broken)?;
-        Ok(Self { file, marker })
+        let inherited = read_marker(&mut file).map_err(broken)?;
+        Ok(Self { file, inherited, standing: Some(inherited) })
     }
 
-    /// What stands in the file.
-    pub(super) fn marker(&self) -> Marker {
-        self.marker
+    /// What the process before this one left.
+    pub(super) fn inherited(&self) -> Marker {
+        self.inherited
     }
 
-    /// Writes what the next process must wait for. It survives a power cut, except that
-    /// [`Marker::Open`] after [`Marker::Long`] may be lost: the next start would wait too long.
+    /// Writes what the next process must wait for, to survive a power cut too.
     pub(super) fn leave(&mut self, marker: Marker) -> Result<(), RegisterError> {
-        if self.marker == marker {
+        if self.standing == Some(marker) {
             return Ok(());
         }
-        self.write(marker)
-            .map_err(|error| RegisterError::Unreachable(format!("lock file: {error}")))
+        // Nothing is lost by not waiting for the disk here: the next process would wait too long.
+        let relief = self.standing == Some(Marker::Long) && marker == Marker::Open;
+        self.standing = None;
+        self.write(marker, !relief)
+            .map_err(|error| RegisterError::Unreachable(format!("lock file: {error}")))?;
+        self.standing = Some(marker);
+        Ok(())
     }
 
-    fn write(&mut self, marker: Marker) -> io::Result<()> {
-        let relieved = self.marker == Marker::Long && marker == Marker::Open;
-        // Until all is written nobody knows what stands there, least of all that nothing has to be
-        // waited for; the next call must write again.
+    fn write(&mut self, marker: Marker, synced: bool) -> io::Result<()> {
         self.file.set_len(0)?;
-        self.marker = if marker == Marker::Open { Marker::Clean } else { Marker::Open };
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(marker.text().as_bytes())?;
-        if !relieved {
-            self.file.sync_data()?;
-        }
-        self.marker = marker;
-        Ok(())
+        if synced { self.file.sync_all() } else { Ok(()) }
     }
 }
 
