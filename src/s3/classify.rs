@@ -170,8 +170,10 @@ impl Subresources {
                 found.names.push(known);
                 found.upload_id_filled |= *known == "uploadId" && !value.is_empty();
             } else if name == "partNumber" {
+                found.unknown |= found.part_number.is_some();
                 found.part_number = Some(!value.is_empty());
             } else if name == "versionId" {
+                found.unknown |= found.version_id.is_some();
                 found.version_id = Some(!value.is_empty());
             } else if !modifiers.contains(&name.as_ref()) && !is_silent(&name) {
                 found.unknown = true;
@@ -383,6 +385,8 @@ mod tests {
             "PUT /buck/key?uploadId=u&partNumber=1&append&position=0",
             "PUT /buck/key?uploadId=u&partNumber=1&foo",
             "PUT /buck/key?versionId=1",
+            "PUT /buck/key?uploadId=u&partNumber=&partNumber=1",
+            "DELETE /buck/key?versionId=1&versionId=2",
             "PUT /buck/key?x-amz-copy-source=/a/b",
             "PUT /buck/key?X-Amz-Write-Offset-Bytes=1",
             "PUT /buck/key x-amz-copy-source:/a x-amz-write-offset-bytes:1",
