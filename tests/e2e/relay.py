@@ -83,7 +83,7 @@ class Relay:
     def _requests(self, client: socket.socket, target: socket.socket) -> None:
         was_held = False
         try:
-            while data := client.recv(65536):
+            while data := _received(client):
                 if self._request_pattern and self._request_pattern in data:
                     was_held = True
                     self.held.set()
@@ -111,6 +111,14 @@ class Relay:
             pass
         _close(client)
         _close(target)
+
+
+def _received(client: socket.socket) -> bytes:
+    """The next bytes. A connection that was reset has ended: what it sent before is on its way."""
+    try:
+        return client.recv(65536)
+    except ConnectionResetError:
+        return b""
 
 
 def _close(each: socket.socket) -> None:
