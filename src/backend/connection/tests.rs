@@ -210,3 +210,21 @@ async fn a_question_is_asked_again_where_a_pooled_connection_was_dead() {
         connections.finished(opened).await;
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_is_given_up_takes_back_what_was_not_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut connections, _task) = server(vec![]).await;
+    connections.endpoint.port = listener.local_addr().unwrap().port();
+    connections.resolve_again().await;
+    let body = Body::from(Bytes::from(vec![0; 64 << 20]));
+    let deadline = Instant::now() + Duration::from_millis(100);
+    let head = request(&Method::PUT, 64 << 20);
+    let (exchange, accepted) =
+        tokio::join!(connections.exchange(head, &body, deadline, false), listener.accept());
+    assert!(matches!(exchange, Exchange::Lost(_)), "{exchange:?}");
+    // A close in the usual way would be an end of stream after all that the kernel held.
+    let mut sink = Vec::new();
+    let read = accepted.unwrap().0.read_to_end(&mut sink).await;
+    assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
