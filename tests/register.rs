@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ifmatch::register::memory::MemoryRegister;
+use ifmatch::register::record::JOURNAL_ENTRIES_MAX;
 use ifmatch::register::redis::{RedisRegister, RedisSettings};
 use ifmatch::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Ending, Expect, Generation, Grant,
-    Register, RegisterError, ReleaseStep, Resolution, Settle, State, Terms, Token, WriteId,
-    Writers,
+    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Settle, State,
+    Terms, Token, WriteId, Writers,
 };
 use ifmatch::s3::{BucketName, Condition, Current, ETag, EmptySegments, ObjectKey, ObjectName};
 use ifmatch::secret::Secret;
@@ -112,6 +113,19 @@ async fn release(register: &dyn Register, token: &Token, refused: bool) -> bool 
     register.release(&key(), &step).await.unwrap()
 }
 
+/// Reclaims the lease of a write that created an object.
+async fn reclaim(register: &dyn Register, token: &Token, nonce: &str) -> ReclaimAnswer {
+    let step = ReclaimStep {
+        token,
+        nonce,
+        write_id: &WriteId("reclaimed".to_owned()),
+        settle: Settle::Plain,
+        pre: &State::Absent,
+        expect: &Expect::SomeObject,
+    };
+    register.reclaim(&key(), &step).await.unwrap()
+}
+
 // === the contract ===
 
 type Case = for<'a> fn(&'a dyn Register) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -135,6 +149,8 @@ contract![
     a_write_that_was_not_applied_leaves_the_key_as_it_was,
     a_request_older_than_the_epoch_is_not_armed,
     names_and_etags_are_kept_byte_for_byte,
+    a_lease_that_is_there_is_held_and_one_that_has_ended_is_not_reclaimed,
+    a_line_without_room_makes_older_requests_unsafe,
     the_check_counts_the_leases,
 ];
 
@@ -287,6 +303,33 @@ async fn names_and_etags_are_kept_byte_for_byte(register: &dyn Register) {
     }
 }
 
+async fn a_lease_that_is_there_is_held_and_one_that_has_ended_is_not_reclaimed(
+    register: &dyn Register,
+) {
+    let token = granted(register, &key(), &ask("a")).await.token;
+    assert_eq!(reclaim(register, &token, "again").await, ReclaimAnswer::Held);
+    commit(register, &key(), &token, present("x")).await.unwrap();
+    assert_eq!(reclaim(register, &token, "again").await, ReclaimAnswer::TooLate);
+}
+
+async fn a_line_without_room_makes_older_requests_unsafe(register: &dyn Register) {
+    write(register, &key(), "first", "x").await;
+    let first_ended = Instant::now();
+    sleep(Duration::from_millis(200)).await;
+    for i in 1..JOURNAL_ENTRIES_MAX {
+        write(register, &key(), &format!("{i}"), "x").await;
+    }
+    write(register, &key(), "one more", "x").await;
+    let unsafe_age = first_ended.elapsed() + Duration::from_millis(100);
+    let grant = granted(register, &key(), &Ask { age: unsafe_age, ..ask("b") }).await;
+    assert_eq!(grant.armed, None);
+    assert!(grant.epoch_age < unsafe_age, "{:?}", grant.epoch_age);
+    let (pre, expect) = (State::Absent, Expect::SomeObject);
+    let step = ArmStep { token: &grant.token, pre, expect, age: unsafe_age };
+    assert_eq!(register.arm(&key(), step).await, Ok(ArmAnswer::OlderThanEpoch));
+    assert!(matches!(arm(register, &grant.token, State::Absent).await, ArmAnswer::Armed(_)));
+}
+
 async fn the_check_counts_the_leases(register: &dyn Register) {
     let status = register.check().await.unwrap();
     assert_eq!((status.quarantine, status.leases), (Duration::ZERO, 0));
@@ -312,11 +355,60 @@ async fn a_register_begins_with_a_quarantine_that_can_be_skipped(register: &dyn 
     granted(register, &key(), &ask("a")).await;
 }
 
+/// Not in the table, for it needs a register that has just begun, after one that granted `old`.
+async fn a_living_holder_reclaims_what_a_register_that_has_just_begun_forgot(
+    register: &dyn Register,
+    old: &Token,
+) {
+    let quarantine = register.check().await.unwrap().quarantine;
+    assert_eq!(register.renew(&key(), old).await, Ok(false));
+    let answer = reclaim(register, old, "again").await;
+    let ReclaimAnswer::Reclaimed { token, generation } = answer.clone() else {
+        panic!("not reclaimed: {answer:?}")
+    };
+    assert_eq!(reclaim(register, old, "again").await, answer);
+    assert_eq!(reclaim(register, &token, "third").await, ReclaimAnswer::Held);
+    let other = Token("another epoch.nonce".to_owned());
+    assert_eq!(reclaim(register, &other, "other").await, ReclaimAnswer::TooLate);
+
+    // Until the quarantine is over, and a little longer.
+    let over = Instant::now() + quarantine + SETTLE;
+    while Instant::now() < over {
+        assert_eq!(register.renew(&key(), &token).await, Ok(true));
+        sleep(LEASE / 4).await;
+    }
+    let busy = register.acquire(&key(), &ask("b")).await.unwrap();
+    let Acquired::Busy { write_id, .. } = busy else { panic!("not busy: {busy:?}") };
+    assert_eq!(write_id, WriteId("reclaimed".to_owned()));
+    let answer = commit(register, &key(), &token, present("x")).await;
+    assert_eq!(answer, Ok(CommitAnswer::Committed));
+    let seen = register.observe(&key()).await.unwrap();
+    assert_eq!((seen.state, seen.generation), (present("x"), Some(generation)));
+    granted(register, &key(), &ask("b")).await;
+    assert_eq!(reclaim(register, &other, "late").await, ReclaimAnswer::TooLate);
+    let never_leased = ReclaimStep {
+        token: &other,
+        nonce: "late",
+        write_id: &WriteId("late".to_owned()),
+        settle: Settle::Plain,
+        pre: &State::Absent,
+        expect: &Expect::SomeObject,
+    };
+    let answer = register.reclaim(&object("another"), &never_leased).await;
+    assert_eq!(answer, Ok(ReclaimAnswer::TooLate), "the quarantine has passed");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_memory_register_keeps_the_contract() {
     let directory = tempfile::tempdir().unwrap();
     let open = |name: &str| MemoryRegister::open(&directory.path().join(name), terms()).unwrap();
     a_register_begins_with_a_quarantine_that_can_be_skipped(&open("quarantine")).await;
+    let ended = open("reclaim");
+    ended.skip_quarantine().await.unwrap();
+    let old = granted(&ended, &key(), &ask("a")).await.token;
+    drop(ended);
+    a_living_holder_reclaims_what_a_register_that_has_just_begun_forgot(&open("reclaim"), &old)
+        .await;
     for (name, case) in CONTRACT {
         println!("{name}");
         let register = open(name);
@@ -334,6 +426,7 @@ async fn the_memory_register_is_one_process_alone_and_waits_only_after_a_bad_end
     drop(first);
     let after_crash = open().unwrap();
     assert!(after_crash.check().await.unwrap().quarantine > Duration::ZERO);
+    sleep(SETTLE).await;
     after_crash.close().await.unwrap();
     drop(after_crash);
     let after_good_end = open().unwrap();
@@ -433,6 +526,24 @@ async fn a_restart_begins_a_new_epoch_with_a_quarantine_with_and_without_data() 
         assert!(matches!(answer, Acquired::Quarantine(_)), "kept: {data_kept}: {answer:?}");
         let late = commit(&register, &key(), &old, present("y")).await;
         assert_eq!(late, Ok(CommitAnswer::EpochChanged));
+    }
+}
+
+#[tokio::test]
+async fn a_living_holder_reclaims_its_lease_after_a_flush_and_after_a_restart() {
+    for flushed in [true, false] {
+        let mut server = RedisServer::start(&[]).await;
+        let register = register_in(&server, "test");
+        register.skip_quarantine().await.unwrap();
+        let old = granted(&register, &key(), &ask("a")).await.token;
+        let meddler = &mut server.connection().await;
+        if flushed {
+            tell(meddler, "FLUSHALL").await;
+        } else {
+            server.kill();
+            server.start_again().await;
+        }
+        a_living_holder_reclaims_what_a_register_that_has_just_begun_forgot(&register, &old).await;
     }
 }
 

@@ -322,7 +322,7 @@ pub fn acquire(
     if may_arm_at_once(slot, &ask.condition, terms) {
         let (pre, expect) = (slot.record.state.clone(), ask.expect.clone());
         let step = ArmStep { token: &token, pre, expect, age: ask.age };
-        // A request older than the register's memory stays unarmed: it is told so when it asks to arm.
+        // A request older than the register's memory stays unarmed: it is told so when it arms.
         arm(epoch, slot, step, terms, now);
     }
     Acquired::Granted(slot.grant(epoch, token, now))

@@ -1,1 +1,331 @@
+//! What one process leaves to the next, and how it ends.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::register::{Expect, WriteId, Writers};
+use crate::s3::{BucketName, Condition, EmptySegments, ObjectKey};
+
+const SETTLE: Duration = Duration::from_secs(10);
+const SETTLE_LONG: Duration = Duration::from_mins(5);
+/// Longer than any lease of these tests keeps its key.
+const OVER: Duration = Duration::from_mins(6);
+
+fn terms() -> Terms {
+    Terms {
+        lease: Duration::from_secs(6),
+        grace: Duration::from_secs(3),
+        settle: SETTLE,
+        settle_long: SETTLE_LONG,
+        retry_horizon: Duration::from_mins(10),
+        record_ttl: Duration::from_hours(1),
+        writers: Writers::Exclusive,
+    }
+}
+
+fn named(key: &str) -> ObjectName {
+    ObjectName {
+        bucket: BucketName::parse("bucket").unwrap(),
+        key: ObjectKey::parse(key, EmptySegments::Kept).unwrap(),
+    }
+}
+
+/// One place for a lock file, and the processes that follow each other there.
+struct Place {
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// A place where the last process ended in good order.
+    fn clean() -> Self {
+        let place = Self::new();
+        std::fs::write(place.path(), "clean\n").unwrap();
+        place
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("lock")
+    }
+
+    fn open(&self) -> MemoryRegister {
+        MemoryRegister::open(&self.path(), terms()).unwrap()
+    }
+
+    /// How long a process that starts now would grant nothing.
+    async fn next_waits(&self) -> Duration {
+        quarantine(&self.open()).await
+    }
+}
+
+async fn quarantine(register: &MemoryRegister) -> Duration {
+    register.check().await.unwrap().quarantine
+}
+
+fn ask(nonce: &str, settle: Settle) -> Ask {
+    Ask {
+        nonce: nonce.to_owned(),
+        write_id: WriteId(nonce.to_owned()),
+        settle,
+        age: Duration::ZERO,
+        condition: Condition::None,
+        expect: Expect::SomeObject,
+    }
+}
+
+/// An unconditional write whose lease is armed.
+async fn armed(register: &MemoryRegister, key: &str, settle: Settle) -> Token {
+    match register.acquire(&named(key), &ask(&chance::name(), settle)).await {
+        Ok(Acquired::Granted(grant)) => grant.token,
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+async fn commit(register: &MemoryRegister, key: &str, token: &Token, quiet: Option<Duration>) {
+    let step = CommitStep { token, new: State::Absent, quiet };
+    let answer = register.commit(&named(key), &step).await;
+    assert_eq!(answer, Ok(CommitAnswer::Committed));
+}
+
+async fn disarm(register: &MemoryRegister, key: &str, token: &Token) {
+    assert_eq!(register.disarm(&named(key), token, &State::Absent).await, Ok(true));
+}
+
+async fn reclaim(register: &MemoryRegister, token: &Token) -> Result<ReclaimAnswer, RegisterError> {
+    let step = ReclaimStep {
+        token,
+        nonce: "again",
+        write_id: &WriteId("long".to_owned()),
+        settle: Settle::Long,
+        pre: &State::Absent,
+        expect: &Expect::SomeObject,
+    };
+    register.reclaim(&named("long"), &step).await
+}
+
+// === the end ===
+
+#[tokio::test(start_paused = true)]
+async fn a_good_end_leaves_nothing_to_wait_for() {
+    let place = Place::clean();
+    let register = place.open();
+    let token = armed(&register, "a", Settle::Long).await;
+    commit(&register, "a", &token, None).await;
+    register.close().await.unwrap();
+    drop(register);
+    assert_eq!(place.next_waits().await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_in_quarantine_is_no_good_end() {
+    let place = Place::new();
+    let register = place.open();
+    tokio::time::sleep(SETTLE / 2).await;
+    register.close().await.unwrap();
+    drop(register);
+    let next = place.open();
+    assert_eq!(quarantine(&next).await, SETTLE);
+    tokio::time::sleep(SETTLE).await;
+    next.close().await.unwrap();
+    drop(next);
+    assert_eq!(place.next_waits().await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_with_a_write_on_its_way_is_good_once_that_has_ended() {
+    let place = Place::clean();
+    let register = place.open();
+    let token = armed(&register, "a", Settle::Plain).await;
+    register.close().await.unwrap();
+    let left = std::fs::read_to_string(place.path()).unwrap();
+    commit(&register, "a", &token, None).await;
+    register.close().await.unwrap();
+    drop(register);
+    assert_eq!((left.as_str(), place.next_waits().await), ("", Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_end_nothing_is_granted_and_what_is_on_its_way_can_end() {
+    let register = Place::clean().open();
+    let closing = Err(RegisterError::Unreachable("closing".to_owned()));
+    let creating = Ask { condition: Condition::IfMatchAny, ..ask("unarmed", Settle::Plain) };
+    let unarmed = match register.acquire(&named("unarmed"), &creating).await {
+        Ok(Acquired::Granted(grant)) => grant,
+        other => panic!("not granted: {other:?}"),
+    };
+    assert_eq!(unarmed.armed, None);
+    let token = armed(&register, "a", Settle::Plain).await;
+    register.close().await.unwrap();
+
+    assert_eq!(register.acquire(&named("b"), &ask("b", Settle::Plain)).await, closing.clone());
+    let (pre, expect) = (State::Absent, Expect::Anything);
+    let step = ArmStep { token: &unarmed.token, pre, expect, age: Duration::ZERO };
+    let closing = Err(RegisterError::Unreachable("closing".to_owned()));
+    assert_eq!(register.arm(&named("unarmed"), step).await, closing);
+    let closing = Err(RegisterError::Unreachable("closing".to_owned()));
+    assert_eq!(reclaim(&register, &token).await, closing);
+    assert_eq!(register.renew(&named("a"), &token).await, Ok(true));
+    commit(&register, "a", &token, None).await;
+}
+
+// === the crash ===
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_makes_the_next_process_wait_as_long_as_what_was_on_its_way_may_take() {
+    let place = Place::clean();
+    drop(place.open());
+    assert_eq!(place.next_waits().await, Duration::ZERO, "nothing was ever granted");
+
+    let register = place.open();
+    armed(&register, "a", Settle::Plain).await;
+    drop(register);
+    assert_eq!(place.next_waits().await, SETTLE);
+
+    let place = Place::clean();
+    let register = place.open();
+    armed(&register, "a", Settle::Long).await;
+    drop(register);
+    assert_eq!(place.next_waits().await, SETTLE_LONG, "armed by acquire");
+
+    let place = Place::clean();
+    let register = place.open();
+    let create = Ask { condition: Condition::IfNoneMatchAny, ..ask("a", Settle::Long) };
+    let Ok(Acquired::Granted(grant)) = register.acquire(&named("a"), &create).await else {
+        panic!("not granted")
+    };
+    assert_eq!(std::fs::read_to_string(place.path()).unwrap(), "", "not armed yet");
+    let (pre, expect) = (State::Absent, Expect::SomeObject);
+    let step = ArmStep { token: &grant.token, pre, expect, age: Duration::ZERO };
+    assert!(matches!(register.arm(&named("a"), step).await, Ok(ArmAnswer::Armed(_))));
+    drop(register);
+    assert_eq!(place.next_waits().await, SETTLE_LONG, "armed by arm");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mark_of_a_long_write_stays_until_the_last_one_has_ended() {
+    let place = Place::clean();
+    let register = place.open();
+    let marked = || std::fs::read_to_string(place.path()).unwrap() == "long\n";
+    let first = armed(&register, "a", Settle::Long).await;
+    let second = armed(&register, "b", Settle::Long).await;
+    let plain = armed(&register, "c", Settle::Plain).await;
+    commit(&register, "a", &first, None).await;
+    commit(&register, "c", &plain, None).await;
+    assert!(marked());
+    disarm(&register, "b", &second).await;
+    assert!(!marked());
+
+    let resent = armed(&register, "d", Settle::Long).await;
+    commit(&register, "d", &resent, Some(SETTLE_LONG)).await;
+    assert!(marked(), "its first copy may still land");
+    let third = armed(&register, "a", Settle::Long).await;
+    disarm(&register, "a", &third).await;
+    assert!(marked());
+
+    tokio::time::sleep(OVER).await;
+    let next = armed(&register, "d", Settle::Plain).await;
+    commit(&register, "d", &next, None).await;
+    assert!(!marked(), "its time is over and the key somebody else's");
+
+    armed(&register, "e", Settle::Long).await;
+    tokio::time::sleep(OVER).await;
+    let plain = armed(&register, "f", Settle::Plain).await;
+    commit(&register, "f", &plain, None).await;
+    assert!(marked(), "abandoned");
+    drop(register);
+    assert_eq!(place.next_waits().await, SETTLE_LONG);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_crash_in_the_quarantine_of_a_long_write_does_not_shorten_it() {
+    let place = Place::new();
+    std::fs::write(place.path(), "long\n").unwrap();
+    let register = place.open();
+    let answer = register.acquire(&named("a"), &ask("a", Settle::Plain)).await;
+    assert_eq!(answer, Ok(Acquired::Quarantine(SETTLE_LONG)));
+    drop(register);
+    let register = place.open();
+    assert_eq!(quarantine(&register).await, SETTLE_LONG);
+    tokio::time::sleep(SETTLE_LONG).await;
+    armed(&register, "a", Settle::Plain).await;
+    drop(register);
+    assert_eq!(place.next_waits().await, SETTLE, "it was waited out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reclaimed_long_write_is_marked_too() {
+    let place = Place::new();
+    let register = place.open();
+    let forgotten = Token("an epoch before.nonce".to_owned());
+    let answer = reclaim(&register, &forgotten).await;
+    assert!(matches!(answer, Ok(ReclaimAnswer::Reclaimed { .. })), "{answer:?}");
+    drop(register);
+    assert_eq!(place.next_waits().await, SETTLE_LONG);
+}
+
+// === the file ===
+
+#[test]
+fn a_lock_file_that_is_a_symbolic_link_is_refused() {
+    let place = Place::new();
+    for target in ["somewhere else", "nowhere"] {
+        let target = place.directory.path().join(target);
+        if target.ends_with("somewhere else") {
+            std::fs::write(&target, "precious").unwrap();
+        }
+        let _ = std::fs::remove_file(place.path());
+        std::os::unix::fs::symlink(&target, place.path()).unwrap();
+        let refused = MemoryRegister::open(&place.path(), terms());
+        let Err(RegisterError::Unsuitable(sentence)) = refused else {
+            panic!("not refused: {refused:?}")
+        };
+        assert!(sentence.contains("symbolic link"), "{sentence}");
+    }
+    let kept = std::fs::read_to_string(place.directory.path().join("somewhere else")).unwrap();
+    assert_eq!(kept, "precious");
+    assert!(!Path::new(&place.directory.path().join("nowhere")).exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_the_file_says_how_long_to_wait() {
+    for (text, waits) in [
+        (&b"clean\n"[..], Duration::ZERO),
+        (b"", SETTLE),
+        (b"clean", SETTLE),
+        (b"\xff\xfe", SETTLE),
+        (b"long\n", SETTLE_LONG),
+        (b"clean\nlong\n", SETTLE_LONG),
+    ] {
+        let place = Place::new();
+        std::fs::write(place.path(), text).unwrap();
+        assert_eq!(place.next_waits().await, waits, "{text:?}");
+    }
+}
+
+// === forgetting ===
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_is_handed_back_and_leased_keys_are_kept() {
+    let register = Place::clean().open();
+    let token = armed(&register, "leased", Settle::Long).await;
+    for i in 0..3 {
+        let key = i.to_string();
+        let token = armed(&register, &key, Settle::Plain).await;
+        commit(&register, &key, &token, None).await;
+    }
+    {
+        let mut inner = register.lock();
+        let later = |halves: u32| Millis(0) + terms().record_ttl / 2 * halves;
+        assert_eq!(inner.turn(&terms(), later(1)).len(), 0, "nothing was old yet");
+        let forgotten = inner.turn(&terms(), later(2));
+        assert_eq!(forgotten.len(), 4, "nothing of it is dropped under the lock");
+        assert_eq!(inner.recent.keys().collect::<Vec<_>>(), [&named("leased")]);
+        assert_eq!(inner.long_armed, 1);
+    }
+    commit(&register, "leased", &token, None).await;
+    assert_eq!(register.lock().long_armed, 0);
+}

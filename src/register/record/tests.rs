@@ -114,6 +114,19 @@ impl Key {
         arm(&mut self.epoch, &mut self.slot, step, &self.terms, self.now)
     }
 
+    /// Reclaims a plain write that created an object, under a nonce.
+    fn reclaim(&mut self, token: &Token, nonce: &str) -> ReclaimAnswer {
+        let step = ReclaimStep {
+            token,
+            nonce,
+            write_id: &WriteId("reclaimed".to_owned()),
+            settle: Settle::Plain,
+            pre: &State::Absent,
+            expect: &Expect::SomeObject,
+        };
+        reclaim(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
+    }
+
     fn renew(&mut self, token: &Token) -> bool {
         renew(&mut self.slot, token, &self.terms, self.now)
     }
@@ -307,6 +320,56 @@ fn the_journal_keeps_the_newest_lines() {
     assert_eq!(key.slot.record.journal.len(), JOURNAL_ENTRIES_MAX);
     assert!(matches!(key.acquire(&ask("write 1")), Acquired::Ended(_)));
     key.grant(&ask("write 0"));
+}
+
+#[test]
+fn a_line_dropped_before_its_time_is_remembered_as_forgotten() {
+    let mut key = Key::exclusive();
+    let fill = |key: &mut Key, name: &str, count: usize| {
+        for i in 0..count {
+            key.write(&format!("{name} {i}"), "x");
+        }
+    };
+    fill(&mut key, "early", 2);
+    let early = key.now;
+    key.wait(300);
+    fill(&mut key, "late", JOURNAL_ENTRIES_MAX - 2);
+    assert_eq!(key.slot.record.forgotten, None, "there was room");
+    key.write("one more", "x");
+    assert_eq!(key.slot.record.forgotten, Some(early));
+
+    let grant = key.grant(&Ask { age: ms(301), ..ask_to_create("a") });
+    assert_eq!(grant.epoch_age, ms(300), "how far back the key is remembered");
+    let step = |age| {
+        let (pre, expect) = (State::Absent, Expect::Anything);
+        ArmStep { token: &grant.token, pre, expect, age: ms(age) }
+    };
+    let Key { epoch, slot, terms, now, .. } = &mut key;
+    assert_eq!(arm(epoch, slot, step(301), terms, *now), ArmAnswer::OlderThanEpoch);
+    assert!(matches!(arm(epoch, slot, step(300), terms, *now), ArmAnswer::Armed(_)));
+}
+
+#[test]
+fn a_line_dropped_after_its_time_is_not_missed() {
+    let mut key = Key::exclusive();
+    for i in 0..JOURNAL_ENTRIES_MAX {
+        key.write(&format!("write {i}"), "x");
+    }
+    key.wait(HORIZON + 1);
+    key.write("one more", "x");
+    assert_eq!(key.slot.record.forgotten, None);
+    assert_eq!(key.slot.record.journal.len(), 1);
+}
+
+#[test]
+fn a_request_older_than_a_dropped_line_is_not_armed_at_once() {
+    let mut key = Key::exclusive();
+    for i in 0..=JOURNAL_ENTRIES_MAX {
+        key.write(&format!("write {i}"), "x");
+    }
+    key.wait(10);
+    assert_eq!(key.clone().grant(&Ask { age: ms(11), ..ask("a") }).armed, None);
+    assert!(key.grant(&Ask { age: ms(10), ..ask("a") }).armed.is_some());
 }
 
 #[test]
@@ -614,6 +677,100 @@ fn a_token_of_another_epoch_does_nothing_even_with_the_same_nonce() {
 }
 
 #[test]
+fn an_armed_lease_that_the_register_forgot_is_reclaimed_while_nothing_is_granted() {
+    let mut key = Key::exclusive();
+    let old = key.grant(&ask("a")).token;
+    key.begin_epoch();
+    key.wait(LEASE + GRACE + SETTLE - 1);
+    let answer = key.reclaim(&old, "again");
+    let token = Token::new(&key.epoch.id, "again");
+    let generation = Generation("e1.1".to_owned());
+    assert_eq!(
+        answer,
+        ReclaimAnswer::Reclaimed { token: token.clone(), generation: generation.clone() }
+    );
+
+    // The quarantine is over, the lease is not.
+    key.wait(1);
+    let write_id = WriteId("reclaimed".to_owned());
+    let free_in = ms(LEASE + GRACE + SETTLE - 1);
+    assert_eq!(key.acquire(&ask("b")), Acquired::Busy { write_id: write_id.clone(), free_in });
+    assert_eq!(key.observe().state, State::Unknown);
+    let mut lost = key.clone();
+    assert!(key.renew(&token));
+    assert_eq!(key.commit(&token, present("x"), None), CommitAnswer::Committed);
+    assert_eq!(key.observe().generation, Some(generation.clone()));
+    let landed = Ending::Landed { state: present("x"), generation };
+    assert_eq!(
+        key.acquire(&Ask { write_id: write_id.clone(), ..ask("c") }),
+        Acquired::Ended(landed)
+    );
+
+    lost.wait(LEASE + GRACE + SETTLE - 1);
+    let next = lost.grant(&ask_to_create("b"));
+    assert_eq!(next.doubt, Some(write_id));
+    assert_eq!(lost.resolve(&next.token, &at_key("x")), Resolution::Landed, "pre was kept");
+}
+
+#[test]
+fn a_lease_that_is_there_is_held_and_not_prolonged() {
+    let mut key = Key::exclusive();
+    let token = key.grant(&ask("a")).token;
+    key.wait(LEASE / 2);
+    let before = key.slot.clone();
+    assert_eq!(key.reclaim(&token, "again"), ReclaimAnswer::Held);
+    assert_eq!(key.slot, before);
+}
+
+#[test]
+fn reclaimed_again_with_the_same_nonce_the_answer_is_the_same() {
+    let mut key = Key::exclusive();
+    let old = key.grant(&ask("a")).token;
+    key.begin_epoch();
+    let first = key.reclaim(&old, "again");
+    let before = key.slot.clone();
+    key.wait(LEASE + GRACE + SETTLE);
+    assert!(matches!(first, ReclaimAnswer::Reclaimed { .. }));
+    assert_eq!(key.reclaim(&old, "again"), first, "though the quarantine has passed");
+    assert_eq!(key.reclaim(&Token::new(&key.epoch.id, "again"), "third"), ReclaimAnswer::Held);
+    assert_eq!(key.slot, before);
+}
+
+#[test]
+fn a_lease_that_is_over_is_not_reclaimed() {
+    let mut begun = Key::exclusive();
+    let old = begun.grant(&ask("a")).token;
+    begun.begin_epoch();
+
+    let mut after_quarantine = begun.clone();
+    after_quarantine.wait(LEASE + GRACE + SETTLE);
+    let mut somebody_elses = begun.clone();
+    let other = Token("e0.other".to_owned());
+    somebody_elses.reclaim(&other, "other");
+    let mut ended = begun.clone();
+    ended.reclaim(&old, "again");
+    assert_eq!(
+        ended.commit(&Token::new(&ended.epoch.id, "again"), present("x"), None),
+        CommitAnswer::Committed
+    );
+    for (what, mut key) in [
+        ("after the quarantine", after_quarantine),
+        ("somebody else's", somebody_elses),
+        ("a repetition that came late", ended.clone()),
+    ] {
+        let before = key.slot.clone();
+        assert_eq!(key.reclaim(&old, "again"), ReclaimAnswer::TooLate, "{what}");
+        assert_eq!(key.slot, before, "{what}");
+    }
+    let of_this_epoch = Token::new(&ended.epoch.id, "again");
+    assert_eq!(ended.reclaim(&of_this_epoch, "third"), ReclaimAnswer::TooLate);
+
+    let mut unarmed = Key::exclusive();
+    let token = unarmed.grant(&ask_to_create("a")).token;
+    assert_eq!(unarmed.reclaim(&token, "again"), ReclaimAnswer::TooLate, "never armed");
+}
+
+#[test]
 fn a_new_epoch_knows_nothing() {
     let mut key = Key::exclusive();
     key.write("a", "x");
@@ -636,6 +793,7 @@ enum Act {
     Disarm,
     Release { refused: bool },
     Resolve { changed: bool },
+    Reclaim,
     Wait(u64),
     BeginEpoch,
 }
@@ -654,6 +812,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => flag().prop_map(|refused| Act::Release { refused }),
         2 => flag().prop_map(|changed| Act::Resolve { changed }),
         5 => prop::sample::select(waits).prop_map(Act::Wait),
+        3 => Just(Act::Reclaim),
         1 => Just(Act::BeginEpoch),
     ]
 }
@@ -712,6 +871,21 @@ impl World {
         }
     }
 
+    /// Reclaims as a holder may: what it sent may still land, and by its own clock nobody can have
+    /// taken the lease over.
+    fn reclaim(&mut self, who: usize, token: &Token) {
+        let now = self.key.now;
+        if now >= self.writers[who].lands_until {
+            return;
+        }
+        self.asked += 1;
+        let nonce = format!("nonce {}", self.asked);
+        if let ReclaimAnswer::Reclaimed { token, generation } = self.key.reclaim(token, &nonce) {
+            self.writers[who].token = Some(token);
+            self.armed(who, generation, now);
+        }
+    }
+
     fn act(&mut self, who: usize, act: &Act) {
         let Some(token) = self.writers[who].token.clone() else { return };
         let key = &mut self.key;
@@ -755,6 +929,10 @@ impl World {
             Act::Resolve { changed } => {
                 let head = if *changed { at_key("x") } else { Current::Absent };
                 key.resolve(&token, &head);
+                false
+            }
+            Act::Reclaim => {
+                self.reclaim(who, &token);
                 false
             }
             Act::Acquire { .. } | Act::Wait(_) | Act::BeginEpoch => false,

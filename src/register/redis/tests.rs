@@ -70,7 +70,9 @@ enum Act {
         expect: Expect,
         again: bool,
     },
+    /// `lost`: the register began a new epoch just before.
     Reclaim {
+        lost: bool,
         write_id: u8,
         long: bool,
         pre: State,
@@ -168,16 +170,22 @@ fn act() -> impl Strategy<Value = Act> {
         });
     let arm =
         (state(), expect(), age()).prop_map(|(pre, expect, age)| Act::Arm { pre, expect, age });
-    let reclaim = (0..4_u8, any::<bool>(), state(), expect(), any::<bool>()).prop_map(
-        |(write_id, long, pre, expect, again)| Act::Reclaim { write_id, long, pre, expect, again },
-    );
+    let reclaim = (any::<bool>(), 0..4_u8, any::<bool>(), state(), expect(), any::<bool>())
+        .prop_map(|(lost, write_id, long, pre, expect, again)| Act::Reclaim {
+            lost,
+            write_id,
+            long,
+            pre,
+            expect,
+            again,
+        });
     let quiet = prop::option::weighted(0.3, prop::sample::select(vec![1, 50, 500]));
     let wait = prop::sample::select(vec![1, 40, 99, 100, 101, 179, 180, 181, 449, 450, 1000, 1001]);
     prop_oneof![
         2 => Just(Act::Observe),
         20 => acquire,
         12 => arm,
-        8 => reclaim,
+        5 => reclaim,
         4 => Just(Act::Renew),
         16 => (state(), quiet).prop_map(|(new, quiet)| Act::Commit { new, quiet }),
         5 => state().prop_map(|pre| Act::Disarm { pre }),
@@ -341,23 +349,31 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// By the token it had; where it had none, by one that nobody knows.
+    /// By the token it had; where it had none, by one that nobody knows. Reclaimed, it is asked
+    /// for again, and again after it has ended.
     async fn reclaim(&mut self, key: usize, writer: usize, ask: &Ask, pre: &State) {
         self.writers[writer].nonce.clone_from(&ask.nonce);
         let stranger = Token("another epoch.nonce".to_owned());
         let token = self.writers[writer].token.clone().unwrap_or(stranger);
         let Ask { nonce, write_id, settle, expect, .. } = ask;
         let step = ReclaimStep { token: &token, nonce, write_id, settle: *settle, pre, expect };
-        let answer = self
-            .both(
-                key,
-                async |register, name| register.reclaim(name, &step).await,
-                |epoch, slot, terms, now| record::reclaim(epoch, slot, &step, terms, now),
-            )
-            .await;
-        if let ReclaimAnswer::Reclaimed { token, .. } = answer {
-            self.writers[writer].token = Some(token);
+        let answer = self.reclaim_once(key, &step).await;
+        let ReclaimAnswer::Reclaimed { token, .. } = answer else { return };
+        self.reclaim_once(key, &step).await;
+        if *settle == Settle::Long {
+            self.commit(key, &token, State::Absent, None).await;
+            self.reclaim_once(key, &step).await;
         }
+        self.writers[writer].token = Some(token);
+    }
+
+    async fn reclaim_once(&mut self, key: usize, step: &ReclaimStep<'_>) -> ReclaimAnswer {
+        self.both(
+            key,
+            async |register, name| register.reclaim(name, step).await,
+            |epoch, slot, terms, now| record::reclaim(epoch, slot, step, terms, now),
+        )
+        .await
     }
 
     async fn commit(&mut self, key: usize, token: &Token, new: State, quiet: Option<u64>) {
@@ -425,7 +441,11 @@ impl<'a> Pair<'a> {
                     }
                 }
             }
-            Act::Reclaim { write_id, long, pre, expect, again } => {
+            Act::Reclaim { lost, write_id, long, pre, expect, again } => {
+                if lost {
+                    self.meddle("DEBUG CHANGE-REPL-ID").await;
+                    self.epoch = None;
+                }
                 let settle = if long { Settle::Long } else { Settle::Plain };
                 let ask = self.ask(writer, write_id, again);
                 self.reclaim(key, writer, &Ask { settle, expect, ..ask }, &pre).await;
