@@ -8,6 +8,7 @@
 pub mod memory;
 pub mod record;
 pub mod redis;
+pub mod steps;
 pub mod words;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::s3::{Current, ObjectName};
-pub use record::{
+pub use steps::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, ReclaimAnswer,
     ReclaimStep, ReleaseStep, Resolution,
 };

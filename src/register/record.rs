@@ -6,8 +6,10 @@
 //! change it). A lease is *armed* before the first byte goes to the store; an armed lease that ends
 //! without commit leaves a [`Doubt`], which the next holder resolves.
 
-use std::time::Duration;
-
+pub use super::steps::{
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, ReclaimAnswer,
+    ReclaimStep, ReleaseStep, Resolution,
+};
 use super::words::{
     Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token, WriteId, Writers,
 };
@@ -122,110 +124,6 @@ impl Default for Slot {
     }
 }
 
-// === what is asked, and what is answered ===
-
-/// A request for a lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
-    /// Makes the token unique; random.
-    pub nonce: String,
-    /// The write it is for.
-    pub write_id: WriteId,
-    /// Its class.
-    pub settle: Settle,
-    /// How long ago the client's request arrived.
-    pub age: Duration,
-    /// The write's condition: where the record is believed and satisfies it, or there is nothing
-    /// to satisfy, the lease is armed in the same step.
-    pub condition: Condition,
-    /// What the write leaves behind if it lands.
-    pub expect: Expect,
-}
-
-/// The answer to [`Ask`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Acquired {
-    /// The epoch is young: nothing is granted for so long.
-    Quarantine(Duration),
-    /// This very write has ended before.
-    Ended(Ending),
-    /// Somebody else's until then at the latest, unless renewed.
-    Busy {
-        /// What the holder is writing.
-        write_id: WriteId,
-        /// When the lease can be taken over unless it is renewed or ends before.
-        free_in: Duration,
-    },
-    /// The lease is the asker's.
-    Granted(Grant),
-}
-
-/// A lease just acquired.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// The lease's name, for all further steps.
-    pub token: Token,
-    /// What is believed of the key.
-    pub state: State,
-    /// Its generation.
-    pub generation: Option<Generation>,
-    /// A doubt to resolve: the write it is about.
-    pub doubt: Option<WriteId>,
-    /// The generation that begins with this write, when it was armed at once.
-    pub armed: Option<Generation>,
-    /// How far back the register remembers this key: to the epoch's begin, or to the newest line
-    /// for which its journal had no room.
-    pub epoch_age: Duration,
-}
-
-/// A hint of what the register believes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observation {
-    /// The believed state.
-    pub state: State,
-    /// The generation.
-    pub generation: Option<Generation>,
-    /// Is there a lease that blocks others?
-    pub leased: bool,
-}
-
-/// The answer to arm.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ArmAnswer {
-    /// Armed; this generation begins with the write.
-    Armed(Generation),
-    /// The lease is no longer the asker's.
-    Lost,
-    /// The request is older than the register's memory: an earlier attempt of it may have been
-    /// answered before, so it must not be sent now.
-    OlderThanEpoch,
-}
-
-/// The answer to commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitAnswer {
-    /// Recorded.
-    Committed,
-    /// Somebody came between: two writes may have overlapped. The record is now Unknown. Worth an
-    /// alarm.
-    Overtaken,
-    /// The register began a new epoch since; it distrusts every record anyway.
-    EpochChanged,
-}
-
-/// What a resolved doubt turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resolution {
-    /// The write changed the key.
-    Landed,
-    /// It did not, and cannot any more.
-    DidNot,
-    /// Nobody can tell.
-    Undetermined,
-    /// The lease is no longer the asker's, or there was no doubt.
-    Nothing,
-}
-
 // === the transitions ===
 
 fn blocked_until(lease: &Lease, terms: &Terms) -> Millis {
@@ -338,19 +236,6 @@ fn may_arm_at_once(slot: &Slot, condition: &Condition, terms: &Terms) -> bool {
             && slot.record.state.satisfies(condition))
 }
 
-/// What arm is told.
-#[derive(Debug)]
-pub struct ArmStep<'a> {
-    /// The lease.
-    pub token: &'a Token,
-    /// The state before the write, as judged.
-    pub pre: State,
-    /// The state after it.
-    pub expect: Expect,
-    /// How long ago the client's request arrived.
-    pub age: Duration,
-}
-
 /// Says that the write is about to be sent: from here on it may land.
 pub fn arm(
     epoch: &mut Epoch,
@@ -373,39 +258,6 @@ pub fn arm(
     slot.record.bury_doubt(terms, now);
     slot.record.state = State::Unknown;
     ArmAnswer::Armed(generation)
-}
-
-/// What reclaim is told.
-#[derive(Debug)]
-pub struct ReclaimStep<'a> {
-    /// The lease, as it was called in the epoch that granted it.
-    pub token: &'a Token,
-    /// Makes the lease's new token unique; random.
-    pub nonce: &'a str,
-    /// The write it was asked for.
-    pub write_id: &'a WriteId,
-    /// That write's class.
-    pub settle: Settle,
-    /// The state before the write.
-    pub pre: &'a State,
-    /// The state after it.
-    pub expect: &'a Expect,
-}
-
-/// The answer to reclaim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReclaimAnswer {
-    /// The lease is there and the asker's, as it was.
-    Held,
-    /// The register had forgotten it and holds it again.
-    Reclaimed {
-        /// The lease's name from now on.
-        token: Token,
-        /// The generation that begins with the write.
-        generation: Generation,
-    },
-    /// It is over: somebody else's, or the quarantine has passed.
-    TooLate,
 }
 
 /// Puts back an armed lease that went with an earlier epoch, while this one's quarantine keeps
@@ -451,17 +303,6 @@ pub fn reclaim(
 pub fn renew(slot: &mut Slot, token: &Token, terms: &Terms, now: Millis) -> bool {
     let held = slot.held_by(token).filter(|lease| now < lease.expires);
     held.map(|lease| lease.expires = now + terms.lease).is_some()
-}
-
-/// What commit is told.
-#[derive(Debug)]
-pub struct CommitStep<'a> {
-    /// The lease.
-    pub token: &'a Token,
-    /// What the write left at the key.
-    pub new: State,
-    /// The write was sent twice: for so long the first copy may still land.
-    pub quiet: Option<Duration>,
 }
 
 /// Records a proven landing and ends the lease. The lease's expiry does not matter while nobody
@@ -521,18 +362,6 @@ pub fn disarm(epoch: &mut Epoch, slot: &mut Slot, token: &Token, pre: &State) ->
     };
     end_without_landing(epoch, &mut slot.record, &lease, pre.clone());
     true
-}
-
-/// What release is told.
-#[derive(Debug)]
-pub struct ReleaseStep<'a> {
-    /// The lease.
-    pub token: &'a Token,
-    /// What a HEAD under the lease said.
-    pub learned: Option<State>,
-    /// A retry was refused: noted in the journal, so that an earlier attempt of it, still on its
-    /// way, is refused too.
-    pub refused: bool,
 }
 
 /// Gives back a lease that was never armed.

@@ -3,6 +3,8 @@
 
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
 use crate::register::words::EpochId;
 use crate::s3::ETag;
