@@ -43,13 +43,7 @@ pub(super) async fn serve(
     };
     let document = match take(proxy, session, signed, admitted.expects_continue).await {
         Ok(document) => document,
-        Err(Untaken::Refused(error)) => {
-            return respond::error(session, context, &error, None).await;
-        }
-        Err(Untaken::ClientGone) => {
-            session.set_keepalive(None);
-            return Ok(());
-        }
+        Err(untaken) => return untaken.answer(session, context).await,
     };
     let request = match parse_delete_objects(&document) {
         Ok(request) => request,

@@ -8,7 +8,7 @@ use pingora::proxy::Session;
 use super::Proxy;
 use super::access::Context;
 use super::admission::foreign;
-use super::intake::{self, Untaken};
+use super::intake;
 use super::respond;
 use super::writes::sha256_of;
 use crate::backend::StoreRequest;
@@ -36,13 +36,7 @@ pub(super) async fn serve(
     let taken = intake::take_unsigned(proxy, session, expects_continue).await;
     let (content, _budget) = match taken {
         Ok(content) => content.finish(),
-        Err(Untaken::Refused(error)) => {
-            return respond::error(session, context, &error, None).await;
-        }
-        Err(Untaken::ClientGone) => {
-            session.set_keepalive(None);
-            return Ok(());
-        }
+        Err(untaken) => return untaken.answer(session, context).await,
     };
     let content_type = session.req_header().headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();

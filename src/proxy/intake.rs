@@ -6,7 +6,9 @@ use bytes::Bytes;
 use pingora::proxy::Session;
 
 use super::Proxy;
+use super::access::Context;
 use super::admission::foreign;
+use super::respond;
 use crate::body::{Body, InMemory};
 use crate::s3::{Code, S3Error};
 use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
@@ -18,6 +20,23 @@ pub(super) enum Untaken {
     Refused(S3Error),
     /// The client went away.
     ClientGone,
+}
+
+impl Untaken {
+    /// Tells the client, if it is still there.
+    pub(super) async fn answer(
+        self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        match self {
+            Self::Refused(error) => respond::error(session, context, &error, None).await,
+            Self::ClientGone => {
+                session.set_keepalive(None);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl From<S3Error> for Untaken {

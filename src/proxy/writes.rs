@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::Proxy;
 use super::access::Context;
 use super::admission::{Admitted, Signed};
-use super::intake::{self, Untaken};
+use super::intake;
 use super::respond;
 use crate::backend::StoreRequest;
 use crate::backend::headers::{for_head, to_store_unconditional};
@@ -48,13 +48,7 @@ pub(super) async fn serve(
     let taken = intake::take(proxy, session, promise, admitted.expects_continue).await;
     let (body, checked) = match taken {
         Ok(taken) => taken,
-        Err(Untaken::Refused(error)) => {
-            return respond::error(session, context, &error, None).await;
-        }
-        Err(Untaken::ClientGone) => {
-            session.set_keepalive(None);
-            return Ok(());
-        }
+        Err(untaken) => return untaken.answer(session, context).await,
     };
     let request = to_request(session, name.path(), &admitted, &checked);
     let outcome = proxy
