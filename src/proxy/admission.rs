@@ -6,7 +6,7 @@ use http::header::{self, HeaderName};
 use pingora::proxy::Session;
 
 use super::Proxy;
-use super::access::Context;
+use super::context::Context;
 use crate::clock;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{

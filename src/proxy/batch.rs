@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::proxy::Session;
 
 use super::Proxy;
-use super::access::Context;
 use super::admission::{Admitted, Signed};
+use super::context::Context;
 use super::intake::{self, Untaken};
 use super::respond;
 use super::writes::write_id_of;

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::proxy::Session;
 
 use super::Proxy;
-use super::access::Context;
 use super::admission::foreign;
+use super::context::Context;
 use super::intake;
 use super::respond;
 use super::writes::sha256_of;

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use pingora::proxy::Session;
 
 use super::Proxy;
-use super::access::Context;
 use super::admission::foreign;
+use super::context::Context;
 use super::respond;
 use crate::body::{Body, InMemory};
 use crate::s3::{Code, S3Error};

@@ -8,6 +8,7 @@
 mod access;
 mod admission;
 mod batch;
+mod context;
 mod form;
 mod forward;
 mod in_flight;
@@ -32,8 +33,8 @@ use crate::gate::Gate;
 use crate::s3::{Effect, Naming, Operation, S3Error};
 use crate::sigv4::SigningKeys;
 pub use access::Clients;
-use access::Context;
 use admission::Admitted;
+use context::Context;
 use forward::Forward;
 pub use in_flight::InFlight;
 

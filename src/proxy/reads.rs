@@ -8,7 +8,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
 use super::Proxy;
-use super::access::Context;
+use super::context::Context;
 use super::forward::Forward;
 use super::respond;
 use crate::backend::connection::Opened;

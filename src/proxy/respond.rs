@@ -10,7 +10,7 @@ use pingora::protocols::http::date::get_cached_date;
 use pingora::proxy::Session;
 use tokio::time::{Instant, timeout_at};
 
-use super::access::Context;
+use super::context::Context;
 use crate::backend::Answer;
 use crate::gate::Reply;
 use crate::register::State;

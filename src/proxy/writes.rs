@@ -6,8 +6,8 @@ use pingora::proxy::Session;
 use sha2::{Digest, Sha256};
 
 use super::Proxy;
-use super::access::Context;
 use super::admission::{Admitted, Signed};
+use super::context::Context;
 use super::intake;
 use super::respond;
 use crate::backend::StoreRequest;

@@ -1,0 +1,104 @@
+//! What is remembered of one request, and its log line.
+
+use tokio::time::Instant;
+
+use super::forward::Forward;
+use super::in_flight::UnderWay;
+use crate::chance;
+use crate::gate::{Decider, Outcome, Reply};
+use crate::s3::{Operation, S3Error};
+
+/// What belongs to one request.
+#[derive(Debug)]
+pub struct Context {
+    pub(super) arrived: Instant,
+    pub(super) request_id: String,
+    pub(super) log: LogLine,
+    pub(super) forward: Option<Forward>,
+    /// Why forwarding failed, where this room knows better than Pingora.
+    pub(super) failure: Option<S3Error>,
+    _under_way: UnderWay,
+}
+
+/// The fields of a request's log line. No header value and no query ever stands in it.
+#[derive(Debug, Default)]
+pub(super) struct LogLine {
+    pub(super) operation: Option<Operation>,
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) access_key_id: String,
+    pub(super) attempt: u32,
+    pub(super) code: String,
+    outcome: Option<&'static str>,
+    decided_by: Option<Decider>,
+    waited_ms: u64,
+    held_ms: u64,
+}
+
+impl LogLine {
+    /// Notes how the gate ended.
+    pub(super) fn gate(&mut self, outcome: &Outcome) {
+        self.decided_by = Some(outcome.decided_by);
+        self.waited_ms = millis(outcome.waited);
+        self.held_ms = millis(outcome.held);
+        if matches!(outcome.reply, Reply::Replayed(..)) {
+            self.outcome = Some("replayed");
+        }
+    }
+
+    /// The client did not stay for the answer.
+    pub(super) fn client_gone(&mut self) {
+        self.outcome = Some("client gone");
+    }
+}
+
+impl Context {
+    pub(super) fn new(under_way: UnderWay) -> Self {
+        Self {
+            arrived: Instant::now(),
+            request_id: chance::name().to_ascii_uppercase(),
+            log: LogLine::default(),
+            forward: None,
+            failure: None,
+            _under_way: under_way,
+        }
+    }
+
+    /// Writes the request's one line.
+    pub(super) fn write_log_line(&self, status: Option<u16>, bytes_in: usize, bytes_out: usize) {
+        let line = &self.log;
+        let outcome = line.outcome.unwrap_or(match status {
+            Some(200..=399) => "ok",
+            Some(400..=499) => "refused",
+            _ => "failed",
+        });
+        tracing::info!(
+            request_id = %self.request_id,
+            operation = line.operation.map_or("", Operation::name),
+            bucket = some(&line.bucket),
+            key = some(&line.key),
+            access_key_id = some(&line.access_key_id),
+            attempt = line.attempt,
+            status = status.unwrap_or_default(),
+            code = some(&line.code),
+            outcome,
+            decided_by = line.decided_by.map(Decider::as_str),
+            waited_ms = line.decided_by.map(|_| line.waited_ms),
+            held_ms = line.decided_by.map(|_| line.held_ms),
+            took_ms = millis(self.arrived.elapsed()),
+            bytes_in,
+            bytes_out,
+            "request"
+        );
+    }
+}
+
+/// A text field that says something. Recorded as a text value, which both formats escape: a key
+/// cannot forge a line.
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
