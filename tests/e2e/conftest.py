@@ -106,6 +106,13 @@ def new_bucket(store: stores.Store) -> str:
     return name
 
 
+def make_sure_of_bucket(store: stores.Store, name: str) -> None:
+    """A bucket that several tests of a store use."""
+    s3 = boto(store.url, store.access_key, store.secret_key)
+    if name not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=name)
+
+
 @dataclass
 class Front:
     """A proxy before a store, and a bucket."""

@@ -11,8 +11,7 @@ import pytest
 import urllib3
 from botocore.config import Config
 
-from clients import boto
-from conftest import new_bucket
+from conftest import make_sure_of_bucket, new_bucket
 from proxies import (ACCESS_KEY, CLIENT_SECRET, LIMITED_BUCKET, LIMITED_KEY, LIMITED_SECRET,
                      Proxy, Settings)
 from stores import Store
@@ -141,7 +140,7 @@ def test_conditions_never_reach_the_store(recorded):
 def stored(store_named, tmp_path_factory):
     store = store_named("s3s-fs")
     bucket = new_bucket(store)
-    boto(store.url, store.access_key, store.secret_key).create_bucket(Bucket=LIMITED_BUCKET)
+    make_sure_of_bucket(store, LIMITED_BUCKET)
     proxy = Proxy(tmp_path_factory.mktemp("stored"), store)
     proxy.wait_writable(bucket)
     yield proxy, bucket
