@@ -38,7 +38,8 @@ e2e: build ## the end-to-end tests alone (ARGS='-k name' to choose)
 bench: build ## rates and CPU time beside nginx and the bare store
 	scripts/setup bench
 	$(CARGO) bench --locked
-	.venv/bin/python benches/end_to_end.py
+	.venv/bin/python benches/end_to_end.py --store embedded
+	.venv/bin/python benches/end_to_end.py --store null
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt
