@@ -22,6 +22,7 @@ use crate::register::{Register, RegisterError, Status, Terms, Writers};
 use crate::s3::{EmptySegments, Naming};
 use crate::sigv4::{Credential, SigningKeys};
 use listener::Reserved;
+pub(crate) use shutdown::told_to_stop;
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]

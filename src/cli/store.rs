@@ -8,7 +8,11 @@ use clap::Args;
 use super::Failure;
 use crate::embedded::{self, Options};
 use crate::secret::Secret;
+use crate::server::told_to_stop;
 use crate::sigv4::Credential;
+
+/// Where the secret is taken from.
+const SECRET: &str = "IFMATCH_STORE_SECRET_ACCESS_KEY";
 
 /// `ifmatch store`
 #[derive(Debug, Args)]
@@ -21,36 +25,26 @@ pub(super) struct StoreArguments {
     /// Ignore If-Match and If-None-Match and overwrite, as Garage and Wasabi do.
     #[arg(long)]
     ignore_conditions: bool,
-    /// The only access key that the store knows.
+    /// The only access key that the store knows; its secret is taken from
+    /// IFMATCH_STORE_SECRET_ACCESS_KEY, as other users see command lines.
     #[arg(env = "IFMATCH_STORE_ACCESS_KEY_ID", long, hide_env_values = true)]
     access_key_id: String,
-    /// Its secret: by environment only.
-    #[arg(env = "IFMATCH_STORE_SECRET_ACCESS_KEY", hide = true, hide_env_values = true)]
-    secret_access_key: String,
 }
 
 impl StoreArguments {
     pub(super) fn run(self) -> Result<(), Failure> {
+        let secret = std::env::var(SECRET).ok().filter(|secret| !secret.is_empty());
+        let secret = secret
+            .ok_or_else(|| Failure::Usage(format!("{SECRET} is not set: the store's secret")))?;
         let credential = Credential {
             access_key_id: self.access_key_id,
-            secret: Secret::new(self.secret_access_key),
+            secret: Secret::new(secret),
             session_token: None,
         };
         let options = Options { ignore_conditions: self.ignore_conditions, listen: self.listen };
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
-            let stop = async {
-                let mut terminate =
-                    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-                tokio::select! {
-                    _ = tokio::signal::ctrl_c() => {}
-                    _ = async { match &mut terminate {
-                        Ok(signal) => signal.recv().await,
-                        Err(_) => std::future::pending().await,
-                    } } => {}
-                }
-            };
-            let store = embedded::serve(self.dir, &credential, options, stop)
+            let store = embedded::serve(self.dir, &credential, options, told_to_stop())
                 .await
                 .map_err(|error| Failure::Run(error.to_string()))?;
             println!("listening on http://{}", store.addr);

@@ -4,13 +4,13 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::proxy::Session;
+use sha2::{Digest, Sha256};
 
 use super::Proxy;
 use super::admission::foreign;
 use super::context::Context;
 use super::intake;
 use super::respond;
-use super::writes::sha256_of;
 use crate::backend::StoreRequest;
 use crate::body::Body;
 use crate::chance;
@@ -47,15 +47,12 @@ pub(super) async fn serve(
         Err(error) => return respond::error(session, context, &error, None).await,
     };
     let body = Body::from(upload.form.file().clone());
-    let Ok(sha256) = sha256_of(&body).await else {
-        return respond::error(session, context, &S3Error::internal_error(), None).await;
-    };
     let request = StoreRequest {
         method: Method::PUT,
         path: upload.name.path(),
         query: Vec::new(),
         headers: upload.headers.clone(),
-        sha256: Some(sha256),
+        sha256: Some(Sha256::digest(upload.form.file()).into()),
     };
     let mut outcome = proxy
         .gate

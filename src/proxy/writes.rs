@@ -12,7 +12,6 @@ use super::intake;
 use super::respond;
 use crate::backend::StoreRequest;
 use crate::backend::headers::{for_head, to_store_unconditional};
-use crate::body::Body;
 use crate::chance;
 use crate::gate::{Outcome, Reply, Write};
 use crate::register::WriteId;
@@ -167,14 +166,4 @@ pub(super) fn write_id_of(invocation: Option<&str>, parts: &[&[u8]]) -> WriteId 
     // Half of the digest is unlikely enough to meet another, and every busy key's journal holds
     // some.
     WriteId(BASE64.encode(&hash.finalize()[..16]))
-}
-
-/// The body's SHA-256, for a request that was not taken by [`intake::take`].
-pub(super) async fn sha256_of(body: &Body) -> std::io::Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    let mut reader = body.reader();
-    while let Some(piece) = reader.next().await? {
-        hash.update(&piece);
-    }
-    Ok(hash.finalize().into())
 }

@@ -62,7 +62,7 @@ pub(super) fn spawn(
         tracing::info!("stopping: no new requests; those under way are finished");
         let finished = tokio::select! {
             finished = timeout(PATIENCE, in_flight.none_left()) => finished.is_ok(),
-            () = told_again() => false,
+            () = told_to_stop() => false,
         };
         if !finished {
             tracing::warn!("stopping with requests under way; their writes are in doubt");
@@ -75,7 +75,8 @@ pub(super) fn spawn(
     });
 }
 
-async fn told_again() {
+/// Returns at the next SIGTERM or SIGINT; never where signals cannot be waited for.
+pub(crate) async fn told_to_stop() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
