@@ -176,6 +176,7 @@ fn register(criterion: &mut Criterion) {
                 age: Duration::from_millis(1),
                 condition: Condition::IfMatch(etag.clone()),
                 expect: Expect::SomeObject,
+                upload: None,
             };
             let token = granted(acquire(&mut epoch, &mut slot, &ask, &terms, now));
             let new = State::Present(etag.clone());

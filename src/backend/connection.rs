@@ -20,9 +20,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::headers::from_store;
-use super::{Answer, Exchange};
+use super::{Answer, Exchange, KeepAlive, Sending};
 use crate::body::Body;
 use crate::config::{Backend, Endpoint};
+use crate::s3::documents::is_prologue;
 
 /// How long an answer to a write may be: it is read whole.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -108,20 +109,16 @@ impl Connections {
     }
 
     /// Sends a request with its body and reads the answer, until the deadline at the latest.
-    pub async fn exchange(
-        &self,
-        head: RequestHeader,
-        body: &Body,
-        deadline: Instant,
-        fresh: bool,
-    ) -> Exchange {
+    /// `head` is the request composed and signed.
+    pub async fn exchange(&self, head: RequestHeader, sending: Sending<'_>) -> Exchange {
+        let Sending { body, deadline, fresh, keep_alive } = sending;
         let peer = self.peer();
         let (stream, reused) = match timeout_at(deadline, self.connect(&peer, fresh)).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(why)) => return Exchange::NotSent(why),
             Err(_) => return Exchange::NotSent("no connection in time".to_owned()),
         };
-        match timeout_at(deadline, converse(stream, head, body)).await {
+        match timeout_at(deadline, converse(stream, head, body, keep_alive)).await {
             Ok(Ok(told)) => {
                 if let Some(stream) = told.reusable {
                     self.connector.release_stream(stream, peer.reuse_hash(), Some(IDLE));
@@ -219,13 +216,18 @@ struct Broken {
     silent: bool,
 }
 
-async fn converse(stream: Stream, head: RequestHeader, body: &Body) -> Result<Told, Broken> {
+async fn converse(
+    stream: Stream,
+    head: RequestHeader,
+    body: &Body,
+    keep_alive: Option<&KeepAlive>,
+) -> Result<Told, Broken> {
     let is_head = head.method == Method::HEAD;
     let (mut session, sent_whole) = match send(stream, head, body).await {
         Ok(sent) => sent,
         Err(why) => return Err(Broken { why, silent: true }),
     };
-    let answer = match answer(&mut session, sent_whole, is_head).await {
+    let answer = match answer(&mut session, sent_whole, is_head, keep_alive).await {
         Ok(answer) => answer,
         Err(why) => return Err(Broken { why, silent: session.resp_header().is_none() }),
     };
@@ -238,6 +240,7 @@ async fn answer(
     session: &mut HttpSession,
     sent_whole: bool,
     is_head: bool,
+    keep_alive: Option<&KeepAlive>,
 ) -> Result<Answer, String> {
     read_head(session).await?;
     let head = session.resp_header().ok_or("the answer has no head")?;
@@ -245,7 +248,15 @@ async fn answer(
     if !sent_whole && status.is_success() {
         return Err(format!("the store answered {status} before it had read the request"));
     }
-    let body = if is_head { Bytes::new() } else { read_body(session).await? };
+    let keep_alive = keep_alive.filter(|_| status == StatusCode::OK);
+    let heard = |body: &[u8]| {
+        if let Some(keep_alive) = keep_alive
+            && is_prologue(body)
+        {
+            keep_alive.working(&headers);
+        }
+    };
+    let body = if is_head { Bytes::new() } else { read_body(session, heard).await? };
     Ok(Answer { status, headers, body })
 }
 
@@ -310,13 +321,15 @@ async fn read_head(session: &mut HttpSession) -> Result<(), String> {
     }
 }
 
-async fn read_body(session: &mut HttpSession) -> Result<Bytes, String> {
+/// `heard` is shown all that has come so far, after each piece.
+async fn read_body(session: &mut HttpSession, heard: impl Fn(&[u8])) -> Result<Bytes, String> {
     let mut whole = BytesMut::new();
     while let Some(piece) = session.read_body_bytes().await.map_err(|e| e.to_string())? {
         if whole.len() + piece.len() > ANSWER_BYTES_MAX {
             return Err(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes"));
         }
         whole.extend_from_slice(&piece);
+        heard(&whole);
     }
     Ok(whole.freeze())
 }

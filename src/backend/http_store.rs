@@ -9,16 +9,19 @@ use http::uri::InvalidUri;
 use http::{HeaderMap, Method, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use tokio::time::Instant;
 
 use super::connection::{Connections, Opened};
-use super::{EMPTY_SHA256, Exchange, HeadError, Store, StoreRequest};
+use super::{Answer, EMPTY_SHA256, Exchange, HeadError, Sending, Store, StoreRequest};
 use crate::body::Body;
 use crate::clock;
 use crate::config::Backend;
 use crate::s3::documents::parse_store_error;
-use crate::s3::encoding::encode_path;
-use crate::s3::{Current, ETag, ObjectName};
+use crate::s3::encoding::{encode_path, encode_query};
+use crate::s3::uploads::{ListedUpload, parse_uploads};
+use crate::s3::{Current, ETag, ObjectName, Seen};
 use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 
 /// An S3 store at an endpoint, with the proxy's own credential.
@@ -126,7 +129,8 @@ impl HttpStore {
     /// Asks the store for anything at all, to find out before the first client comes whether it can
     /// be reached and takes our credential. The error is a sentence.
     pub async fn greet(&self) -> Result<(), String> {
-        let answer = match self.ask(Method::GET, "/".to_owned(), HeaderMap::new()).await {
+        let answer = match self.ask(Method::GET, "/".to_owned(), Vec::new(), HeaderMap::new()).await
+        {
             Exchange::Answered(answer) => answer,
             Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
                 return Err(why);
@@ -145,31 +149,31 @@ impl HttpStore {
         }
     }
 
-    async fn ask(&self, method: Method, path: String, headers: HeaderMap) -> Exchange {
-        let request =
-            StoreRequest { method, path, query: Vec::new(), headers, sha256: Some(EMPTY_SHA256) };
+    async fn ask(
+        &self,
+        method: Method,
+        path: String,
+        query: Vec<(String, String)>,
+        headers: HeaderMap,
+    ) -> Exchange {
+        let request = StoreRequest { method, path, query, headers, sha256: Some(EMPTY_SHA256) };
         let deadline = Instant::now() + self.read_timeout;
+        let body = Body::empty();
+        let sending = Sending::new(&body, deadline);
         // A question changes nothing: it may be asked again on a fresh connection.
-        match self.send(&request, None, deadline, false).await {
-            Exchange::DeadPooled(..) => self.send(&request, None, deadline, true).await,
+        match self.exchange(&request, sending).await {
+            Exchange::DeadPooled(..) => {
+                self.exchange(&request, Sending { fresh: true, ..sending }).await
+            }
             answered => answered,
         }
     }
+}
 
-    async fn send(
-        &self,
-        request: &StoreRequest,
-        body: Option<&Body>,
-        deadline: Instant,
-        fresh: bool,
-    ) -> Exchange {
-        let head = match self.compose(request, body.map(Body::length_bytes)) {
-            Ok(head) => head,
-            Err(error) => return Exchange::NotSent(error.to_string()),
-        };
-        let empty = Body::empty();
-        self.connections.exchange(head, body.unwrap_or(&empty), deadline, fresh).await
-    }
+/// A request with such a method and no content does not say how long it is; all others do, if only
+/// that it is nothing (RFC 9110 §8.6).
+fn says_no_length(method: &Method, body: &Body) -> bool {
+    body.length_bytes() == 0 && matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
 }
 
 fn request_target(request: &StoreRequest) -> String {
@@ -187,34 +191,30 @@ fn request_target(request: &StoreRequest) -> String {
 
 #[async_trait]
 impl Store for HttpStore {
-    async fn exchange(
-        &self,
-        request: &StoreRequest,
-        body: &Body,
-        deadline: Instant,
-        fresh: bool,
-    ) -> Exchange {
-        // A DELETE without content has no Content-Length; all else says 0 (RFC 9110 §8.6).
-        let body = (request.method != Method::DELETE || body.length_bytes() > 0).then_some(body);
-        self.send(request, body, deadline, fresh).await
+    async fn exchange(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange {
+        let length =
+            (!says_no_length(&request.method, sending.body)).then(|| sending.body.length_bytes());
+        match self.compose(request, length) {
+            Ok(head) => self.connections.exchange(head, sending).await,
+            Err(error) => Exchange::NotSent(error.to_string()),
+        }
     }
 
-    async fn head(&self, name: &ObjectName, headers: &HeaderMap) -> Result<Current, HeadError> {
-        let answer = match self.ask(Method::HEAD, name.path(), headers.clone()).await {
-            Exchange::Answered(answer) => answer,
-            Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
-                return Err(HeadError::Unavailable(why));
-            }
-        };
+    async fn head(&self, name: &ObjectName, headers: &HeaderMap) -> Result<Seen, HeadError> {
+        let asked = self.ask(Method::HEAD, name.path(), Vec::new(), headers.clone()).await;
+        let answer = answered(asked)?;
         match answer.status {
             StatusCode::OK => {
                 let etag = answer.headers.get(header::ETAG).ok_or_else(|| {
                     HeadError::Unavailable("its answer to a HEAD has no ETag".to_owned())
                 })?;
-                Ok(Current::Present(ETag::parse(etag.as_bytes())))
+                Ok(Seen {
+                    current: Current::Present(ETag::parse(etag.as_bytes())),
+                    last_modified_s: last_modified_s(&answer.headers),
+                })
             }
             // Also a delete marker (AWS: HeadObject).
-            StatusCode::NOT_FOUND => Ok(Current::Absent),
+            StatusCode::NOT_FOUND => Ok(Seen::ABSENT),
             status if status.is_server_error() => {
                 Err(HeadError::Unavailable(format!("it answered a HEAD with {status}")))
             }
@@ -224,17 +224,69 @@ impl Store for HttpStore {
 
     async fn has_bucket(&self, bucket: &str) -> Result<bool, HeadError> {
         let path = format!("/{}", encode_path(bucket));
-        match self.ask(Method::HEAD, path, HeaderMap::new()).await {
-            Exchange::Answered(answer) => match answer.status {
-                StatusCode::NOT_FOUND => Ok(false),
-                status if status.is_server_error() => {
-                    Err(HeadError::Unavailable(status.to_string()))
-                }
-                _ => Ok(true),
-            },
-            Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
-                Err(HeadError::Unavailable(why))
-            }
+        let asked = self.ask(Method::HEAD, path, Vec::new(), HeaderMap::new()).await;
+        match answered(asked)?.status {
+            StatusCode::NOT_FOUND => Ok(false),
+            status if status.is_server_error() => Err(HeadError::Unavailable(status.to_string())),
+            _ => Ok(true),
         }
     }
+
+    async fn initiated_s(
+        &self,
+        name: &ObjectName,
+        upload_id: &str,
+    ) -> Result<Option<i64>, HeadError> {
+        let path = format!("/{}", encode_path(name.bucket.as_str()));
+        let mut after: Option<(String, String)> = None;
+        for _ in 0..UPLOAD_PAGES_MAX {
+            let mut query = vec![
+                ("uploads".to_owned(), String::new()),
+                ("prefix".to_owned(), encode_query(name.key.as_str())),
+            ];
+            if let Some((key, upload_id)) = &after {
+                query.push(("key-marker".to_owned(), encode_query(key)));
+                query.push(("upload-id-marker".to_owned(), encode_query(upload_id)));
+            }
+            let asked = self.ask(Method::GET, path.clone(), query, HeaderMap::new()).await;
+            let answer = answered(asked)?;
+            match answer.status {
+                StatusCode::OK => {}
+                status if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
+                    return Err(HeadError::Unavailable(format!("it answered a listing {status}")));
+                }
+                _ => return Ok(None),
+            }
+            let Some(page) = parse_uploads(&answer.body) else { return Ok(None) };
+            let same = |upload: &&ListedUpload| {
+                upload.upload_id == upload_id && upload.key == name.key.as_str()
+            };
+            if let Some(upload) = page.uploads.iter().find(same) {
+                return Ok(upload.initiated_s);
+            }
+            if page.next.is_none() || page.next == after {
+                return Ok(None);
+            }
+            after = page.next;
+        }
+        Ok(None)
+    }
+}
+
+/// How many pages of a listing of uploads are read: each has 1,000 uploads of one key.
+const UPLOAD_PAGES_MAX: usize = 10;
+
+fn answered(exchange: Exchange) -> Result<Answer, HeadError> {
+    match exchange {
+        Exchange::Answered(answer) => Ok(answer),
+        Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
+            Err(HeadError::Unavailable(why))
+        }
+    }
+}
+
+/// RFC 9110 §8.8.2, in the one form that is still sent (§5.6.7).
+fn last_modified_s(headers: &HeaderMap) -> Option<i64> {
+    let text = headers.get(header::LAST_MODIFIED)?.to_str().ok()?;
+    OffsetDateTime::parse(text, &Rfc2822).ok().map(OffsetDateTime::unix_timestamp)
 }

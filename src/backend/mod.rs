@@ -5,14 +5,16 @@ pub mod headers;
 pub mod http_store;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::body::Body;
-use crate::s3::{Current, ObjectName};
+use crate::s3::{ObjectName, Seen};
 pub use http_store::HttpStore;
 
 /// SHA-256 of nothing.
@@ -24,18 +26,19 @@ pub const EMPTY_SHA256: [u8; 32] = [
 /// The store as the gate needs it: whole requests that change a key, and one question.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Sends a request with its whole body and reads the whole answer, until the deadline at the
-    /// latest. `fresh` asks for a connection that has carried nothing yet.
-    async fn exchange(
-        &self,
-        request: &StoreRequest,
-        body: &Body,
-        deadline: Instant,
-        fresh: bool,
-    ) -> Exchange;
+    /// Sends a request with its whole body and reads the whole answer.
+    async fn exchange(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange;
 
     /// What stands at the key now. `headers` are those a HEAD of this object needs (SSE-C).
-    async fn head(&self, name: &ObjectName, headers: &HeaderMap) -> Result<Current, HeadError>;
+    async fn head(&self, name: &ObjectName, headers: &HeaderMap) -> Result<Seen, HeadError>;
+
+    /// When a multipart upload of the key was created, in seconds since 1970 by the store's clock;
+    /// `None` where the store does not know it, or does not say.
+    async fn initiated_s(
+        &self,
+        name: &ObjectName,
+        upload_id: &str,
+    ) -> Result<Option<i64>, HeadError>;
 
     /// Does the bucket exist? Asked only to choose between NoSuchKey and NoSuchBucket.
     async fn has_bucket(&self, bucket: &str) -> Result<bool, HeadError>;
@@ -54,6 +57,48 @@ pub struct StoreRequest {
     pub headers: HeaderMap,
     /// SHA-256 of the body; `None` sends `UNSIGNED-PAYLOAD`.
     pub sha256: Option<[u8; 32]>,
+}
+
+/// How a request is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending<'a> {
+    /// Its body.
+    pub body: &'a Body,
+    /// Until when the whole answer is waited for.
+    pub deadline: Instant,
+    /// On a connection that has carried nothing yet.
+    pub fresh: bool,
+    /// Hears that the store is still at work.
+    pub keep_alive: Option<&'a KeepAlive>,
+}
+
+impl<'a> Sending<'a> {
+    /// On whatever connection there is, with nobody to hear that the store is at work.
+    pub fn new(body: &'a Body, deadline: Instant) -> Self {
+        Self { body, deadline, fresh: false, keep_alive: None }
+    }
+}
+
+/// White space that a store sends ahead of its document, to keep the connection alive while it
+/// works (AWS: CompleteMultipartUpload, CopyObject).
+#[derive(Debug, Default)]
+pub struct KeepAlive {
+    head: OnceLock<HeaderMap>,
+    news: Notify,
+}
+
+impl KeepAlive {
+    /// The store has sent the head of a 200 and some white space.
+    pub fn working(&self, head: &HeaderMap) {
+        self.head.get_or_init(|| head.clone());
+        self.news.notify_one();
+    }
+
+    /// Waits for the next piece of white space; the head of the store's answer.
+    pub async fn next(&self) -> HeaderMap {
+        self.news.notified().await;
+        self.head.get().cloned().unwrap_or_default()
+    }
 }
 
 /// The store's whole answer.

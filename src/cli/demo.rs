@@ -14,7 +14,7 @@ use tokio::sync::Barrier;
 use tokio::time::{Instant, sleep};
 
 use super::Failure;
-use crate::backend::{Answer, Exchange, HttpStore, Store, StoreRequest};
+use crate::backend::{Answer, Exchange, HttpStore, Sending, Store, StoreRequest};
 use crate::body::Body;
 use crate::chance;
 use crate::config::{Addressing, Backend, EmptySegments, Endpoint};
@@ -174,7 +174,7 @@ impl Client {
         let body = Body::from(Bytes::copy_from_slice(content.as_bytes()));
         let end = Instant::now() + PATIENCE;
         loop {
-            match self.store.exchange(&request, &body, end, false).await {
+            match self.store.exchange(&request, Sending::new(&body, end)).await {
                 Exchange::Answered(answer)
                     if answer.status != StatusCode::SERVICE_UNAVAILABLE
                         || Instant::now() >= end =>

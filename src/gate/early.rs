@@ -30,8 +30,8 @@ impl Gate {
             return None;
         }
         // A HEAD that fails here decides nothing: the gate will ask again.
-        let current = self.store.head(name, head_headers).await.ok()?;
-        self.refusal_by(name, condition, &current).await.map(early)
+        let seen = self.store.head(name, head_headers).await.ok()?;
+        self.refusal_by(name, condition, &seen.current).await.map(early)
     }
 
     /// What the client is told if the condition does not hold for what stands there.

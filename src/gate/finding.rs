@@ -1,10 +1,12 @@
 //! What the store's answer proves about a write.
 
-use http::StatusCode;
+use http::{StatusCode, header};
 
 use crate::backend::Answer;
 use crate::register::State;
-use crate::s3::documents::{SuccessBody, outcome_of_success_body, parse_store_error};
+use crate::s3::documents::{
+    SuccessBody, late_refusal, outcome_of_success_body, parse_store_error, with_etag,
+};
 use crate::s3::{ETag, Operation};
 
 /// What is known after the answer was read whole.
@@ -42,7 +44,9 @@ fn success(operation: Operation, answer: &Answer) -> Finding {
                 SuccessBody::Result { etag } => {
                     Finding::Landed(etag.map_or(State::Unknown, State::Present))
                 }
-                SuccessBody::Error(error) if is_refusal(&error.code) => Finding::NotApplied,
+                SuccessBody::Error(error) if late_refusal(&error.code).is_some() => {
+                    Finding::NotApplied
+                }
                 SuccessBody::Error(error) => {
                     Finding::Doubt(format!("the store answered 200 with the error {}", error.code))
                 }
@@ -54,23 +58,6 @@ fn success(operation: Operation, answer: &Answer) -> Finding {
         // Deletes by version and writes that are not understood: only a HEAD can tell.
         _ => Finding::Landed(State::Unknown),
     }
-}
-
-/// Errors inside a 200 that the store gives instead of doing what it was asked.
-fn is_refusal(code: &str) -> bool {
-    const REFUSALS: [&str; 10] = [
-        "AccessDenied",
-        "EntityTooSmall",
-        "InvalidArgument",
-        "InvalidPart",
-        "InvalidPartOrder",
-        "InvalidRequest",
-        "NoSuchBucket",
-        "NoSuchKey",
-        "NoSuchUpload",
-        "PreconditionFailed",
-    ];
-    REFUSALS.contains(&code)
 }
 
 fn server_error(answer: &Answer, definite_errors: &[String]) -> Finding {
@@ -86,8 +73,25 @@ fn server_error(answer: &Answer, definite_errors: &[String]) -> Finding {
     }
 }
 
+/// Puts an ETag that was looked up into an answer that lacks one.
+pub(super) fn complete(answer: &mut Answer, operation: Operation, etag: &ETag) {
+    match operation {
+        Operation::CopyObject | Operation::CompleteMultipartUpload => {
+            if let Some(document) = with_etag(&answer.body, etag) {
+                answer.headers.remove(header::CONTENT_LENGTH);
+                answer.body = document.into();
+            }
+        }
+        _ => {
+            if let Some(value) = etag.header_value() {
+                answer.headers.insert(header::ETAG, value);
+            }
+        }
+    }
+}
+
 fn etag_header(answer: &Answer) -> Option<ETag> {
-    let value = answer.headers.get(http::header::ETAG)?;
+    let value = answer.headers.get(header::ETAG)?;
     let etag = ETag::parse(value.as_bytes());
     (!etag.as_bytes().is_empty()).then_some(etag)
 }

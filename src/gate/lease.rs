@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::register::{Generation, Grant, State, Token, WriteId};
+use crate::register::{Generation, Grant, InDoubt, State, Token, Upload};
 
 /// A lease held by this process.
 #[derive(Debug)]
@@ -13,8 +13,12 @@ pub(super) struct Lease {
     pub(super) token: Token,
     /// What the register believed of the key.
     pub(super) believed: State,
+    /// The generation of what stands at the key.
+    pub(super) generation: Option<Generation>,
     /// The write whose doubt must be resolved first.
-    pub(super) doubt: Option<WriteId>,
+    pub(super) doubt: Option<InDoubt>,
+    /// How the key stood when the upload to be completed was created, where that is known.
+    pub(super) upload: Option<Upload>,
     /// The generation that begins with this write, once armed.
     pub(super) armed: Option<Generation>,
     /// How far back the register remembers.
@@ -31,7 +35,9 @@ impl Lease {
         Self {
             token: grant.token,
             believed: grant.state,
+            generation: grant.generation,
             doubt: grant.doubt,
+            upload: grant.upload,
             armed: grant.armed,
             epoch_age: grant.epoch_age,
             since: Instant::now(),

@@ -10,6 +10,7 @@ mod outcome;
 mod queue;
 mod refusal;
 mod standing;
+mod upload;
 mod write;
 
 use std::sync::Arc;
@@ -18,9 +19,9 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::backend::{Store, StoreRequest};
+use crate::backend::{KeepAlive, Store, StoreRequest};
 use crate::body::Body;
-use crate::register::{Expect, Register, Settle, Terms, WriteId};
+use crate::register::{Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Condition, Effect, ObjectName, Operation, WriteClass};
 pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
@@ -72,6 +73,10 @@ pub struct Write<'a> {
     pub arrived: Instant,
     /// Headers that a HEAD of the object needs.
     pub head_headers: &'a HeaderMap,
+    /// Of a CompleteMultipartUpload: the upload, decoded.
+    pub upload_id: Option<&'a str>,
+    /// Hears that the store is still at work.
+    pub keep_alive: Option<&'a KeepAlive>,
 }
 
 impl Gate {
@@ -100,6 +105,11 @@ impl Write<'_> {
             | Operation::CompleteMultipartUpload => Expect::SomeObject,
             _ => Expect::Anything,
         }
+    }
+
+    /// The upload whose beginning counts: that of a complete with a condition.
+    fn upload(&self) -> Option<UploadName> {
+        self.upload_id.filter(|_| !self.is_unconditional()).map(UploadName::of)
     }
 
     /// May a lost write be done again without asking whether it landed? Only where nothing was

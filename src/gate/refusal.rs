@@ -66,6 +66,11 @@ pub(super) fn not_sent() -> S3Error {
         .because("The write was not sent to the store. Please try again.")
 }
 
+/// Something was asked of the store that changes no object, and no answer came.
+pub(super) fn store_silent() -> S3Error {
+    S3Error::service_unavailable(RETRY_AFTER_S).because("The store cannot be reached.")
+}
+
 /// A HEAD that was needed gave no fact.
 pub(super) fn head_failed(error: &HeadError) -> S3Error {
     match error {

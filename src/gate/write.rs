@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::finding::{Finding, finding};
+use super::finding::{self, Finding, finding};
 use super::lease::Lease;
 use super::queue::Turn;
 use super::standing::Standing;
 use super::{Commit, Decider, Gate, Outcome, Reply, Write, refusal};
-use crate::backend::{Answer, Exchange, HeadError};
+use crate::backend::{Answer, Exchange, HeadError, Sending};
 use crate::chance;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, Ending, ReclaimAnswer, RegisterError, ReleaseStep,
+    Acquired, ArmAnswer, ArmStep, Ask, Ending, Expect, ReclaimAnswer, RegisterError, ReleaseStep,
     Resolution, Settle, State, Writers,
 };
 use crate::s3::{Current, S3Error};
 
 /// How a round of the write ended without a landing of its own.
-enum Stop {
+pub(super) enum Stop {
     /// With this answer, by the gate.
     Reply(Reply),
     /// With the store's refusal.
@@ -139,6 +139,7 @@ impl Gate {
                 age: write.arrived.elapsed(),
                 condition: write.condition.clone(),
                 expect: write.expect(),
+                upload: write.upload(),
             };
             let (own, free_in) = match self.register.acquire(write.name, &ask).await? {
                 Acquired::Granted(grant) => {
@@ -171,24 +172,31 @@ impl Gate {
         if write.is_unconditional() {
             return Ok(lease.believed.clone());
         }
-        let current = match self.store.head(write.name, write.head_headers).await {
-            Ok(current) => current,
+        let seen = match self.store.head(write.name, write.head_headers).await {
+            Ok(seen) => seen,
             Err(error) => {
                 self.release(write, lease, None, false).await;
                 return Err(error.into());
             }
         };
+        let current = &seen.current;
         if let Some(doubted) = lease.doubt.take() {
-            let resolution = self.register.resolve(write.name, &lease.token, &current).await?;
-            if doubted == write.write_id {
-                self.own_doubt_resolved(write, lease, resolution, &current).await?;
+            let resolution = self.register.resolve(write.name, &lease.token, current).await?;
+            if matches!(resolution, Resolution::Landed | Resolution::Undetermined) {
+                lease.generation = Some(doubted.generation);
+            }
+            if doubted.write_id == write.write_id {
+                self.own_doubt_resolved(write, lease, resolution, current).await?;
                 progress.in_doubt = false;
             }
         }
-        let Some(reply) = self.refusal_by(write.name, write.condition, &current).await else {
-            return Ok(State::from(current));
+        let refused = match self.refusal_by(write.name, write.condition, current).await {
+            None => self.changed_since_upload(write, lease, &seen).await?,
+            refused => refused,
         };
-        let learned = Some(State::from(current));
+        let learned = State::from(seen.current);
+        let Some(reply) = refused else { return Ok(learned) };
+        let learned = Some(learned);
         if write.attempt >= 2 && lease.epoch_age < self.settings.terms.retry_horizon {
             // An earlier attempt may have landed before the register lost its memory.
             self.release(write, lease, learned, false).await;
@@ -251,13 +259,15 @@ impl Gate {
             Settle::Long => self.settings.long_write_timeout,
         };
         let until = Instant::now() + patience;
+        let sending = Sending { keep_alive: write.keep_alive, ..Sending::new(write.body, until) };
         let exchange = async {
-            let first = self.store.exchange(write.request, write.body, until, false).await;
+            let first = self.store.exchange(write.request, sending).await;
             let Exchange::DeadPooled(last_byte, why) = first else {
                 return Sent { exchange: first, first_copy: None };
             };
             tracing::debug!(name = %write.name, why, "a pooled connection was dead; sent again");
-            let second = self.store.exchange(write.request, write.body, until, true).await;
+            let sending = Sending { fresh: true, ..sending };
+            let second = self.store.exchange(write.request, sending).await;
             Sent { exchange: second, first_copy: Some(last_byte) }
         };
         let sent = tokio::select! {
@@ -321,7 +331,7 @@ impl Gate {
             Standing::new(self, write, &lease, &pre).stand_by();
             Stop::Doubt(why)
         };
-        let answer = match sent.exchange {
+        let mut answer = match sent.exchange {
             Exchange::Answered(answer) => answer,
             Exchange::NotSent(why) if sent.first_copy.is_none() => {
                 tracing::warn!(name = %write.name, why, "the store cannot be reached");
@@ -344,21 +354,26 @@ impl Gate {
             }
             Finding::Doubt(why) => return Err(in_doubt(why)),
         };
-        let new = self.looked_up(write, new).await;
+        let new = self.looked_up(write, new, &mut answer).await;
         let settle = self.settings.terms.settle(write.settle());
         let quiet = sent.first_copy.map(|last_byte| settle.saturating_sub(last_byte.elapsed()));
         Ok(Landing { lease, answer, new, quiet })
     }
 
-    /// A landing whose answer does not say what stands there now (no ETag) is looked up; where
-    /// that fails the record stays Unknown.
-    async fn looked_up(&self, write: &Write<'_>, new: State) -> State {
-        // Where others write, the record is not believed: nothing to be gained by a HEAD.
-        if new != State::Unknown || self.settings.terms.writers == Writers::Shared {
+    /// A landing whose answer does not say what stands there now (no ETag, an empty one) is looked
+    /// up, and the answer completed; where that fails the record stays Unknown.
+    async fn looked_up(&self, write: &Write<'_>, new: State, answer: &mut Answer) -> State {
+        let lacks_etag = write.expect() == Expect::SomeObject;
+        // Where others write, the record is not believed: nothing else to be gained by a HEAD.
+        let shared = self.settings.terms.writers == Writers::Shared;
+        if new != State::Unknown || (shared && !lacks_etag) {
             return new;
         }
-        let head = self.store.head(write.name, write.head_headers).await;
-        head.map_or(State::Unknown, State::from)
+        let Ok(seen) = self.store.head(write.name, write.head_headers).await else { return new };
+        if let (true, Current::Present(etag)) = (lacks_etag, &seen.current) {
+            finding::complete(answer, write.operation, etag);
+        }
+        State::from(seen.current)
     }
 
     fn landed(&self, write: &Write<'_>, landing: Landing, turn: Turn, started: Instant) -> Outcome {
@@ -383,7 +398,7 @@ impl Gate {
     //
     // Nothing is lost where this fails: the lease runs out by itself.
 
-    async fn release(
+    pub(super) async fn release(
         &self,
         write: &Write<'_>,
         lease: &Lease,

@@ -18,9 +18,10 @@ use crate::backend::{Answer, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Reply, Write};
 use crate::register::WriteId;
-use crate::s3::documents::{
-    DeleteEntry, DeleteOutcome, Deleted, delete_result, parse_delete_objects, parse_store_error,
+use crate::s3::delete_objects::{
+    DeleteEntry, DeleteOutcome, Deleted, delete_result, parse_delete_objects,
 };
+use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::encode_query;
 use crate::s3::{BucketName, Code, Condition, ObjectKey, ObjectName, Operation, S3Error};
 
@@ -165,6 +166,8 @@ impl Batch<'_> {
                 attempt: self.attempt,
                 arrived: self.arrived,
                 head_headers: &self.head_headers,
+                upload_id: None,
+                keep_alive: None,
             })
             .await;
         if let Some(commit) = outcome.commit {

@@ -11,7 +11,7 @@ use super::admission::foreign;
 use super::context::Context;
 use super::intake;
 use super::respond;
-use crate::backend::StoreRequest;
+use crate::backend::{Answer, StoreRequest};
 use crate::body::Body;
 use crate::chance;
 use crate::clock;
@@ -66,6 +66,8 @@ pub(super) async fn serve(
             attempt: 1,
             arrived: context.arrived,
             head_headers: &HeaderMap::new(),
+            upload_id: None,
+            keep_alive: None,
         })
         .await;
     context.log.gate(&outcome);
@@ -78,7 +80,16 @@ pub(super) async fn serve(
             let (status, headers, document) = upload.success(session, etag.as_ref());
             respond::write(session, context, status, headers, document).await
         }
-        reply => respond::reply(session, context, Operation::PostObject, reply).await,
+        Reply::Error(refused, current) => {
+            respond::error(session, context, &refused, current.as_ref()).await
+        }
+        Reply::Store(Answer { status, headers, body }) => {
+            respond::write(session, context, status, headers, body).await
+        }
+        // A form stands for itself: no earlier attempt of it can be known.
+        Reply::Replayed(..) => {
+            respond::error(session, context, &S3Error::internal_error(), None).await
+        }
     }
 }
 
@@ -162,9 +173,7 @@ fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
 impl Upload {
     /// AWS: `success_action_redirect`, else `success_action_status` 200, 201 or 204.
     fn success(&self, session: &Session, etag: Option<&ETag>) -> (StatusCode, HeaderMap, Bytes) {
-        let host = session.req_header().headers.get(header::HOST);
-        let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let location = format!("http://{host}{}", self.name.path());
+        let location = respond::location(session, &self.name);
         let mut headers = HeaderMap::new();
         if let Some(value) = etag.and_then(ETag::header_value) {
             headers.insert(header::ETAG, value);

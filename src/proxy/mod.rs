@@ -15,6 +15,8 @@ mod in_flight;
 mod intake;
 mod reads;
 mod respond;
+mod uploads;
+mod waiting;
 mod writes;
 
 use std::sync::Arc;
@@ -91,6 +93,9 @@ impl ProxyHttp for Proxy {
         match admitted.operation.effect() {
             Effect::Read if admitted.operation == Operation::Preflight => {
                 reads::preflight(self, session, context, &admitted.target).await?;
+            }
+            Effect::Streams if admitted.operation == Operation::CreateMultipartUpload => {
+                uploads::create(self, session, context, admitted).await?;
             }
             Effect::Read | Effect::Streams => {
                 if admitted.expects_continue {

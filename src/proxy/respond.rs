@@ -10,14 +10,19 @@ use pingora::protocols::http::date::get_cached_date;
 use pingora::proxy::Session;
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::Admitted;
 use super::context::Context;
 use crate::backend::Answer;
 use crate::gate::Reply;
 use crate::register::State;
-use crate::s3::{ETag, Operation, S3Error};
+use crate::s3::documents::{complete_result, copy_result, late_refusal, parse_store_error};
+use crate::s3::{ETag, ObjectName, Operation, S3Error};
 
 pub(super) const REQUEST_ID: &str = "x-amz-request-id";
 const HOST_ID: &str = "x-amz-id-2";
+
+/// On the answer to a retry whose first attempt had landed.
+const REPLAYED: &str = "x-ifmatch-replayed";
 
 /// Who answers, where AWS names a host.
 const HOST: &str = "ifmatch";
@@ -36,9 +41,7 @@ pub(super) async fn error(
     error: &S3Error,
     current: Option<&ETag>,
 ) -> pingora::Result<()> {
-    error.code().clone_into(&mut context.log.code);
-    let resource = session.req_header().uri.path().to_owned();
-    let document = error.to_xml(Some(&resource), &context.request_id, HOST);
+    let document = document(session, context, error);
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/xml"));
     if let Some(etag) = current.and_then(ETag::header_value) {
@@ -50,37 +53,91 @@ pub(super) async fn error(
     write(session, context, error.status(), headers, document.into()).await
 }
 
+/// An error's document, noted in the log line.
+pub(super) fn document(session: &Session, context: &mut Context, error: &S3Error) -> Vec<u8> {
+    error.code().clone_into(&mut context.log.code);
+    let resource = session.req_header().uri.path();
+    error.to_xml(Some(resource), &context.request_id, HOST)
+}
+
+/// Says which request was answered, and by whom, where the store has not.
+pub(super) fn insert_ids(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
+    if !response.headers.contains_key(REQUEST_ID) {
+        response.insert_header(REQUEST_ID, context.request_id.as_str())?;
+        response.insert_header(HOST_ID, HOST)?;
+    }
+    Ok(())
+}
+
 /// Answers what the gate said.
 pub(super) async fn reply(
     session: &mut Session,
     context: &mut Context,
-    operation: Operation,
+    admitted: &Admitted,
     reply: Reply,
 ) -> pingora::Result<()> {
     match reply {
-        Reply::Store(Answer { status, headers, body }) => {
-            if !status.is_success() {
-                let error = crate::s3::documents::parse_store_error(&body);
-                context.log.code = error.map(|error| error.code).unwrap_or_default();
-            }
+        Reply::Store(answer) => {
+            let Answer { status, headers, body } = stored(context, answer);
             write(session, context, status, headers, body).await
         }
         Reply::Error(refused, current) => error(session, context, &refused, current.as_ref()).await,
         Reply::Replayed(state, _) => {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-ifmatch-replayed", header::HeaderValue::from_static("true"));
-            if let State::Present(etag) = &state
-                && let Some(etag) = etag.header_value()
-            {
-                headers.insert(header::ETAG, etag);
-            }
-            let status = match operation {
-                Operation::DeleteObject => StatusCode::NO_CONTENT,
-                _ => StatusCode::OK,
-            };
-            write(session, context, status, headers, Bytes::new()).await
+            let Answer { status, headers, body } = replayed(session, admitted, &state);
+            write(session, context, status, headers, body).await
         }
     }
+}
+
+/// The store's answer, its error noted. An error that it could only put into a 200, since it was at
+/// work already when it found out, is answered with its own status where the client has not been
+/// told of the 200 yet.
+fn stored(context: &mut Context, mut answer: Answer) -> Answer {
+    if let Some(error) = parse_store_error(&answer.body) {
+        if answer.status.is_success()
+            && let Some(status) = late_refusal(&error.code)
+        {
+            answer.status = status;
+        }
+        context.log.code = error.code;
+    }
+    answer
+}
+
+/// The success of an earlier attempt, once more.
+pub(super) fn replayed(session: &Session, admitted: &Admitted, state: &State) -> Answer {
+    let etag = match state {
+        State::Present(etag) => Some(etag),
+        State::Absent | State::Unknown => None,
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(REPLAYED, header::HeaderValue::from_static("true"));
+    let xml = || header::HeaderValue::from_static("application/xml");
+    let (status, body) = match (admitted.operation, admitted.target.object()) {
+        (Operation::DeleteObject, _) => (StatusCode::NO_CONTENT, Vec::new()),
+        (Operation::CopyObject, _) => {
+            headers.insert(header::CONTENT_TYPE, xml());
+            (StatusCode::OK, copy_result(etag))
+        }
+        (Operation::CompleteMultipartUpload, Some(name)) => {
+            headers.insert(header::CONTENT_TYPE, xml());
+            (StatusCode::OK, complete_result(&location(session, name), name, etag))
+        }
+        _ => {
+            if let Some(etag) = etag.and_then(ETag::header_value) {
+                headers.insert(header::ETAG, etag);
+            }
+            (StatusCode::OK, Vec::new())
+        }
+    };
+    Answer { status, headers, body: body.into() }
+}
+
+/// Where an object is found, as the client of this request would ask for it.
+pub(super) fn location(session: &Session, name: &ObjectName) -> String {
+    let host = session.req_header().headers.get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    format!("http://{host}{}", name.path())
 }
 
 /// Writes a whole answer and leaves the connection in order.
@@ -94,10 +151,7 @@ pub(super) async fn write(
     let (mut parts, ()) = http::Response::new(()).into_parts();
     (parts.status, parts.headers) = (status, headers);
     let mut response = Box::new(ResponseHeader::from(parts));
-    if !response.headers.contains_key(REQUEST_ID) {
-        response.insert_header(REQUEST_ID, context.request_id.as_str())?;
-        response.insert_header(HOST_ID, HOST)?;
-    }
+    insert_ids(&mut response, context)?;
     if !response.headers.contains_key(header::DATE) {
         response.insert_header(header::DATE, get_cached_date())?;
     }

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use http::HeaderValue;
 use pingora::proxy::Session;
 use sha2::{Digest, Sha256};
 
@@ -10,13 +11,14 @@ use super::admission::{Admitted, Signed};
 use super::context::Context;
 use super::intake;
 use super::respond;
-use crate::backend::StoreRequest;
+use super::waiting::Waiting;
 use crate::backend::headers::{for_head, to_store_unconditional};
+use crate::backend::{KeepAlive, StoreRequest};
 use crate::chance;
 use crate::gate::{Outcome, Reply, Write};
 use crate::register::WriteId;
 use crate::s3::encoding::{decode, encode_query};
-use crate::s3::{Code, ObjectName, Operation, S3Error};
+use crate::s3::{Code, CopySource, ObjectName, Operation, S3Error};
 use crate::sigv4::{CheckedBody, is_presign_parameter};
 
 /// A body up to this size has usually arrived with its head: an early look would cost a round trip
@@ -40,7 +42,7 @@ pub(super) async fn serve(
         let attempt = admitted.retry.attempt;
         let look = proxy.gate.early_look(&name, &admitted.condition, attempt, &head_headers).await;
         if let Some(outcome) = look {
-            return answer(session, context, &admitted, outcome).await;
+            return answer(session, context, &admitted, outcome, Waiting::default()).await;
         }
     }
     let promise = signed.promise.clone();
@@ -50,22 +52,25 @@ pub(super) async fn serve(
         Err(untaken) => return untaken.answer(session, context).await,
     };
     let request = to_request(session, name.path(), &admitted, &checked);
-    let outcome = proxy
-        .gate
-        .write(&Write {
-            name: &name,
-            operation: admitted.operation,
-            condition: &admitted.condition,
-            request: &request,
-            body: &body,
-            write_id: write_id(&admitted, signed, &name, checked.sha256),
-            attempt: admitted.retry.attempt,
-            arrived: context.arrived,
-            head_headers: &head_headers,
-        })
-        .await;
+    let upload_id = upload_id(&admitted, session);
+    let keep_alive = KeepAlive::default();
+    let write = Write {
+        name: &name,
+        operation: admitted.operation,
+        condition: &admitted.condition,
+        request: &request,
+        body: &body,
+        write_id: write_id(&admitted, signed, &name, upload_id.as_deref(), &checked),
+        attempt: admitted.retry.attempt,
+        arrived: context.arrived,
+        head_headers: &head_headers,
+        upload_id: upload_id.as_deref(),
+        keep_alive: Some(&keep_alive),
+    };
+    let mut waiting = Waiting::default();
+    let outcome = waiting.meanwhile(session, context, &keep_alive, proxy.gate.write(&write)).await;
     drop(body);
-    answer(session, context, &admitted, outcome).await
+    answer(session, context, &admitted, outcome, waiting).await
 }
 
 /// Replies, and records the landing at the same time: neither waits for the other.
@@ -74,6 +79,7 @@ async fn answer(
     context: &mut Context,
     admitted: &Admitted,
     mut outcome: Outcome,
+    waiting: Waiting,
 ) -> pingora::Result<()> {
     context.log.gate(&outcome);
     // The holder of a presigned URL may write, not read.
@@ -87,14 +93,31 @@ async fn answer(
             commit.record().await;
         }
     };
-    let (replied, ()) =
-        tokio::join!(respond::reply(session, context, admitted.operation, outcome.reply), record);
+    let reply = async {
+        match waiting.begun() {
+            true => waiting.finish(session, context, admitted, outcome.reply).await,
+            false => respond::reply(session, context, admitted, outcome.reply).await,
+        }
+    };
+    let (replied, ()) = tokio::join!(reply, record);
     replied
+}
+
+/// The upload that a CompleteMultipartUpload names, decoded.
+fn upload_id(admitted: &Admitted, session: &Session) -> Option<String> {
+    if admitted.operation != Operation::CompleteMultipartUpload {
+        return None;
+    }
+    let mut pairs = session.req_header().uri.query().unwrap_or_default().split('&');
+    pairs.find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        (decode(name)? == "uploadId").then(|| decode(value)).flatten()
+    })
 }
 
 /// The request as the store gets it: the key spelled in one way, the body as checked, no
 /// condition.
-fn to_request(
+pub(super) fn to_request(
     session: &Session,
     path: String,
     admitted: &Admitted,
@@ -131,17 +154,25 @@ fn respelled(part: &str) -> String {
     decode(part).map_or_else(|| part.to_owned(), |plain| encode_query(&plain))
 }
 
-/// Names the write across its retries. Only plain puts and deletes: their success can be answered
-/// again from the register alone. All else stands for itself.
+/// Names the write across its retries: those whose success can be answered again from the register
+/// alone. A complete is known by its upload, whichever call it belongs to: an upload can be
+/// completed once. All else stands for itself.
 fn write_id(
     admitted: &Admitted,
     signed: &Signed,
     name: &ObjectName,
-    sha256: Option<[u8; 32]>,
+    upload_id: Option<&str>,
+    checked: &CheckedBody,
 ) -> WriteId {
-    let repeatable = matches!(admitted.operation, Operation::PutObject | Operation::DeleteObject);
-    let invocation = admitted.retry.invocation.as_deref().filter(|_| repeatable);
+    let invocation = match admitted.operation {
+        Operation::PutObject | Operation::CopyObject | Operation::DeleteObject => {
+            admitted.retry.invocation.as_deref()
+        }
+        Operation::CompleteMultipartUpload => upload_id,
+        _ => None,
+    };
     let condition = format!("{:?}", admitted.condition);
+    let source = admitted.copy_source.as_ref().and_then(CopySource::header_value);
     write_id_of(
         invocation,
         &[
@@ -149,7 +180,8 @@ fn write_id(
             admitted.operation.name().as_bytes(),
             name.to_string().as_bytes(),
             condition.as_bytes(),
-            &sha256.unwrap_or_default(),
+            source.as_ref().map(HeaderValue::as_bytes).unwrap_or_default(),
+            &checked.sha256.unwrap_or_default(),
         ],
     )
 }

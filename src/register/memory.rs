@@ -17,6 +17,7 @@ use super::words::{Epoch, EpochId, Millis, Settle, in_millis};
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, ReclaimAnswer,
     ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, State, Status, Terms, Token,
+    UploadStep,
 };
 use crate::chance;
 use crate::s3::{Current, ObjectName};
@@ -185,7 +186,7 @@ impl Inner {
         let slots = self.recent.values().chain(self.older.values());
         Status {
             quarantine: now.until(self.epoch.quarantine_until),
-            leases: slots.filter(|slot| record::observe(slot, terms, now).leased).count(),
+            leases: slots.filter(|slot| record::is_leased(slot, terms, now)).count(),
         }
     }
 }
@@ -198,7 +199,7 @@ fn is_long_armed(slot: &Slot) -> bool {
 #[async_trait]
 impl Register for MemoryRegister {
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
-        Ok(self.step(name, |_, slot, terms, now| record::observe(slot, terms, now)))
+        Ok(self.step(name, |epoch, slot, terms, now| record::observe(epoch, slot, terms, now)))
     }
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
@@ -262,6 +263,14 @@ impl Register for MemoryRegister {
         head: &Current,
     ) -> Result<Resolution, RegisterError> {
         Ok(self.step(name, |_, slot, terms, now| record::resolve(slot, token, head, terms, now)))
+    }
+
+    async fn note_upload(
+        &self,
+        name: &ObjectName,
+        step: &UploadStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        Ok(self.step(name, |epoch, slot, _, now| record::note_upload(epoch, slot, step, now)))
     }
 
     async fn check(&self) -> Result<Status, RegisterError> {

@@ -18,12 +18,12 @@ use async_trait::async_trait;
 
 use crate::s3::{Current, ObjectName};
 pub use steps::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, ReclaimAnswer,
-    ReclaimStep, ReleaseStep, Resolution,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, InDoubt, Observation,
+    ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
 };
 pub use words::{
-    Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms, Token, WriteId,
-    Writers,
+    Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms, Token, Upload,
+    UploadName, WriteId, Writers,
 };
 
 /// The steps of the protocol. Each is atomic; [`record`] says what each does. Every step fails with
@@ -74,6 +74,13 @@ pub trait Register: Send + Sync + fmt::Debug {
         token: &Token,
         head: &Current,
     ) -> Result<Resolution, RegisterError>;
+    /// Remembers how a key stood before a multipart upload of it was created; `false` where the
+    /// register began a new epoch meanwhile. Safe to repeat.
+    async fn note_upload(
+        &self,
+        name: &ObjectName,
+        step: &UploadStep<'_>,
+    ) -> Result<bool, RegisterError>;
     /// Touches every part of the register, so that epochs begin now and not at the first write,
     /// and that a register which must not be used is refused.
     async fn check(&self) -> Result<Status, RegisterError>;

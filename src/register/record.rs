@@ -6,17 +6,27 @@
 //! change it). A lease is *armed* before the first byte goes to the store; an armed lease that ends
 //! without commit leaves a [`Doubt`], which the next holder resolves.
 
+use std::time::Duration;
+
 pub use super::steps::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, ReclaimAnswer,
-    ReclaimStep, ReleaseStep, Resolution,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, InDoubt, Observation,
+    ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
 };
 use super::words::{
-    Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token, WriteId, Writers,
+    Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token, Upload,
+    UploadName, WriteId, Writers,
 };
 use crate::s3::{Condition, Current};
 
 /// How many journal lines a key keeps, the newest first to stay.
 pub const JOURNAL_ENTRIES_MAX: usize = 32;
+
+/// How many uploads a key keeps, the newest first to stay. Of one that had to go, as of one that
+/// went with its epoch, the store is asked when it began.
+pub const UPLOADS_MAX: usize = 16;
+
+/// How long an upload is kept.
+pub const UPLOAD_TTL: Duration = Duration::from_hours(7 * 24);
 
 /// The right to change one key, for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +82,8 @@ pub struct Record {
     pub journal: Vec<Entry>,
     /// When the newest line was written that had to go before the retry horizon, for want of room.
     pub forgotten: Option<Millis>,
+    /// Multipart uploads that may still be completed, oldest first.
+    pub uploads: Vec<Upload>,
 }
 
 impl Record {
@@ -83,7 +95,12 @@ impl Record {
         doubt: None,
         journal: Vec::new(),
         forgotten: None,
+        uploads: Vec::new(),
     };
+
+    fn upload(&self, name: &UploadName) -> Option<&Upload> {
+        self.uploads.iter().find(|upload| upload.name == *name)
+    }
 
     fn write_down(&mut self, write_id: &WriteId, ending: Ending, terms: &Terms, now: Millis) {
         let oldest = now.before(terms.retry_horizon);
@@ -141,15 +158,26 @@ impl Slot {
         self.record.forgotten.map_or(epoch.since, |forgotten| forgotten.max(epoch.since))
     }
 
-    fn grant(&self, epoch: &Epoch, token: Token, now: Millis) -> Grant {
+    /// The generation of a write that is under way or in doubt.
+    fn pending(&self) -> Option<&Generation> {
+        let armed = self.lease.as_ref().and_then(|lease| lease.armed.as_ref());
+        let doubted = self.record.doubt.as_ref().map(|doubt| &doubt.armed);
+        armed.or(doubted).map(|armed| &armed.generation)
+    }
+
+    fn grant(&self, epoch: &Epoch, token: Token, ask: &Ask, now: Millis) -> Grant {
         let armed = self.lease.as_ref().and_then(|lease| lease.armed.as_ref());
         Grant {
             token,
             state: armed.map_or(&self.record.state, |armed| &armed.pre).clone(),
             generation: self.record.generation.clone(),
-            doubt: self.record.doubt.as_ref().map(|doubt| doubt.write_id.clone()),
+            doubt: self.record.doubt.as_ref().map(|doubt| InDoubt {
+                write_id: doubt.write_id.clone(),
+                generation: doubt.armed.generation.clone(),
+            }),
             armed: armed.map(|armed| armed.generation.clone()),
             epoch_age: self.remembered_since(epoch).until(now),
+            upload: ask.upload.as_ref().and_then(|name| self.record.upload(name)).cloned(),
         }
     }
 
@@ -171,12 +199,19 @@ impl Slot {
 }
 
 /// Reads what is believed of a key: a hint, never an answer by itself.
-pub fn observe(slot: &Slot, terms: &Terms, now: Millis) -> Observation {
+pub fn observe(epoch: &Epoch, slot: &Slot, terms: &Terms, now: Millis) -> Observation {
     Observation {
         state: slot.record.state.clone(),
         generation: slot.record.generation.clone(),
-        leased: slot.lease.as_ref().is_some_and(|lease| now < blocked_until(lease, terms)),
+        pending: slot.pending().cloned(),
+        epoch: epoch.id.clone(),
+        leased: is_leased(slot, terms, now),
     }
+}
+
+/// Is there a lease that keeps others out?
+pub fn is_leased(slot: &Slot, terms: &Terms, now: Millis) -> bool {
+    slot.lease.as_ref().is_some_and(|lease| now < blocked_until(lease, terms))
 }
 
 /// Asks for the key's lease, and arms it at once where nothing needs to be looked up first. Asked
@@ -193,7 +228,7 @@ pub fn acquire(
     }
     let token = Token::new(&epoch.id, &ask.nonce);
     if slot.held_by(&token).is_some() {
-        return Acquired::Granted(slot.grant(epoch, token, now));
+        return Acquired::Granted(slot.grant(epoch, token, ask, now));
     }
     if let Some(ending) = slot.record.ending_of(&ask.write_id, terms, now)
         && !(ask.condition == Condition::None && *ending == Ending::Undetermined)
@@ -217,23 +252,30 @@ pub fn acquire(
         write_id: ask.write_id.clone(),
         settle: ask.settle,
     });
-    if may_arm_at_once(slot, &ask.condition, terms) {
+    if may_arm_at_once(slot, ask, terms) {
         let (pre, expect) = (slot.record.state.clone(), ask.expect.clone());
         let step = ArmStep { token: &token, pre, expect, age: ask.age };
         // A request older than the register's memory stays unarmed: it is told so when it arms.
         arm(epoch, slot, step, terms, now);
     }
-    Acquired::Granted(slot.grant(epoch, token, now))
+    Acquired::Granted(slot.grant(epoch, token, ask, now))
 }
 
 /// An unconditional write has nothing to judge, and nothing that would make it wait for the end of
 /// a doubt: where an earlier attempt is undetermined, it is simply done again. A conditional one
-/// may go ahead only where the record is believed and says yes.
-fn may_arm_at_once(slot: &Slot, condition: &Condition, terms: &Terms) -> bool {
-    *condition == Condition::None
+/// may go ahead only where the record is believed and says yes, to a complete also that the key is
+/// as it was when the upload was created.
+fn may_arm_at_once(slot: &Slot, ask: &Ask, terms: &Terms) -> bool {
+    let record = &slot.record;
+    let untouched = ask.upload.as_ref().is_none_or(|name| {
+        let upload = record.upload(name);
+        upload.is_some_and(|upload| upload.is_untouched(record.generation.as_ref()))
+    });
+    ask.condition == Condition::None
         || (terms.writers == Writers::Exclusive
-            && slot.record.doubt.is_none()
-            && slot.record.state.satisfies(condition))
+            && record.doubt.is_none()
+            && record.state.satisfies(&ask.condition)
+            && untouched)
 }
 
 /// Says that the write is about to be sent: from here on it may land.
@@ -431,6 +473,26 @@ pub fn resolve(
     }
     record.state = state;
     resolution
+}
+
+/// Remembers how the key stood before an upload was created. `false` when that was in another
+/// epoch: its generations say nothing in this one.
+pub fn note_upload(epoch: &Epoch, slot: &mut Slot, step: &UploadStep<'_>, now: Millis) -> bool {
+    if step.before.epoch != epoch.id {
+        return false;
+    }
+    let uploads = &mut slot.record.uploads;
+    let oldest = now.before(UPLOAD_TTL);
+    uploads.retain(|upload| upload.name != *step.name && upload.at >= oldest);
+    let surplus = (uploads.len() + 1).saturating_sub(UPLOADS_MAX);
+    uploads.drain(..surplus);
+    uploads.push(Upload {
+        name: step.name.clone(),
+        generation: step.before.generation.clone(),
+        pending: step.before.pending.clone(),
+        at: now,
+    });
+    true
 }
 
 /// Did the write land, where nobody else writes? Changed, so it was this one. Unchanged, and it

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::words::{Ending, Expect, Generation, Settle, State, Token, WriteId};
+use super::words::{
+    Ending, EpochId, Expect, Generation, Settle, State, Token, Upload, UploadName, WriteId,
+};
 use crate::s3::Condition;
 
 /// A request for a lease.
@@ -22,6 +24,9 @@ pub struct Ask {
     pub condition: Condition,
     /// What the write leaves behind if it lands.
     pub expect: Expect,
+    /// For a complete that names a condition: its upload. Where the key has changed since that was
+    /// created, or that is not known, the lease is not armed in the same step.
+    pub upload: Option<UploadName>,
 }
 
 /// The answer to [`Ask`].
@@ -51,13 +56,24 @@ pub struct Grant {
     pub state: State,
     /// Its generation.
     pub generation: Option<Generation>,
-    /// A doubt to resolve: the write it is about.
-    pub doubt: Option<WriteId>,
+    /// A doubt to resolve.
+    pub doubt: Option<InDoubt>,
     /// The generation that begins with this write, when it was armed at once.
     pub armed: Option<Generation>,
     /// How far back the register remembers this key: to the epoch's begin, or to the newest line
     /// for which its journal had no room.
     pub epoch_age: Duration,
+    /// The upload that was asked about, where it is known.
+    pub upload: Option<Upload>,
+}
+
+/// A write that may have landed or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InDoubt {
+    /// The write.
+    pub write_id: WriteId,
+    /// The generation that began with it, if it landed.
+    pub generation: Generation,
 }
 
 /// A hint of what the register believes.
@@ -67,6 +83,10 @@ pub struct Observation {
     pub state: State,
     /// The generation.
     pub generation: Option<Generation>,
+    /// The generation of a write that is under way or in doubt.
+    pub pending: Option<Generation>,
+    /// The epoch in which this was read.
+    pub epoch: EpochId,
     /// Is there a lease that blocks others?
     pub leased: bool,
 }
@@ -163,6 +183,15 @@ pub struct CommitStep<'a> {
     pub new: State,
     /// The write was sent twice: for so long the first copy may still land.
     pub quiet: Option<Duration>,
+}
+
+/// What note_upload is told.
+#[derive(Debug)]
+pub struct UploadStep<'a> {
+    /// The upload, just created.
+    pub name: &'a UploadName,
+    /// What was read before the store was asked to create it.
+    pub before: &'a Observation,
 }
 
 /// What release is told.

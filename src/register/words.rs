@@ -5,6 +5,7 @@ use std::ops::Add;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::s3::{Condition, Current, ETag, Verdict, judge};
 
@@ -121,6 +122,52 @@ pub struct Generation(pub String);
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Names a multipart upload of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UploadName(String);
+
+impl UploadName {
+    /// The name of the upload with this id. A digest: ids may be long, and records are written
+    /// often.
+    pub fn of(upload_id: &str) -> Self {
+        Self(hex::encode(&Sha256::digest(upload_id)[..12]))
+    }
+
+    /// As the register stores it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for UploadName {
+    fn from(stored: String) -> Self {
+        Self(stored)
+    }
+}
+
+/// A multipart upload, and how its key stood when it was created (AWS: CompleteMultipartUpload: a
+/// conditional one fails with 409 when the key has changed since).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// The upload.
+    pub name: UploadName,
+    /// The key's generation just before.
+    pub generation: Option<Generation>,
+    /// The generation of a write that was under way, or in doubt, just before: where it lands, it
+    /// is taken to have come first.
+    pub pending: Option<Generation>,
+    /// When it was noted.
+    pub at: Millis,
+}
+
+impl Upload {
+    /// Has the key, now of this generation, not changed since the upload was created?
+    pub fn is_untouched(&self, generation: Option<&Generation>) -> bool {
+        self.generation.as_ref() == generation
+            || (generation.is_some() && self.pending.as_ref() == generation)
     }
 }
 

@@ -39,6 +39,21 @@ pub enum Current {
     Present(ETag),
 }
 
+/// What a HEAD says of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The current version.
+    pub current: Current,
+    /// When it was written, in seconds since 1970, by the store's clock; `None` where there is
+    /// nothing, or the store does not say.
+    pub last_modified_s: Option<i64>,
+}
+
+impl Seen {
+    /// There is no object.
+    pub const ABSENT: Self = Self { current: Current::Absent, last_modified_s: None };
+}
+
 /// How a condition was judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -85,7 +100,7 @@ impl Condition {
     ///
     /// 501 for what AWS answers so, for `If-None-Match` on a delete (AWS does not define it, and
     /// to ignore it would delete what the client wants kept), and for every condition on an
-    /// operation where it is not judged yet.
+    /// operation that AWS knows none for.
     pub fn parse(head: RequestHead<'_>, operation: Operation) -> Result<Self, S3Error> {
         match operation.effect() {
             Effect::Read | Effect::Streams => return Ok(Self::None),
@@ -157,10 +172,16 @@ impl Refusal {
     }
 }
 
-/// Whether a condition on this operation is judged in this version. On a delete of one version
-/// AWS does not judge either: 501.
+/// Whether a condition on this operation is judged. On a delete of one version AWS does not judge
+/// either: 501.
 const fn is_judged(operation: Operation) -> bool {
-    matches!(operation, Operation::PutObject | Operation::DeleteObject)
+    matches!(
+        operation,
+        Operation::PutObject
+            | Operation::CopyObject
+            | Operation::CompleteMultipartUpload
+            | Operation::DeleteObject
+    )
 }
 
 /// A header's values, the empty ones left out.

@@ -30,6 +30,31 @@ impl Element {
     pub fn child_text(&self, name: &str) -> Option<&str> {
         self.children.iter().find(|child| child.name == name).map(|child| child.text.as_str())
     }
+
+    /// The whole document again, in S3's namespace. White space between elements is not kept.
+    pub fn to_document(&self) -> Vec<u8> {
+        let mut out = format!("{DECLARATION}\n<{} xmlns=\"{NAMESPACE}\">", self.name);
+        self.push_content(&mut out);
+        for piece in ["</", &self.name, ">"] {
+            out.push_str(piece);
+        }
+        out.into_bytes()
+    }
+
+    fn push_content(&self, out: &mut String) {
+        if self.children.is_empty() {
+            push_text(out, &self.text);
+        }
+        for child in &self.children {
+            for piece in ["<", &child.name, ">"] {
+                out.push_str(piece);
+            }
+            child.push_content(out);
+            for piece in ["</", &child.name, ">"] {
+                out.push_str(piece);
+            }
+        }
+    }
 }
 
 /// Reads a whole document. White space before the declaration is passed over, as a store may send

@@ -75,7 +75,7 @@ fn small() -> (Body, usize) {
 async fn put(connections: &Connections, body: &Body) -> Exchange {
     let length = usize::try_from(body.length_bytes()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
-    connections.exchange(request(&Method::PUT, length), body, deadline, false).await
+    connections.exchange(request(&Method::PUT, length), Sending::new(body, deadline)).await
 }
 
 fn answered(exchange: Exchange) -> Answer {
@@ -160,7 +160,7 @@ async fn a_head_s_answer_has_a_length_and_no_body() {
     let deadline = Instant::now() + Duration::from_secs(5);
     for _ in 0..2 {
         let head = request(&Method::HEAD, 0);
-        let answer = connections.exchange(head, &Body::empty(), deadline, false).await;
+        let answer = connections.exchange(head, Sending::new(&Body::empty(), deadline)).await;
         assert_eq!(answered(answer).headers["content-length"], "5000");
     }
 }
@@ -187,7 +187,8 @@ async fn an_answer_that_does_not_come_in_time_is_lost() {
         let _ = stream.read(&mut [0]).await;
     });
     let deadline = Instant::now() + Duration::from_millis(50);
-    let exchange = connections.exchange(request(&Method::PUT, 4), &body, deadline, false).await;
+    let sending = Sending::new(&body, deadline);
+    let exchange = connections.exchange(request(&Method::PUT, 4), sending).await;
     assert!(matches!(exchange, Exchange::Lost(_)), "{exchange:?}");
     silent.await.unwrap();
 }
@@ -220,8 +221,8 @@ async fn a_connection_that_is_given_up_takes_back_what_was_not_read() {
     let body = Body::from(Bytes::from(vec![0; 64 << 20]));
     let deadline = Instant::now() + Duration::from_millis(100);
     let head = request(&Method::PUT, 64 << 20);
-    let (exchange, accepted) =
-        tokio::join!(connections.exchange(head, &body, deadline, false), listener.accept());
+    let sending = connections.exchange(head, Sending::new(&body, deadline));
+    let (exchange, accepted) = tokio::join!(sending, listener.accept());
     assert!(matches!(exchange, Exchange::Lost(_)), "{exchange:?}");
     // A close in the usual way would be an end of stream after all that the kernel held.
     let mut sink = Vec::new();

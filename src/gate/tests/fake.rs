@@ -10,13 +10,13 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::super::*;
 use super::{GRACE, LEASE, SETTLE, SETTLE_LONG};
-use crate::backend::{Answer, Exchange, HeadError};
+use crate::backend::{Answer, Exchange, HeadError, Sending};
 use crate::register::memory::MemoryRegister;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, ReclaimAnswer,
-    ReclaimStep, RegisterError, ReleaseStep, Resolution, State, Status, Token, Writers,
+    ReclaimStep, RegisterError, ReleaseStep, Resolution, State, Status, Token, UploadStep, Writers,
 };
-use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey};
+use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, Seen};
 
 pub(super) const IF_MATCH_WRONG: &[u8] = b"\"wrong\"";
 pub(super) const RETRY_HORIZON: Duration = Duration::from_mins(10);
@@ -148,6 +148,8 @@ impl Bench {
                 attempt,
                 arrived: Instant::now(),
                 head_headers: &HeaderMap::new(),
+                upload_id: None,
+                keep_alive: None,
             })
             .await;
         if let Some(commit) = outcome.commit {
@@ -253,13 +255,7 @@ impl FakeStore {
 
 #[async_trait]
 impl Store for FakeStore {
-    async fn exchange(
-        &self,
-        _request: &StoreRequest,
-        _body: &Body,
-        _deadline: Instant,
-        fresh: bool,
-    ) -> Exchange {
+    async fn exchange(&self, _request: &StoreRequest, sending: Sending<'_>) -> Exchange {
         self.begun.fetch_add(1, Ordering::Relaxed);
         if self.working.fetch_add(1, Ordering::Relaxed) > 0 {
             self.overlaps.fetch_add(1, Ordering::Relaxed);
@@ -278,19 +274,26 @@ impl Store for FakeStore {
             Some(Fault::LostBeforeLanding) => Exchange::Lost("cut".to_owned()),
             Some(Fault::NotSent) => Exchange::NotSent("refused".to_owned()),
             Some(Fault::DeadPooled) => {
-                assert!(!fresh, "a fresh connection is not a pooled one");
+                assert!(!sending.fresh, "a fresh connection is not a pooled one");
                 Exchange::DeadPooled(Instant::now(), "closed".to_owned())
             }
             Some(Fault::Status(status)) => Self::answer(status, None),
         }
     }
 
-    async fn head(&self, _: &ObjectName, _: &HeaderMap) -> Result<Current, HeadError> {
+    async fn head(&self, _: &ObjectName, _: &HeaderMap) -> Result<Seen, HeadError> {
         self.heads.fetch_add(1, Ordering::Relaxed);
         Ok(match self.etag() {
-            Some(etag) => Current::Present(ETag::parse(etag.as_bytes())),
-            None => Current::Absent,
+            Some(etag) => Seen {
+                current: Current::Present(ETag::parse(etag.as_bytes())),
+                last_modified_s: Some(0),
+            },
+            None => Seen::ABSENT,
         })
+    }
+
+    async fn initiated_s(&self, _: &ObjectName, _: &str) -> Result<Option<i64>, HeadError> {
+        Ok(Some(0))
     }
 
     async fn has_bucket(&self, _: &str) -> Result<bool, HeadError> {
@@ -391,6 +394,14 @@ impl Register for Fragile {
         step: &ReclaimStep<'_>,
     ) -> Result<ReclaimAnswer, RegisterError> {
         self.reach()?.reclaim(name, step).await
+    }
+
+    async fn note_upload(
+        &self,
+        name: &ObjectName,
+        step: &UploadStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        self.reach()?.note_upload(name, step).await
     }
 
     async fn check(&self) -> Result<Status, RegisterError> {

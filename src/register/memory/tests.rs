@@ -74,6 +74,7 @@ fn ask(nonce: &str, settle: Settle) -> Ask {
         age: Duration::ZERO,
         condition: Condition::None,
         expect: Expect::SomeObject,
+        upload: None,
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 use super::*;
-use crate::register::words::EpochId;
+use crate::register::words::{EpochId, in_millis};
 use crate::s3::ETag;
 
 const LEASE: u64 = 100;
@@ -49,7 +49,12 @@ fn ask(write: &str) -> Ask {
         age: Duration::ZERO,
         condition: Condition::None,
         expect: Expect::SomeObject,
+        upload: None,
     }
+}
+
+fn doubted(grant: &Grant) -> Option<&str> {
+    grant.doubt.as_ref().map(|doubt| doubt.write_id.0.as_str())
 }
 
 /// The same for a write that must create.
@@ -151,8 +156,25 @@ impl Key {
         resolve(&mut self.slot, token, head, &self.terms, self.now)
     }
 
+    /// What is observed of a key that nobody holds and nothing is in doubt of.
+    fn seen(&self, state: State, generation: Option<Generation>) -> Observation {
+        let epoch = self.epoch.id.clone();
+        Observation { state, generation, pending: None, epoch, leased: false }
+    }
+
+    /// An upload is created: how the key stands now is remembered.
+    fn create_upload(&mut self, upload: &str) {
+        let before = self.observe();
+        assert!(self.note_upload(upload, &before));
+    }
+
+    fn note_upload(&mut self, upload: &str, before: &Observation) -> bool {
+        let step = UploadStep { name: &UploadName::of(upload), before };
+        note_upload(&self.epoch, &mut self.slot, &step, self.now)
+    }
+
     fn observe(&self) -> Observation {
-        observe(&self.slot, &self.terms, self.now)
+        observe(&self.epoch, &self.slot, &self.terms, self.now)
     }
 
     /// A whole write that lands; the generation it began.
@@ -227,7 +249,7 @@ fn an_armed_lease_that_is_over_is_a_doubt_and_the_state_unknown() {
     key.grant(&ask_to_create("a"));
     key.wait(LEASE + GRACE + SETTLE);
     let grant = key.grant(&ask_to_create("b"));
-    assert_eq!(grant.doubt, Some(WriteId("a".to_owned())));
+    assert_eq!(doubted(&grant), Some("a"));
     assert_eq!((grant.state, grant.armed), (State::Unknown, None));
 }
 
@@ -279,8 +301,8 @@ fn a_doubt_keeps_a_conditional_write_from_being_armed_at_once() {
     let token = key.grant(&ask_to_create("b")).token;
     assert!(key.release(&token, Some(State::Absent), false));
     let grant = key.grant(&ask_to_create("c"));
+    assert_eq!(doubted(&grant), Some("a"));
     assert_eq!((grant.state, grant.armed), (State::Absent, None));
-    assert_eq!(grant.doubt, Some(WriteId("a".to_owned())));
 }
 
 // === the journal ===
@@ -459,8 +481,7 @@ fn arming_over_a_doubt_buries_it_and_its_generation_counts() {
 fn a_commit_records_what_landed_and_ends_the_lease() {
     let mut key = Key::exclusive();
     let generation = key.write("a", "x");
-    let seen = Observation { state: present("x"), generation: Some(generation), leased: false };
-    assert_eq!(key.observe(), seen);
+    assert_eq!(key.observe(), key.seen(present("x"), Some(generation)));
 }
 
 #[test]
@@ -557,8 +578,7 @@ fn disarming_brings_back_the_state_and_keeps_the_generation() {
     let generation = key.write("z", "z");
     let token = key.grant(&ask("a")).token;
     assert!(key.disarm(&token, &present("z")));
-    let seen = Observation { state: present("z"), generation: Some(generation), leased: false };
-    assert_eq!(key.observe(), seen);
+    assert_eq!(key.observe(), key.seen(present("z"), Some(generation)));
     assert!(!key.disarm(&token, &present("z")), "it is gone");
     let unarmed = key.grant(&ask_to_create("b")).token;
     assert!(!key.disarm(&unarmed, &State::Absent), "it is not armed");
@@ -570,8 +590,7 @@ fn a_release_keeps_what_was_learned() {
         let mut key = Key::believing(present("z"));
         let token = key.grant(&ask_to_create("a")).token;
         assert!(key.release(&token, learned, false));
-        let seen = Observation { state, generation: None, leased: false };
-        assert_eq!(key.observe(), seen);
+        assert_eq!(key.observe(), key.seen(state, None));
     }
 }
 
@@ -710,7 +729,7 @@ fn an_armed_lease_that_the_register_forgot_is_reclaimed_while_nothing_is_granted
 
     lost.wait(LEASE + GRACE + SETTLE - 1);
     let next = lost.grant(&ask_to_create("b"));
-    assert_eq!(next.doubt, Some(write_id));
+    assert_eq!(next.doubt.map(|doubt| doubt.write_id), Some(write_id));
     assert_eq!(lost.resolve(&next.token, &at_key("x")), Resolution::Landed, "pre was kept");
 }
 
@@ -777,10 +796,107 @@ fn a_new_epoch_knows_nothing() {
     let mut key = Key::exclusive();
     key.write("a", "x");
     key.begin_epoch();
-    let seen = Observation { state: State::Unknown, generation: None, leased: false };
-    assert_eq!(key.observe(), seen);
+    assert_eq!(key.observe(), key.seen(State::Unknown, None));
     key.wait(LEASE + GRACE + SETTLE);
     assert!(matches!(key.acquire(&ask("a")), Acquired::Granted(_)), "the journal is lost too");
+}
+
+// === multipart uploads ===
+
+/// A complete of this upload that must replace what is believed to be there.
+fn ask_to_complete(write: &str, upload: &str, etag: &str) -> Ask {
+    Ask {
+        condition: Condition::IfMatch(ETag::parse(etag.as_bytes())),
+        settle: Settle::Long,
+        upload: Some(UploadName::of(upload)),
+        ..ask(write)
+    }
+}
+
+fn is_untouched(grant: &Grant) -> Option<bool> {
+    let upload = grant.upload.as_ref()?;
+    Some(upload.is_untouched(grant.generation.as_ref()))
+}
+
+#[test]
+fn a_complete_goes_ahead_where_nothing_changed_since_its_upload_was_created() {
+    let mut key = Key::exclusive();
+    key.write("a", "x");
+    key.create_upload("u");
+    let grant = key.grant(&ask_to_complete("c", "u", "x"));
+    assert!(grant.armed.is_some());
+    assert_eq!(is_untouched(&grant), Some(true));
+}
+
+#[test]
+fn equal_bytes_written_since_the_upload_was_created_are_a_change() {
+    let mut key = Key::exclusive();
+    key.write("a", "x");
+    key.create_upload("u");
+    key.write("b", "x");
+    let grant = key.grant(&ask_to_complete("c", "u", "x"));
+    assert_eq!(grant.armed, None, "somebody must find out, and refuse");
+    assert_eq!(is_untouched(&grant), Some(false));
+}
+
+#[test]
+fn a_write_under_way_while_the_upload_was_created_came_first() {
+    let mut key = Key::exclusive();
+    let token = key.grant(&ask("a")).token;
+    key.create_upload("u");
+    key.commit(&token, present("x"), None);
+    assert_eq!(is_untouched(&key.grant(&ask_to_complete("c", "u", "x"))), Some(true));
+}
+
+#[test]
+fn a_write_in_doubt_while_the_upload_was_created_came_first_if_it_landed() {
+    let mut key = Key::exclusive();
+    key.write("z", "z");
+    key.grant(&ask("a"));
+    key.wait(LEASE + GRACE + SETTLE);
+    let token = key.grant(&ask_to_create("b")).token;
+    assert!(key.release(&token, None, false));
+    key.create_upload("u");
+    let grant = key.grant(&ask_to_complete("c", "u", "x"));
+    assert_eq!(grant.armed, None, "the doubt comes first");
+    let (upload, doubt) = (grant.upload.unwrap(), grant.doubt.unwrap());
+    assert!(upload.is_untouched(Some(&doubt.generation)), "it landed");
+    assert!(upload.is_untouched(grant.generation.as_ref()), "it did not");
+}
+
+#[test]
+fn an_upload_that_is_not_known_is_not_taken_for_untouched() {
+    let mut key = Key::exclusive();
+    key.write("a", "x");
+    let grant = key.grant(&ask_to_complete("c", "u", "x"));
+    assert_eq!((grant.armed, grant.upload), (None, None));
+}
+
+#[test]
+fn what_was_observed_in_another_epoch_is_not_noted() {
+    let mut key = Key::exclusive();
+    key.write("a", "x");
+    let before = key.observe();
+    key.begin_epoch();
+    assert!(!key.note_upload("u", &before));
+    assert_eq!(key.slot.record.uploads, []);
+}
+
+#[test]
+fn the_newest_uploads_are_kept_and_none_too_long() {
+    let mut key = Key::exclusive();
+    for number in 0..=UPLOADS_MAX {
+        key.create_upload(&format!("{number}"));
+    }
+    let kept =
+        |key: &Key| key.slot.record.uploads.iter().map(|u| u.name.clone()).collect::<Vec<_>>();
+    assert_eq!(kept(&key).len(), UPLOADS_MAX);
+    assert_eq!(kept(&key)[0], UploadName::of("1"), "the oldest had to go");
+    key.create_upload("1");
+    assert_eq!(kept(&key).len(), UPLOADS_MAX, "the same again is the same");
+    key.wait(in_millis(UPLOAD_TTL) + 1);
+    key.create_upload("late");
+    assert_eq!(kept(&key), [UploadName::of("late")]);
 }
 
 // === whatever happens ===

@@ -1,5 +1,6 @@
 local nonce, write_id, long = ARGV[2], ARGV[3], ARGV[4] == 'long'
 local age, condition, expect = tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local upload = upload_named(ARGV[8])
 
 local function satisfied()
   if condition == 'object' then
@@ -8,11 +9,21 @@ local function satisfied()
   return condition == record.state
 end
 
+-- To a complete with a condition: is the key as it was when the upload was created?
+local function untouched()
+  if ARGV[8] == '' then
+    return true
+  end
+  local generation = record.generation or false
+  return upload and (upload[2] == generation or generation and upload[3] == generation)
+end
+
 local function granted()
-  local doubt = record.doubt
+  local doubt = record.doubt or {}
   return {now, 'granted', token_of(nonce), lease.generation and lease.pre or record.state,
-    named(record.generation) or false, doubt and doubt[1] or false,
-    named(lease.generation) or false, now - remembered_since()}
+    named(record.generation) or false, doubt[1] or false, named(doubt[4]) or false,
+    named(lease.generation) or false, now - remembered_since(), upload and 1 or 0,
+    upload and named(upload[2]), upload and named(upload[3]), upload and upload[4]}
 end
 
 if now < quarantine_until then
@@ -43,7 +54,7 @@ end
 lease = {nonce = nonce, expires = now + LEASE, quiet_until = 0, tainted = false,
   write_id = write_id, long = long, generation = false, pre = false, expect = false}
 local nothing_to_ask = condition == 'none'
-  or (EXCLUSIVE and not record.doubt and satisfied())
+  or (EXCLUSIVE and not record.doubt and satisfied() and untouched())
 if nothing_to_ask and is_remembered(age) then
   arm_lease(record.state, expect)
 else

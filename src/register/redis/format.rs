@@ -4,7 +4,7 @@
 //! | key | type | content |
 //! |---|---|---|
 //! | `{<namespace>:<p>}` | hash, no TTL | a partition: its epoch, and a field for each leased key |
-//! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl` | a record |
+//! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl`, with uploads 7 days at least | a record |
 //!
 //! The partition number `p` is [`partition_of`]. Fields of a partition:
 //!
@@ -21,10 +21,11 @@
 //! (settles as a long one), generation, pre, expect. The nonce is `false` for nobody's lease, the
 //! last three are `false` until it is armed.
 //!
-//! Record: the epoch's name, the length of what follows (4 bytes), six MessagePack values (state,
-//! generation, last nonce, doubt, number of journal lines, time of the newest line that was dropped
-//! before the retry horizon), and the journal. `false` stands for
-//! none; a doubt is write id, pre, expect, generation. The journal's lines, oldest first: length of
+//! Record: the epoch's name, the length of what follows (4 bytes), seven MessagePack values
+//! (state, generation, last nonce, doubt, number of journal lines, time of the newest line that was
+//! dropped before the retry horizon, uploads), and the journal. `false` stands for none; a doubt is
+//! write id, pre, expect, generation; uploads are a list, oldest first, each of name, generation,
+//! pending generation, time. The journal's lines, oldest first: length of
 //! the rest (4 bytes), time (a double), length of the write id (4 bytes), write id, ending. All
 //! numbers outside of MessagePack are big-endian. While the lease is armed and somebody's, the
 //! state is not what the record says but unknown.
@@ -33,12 +34,13 @@
 //! of another epoch is ever read. States, expectations, conditions and endings are short texts, for
 //! which see the functions here and `landed` in `record.lua`.
 
+use crate::register::record::{JOURNAL_ENTRIES_MAX, UPLOAD_TTL, UPLOADS_MAX};
 use crate::register::words::in_millis;
-use crate::register::{Expect, Settle, State, Terms};
+use crate::register::{EpochId, Expect, Generation, Settle, State, Terms, Writers};
 use crate::s3::{Condition, Current, ETag, ObjectName};
 
 /// The number of this format.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// How many partitions there are. More spread a cluster's load better and cost more to touch.
 pub(super) const PARTITIONS: u64 = 64;
@@ -134,6 +136,12 @@ pub(super) fn condition_text(condition: &Condition) -> Vec<u8> {
     }
 }
 
+/// A generation of this epoch as the scripts number it; empty for none.
+pub(super) fn generation_text<'a>(generation: Option<&'a Generation>, epoch: &EpochId) -> &'a str {
+    let number = generation.and_then(|Generation(text)| text.strip_prefix(epoch.0.as_str()));
+    number.and_then(|number| number.strip_prefix('.')).unwrap_or_default()
+}
+
 pub(super) fn settle_text(settle: Settle) -> &'static str {
     match settle {
         Settle::Plain => "plain",
@@ -144,12 +152,14 @@ pub(super) fn settle_text(settle: Settle) -> &'static str {
 /// The terms as the scripts' first lines.
 pub(super) fn terms_in_lua(terms: &Terms) -> String {
     let ms = in_millis;
-    let exclusive = terms.writers == crate::register::Writers::Exclusive;
+    let exclusive = terms.writers == Writers::Exclusive;
+    let record_ttl = terms.record_ttl.max(terms.retry_horizon);
     format!(
         "local TERMS = '{}'\n\
          local LEASE, GRACE, SETTLE, SETTLE_LONG = {}, {}, {}, {}\n\
          local QUARANTINE, HORIZON, RECORD_TTL = {}, {}, '{}'\n\
-         local EXCLUSIVE, JOURNAL_ENTRIES_MAX = {exclusive}, {}\n",
+         local UPLOAD_TTL, RECORD_TTL_UPLOADS, UPLOADS_MAX = {}, '{}', {UPLOADS_MAX}\n\
+         local EXCLUSIVE, JOURNAL_ENTRIES_MAX = {exclusive}, {JOURNAL_ENTRIES_MAX}\n",
         terms_line(terms),
         ms(terms.lease),
         ms(terms.grace),
@@ -157,8 +167,9 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
         ms(terms.settle_long),
         ms(terms.quarantine()),
         ms(terms.retry_horizon),
-        ms(terms.record_ttl.max(terms.retry_horizon)),
-        crate::register::record::JOURNAL_ENTRIES_MAX,
+        ms(record_ttl),
+        ms(UPLOAD_TTL),
+        ms(record_ttl.max(UPLOAD_TTL)),
     )
 }
 

@@ -20,15 +20,17 @@ use tokio::time::{Instant, timeout_at};
 use self::connections::{Connection, Connections};
 use self::faults::{fault, spoils_connection};
 use self::format::{
-    condition_text, current_text, expect_text, keys_of, settle_text, state_text, terms_line,
+    condition_text, current_text, expect_text, generation_text, keys_of, settle_text, state_text,
+    terms_line,
 };
 use self::partitions::{Partitions, new_epoch_id};
 use self::reply::Reply;
 use self::scripts::{CLOCK, Scripts, Step};
 use super::words::in_millis;
 use super::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, Observation, ReclaimAnswer,
-    ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, State, Status, Terms, Token,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, EpochId, Grant, Observation,
+    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, State, Status,
+    Terms, Token, UploadName, UploadStep,
 };
 use crate::s3::{Current, ObjectName};
 use crate::secret::Secret;
@@ -186,19 +188,22 @@ impl Register for RedisRegister {
         Ok(Observation {
             state: reply.state()?,
             generation: reply.generation()?,
+            pending: reply.generation()?,
+            epoch: EpochId(reply.text()?),
             leased: reply.number()? != 0,
         })
     }
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
         let age = millis(ask.age);
-        let arguments: [&[u8]; 6] = [
+        let arguments: [&[u8]; 7] = [
             ask.nonce.as_bytes(),
             ask.write_id.0.as_bytes(),
             settle_text(ask.settle).as_bytes(),
             age.as_bytes(),
             &condition_text(&ask.condition),
             &expect_text(&ask.expect),
+            ask.upload.as_ref().map(UploadName::as_str).unwrap_or_default().as_bytes(),
         ];
         let mut reply = self.run(&self.scripts().acquire, name, &arguments, Repeat::Once).await?;
         match reply.word() {
@@ -212,9 +217,10 @@ impl Register for RedisRegister {
                 token: Token(reply.text()?),
                 state: reply.state()?,
                 generation: reply.generation()?,
-                doubt: reply.write_id()?,
+                doubt: reply.in_doubt()?,
                 armed: reply.generation()?,
                 epoch_age: reply.duration()?,
+                upload: reply.upload(ask.upload.as_ref())?,
             })),
             _ => Err(reply.unknown()),
         }
@@ -323,6 +329,21 @@ impl Register for RedisRegister {
             "nothing" => Ok(Resolution::Nothing),
             _ => Err(reply.unknown()),
         }
+    }
+
+    async fn note_upload(
+        &self,
+        name: &ObjectName,
+        step: &UploadStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        let Observation { generation, pending, epoch, .. } = step.before;
+        let arguments: [&[u8]; 4] = [
+            step.name.as_str().as_bytes(),
+            epoch.0.as_bytes(),
+            generation_text(generation.as_ref(), epoch).as_bytes(),
+            generation_text(pending.as_ref(), epoch).as_bytes(),
+        ];
+        self.run(&self.scripts().note_upload, name, &arguments, Repeat::Once).await?.is_ok()
     }
 
     async fn check(&self) -> Result<Status, RegisterError> {

@@ -1,2 +1,3 @@
 local leased = lease and now < blocked_until(lease)
-return {now, 'ok', record.state, named(record.generation) or false, leased and 1 or 0}
+return {now, 'ok', record.state, named(record.generation) or false, named(pending()) or false, eid,
+  leased and 1 or 0}

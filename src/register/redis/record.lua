@@ -3,7 +3,7 @@
 -- The journal is what stands in record.journal from record.from on, and the line just written.
 -- (Long strings are what a script on a busy key costs: none is made that is not kept.)
 local record = {state = '?', lines = 0, journal = '', from = 1, written = '',
-  forgotten = false}
+  forgotten = false, uploads = {}}
 do
   local packed = redis.call('GET', KEYS[2])
   -- A record of another epoch is as good as none.
@@ -11,7 +11,7 @@ do
     local length, fields_at = struct.unpack('>I4', packed, #eid + 1)
     record.journal, record.from = packed, fields_at + length
     record.state, record.generation, record.last_nonce, record.doubt, record.lines,
-      record.forgotten = cmsgpack.unpack(string.sub(packed, fields_at, record.from - 1))
+      record.forgotten, record.uploads = cmsgpack.unpack(string.sub(packed, fields_at, record.from - 1))
   end
 end
 -- What arm does to the state is not written down: the armed lease says it.
@@ -21,9 +21,10 @@ end
 
 local function put_record()
   local packed = cmsgpack.pack(record.state, record.generation or false,
-    record.last_nonce or false, record.doubt or false, record.lines, record.forgotten)
+    record.last_nonce or false, record.doubt or false, record.lines, record.forgotten,
+    record.uploads)
   redis.call('SET', KEYS[2], eid .. struct.pack('>I4', #packed) .. packed
-    .. string.sub(record.journal, record.from) .. record.written, 'PX', RECORD_TTL)
+    .. string.sub(record.journal, record.from) .. record.written, 'PX', #record.uploads > 0 and RECORD_TTL_UPLOADS or RECORD_TTL)
 end
 
 -- A line of the journal begins with its length, without these 4 bytes, its time and the length of
@@ -83,6 +84,21 @@ local function write_down(write_id, ending)
   record.written = struct.pack(LINE, 12 + #write_id + #ending, now, #write_id)
     .. write_id .. ending
   record.lines = record.lines + 1
+end
+
+-- The upload of this name: its name, generation, pending generation and time.
+local function upload_named(upload_name)
+  for _, upload in ipairs(record.uploads) do
+    if upload[1] == upload_name then
+      return upload
+    end
+  end
+  return nil
+end
+
+-- The generation of a write that is under way or in doubt.
+local function pending()
+  return lease and lease.generation or record.doubt and record.doubt[4] or false
 end
 
 -- How an attempt ended before this moment may have been forgotten.

@@ -8,7 +8,9 @@ use redis::Value;
 use super::format::{state_of, terms_differ};
 use super::suitability::REPLICA;
 use crate::register::words::Millis;
-use crate::register::{Ending, Generation, RegisterError, State, WriteId};
+use crate::register::{
+    Ending, Generation, InDoubt, RegisterError, State, Upload, UploadName, WriteId,
+};
 
 /// A script's answer: the register's clock, a word that says what it is, and what follows.
 #[derive(Debug)]
@@ -76,6 +78,29 @@ impl Reply {
 
     pub(super) fn write_id(&mut self) -> Result<Option<WriteId>, RegisterError> {
         self.optional_text().map(|text| text.map(WriteId))
+    }
+
+    /// The write and the generation of a doubt, if there is one.
+    pub(super) fn in_doubt(&mut self) -> Result<Option<InDoubt>, RegisterError> {
+        Ok(match (self.write_id()?, self.generation()?) {
+            (Some(write_id), Some(generation)) => Some(InDoubt { write_id, generation }),
+            (None, None) => None,
+            (_, _) => return Err(strange("half a doubt")),
+        })
+    }
+
+    /// The upload that was asked for by this name, if it is known.
+    pub(super) fn upload(
+        &mut self,
+        asked: Option<&UploadName>,
+    ) -> Result<Option<Upload>, RegisterError> {
+        let (true, Some(name)) = (self.number()? == 1, asked) else { return Ok(None) };
+        Ok(Some(Upload {
+            name: name.clone(),
+            generation: self.generation()?,
+            pending: self.generation()?,
+            at: Millis(self.number()?),
+        }))
     }
 
     pub(super) fn ending(&mut self) -> Result<Ending, RegisterError> {

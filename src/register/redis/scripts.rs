@@ -37,6 +37,7 @@ pub(super) struct Scripts {
     pub disarm: Step,
     pub release: Step,
     pub resolve: Step,
+    pub note_upload: Step,
     pub touch: Step,
     pub skip_quarantine: Step,
 }
@@ -55,6 +56,7 @@ impl Scripts {
             disarm: step("disarm", &[LEASE, RECORD, ENDING], include_str!("disarm.lua")),
             release: step("release", &[LEASE, RECORD, ENDING], include_str!("release.lua")),
             resolve: step("resolve", &[LEASE, RECORD], include_str!("resolve.lua")),
+            note_upload: step("note_upload", &[LEASE, RECORD], include_str!("note_upload.lua")),
             touch: step("touch", &[LEASE], include_str!("touch.lua")),
             skip_quarantine: step("skip_quarantine", &[], include_str!("skip_quarantine.lua")),
         }

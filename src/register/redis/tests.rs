@@ -16,7 +16,7 @@ use self::redis_server::RedisServer;
 use super::*;
 use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
 use crate::register::words::{Entry, Epoch, Millis};
-use crate::register::{EpochId, Expect, Generation, Settle, WriteId, Writers};
+use crate::register::{Expect, Generation, Settle, Upload, WriteId, Writers};
 use crate::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey};
 
 /// In place of Redis's `TIME`: a clock that the test turns.
@@ -42,7 +42,11 @@ add(record.state, named(record.generation), record.last_nonce, record.doubt and 
 if record.doubt then
   add(record.doubt[1], record.doubt[2], record.doubt[3], named(record.doubt[4]))
 end
-add(record.forgotten or 0, record.lines)
+add(record.forgotten or 0, #record.uploads)
+for _, upload in ipairs(record.uploads) do
+  add(upload[1], named(upload[2]), named(upload[3]), upload[4])
+end
+add(record.lines)
 local pos = record.from
 while pos <= #record.journal do
   local id, ending, at
@@ -61,6 +65,11 @@ return out
 #[derive(Debug, Clone)]
 enum Act {
     Observe,
+    /// An upload is created: what is observed, then noted, in another epoch if `lost`.
+    NoteUpload {
+        upload: u8,
+        lost: bool,
+    },
     /// `again`: the answer was lost, so the writer asks with the nonce it had.
     Acquire {
         write_id: u8,
@@ -68,6 +77,7 @@ enum Act {
         age: u64,
         condition: Condition,
         expect: Expect,
+        upload: Option<u8>,
         again: bool,
     },
     /// `lost`: the register began a new epoch just before.
@@ -159,15 +169,21 @@ fn condition() -> impl Strategy<Value = Condition> {
 
 fn act() -> impl Strategy<Value = Act> {
     let age = || prop::sample::select(vec![0, 10, 300, 5000]);
-    let acquire = (0..4_u8, any::<bool>(), age(), condition(), expect(), prop::bool::weighted(0.2))
-        .prop_map(|(write_id, long, age, condition, expect, again)| Act::Acquire {
+    let upload = || prop::option::weighted(0.4, 0..20_u8);
+    let again = prop::bool::weighted(0.2);
+    let acquire = (0..4_u8, any::<bool>(), age(), condition(), expect(), upload(), again).prop_map(
+        |(write_id, long, age, condition, expect, upload, again)| Act::Acquire {
             write_id,
             long,
             age,
             condition,
             expect,
+            upload,
             again,
-        });
+        },
+    );
+    let note_upload = (0..20_u8, prop::bool::weighted(0.05))
+        .prop_map(|(upload, lost)| Act::NoteUpload { upload, lost });
     let arm =
         (state(), expect(), age()).prop_map(|(pre, expect, age)| Act::Arm { pre, expect, age });
     let reclaim = (any::<bool>(), 0..4_u8, any::<bool>(), state(), expect(), any::<bool>())
@@ -183,6 +199,7 @@ fn act() -> impl Strategy<Value = Act> {
     let wait = prop::sample::select(vec![1, 40, 99, 100, 101, 179, 180, 181, 449, 450, 1000, 1001]);
     prop_oneof![
         2 => Just(Act::Observe),
+        10 => note_upload,
         20 => acquire,
         12 => arm,
         5 => reclaim,
@@ -224,6 +241,10 @@ fn terms(writers: Writers) -> Terms {
         record_ttl: Duration::from_hours(1),
         writers,
     }
+}
+
+fn upload_name(number: u8) -> UploadName {
+    UploadName::of(&format!("upload {number}"))
 }
 
 fn named(key: &str) -> ObjectName {
@@ -400,7 +421,29 @@ impl<'a> Pair<'a> {
             age: Duration::ZERO,
             condition: Condition::None,
             expect: Expect::SomeObject,
+            upload: None,
         }
+    }
+
+    async fn note_upload(&mut self, key: usize, upload: u8, lost: bool) {
+        let before = self
+            .both(
+                key,
+                async |register, name| register.observe(name).await,
+                |epoch, slot, terms, now| record::observe(epoch, slot, terms, now),
+            )
+            .await;
+        if lost {
+            self.meddle("DEBUG CHANGE-REPL-ID").await;
+            self.epoch = None;
+        }
+        let step = UploadStep { name: &upload_name(upload), before: &before };
+        self.both(
+            key,
+            async |register, name| register.note_upload(name, &step).await,
+            |epoch, slot, _, now| record::note_upload(epoch, slot, &step, now),
+        )
+        .await;
     }
 
     async fn play(&mut self, Move { act, key, writer }: Move) {
@@ -426,11 +469,14 @@ impl<'a> Pair<'a> {
                 self.slots[key].record = Record::UNKNOWN;
             }
             Act::SkipQuarantine => self.skip_quarantine(key).await,
-            Act::Acquire { write_id, long, age, condition, expect, again } => {
+            Act::NoteUpload { upload, lost } => self.note_upload(key, upload, lost).await,
+            Act::Acquire { write_id, long, age, condition, expect, upload, again } => {
                 let settle = if long { Settle::Long } else { Settle::Plain };
                 let age = Duration::from_millis(age);
                 let ask = self.ask(writer, write_id, again);
-                self.acquire(key, writer, Ask { settle, age, condition, expect, ..ask }).await;
+                let upload = upload.map(upload_name);
+                let ask = Ask { settle, age, condition, expect, upload, ..ask };
+                self.acquire(key, writer, ask).await;
             }
             Act::Writes { from, count } => {
                 for write_id in from..from + count {
@@ -455,7 +501,7 @@ impl<'a> Pair<'a> {
                 self.both(
                     key,
                     async |register, name| register.observe(name).await,
-                    |_, slot, terms, now| record::observe(slot, terms, now),
+                    |epoch, slot, terms, now| record::observe(epoch, slot, terms, now),
                 )
                 .await;
             }
@@ -588,6 +634,7 @@ fn read_slot(reply: &mut Reply) -> Result<(Epoch, Slot), RegisterError> {
         doubt: None,
         journal: Vec::new(),
         forgotten: None,
+        uploads: Vec::new(),
     };
     if reply.number()? == 1 {
         let write_id = WriteId(reply.text()?);
@@ -595,6 +642,14 @@ fn read_slot(reply: &mut Reply) -> Result<(Epoch, Slot), RegisterError> {
         record.doubt = Some(Doubt { write_id, armed });
     }
     record.forgotten = Some(Millis(reply.number()?)).filter(|at| at.0 > 0);
+    for _ in 0..reply.number()? {
+        record.uploads.push(Upload {
+            name: UploadName::from(reply.text()?),
+            generation: reply.generation()?,
+            pending: reply.generation()?,
+            at: Millis(reply.number()?),
+        });
+    }
     for _ in 0..reply.number()? {
         record.journal.push(Entry {
             write_id: WriteId(reply.text()?),

@@ -1,0 +1,104 @@
+//! Multipart uploads at the gate. AWS remembers how a key stood when an upload of it was created: a
+//! complete whose condition holds fails all the same, with 409, when the key has changed since
+//! (AWS: CompleteMultipartUpload).
+
+use tokio::time::Instant;
+
+use super::lease::Lease;
+use super::write::Stop;
+use super::{Gate, Reply, Write, refusal};
+use crate::backend::{Answer, Exchange, Sending, StoreRequest};
+use crate::body::Body;
+use crate::register::{Observation, State, UploadName, UploadStep, Writers};
+use crate::s3::uploads::parse_upload_id;
+use crate::s3::{Current, ObjectName, S3Error, Seen};
+
+impl Gate {
+    /// Has a CreateMultipartUpload done by the store, and the register remember how the key stood
+    /// before. Changes no key: where the register does not answer, the complete will find out from
+    /// the store when the upload began.
+    pub async fn create_upload(
+        &self,
+        name: &ObjectName,
+        request: &StoreRequest,
+        body: &Body,
+    ) -> Result<Answer, S3Error> {
+        let before = self.register.observe(name).await;
+        let answer = self.ask_for_upload(request, body).await?;
+        let upload = parse_upload_id(&answer.body).filter(|_| answer.status.is_success());
+        if let (Some(upload_id), Ok(before)) = (upload, &before) {
+            self.note_upload(name, &upload_id, before).await;
+        }
+        Ok(answer)
+    }
+
+    /// An upload that was created twice, because an answer was lost, is one that nobody uses.
+    async fn ask_for_upload(&self, request: &StoreRequest, body: &Body) -> Result<Answer, S3Error> {
+        let sending = Sending::new(body, Instant::now() + self.settings.write_timeout);
+        let exchange = match self.store.exchange(request, sending).await {
+            Exchange::DeadPooled(..) => {
+                self.store.exchange(request, Sending { fresh: true, ..sending }).await
+            }
+            exchange => exchange,
+        };
+        match exchange {
+            Exchange::Answered(answer) => Ok(answer),
+            Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
+                tracing::warn!(why, "the store did not answer");
+                Err(refusal::store_silent())
+            }
+        }
+    }
+
+    async fn note_upload(&self, name: &ObjectName, upload_id: &str, before: &Observation) {
+        let step = UploadStep { name: &UploadName::of(upload_id), before };
+        if let Err(error) = self.register.note_upload(name, &step).await {
+            tracing::debug!(%name, %error, "an upload's beginning was not noted");
+        }
+    }
+
+    /// The 409 for a complete whose condition holds, but whose key has changed since its upload
+    /// was created.
+    pub(super) async fn changed_since_upload(
+        &self,
+        write: &Write<'_>,
+        lease: &Lease,
+        seen: &Seen,
+    ) -> Result<Option<Reply>, Stop> {
+        let (Some(upload_id), Some(header)) = (write.upload_id, write.condition.header()) else {
+            return Ok(None);
+        };
+        let changed = match &lease.upload {
+            Some(upload) if !upload.is_untouched(lease.generation.as_ref()) => true,
+            Some(_) if !self.may_be_foreign(lease, &seen.current) => false,
+            _ => match self.is_newer(write.name, upload_id, seen).await {
+                Ok(newer) => newer,
+                Err(stop) => {
+                    self.release(write, lease, None, false).await;
+                    return Err(stop);
+                }
+            },
+        };
+        let conflict = || S3Error::conditional_request_conflict(header, write.name.key.as_str());
+        Ok(changed.then(|| Reply::Error(conflict(), None)))
+    }
+
+    /// Could somebody who goes around the proxies have written what stands there?
+    fn may_be_foreign(&self, lease: &Lease, current: &Current) -> bool {
+        self.settings.terms.writers == Writers::Shared
+            && lease.believed != State::from(current.clone())
+    }
+
+    /// Was the object written after the upload was created, by the store's own clock? All that is
+    /// left to ask where the register knows nothing; whole seconds, and blind to deletes.
+    async fn is_newer(
+        &self,
+        name: &ObjectName,
+        upload_id: &str,
+        seen: &Seen,
+    ) -> Result<bool, Stop> {
+        let Some(last_modified_s) = seen.last_modified_s else { return Ok(false) };
+        let initiated_s = self.store.initiated_s(name, upload_id).await?;
+        Ok(initiated_s.is_some_and(|initiated_s| last_modified_s > initiated_s))
+    }
+}

@@ -1,0 +1,38 @@
+//! CreateMultipartUpload: on its way the register learns how the key stood.
+
+use pingora::proxy::Session;
+
+use super::Proxy;
+use super::admission::Admitted;
+use super::context::Context;
+use super::intake;
+use super::respond;
+use super::writes::to_request;
+use crate::backend::Answer;
+use crate::s3::{Code, S3Error};
+
+/// Serves the creation of an upload.
+pub(super) async fn create(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    admitted: Admitted,
+) -> pingora::Result<()> {
+    let (Some(name), Some(signed)) = (admitted.target.object(), &admitted.signed) else {
+        let denied = S3Error::new(Code::AccessDenied);
+        return respond::error(session, context, &denied, None).await;
+    };
+    let promise = signed.promise.clone();
+    let taken = intake::take(proxy, session, promise, admitted.expects_continue).await;
+    let (body, checked) = match taken {
+        Ok(taken) => taken,
+        Err(untaken) => return untaken.answer(session, context).await,
+    };
+    let request = to_request(session, name.path(), &admitted, &checked);
+    match proxy.gate.create_upload(name, &request, &body).await {
+        Ok(Answer { status, headers, body }) => {
+            respond::write(session, context, status, headers, body).await
+        }
+        Err(error) => respond::error(session, context, &error, None).await,
+    }
+}

@@ -1,0 +1,204 @@
+//! DeleteObjects: the document that asks, and the one that answers (AWS: DeleteObjects).
+
+use super::answer::S3Error;
+use super::condition::Condition;
+use super::xml::{self, DECLARATION, Element, NAMESPACE, push_element};
+
+// === asked ===
+
+/// The body of DeleteObjects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteRequest {
+    /// Whether only errors are to be listed in the answer.
+    pub quiet: bool,
+    /// 1 to [`DELETE_OBJECTS_MAX`] entries, in order; the same key may stand there twice.
+    pub objects: Vec<DeleteEntry>,
+}
+
+/// One object to delete.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeleteEntry {
+    /// The key as written, not yet checked to be one.
+    pub key: String,
+    /// `<VersionId>`
+    pub version_id: Option<String>,
+    /// `<ETag>`: a condition.
+    pub etag: Option<String>,
+    /// `<LastModifiedTime>`: a condition of directory buckets.
+    pub last_modified_time: Option<String>,
+    /// `<Size>`: a condition of directory buckets.
+    pub size: Option<String>,
+}
+
+impl DeleteEntry {
+    /// The entry's condition. 501 for those that are not judged: as the headers of DeleteObject,
+    /// so the elements here.
+    pub fn condition(&self) -> Result<Condition, S3Error> {
+        if self.last_modified_time.is_some() {
+            return Err(S3Error::not_implemented("x-amz-if-match-last-modified-time", None));
+        }
+        if self.size.is_some() {
+            return Err(S3Error::not_implemented("x-amz-if-match-size", None));
+        }
+        let condition = self.etag.as_deref().map_or(Condition::None, Condition::if_match_of_entry);
+        match condition.header() {
+            Some(header) if self.version_id.is_some() => {
+                Err(S3Error::not_implemented(header.as_str(), None))
+            }
+            _ => Ok(condition),
+        }
+    }
+}
+
+/// The most entries of one DeleteObjects (AWS: DeleteObjects).
+pub const DELETE_OBJECTS_MAX: usize = 1000;
+
+/// Reads the body of DeleteObjects. 400 `MalformedXML` when it is anything but what AWS
+/// documents; an element that is not known is never passed over, since it may be a condition.
+pub fn parse_delete_objects(body: &[u8]) -> Result<DeleteRequest, S3Error> {
+    delete_request(body).ok_or_else(S3Error::malformed_xml)
+}
+
+fn delete_request(body: &[u8]) -> Option<DeleteRequest> {
+    let root = xml::parse(body).filter(|root| root.name == "Delete")?;
+    let mut quiet = None;
+    let mut objects = Vec::new();
+    for child in root.children {
+        match child.name.as_str() {
+            "Object" => objects.push(delete_entry(child)?),
+            "Quiet" => set_once(&mut quiet, boolean(&child)?)?,
+            _ => return None,
+        }
+    }
+    let counted = (1..=DELETE_OBJECTS_MAX).contains(&objects.len());
+    counted.then_some(DeleteRequest { quiet: quiet.unwrap_or(false), objects })
+}
+
+fn delete_entry(element: Element) -> Option<DeleteEntry> {
+    let mut key = None;
+    let mut entry = DeleteEntry::default();
+    for child in element.children {
+        if !child.children.is_empty() {
+            return None;
+        }
+        let slot = match child.name.as_str() {
+            "Key" => &mut key,
+            "VersionId" => &mut entry.version_id,
+            "ETag" => &mut entry.etag,
+            "LastModifiedTime" => &mut entry.last_modified_time,
+            "Size" => &mut entry.size,
+            _ => return None,
+        };
+        set_once(slot, child.text)?;
+    }
+    // An empty element is a missing one, as an empty header is; but a key must be there.
+    for slot in
+        [&mut entry.version_id, &mut entry.etag, &mut entry.last_modified_time, &mut entry.size]
+    {
+        if slot.as_ref().is_some_and(|text| text.trim_ascii().is_empty()) {
+            *slot = None;
+        }
+    }
+    entry.key = key.filter(|key| !key.is_empty())?;
+    Some(entry)
+}
+
+fn set_once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
+    slot.replace(value).is_none().then_some(())
+}
+
+fn boolean(element: &Element) -> Option<bool> {
+    match element.text.trim_ascii() {
+        text if text.eq_ignore_ascii_case("true") => Some(true),
+        text if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+// === answered ===
+
+/// How the deletion of one entry ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeleteOutcome {
+    /// It is gone, or was never there.
+    Deleted(Deleted),
+    /// It was not done, or nobody knows.
+    Error {
+        /// The key.
+        key: String,
+        /// The version that was asked for.
+        version_id: Option<String>,
+        /// The error's code.
+        code: String,
+        /// The error's message.
+        message: String,
+    },
+}
+
+/// A deletion that was done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Deleted {
+    /// The key.
+    pub key: String,
+    /// The version that was asked for.
+    pub version_id: Option<String>,
+    /// Whether a delete marker was made, or was what was deleted.
+    pub delete_marker: bool,
+    /// That marker's version.
+    pub delete_marker_version_id: Option<String>,
+}
+
+impl DeleteOutcome {
+    /// The outcome of an entry that failed with this error.
+    pub fn failed(entry: &DeleteEntry, error: &S3Error) -> Self {
+        Self::Error {
+            key: entry.key.clone(),
+            version_id: entry.version_id.clone(),
+            code: error.code().to_owned(),
+            message: error.message().to_owned(),
+        }
+    }
+
+    fn push_to(&self, out: &mut String) {
+        let push = |out: &mut String, name, text: Option<&str>| {
+            if let Some(text) = text {
+                push_element(out, name, text);
+            }
+        };
+        match self {
+            Self::Deleted(deleted) => {
+                out.push_str("<Deleted>");
+                push(out, "Key", Some(&deleted.key));
+                push(out, "VersionId", deleted.version_id.as_deref());
+                push(out, "DeleteMarker", deleted.delete_marker.then_some("true"));
+                push(out, "DeleteMarkerVersionId", deleted.delete_marker_version_id.as_deref());
+                out.push_str("</Deleted>");
+            }
+            Self::Error { key, version_id, code, message } => {
+                out.push_str("<Error>");
+                push(out, "Key", Some(key));
+                push(out, "VersionId", version_id.as_deref());
+                push(out, "Code", Some(code));
+                push(out, "Message", Some(message));
+                out.push_str("</Error>");
+            }
+        }
+    }
+}
+
+/// The document that answers DeleteObjects, outcomes in the order of the request. `quiet` leaves
+/// out what was deleted.
+pub fn delete_result(quiet: bool, outcomes: &[DeleteOutcome]) -> Vec<u8> {
+    let mut out = format!("{DECLARATION}\n<DeleteResult xmlns=\"{NAMESPACE}\">");
+    for outcome in outcomes {
+        if !quiet || matches!(outcome, DeleteOutcome::Error { .. }) {
+            outcome.push_to(&mut out);
+        }
+    }
+    out.push_str("</DeleteResult>");
+    out.into_bytes()
+}
+
+#[cfg(test)]
+#[path = "delete_objects_tests.rs"]
+mod tests;
