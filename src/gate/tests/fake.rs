@@ -122,6 +122,31 @@ impl Bench {
         self.perform_at(&self.gate, operation, condition, id, attempt).await
     }
 
+    /// Creates an upload of the key, which the store will call by this name.
+    pub(super) async fn create_upload(&self, upload_id: &str) -> StatusCode {
+        *self.store.next_upload.lock().unwrap() = upload_id.to_owned();
+        let request = self.request(&[("uploads", "")]);
+        let created = self.gate.create_upload(&self.name, &request, &Body::empty()).await;
+        created.map_or_else(|error| error.status(), |answer| answer.status)
+    }
+
+    /// Completes it.
+    pub(super) async fn complete(&self, upload_id: &str, condition: Condition) -> Reply {
+        let id = format!("complete {upload_id}");
+        let operation = Operation::CompleteMultipartUpload;
+        self.perform_at(&self.gate, operation, condition, &id, 1).await
+    }
+
+    fn request(&self, query: &[(&str, &str)]) -> StoreRequest {
+        StoreRequest {
+            method: Method::PUT,
+            path: self.name.path(),
+            query: query.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            headers: HeaderMap::new(),
+            sha256: None,
+        }
+    }
+
     async fn perform_at(
         &self,
         gate: &Gate,
@@ -130,12 +155,10 @@ impl Bench {
         id: &str,
         attempt: u32,
     ) -> Reply {
-        let request = StoreRequest {
-            method: Method::PUT,
-            path: self.name.path(),
-            query: Vec::new(),
-            headers: HeaderMap::new(),
-            sha256: None,
+        let upload_id = id.strip_prefix("complete ");
+        let request = match upload_id {
+            Some(upload_id) => self.request(&[("uploadId", upload_id)]),
+            None => self.request(&[]),
         };
         let outcome = gate
             .write(&Write {
@@ -148,7 +171,7 @@ impl Bench {
                 attempt,
                 arrived: Instant::now(),
                 head_headers: &HeaderMap::new(),
-                upload_id: None,
+                upload_id,
                 keep_alive: None,
             })
             .await;
@@ -186,6 +209,11 @@ pub(super) struct FakeStore {
     finished: AtomicUsize,
     begun: AtomicUsize,
     bucket_lost: AtomicBool,
+    pub(super) next_upload: Mutex<String>,
+    /// When the object was last modified, and when every upload began.
+    pub(super) dates_s: Mutex<(i64, i64)>,
+    /// Its answers to completes say no ETag.
+    pub(super) hides_etags: AtomicBool,
 }
 
 impl std::fmt::Debug for FakeStore {
@@ -243,6 +271,28 @@ impl FakeStore {
         etag
     }
 
+    /// The answer to a request that was done.
+    fn done(&self, request: &StoreRequest) -> Exchange {
+        let document = match request.query.first().map(|(name, _)| name.as_str()) {
+            Some("uploads") => format!(
+                "<InitiateMultipartUploadResult><UploadId>{}</UploadId>\
+                 </InitiateMultipartUploadResult>",
+                self.next_upload.lock().unwrap()
+            ),
+            Some("uploadId") => {
+                let etag = self.land();
+                let etag = if self.hides_etags.load(Ordering::Relaxed) { "" } else { &etag };
+                format!(
+                    "<CompleteMultipartUploadResult><ETag>{etag}</ETag>\
+                     </CompleteMultipartUploadResult>"
+                )
+            }
+            _ => return Self::answer(200, Some(&self.land())),
+        };
+        let (status, headers) = (StatusCode::OK, HeaderMap::new());
+        Exchange::Answered(Answer { status, headers, body: document.into() })
+    }
+
     fn answer(status: u16, etag: Option<&str>) -> Exchange {
         let mut headers = HeaderMap::new();
         if let Some(etag) = etag {
@@ -255,7 +305,7 @@ impl FakeStore {
 
 #[async_trait]
 impl Store for FakeStore {
-    async fn exchange(&self, _request: &StoreRequest, sending: Sending<'_>) -> Exchange {
+    async fn exchange(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange {
         self.begun.fetch_add(1, Ordering::Relaxed);
         if self.working.fetch_add(1, Ordering::Relaxed) > 0 {
             self.overlaps.fetch_add(1, Ordering::Relaxed);
@@ -266,7 +316,7 @@ impl Store for FakeStore {
         self.finished.fetch_add(1, Ordering::Relaxed);
         let fault = self.faults.lock().unwrap().pop_front();
         match fault {
-            None => Self::answer(200, Some(&self.land())),
+            None => self.done(request),
             Some(Fault::LostAfterLanding) => {
                 self.land();
                 Exchange::Lost("cut".to_owned())
@@ -286,14 +336,14 @@ impl Store for FakeStore {
         Ok(match self.etag() {
             Some(etag) => Seen {
                 current: Current::Present(ETag::parse(etag.as_bytes())),
-                last_modified_s: Some(0),
+                last_modified_s: Some(self.dates_s.lock().unwrap().0),
             },
             None => Seen::ABSENT,
         })
     }
 
     async fn initiated_s(&self, _: &ObjectName, _: &str) -> Result<Option<i64>, HeadError> {
-        Ok(Some(0))
+        Ok(Some(self.dates_s.lock().unwrap().1))
     }
 
     async fn has_bucket(&self, _: &str) -> Result<bool, HeadError> {

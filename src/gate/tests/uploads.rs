@@ -1,0 +1,116 @@
+//! Multipart uploads: AWS's "changed since CreateMultipartUpload".
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::fake::{Bench, Fault, is_error, is_replay, status};
+use super::{LEASE, SETTLED, if_match};
+use crate::gate::Reply;
+use crate::register::{State, Writers};
+use crate::s3::documents::{SuccessBody, outcome_of_success_body};
+use crate::s3::{Condition, ETag};
+
+const BOTH: [Writers; 2] = [Writers::Exclusive, Writers::Shared];
+
+fn is_conflict(reply: &Reply) -> bool {
+    is_error(reply, "ConditionalRequestConflict")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complete_is_judged_first_and_then_asked_whether_the_key_has_changed() {
+    for writers in BOTH {
+        let bench = Bench::new(writers, LEASE);
+        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        assert_eq!(bench.create_upload("u").await, StatusCode::OK);
+        assert!(is_error(
+            &bench.complete("u", Condition::IfNoneMatchAny).await,
+            "PreconditionFailed"
+        ));
+        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        assert!(is_error(&bench.complete("u", if_match("e1")).await, "PreconditionFailed"));
+        assert!(is_conflict(&bench.complete("u", if_match("e2")).await), "{writers:?}");
+        assert_eq!(bench.create_upload("v").await, StatusCode::OK);
+        assert_eq!(status(&bench.complete("v", if_match("e2")).await), 200, "{writers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_bytes_written_in_between_do_not_hide_the_change() {
+    for writers in BOTH {
+        let bench = Bench::new(writers, LEASE);
+        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        assert_eq!(bench.create_upload("u").await, StatusCode::OK);
+        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        // What a store says of the same bytes.
+        bench.store.put_around("e1");
+        assert!(is_conflict(&bench.complete("u", if_match("e1")).await), "{writers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_wrote_since_is_seen_by_the_store_s_own_dates() {
+    let bench = Bench::new(Writers::Shared, LEASE);
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    for (modified, initiated, conflict) in [(99, 100, false), (100, 100, false), (101, 100, true)] {
+        bench.store.put_around("e1");
+        assert_eq!(status(&bench.write(if_match("e1")).await), 200);
+        assert_eq!(bench.create_upload("u").await, StatusCode::OK);
+        bench.store.put_around("foreign");
+        *bench.store.dates_s.lock().unwrap() = (modified, initiated);
+        let reply = bench.complete("u", if_match("foreign")).await;
+        assert_eq!(is_conflict(&reply), conflict, "{modified} {initiated} {reply:?}");
+        tokio::time::advance(super::fake::RETRY_HORIZON * 2).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_register_that_forgot_the_upload_asks_when_it_began() {
+    for (modified, conflict) in [(100, false), (101, true)] {
+        let bench = Bench::new(Writers::Exclusive, LEASE);
+        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        assert_eq!(bench.create_upload("u").await, StatusCode::OK);
+        bench.register.forget();
+        tokio::time::advance(SETTLED).await;
+        *bench.store.dates_s.lock().unwrap() = (modified, 100);
+        let reply = bench.complete("u", if_match("e1")).await;
+        assert_eq!(is_conflict(&reply), conflict, "{reply:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_are_created_without_a_register_and_not_without_a_store() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    bench.register.cut_off(true);
+    assert_eq!(bench.create_upload("u").await, StatusCode::OK);
+    bench.register.cut_off(false);
+    bench.store.next(Fault::LostAfterLanding);
+    assert_eq!(bench.create_upload("v").await, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complete_asked_for_again_is_answered_with_its_success() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    assert_eq!(bench.create_upload("u").await, StatusCode::OK);
+    assert_eq!(status(&bench.complete("u", Condition::IfNoneMatchAny).await), 200);
+    let again = bench.complete("u", Condition::IfNoneMatchAny).await;
+    assert!(is_replay(&again, &State::Present(ETag::parse(b"e1"))), "{again:?}");
+    assert_eq!(bench.store.written(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_an_etag_is_completed_by_a_head() {
+    for writers in BOTH {
+        let bench = Bench::new(writers, LEASE);
+        bench.store.hides_etags.store(true, Ordering::Relaxed);
+        assert_eq!(bench.create_upload("u").await, StatusCode::OK);
+        let Reply::Store(answer) = bench.complete("u", Condition::None).await else {
+            panic!("not the store's answer")
+        };
+        let etag = Some(ETag::parse(b"e1"));
+        assert_eq!(outcome_of_success_body(&answer.body), SuccessBody::Result { etag });
+        assert_eq!(status(&bench.write(if_match("e1")).await), 200, "{writers:?}");
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+}
