@@ -55,6 +55,11 @@ impl CopySource {
         Ok(Self { name: ObjectName { bucket, key }, version_id })
     }
 
+    /// The version that is copied; `None` for the current one.
+    pub fn version_id(&self) -> Option<&str> {
+        self.version_id.as_deref()
+    }
+
     /// The header's value, spelled in one way.
     pub fn header_value(&self) -> Option<HeaderValue> {
         let path = format!("{}/{}", self.name.bucket, encode_path(self.name.key.as_str()));
