@@ -13,7 +13,8 @@ use ifmatch::register::{
     Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, WriteId, Writers,
 };
 use ifmatch::s3::{
-    Condition, Current, ETag, Naming, Operation, RequestHead, Target, Verdict, classify, judge,
+    Condition, Current, Dialect, ETag, Naming, Operation, RequestHead, Seen, Target, Verdict,
+    classify, judge,
 };
 use ifmatch::secret::Secret;
 use ifmatch::sigv4::{
@@ -102,12 +103,13 @@ fn rules(criterion: &mut Criterion) {
             target
         });
     });
-    let current = Current::Present(ETag::parse(ETAG.as_bytes()));
+    let seen = Seen::from(Current::Present(ETag::parse(ETAG.as_bytes())));
     criterion.bench_function("condition: parse and judge", |bencher| {
         bencher.iter(|| {
-            let condition = Condition::parse(black_box(put.head()), Operation::PutObject)
-                .expect("one condition that a PUT may have");
-            assert_eq!(judge(&condition, &current), Verdict::Pass);
+            let condition =
+                Condition::parse(black_box(put.head()), Operation::PutObject, Dialect::Aws)
+                    .expect("one condition that a PUT may have");
+            assert_eq!(judge(&condition, &seen), Verdict::Pass);
         });
     });
 }

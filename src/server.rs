@@ -19,7 +19,7 @@ use crate::proxy::{Clients, InFlight, Proxy};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{RedisRegister, RedisSettings};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
-use crate::s3::{EmptySegments, Naming};
+use crate::s3::{Dialect, EmptySegments, Naming};
 use crate::sigv4::{Credential, SigningKeys};
 use listener::Reserved;
 pub(crate) use shutdown::told_to_stop;
@@ -182,6 +182,10 @@ fn proxy(
                 config::EmptySegments::Keep => EmptySegments::Kept,
                 config::EmptySegments::Refuse => EmptySegments::Refused,
             },
+        },
+        dialect: match config.dialect {
+            config::Dialect::Aws => Dialect::Aws,
+            config::Dialect::Rfc => Dialect::Rfc,
         },
         region: config.region.clone(),
         keys,

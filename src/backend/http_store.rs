@@ -9,17 +9,16 @@ use http::uri::InvalidUri;
 use http::{HeaderMap, Method, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 use tokio::time::Instant;
 
 use super::connection::{Connections, Opened};
-use super::{Answer, EMPTY_SHA256, Exchange, HeadError, Sending, Store, StoreRequest};
+use super::{Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Store, StoreRequest};
 use crate::body::Body;
 use crate::clock;
 use crate::config::Backend;
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
+use crate::s3::precondition::last_modified_s;
 use crate::s3::uploads::{ListedUpload, parse_uploads};
 use crate::s3::{Current, ETag, ObjectName, Seen};
 use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
@@ -200,8 +199,11 @@ impl Store for HttpStore {
         }
     }
 
-    async fn head(&self, name: &ObjectName, headers: &HeaderMap) -> Result<Seen, HeadError> {
-        let asked = self.ask(Method::HEAD, name.path(), Vec::new(), headers.clone()).await;
+    async fn head(&self, question: Question<'_>) -> Result<Seen, HeadError> {
+        let Question { name, version_id, headers } = question;
+        let version = version_id.map(|id| ("versionId".to_owned(), encode_query(id)));
+        let query = version.into_iter().collect();
+        let asked = self.ask(Method::HEAD, name.path(), query, headers.clone()).await;
         let answer = answered(asked)?;
         match answer.status {
             StatusCode::OK => {
@@ -211,6 +213,7 @@ impl Store for HttpStore {
                 Ok(Seen {
                     current: Current::Present(ETag::parse(etag.as_bytes())),
                     last_modified_s: last_modified_s(&answer.headers),
+                    size_bytes: size_bytes(&answer.headers),
                 })
             }
             // Also a delete marker (AWS: HeadObject).
@@ -285,8 +288,6 @@ fn answered(exchange: Exchange) -> Result<Answer, HeadError> {
     }
 }
 
-/// RFC 9110 §8.8.2, in the one form that is still sent (§5.6.7).
-fn last_modified_s(headers: &HeaderMap) -> Option<i64> {
-    let text = headers.get(header::LAST_MODIFIED)?.to_str().ok()?;
-    OffsetDateTime::parse(text, &Rfc2822).ok().map(OffsetDateTime::unix_timestamp)
+fn size_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

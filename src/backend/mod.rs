@@ -29,8 +29,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Sends a request with its whole body and reads the whole answer.
     async fn exchange(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange;
 
-    /// What stands at the key now. `headers` are those a HEAD of this object needs (SSE-C).
-    async fn head(&self, name: &ObjectName, headers: &HeaderMap) -> Result<Seen, HeadError>;
+    /// What stands at the key now, or what this version of it is.
+    async fn head(&self, question: Question<'_>) -> Result<Seen, HeadError>;
 
     /// When a multipart upload of the key was created, in seconds since 1970 by the store's clock;
     /// `None` where the store does not know it, or does not say.
@@ -57,6 +57,17 @@ pub struct StoreRequest {
     pub headers: HeaderMap,
     /// SHA-256 of the body; `None` sends `UNSIGNED-PAYLOAD`.
     pub sha256: Option<[u8; 32]>,
+}
+
+/// What a HEAD asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The object.
+    pub name: &'a ObjectName,
+    /// One version of it, decoded; `None` for the current one.
+    pub version_id: Option<&'a str>,
+    /// Headers that a HEAD of this object needs (SSE-C).
+    pub headers: &'a HeaderMap,
 }
 
 /// How a request is sent.

@@ -56,6 +56,8 @@ pub enum Writers {
 pub enum Dialect {
     /// AWS's, as recorded.
     Aws,
+    /// RFC 9110's, as far as it goes beyond AWS.
+    Rfc,
 }
 
 /// The store behind.

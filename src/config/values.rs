@@ -208,7 +208,7 @@ impl Choice for Writers {
 }
 
 impl Choice for Dialect {
-    const SPELLINGS: &'static [(&'static str, Self)] = &[("aws", Self::Aws)];
+    const SPELLINGS: &'static [(&'static str, Self)] = &[("aws", Self::Aws), ("rfc", Self::Rfc)];
 }
 
 impl Choice for Addressing {

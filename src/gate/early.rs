@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::{Decider, Gate, Outcome, Reply, refusal};
-use crate::s3::{Condition, Current, ObjectName, Verdict, judge};
+use crate::backend::Question;
+use crate::s3::{Condition, Current, ObjectName, Seen, Verdict, judge};
 
 impl Gate {
     /// Refuses a writer whose condition cannot hold (protocol step 2). The register may suspect;
@@ -30,8 +31,9 @@ impl Gate {
             return None;
         }
         // A HEAD that fails here decides nothing: the gate will ask again.
-        let seen = self.store.head(name, head_headers).await.ok()?;
-        self.refusal_by(name, condition, &seen.current).await.map(early)
+        let question = Question { name, version_id: None, headers: head_headers };
+        let seen = self.store.head(question).await.ok()?;
+        self.refusal_by(name, condition, &seen).await.map(early)
     }
 
     /// What the client is told if the condition does not hold for what stands there.
@@ -39,10 +41,10 @@ impl Gate {
         &self,
         name: &ObjectName,
         condition: &Condition,
-        current: &Current,
+        seen: &Seen,
     ) -> Option<Reply> {
-        let Verdict::Refuse(refused) = judge(condition, current) else { return None };
-        let etag = match current {
+        let Verdict::Refuse(refused) = judge(condition, seen) else { return None };
+        let etag = match &seen.current {
             Current::Present(etag) => Some(etag.clone()),
             Current::Absent => None,
         };

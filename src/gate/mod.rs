@@ -19,7 +19,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::backend::{KeepAlive, Store, StoreRequest};
+use crate::backend::{KeepAlive, Question, Store, StoreRequest};
 use crate::body::Body;
 use crate::register::{Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Condition, Effect, ObjectName, Operation, WriteClass};
@@ -73,6 +73,8 @@ pub struct Write<'a> {
     pub arrived: Instant,
     /// Headers that a HEAD of the object needs.
     pub head_headers: &'a HeaderMap,
+    /// The version that the condition is about, decoded, where it is not the current one.
+    pub version_id: Option<&'a str>,
     /// Of a CompleteMultipartUpload: the upload, decoded.
     pub upload_id: Option<&'a str>,
     /// Hears that the store is still at work.
@@ -87,6 +89,11 @@ impl Gate {
 }
 
 impl Write<'_> {
+    /// A HEAD of what stands at the key now.
+    fn question(&self) -> Question<'_> {
+        Question { name: self.name, version_id: None, headers: self.head_headers }
+    }
+
     /// The class of the write, by which its settle time and its deadline are chosen.
     fn settle(&self) -> Settle {
         match (self.operation, self.operation.effect()) {

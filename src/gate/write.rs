@@ -14,13 +14,13 @@ use super::lease::Lease;
 use super::queue::Turn;
 use super::standing::Standing;
 use super::{Commit, Decider, Gate, Outcome, Reply, Write, refusal};
-use crate::backend::{Answer, Exchange, HeadError, Sending};
+use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
 use crate::chance;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, Ending, Expect, ReclaimAnswer, RegisterError, ReleaseStep,
     Resolution, Settle, State, Writers,
 };
-use crate::s3::{Current, S3Error};
+use crate::s3::{Current, S3Error, Seen};
 
 /// How a round of the write ended without a landing of its own.
 pub(super) enum Stop {
@@ -172,13 +172,7 @@ impl Gate {
         if write.is_unconditional() {
             return Ok(lease.believed.clone());
         }
-        let seen = match self.store.head(write.name, write.head_headers).await {
-            Ok(seen) => seen,
-            Err(error) => {
-                self.release(write, lease, None, false).await;
-                return Err(error.into());
-            }
-        };
+        let seen = self.look(write, lease, write.question()).await?;
         let current = &seen.current;
         if let Some(doubted) = lease.doubt.take() {
             let resolution = self.register.resolve(write.name, &lease.token, current).await?;
@@ -190,7 +184,14 @@ impl Gate {
                 progress.in_doubt = false;
             }
         }
-        let refused = match self.refusal_by(write.name, write.condition, current).await {
+        let judged = match write.version_id {
+            Some(_) => {
+                let question = Question { version_id: write.version_id, ..write.question() };
+                self.look(write, lease, question).await?
+            }
+            None => seen.clone(),
+        };
+        let refused = match self.refusal_by(write.name, write.condition, &judged).await {
             None => self.changed_since_upload(write, lease, &seen).await?,
             refused => refused,
         };
@@ -204,6 +205,22 @@ impl Gate {
         }
         self.release(write, lease, learned, write.attempt >= 2).await;
         Err(Stop::Reply(reply))
+    }
+
+    /// A HEAD under the lease, which is given back where it fails.
+    async fn look(
+        &self,
+        write: &Write<'_>,
+        lease: &Lease,
+        question: Question<'_>,
+    ) -> Result<Seen, Stop> {
+        match self.store.head(question).await {
+            Ok(seen) => Ok(seen),
+            Err(error) => {
+                self.release(write, lease, None, false).await;
+                Err(error.into())
+            }
+        }
     }
 
     /// This write's own earlier attempt is no longer in doubt: one that landed is answered, one
@@ -369,7 +386,7 @@ impl Gate {
         if new != State::Unknown || (shared && !lacks_etag) {
             return new;
         }
-        let Ok(seen) = self.store.head(write.name, write.head_headers).await else { return new };
+        let Ok(seen) = self.store.head(write.question()).await else { return new };
         if let (true, Current::Present(etag)) = (lacks_etag, &seen.current) {
             finding::complete(answer, write.operation, etag);
         }

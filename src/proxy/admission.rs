@@ -81,7 +81,7 @@ impl Admitted {
         let retry = Retry::from_head(head);
         context.log.attempt = retry.attempt;
         Ok(Self {
-            condition: Condition::parse(head, operation)?,
+            condition: Condition::parse(head, operation, proxy.dialect)?,
             target,
             operation,
             copy_source,

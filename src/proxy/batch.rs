@@ -138,7 +138,7 @@ impl Batch<'_> {
     async fn guarded_delete(&self, index: usize, entry: &DeleteEntry) -> Result<Answer, S3Error> {
         let key = ObjectKey::parse(&entry.key, self.proxy.naming.empty_segments)?;
         let name = ObjectName { bucket: self.bucket.clone(), key };
-        let condition: Condition = entry.condition()?;
+        let condition: Condition = entry.condition(self.proxy.dialect)?;
         let version = entry.version_id.as_deref();
         let request = StoreRequest {
             method: Method::DELETE,
@@ -166,6 +166,7 @@ impl Batch<'_> {
                 attempt: self.attempt,
                 arrived: self.arrived,
                 head_headers: &self.head_headers,
+                version_id: version,
                 upload_id: None,
                 keep_alive: None,
             })

@@ -66,6 +66,7 @@ pub(super) async fn serve(
             attempt: 1,
             arrived: context.arrived,
             head_headers: &HeaderMap::new(),
+            version_id: None,
             upload_id: None,
             keep_alive: None,
         })

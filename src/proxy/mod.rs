@@ -32,7 +32,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 use crate::backend::HttpStore;
 use crate::body::Larder;
 use crate::gate::Gate;
-use crate::s3::{Effect, Naming, Operation, S3Error};
+use crate::s3::{Dialect, Effect, Naming, Operation, S3Error};
 use crate::sigv4::SigningKeys;
 pub use access::Clients;
 use admission::Admitted;
@@ -51,6 +51,8 @@ pub struct Proxy {
     pub clients: Clients,
     /// How names are found in requests.
     pub naming: Naming,
+    /// Whose answers are given.
+    pub dialect: Dialect,
     /// The region clients must sign for, if only one will do.
     pub region: Option<String>,
     /// Signing keys of both sides.

@@ -52,7 +52,13 @@ pub(super) async fn serve(
         Err(untaken) => return untaken.answer(session, context).await,
     };
     let request = to_request(session, name.path(), &admitted, &checked);
-    let upload_id = upload_id(&admitted, session);
+    let parameter = |name| query_parameter(session, name);
+    let (mut upload_id, mut version_id) = (None, None);
+    match admitted.operation {
+        Operation::CompleteMultipartUpload => upload_id = parameter("uploadId"),
+        Operation::DeleteObjectVersion => version_id = parameter("versionId"),
+        _ => {}
+    }
     let keep_alive = KeepAlive::default();
     let write = Write {
         name: &name,
@@ -64,6 +70,7 @@ pub(super) async fn serve(
         attempt: admitted.retry.attempt,
         arrived: context.arrived,
         head_headers: &head_headers,
+        version_id: version_id.as_deref(),
         upload_id: upload_id.as_deref(),
         keep_alive: Some(&keep_alive),
     };
@@ -94,24 +101,22 @@ async fn answer(
         }
     };
     let reply = async {
-        match waiting.begun() {
-            true => waiting.finish(session, context, admitted, outcome.reply).await,
-            false => respond::reply(session, context, admitted, outcome.reply).await,
+        if waiting.begun() {
+            waiting.finish(session, context, admitted, outcome.reply).await
+        } else {
+            respond::reply(session, context, admitted, outcome.reply).await
         }
     };
     let (replied, ()) = tokio::join!(reply, record);
     replied
 }
 
-/// The upload that a CompleteMultipartUpload names, decoded.
-fn upload_id(admitted: &Admitted, session: &Session) -> Option<String> {
-    if admitted.operation != Operation::CompleteMultipartUpload {
-        return None;
-    }
+/// A parameter of the query, decoded.
+fn query_parameter(session: &Session, wanted: &str) -> Option<String> {
     let mut pairs = session.req_header().uri.query().unwrap_or_default().split('&');
     pairs.find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        (decode(name)? == "uploadId").then(|| decode(value)).flatten()
+        (decode(name)? == wanted).then(|| decode(value)).flatten()
     })
 }
 

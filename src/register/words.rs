@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::s3::{Condition, Current, ETag, Verdict, judge};
+use crate::s3::{Condition, Current, ETag, Seen, Verdict, judge};
 
 /// A moment on the register's own clock: milliseconds since the Unix epoch (for Redis, its `TIME`).
 /// Never compared with a proxy's clock.
@@ -73,7 +73,9 @@ impl State {
     /// Does the register know enough to say that this condition holds?
     pub fn satisfies(&self, condition: &Condition) -> bool {
         match self.known() {
-            Some(current) => judge(condition, &current) == Verdict::Pass,
+            // Only a HEAD says all that such a condition asks.
+            Some(_) if matches!(condition, Condition::Rfc(_)) => false,
+            Some(current) => judge(condition, &Seen::from(current)) == Verdict::Pass,
             None => *condition == Condition::None,
         }
     }

@@ -7,6 +7,17 @@ use super::answer::S3Error;
 use super::etag::ETag;
 use super::head::RequestHead;
 use super::operation::{Effect, Operation};
+use super::rfc_condition::RfcCondition;
+
+/// Whose answers are given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// AWS's, as recorded.
+    #[default]
+    Aws,
+    /// RFC 9110's, as far as it goes beyond AWS.
+    Rfc,
+}
 
 /// What must hold of the key's current version for a write to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,8 +28,10 @@ pub enum Condition {
     IfNoneMatchAny,
     /// `If-Match: <etag>`: there is one with this ETag.
     IfMatch(ETag),
-    /// `If-Match: *`, on deletes only: there is one.
+    /// `If-Match: *`: there is one. To AWS on deletes only.
     IfMatchAny,
+    /// Anything else, as `dialect = "rfc"` accepts it.
+    Rfc(Box<RfcCondition>),
 }
 
 /// A condition's header, as `<Condition>` and `<Header>` name it.
@@ -28,6 +41,10 @@ pub enum ConditionHeader {
     IfMatch,
     /// `If-None-Match`
     IfNoneMatch,
+    /// `x-amz-if-match-size`
+    IfMatchSize,
+    /// `x-amz-if-match-last-modified-time`
+    IfMatchLastModifiedTime,
 }
 
 /// The current version of a key. A delete marker counts as absent.
@@ -47,11 +64,21 @@ pub struct Seen {
     /// When it was written, in seconds since 1970, by the store's clock; `None` where there is
     /// nothing, or the store does not say.
     pub last_modified_s: Option<i64>,
+    /// How long it is; `None` where there is nothing, or the store does not say.
+    pub size_bytes: Option<u64>,
 }
 
 impl Seen {
     /// There is no object.
-    pub const ABSENT: Self = Self { current: Current::Absent, last_modified_s: None };
+    pub const ABSENT: Self =
+        Self { current: Current::Absent, last_modified_s: None, size_bytes: None };
+}
+
+impl From<Current> for Seen {
+    /// Where nothing more is known of it.
+    fn from(current: Current) -> Self {
+        Self { current, last_modified_s: None, size_bytes: None }
+    }
 }
 
 /// How a condition was judged.
@@ -77,9 +104,10 @@ pub enum Refusal {
 
 /// Judges a condition against what is there now (AWS: the outcomes of conditional writes and
 /// deletes).
-pub fn judge(condition: &Condition, current: &Current) -> Verdict {
+pub fn judge(condition: &Condition, seen: &Seen) -> Verdict {
     let failed = |condition| Verdict::Refuse(Refusal::PreconditionFailed { condition });
-    match (condition, current) {
+    match (condition, &seen.current) {
+        (Condition::Rfc(condition), _) => condition.judge(seen),
         (Condition::IfNoneMatchAny, Current::Present(_)) => failed(ConditionHeader::IfNoneMatch),
         (Condition::IfMatch(_) | Condition::IfMatchAny, Current::Absent) => {
             Verdict::Refuse(Refusal::NoSuchKey)
@@ -100,13 +128,22 @@ impl Condition {
     ///
     /// 501 for what AWS answers so, for `If-None-Match` on a delete (AWS does not define it, and
     /// to ignore it would delete what the client wants kept), and for every condition on an
-    /// operation that AWS knows none for.
-    pub fn parse(head: RequestHead<'_>, operation: Operation) -> Result<Self, S3Error> {
+    /// operation that AWS knows none for. The dialect `rfc` accepts more.
+    pub fn parse(
+        head: RequestHead<'_>,
+        operation: Operation,
+        dialect: Dialect,
+    ) -> Result<Self, S3Error> {
         match operation.effect() {
             Effect::Read | Effect::Streams => return Ok(Self::None),
             Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite => {}
         }
         let deletes = matches!(operation, Operation::DeleteObject | Operation::DeleteObjectVersion);
+        if dialect == Dialect::Rfc
+            && (is_judged(operation) || operation == Operation::DeleteObjectVersion)
+        {
+            return RfcCondition::parse(head.headers, deletes);
+        }
         if let Some(header) = directory_bucket_condition(head.headers).filter(|_| deletes) {
             return Err(S3Error::not_implemented(header, None));
         }
@@ -118,8 +155,13 @@ impl Condition {
                 (Values::One(etag), Values::Missing) if etag != b"*" => {
                     Self::IfMatch(ETag::parse(etag))
                 }
-                (Values::Missing, _) => return Err(value_refused(ConditionHeader::IfNoneMatch)),
-                (_, Values::Missing) => return Err(value_refused(ConditionHeader::IfMatch)),
+                (Values::Missing, _) => {
+                    let header = ConditionHeader::IfNoneMatch;
+                    return Err(value_refused(header, IF_NONE_MATCH_VALUE));
+                }
+                (_, Values::Missing) => {
+                    return Err(value_refused(ConditionHeader::IfMatch, IF_MATCH_VALUE));
+                }
                 (_, _) => {
                     return Err(S3Error::not_implemented("If-Match,If-None-Match", Some(BOTH)));
                 }
@@ -142,6 +184,7 @@ impl Condition {
             Self::None => None,
             Self::IfNoneMatchAny => Some(ConditionHeader::IfNoneMatch),
             Self::IfMatch(_) | Self::IfMatchAny => Some(ConditionHeader::IfMatch),
+            Self::Rfc(condition) => Some(condition.header()),
         }
     }
 
@@ -158,6 +201,8 @@ impl ConditionHeader {
         match self {
             Self::IfMatch => "If-Match",
             Self::IfNoneMatch => "If-None-Match",
+            Self::IfMatchSize => "x-amz-if-match-size",
+            Self::IfMatchLastModifiedTime => "x-amz-if-match-last-modified-time",
         }
     }
 }
@@ -208,18 +253,22 @@ fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Values<'a> {
 
 /// A condition that only directory buckets know; where both are sent, AWS names the time.
 fn directory_bucket_condition(headers: &HeaderMap) -> Option<&'static str> {
-    ["x-amz-if-match-last-modified-time", "x-amz-if-match-size"]
+    [ConditionHeader::IfMatchLastModifiedTime, ConditionHeader::IfMatchSize]
         .into_iter()
+        .map(ConditionHeader::as_str)
         .find(|name| headers.contains_key(*name))
 }
 
-fn value_refused(header: ConditionHeader) -> S3Error {
-    let additional = match header {
-        ConditionHeader::IfMatch => IF_MATCH_VALUE,
-        ConditionHeader::IfNoneMatch => IF_NONE_MATCH_VALUE,
-    };
+fn value_refused(header: ConditionHeader, additional: &str) -> S3Error {
     S3Error::not_implemented(header.as_str(), Some(additional))
 }
+
+/// The size that an object to be deleted must have.
+pub(super) const X_AMZ_IF_MATCH_SIZE: HeaderName = HeaderName::from_static("x-amz-if-match-size");
+
+/// When an object to be deleted must have been written.
+pub(super) const X_AMZ_IF_MATCH_TIME: HeaderName =
+    HeaderName::from_static("x-amz-if-match-last-modified-time");
 
 const BOTH: &str = "Multiple conditional request headers present in the request";
 const IF_MATCH_VALUE: &str = "We don't accept the provided value of If-Match header for this API";

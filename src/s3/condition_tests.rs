@@ -8,7 +8,7 @@ fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Condi
         map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
     let head = RequestHead { method: &Method::PUT, path: "/bucket/key", query: "", headers: &map };
-    Condition::parse(head, operation)
+    Condition::parse(head, operation, Dialect::Aws)
 }
 
 fn etag(value: &str) -> Condition {
@@ -150,8 +150,8 @@ fn judging_gives_awss_outcome_in_every_case() {
         (etag("bad-char_/"), no_such_key, failed(ConditionHeader::IfMatch)),
         (etag("\"\""), no_such_key, failed(ConditionHeader::IfMatch)),
     ] {
-        assert_eq!(judge(&condition, &Current::Absent), when_absent, "{condition:?}");
-        assert_eq!(judge(&condition, &exists()), when_present, "{condition:?}");
+        assert_eq!(judge(&condition, &Seen::ABSENT), when_absent, "{condition:?}");
+        assert_eq!(judge(&condition, &Seen::from(exists())), when_present, "{condition:?}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! DeleteObjects: the document that asks, and the one that answers (AWS: DeleteObjects).
 
 use super::answer::S3Error;
-use super::condition::Condition;
+use super::condition::{Condition, Dialect};
+use super::rfc_condition::RfcCondition;
 use super::xml::{self, DECLARATION, Element, NAMESPACE, push_element};
 
 // === asked ===
@@ -33,7 +34,11 @@ pub struct DeleteEntry {
 impl DeleteEntry {
     /// The entry's condition. 501 for those that are not judged: as the headers of DeleteObject,
     /// so the elements here.
-    pub fn condition(&self) -> Result<Condition, S3Error> {
+    pub fn condition(&self, dialect: Dialect) -> Result<Condition, S3Error> {
+        if dialect == Dialect::Rfc {
+            let (size, time) = (self.size.as_deref(), self.last_modified_time.as_deref());
+            return RfcCondition::of_entry(self.etag.as_deref(), size, time);
+        }
         if self.last_modified_time.is_some() {
             return Err(S3Error::not_implemented("x-amz-if-match-last-modified-time", None));
         }

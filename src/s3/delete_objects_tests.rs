@@ -66,7 +66,9 @@ fn an_entrys_condition_is_an_etag_or_a_star_and_never_of_one_version() {
     let entry = |change: fn(&mut DeleteEntry)| {
         let mut entry = DeleteEntry { key: "k".to_owned(), ..DeleteEntry::default() };
         change(&mut entry);
-        entry.condition().map_err(|e| (e.status().as_u16(), e.field("Header").unwrap().to_owned()))
+        entry
+            .condition(Dialect::Aws)
+            .map_err(|e| (e.status().as_u16(), e.field("Header").unwrap().to_owned()))
     };
     assert_eq!(entry(|_| {}), Ok(Condition::None));
     assert_eq!(entry(|e| e.version_id = Some("v".into())), Ok(Condition::None));

@@ -136,7 +136,9 @@ fn document(root: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     for (name, text) in fields {
         push_element(&mut out, name, text);
     }
-    out.push_str(&format!("</{root}>"));
+    for piece in ["</", root, ">"] {
+        out.push_str(piece);
+    }
     out.into_bytes()
 }
 

@@ -49,10 +49,10 @@ enum Test {
 }
 
 /// An entity tag; `W/"…"` is a weak one (RFC 9110 §8.8.3).
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Tag {
-    weak: bool,
-    etag: ETag,
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Tag {
+    pub(super) weak: bool,
+    pub(super) etag: ETag,
 }
 
 // === impl Preconditions ===
@@ -260,14 +260,22 @@ impl Tag {
 }
 
 /// What a header on ETags names.
-enum Tags {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Tags {
     Any,
     List(Vec<Tag>),
 }
 
+impl Tags {
+    /// One ETag.
+    pub(super) fn one(etag: ETag) -> Self {
+        Self::List(vec![Tag { weak: false, etag }])
+    }
+}
+
 /// Reads `*`, an ETag, or a list of them, in one field or several (RFC 9110 §5.3, §5.6.1); `None`
 /// when the header is missing or says nothing, as some SDKs send it.
-fn tags(headers: &HeaderMap, name: &HeaderName) -> Option<Tags> {
+pub(super) fn tags(headers: &HeaderMap, name: &HeaderName) -> Option<Tags> {
     let mut any = true;
     let mut list = Vec::new();
     for value in headers.get_all(name) {
@@ -291,13 +299,18 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Option<Tags> {
 
 /// Reads a date in any of HTTP's three forms; `None` for anything else, and for more than one (RFC
 /// 9110 §5.6.7, §13.1.3, §13.1.4: such a condition is ignored).
-fn date(headers: &HeaderMap, name: &HeaderName) -> Option<HttpDate> {
+pub(super) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<HttpDate> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then(|| value.parse().ok()).flatten()
 }
 
-fn seconds(date: HttpDate) -> i64 {
+/// When an object was written, as an answer about it says, in seconds since 1970.
+pub fn last_modified_s(headers: &HeaderMap) -> Option<i64> {
+    date(headers, &header::LAST_MODIFIED).map(seconds)
+}
+
+pub(super) fn seconds(date: HttpDate) -> i64 {
     let since = std::time::SystemTime::from(date).duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::super::*;
 use super::{GRACE, LEASE, SETTLE, SETTLE_LONG};
-use crate::backend::{Answer, Exchange, HeadError, Sending};
+use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
 use crate::register::memory::MemoryRegister;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, ReclaimAnswer,
@@ -171,6 +171,7 @@ impl Bench {
                 attempt,
                 arrived: Instant::now(),
                 head_headers: &HeaderMap::new(),
+                version_id: None,
                 upload_id,
                 keep_alive: None,
             })
@@ -331,12 +332,13 @@ impl Store for FakeStore {
         }
     }
 
-    async fn head(&self, _: &ObjectName, _: &HeaderMap) -> Result<Seen, HeadError> {
+    async fn head(&self, _: Question<'_>) -> Result<Seen, HeadError> {
         self.heads.fetch_add(1, Ordering::Relaxed);
         Ok(match self.etag() {
             Some(etag) => Seen {
                 current: Current::Present(ETag::parse(etag.as_bytes())),
                 last_modified_s: Some(self.dates_s.lock().unwrap().0),
+                size_bytes: None,
             },
             None => Seen::ABSENT,
         })

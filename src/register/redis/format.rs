@@ -126,13 +126,15 @@ pub(super) fn expect_text(expect: &Expect) -> Vec<u8> {
     }
 }
 
-/// A condition as the text of the one state that satisfies it; else in words.
+/// A condition as the text of the one state that satisfies it; else in words: `head` is satisfied
+/// by no record.
 pub(super) fn condition_text(condition: &Condition) -> Vec<u8> {
     match condition {
         Condition::None => b"none".to_vec(),
         Condition::IfNoneMatchAny => b"A".to_vec(),
         Condition::IfMatch(etag) => [b"P", etag.as_bytes()].concat(),
         Condition::IfMatchAny => b"object".to_vec(),
+        Condition::Rfc(_) => b"head".to_vec(),
     }
 }
 

@@ -1,0 +1,128 @@
+use http::{HeaderName, HeaderValue, Method};
+
+use super::*;
+use crate::s3::{Dialect, Operation, RequestHead};
+
+fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Condition, S3Error> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+    }
+    let head = RequestHead { method: &Method::PUT, path: "/bucket/key", query: "", headers: &map };
+    Condition::parse(head, operation, Dialect::Rfc)
+}
+
+fn object() -> Seen {
+    Seen {
+        current: Current::Present(ETag::parse(b"e")),
+        size_bytes: Some(3),
+        last_modified_s: Some(1_577_836_800),
+    }
+}
+
+const DATE: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
+const LATER: &str = "Wed, 01 Jan 2020 00:00:01 GMT";
+
+/// `pass`, `404`, or the header that a 412 names.
+fn told(condition: &Condition, seen: &Seen) -> &'static str {
+    match super::super::judge(condition, seen) {
+        Verdict::Pass => "pass",
+        Verdict::Refuse(Refusal::NoSuchKey) => "404",
+        Verdict::Refuse(Refusal::PreconditionFailed { condition }) => condition.as_str(),
+    }
+}
+
+#[test]
+fn a_put_is_judged_as_the_rfc_has_it() {
+    for (headers, there, absent) in [
+        (&[][..], "pass", "pass"),
+        (&[("if-none-match", "*")], "If-None-Match", "pass"),
+        (&[("if-none-match", "\"e\"")], "If-None-Match", "pass"),
+        (&[("if-none-match", "e")], "If-None-Match", "pass"),
+        (&[("if-none-match", "W/\"e\"")], "If-None-Match", "pass"),
+        (&[("if-none-match", "\"a\", \"e\"")], "If-None-Match", "pass"),
+        (&[("if-none-match", "\"a\""), ("if-none-match", "\"e\"")], "If-None-Match", "pass"),
+        (&[("if-none-match", "badetag")], "pass", "pass"),
+        (&[("if-match", "*")], "pass", "404"),
+        (&[("if-match", "\"e\"")], "pass", "404"),
+        (&[("if-match", "\"a\", \"e\"")], "pass", "404"),
+        (&[("if-match", "W/\"e\"")], "If-Match", "404"),
+        (&[("if-match", "\"a\"")], "If-Match", "404"),
+        (&[("if-match", "\"e\""), ("if-none-match", "\"a\"")], "pass", "404"),
+        (&[("if-match", "\"e\""), ("if-none-match", "\"e\"")], "If-None-Match", "404"),
+        (&[("if-match", "\"a\""), ("if-none-match", "*")], "If-Match", "404"),
+        (&[("if-match", ""), ("if-none-match", "")], "pass", "pass"),
+        (&[("x-amz-if-match-size", "9")], "pass", "pass"),
+    ] {
+        for operation in
+            [Operation::PutObject, Operation::CopyObject, Operation::CompleteMultipartUpload]
+        {
+            let condition = parse(operation, headers).unwrap();
+            assert_eq!(told(&condition, &object()), there, "{headers:?}");
+            assert_eq!(told(&condition, &Seen::ABSENT), absent, "{headers:?}");
+        }
+    }
+}
+
+#[test]
+fn a_delete_is_judged_by_etag_size_and_time_and_of_nothing_it_is_done() {
+    for (headers, there) in [
+        (&[][..], "pass"),
+        (&[("if-match", "*")], "pass"),
+        (&[("if-match", "e")], "pass"),
+        (&[("if-match", "badetag")], "If-Match"),
+        (&[("if-none-match", "e")], "If-None-Match"),
+        (&[("x-amz-if-match-size", "3")], "pass"),
+        (&[("x-amz-if-match-size", "9")], "x-amz-if-match-size"),
+        (&[("x-amz-if-match-last-modified-time", DATE)], "pass"),
+        (&[("x-amz-if-match-last-modified-time", LATER)], "x-amz-if-match-last-modified-time"),
+        (&[("if-match", "e"), ("x-amz-if-match-size", "9")], "x-amz-if-match-size"),
+    ] {
+        for operation in [Operation::DeleteObject, Operation::DeleteObjectVersion] {
+            let condition = parse(operation, headers).unwrap();
+            assert_eq!(told(&condition, &object()), there, "{headers:?}");
+            assert_eq!(told(&condition, &Seen::ABSENT), "pass", "{headers:?}");
+        }
+    }
+    for (name, value) in
+        [("x-amz-if-match-size", "three"), ("x-amz-if-match-last-modified-time", "today")]
+    {
+        let error = parse(Operation::DeleteObject, &[(name, value)]).unwrap_err();
+        assert_eq!((error.code(), error.field("ArgumentName")), ("InvalidArgument", Some(name)));
+    }
+}
+
+#[test]
+fn what_the_register_can_see_fulfilled_is_told_as_aws_tells_it() {
+    let put = |headers| parse(Operation::PutObject, headers).unwrap();
+    assert_eq!(put(&[("if-none-match", "*")]), Condition::IfNoneMatchAny);
+    assert_eq!(put(&[("if-match", "*")]), Condition::IfMatchAny);
+    assert_eq!(put(&[("if-match", "\"e\"")]), Condition::IfMatch(ETag::parse(b"e")));
+    assert!(matches!(put(&[("if-match", "W/\"e\"")]), Condition::Rfc(_)));
+}
+
+#[test]
+fn an_entry_of_a_batch_names_what_a_delete_may() {
+    let of = |etag, size, time| RfcCondition::of_entry(etag, size, time).unwrap();
+    assert_eq!(of(None, None, None), Condition::None);
+    assert_eq!(of(Some(" "), None, None), Condition::None);
+    for (etag, size, time, told_there) in [
+        (Some("\"e\""), None, None, "pass"),
+        (Some("*"), None, None, "pass"),
+        (Some("a"), Some("3"), None, "If-Match"),
+        (None, Some("4"), None, "x-amz-if-match-size"),
+        (None, None, Some(DATE), "pass"),
+        (None, None, Some(LATER), "x-amz-if-match-last-modified-time"),
+    ] {
+        assert_eq!(told(&of(etag, size, time), &object()), told_there);
+        assert_eq!(told(&of(etag, size, time), &Seen::ABSENT), "pass");
+    }
+    assert!(RfcCondition::of_entry(None, Some("x"), None).is_err());
+}
+
+#[test]
+fn operations_that_are_not_judged_are_refused_in_every_dialect() {
+    for operation in [Operation::AppendObject, Operation::UnknownWrite] {
+        assert_eq!(parse(operation, &[("if-match", "e")]).unwrap_err().status().as_u16(), 501);
+    }
+}
