@@ -29,6 +29,7 @@ class Settings:
 
     register: str = "memory:"
     writers: str = "shared"
+    dialect: str = "aws"
     lease: float = 2
     grace: float = 1
     settle: float = 1
@@ -59,6 +60,7 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
 listen = "127.0.0.1:0"
 domains = [{quoted(DOMAIN)}]
 writers = {quoted(settings.writers)}
+dialect = {quoted(settings.dialect)}
 
 [backend]
 url = {quoted(store_url)}
