@@ -235,6 +235,17 @@ impl Store for HttpStore {
         }
     }
 
+    async fn has_upload(&self, name: &ObjectName, upload_id: &str) -> Result<bool, HeadError> {
+        let query = vec![
+            ("max-parts".to_owned(), "1".to_owned()),
+            ("uploadId".to_owned(), encode_query(upload_id)),
+        ];
+        let asked = self.ask(Method::GET, name.path(), query, HeaderMap::new()).await;
+        let answer = answered(asked)?;
+        let code = parse_store_error(&answer.body).map(|error| error.code);
+        Ok(code.as_deref() != Some("NoSuchUpload"))
+    }
+
     async fn initiated_s(
         &self,
         name: &ObjectName,

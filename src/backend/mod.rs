@@ -40,6 +40,9 @@ pub trait Store: Send + Sync + fmt::Debug {
         upload_id: &str,
     ) -> Result<Option<i64>, HeadError>;
 
+    /// Does the store know this upload of the key? Asked only before a complete is refused.
+    async fn has_upload(&self, name: &ObjectName, upload_id: &str) -> Result<bool, HeadError>;
+
     /// Does the bucket exist? Asked only to choose between NoSuchKey and NoSuchBucket.
     async fn has_bucket(&self, bucket: &str) -> Result<bool, HeadError>;
 }

@@ -9,9 +9,10 @@ use crate::backend::Question;
 use crate::s3::{Condition, Current, ObjectName, Seen, Verdict, judge};
 
 impl Gate {
-    /// Refuses a writer whose condition cannot hold (protocol step 2). The register may suspect;
-    /// only the store refuses: where the record decides against the writer, or does not know, a
-    /// HEAD says how it is. `None`: nothing was found against the write.
+    /// Refuses a writer whose condition cannot hold (protocol step 2), or to whom nothing would be
+    /// granted. The register may suspect; only the store refuses: where the record decides against
+    /// the writer, or does not know, a HEAD says how it is. `None`: nothing was found against the
+    /// write.
     pub async fn early_look(
         &self,
         name: &ObjectName,
@@ -19,15 +20,17 @@ impl Gate {
         attempt: u32,
         head_headers: &HeaderMap,
     ) -> Option<Outcome> {
-        // A retry may be its own rival: only the journal, read at the gate, can tell.
-        if *condition == Condition::None || attempt >= 2 {
-            return None;
-        }
         let observed = match self.register.observe(name).await {
             Ok(observed) => observed,
             Err(error) => return Some(early(Reply::Error(refusal::register_failed(&error), None))),
         };
-        if observed.leased || observed.state.satisfies(condition) {
+        // A short one may be over when the body has come.
+        if observed.quarantine > self.settings.lease_wait {
+            let refused = refusal::quarantine(observed.quarantine);
+            return Some(early(Reply::Error(refused, None)));
+        }
+        // A retry may be its own rival: only the journal, read at the gate, can tell.
+        if attempt >= 2 || observed.leased || observed.state.satisfies(condition) {
             return None;
         }
         // A HEAD that fails here decides nothing: the gate will ask again.

@@ -83,6 +83,13 @@ impl Gate {
         Ok(changed.then(|| Reply::Error(conflict(), None)))
     }
 
+    /// A complete of an upload that is not there is told so before anything about its condition.
+    /// Where the store does not say, the condition is answered.
+    pub(super) async fn has_upload(&self, write: &Write<'_>) -> bool {
+        let Some(upload_id) = write.upload_id else { return true };
+        self.store.has_upload(write.name, upload_id).await.unwrap_or(true)
+    }
+
     /// Could somebody who goes around the proxies have written what stands there?
     fn may_be_foreign(&self, lease: &Lease, current: &Current) -> bool {
         self.settings.terms.writers == Writers::Shared

@@ -20,7 +20,7 @@ use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, Ending, Expect, ReclaimAnswer, RegisterError, ReleaseStep,
     Resolution, Settle, State, Writers,
 };
-use crate::s3::{Current, S3Error, Seen};
+use crate::s3::{Code, Current, S3Error, Seen};
 
 /// How a round of the write ended without a landing of its own.
 pub(super) enum Stop {
@@ -196,7 +196,10 @@ impl Gate {
             refused => refused,
         };
         let learned = State::from(seen.current);
-        let Some(reply) = refused else { return Ok(learned) };
+        let Some(mut reply) = refused else { return Ok(learned) };
+        if !self.has_upload(write).await {
+            reply = Reply::Error(S3Error::new(Code::NoSuchUpload), None);
+        }
         let learned = Some(learned);
         if write.attempt >= 2 && lease.epoch_age < self.settings.terms.retry_horizon {
             // An earlier attempt may have landed before the register lost its memory.

@@ -205,6 +205,7 @@ pub fn observe(epoch: &Epoch, slot: &Slot, terms: &Terms, now: Millis) -> Observ
         generation: slot.record.generation.clone(),
         pending: slot.pending().cloned(),
         epoch: epoch.id.clone(),
+        quarantine: now.until(epoch.quarantine_until),
         leased: is_leased(slot, terms, now),
     }
 }

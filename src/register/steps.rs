@@ -87,6 +87,8 @@ pub struct Observation {
     pub pending: Option<Generation>,
     /// The epoch in which this was read.
     pub epoch: EpochId,
+    /// For how long nothing will be granted.
+    pub quarantine: Duration,
     /// Is there a lease that blocks others?
     pub leased: bool,
 }

@@ -344,6 +344,10 @@ impl Store for FakeStore {
         })
     }
 
+    async fn has_upload(&self, _: &ObjectName, upload_id: &str) -> Result<bool, HeadError> {
+        Ok(upload_id != "gone")
+    }
+
     async fn initiated_s(&self, _: &ObjectName, _: &str) -> Result<Option<i64>, HeadError> {
         Ok(Some(self.dates_s.lock().unwrap().1))
     }

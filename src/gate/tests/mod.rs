@@ -327,6 +327,20 @@ async fn the_early_look_refuses_by_a_head_and_only_where_it_is_sure() {
     assert!(look.is_none(), "while somebody writes, the gate decides");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_early_look_spares_a_body_that_a_quarantine_would_refuse() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
+    bench.register.forget();
+    for condition in [Condition::None, Condition::IfNoneMatchAny] {
+        let outcome = bench.early_look(&condition).await.unwrap();
+        let Reply::Error(error, None) = outcome.reply else { panic!("{outcome:?}") };
+        assert_eq!(error.code(), "ServiceUnavailable");
+        assert!(u64::from(error.retry_after_s().unwrap()) >= SETTLE.as_secs());
+    }
+    advance(SETTLE - Duration::from_millis(900)).await;
+    assert!(bench.early_look(&Condition::None).await.is_none(), "over before the body has come");
+}
+
 #[test]
 fn the_waits_of_these_tests_are_those_of_the_terms() {
     assert_eq!(SETTLED, LEASE + GRACE + SETTLE);

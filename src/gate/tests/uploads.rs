@@ -37,6 +37,15 @@ async fn a_complete_is_judged_first_and_then_asked_whether_the_key_has_changed()
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upload_that_is_not_there_is_said_before_the_condition() {
+    let bench = Bench::new(Writers::Shared, LEASE);
+    bench.store.put_around("e1");
+    let reply = bench.complete("gone", Condition::IfNoneMatchAny).await;
+    assert!(is_error(&reply, "NoSuchUpload"), "{reply:?}");
+    assert!(is_error(&bench.complete("u", Condition::IfNoneMatchAny).await, "PreconditionFailed"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn equal_bytes_written_in_between_do_not_hide_the_change() {
     for writers in BOTH {
         let bench = Bench::new(writers, LEASE);

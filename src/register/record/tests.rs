@@ -159,7 +159,8 @@ impl Key {
     /// What is observed of a key that nobody holds and nothing is in doubt of.
     fn seen(&self, state: State, generation: Option<Generation>) -> Observation {
         let epoch = self.epoch.id.clone();
-        Observation { state, generation, pending: None, epoch, leased: false }
+        let quarantine = self.now.until(self.epoch.quarantine_until);
+        Observation { state, generation, pending: None, epoch, quarantine, leased: false }
     }
 
     /// An upload is created: how the key stands now is remembered.

@@ -190,6 +190,7 @@ impl Register for RedisRegister {
             generation: reply.generation()?,
             pending: reply.generation()?,
             epoch: EpochId(reply.text()?),
+            quarantine: reply.duration()?,
             leased: reply.number()? != 0,
         })
     }
