@@ -214,6 +214,7 @@ impl Store for HttpStore {
                     current: Current::Present(ETag::parse(etag.as_bytes())),
                     last_modified_s: last_modified_s(&answer.headers),
                     size_bytes: size_bytes(&answer.headers),
+                    generation: None,
                 })
             }
             // Also a delete marker (AWS: HeadObject).

@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use super::{Decider, Gate, Outcome, Reply, refusal};
 use crate::backend::Question;
+use crate::register::Generation;
 use crate::s3::{Condition, Current, ObjectName, Seen, Verdict, judge};
 
 impl Gate {
@@ -30,12 +31,13 @@ impl Gate {
             return Some(early(Reply::Error(refused, None)));
         }
         // A retry may be its own rival: only the journal, read at the gate, can tell.
-        if attempt >= 2 || observed.leased || observed.state.satisfies(condition) {
+        if attempt >= 2 || observed.leased || observed.satisfies(condition) {
             return None;
         }
         // A HEAD that fails here decides nothing: the gate will ask again.
         let question = Question { name, version_id: None, headers: head_headers };
-        let seen = self.store.head(question).await.ok()?;
+        let mut seen = self.store.head(question).await.ok()?;
+        seen.generation = observed.generation.map(|Generation(name)| name.into());
         self.refusal_by(name, condition, &seen).await.map(early)
     }
 

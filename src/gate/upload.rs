@@ -23,7 +23,7 @@ impl Gate {
         request: &StoreRequest,
         body: &Body,
     ) -> Result<Answer, S3Error> {
-        let before = self.register.observe(name).await;
+        let before = self.register.pin(name).await;
         let answer = self.ask_for_upload(request, body).await?;
         let upload = parse_upload_id(&answer.body).filter(|_| answer.status.is_success());
         if let (Some(upload_id), Ok(before)) = (upload, &before) {
@@ -91,7 +91,7 @@ impl Gate {
     }
 
     /// Could somebody who goes around the proxies have written what stands there?
-    fn may_be_foreign(&self, lease: &Lease, current: &Current) -> bool {
+    pub(super) fn may_be_foreign(&self, lease: &Lease, current: &Current) -> bool {
         self.settings.terms.writers == Writers::Shared
             && lease.believed != State::from(current.clone())
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::finding::{self, Finding, finding};
@@ -17,8 +18,8 @@ use super::{Commit, Decider, Gate, Outcome, Reply, Write, refusal};
 use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
 use crate::chance;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, Ending, Expect, ReclaimAnswer, RegisterError, ReleaseStep,
-    Resolution, Settle, State, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, Ending, Expect, Generation, ReclaimAnswer, RegisterError,
+    ReleaseStep, Resolution, Settle, State, Writers,
 };
 use crate::s3::{Code, Current, S3Error, Seen};
 
@@ -172,7 +173,7 @@ impl Gate {
         if write.is_unconditional() {
             return Ok(lease.believed.clone());
         }
-        let seen = self.look(write, lease, write.question()).await?;
+        let mut seen = self.look(write, lease, write.question()).await?;
         let current = &seen.current;
         if let Some(doubted) = lease.doubt.take() {
             let resolution = self.register.resolve(write.name, &lease.token, current).await?;
@@ -184,6 +185,7 @@ impl Gate {
                 progress.in_doubt = false;
             }
         }
+        seen.generation = self.generation_under(lease, &seen.current);
         let judged = match write.version_id {
             Some(_) => {
                 let question = Question { version_id: write.version_id, ..write.question() };
@@ -208,6 +210,14 @@ impl Gate {
         }
         self.release(write, lease, learned, write.attempt >= 2).await;
         Err(Stop::Reply(reply))
+    }
+
+    /// The generation of what stands at the key: none where somebody who goes around the proxies
+    /// has written since.
+    fn generation_under(&self, lease: &Lease, current: &Current) -> Option<Box<str>> {
+        let foreign = lease.believed != State::Unknown && self.may_be_foreign(lease, current);
+        let generation = lease.generation.as_ref().filter(|_| !foreign)?;
+        Some(generation.0.as_str().into())
     }
 
     /// A HEAD under the lease, which is given back where it fails.
@@ -397,7 +407,11 @@ impl Gate {
     }
 
     fn landed(&self, write: &Write<'_>, landing: Landing, turn: Turn, started: Instant) -> Outcome {
-        let Landing { lease, answer, new, quiet } = landing;
+        let Landing { lease, mut answer, new, quiet } = landing;
+        let generation = lease.armed.as_ref();
+        if let Some(value) = generation.and_then(|Generation(name)| name.parse().ok()) {
+            answer.headers.insert(X_IFMATCH_GENERATION, value);
+        }
         Outcome {
             reply: Reply::Store(answer),
             decided_by: Decider::Backend,
@@ -471,6 +485,9 @@ fn jittered(pause: Duration) -> Duration {
     let noise = u32::from(chance::byte());
     pause + pause * noise / 512
 }
+
+/// On the answer to a write that landed: the generation it began.
+pub(super) const X_IFMATCH_GENERATION: HeaderName = HeaderName::from_static("x-ifmatch-generation");
 
 /// A busy key is asked for again after this long, then after twice as long each time.
 const POLL_FIRST: Duration = Duration::from_millis(2);

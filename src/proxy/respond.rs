@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use super::admission::Admitted;
 use super::context::Context;
 use crate::backend::Answer;
-use crate::gate::Reply;
-use crate::register::State;
+use crate::gate::{Reply, X_IFMATCH_GENERATION};
+use crate::register::{Generation, State};
 use crate::s3::documents::{complete_result, copy_result, late_refusal, parse_store_error};
 use crate::s3::{ETag, ObjectName, Operation, S3Error};
 
@@ -82,8 +82,9 @@ pub(super) async fn reply(
             write(session, context, status, headers, body).await
         }
         Reply::Error(refused, current) => error(session, context, &refused, current.as_ref()).await,
-        Reply::Replayed(state, _) => {
-            let Answer { status, headers, body } = replayed(session, admitted, &state);
+        Reply::Replayed(state, generation) => {
+            let answer = replayed(session, admitted, &state, &generation);
+            let Answer { status, headers, body } = answer;
             write(session, context, status, headers, body).await
         }
     }
@@ -105,13 +106,21 @@ fn stored(context: &mut Context, mut answer: Answer) -> Answer {
 }
 
 /// The success of an earlier attempt, once more.
-pub(super) fn replayed(session: &Session, admitted: &Admitted, state: &State) -> Answer {
+pub(super) fn replayed(
+    session: &Session,
+    admitted: &Admitted,
+    state: &State,
+    Generation(generation): &Generation,
+) -> Answer {
     let etag = match state {
         State::Present(etag) => Some(etag),
         State::Absent | State::Unknown => None,
     };
     let mut headers = HeaderMap::new();
     headers.insert(REPLAYED, header::HeaderValue::from_static("true"));
+    if let Ok(generation) = generation.parse() {
+        headers.insert(X_IFMATCH_GENERATION, generation);
+    }
     let xml = || header::HeaderValue::from_static("application/xml");
     let (status, body) = match (admitted.operation, admitted.target.object()) {
         (Operation::DeleteObject, _) => (StatusCode::NO_CONTENT, Vec::new()),

@@ -80,7 +80,9 @@ impl Waiting {
     ) -> pingora::Result<()> {
         let document = match reply {
             Reply::Store(answer) => answer.body,
-            Reply::Replayed(state, _) => respond::replayed(session, admitted, &state).body,
+            Reply::Replayed(state, generation) => {
+                respond::replayed(session, admitted, &state, &generation).body
+            }
             Reply::Error(error, _) => respond::document(session, context, &error).into(),
         };
         if let Some(error) = parse_store_error(&document) {

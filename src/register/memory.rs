@@ -202,6 +202,10 @@ impl Register for MemoryRegister {
         Ok(self.step(name, |epoch, slot, terms, now| record::observe(epoch, slot, terms, now)))
     }
 
+    async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
+        Ok(self.step(name, record::pin))
+    }
+
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
         self.granting_step(name, |epoch, slot, terms, now| {
             record::acquire(epoch, slot, ask, terms, now)

@@ -33,6 +33,9 @@ pub use words::{
 pub trait Register: Send + Sync + fmt::Debug {
     /// Reads what is believed of a key.
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError>;
+    /// The same, and gives the key a generation where it has none: whoever names it later can be
+    /// told whether anything was written since. Safe to repeat.
+    async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError>;
     /// Asks for the key's lease. Safe to repeat with the same nonce.
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError>;
     /// Says that the write is about to be sent.

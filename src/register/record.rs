@@ -210,6 +210,16 @@ pub fn observe(epoch: &Epoch, slot: &Slot, terms: &Terms, now: Millis) -> Observ
     }
 }
 
+/// Gives the key a generation, where it has none yet, so that what is read of it now can be named:
+/// a key that was never written, or whose record has gone. One that comes back never returns to an
+/// earlier generation.
+pub fn pin(epoch: &mut Epoch, slot: &mut Slot, terms: &Terms, now: Millis) -> Observation {
+    if slot.record.generation.is_none() {
+        slot.record.generation = Some(epoch.next_generation());
+    }
+    observe(epoch, slot, terms, now)
+}
+
 /// Is there a lease that keeps others out?
 pub fn is_leased(slot: &Slot, terms: &Terms, now: Millis) -> bool {
     slot.lease.as_ref().is_some_and(|lease| now < blocked_until(lease, terms))
@@ -275,7 +285,7 @@ fn may_arm_at_once(slot: &Slot, ask: &Ask, terms: &Terms) -> bool {
     ask.condition == Condition::None
         || (terms.writers == Writers::Exclusive
             && record.doubt.is_none()
-            && record.state.satisfies(&ask.condition)
+            && record.state.satisfies(record.generation.as_ref(), &ask.condition)
             && untouched)
 }
 

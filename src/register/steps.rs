@@ -93,6 +93,13 @@ pub struct Observation {
     pub leased: bool,
 }
 
+impl Observation {
+    /// Does the register know enough to say that this condition holds?
+    pub fn satisfies(&self, condition: &Condition) -> bool {
+        self.state.satisfies(self.generation.as_ref(), condition)
+    }
+}
+
 /// The answer to arm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArmAnswer {

@@ -70,12 +70,17 @@ impl State {
         }
     }
 
-    /// Does the register know enough to say that this condition holds?
-    pub fn satisfies(&self, condition: &Condition) -> bool {
+    /// Does the register know enough to say that this condition holds for a key in this state, of
+    /// this generation?
+    pub fn satisfies(&self, generation: Option<&Generation>, condition: &Condition) -> bool {
         match self.known() {
             // Only a HEAD says all that such a condition asks.
             Some(_) if matches!(condition, Condition::Rfc(_)) => false,
-            Some(current) => judge(condition, &Seen::from(current)) == Verdict::Pass,
+            Some(current) => {
+                let generation = generation.map(|generation| generation.0.as_str().into());
+                let seen = Seen { generation, ..Seen::from(current) };
+                judge(condition, &seen) == Verdict::Pass
+            }
             None => *condition == Condition::None,
         }
     }

@@ -32,6 +32,9 @@ pub enum Condition {
     IfMatchAny,
     /// Anything else, as `dialect = "rfc"` accepts it.
     Rfc(Box<RfcCondition>),
+    /// `x-ifmatch-if-generation-match: <generation>`: nothing has been written since the key had
+    /// this generation, not even the same again.
+    GenerationMatch(Box<str>),
 }
 
 /// A condition's header, as `<Condition>` and `<Header>` name it.
@@ -45,6 +48,8 @@ pub enum ConditionHeader {
     IfMatchSize,
     /// `x-amz-if-match-last-modified-time`
     IfMatchLastModifiedTime,
+    /// `x-ifmatch-if-generation-match`
+    IfGenerationMatch,
 }
 
 /// The current version of a key. A delete marker counts as absent.
@@ -56,7 +61,7 @@ pub enum Current {
     Present(ETag),
 }
 
-/// What a HEAD says of a key.
+/// What a HEAD says of a key, and the register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The current version.
@@ -66,18 +71,24 @@ pub struct Seen {
     pub last_modified_s: Option<i64>,
     /// How long it is; `None` where there is nothing, or the store does not say.
     pub size_bytes: Option<u64>,
+    /// Its generation, where the register has said it.
+    pub generation: Option<Box<str>>,
 }
 
 impl Seen {
     /// There is no object.
-    pub const ABSENT: Self =
-        Self { current: Current::Absent, last_modified_s: None, size_bytes: None };
+    pub const ABSENT: Self = Self {
+        current: Current::Absent,
+        last_modified_s: None,
+        size_bytes: None,
+        generation: None,
+    };
 }
 
 impl From<Current> for Seen {
     /// Where nothing more is known of it.
     fn from(current: Current) -> Self {
-        Self { current, last_modified_s: None, size_bytes: None }
+        Self { current, ..Self::ABSENT }
     }
 }
 
@@ -108,6 +119,9 @@ pub fn judge(condition: &Condition, seen: &Seen) -> Verdict {
     let failed = |condition| Verdict::Refuse(Refusal::PreconditionFailed { condition });
     match (condition, &seen.current) {
         (Condition::Rfc(condition), _) => condition.judge(seen),
+        (Condition::GenerationMatch(wanted), _) if seen.generation.as_ref() != Some(wanted) => {
+            failed(ConditionHeader::IfGenerationMatch)
+        }
         (Condition::IfNoneMatchAny, Current::Present(_)) => failed(ConditionHeader::IfNoneMatch),
         (Condition::IfMatch(_) | Condition::IfMatchAny, Current::Absent) => {
             Verdict::Refuse(Refusal::NoSuchKey)
@@ -117,7 +131,8 @@ pub fn judge(condition: &Condition, seen: &Seen) -> Verdict {
         }
         (Condition::None, _)
         | (Condition::IfNoneMatchAny, Current::Absent)
-        | (Condition::IfMatch(_) | Condition::IfMatchAny, Current::Present(_)) => Verdict::Pass,
+        | (Condition::IfMatch(_) | Condition::IfMatchAny, Current::Present(_))
+        | (Condition::GenerationMatch(_), _) => Verdict::Pass,
     }
 }
 
@@ -139,6 +154,9 @@ impl Condition {
             Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite => {}
         }
         let deletes = matches!(operation, Operation::DeleteObject | Operation::DeleteObjectVersion);
+        if let Some(condition) = generation_match(head, operation)? {
+            return Ok(condition);
+        }
         if dialect == Dialect::Rfc
             && (is_judged(operation) || operation == Operation::DeleteObjectVersion)
         {
@@ -185,6 +203,7 @@ impl Condition {
             Self::IfNoneMatchAny => Some(ConditionHeader::IfNoneMatch),
             Self::IfMatch(_) | Self::IfMatchAny => Some(ConditionHeader::IfMatch),
             Self::Rfc(condition) => Some(condition.header()),
+            Self::GenerationMatch(_) => Some(ConditionHeader::IfGenerationMatch),
         }
     }
 
@@ -203,6 +222,7 @@ impl ConditionHeader {
             Self::IfNoneMatch => "If-None-Match",
             Self::IfMatchSize => "x-amz-if-match-size",
             Self::IfMatchLastModifiedTime => "x-amz-if-match-last-modified-time",
+            Self::IfGenerationMatch => "x-ifmatch-if-generation-match",
         }
     }
 }
@@ -227,6 +247,33 @@ const fn is_judged(operation: Operation) -> bool {
             | Operation::CompleteMultipartUpload
             | Operation::DeleteObject
     )
+}
+
+/// Our own condition: a generation, or `absent` to create. It says all that any other could, so
+/// none may stand beside it. 400 for a value that is none.
+fn generation_match(
+    head: RequestHead<'_>,
+    operation: Operation,
+) -> Result<Option<Condition>, S3Error> {
+    let (name, header) = (&IF_GENERATION_MATCH, ConditionHeader::IfGenerationMatch);
+    if !head.headers.contains_key(name) {
+        return Ok(None);
+    }
+    if [&IF_MATCH, &IF_NONE_MATCH].iter().any(|other| head.headers.contains_key(*other)) {
+        return Err(S3Error::not_implemented(header.as_str(), Some(BOTH)));
+    }
+    if !is_judged(operation) {
+        return Err(S3Error::not_implemented(header.as_str(), None));
+    }
+    let value = head.header(name).unwrap_or_default();
+    match value {
+        "absent" if operation != Operation::DeleteObject => Ok(Some(Condition::IfNoneMatchAny)),
+        "absent" | "" => {
+            let why = "A generation is expected, as an earlier answer named it.";
+            Err(S3Error::invalid_argument(why, header.as_str(), value))
+        }
+        generation => Ok(Some(Condition::GenerationMatch(generation.into()))),
+    }
 }
 
 /// A header's values, the empty ones left out.
@@ -269,6 +316,9 @@ pub(super) const X_AMZ_IF_MATCH_SIZE: HeaderName = HeaderName::from_static("x-am
 /// When an object to be deleted must have been written.
 pub(super) const X_AMZ_IF_MATCH_TIME: HeaderName =
     HeaderName::from_static("x-amz-if-match-last-modified-time");
+
+/// Compare-and-swap by the register's own count of writes, which equal bytes do not hide.
+const IF_GENERATION_MATCH: HeaderName = HeaderName::from_static("x-ifmatch-if-generation-match");
 
 const BOTH: &str = "Multiple conditional request headers present in the request";
 const IF_MATCH_VALUE: &str = "We don't accept the provided value of If-Match header for this API";

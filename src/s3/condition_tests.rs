@@ -77,6 +77,46 @@ fn what_aws_does_not_accept_on_a_put_is_501_with_its_words() {
 }
 
 #[test]
+fn a_generation_is_a_condition_of_its_own() {
+    let name = "x-ifmatch-if-generation-match";
+    let generation = Condition::GenerationMatch("e.7".into());
+    for operation in
+        [Operation::PutObject, Operation::CopyObject, Operation::CompleteMultipartUpload]
+    {
+        assert_eq!(parse(operation, &[(name, "e.7")]), Ok(generation.clone()));
+        assert_eq!(parse(operation, &[(name, "absent")]), Ok(Condition::IfNoneMatchAny));
+    }
+    assert_eq!(parse(Operation::DeleteObject, &[(name, "e.7")]), Ok(generation.clone()));
+    for (operation, headers, status) in [
+        (Operation::PutObject, &[(name, "e.7"), ("if-match", "a")][..], 501),
+        (Operation::PutObject, &[(name, "e.7"), ("if-none-match", "*")], 501),
+        (Operation::UnknownWrite, &[(name, "e.7")], 501),
+        (Operation::DeleteObjectVersion, &[(name, "e.7")], 501),
+        (Operation::DeleteObject, &[(name, "absent")], 400),
+        (Operation::PutObject, &[(name, "")], 400),
+        (Operation::PutObject, &[(name, "e.7"), (name, "e.8")], 400),
+    ] {
+        let error = parse(operation, headers).unwrap_err();
+        assert_eq!(error.status().as_u16(), status, "{operation:?} {headers:?}");
+    }
+    let seen = |generation: Option<&str>| Seen {
+        generation: generation.map(Into::into),
+        ..Seen::from(Current::Present(ETag::parse(b"e")))
+    };
+    let failed = Verdict::Refuse(Refusal::PreconditionFailed {
+        condition: ConditionHeader::IfGenerationMatch,
+    });
+    assert_eq!(judge(&generation, &seen(Some("e.7"))), Verdict::Pass);
+    assert_eq!(judge(&generation, &seen(Some("e.8"))), failed);
+    assert_eq!(judge(&generation, &seen(None)), failed);
+    assert_eq!(
+        judge(&generation, &Seen { generation: Some("e.7".into()), ..Seen::ABSENT }),
+        Verdict::Pass,
+        "a deleted key has a generation too"
+    );
+}
+
+#[test]
 fn a_delete_takes_an_etag_or_a_star_and_nothing_else() {
     let delete = |headers| parse(Operation::DeleteObject, headers);
     assert_eq!(delete(&[]), Ok(Condition::None));

@@ -17,6 +17,7 @@ fn object() -> Seen {
         current: Current::Present(ETag::parse(b"e")),
         size_bytes: Some(3),
         last_modified_s: Some(1_577_836_800),
+        generation: None,
     }
 }
 

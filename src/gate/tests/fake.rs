@@ -339,6 +339,7 @@ impl Store for FakeStore {
                 current: Current::Present(ETag::parse(etag.as_bytes())),
                 last_modified_s: Some(self.dates_s.lock().unwrap().0),
                 size_bytes: None,
+                generation: None,
             },
             None => Seen::ABSENT,
         })
@@ -393,6 +394,10 @@ impl Fragile {
 impl Register for Fragile {
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
         self.reach()?.observe(name).await
+    }
+
+    async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
+        self.reach()?.pin(name).await
     }
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {

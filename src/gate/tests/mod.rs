@@ -1,6 +1,7 @@
 //! The guarded write against a store that the test plays, in stopped time: every wait is exact.
 
 mod fake;
+mod generations;
 mod uploads;
 
 use std::time::Duration;

@@ -174,6 +174,10 @@ impl Key {
         note_upload(&self.epoch, &mut self.slot, &step, self.now)
     }
 
+    fn pin(&mut self) -> Generation {
+        pin(&mut self.epoch, &mut self.slot, &self.terms, self.now).generation.unwrap()
+    }
+
     fn observe(&self) -> Observation {
         observe(&self.epoch, &self.slot, &self.terms, self.now)
     }
@@ -800,6 +804,36 @@ fn a_new_epoch_knows_nothing() {
     assert_eq!(key.observe(), key.seen(State::Unknown, None));
     key.wait(LEASE + GRACE + SETTLE);
     assert!(matches!(key.acquire(&ask("a")), Acquired::Granted(_)), "the journal is lost too");
+}
+
+// === generations ===
+
+fn ask_by_generation(write: &str, Generation(generation): &Generation) -> Ask {
+    Ask { condition: Condition::GenerationMatch(generation.as_str().into()), ..ask(write) }
+}
+
+#[test]
+fn a_generation_that_was_named_holds_until_something_is_written() {
+    let mut key = Key::exclusive();
+    let first = key.write("a", "x");
+    assert_eq!(key.pin(), first);
+    assert!(key.grant(&ask_by_generation("b", &first)).armed.is_some());
+    let mut key = Key::exclusive();
+    let first = key.write("a", "x");
+    key.write("b", "x");
+    let grant = key.grant(&ask_by_generation("c", &first));
+    assert_eq!(grant.armed, None, "the same bytes again are another generation");
+}
+
+#[test]
+fn a_key_without_a_record_is_given_a_generation_that_it_never_had() {
+    let mut key = Key::exclusive();
+    let before = key.pin();
+    assert_eq!(key.pin(), before, "asked again it is the same");
+    key.slot.record = Record::UNKNOWN;
+    assert_ne!(key.pin(), before);
+    let grant = key.grant(&ask_by_generation("a", &before));
+    assert_eq!(grant.armed, None);
 }
 
 // === multipart uploads ===

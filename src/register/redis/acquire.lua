@@ -5,6 +5,8 @@ local upload = upload_named(ARGV[8])
 local function satisfied()
   if condition == 'object' then
     return string.sub(record.state, 1, 1) == 'P'
+  elseif string.sub(condition, 1, 1) == 'G' then
+    return record.state ~= '?' and named(record.generation) == string.sub(condition, 2)
   end
   return condition == record.state
 end

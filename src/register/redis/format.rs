@@ -127,7 +127,7 @@ pub(super) fn expect_text(expect: &Expect) -> Vec<u8> {
 }
 
 /// A condition as the text of the one state that satisfies it; else in words: `head` is satisfied
-/// by no record.
+/// by no record, `G` and a generation by a record of that generation.
 pub(super) fn condition_text(condition: &Condition) -> Vec<u8> {
     match condition {
         Condition::None => b"none".to_vec(),
@@ -135,6 +135,7 @@ pub(super) fn condition_text(condition: &Condition) -> Vec<u8> {
         Condition::IfMatch(etag) => [b"P", etag.as_bytes()].concat(),
         Condition::IfMatchAny => b"object".to_vec(),
         Condition::Rfc(_) => b"head".to_vec(),
+        Condition::GenerationMatch(generation) => [b"G", generation.as_bytes()].concat(),
     }
 }
 

@@ -184,15 +184,11 @@ fn millis(duration: Duration) -> String {
 #[async_trait]
 impl Register for RedisRegister {
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
-        let mut reply = self.run(&self.scripts().observe, name, &[], Repeat::Once).await?;
-        Ok(Observation {
-            state: reply.state()?,
-            generation: reply.generation()?,
-            pending: reply.generation()?,
-            epoch: EpochId(reply.text()?),
-            quarantine: reply.duration()?,
-            leased: reply.number()? != 0,
-        })
+        observation(self.run(&self.scripts().observe, name, &[], Repeat::Once).await?)
+    }
+
+    async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
+        observation(self.run(&self.scripts().pin, name, &[], Repeat::Once).await?)
     }
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
@@ -370,6 +366,17 @@ impl Register for RedisRegister {
     async fn close(&self) -> Result<(), RegisterError> {
         Ok(())
     }
+}
+
+fn observation(mut reply: Reply) -> Result<Observation, RegisterError> {
+    Ok(Observation {
+        state: reply.state()?,
+        generation: reply.generation()?,
+        pending: reply.generation()?,
+        epoch: EpochId(reply.text()?),
+        quarantine: reply.duration()?,
+        leased: reply.number()? != 0,
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ const PRELUDE: &str = include_str!("prelude.lua");
 const LEASE: &str = include_str!("lease.lua");
 const RECORD: &str = include_str!("record.lua");
 const ARMING: &str = include_str!("arming.lua");
+const OBSERVE: &str = include_str!("observe.lua");
 const ENDING: &str = include_str!("ending.lua");
 
 /// One step of the protocol.
@@ -29,6 +30,7 @@ pub(super) struct Step {
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub observe: Step,
+    pub pin: Step,
     pub acquire: Step,
     pub arm: Step,
     pub reclaim: Step,
@@ -47,7 +49,8 @@ impl Scripts {
     pub(super) fn new(terms: &Terms, clock: &str) -> Self {
         let step = |name, parts: &[&str], own| compose(name, terms, clock, parts, own);
         Self {
-            observe: step("observe", &[LEASE, RECORD], include_str!("observe.lua")),
+            observe: step("observe", &[LEASE, RECORD], OBSERVE),
+            pin: step("pin", &[LEASE, RECORD, include_str!("pin.lua")], OBSERVE),
             acquire: step("acquire", &[LEASE, RECORD, ARMING], include_str!("acquire.lua")),
             arm: step("arm", &[LEASE, RECORD, ARMING], include_str!("arm.lua")),
             reclaim: step("reclaim", &[LEASE, RECORD, ARMING], include_str!("reclaim.lua")),

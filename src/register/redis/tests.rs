@@ -65,6 +65,8 @@ return out
 #[derive(Debug, Clone)]
 enum Act {
     Observe,
+    /// Asks with the generation it has been told last, and acquires with it.
+    Pin,
     /// An upload is created: what is observed, then noted, in another epoch if `lost`.
     NoteUpload {
         upload: u8,
@@ -199,6 +201,7 @@ fn act() -> impl Strategy<Value = Act> {
     let wait = prop::sample::select(vec![1, 40, 99, 100, 101, 179, 180, 181, 449, 450, 1000, 1001]);
     prop_oneof![
         2 => Just(Act::Observe),
+        4 => Just(Act::Pin),
         10 => note_upload,
         20 => acquire,
         12 => arm,
@@ -504,6 +507,15 @@ impl<'a> Pair<'a> {
                     |epoch, slot, terms, now| record::observe(epoch, slot, terms, now),
                 )
                 .await;
+            }
+            Act::Pin => {
+                let pinned = self
+                    .both(key, async |register, name| register.pin(name).await, record::pin)
+                    .await;
+                let Generation(generation) = pinned.generation.unwrap();
+                let ask = self.ask(writer, 3, false);
+                let condition = Condition::GenerationMatch(generation.into());
+                self.acquire(key, writer, Ask { condition, ..ask }).await;
             }
             act => {
                 if let Some(token) = self.writers[writer].token.clone() {
