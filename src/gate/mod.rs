@@ -16,7 +16,7 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
 
 use crate::backend::{KeepAlive, Question, Store, StoreRequest};
@@ -25,6 +25,9 @@ use crate::register::{Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Condition, Effect, ObjectName, Operation, WriteClass};
 pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
+
+/// On the answer to a write that landed: the generation it began.
+pub const X_IFMATCH_GENERATION: HeaderName = HeaderName::from_static("x-ifmatch-generation");
 
 /// Everything a guarded write needs.
 #[derive(Debug)]

@@ -7,14 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::finding::{self, Finding, finding};
 use super::lease::Lease;
 use super::queue::Turn;
 use super::standing::Standing;
-use super::{Commit, Decider, Gate, Outcome, Reply, Write, refusal};
+use super::{Commit, Decider, Gate, Outcome, Reply, Write, X_IFMATCH_GENERATION, refusal};
 use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
 use crate::chance;
 use crate::register::{
@@ -485,9 +484,6 @@ fn jittered(pause: Duration) -> Duration {
     let noise = u32::from(chance::byte());
     pause + pause * noise / 512
 }
-
-/// On the answer to a write that landed: the generation it began.
-pub(super) const X_IFMATCH_GENERATION: HeaderName = HeaderName::from_static("x-ifmatch-generation");
 
 /// A busy key is asked for again after this long, then after twice as long each time.
 const POLL_FIRST: Duration = Duration::from_millis(2);

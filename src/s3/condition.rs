@@ -129,10 +129,9 @@ pub fn judge(condition: &Condition, seen: &Seen) -> Verdict {
         (Condition::IfMatch(wanted), Current::Present(etag)) if wanted != etag => {
             failed(ConditionHeader::IfMatch)
         }
-        (Condition::None, _)
+        (Condition::None | Condition::GenerationMatch(_), _)
         | (Condition::IfNoneMatchAny, Current::Absent)
-        | (Condition::IfMatch(_) | Condition::IfMatchAny, Current::Present(_))
-        | (Condition::GenerationMatch(_), _) => Verdict::Pass,
+        | (Condition::IfMatch(_) | Condition::IfMatchAny, Current::Present(_)) => Verdict::Pass,
     }
 }
 

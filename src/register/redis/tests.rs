@@ -428,14 +428,26 @@ impl<'a> Pair<'a> {
         }
     }
 
+    async fn observe(&mut self, key: usize) -> Observation {
+        self.both(
+            key,
+            async |register, name| register.observe(name).await,
+            |epoch, slot, terms, now| record::observe(epoch, slot, terms, now),
+        )
+        .await
+    }
+
+    async fn pin(&mut self, key: usize, writer: usize) {
+        let pinned =
+            self.both(key, async |register, name| register.pin(name).await, record::pin).await;
+        let Generation(generation) = pinned.generation.unwrap();
+        let condition = Condition::GenerationMatch(generation.into());
+        let ask = self.ask(writer, 3, false);
+        self.acquire(key, writer, Ask { condition, ..ask }).await;
+    }
+
     async fn note_upload(&mut self, key: usize, upload: u8, lost: bool) {
-        let before = self
-            .both(
-                key,
-                async |register, name| register.observe(name).await,
-                |epoch, slot, terms, now| record::observe(epoch, slot, terms, now),
-            )
-            .await;
+        let before = self.observe(key).await;
         if lost {
             self.meddle("DEBUG CHANGE-REPL-ID").await;
             self.epoch = None;
@@ -501,22 +513,9 @@ impl<'a> Pair<'a> {
             }
             Act::Lose { pre, expect, then } => self.lose(key, writer, pre, expect, then).await,
             Act::Observe => {
-                self.both(
-                    key,
-                    async |register, name| register.observe(name).await,
-                    |epoch, slot, terms, now| record::observe(epoch, slot, terms, now),
-                )
-                .await;
+                self.observe(key).await;
             }
-            Act::Pin => {
-                let pinned = self
-                    .both(key, async |register, name| register.pin(name).await, record::pin)
-                    .await;
-                let Generation(generation) = pinned.generation.unwrap();
-                let ask = self.ask(writer, 3, false);
-                let condition = Condition::GenerationMatch(generation.into());
-                self.acquire(key, writer, Ask { condition, ..ask }).await;
-            }
+            Act::Pin => self.pin(key, writer).await,
             act => {
                 if let Some(token) = self.writers[writer].token.clone() {
                     self.play_with(act, key, &token).await;
