@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 use pingora::OrErr;
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::http::RequestHeader;
@@ -33,6 +33,10 @@ const AT_ONCE_BYTES_MAX: u64 = 64 << 10;
 
 /// After the store stopped reading: how long its early answer is waited for.
 const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// What is left of an unwanted answer is read up to here, and so long, to keep its connection.
+const UNWANTED_BYTES_MAX: usize = 64 << 10;
+const UNWANTED_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a pooled connection may be idle.
 const IDLE: Duration = Duration::from_mins(1);
@@ -160,6 +164,25 @@ impl Opened {
     pub async fn next(&mut self) -> Result<Option<Bytes>, String> {
         self.session.0.read_body_bytes().await.map_err(|e| e.to_string())
     }
+
+    /// Reads a short body to its end; `false` for a long one, and one that breaks off.
+    async fn ends_soon(&mut self) -> bool {
+        // An answer to a HEAD, and a 304, tell the length of what they do not carry.
+        if self.session.0.is_body_done() {
+            return true;
+        }
+        let announced = self.headers.get(header::CONTENT_LENGTH);
+        let mut left = UNWANTED_BYTES_MAX;
+        if announced.and_then(|v| v.to_str().ok()?.parse().ok()).is_some_and(|n: usize| n > left) {
+            return false;
+        }
+        while let Ok(piece) = self.next().await {
+            let Some(piece) = piece else { return true };
+            let Some(rest) = left.checked_sub(piece.len()) else { return false };
+            left = rest;
+        }
+        false
+    }
 }
 
 impl Connections {
@@ -189,6 +212,14 @@ impl Connections {
             None => return Err(("the answer has no head".to_owned(), false)),
         };
         Ok(Opened { status, headers, session: Http(session) })
+    }
+
+    /// Lets go of an answer whose body nobody wants. A short one is read to its end, so that the
+    /// connection can be used again; a long one is broken off.
+    pub async fn dismiss(&self, mut opened: Opened) {
+        if let Ok(true) = timeout(UNWANTED_WAIT, opened.ends_soon()).await {
+            self.finished(opened).await;
+        }
     }
 
     /// Takes back the connection of an answer that was read to its end.

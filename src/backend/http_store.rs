@@ -79,6 +79,11 @@ impl HttpStore {
         self.connections.open(RequestHeader::from(head)).await
     }
 
+    /// Lets go of an answer whose body nobody wants.
+    pub async fn dismiss(&self, opened: Opened) {
+        self.connections.dismiss(opened).await;
+    }
+
     /// Takes back the connection of an answer that was read to its end.
     pub async fn finished(&self, opened: Opened) {
         self.connections.finished(opened).await;

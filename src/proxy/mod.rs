@@ -8,6 +8,7 @@
 mod access;
 mod admission;
 mod batch;
+mod conditional_read;
 mod context;
 mod form;
 mod forward;
@@ -106,7 +107,7 @@ impl ProxyHttp for Proxy {
                 }
                 let forward = Forward::new(session, &admitted);
                 if session.req_header().method.is_safe() && session.is_body_empty() {
-                    reads::serve(self, session, context, &forward).await?;
+                    reads::serve(self, session, context, &admitted, forward).await?;
                     return Ok(true);
                 }
                 context.forward = Some(forward);

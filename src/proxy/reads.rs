@@ -8,22 +8,40 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
 use super::Proxy;
+use super::admission::Admitted;
+use super::conditional_read;
 use super::context::Context;
 use super::forward::Forward;
 use super::respond;
 use crate::backend::connection::Opened;
 use crate::backend::headers::of_preflight;
-use crate::s3::{S3Error, Target};
+use crate::clock;
+use crate::s3::{Operation, Preconditions, S3Error, Target};
 
-/// Passes on a question without a body, and its answer.
+/// Passes on a question without a body, and its answer. The conditions on an object are judged here
+/// as well as by the store, which may get them wrong.
 pub(super) async fn serve(
     proxy: &Proxy,
     session: &mut Session,
     context: &mut Context,
-    forward: &Forward,
+    admitted: &Admitted,
+    forward: Forward,
 ) -> pingora::Result<()> {
-    let opened = proxy.store.open(&forward.request).await;
-    pass_on(proxy, session, context, opened).await
+    let mut request = forward.request;
+    if !matches!(admitted.operation, Operation::GetObject | Operation::HeadObject) {
+        let opened = proxy.store.open(&request).await;
+        return pass_on(proxy, session, context, opened).await;
+    }
+    let conditions = Preconditions::of_read(&session.req_header().headers, clock::unix_seconds());
+    conditions.replace_in(&mut request.headers);
+    match conditional_read::ask(&proxy.store, &request, &conditions).await {
+        Ok((opened, Some(failing))) => {
+            let presigned = admitted.signed.as_ref().is_some_and(|signed| signed.presigned);
+            conditional_read::refuse(proxy, session, context, opened, failing, presigned).await
+        }
+        Ok((opened, None)) => pass_on(proxy, session, context, Ok(opened)).await,
+        Err(why) => pass_on(proxy, session, context, Err(why)).await,
+    }
 }
 
 /// Passes on a browser's preflight: unsigned, as it came, and no more of it than it needs.

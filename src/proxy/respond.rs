@@ -41,12 +41,22 @@ pub(super) async fn error(
     error: &S3Error,
     current: Option<&ETag>,
 ) -> pingora::Result<()> {
-    let document = document(session, context, error);
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/xml"));
     if let Some(etag) = current.and_then(ETag::header_value) {
         headers.insert(header::ETAG, etag);
     }
+    error_with(session, context, error, headers).await
+}
+
+/// Answers an error with these headers beside its own.
+pub(super) async fn error_with(
+    session: &mut Session,
+    context: &mut Context,
+    error: &S3Error,
+    mut headers: HeaderMap,
+) -> pingora::Result<()> {
+    let document = document(session, context, error);
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/xml"));
     if let Some(seconds) = error.retry_after_s() {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }

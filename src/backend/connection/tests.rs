@@ -213,6 +213,55 @@ async fn a_question_is_asked_again_where_a_pooled_connection_was_dead() {
 }
 
 #[tokio::test]
+async fn a_short_answer_that_nobody_wants_leaves_its_connection_in_order() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
+    for (method, says) in [
+        (Method::GET, OK),
+        (Method::GET, chunked),
+        (Method::GET, "HTTP/1.1 304 Not Modified\r\nContent-Length: 999999999\r\n\r\n"),
+        (Method::HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n"),
+    ] {
+        let reads = head_bytes(&method, 0);
+        // Two turns of one connection: there is no other.
+        let turns = vec![Turn { reads, says }, Turn { reads, says: OK }];
+        let (connections, task) = server(vec![turns]).await;
+        for _ in 0..2 {
+            let opened = connections.open(request(&method, 0)).await.unwrap();
+            connections.dismiss(opened).await;
+        }
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_long_or_broken_answer_that_nobody_wants_is_broken_off() {
+    let reads = head_bytes(&Method::GET, 0);
+    for says in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\nhi",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (mut connections, _task) = server(vec![]).await;
+        connections.endpoint.port = listener.local_addr().unwrap().port();
+        connections.resolve_again().await;
+        let served = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read(&mut stream, reads).await;
+            stream.write_all(says.as_bytes()).await.unwrap();
+            // Comes to an end only when the other side ends the connection.
+            stream.read(&mut [0]).await.unwrap_or(0)
+        };
+        let dismissed = async {
+            let opened = connections.open(request(&Method::GET, 0)).await.unwrap();
+            connections.dismiss(opened).await;
+        };
+        let both = async { tokio::join!(served, dismissed).0 };
+        assert_eq!(timeout(Duration::from_secs(5), both).await.unwrap(), 0, "{says}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_is_given_up_takes_back_what_was_not_read() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (mut connections, _task) = server(vec![]).await;

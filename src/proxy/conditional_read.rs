@@ -1,0 +1,136 @@
+//! Conditional reads (AWS: GetObject, HeadObject; RFC 9110 §13.2.2), answered rightly whatever the
+//! store makes of the conditions: some ignore them all, some know a few, hardly one gets every
+//! pair right.
+//!
+//! The store is asked with the conditions, since one that honours them saves the body. An answer
+//! with the object is judged by the validators in its own head, so that verdict and content are of
+//! the same moment. A refusal is believed only where its own validators prove it.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Method, StatusCode};
+use pingora::proxy::Session;
+
+use super::Proxy;
+use super::context::Context;
+use super::respond;
+use crate::backend::connection::Opened;
+use crate::backend::{HttpStore, StoreRequest};
+use crate::s3::{Precondition, Preconditions, Validators};
+
+/// Asks for an object under these conditions, which stand in the request. Returns the store's
+/// answer and the condition that fails, by which it may not be passed on. Fails when the store does
+/// not answer, with a sentence.
+pub(super) async fn ask(
+    store: &HttpStore,
+    request: &StoreRequest,
+    conditions: &Preconditions,
+) -> Result<(Opened, Option<Precondition>), String> {
+    let opened = store.open(request).await?;
+    if conditions.is_empty() {
+        return Ok((opened, None));
+    }
+    match opened.status {
+        StatusCode::NOT_MODIFIED => {
+            let validators = Validators::of(&opened.headers);
+            let failing = conditions.failing(&validators);
+            let proven = failing.is_some_and(Precondition::means_not_modified)
+                && conditions.can_be_checked_by(&validators);
+            if proven {
+                return Ok((opened, failing));
+            }
+        }
+        // A range is judged after the conditions (RFC 9110 §13.2.2): the object may have become
+        // shorter since the client saw it.
+        StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {}
+        _ => {
+            let failing = judge(&opened, conditions);
+            return Ok((opened, failing));
+        }
+    }
+    store.dismiss(opened).await;
+    ask_again(store, request, conditions).await
+}
+
+/// Asks without the conditions. First by a HEAD of the whole object: if they fail, its body need not
+/// be sent.
+async fn ask_again(
+    store: &HttpStore,
+    request: &StoreRequest,
+    conditions: &Preconditions,
+) -> Result<(Opened, Option<Precondition>), String> {
+    let mut plain = request.clone();
+    Preconditions::default().replace_in(&mut plain.headers);
+    let mut look = plain.clone();
+    look.method = Method::HEAD;
+    look.headers.remove(header::IF_RANGE);
+    let asks_range = look.headers.remove(header::RANGE).is_some();
+    let seen = store.open(&look).await?;
+    let failing = judge(&seen, conditions);
+    if failing.is_some() || (request.method == Method::HEAD && !asks_range) {
+        return Ok((seen, failing));
+    }
+    store.dismiss(seen).await;
+    let opened = store.open(&plain).await?;
+    let failing = judge(&opened, conditions);
+    Ok((opened, failing))
+}
+
+/// The condition that fails for the object in this answer, if it is one.
+fn judge(opened: &Opened, conditions: &Preconditions) -> Option<Precondition> {
+    let found = opened.status.is_success();
+    found.then(|| conditions.failing(&Validators::of(&opened.headers))).flatten()
+}
+
+/// Answers 304 or 412 in the place of the store's answer. The holder of a presigned URL is not told
+/// the ETag that his condition failed to name.
+pub(super) async fn refuse(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    opened: Opened,
+    failing: Precondition,
+    presigned: bool,
+) -> pingora::Result<()> {
+    let unchanged = failing.means_not_modified();
+    let names = if unchanged { &IN_NOT_MODIFIED[..] } else { &IN_REFUSAL[..] };
+    let mut headers = kept(&opened.headers, names);
+    if presigned && !unchanged {
+        headers.remove(header::ETAG);
+    }
+    let answer = async {
+        if unchanged {
+            respond::write(session, context, StatusCode::NOT_MODIFIED, headers, Bytes::new()).await
+        } else {
+            respond::error_with(session, context, &failing.refusal(), headers).await
+        }
+    };
+    let (answered, ()) = tokio::join!(answer, proxy.store.dismiss(opened));
+    answered
+}
+
+/// Of the store's headers those named, and the ones that let a browser's page see the answer.
+fn kept(of_store: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    of_store
+        .iter()
+        .filter(|(name, _)| names.contains(name) || name.as_str().starts_with("access-control-"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// RFC 9110 §15.4.5, and S3's own.
+const IN_NOT_MODIFIED: [HeaderName; 10] = [
+    header::CACHE_CONTROL,
+    header::CONTENT_LOCATION,
+    header::DATE,
+    header::ETAG,
+    header::EXPIRES,
+    header::LAST_MODIFIED,
+    header::VARY,
+    HeaderName::from_static("x-amz-id-2"),
+    HeaderName::from_static(respond::REQUEST_ID),
+    HeaderName::from_static("x-amz-version-id"),
+];
+
+/// The object's ETag saves the client its next read.
+const IN_REFUSAL: [HeaderName; 3] = [header::DATE, header::ETAG, header::VARY];
