@@ -25,6 +25,8 @@ class Relay:
         self._open.set()
         self.held = threading.Event()
         """Set once something that matches has been stopped."""
+        self.connections = 0
+        """How many were accepted so far."""
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._held_targets: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -68,6 +70,7 @@ class Relay:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
+        self.connections += 1
         try:
             target = socket.create_connection(self._target, 10)
             target.settimeout(None)
