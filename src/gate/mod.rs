@@ -56,7 +56,7 @@ pub struct Settings {
 }
 
 /// One change of one key, ready to be sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Write<'a> {
     /// The key.
     pub name: &'a ObjectName,

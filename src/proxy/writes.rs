@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::Proxy;
 use super::admission::{Admitted, Signed};
 use super::context::Context;
+use super::copy_source::{self, Source};
 use super::intake;
 use super::respond;
 use super::waiting::Waiting;
@@ -35,6 +36,10 @@ pub(super) async fn serve(
     let (Some(name), Some(signed)) = (admitted.target.object().cloned(), &admitted.signed) else {
         let denied = S3Error::new(Code::AccessDenied);
         return respond::error(session, context, &denied, None).await;
+    };
+    let source = match Source::judged(&proxy.store, session, &admitted).await {
+        Ok(source) => source,
+        Err(refused) => return respond::error(session, context, &refused, None).await,
     };
     let head_headers = for_head(&session.req_header().headers);
     let large = signed.promise.length.is_none_or(|bytes| bytes >= EARLY_LOOK_BYTES_MIN);
@@ -75,7 +80,8 @@ pub(super) async fn serve(
         keep_alive: Some(&keep_alive),
     };
     let mut waiting = Waiting::default();
-    let outcome = waiting.meanwhile(session, context, &keep_alive, proxy.gate.write(&write)).await;
+    let written = copy_source::write(proxy, &write, source);
+    let outcome = waiting.meanwhile(session, context, &keep_alive, written).await;
     drop(body);
     answer(session, context, &admitted, outcome, waiting).await
 }
