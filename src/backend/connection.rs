@@ -195,6 +195,11 @@ impl Connections {
         }
     }
 
+    /// The same on a connection of its own, and once only.
+    pub async fn open_once(&self, head: RequestHeader) -> Result<Opened, String> {
+        self.open_on(head, true).await.map_err(|(why, _)| why)
+    }
+
     /// Fails with `true` where a pooled connection gave no answer at all.
     async fn open_on(&self, head: RequestHeader, fresh: bool) -> Result<Opened, (String, bool)> {
         let peer = self.peer();

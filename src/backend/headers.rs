@@ -53,6 +53,28 @@ pub fn for_head(client: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
+/// The same for a HEAD of what a copy reads from, as the copy names it.
+pub fn for_head_of_source(client: &HeaderMap) -> HeaderMap {
+    let encryption = "server-side-encryption-customer-";
+    client
+        .iter()
+        .filter_map(|(name, value)| {
+            let name = match name.as_str() {
+                "x-amz-request-payer" => header::HeaderName::from_static("x-amz-request-payer"),
+                "x-amz-source-expected-bucket-owner" => {
+                    header::HeaderName::from_static("x-amz-expected-bucket-owner")
+                }
+                other => {
+                    let of_object = other.strip_prefix("x-amz-copy-source-")?;
+                    let of_object = Some(of_object).filter(|name| name.starts_with(encryption))?;
+                    format!("x-amz-{of_object}").parse().ok()?
+                }
+            };
+            Some((name, value.clone()))
+        })
+        .collect()
+}
+
 /// A store's headers without those of its connection.
 pub fn from_store(store: &HeaderMap) -> HeaderMap {
     without_connection(store)
@@ -114,7 +136,8 @@ fn passes(name: &str) -> bool {
         "range",
     ];
     if name.starts_with("x-amz-") {
-        return !OF_CLIENT.contains(&name);
+        // What a copy asks of its source is judged here (proxy/copy_source.rs).
+        return !OF_CLIENT.contains(&name) && !name.starts_with("x-amz-copy-source-if-");
     }
     PLAIN.contains(&name) || matches!(name, "origin" | "user-agent")
 }
@@ -164,6 +187,7 @@ mod tests {
             ("content-encoding", "aws-chunked,gzip"),
             ("content-type", "text/plain"),
             ("x-amz-meta-a", "1"),
+            ("x-amz-copy-source-if-match", "\"e\""),
             ("if-match", "\"e\""),
         ]);
         let kept = to_store(&client);
@@ -185,6 +209,23 @@ mod tests {
         let name = "x-amz-server-side-encryption-customer-key";
         let kept = for_head(&headers(&[(name, "k"), ("range", "bytes=0-1")]));
         assert_eq!(kept, headers(&[(name, "k")]));
+    }
+
+    #[test]
+    fn a_source_s_key_is_an_object_s_key_to_the_head() {
+        let kept = for_head_of_source(&headers(&[
+            ("x-amz-copy-source", "b/k"),
+            ("x-amz-copy-source-if-match", "e"),
+            ("x-amz-copy-source-server-side-encryption-customer-key", "of the source"),
+            ("x-amz-server-side-encryption-customer-key", "of the copy"),
+            ("x-amz-source-expected-bucket-owner", "1"),
+            ("x-amz-expected-bucket-owner", "2"),
+        ]));
+        let wanted = headers(&[
+            ("x-amz-server-side-encryption-customer-key", "of the source"),
+            ("x-amz-expected-bucket-owner", "1"),
+        ]);
+        assert_eq!(kept, wanted);
     }
 
     #[test]

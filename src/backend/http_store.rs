@@ -20,7 +20,7 @@ use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
 use crate::s3::precondition::last_modified_s;
 use crate::s3::uploads::{ListedUpload, parse_uploads};
-use crate::s3::{Current, ETag, ObjectName, Seen};
+use crate::s3::{Current, ETag, ObjectName, Seen, Validators};
 use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 
 /// An S3 store at an endpoint, with the proxy's own credential.
@@ -67,6 +67,34 @@ impl HttpStore {
     pub async fn open(&self, request: &StoreRequest) -> Result<Opened, String> {
         let head = self.compose(request, None).map_err(|error| error.to_string())?;
         self.connections.open(head).await
+    }
+
+    /// Sends a request without a body that changes something, though no object's content: once, since
+    /// only a question may be asked twice.
+    pub async fn open_once(&self, request: &StoreRequest) -> Result<Opened, String> {
+        let head = self.compose(request, Some(0)).map_err(|error| error.to_string())?;
+        self.connections.open_once(head).await
+    }
+
+    /// What the store says of an object, or of one version of it; `None` when there is none. `headers`
+    /// are those a HEAD of it needs.
+    pub async fn look(
+        &self,
+        name: &ObjectName,
+        version_id: Option<&str>,
+        headers: HeaderMap,
+    ) -> Result<Option<Validators>, HeadError> {
+        let version = version_id.map(|id| ("versionId".to_owned(), encode_query(id)));
+        let query = version.into_iter().collect();
+        let answer = answered(self.ask(Method::HEAD, name.path(), query, headers).await)?;
+        match answer.status {
+            StatusCode::OK => Ok(Some(Validators::of(&answer.headers))),
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_server_error() => {
+                Err(HeadError::Unavailable(format!("it answered a HEAD with {status}")))
+            }
+            status => Err(HeadError::Refused(status)),
+        }
     }
 
     /// Asks a browser's preflight question, unsigned: nobody has proved who asks.

@@ -10,6 +10,7 @@ mod admission;
 mod batch;
 mod conditional_read;
 mod context;
+mod copy_source;
 mod form;
 mod forward;
 mod in_flight;
@@ -99,6 +100,9 @@ impl ProxyHttp for Proxy {
             }
             Effect::Streams if admitted.operation == Operation::CreateMultipartUpload => {
                 uploads::create(self, session, context, admitted).await?;
+            }
+            Effect::Streams if admitted.operation == Operation::UploadPartCopy => {
+                copy_source::copy_part(self, session, context, admitted).await?;
             }
             Effect::Read | Effect::Streams => {
                 if admitted.expects_continue {

@@ -56,7 +56,8 @@ pub(super) async fn preflight(
     pass_on(proxy, session, context, opened).await
 }
 
-async fn pass_on(
+/// Passes on the store's answer, or says that there is none.
+pub(super) async fn pass_on(
     proxy: &Proxy,
     session: &mut Session,
     context: &mut Context,

@@ -81,6 +81,11 @@ impl S3Error {
         Self::new(Code::NoSuchKey).with("Key", key)
     }
 
+    /// 404: there is no such version of the object.
+    pub fn no_such_version(key: &str, version_id: &str) -> Self {
+        Self::new(Code::NoSuchVersion).with("Key", key).with("VersionId", version_id)
+    }
+
     /// 409: another write of the key was in the way; nothing is known to be wrong with the
     /// condition.
     pub fn conditional_request_conflict(condition: ConditionHeader, key: &str) -> Self {

@@ -30,6 +30,7 @@ pub enum Code {
     NoSuchBucket,
     NoSuchKey,
     NoSuchUpload,
+    NoSuchVersion,
     NotImplemented,
     PreconditionFailed,
     RequestTimeout,
@@ -96,6 +97,9 @@ impl Code {
             Self::NoSuchBucket => (S::NOT_FOUND, "NoSuchBucket", NO_SUCH_BUCKET),
             Self::NoSuchKey => (S::NOT_FOUND, "NoSuchKey", "The specified key does not exist."),
             Self::NoSuchUpload => (S::NOT_FOUND, "NoSuchUpload", NO_SUCH_UPLOAD),
+            Self::NoSuchVersion => {
+                (S::NOT_FOUND, "NoSuchVersion", "The specified version does not exist.")
+            }
             Self::NotImplemented => (S::NOT_IMPLEMENTED, "NotImplemented", NOT_IMPLEMENTED),
             Self::PreconditionFailed => {
                 (S::PRECONDITION_FAILED, "PreconditionFailed", PRECONDITION_FAILED)

@@ -163,13 +163,6 @@ impl Precondition {
     const ALL: [Self; 4] =
         [Self::IfMatch, Self::IfUnmodifiedSince, Self::IfNoneMatch, Self::IfModifiedSince];
 
-    /// Takes those on a copy's source off a request.
-    pub fn remove_from_copy(headers: &mut HeaderMap) {
-        for precondition in Self::ALL {
-            headers.remove(precondition.copy_source_header());
-        }
-    }
-
     /// Whether a read that fails it is answered with 304 instead of 412 (RFC 9110 §13.2.2).
     pub const fn means_not_modified(self) -> bool {
         matches!(self, Self::IfNoneMatch | Self::IfModifiedSince)

@@ -247,16 +247,6 @@ fn the_store_is_asked_in_one_spelling() {
     }
 }
 
-#[test]
-fn a_copy_s_conditions_can_be_taken_off() {
-    let mut all = headers(&[("x-amz-copy-source", "b/k"), (IM, "e")]);
-    for precondition in Precondition::ALL {
-        all.insert(precondition.copy_source_header(), HeaderValue::from_static("e"));
-    }
-    Precondition::remove_from_copy(&mut all);
-    assert_eq!(all, headers(&[("x-amz-copy-source", "b/k"), (IM, "e")]));
-}
-
 // === laws ===
 
 /// Values of a header, sensible ones and any bytes that HTTP lets through.

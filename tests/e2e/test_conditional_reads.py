@@ -6,9 +6,7 @@ lets a date overrule an ETag.
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
-import time
 from dataclasses import dataclass
 
 import pytest
@@ -18,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from clients import code_of
 from conftest import new_bucket
+from dates import dates_around
 from proxies import Proxy, Settings
 from relay import Relay
 from scripted import ScriptedStore
@@ -94,21 +93,7 @@ def read(front):
     """An object that has been there for more than a second, and its dates by name."""
     path = front.path(front.new_key("read"))
     assert front.raw.put(path, BODY, headers={"Cache-Control": "max-age=5"}).status == 200
-    modified = front.raw.head(path).headers["last-modified"]
-    second = email.utils.parsedate_to_datetime(modified).timestamp()
-    while time.time() < second + 1:
-        time.sleep(0.02)
-    dates = {"future": imf(time.time() + 86400), "no date": "yesterday"}
-    for name, moment in (("before", second - 1), ("equal", second), ("after", second + 1)):
-        dates[name] = imf(moment)
-        dates[f"{name}, as asctime"] = time.asctime(time.gmtime(moment))
-        dates[f"{name}, as RFC 850"] = time.strftime("%A, %d-%b-%y %H:%M:%S GMT",
-                                                     time.gmtime(moment))
-    return path, dates
-
-
-def imf(moment: float) -> str:
-    return email.utils.formatdate(moment, usegmt=True)
+    return path, dates_around(front.raw.head(path).headers["last-modified"])
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

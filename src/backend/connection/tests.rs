@@ -256,7 +256,7 @@ async fn a_long_or_broken_answer_that_nobody_wants_is_broken_off() {
             let opened = connections.open(request(&Method::GET, 0)).await.unwrap();
             connections.dismiss(opened).await;
         };
-        let both = async { tokio::join!(served, dismissed).0 };
+        let both = Box::pin(async { tokio::join!(served, dismissed).0 });
         assert_eq!(timeout(Duration::from_secs(5), both).await.unwrap(), 0, "{says}");
     }
 }

@@ -1,0 +1,206 @@
+//! Conditions on the source of a copy (AWS: CopyObject, UploadPartCopy), judged here: moto ignores
+//! most of them, s3s-fs all of them on parts, Ceph all of them under their right names.
+//!
+//! A HEAD of the source decides. What the store is then asked for is a copy of just what the HEAD
+//! saw: `x-amz-copy-source-if-match` with that ETag, which every store tried either honours (s3s-fs
+//! and Swift; between HEAD and copy nothing can then slip in) or ignores (moto, s3rver), quoted as it
+//! is. One exception is known: Swift refuses the ETag that it shows itself for a multipart object.
+//! So a refusal is looked into, and a store that refuses the right ETag is asked without it.
+
+use http::{HeaderMap, StatusCode};
+use pingora::proxy::Session;
+
+use super::Proxy;
+use super::admission::Admitted;
+use super::context::Context;
+use super::writes::to_request;
+use super::{intake, reads, respond};
+use crate::backend::headers::for_head_of_source;
+use crate::backend::{Answer, EMPTY_SHA256, HeadError, HttpStore, Store, StoreRequest};
+use crate::clock;
+use crate::gate::{Outcome, Reply, Write};
+use crate::s3::documents::parse_store_error;
+use crate::s3::precondition::X_AMZ_COPY_SOURCE_IF_MATCH;
+use crate::s3::{Code, CopySource, ETag, Preconditions, S3Error};
+
+/// How often a copy is asked for whose source changes in between.
+const ROUNDS: u32 = 3;
+
+/// The source of a copy that was found to be as its conditions want it.
+#[derive(Debug)]
+pub(super) struct Source {
+    object: CopySource,
+    conditions: Preconditions,
+    /// Those that a HEAD of it needs.
+    headers: HeaderMap,
+    /// What the store is to copy, or nothing.
+    pin: Option<ETag>,
+}
+
+impl Source {
+    /// Looks at the source. `None` where nothing is copied, or nothing asked of what is; an error
+    /// where it is not there, not as it should be, or cannot be seen.
+    pub(super) async fn judged(
+        store: &HttpStore,
+        session: &Session,
+        admitted: &Admitted,
+    ) -> Result<Option<Self>, S3Error> {
+        let Some(object) = admitted.copy_source.clone() else { return Ok(None) };
+        let client = &session.req_header().headers;
+        let conditions = Preconditions::of_copy_source(client, clock::unix_seconds());
+        if conditions.is_empty() {
+            return Ok(None);
+        }
+        let headers = for_head_of_source(client);
+        let mut judged = Self { object, conditions, headers, pin: None };
+        judged.pin = judged.look(store).await?;
+        Ok(Some(judged))
+    }
+
+    /// What to pin the copy to, where the source is as it should be. A version cannot change.
+    async fn look(&self, store: &HttpStore) -> Result<Option<ETag>, S3Error> {
+        let (name, version_id) = (&self.object.name, self.object.version_id());
+        let key = name.key.as_str();
+        match store.look(name, version_id, self.headers.clone()).await {
+            Ok(Some(validators)) => match self.conditions.failing(&validators) {
+                Some(failing) => Err(failing.refusal_of_copy()),
+                None => Ok(validators.etag().filter(|_| version_id.is_none()).cloned()),
+            },
+            Ok(None) => Err(match (store.has_bucket(name.bucket.as_str()).await, version_id) {
+                (Ok(false), _) => {
+                    S3Error::new(Code::NoSuchBucket).with("BucketName", name.bucket.as_str())
+                }
+                (_, Some(version_id)) => S3Error::no_such_version(key, version_id),
+                (_, None) => S3Error::no_such_key(key),
+            }),
+            Err(error) => Err(unseen(&error)),
+        }
+    }
+
+    /// Looks again after the store refused the copy with 412. An error says why it was right; else
+    /// the source is now another one that is as good, or the store has misjudged its ETag.
+    async fn look_again(&mut self, store: &HttpStore) -> Result<(), S3Error> {
+        let refused = self.pin.take();
+        let seen = self.look(store).await?;
+        if seen == refused {
+            tracing::debug!(source = %self.object.name, "the store refuses a source's own ETag");
+        } else {
+            self.pin = seen;
+        }
+        Ok(())
+    }
+
+    /// The request with its pin.
+    fn pinned(&self, request: &StoreRequest) -> StoreRequest {
+        let mut request = request.clone();
+        if let Some(etag) = self.pin.as_ref().and_then(ETag::header_value) {
+            request.headers.insert(X_AMZ_COPY_SOURCE_IF_MATCH, etag);
+        }
+        request
+    }
+}
+
+/// Performs a guarded write, pinned to its source where that was judged.
+pub(super) async fn write(proxy: &Proxy, write: &Write<'_>, source: Option<Source>) -> Outcome {
+    let Some(mut source) = source else { return proxy.gate.write(write).await };
+    let mut rounds = ROUNDS;
+    loop {
+        let request = source.pinned(write.request);
+        let outcome = proxy.gate.write(&Write { request: &request, ..write.clone() }).await;
+        if source.pin.is_none() || !is_refusal(&outcome.reply) {
+            return outcome;
+        }
+        rounds -= 1;
+        let refused = match source.look_again(&proxy.store).await {
+            Err(refused) => refused,
+            Ok(()) if rounds == 0 => changes_all_the_time(),
+            Ok(()) => continue,
+        };
+        return Outcome { reply: Reply::Error(refused, None), ..outcome };
+    }
+}
+
+/// The gate lets no condition on the destination through: this is about the source.
+fn is_refusal(reply: &Reply) -> bool {
+    let Reply::Store(Answer { status, body, .. }) = reply else { return false };
+    *status == StatusCode::PRECONDITION_FAILED
+        || parse_store_error(body).is_some_and(|error| error.code == "PreconditionFailed")
+}
+
+/// Serves UploadPartCopy: it changes no object's content and passes no gate, but is sent once only,
+/// and a refusal is looked into before anything is answered.
+pub(super) async fn copy_part(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    admitted: Admitted,
+) -> pingora::Result<()> {
+    let (Some(name), Some(signed)) = (admitted.target.object(), &admitted.signed) else {
+        let denied = S3Error::new(Code::AccessDenied);
+        return respond::error(session, context, &denied, None).await;
+    };
+    let mut source = match Source::judged(&proxy.store, session, &admitted).await {
+        Ok(source) => source,
+        Err(refused) => return respond::error(session, context, &refused, None).await,
+    };
+    let promise = signed.promise.clone();
+    let checked = match intake::take(proxy, session, promise, admitted.expects_continue).await {
+        // A body says nothing here; it had to keep its promises all the same.
+        Ok((_, checked)) => checked,
+        Err(untaken) => return untaken.answer(session, context).await,
+    };
+    let mut request = to_request(session, name.path(), &admitted, &checked);
+    request.sha256 = Some(EMPTY_SHA256);
+    for _ in 0..ROUNDS {
+        let pinned = source.as_ref().map(|source| source.pinned(&request));
+        let opened = proxy.store.open_once(pinned.as_ref().unwrap_or(&request)).await;
+        match (opened, &mut source) {
+            (Ok(opened), Some(source))
+                if opened.status == StatusCode::PRECONDITION_FAILED && source.pin.is_some() =>
+            {
+                proxy.store.dismiss(opened).await;
+                if let Err(refused) = source.look_again(&proxy.store).await {
+                    return respond::error(session, context, &refused, None).await;
+                }
+            }
+            (settled, _) => return reads::pass_on(proxy, session, context, settled).await,
+        }
+    }
+    respond::error(session, context, &changes_all_the_time(), None).await
+}
+
+fn changes_all_the_time() -> S3Error {
+    S3Error::slow_down(1).because("The source of the copy keeps changing. Please try again.")
+}
+
+/// The HEAD of a source gave no fact.
+fn unseen(error: &HeadError) -> S3Error {
+    match error {
+        HeadError::Unavailable(why) => {
+            tracing::warn!(
+                why,
+                "a copy was refused: the store did not answer a HEAD of its source"
+            );
+            S3Error::service_unavailable(1)
+                .because("The source of the copy could not be looked at. Please try again.")
+        }
+        HeadError::Refused(StatusCode::BAD_REQUEST) => {
+            S3Error::new(Code::InvalidRequest).because(ENCRYPTED)
+        }
+        HeadError::Refused(StatusCode::METHOD_NOT_ALLOWED) => {
+            S3Error::new(Code::InvalidRequest).because(DELETE_MARKER)
+        }
+        HeadError::Refused(status) => {
+            tracing::warn!(%status, "a copy was refused: the store refused a HEAD of its source");
+            S3Error::access_denied()
+        }
+    }
+}
+
+/// AWS's answer to the wrong key of the customer's, or none.
+const ENCRYPTED: &str = "The object was stored using a form of Server Side Encryption. The correct \
+     parameters must be provided to retrieve the object.";
+
+/// AWS's answer to a delete marker named by its version.
+const DELETE_MARKER: &str = "The source of a copy request may not specifically refer to a delete \
+     marker by version id.";
