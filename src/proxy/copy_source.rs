@@ -21,7 +21,7 @@ use crate::clock;
 use crate::gate::{Outcome, Reply, Write};
 use crate::s3::documents::parse_store_error;
 use crate::s3::precondition::X_AMZ_COPY_SOURCE_IF_MATCH;
-use crate::s3::{Code, CopySource, ETag, Preconditions, S3Error};
+use crate::s3::{Code, CopySource, ETag, Operation, Preconditions, S3Error};
 
 /// How often a copy is asked for whose source changes in between.
 const ROUNDS: u32 = 3;
@@ -53,7 +53,7 @@ impl Source {
         }
         let headers = for_head_of_source(client);
         let mut judged = Self { object, conditions, headers, pin: None };
-        judged.pin = judged.look(store).await?;
+        judged.pin = judged.look(store).await.map_err(|refused| told_to(admitted, refused))?;
         Ok(Some(judged))
     }
 
@@ -167,6 +167,19 @@ pub(super) async fn copy_part(
         }
     }
     respond::error(session, context, &changes_all_the_time(), None).await
+}
+
+/// The source may have changed since an earlier attempt made the copy: its retry is not told that
+/// there is none.
+fn told_to(admitted: &Admitted, refused: S3Error) -> S3Error {
+    let may_be_made = admitted.operation == Operation::CopyObject && admitted.retry.attempt >= 2;
+    if may_be_made && refused.status().is_client_error() {
+        return S3Error::service_unavailable(1).because(
+            "The source no longer fulfils the conditions of this copy, which an earlier attempt \
+             may have made. Read the object before trying again.",
+        );
+    }
+    refused
 }
 
 fn changes_all_the_time() -> S3Error {

@@ -289,6 +289,16 @@ def test_a_source_that_never_rests_is_given_up(scripted, target):
     assert pins(store) == etags[:3]
 
 
+def test_a_retry_is_not_told_that_its_copy_was_not_made(scripted):
+    store, proxy = scripted
+    store.answer = World([OTHER])
+    headers = conditional("bucket/s", {IM: ETAG}) | {"amz-sdk-invocation-id": "i-1"}
+    for attempt, status in ((1, 412), (2, 503)):
+        answer = proxy.raw().put(TARGETS[0], headers={
+            **headers, "amz-sdk-request": f"attempt={attempt}; max=3"})
+        assert answer.status == status, str(answer)
+
+
 def test_the_source_s_own_key_goes_along(scripted):
     store, proxy = scripted
     store.answer = World()
