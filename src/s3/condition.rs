@@ -137,7 +137,7 @@ pub fn judge(condition: &Condition, seen: &Seen) -> Verdict {
 
 impl Condition {
     /// Reads the condition of a request. [`Condition::None`] for all that does not write a key:
-    /// a read's conditions are the store's to judge, as are those on a copy's source. An empty
+    /// a read's conditions, and those on a copy's source, are [`super::precondition`]'s. An empty
     /// header counts as missing, as some SDKs send it.
     ///
     /// 501 for what AWS answers so, for `If-None-Match` on a delete (AWS does not define it, and
