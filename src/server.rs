@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
+use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
 
 use crate::backend::HttpStore;
@@ -15,7 +16,7 @@ use crate::body::Larder;
 use crate::config::{self, Config, RegisterKind};
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
-use crate::proxy::{Clients, InFlight, Proxy};
+use crate::proxy::{Clients, Door, InFlight, Proxy};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{RedisRegister, RedisSettings};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
@@ -87,7 +88,8 @@ pub fn run(
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
-    let mut service = pingora::proxy::http_proxy_service(&server.configuration, proxy);
+    let door = Door::new(proxy, &server.configuration);
+    let mut service = Service::new("proxy".to_owned(), door);
     let listening = reserved.add_to(&mut service);
     server.add_service(service);
 

@@ -51,6 +51,11 @@ impl Forward {
         }
     }
 
+    /// Whether the client's body has come to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.check.is_none()
+    }
+
     /// Replaces a piece of the client's body by what may go to the store now.
     pub(super) fn pass_on(
         &mut self,

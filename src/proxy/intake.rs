@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use pingora::ErrorType;
 use pingora::proxy::Session;
 
 use super::Proxy;
@@ -30,7 +31,12 @@ impl Untaken {
         context: &mut Context,
     ) -> pingora::Result<()> {
         match self {
-            Self::Refused(error) => respond::error(session, context, &error, None).await,
+            Self::Refused(error) => {
+                // Where a body ended that broke its framing nobody can tell; Pingora takes it for
+                // read, and what is left of it would be the next request.
+                session.set_keepalive(None);
+                respond::error(session, context, &error, None).await
+            }
             Self::ClientGone => {
                 session.set_keepalive(None);
                 Ok(())
@@ -110,6 +116,9 @@ pub(super) async fn take_unsigned(
     Ok(place)
 }
 
+/// What Pingora calls a chunked transfer that is none.
+const INVALID_CHUNK: &str = "InvalidChunk";
+
 /// How long a form may take to arrive.
 const FORM_PATIENCE: Duration = Duration::from_mins(5);
 
@@ -123,11 +132,20 @@ fn too_large(proposed: u64, allowed: u64) -> S3Error {
 }
 
 fn untaken(error: &pingora::Error) -> Untaken {
+    fault_of_body(error).map_or(Untaken::ClientGone, Untaken::Refused)
+}
+
+/// What is wrong with a body that could not be read to its end; `None` when nobody is left to be
+/// told.
+pub(super) fn fault_of_body(error: &pingora::Error) -> Option<S3Error> {
     match error.etype() {
-        pingora::ErrorType::ReadTimedout => Untaken::Refused(S3Error::new(Code::RequestTimeout)),
-        // A chunked transfer that is not one, a body cut short.
-        pingora::ErrorType::InvalidHTTPHeader => Untaken::Refused(S3Error::incomplete_body()),
-        _ => Untaken::ClientGone,
+        ErrorType::ReadTimedout => Some(S3Error::new(Code::RequestTimeout)),
+        // Cut short, or a chunked transfer that is not one. Whoever said that this was all may
+        // still listen.
+        ErrorType::ConnectionClosed | ErrorType::Custom(INVALID_CHUNK) => {
+            Some(S3Error::incomplete_body())
+        }
+        _ => None,
     }
 }
 

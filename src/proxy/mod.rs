@@ -11,6 +11,7 @@ mod batch;
 mod conditional_read;
 mod context;
 mod copy_source;
+mod door;
 mod form;
 mod forward;
 mod in_flight;
@@ -39,6 +40,7 @@ use crate::sigv4::SigningKeys;
 pub use access::Clients;
 use admission::Admitted;
 use context::Context;
+pub use door::Door;
 use forward::Forward;
 pub use in_flight::InFlight;
 
@@ -204,7 +206,11 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> FailToProxy {
         let failure = context.failure.take().or_else(|| match error.esource() {
-            ErrorSource::Downstream => None,
+            // A client that had sent all of its body was asked for nothing more: it is gone.
+            ErrorSource::Downstream => match &context.forward {
+                Some(forward) if !forward.is_whole() => intake::fault_of_body(error),
+                Some(_) | None => None,
+            },
             ErrorSource::Upstream => {
                 tracing::warn!(%error, "the store did not answer");
                 Some(S3Error::service_unavailable(1).because("The store cannot be reached."))

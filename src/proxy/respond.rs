@@ -19,19 +19,19 @@ use crate::s3::documents::{complete_result, copy_result, late_refusal, parse_sto
 use crate::s3::{ETag, ObjectName, Operation, S3Error};
 
 pub(super) const REQUEST_ID: &str = "x-amz-request-id";
-const HOST_ID: &str = "x-amz-id-2";
+pub(super) const HOST_ID: &str = "x-amz-id-2";
 
 /// On the answer to a retry whose first attempt had landed.
 const REPLAYED: &str = "x-ifmatch-replayed";
 
 /// Who answers, where AWS names a host.
-const HOST: &str = "ifmatch";
+pub(super) const HOST: &str = "ifmatch";
 
 /// A client that is refused while it still sends is listened to for a while: closing at once would
 /// reset the connection and destroy the answer on its way (protocol, 5.18).
-const LINGER: Duration = Duration::from_secs(10);
-const LINGER_IDLE: Duration = Duration::from_secs(2);
-const LINGER_BYTES_MAX: usize = 64 << 20;
+pub(super) const LINGER: Duration = Duration::from_secs(10);
+pub(super) const LINGER_IDLE: Duration = Duration::from_secs(2);
+pub(super) const LINGER_BYTES_MAX: usize = 64 << 20;
 
 /// Answers an error. `current` is the object's ETag, where a HEAD has just said it: it saves a
 /// compare-and-swap loop its next read.

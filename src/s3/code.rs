@@ -8,9 +8,11 @@ use http::StatusCode;
 pub enum Code {
     AccessDenied,
     BadDigest,
+    BadRequest,
     ConditionalRequestConflict,
     EntityTooLarge,
     EntityTooSmall,
+    HttpVersionNotSupported,
     IncompleteBody,
     IncorrectNumberOfFilesInPostRequest,
     InternalError,
@@ -33,6 +35,7 @@ pub enum Code {
     NoSuchVersion,
     NotImplemented,
     PreconditionFailed,
+    RequestHeaderSectionTooLarge,
     RequestTimeout,
     ServiceUnavailable,
     SlowDown,
@@ -59,11 +62,15 @@ impl Code {
         match self {
             Self::AccessDenied => (S::FORBIDDEN, "AccessDenied", "Access Denied"),
             Self::BadDigest => (S::BAD_REQUEST, "BadDigest", BAD_DIGEST),
+            Self::BadRequest => (S::BAD_REQUEST, "BadRequest", BAD_REQUEST),
             Self::ConditionalRequestConflict => {
                 (S::CONFLICT, "ConditionalRequestConflict", CONDITIONAL_REQUEST_CONFLICT)
             }
             Self::EntityTooLarge => (S::BAD_REQUEST, "EntityTooLarge", ENTITY_TOO_LARGE),
             Self::EntityTooSmall => (S::BAD_REQUEST, "EntityTooSmall", ENTITY_TOO_SMALL),
+            Self::HttpVersionNotSupported => {
+                (S::HTTP_VERSION_NOT_SUPPORTED, "HttpVersionNotSupported", HTTP_VERSION)
+            }
             Self::IncompleteBody => (S::BAD_REQUEST, "IncompleteBody", INCOMPLETE_BODY),
             Self::IncorrectNumberOfFilesInPostRequest => {
                 (S::BAD_REQUEST, "IncorrectNumberOfFilesInPostRequest", NUMBER_OF_FILES)
@@ -104,6 +111,9 @@ impl Code {
             Self::PreconditionFailed => {
                 (S::PRECONDITION_FAILED, "PreconditionFailed", PRECONDITION_FAILED)
             }
+            Self::RequestHeaderSectionTooLarge => {
+                (S::BAD_REQUEST, "RequestHeaderSectionTooLarge", REQUEST_HEADER_SECTION_TOO_LARGE)
+            }
             Self::RequestTimeout => (S::BAD_REQUEST, "RequestTimeout", REQUEST_TIMEOUT),
             Self::ServiceUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "ServiceUnavailable", SERVICE_UNAVAILABLE)
@@ -115,11 +125,13 @@ impl Code {
 
 const BAD_DIGEST: &str = "The Content-MD5 or checksum value that you specified did not match what \
      the server received.";
+const BAD_REQUEST: &str = "An error occurred when parsing the HTTP request.";
 const CONDITIONAL_REQUEST_CONFLICT: &str = "The conditional request cannot succeed due to a \
      conflicting operation against this resource.";
 const ENTITY_TOO_LARGE: &str = "Your proposed upload exceeds the maximum allowed size";
 const ENTITY_TOO_SMALL: &str =
     "Your proposed upload is smaller than the minimum allowed object size.";
+const HTTP_VERSION: &str = "The HTTP version specified is not supported.";
 const INCOMPLETE_BODY: &str =
     "You did not provide the number of bytes specified by the Content-Length HTTP header.";
 const NUMBER_OF_FILES: &str = "POST requires exactly one file upload per request.";
@@ -142,6 +154,8 @@ const NO_SUCH_UPLOAD: &str = "The specified upload does not exist. The upload ID
      or the upload may have been aborted or completed.";
 const NOT_IMPLEMENTED: &str = "A header you provided implies functionality that is not implemented";
 const PRECONDITION_FAILED: &str = "At least one of the pre-conditions you specified did not hold";
+const REQUEST_HEADER_SECTION_TOO_LARGE: &str =
+    "Your request header section exceeds the maximum allowed size.";
 const REQUEST_TIMEOUT: &str = "Your socket connection to the server was not read from or written \
      to within the timeout period.";
 const SERVICE_UNAVAILABLE: &str = "Service is unable to handle request.";

@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod rfc_condition;
 pub mod target;
 pub mod uploads;
+pub mod wire;
 pub mod xml;
 
 pub use answer::S3Error;

@@ -2,12 +2,14 @@
 
 use super::answer::S3Error;
 use super::classify::RENAME_SOURCE;
+use super::code::Code;
 use super::encoding::decode;
 use super::head::RequestHead;
 use super::operation::Operation;
 
-/// Why this request cannot be let through at all: 501, naming the header or subresource. To be
-/// asked for every request, reads too, before anything else is done with it.
+/// Why this request cannot be let through at all: 501, naming the header or subresource; 400 for a
+/// query that is none, or that speaks of a multipart upload in a way no operation does. To be asked
+/// for every request, reads too, before anything else is done with it.
 pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
     // A presigned URL may carry such a header as a query parameter.
     let in_query = head.query_pairs().filter_map(|(name, _)| decode(name));
@@ -18,7 +20,15 @@ pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
     }) {
         return Some(S3Error::not_implemented(&name, Some(why)));
     }
+    if head.query_pairs().any(|(name, value)| decode(name).is_none() || decode(value).is_none()) {
+        return Some(S3Error::new(Code::InvalidUri));
+    }
     match operation {
+        // A store may pass over the half that it does not understand, and put the part, or delete
+        // the object, under the key itself.
+        Operation::UnknownWrite => multipart_parameter(head).map(|(name, value)| {
+            S3Error::invalid_argument(HALF_A_MULTIPART_REQUEST, &name, &value)
+        }),
         Operation::RenameObject => Some(S3Error::not_implemented(
             RENAME_SOURCE,
             Some("A rename changes two keys at once, which this proxy cannot guard"),
@@ -34,6 +44,16 @@ pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
         _ => None,
     }
 }
+
+/// A parameter that only operations on multipart uploads have.
+fn multipart_parameter(head: RequestHead<'_>) -> Option<(String, String)> {
+    head.query_pairs()
+        .filter_map(|(name, value)| Some((decode(name)?, decode(value)?)))
+        .find(|(name, _)| matches!(name.as_str(), "uploadId" | "partNumber"))
+}
+
+const HALF_A_MULTIPART_REQUEST: &str = "This operation on a multipart upload is not complete, or \
+     says more than one thing";
 
 /// What a header (or form field) of this name would make a store do to keys that the request does
 /// not name; `None` for all ordinary ones.
@@ -87,7 +107,7 @@ mod tests {
 
     #[test]
     fn operations_that_cannot_be_guarded_are_refused_and_others_are_not() {
-        let header = |operation| refused(operation, "range", "a=b&%zz");
+        let header = |operation| refused(operation, "range", "a=b&c");
         assert_eq!(header(Operation::RenameObject).as_deref(), Some("x-amz-rename-source"));
         assert!(header(Operation::CreateSession).is_some());
         assert!(header(Operation::UnknownBucketWrite).is_some());
@@ -100,5 +120,34 @@ mod tests {
         ] {
             assert_eq!(header(operation), None, "{operation:?}");
         }
+    }
+
+    fn code(method: &Method, operation: Operation, query: &str) -> Option<String> {
+        let head = RequestHead { method, path: "/buck/key", query, headers: &HeaderMap::new() };
+        refusal(head, operation).map(|error| error.code().to_owned())
+    }
+
+    #[test]
+    fn a_query_that_cannot_be_read_is_refused() {
+        for query in ["a=%zz", "%zz", "a=b&versionId=%ff", "%C3=b", "a=%"] {
+            let refused = code(&Method::GET, Operation::GetObject, query);
+            assert_eq!(refused.as_deref(), Some("InvalidURI"), "{query}");
+        }
+        assert_eq!(code(&Method::GET, Operation::GetObject, "&&a==&=b&%C3%A9=+"), None);
+    }
+
+    #[test]
+    fn half_a_multipart_request_is_not_taken_for_a_write_of_the_key() {
+        for (method, query) in [
+            (Method::PUT, "uploadId=u"),
+            (Method::PUT, "partNumber=1"),
+            (Method::PUT, "p%61rtNumber=1"),
+            (Method::DELETE, "uploadId="),
+        ] {
+            let refused = code(&method, Operation::UnknownWrite, query);
+            assert_eq!(refused.as_deref(), Some("InvalidArgument"), "{method} {query}");
+        }
+        assert_eq!(code(&Method::PUT, Operation::UnknownWrite, "unheard-of"), None);
+        assert_eq!(code(&Method::PUT, Operation::UploadPart, "partNumber=1&uploadId=u"), None);
     }
 }

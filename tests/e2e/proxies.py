@@ -36,6 +36,8 @@ class Settings:
     settle_long: float = 3
     lease_wait: float = 5
     body_memory: str = "64MiB"
+    body_max: str = "5GiB"
+    body_idle_timeout: float = 60
     log_level: str = "info"
 
     @property
@@ -80,6 +82,8 @@ lease_wait = {seconds(settings.lease_wait)}
 
 [body]
 memory = {quoted(settings.body_memory)}
+max = {quoted(settings.body_max)}
+idle_timeout = {seconds(settings.body_idle_timeout)}
 spool_dir = {quoted(directory / "spool")}
 
 [log]
