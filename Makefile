@@ -4,9 +4,11 @@ CARGO  ?= cargo
 PYTEST := .venv/bin/python -m pytest
 # More arguments for pytest: make e2e ARGS='-k hammer'
 ARGS   ?=
+# How long each target is fuzzed: make fuzz SECONDS=600
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt build e2e bench clean
+.PHONY: help run test check fmt build e2e bench fuzz clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,6 +42,10 @@ bench: build ## rates and CPU time beside nginx and the bare store
 	$(CARGO) bench --locked
 	.venv/bin/python benches/end_to_end.py --store embedded
 	.venv/bin/python benches/end_to_end.py --store null
+
+fuzz: ## fuzz every parser for SECONDS (60) each
+	scripts/setup fuzz
+	scripts/fuzz $(SECONDS)
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt

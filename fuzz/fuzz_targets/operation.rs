@@ -1,0 +1,46 @@
+//! What a request is, under which condition, and what it copies: the same for every spelling of
+//! its query, and what is not understood is never taken for a question.
+#![no_main]
+
+use ifmatch::s3::encoding::decode;
+use ifmatch::s3::{
+    Condition, CopySource, Effect, EmptySegments, Naming, Target, classify, refusal,
+};
+use ifmatch_fuzz::{Request, escaped};
+use http::Method;
+use libfuzzer_sys::fuzz_target;
+
+fn respelled(query: &str) -> String {
+    let spell = |part: &str| decode(part).map_or_else(|| part.to_owned(), |text| escaped(&text));
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) => format!("{}={}", spell(name), spell(value)),
+        None => spell(pair),
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some(mut request) = Request::read(input) else { return };
+    let Ok(target) = Target::parse(request.head(), &Naming::default()) else { return };
+    let operation = classify(request.head(), &target);
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method);
+    assert_eq!(operation.effect() == Effect::Read, reads, "{operation:?}");
+    let refused = refusal(request.head(), operation);
+    if let Some(error) = &refused {
+        assert!([400, 501].contains(&error.status().as_u16()));
+    }
+    if let Err(error) = Condition::parse(request.head(), operation) {
+        assert!((400..600).contains(&error.status().as_u16()));
+    }
+    if let Ok(Some(source)) = CopySource::from_head(request.head(), EmptySegments::Refused) {
+        let value = source.header_value().expect("what was decoded can be written");
+        request.headers.insert("x-amz-copy-source", value);
+        let again = CopySource::from_head(request.head(), EmptySegments::Refused);
+        assert_eq!(again, Ok(Some(source)));
+    }
+    if !reads && refused.is_none() {
+        request.query = respelled(&request.query);
+        assert_eq!(classify(request.head(), &target), operation, "{}", request.query);
+        assert_eq!(refusal(request.head(), operation), None, "{}", request.query);
+    }
+});

@@ -1,0 +1,33 @@
+//! A policy's document, as it is before base64.
+#![no_main]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use ifmatch::s3::{PostForm, PostPolicy};
+use libfuzzer_sys::fuzz_target;
+
+const FORM: &str = "--B\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n\
+     --B\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nhello\r\n--B--\r\n";
+
+fuzz_target!(|input: &[u8]| {
+    let encoded = STANDARD.encode(input);
+    let read = PostPolicy::parse(&encoded);
+    // White space in base64 says nothing.
+    let (half, rest) = encoded.split_at(encoded.len() / 2);
+    assert_eq!(read, PostPolicy::parse(&format!(" {half}\r\n{rest}\t")));
+    let policy = match read {
+        Ok(policy) => policy,
+        Err(error) => {
+            assert_eq!(error.code(), "InvalidPolicyDocument");
+            return;
+        }
+    };
+    let form = PostForm::parse("multipart/form-data; boundary=B", &Bytes::from_static(FORM.as_bytes()));
+    let form = form.expect("a good form");
+    let allowed = policy.check(&form, "bucket", 0).is_ok();
+    // The key must be covered, so a policy that does not speak of it allows nothing.
+    let text = String::from_utf8_lossy(input).to_ascii_lowercase();
+    assert!(!allowed || text.contains("key") || text.contains("\\u"));
+    assert!(policy.check(&form, "bucket", i64::MAX).is_err());
+});
