@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-/// Pieces are gathered up to this size before they are written: a blocking task has its price.
-const WRITE_BYTES: usize = 1 << 20;
+/// Pieces are gathered up to this size before they are written: a blocking task has its price. Every
+/// body on its way to disk holds as much, beside the budget.
+const WRITE_BYTES: usize = 256 * 1024;
 
 /// A body being written.
 #[derive(Debug)]

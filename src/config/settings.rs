@@ -222,7 +222,7 @@ pub struct Body {
     pub spool_dir: PathBuf,
     /// Bytes of the largest body taken.
     pub bytes_max: u64,
-    /// How long a client may send nothing in the middle of a body.
+    /// How long a client may send nothing in the middle of a body, and take for a whole head.
     pub idle_timeout: Duration,
 }
 
