@@ -28,7 +28,8 @@ fuzz_target!(|input: &[u8]| {
     let Some(mut request) = Request::read(input) else { return };
     let (clients, keys) = (clients(), SigningKeys::default());
     let payload = request.headers.get("x-amz-content-sha256").cloned();
-    let payload = payload.as_ref().and_then(|value| value.to_str().ok()).unwrap_or("UNSIGNED-PAYLOAD");
+    let payload =
+        payload.as_ref().and_then(|value| value.to_str().ok()).unwrap_or("UNSIGNED-PAYLOAD");
     request.headers.insert("host", HeaderValue::from_static("h"));
     request.path = "/bucket/key".to_owned();
     let pairs: Vec<(&str, &str)> = Vec::new();

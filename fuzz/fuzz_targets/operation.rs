@@ -2,12 +2,12 @@
 //! its query, and what is not understood is never taken for a question.
 #![no_main]
 
+use http::Method;
 use ifmatch::s3::encoding::decode;
 use ifmatch::s3::{
-    Condition, CopySource, Effect, EmptySegments, Naming, Target, classify, refusal,
+    Condition, CopySource, Dialect, Effect, EmptySegments, Naming, Target, classify, refusal,
 };
 use ifmatch_fuzz::{Request, escaped};
-use http::Method;
 use libfuzzer_sys::fuzz_target;
 
 fn respelled(query: &str) -> String {
@@ -29,8 +29,10 @@ fuzz_target!(|input: &[u8]| {
     if let Some(error) = &refused {
         assert!([400, 501].contains(&error.status().as_u16()));
     }
-    if let Err(error) = Condition::parse(request.head(), operation) {
-        assert!((400..600).contains(&error.status().as_u16()));
+    for dialect in [Dialect::Aws, Dialect::Rfc] {
+        if let Err(error) = Condition::parse(request.head(), operation, dialect) {
+            assert!((400..600).contains(&error.status().as_u16()));
+        }
     }
     if let Ok(Some(source)) = CopySource::from_head(request.head(), EmptySegments::Refused) {
         let value = source.header_value().expect("what was decoded can be written");

@@ -23,7 +23,8 @@ fuzz_target!(|input: &[u8]| {
             return;
         }
     };
-    let form = PostForm::parse("multipart/form-data; boundary=B", &Bytes::from_static(FORM.as_bytes()));
+    let form =
+        PostForm::parse("multipart/form-data; boundary=B", &Bytes::from_static(FORM.as_bytes()));
     let form = form.expect("a good form");
     let allowed = policy.check(&form, "bucket", 0).is_ok();
     // The key must be covered, so a policy that does not speak of it allows nothing.

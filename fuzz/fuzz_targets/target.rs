@@ -11,7 +11,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|input: &[u8]| {
     let Some(mut request) = Request::read(input) else { return };
     for empty_segments in [EmptySegments::Kept, EmptySegments::Refused] {
-        let naming = Naming { domains: vec!["s3.test".into(), "eu.s3.test".into()], empty_segments };
+        let naming =
+            Naming { domains: vec!["s3.test".into(), "eu.s3.test".into()], empty_segments };
         let Ok(target) = Target::parse(request.head(), &naming) else { continue };
         let Target::Object(name) = &target else { continue };
         let key = name.key.as_str();

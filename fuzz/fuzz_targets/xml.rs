@@ -2,33 +2,33 @@
 //! nothing; a batch never has more keys than AWS allows.
 #![no_main]
 
-use ifmatch::s3::documents::{
-    DELETE_OBJECTS_MAX, DeleteOutcome, SuccessBody, delete_result, outcome_of_success_body,
-    parse_delete_objects, parse_store_error,
+use ifmatch::s3::delete_objects::{
+    DELETE_OBJECTS_MAX, DeleteOutcome, delete_result, parse_delete_objects,
 };
-use ifmatch::s3::xml::{Element, parse, push_element};
-use ifmatch::s3::{Code, S3Error};
+use ifmatch::s3::documents::{
+    SuccessBody, outcome_of_success_body, parse_store_error, with_etag, without_prologue,
+};
+use ifmatch::s3::uploads::{parse_upload_id, parse_uploads};
+use ifmatch::s3::xml::{Element, parse};
+use ifmatch::s3::{Code, ETag, S3Error};
 use libfuzzer_sys::fuzz_target;
 
-/// Writes an element whose texts come before its children, as they do once read.
-fn write(out: &mut String, element: &Element) {
-    let mut inner = String::new();
-    push_element(&mut inner, "t", &element.text);
-    out.push_str(&format!("<{}>{}", element.name, &inner["<t>".len()..inner.len() - "</t>".len()]));
-    for child in &element.children {
-        write(out, child);
+/// As it is once written: text beside elements is not kept.
+fn plain(mut element: Element) -> Element {
+    if !element.children.is_empty() {
+        element.text.clear();
     }
-    out.push_str(&format!("</{}>", element.name));
+    element.children = element.children.into_iter().map(plain).collect();
+    element
 }
 
 fuzz_target!(|input: &[u8]| {
     if let Some(root) = parse(input) {
-        let mut written = String::new();
-        write(&mut written, &root);
-        let again = parse(written.as_bytes());
+        let written = root.to_document();
+        let text = String::from_utf8(written.clone()).expect("text was written");
         // Characters that XML cannot hold at all are replaced when they are written.
-        if !written.contains(char::REPLACEMENT_CHARACTER) {
-            assert_eq!(again.as_ref(), Some(&root), "{written}");
+        if !text.contains(char::REPLACEMENT_CHARACTER) {
+            assert_eq!(parse(&written), Some(plain(root)), "{text}");
         }
     }
     let kept_alive = [b" \r\n\t ".as_slice(), input].concat();
@@ -36,6 +36,12 @@ fuzz_target!(|input: &[u8]| {
     if !input.starts_with("\u{feff}".as_bytes()) {
         assert_eq!(outcome, outcome_of_success_body(&kept_alive));
     }
+    assert!(input.ends_with(without_prologue(input)));
+    if let Some(completed) = with_etag(input, &ETag::parse(b"a-2")) {
+        let expected = SuccessBody::Result { etag: Some(ETag::parse(b"a-2")) };
+        assert_eq!(outcome_of_success_body(&completed), expected);
+    }
+    let _ = (parse_upload_id(input), parse_uploads(input));
     let error = parse_store_error(input);
     assert_eq!(error.is_some(), matches!(outcome, SuccessBody::Error(_)));
     match parse_delete_objects(input) {

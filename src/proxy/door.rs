@@ -27,7 +27,7 @@ use crate::s3::wire::{HeadScan, check_head};
 use crate::s3::{Code, S3Error};
 
 /// How long a connection may be open between two requests; what Pingora tells clients, too.
-const BETWEEN_REQUESTS: Duration = Duration::from_secs(60);
+const BETWEEN_REQUESTS: Duration = Duration::from_mins(1);
 
 /// A head is read in pieces of this size at most.
 const PIECE_BYTES: usize = 4096;

@@ -106,8 +106,11 @@ impl Tree {
         if !within || self.root.is_some() {
             return None;
         }
-        let name = std::str::from_utf8(start.local_name().into_inner()).ok()?.to_owned();
-        self.open.push(Element { name, ..Element::default() });
+        let name = std::str::from_utf8(start.local_name().into_inner()).ok()?;
+        if !is_name(name) {
+            return None;
+        }
+        self.open.push(Element { name: name.to_owned(), ..Element::default() });
         Some(())
     }
 
@@ -132,6 +135,13 @@ impl Tree {
     fn finish(self) -> Option<Element> {
         if self.open.is_empty() { self.root } else { None }
     }
+}
+
+/// Whether this is a name as S3's documents have them: in ASCII, where XML 1.0 §2.3 allows more.
+fn is_name(name: &str) -> bool {
+    let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    name.as_bytes().first().is_some_and(begins)
+        && name.bytes().all(|byte| begins(&byte) || matches!(byte, b'0'..=b'9' | b'.' | b'-'))
 }
 
 fn resolve(reference: &BytesRef<'_>) -> Option<char> {
@@ -217,6 +227,9 @@ mod tests {
             "<a>& b</a>",
             "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",
             "<!DOCTYPE a><a/>",
+            "<\"\"/>",
+            "<1a/>",
+            "<a\u{e9}/>",
             "<?php x?><a/>",
             "<a",
             &deep,

@@ -3,9 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pingora::listeners::TcpSocketOptions;
+use pingora::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
 use pingora::services::listening::Service;
 use tokio::net::{TcpSocket, TcpStream};
+
+/// What every connection holds, busy or not: room for a head and a small body. Pingora's 64 KiB are for
+/// TLS; bodies are read past it.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
 
 /// An address that is ours to listen on.
 ///
@@ -43,7 +47,10 @@ impl Reserved {
             options.so_reuseport = Some(true);
             std::mem::forget(holder);
         }
-        service.add_tcp_with_settings(&address, options);
+        let endpoint = ListenerConfig::tcp(address)
+            .tcp_socket_options(options)
+            .l4_buffer(L4BufferSettings::default().read(READ_BUFFER_BYTES));
+        service.add_listener(endpoint);
         self.address
     }
 }
