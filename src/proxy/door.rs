@@ -23,7 +23,7 @@ use super::Proxy;
 use super::context::Context;
 use super::in_flight::InFlight;
 use super::respond::{HOST, HOST_ID, LINGER, LINGER_BYTES_MAX, LINGER_IDLE, REQUEST_ID};
-use crate::s3::wire::{HeadScan, check_head};
+use crate::s3::wire::{HeadScan, authority, check_head};
 use crate::s3::{Code, S3Error};
 
 /// How long a connection may be open between two requests; what Pingora tells clients, too.
@@ -59,6 +59,11 @@ impl Door {
         loop {
             if let Some(bytes) = scan.scan(&received)? {
                 check_head(&received[..bytes])?;
+                if let Some(authority) = authority(&received) {
+                    let path = received.split_off(authority.all.end);
+                    received.truncate(authority.all.start);
+                    received.extend_from_slice(&path);
+                }
                 return Ok(received);
             }
             received.reserve(1);

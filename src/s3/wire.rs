@@ -1,6 +1,7 @@
 //! A request's head as it stands on the wire, judged before anybody reads it into anything: what
 //! two readers could take for two different requests is refused (RFC 9112 §11.2).
 
+use std::ops::Range;
 use std::str;
 
 use super::answer::S3Error;
@@ -68,8 +69,14 @@ pub fn check_head(head: &[u8]) -> Result<(), S3Error> {
     }
     let version_1_0 = request.version == Some(0);
     let only = |name: &str| only_value(request.headers, name);
-    if only("host")?.is_none() && !version_1_0 {
+    let host = only("host")?;
+    if host.is_none() && !version_1_0 {
         return Err(malformed("no Host header"));
+    }
+    if let Some(authority) = authority(head)
+        && !host.is_some_and(|host| host.eq_ignore_ascii_case(&head[authority.named]))
+    {
+        return Err(malformed("the target and the Host header name two hosts"));
     }
     let length = only("content-length")?;
     if length.is_some_and(|length| content_length(length).is_none()) {
@@ -90,6 +97,28 @@ pub fn check_head(head: &[u8]) -> Result<(), S3Error> {
         return Err(S3Error::new(Code::MethodNotAllowed).with("Method", "CONNECT"));
     }
     Ok(())
+}
+
+/// What a target in absolute form has before its path: a client that takes us for a forward proxy
+/// sends it, and every server must understand it (RFC 9112 §3.2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    /// Where the scheme and the host are, to be cut out.
+    pub all: Range<usize>,
+    named: Range<usize>,
+}
+
+/// Finds the authority in the target of a head; `None` when the target has another form.
+pub fn authority(head: &[u8]) -> Option<Authority> {
+    let start = head.iter().position(|byte| *byte == b' ')? + 1;
+    let target = head[start..].split(|byte| *byte == b' ').next()?;
+    let is_scheme = |scheme: &&[u8]| {
+        target.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+    };
+    let scheme = [b"http://".as_slice(), b"https://"].into_iter().find(is_scheme)?.len();
+    let length = target[scheme..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'))?;
+    let end = start + scheme + length;
+    (head[end] == b'/').then(|| Authority { all: start..end, named: start + scheme..end })
 }
 
 /// Whether the request line has the three parts it should have, the last of them a version.
@@ -198,12 +227,33 @@ mod tests {
             ("GET / HTTP/1.1\nHost: h\n\n", "400 BadRequest"),
             ("GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", "400 BadRequest"),
             ("GET /\r\nHost: h\r\n\r\n", "400 BadRequest"),
+            ("GET http://other/b HTTP/1.1\r\nHost: h\r\n\r\n", "400 BadRequest"),
+            ("GET http://a@h/b HTTP/1.1\r\nHost: h\r\n\r\n", "400 BadRequest"),
             ("GET / HTTP/1.2\r\nHost: h\r\n\r\n", "505 HttpVersionNotSupported"),
             ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505 HttpVersionNotSupported"),
             ("CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n", "405 MethodNotAllowed"),
             ("\u{16}\u{3}\u{1}\u{2}\r\n\r\n", "400 BadRequest"),
         ] {
             assert_eq!(judged(head), Err(refused.to_owned()), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn the_authority_of_a_target_can_be_cut_out() {
+        let cut = |line: &str| {
+            let found = authority(line.as_bytes()).map(|authority| authority.all)?;
+            Some([&line[..found.start], &line[found.end..]].concat())
+        };
+        for (line, left) in [
+            ("GET http://h:80/b/k?q=http://x/ HTTP/1.1", Some("GET /b/k?q=http://x/ HTTP/1.1")),
+            ("GET HTTPS://h/ HTTP/1.1", Some("GET / HTTP/1.1")),
+            ("GET http://h?q=/ HTTP/1.1", None),
+            ("GET http://h HTTP/1.1", None),
+            ("GET /http://h/ HTTP/1.1", None),
+            ("GET ftp://h/ HTTP/1.1", None),
+            ("GET", None),
+        ] {
+            assert_eq!(cut(line).as_deref(), left, "{line}");
         }
     }
 

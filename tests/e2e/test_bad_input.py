@@ -261,6 +261,17 @@ def test_an_upgrade_is_not_taken_up(front, unharmed):
     assert (answer.status, answer.body) == (200, KEPT)
 
 
+def test_a_target_in_absolute_form_is_understood(front, unharmed):
+    """RFC 9112 §3.2.2: a client that takes us for a forward proxy."""
+    for host, status in ((f"{front.raw.host}:{front.raw.port}", 200), ("elsewhere", 400)):
+        talk = Talk(front)
+        first, *rest = lines(front, "GET")
+        talk.send(wire([first.replace(" /", f" http://{host}/", 1), *rest], "Connection: close"))
+        [answer] = talk.hear_all()
+        assert answer.status == status, str(answer)
+        assert status != 200 or answer.body == KEPT
+
+
 def test_http_1_0_is_served(front, unharmed):
     talk = Talk(front)
     first, *rest = lines(front, "GET")
