@@ -188,7 +188,7 @@ impl Condition {
 
     /// The condition in an `<ETag>` of a DeleteObjects entry: an ETag or `*`; empty is none.
     pub fn if_match_of_entry(etag: &str) -> Self {
-        match etag.trim() {
+        match etag.trim_ascii() {
             "" => Self::None,
             "*" => Self::IfMatchAny,
             etag => Self::IfMatch(ETag::parse(etag.as_bytes())),

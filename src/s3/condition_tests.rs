@@ -208,4 +208,8 @@ fn an_entry_of_a_batch_delete_matches_like_a_delete() {
     assert_eq!(Condition::if_match_of_entry(" "), Condition::None);
     assert_eq!(Condition::if_match_of_entry("*"), Condition::IfMatchAny);
     assert_eq!(Condition::if_match_of_entry("\"abc\""), etag("abc"));
+    // White space to Unicode but not to XML or HTTP: an ETag that no object has, not no condition.
+    for odd in ["\u{a0}", "\u{2003}", "\u{b}", "\u{a0}*"] {
+        assert_eq!(Condition::if_match_of_entry(odd), etag(odd), "{odd:?}");
+    }
 }

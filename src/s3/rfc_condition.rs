@@ -55,10 +55,11 @@ impl RfcCondition {
         size: Option<&str>,
         last_modified_time: Option<&str>,
     ) -> Result<Condition, S3Error> {
-        let if_match = etag.map(str::trim).filter(|etag| !etag.is_empty()).map(|etag| match etag {
-            "*" => Tags::Any,
-            etag => Tags::one(ETag::parse(etag.as_bytes())),
-        });
+        let if_match =
+            etag.map(str::trim_ascii).filter(|etag| !etag.is_empty()).map(|etag| match etag {
+                "*" => Tags::Any,
+                etag => Tags::one(ETag::parse(etag.as_bytes())),
+            });
         let time = |text: &str| {
             let read = text.trim().parse::<HttpDate>();
             read.map(seconds).map_err(|_| no_time(text))
