@@ -12,11 +12,15 @@ import asyncio
 import json
 import re
 import resource
+import socket
 import sys
 from dataclasses import asdict, dataclass
 
 PIECE = bytes(range(256)) * 1024
 SCRATCH = bytearray(1 << 20)
+SOCKET_BUFFER_BYTES = 128 * 1024
+"""Left to itself the kernel gives each of 600 sockets megabytes, until it has no more for any of
+them and drops what arrives."""
 
 
 @dataclass
@@ -57,6 +61,9 @@ class StoreConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport) -> None:
         self.transport = transport
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
 
     def get_buffer(self, _) -> memoryview:
         return memoryview(SCRATCH)
@@ -124,8 +131,12 @@ class Client:
         self.plan, self.head = plan, head.encode("latin-1")
 
     async def first_half(self) -> None:
-        self.reader, self.writer = await asyncio.open_connection(
-            "127.0.0.1", self.plan.port, limit=len(PIECE))
+        connection = socket.socket()
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            connection.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self.plan.port))
+        self.reader, self.writer = await asyncio.open_connection(sock=connection, limit=len(PIECE))
         self.writer.write(self.head)
         if self.head.startswith(b"PUT"):
             await self.send(self.plan.length // 2)
