@@ -14,11 +14,11 @@ fuzz_target!(|input: &[u8]| {
     let failing = read.failing(&validators);
     assert!(failing.is_none() || !read.is_empty());
     assert!(copy.failing(&validators).is_none() || !copy.is_empty());
-    // Written in one spelling they ask the same.
+    // The store may be asked less, as it is never believed; asked more, it would refuse what holds.
     read.replace_in(&mut request.headers);
     let again = Preconditions::of_read(&request.headers, NOW);
-    assert_eq!(again.failing(&validators), failing, "{:?}", request.headers);
+    assert!(failing.is_some() || again.failing(&validators).is_none(), "{:?}", request.headers);
     if let Some(failing) = failing {
-        assert!([304, 412].contains(&failing.refusal().status().as_u16()));
+        assert_eq!(failing.refusal().status().as_u16(), 412);
     }
 });
