@@ -56,7 +56,7 @@ impl HttpStore {
             credential: Credential {
                 access_key_id: backend.access_key_id.clone(),
                 secret: backend.secret_access_key.clone(),
-                session_token: None,
+                session_token: backend.session_token.clone(),
             },
             keys,
             read_timeout: backend.read_timeout,
@@ -171,12 +171,14 @@ impl HttpStore {
         // A store may keep its buckets to itself (AccessDenied) and still know us.
         let code = parse_store_error(&answer.body).map(|error| error.code).unwrap_or_default();
         match code.as_str() {
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthorizationHeaderMalformed" => {
-                Err(format!(
-                    "it refuses our credential with {code} (backend.access_key_id, its secret, \
-                     backend.region)"
-                ))
-            }
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "AuthorizationHeaderMalformed"
+            | "InvalidToken"
+            | "ExpiredToken" => Err(format!(
+                "it refuses our credential with {code} (backend.access_key_id, its secret, its \
+                 session token, backend.region)"
+            )),
             _ => Ok(()),
         }
     }

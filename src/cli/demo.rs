@@ -107,6 +107,7 @@ impl Client {
             region: "us-east-1".to_owned(),
             access_key_id: ACCESS_KEY.to_owned(),
             secret_access_key: Secret::new(secret),
+            session_token: None,
             addressing: Addressing::Path,
             connect_timeout: PATIENCE,
             write_timeout: PATIENCE,

@@ -34,11 +34,13 @@ fn read_one(reading: &mut Reading, number: usize, variables: bool) -> Option<Cli
     let stem = path("secret_access_key");
     let secret_access_key = secrets::read(reading, &stem);
     secrets::refuse_missing(reading, &stem, CLIENT_SECRET);
+    let session_token = secrets::token(reading, &path("session_token"));
     let buckets = buckets(reading, &path("buckets"));
     let read_only = reading.value(&path("read_only"));
     Some(Client {
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
+        session_token,
         buckets,
         read_only,
     })

@@ -66,6 +66,7 @@ pub(super) fn client(reading: &mut Reading, dir: &Path) -> Option<Client> {
     Some(Client {
         access_key_id: "ifmatch".to_owned(),
         secret_access_key,
+        session_token: None,
         buckets: vec![BucketPattern::Prefix(String::new())],
         read_only: false,
     })
@@ -97,10 +98,13 @@ const DECIDED: [(&str, &str); 5] = [
 ];
 
 /// What has no meaning beside it.
-const MEANINGLESS: [&str; 5] = [
+const MEANINGLESS: [&str; 8] = [
     "backend.url",
     "backend.ca_file",
     "backend.secret_access_key",
     "backend.secret_access_key_file",
     "backend.secret_access_key_env",
+    "backend.session_token",
+    "backend.session_token_file",
+    "backend.session_token_env",
 ];

@@ -89,21 +89,27 @@ pub(super) const PREFIX: &str = "IFMATCH_";
 pub(super) const TABLES: [&str; 4] = ["backend", "register", "body", "log"];
 
 /// The keys of each `[[client]]`; the path of the third client's buckets is `client #3.buckets`.
-pub(super) const CLIENT_KEYS: [Key; 6] = [
+pub(super) const CLIENT_KEYS: [Key; 9] = [
     key("client.access_key_id", Required("the access key that this client signs with")),
     key("client.secret_access_key", Secret),
     key("client.secret_access_key_file", Secret),
     key("client.secret_access_key_env", Secret),
+    key("client.session_token", Secret),
+    key("client.session_token_file", Secret),
+    key("client.session_token_env", Secret),
     key("client.buckets", Value("*")),
     key("client.read_only", Value("false")),
 ];
 
 /// The client that the environment describes: variable, and the key of `[[client]]` it stands for.
-pub(super) const CLIENT_VARIABLES: [(&str, &str); 4] = [
+pub(super) const CLIENT_VARIABLES: [(&str, &str); 7] = [
     ("IFMATCH_ACCESS_KEY_ID", "access_key_id"),
     ("IFMATCH_SECRET_ACCESS_KEY", "secret_access_key"),
     ("IFMATCH_SECRET_ACCESS_KEY_FILE", "secret_access_key_file"),
     ("IFMATCH_SECRET_ACCESS_KEY_ENV", "secret_access_key_env"),
+    ("IFMATCH_SESSION_TOKEN", "session_token"),
+    ("IFMATCH_SESSION_TOKEN_FILE", "session_token_file"),
+    ("IFMATCH_SESSION_TOKEN_ENV", "session_token_env"),
 ];
 
 /// Variables with our prefix that the command line reads and this room lets pass.
@@ -116,7 +122,7 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 }
 
 /// All keys but those of `[[client]]`, in the order in which they are read and described.
-pub(super) const KEYS: [Key; 44] = [
+pub(super) const KEYS: [Key; 47] = [
     key("listen", Value("127.0.0.1:9000")),
     key("threads", Value("0")),
     key("domains", Value("")),
@@ -132,6 +138,9 @@ pub(super) const KEYS: [Key; 44] = [
     key("backend.secret_access_key", Secret),
     key("backend.secret_access_key_file", Secret),
     key("backend.secret_access_key_env", Secret),
+    key("backend.session_token", Secret),
+    key("backend.session_token_file", Secret),
+    key("backend.session_token_env", Secret),
     key("backend.addressing", Value("path")),
     key("backend.connect_timeout", Value("5s")),
     key("backend.write_timeout", Value("60s")),

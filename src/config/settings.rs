@@ -71,6 +71,8 @@ pub struct Backend {
     pub access_key_id: String,
     /// Its secret.
     pub secret_access_key: Secret,
+    /// The token that goes with it, where it is a temporary credential.
+    pub session_token: Option<Secret>,
     /// How a bucket is named towards the store.
     pub addressing: Addressing,
     /// How long opening a connection may take.
@@ -233,6 +235,9 @@ pub struct Client {
     pub access_key_id: String,
     /// Its secret.
     pub secret_access_key: Secret,
+    /// The token that every request of this client has to bring, where its credential is a
+    /// temporary one.
+    pub session_token: Option<Secret>,
     /// The buckets it may touch, at least one pattern.
     pub buckets: Vec<BucketPattern>,
     /// Whether it may only read.

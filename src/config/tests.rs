@@ -105,8 +105,8 @@ fn the_shipped_example_shows_every_key_with_its_default() {
             assert_eq!(Some(&found[0].1), line.value.as_ref(), "{path}");
         }
     }
-    let keys = KEYS.len() + CLIENT_KEYS.len();
-    assert_eq!(shown.len(), keys - 3, "the example has no other keys");
+    let keys = KEYS.iter().chain(&CLIENT_KEYS).filter(|key| !key.is_inline_secret());
+    assert_eq!(shown.len(), keys.count(), "the example has no other keys");
 }
 
 #[test]
@@ -245,6 +245,27 @@ fn the_environment_adds_one_client() {
     assert!(faults(smallest(&[secret]))[0].starts_with("IFMATCH_ACCESS_KEY_ID: is missing"));
     let twice = faults(smallest(&[("IFMATCH_ACCESS_KEY_ID", "alice"), secret]));
     assert_eq!(twice, ["client #2.access_key_id: alice is the key of an earlier client"]);
+}
+
+#[test]
+fn a_credential_may_have_a_session_token() {
+    let backend = ("IFMATCH_BACKEND_SESSION_TOKEN", "hunter2");
+    let config = load("valid/session-tokens.toml", &[backend], Flags::default()).unwrap();
+    let token = |secret: &Option<Secret>| secret.as_ref().map(|token| token.expose().to_owned());
+    assert_eq!(token(&config.backend.session_token).as_deref(), Some("hunter2"));
+    assert_eq!(token(&config.clients[0].session_token).as_deref(), Some("alice's"));
+    assert_eq!(token(&config.clients[1].session_token), None);
+    assert!(!config.describe().contains("hunter2") && !config.describe().contains("alice's"));
+
+    let all = [
+        ("IFMATCH_ACCESS_KEY_ID", "carol"),
+        ("IFMATCH_SECRET_ACCESS_KEY", "carol's"),
+        ("IFMATCH_SESSION_TOKEN", "of carol"),
+    ];
+    let told = faults(smallest(&all));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("client #2.session_token: may hold visible ASCII"), "{told:?}");
+    assert_eq!(faults(smallest(&all[2..])).len(), 1, "a token alone is no client");
 }
 
 #[test]

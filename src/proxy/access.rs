@@ -17,7 +17,7 @@ impl Clients {
             let credential = Credential {
                 access_key_id: client.access_key_id.clone(),
                 secret: client.secret_access_key.clone(),
-                session_token: None,
+                session_token: client.session_token.clone(),
             };
             (client.access_key_id.clone(), (credential, client.clone()))
         });

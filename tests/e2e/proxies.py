@@ -20,6 +20,9 @@ READER_SECRET = "reader-secret-0123456789"
 LIMITED_KEY = "limitedkey"
 LIMITED_SECRET = "limited-secret-0123456789"
 LIMITED_BUCKET = "only-this-bucket"
+TEMPORARY_KEY = "temporarykey"
+TEMPORARY_SECRET = "temporary-secret-0123456789"
+TEMPORARY_TOKEN = "temporary-token/0123456789+=="
 DOMAIN = "s3.localhost"
 
 
@@ -99,12 +102,20 @@ read_only = true
 access_key_id = {quoted(LIMITED_KEY)}
 secret_access_key_env = "E2E_LIMITED_SECRET"
 buckets = [{quoted(LIMITED_BUCKET)}]
+
+[[client]]
+access_key_id = {quoted(TEMPORARY_KEY)}
+secret_access_key_env = "E2E_TEMPORARY_SECRET"
+session_token_env = "E2E_TEMPORARY_TOKEN"
 """
 
 
 def secrets_env(store: Store) -> dict[str, str]:
     return {"E2E_BACKEND_SECRET": store.secret_key, "E2E_CLIENT_SECRET": CLIENT_SECRET,
-            "E2E_READER_SECRET": READER_SECRET, "E2E_LIMITED_SECRET": LIMITED_SECRET}
+            "E2E_READER_SECRET": READER_SECRET, "E2E_LIMITED_SECRET": LIMITED_SECRET,
+            "E2E_TEMPORARY_SECRET": TEMPORARY_SECRET, "E2E_TEMPORARY_TOKEN": TEMPORARY_TOKEN,
+            **({"IFMATCH_BACKEND_SESSION_TOKEN": store.session_token} if store.session_token
+               else {})}
 
 
 class Proxy:

@@ -36,6 +36,7 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         region: "us-east-1".to_owned(),
         access_key_id: "a".to_owned(),
         secret_access_key: Secret::new("s"),
+        session_token: None,
         addressing: Addressing::Path,
         connect_timeout: Duration::from_secs(5),
         write_timeout: Duration::from_secs(5),
