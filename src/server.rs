@@ -175,7 +175,7 @@ fn proxy(
     Proxy {
         gate: Gate::new(register, Arc::clone(&store) as _, settings),
         store,
-        clients: Clients::new(&config.clients),
+        clients: Clients::new(&config.clients, config.anonymous.clone()),
         naming: Naming {
             domains: config.domains.clone(),
             empty_segments: match backend.empty_segments {

@@ -11,7 +11,7 @@ use super::keys;
 use super::layers::Source;
 use super::reading::Reading;
 use super::secrets::{self, fixed};
-use super::settings::{BucketPattern, Client};
+use super::settings::{BucketPattern, Client, Rights};
 use super::values::quoted;
 use crate::chance;
 
@@ -67,8 +67,7 @@ pub(super) fn client(reading: &mut Reading, dir: &Path) -> Option<Client> {
         access_key_id: "ifmatch".to_owned(),
         secret_access_key,
         session_token: None,
-        buckets: vec![BucketPattern::Prefix(String::new())],
-        read_only: false,
+        rights: Rights { buckets: vec![BucketPattern::Prefix(String::new())], read_only: false },
     })
 }
 

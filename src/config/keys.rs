@@ -86,7 +86,7 @@ fn distance(a: &str, b: &str) -> usize {
 pub(super) const PREFIX: &str = "IFMATCH_";
 
 /// The tables of the file that hold plain keys.
-pub(super) const TABLES: [&str; 4] = ["backend", "register", "body", "log"];
+pub(super) const TABLES: [&str; 5] = ["backend", "register", "body", "log", "anonymous"];
 
 /// The keys of each `[[client]]`; the path of the third client's buckets is `client #3.buckets`.
 pub(super) const CLIENT_KEYS: [Key; 9] = [
@@ -122,7 +122,7 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 }
 
 /// All keys but those of `[[client]]`, in the order in which they are read and described.
-pub(super) const KEYS: [Key; 47] = [
+pub(super) const KEYS: [Key; 49] = [
     key("listen", Value("127.0.0.1:9000")),
     key("threads", Value("0")),
     key("domains", Value("")),
@@ -176,4 +176,6 @@ pub(super) const KEYS: [Key; 47] = [
     key("body.idle_timeout", Value("60s")),
     key("log.format", Value("text")),
     key("log.level", Value("info")),
+    key("anonymous.buckets", Nothing("nobody may come unsigned")),
+    key("anonymous.read_only", Derived("what is open to everybody may only be read")),
 ];

@@ -32,7 +32,7 @@ pub use environment::of_process;
 pub use faults::{ConfigErrors, Fault};
 pub use settings::{
     Addressing, Backend, Body, BucketPattern, Client, Config, Dialect, EmptySegments, Endpoint,
-    Log, LogFormat, Redis, Register, RegisterKind, Terms, Writers,
+    Log, LogFormat, Redis, Register, RegisterKind, Rights, Terms, Writers,
 };
 
 use layers::{Layer, Source, Written};
@@ -168,13 +168,17 @@ fn assemble(
     let body = sections::body(reading);
     let log = sections::log(reading);
     let mut clients = clients::read(reading, count, last_is_environment);
+    let anonymous = clients::anonymous(reading);
     match &embedded {
         Some(dir) if count == 0 => {
             if reading.faults.is_empty() {
                 clients.extend(embedded::client(reading, dir));
             }
         }
-        None if count == 0 && !reading.faults.any_at(&["client"]) => {
+        None if count == 0
+            && anonymous.is_none()
+            && !reading.faults.any_at(&["client", "anonymous.buckets"]) =>
+        {
             reading.faults.push("client", NO_CLIENT);
         }
         Some(_) | None => {}
@@ -190,6 +194,7 @@ fn assemble(
         register,
         body,
         clients,
+        anonymous,
         log,
         embedded,
         warnings: Vec::new(),

@@ -30,8 +30,10 @@ pub struct Config {
     pub register: Register,
     /// How bodies are taken.
     pub body: Body,
-    /// Who may come, at least one; no access key twice.
+    /// Who may come; no access key twice. At least one, unless somebody may come unsigned.
     pub clients: Vec<Client>,
+    /// What may be done without a signature; nothing when absent.
+    pub anonymous: Option<Rights>,
     /// What is logged.
     pub log: Log,
     /// The directory of the store in this process, when there is one. Its address is known only
@@ -238,14 +240,21 @@ pub struct Client {
     /// The token that every request of this client has to bring, where its credential is a
     /// temporary one.
     pub session_token: Option<Secret>,
-    /// The buckets it may touch, at least one pattern.
+    /// What it may do.
+    pub rights: Rights,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone)]
+pub struct Rights {
+    /// The buckets that may be touched, at least one pattern.
     pub buckets: Vec<BucketPattern>,
-    /// Whether it may only read.
+    /// Whether they may only be read.
     pub read_only: bool,
 }
 
-impl Client {
-    /// Whether this client may touch this bucket.
+impl Rights {
+    /// Whether this bucket may be touched.
     pub fn may_touch(&self, bucket: &str) -> bool {
         self.buckets.iter().any(|pattern| pattern.matches(bucket))
     }

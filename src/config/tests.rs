@@ -129,7 +129,7 @@ fn what_nobody_wrote_has_its_default() {
     };
     assert!(lock_file.starts_with(std::env::temp_dir()), "{}", lock_file.display());
     assert_eq!(config.body.memory_bytes, 256 << 20);
-    assert!(config.clients[0].may_touch("anything") && !config.clients[0].read_only);
+    assert!(config.clients[0].rights.may_touch("anything") && !config.clients[0].rights.read_only);
 }
 
 #[test]
@@ -145,11 +145,11 @@ fn what_the_file_says_is_used() {
     assert_eq!(config.register.terms.margin, Duration::from_secs(2), "half of the lease written");
     assert_eq!(config.body.memory_per_body_bytes, 65536);
     let [alice, bob] = &config.clients[..] else { panic!("two are written") };
-    let reach = |name| (alice.may_touch(name), bob.may_touch(name));
+    let reach = |name| (alice.rights.may_touch(name), bob.rights.may_touch(name));
     assert_eq!(reach("photos"), (true, true));
     assert_eq!(reach("state-1"), (true, true));
     assert_eq!(reach("photos2"), (false, true));
-    assert_eq!((alice.read_only, bob.read_only), (false, true));
+    assert_eq!((alice.rights.read_only, bob.rights.read_only), (false, true));
 }
 
 #[test]
@@ -269,6 +269,30 @@ fn a_credential_may_have_a_session_token() {
 }
 
 #[test]
+fn what_is_open_to_everybody_is_named_and_read_only_unless_said() {
+    assert!(smallest(&[]).unwrap().anonymous.is_none());
+    let config = smallest(&[("IFMATCH_ANONYMOUS_BUCKETS", "public, site-*")]).unwrap();
+    let rights = config.anonymous.unwrap();
+    assert_eq!(
+        ["public", "site-1", "public2"].map(|name| rights.may_touch(name)),
+        [true, true, false]
+    );
+    assert!(rights.read_only && !config.warnings.iter().any(|told| told.contains("anonymous")));
+    let config = load("valid/anonymous.toml", &[], Flags::default()).unwrap();
+    assert!(config.clients.is_empty() && !config.anonymous.as_ref().unwrap().read_only);
+    assert!(config.warnings.iter().any(|told| told.starts_with("anonymous.read_only is false")));
+    assert!(config.describe().contains("[anonymous]\nbuckets = [\"drop\"]"));
+    for (wrong, at) in [
+        (("IFMATCH_ANONYMOUS_READ_ONLY", "true"), "anonymous.buckets: is missing"),
+        (("IFMATCH_ANONYMOUS_BUCKETS", ","), "anonymous.buckets: is empty"),
+        (("IFMATCH_ANONYMOUS_BUCKETS", "a/b"), "anonymous.buckets: \"a/b\" is not a bucket"),
+    ] {
+        let told = faults(smallest(&[wrong]));
+        assert!(told.len() == 1 && told[0].starts_with(at), "{told:?}");
+    }
+}
+
+#[test]
 fn a_whole_configuration_fits_in_the_environment() {
     let environment = variables(&[
         ("IFMATCH_BACKEND_URL", "http://10.0.0.5:3900"),
@@ -370,7 +394,7 @@ fn embedded_needs_nothing_else_and_keeps_its_secret() {
     let config = embedded(None, &[], &dir).unwrap();
     let [client] = &config.clients[..] else { panic!("one client is made") };
     assert_eq!(client.access_key_id, "ifmatch");
-    assert!(client.may_touch("anything") && !client.read_only);
+    assert!(client.rights.may_touch("anything") && !client.rights.read_only);
     assert_eq!(client.secret_access_key.expose().len(), 40);
     let kept = dir.join(".ifmatch-secret");
     assert_eq!(fs::read_to_string(&kept).unwrap(), client.secret_access_key.expose());

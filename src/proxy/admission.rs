@@ -6,6 +6,7 @@ use http::header::{self, HeaderName};
 use pingora::proxy::Session;
 
 use super::Proxy;
+use super::access::Caller;
 use super::context::Context;
 use crate::clock;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
@@ -13,7 +14,7 @@ use crate::s3::{
     BucketName, Code, Condition, CopySource, Operation, RequestHead, S3Error, Target, classify,
     refusal,
 };
-use crate::sigv4::{AuthError, AwsAnswer, BodyPromise, authenticate};
+use crate::sigv4::{AuthError, AwsAnswer, BodyPromise, PayloadKind, authenticate};
 
 /// A request whose sender is known and may do what it asks.
 #[derive(Debug)]
@@ -22,17 +23,17 @@ pub(super) struct Admitted {
     pub(super) operation: Operation,
     pub(super) condition: Condition,
     pub(super) copy_source: Option<CopySource>,
-    /// `None` for a request that nobody signed and nobody needs to: a browser's form carries its
-    /// signature inside, and its preflight has none.
+    /// `None` where the head is not what is signed: a browser's form carries its signature inside,
+    /// and its preflight has none.
     pub(super) signed: Option<Signed>,
     pub(super) retry: Retry,
     pub(super) expects_continue: bool,
 }
 
-/// What the signature proves.
+/// What the head proves and promises.
 #[derive(Debug)]
 pub(super) struct Signed {
-    pub(super) access_key_id: String,
+    pub(super) caller: Caller,
     pub(super) promise: BodyPromise,
     /// By a URL that its holder was given: he may do that one thing, and need not be told more.
     pub(super) presigned: bool,
@@ -67,9 +68,9 @@ impl Admitted {
         let signed = Signed::check(proxy, head, operation)?;
         let copy_source = CopySource::from_head(head, proxy.naming.empty_segments)?;
         if let Some(signed) = &signed {
-            context.log.access_key_id.clone_from(&signed.access_key_id);
+            signed.caller.access_key_id().clone_into(&mut context.log.access_key_id);
             proxy.clients.authorize(
-                &signed.access_key_id,
+                &signed.caller,
                 operation,
                 &target,
                 copy_source.as_ref().map(|source| source.name.bucket.as_str()),
@@ -124,14 +125,24 @@ impl Signed {
             {
                 return Ok(None);
             }
+            Err(AuthError::Anonymous) if proxy.clients.admit_anonymous() => {
+                return Self::anonymous(head).map(Some);
+            }
             Err(error) => return Err(foreign(&error)),
         };
         let promise = BodyPromise::from_head(&head, &authenticated).map_err(|e| foreign(&e))?;
         Ok(Some(Self {
             presigned: authenticated.presigned,
-            access_key_id: authenticated.access_key_id,
+            caller: Caller::Client(authenticated.access_key_id),
             promise,
         }))
+    }
+
+    /// Nobody signed, and somewhere that is allowed: the rights say where.
+    fn anonymous(head: RequestHead<'_>) -> Result<Self, S3Error> {
+        let payload = PayloadKind::of_anonymous(&head).map_err(|e| foreign(&e))?;
+        let promise = BodyPromise::of_unproved(&head, payload).map_err(|e| foreign(&e))?;
+        Ok(Self { caller: Caller::Anonymous, promise, presigned: false })
     }
 }
 

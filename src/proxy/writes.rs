@@ -155,8 +155,8 @@ pub(super) fn query_to_store(query: &str) -> Vec<(String, String)> {
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| !is_presign_parameter(name))
         .map(|(name, value)| (respelled(name), respelled(value)))
+        .filter(|(name, _)| !is_presign_parameter(name))
         .collect()
 }
 
@@ -187,7 +187,7 @@ fn write_id(
     write_id_of(
         invocation,
         &[
-            signed.access_key_id.as_bytes(),
+            signed.caller.access_key_id().as_bytes(),
             admitted.operation.name().as_bytes(),
             name.to_string().as_bytes(),
             condition.as_bytes(),

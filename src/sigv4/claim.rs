@@ -38,10 +38,15 @@ impl<'a> Claim<'a> {
         region: Option<&str>,
     ) -> Result<Self, AuthError> {
         let in_header = head.headers.contains_key(header::AUTHORIZATION);
-        let version_4 = |(name, _)| matches!(name, "X-Amz-Algorithm" | "X-Amz-Signature");
-        let presigned = head.query_pairs().any(version_4);
+        let mut names = head.query_pairs().map(|(name, _)| decoded(name));
+        // Beside a header only a second signature counts. Without one every trace of a signature
+        // does: a claim with parts missing is a wrong one, not nobody's.
+        let presigned = names.clone().any(|name| match in_header {
+            true => matches!(&*name, "X-Amz-Algorithm" | "X-Amz-Signature"),
+            false => is_presign_parameter(&name),
+        });
         // `AWSAccessKeyId` tells Version 2 from a parameter that happens to be called `Signature`.
-        let version_2 = head.query_value("AWSAccessKeyId").is_some();
+        let version_2 = names.any(|name| name == "AWSAccessKeyId");
         match (in_header, presigned, version_2) {
             (false, false, false) => Err(AuthError::Anonymous),
             (true, false, false) => Self::from_header(head, region),

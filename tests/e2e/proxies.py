@@ -40,6 +40,9 @@ class Settings:
     lease_wait: float = 5
     body_memory: str = "64MiB"
     log_level: str = "info"
+    anonymous: tuple[str, ...] = ()
+    """Buckets open to everybody."""
+    anonymous_read_only: bool = True
 
     @property
     def quarantine(self) -> float:
@@ -59,6 +62,10 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
         register = f"lock_file = {quoted(directory / 'register.lock')}"
     else:
         register = f"timeout = {seconds(settings.lease / 4)}"
+    anonymous = "" if not settings.anonymous else f"""
+[anonymous]
+buckets = {json.dumps(settings.anonymous)}
+read_only = {json.dumps(settings.anonymous_read_only)}"""
     return f"""\
 listen = "127.0.0.1:0"
 domains = [{quoted(DOMAIN)}]
@@ -107,6 +114,7 @@ buckets = [{quoted(LIMITED_BUCKET)}]
 access_key_id = {quoted(TEMPORARY_KEY)}
 secret_access_key_env = "E2E_TEMPORARY_SECRET"
 session_token_env = "E2E_TEMPORARY_TOKEN"
+{anonymous}
 """
 
 
