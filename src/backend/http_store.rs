@@ -7,15 +7,15 @@ use async_trait::async_trait;
 use http::header::{self, HeaderValue};
 use http::uri::InvalidUri;
 use http::{HeaderMap, Method, StatusCode};
-use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
-use super::connection::{Connections, Opened};
+use super::addressing::{Place, place};
+use super::connection::{Composed, Connections, Opened};
 use super::{Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Store, StoreRequest};
 use crate::body::Body;
 use crate::clock;
-use crate::config::Backend;
+use crate::config::{Addressing, Backend, Endpoint};
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
 use crate::s3::precondition::last_modified_s;
@@ -27,7 +27,8 @@ use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 #[derive(Debug)]
 pub struct HttpStore {
     connections: Connections,
-    authority: HeaderValue,
+    endpoint: Endpoint,
+    addressing: Addressing,
     region: String,
     credential: Credential,
     keys: Arc<SigningKeys>,
@@ -47,11 +48,10 @@ impl HttpStore {
         settle: Duration,
         keys: Arc<SigningKeys>,
     ) -> std::io::Result<Self> {
-        let authority =
-            HeaderValue::from_str(&backend.endpoint.authority()).map_err(std::io::Error::other)?;
         Ok(Self {
             connections: Connections::new(backend, settle).await?,
-            authority,
+            endpoint: backend.endpoint.clone(),
+            addressing: backend.addressing,
             region: backend.region.clone(),
             credential: Credential {
                 access_key_id: backend.access_key_id.clone(),
@@ -99,12 +99,14 @@ impl HttpStore {
 
     /// Asks a browser's preflight question, unsigned: nobody has proved who asks.
     pub async fn preflight(&self, path: &str, headers: HeaderMap) -> Result<Opened, String> {
+        let place = place(self.addressing, path);
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = Method::OPTIONS;
-        head.uri = path.parse().map_err(|e: InvalidUri| e.to_string())?;
+        head.uri = place.path.parse().map_err(|e: InvalidUri| e.to_string())?;
         head.headers = headers;
-        head.headers.insert(header::HOST, self.authority.clone());
-        self.connections.open(RequestHeader::from(head)).await
+        head.headers.insert(header::HOST, self.host(&place).map_err(|e| e.to_string())?);
+        let server_name = place.server_name(&self.endpoint);
+        self.connections.open(Composed { head: head.into(), server_name }).await
     }
 
     /// Lets go of an answer whose body nobody wants.
@@ -117,9 +119,15 @@ impl HttpStore {
         self.connections.finished(opened).await;
     }
 
-    /// The store's address, for Pingora's streaming path.
-    pub fn peer(&self) -> Arc<HttpPeer> {
-        self.connections.peer()
+    /// Where a request for this path goes, for Pingora's streaming path.
+    pub fn peer(&self, path: &str) -> Arc<HttpPeer> {
+        let server_name = place(self.addressing, path).server_name(&self.endpoint);
+        self.connections.peer(server_name.as_deref())
+    }
+
+    fn host(&self, place: &Place<'_>) -> Result<HeaderValue, Composing> {
+        let authority = place.authority(&self.endpoint);
+        HeaderValue::try_from(authority).map_err(|error| Composing(error.to_string()))
     }
 
     /// Looks the store's address up again, after it could not be connected to.
@@ -132,9 +140,10 @@ impl HttpStore {
         &self,
         request: &StoreRequest,
         length: Option<u64>,
-    ) -> Result<RequestHeader, Composing> {
+    ) -> Result<Composed, Composing> {
+        let place = place(self.addressing, &request.path);
         let mut headers = request.headers.clone();
-        headers.insert(header::HOST, self.authority.clone());
+        headers.insert(header::HOST, self.host(&place)?);
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
@@ -143,7 +152,7 @@ impl HttpStore {
             request.query.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let outgoing = Outgoing {
             method: &request.method,
-            path: &request.path,
+            path: place.path,
             query: &query,
             payload: &payload,
         };
@@ -152,10 +161,10 @@ impl HttpStore {
             .map_err(|error| Composing(error.to_string()))?;
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = request.method.clone();
-        head.uri =
-            request_target(request).parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
+        let target = request_target(place.path, &request.query);
+        head.uri = target.parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
         head.headers = headers;
-        Ok(RequestHeader::from(head))
+        Ok(Composed { head: head.into(), server_name: place.server_name(&self.endpoint) })
     }
 
     /// Asks the store for anything at all, to find out before the first client comes whether it can
@@ -210,9 +219,9 @@ fn says_no_length(method: &Method, body: &Body) -> bool {
     body.length_bytes() == 0 && matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
 }
 
-fn request_target(request: &StoreRequest) -> String {
-    let mut target = request.path.clone();
-    for (i, (name, value)) in request.query.iter().enumerate() {
+fn request_target(path: &str, query: &[(String, String)]) -> String {
+    let mut target = path.to_owned();
+    for (i, (name, value)) in query.iter().enumerate() {
         target.push(if i == 0 { '?' } else { '&' });
         target.push_str(name);
         if !value.is_empty() {

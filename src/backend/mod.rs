@@ -1,5 +1,6 @@
 //! The store behind: one request to it, and what can come of that.
 
+mod addressing;
 pub mod connection;
 pub mod headers;
 pub mod http_store;

@@ -1,13 +1,14 @@
 //! What may not be, beyond what one value's form can say: bounds and contradictions. A rule over a
 //! value that is at fault already stays silent.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use super::reading::Reading;
-use super::settings::{Body, Endpoint, RegisterKind, Terms};
+use super::settings::{Addressing, Body, Endpoint, RegisterKind, Terms};
 use super::units::{show_duration, show_size};
 
 /// The register's times agree with each other.
@@ -94,6 +95,16 @@ pub(super) fn body(reading: &mut Reading, body: &Body) {
     if !body.spool_dir.is_dir() {
         let message = format!("{} is not a directory; create it", body.spool_dir.display());
         reading.faults.push("body.spool_dir", message);
+    }
+}
+
+/// A bucket's name can stand before a host's name, not before an address.
+pub(super) fn addressing(reading: &mut Reading, how: Addressing, store: Option<&Endpoint>) {
+    let is_address = |store: &Endpoint| store.host.parse::<IpAddr>().is_ok();
+    if how == Addressing::VirtualHost && store.is_some_and(is_address) {
+        let message = "\"virtual-host\" needs a host's name in backend.url, not an address: a bucket \
+                       is asked for at bucket.host";
+        reading.faults.push("backend.addressing", message);
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
     rules::error_codes(reading, &definite_errors);
     rules::access_key(reading, "backend.access_key_id", access_key_id.as_deref());
     rules::region(reading, "backend.region", Some(&region));
+    rules::addressing(reading, addressing, endpoint.as_ref());
     rules::ca_file(reading, ca_file.as_deref(), endpoint.as_ref());
     Some(Backend {
         endpoint: endpoint?,

@@ -128,6 +128,8 @@ impl fmt::Display for Endpoint {
 pub enum Addressing {
     /// `/bucket/key`.
     Path,
+    /// `/key` at the host `bucket.host`.
+    VirtualHost,
 }
 
 /// What becomes of keys with empty segments, such as `a//b`.

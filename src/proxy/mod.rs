@@ -133,9 +133,10 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(
         &self,
         _session: &mut Session,
-        _context: &mut Context,
+        context: &mut Context,
     ) -> pingora::Result<Box<HttpPeer>> {
-        Ok(Box::new(HttpPeer::clone(&self.store.peer())))
+        let forward = context.forward.as_ref().ok_or_else(|| internal("nothing to forward"))?;
+        Ok(Box::new(HttpPeer::clone(&self.store.peer(&forward.request.path))))
     }
 
     async fn upstream_request_filter(
@@ -145,10 +146,11 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> pingora::Result<()> {
         let forward = context.forward.as_ref().ok_or_else(|| internal("nothing to forward"))?;
-        *upstream = self
+        let composed = self
             .store
             .compose(&forward.request, forward.length_bytes)
             .map_err(|error| Error::because(ErrorType::InternalError, "composing", error))?;
+        *upstream = composed.head;
         Ok(())
     }
 

@@ -43,6 +43,8 @@ class Settings:
     anonymous: tuple[str, ...] = ()
     """Buckets open to everybody."""
     anonymous_read_only: bool = True
+    addressing: str = "path"
+    ca_file: str | None = None
 
     @property
     def quarantine(self) -> float:
@@ -66,6 +68,7 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
 [anonymous]
 buckets = {json.dumps(settings.anonymous)}
 read_only = {json.dumps(settings.anonymous_read_only)}"""
+    ca_file = f"ca_file = {quoted(settings.ca_file)}" if settings.ca_file else ""
     return f"""\
 listen = "127.0.0.1:0"
 domains = [{quoted(DOMAIN)}]
@@ -78,6 +81,8 @@ region = "us-east-1"
 access_key_id = {quoted(store_key)}
 secret_access_key_env = "E2E_BACKEND_SECRET"
 empty_segments = {quoted(empty_segments)}
+addressing = {quoted(settings.addressing)}
+{ca_file}
 
 [register]
 url = {quoted(settings.register)}
