@@ -187,6 +187,7 @@ fn proxy(
             config::Dialect::Aws => Dialect::Aws,
             config::Dialect::Rfc => Dialect::Rfc,
         },
+        signatures: config.signatures,
         region: config.region.clone(),
         keys,
         larder: Larder::new(

@@ -7,12 +7,15 @@ use async_trait::async_trait;
 use http::header::{self, HeaderValue};
 use http::uri::InvalidUri;
 use http::{HeaderMap, Method, StatusCode};
+use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
 use super::addressing::{Place, place};
 use super::connection::{Composed, Connections, Opened};
-use super::{Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Store, StoreRequest};
+use super::{
+    Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Signing, Store, StoreRequest,
+};
 use crate::body::Body;
 use crate::clock;
 use crate::config::{Addressing, Backend, Endpoint};
@@ -119,10 +122,18 @@ impl HttpStore {
         self.connections.finished(opened).await;
     }
 
-    /// Where a request for this path goes, for Pingora's streaming path.
-    pub fn peer(&self, path: &str) -> Arc<HttpPeer> {
-        let server_name = place(self.addressing, path).server_name(&self.endpoint);
+    /// Where a request goes, for Pingora's streaming path.
+    pub fn peer(&self, request: &StoreRequest) -> Arc<HttpPeer> {
+        let server_name = match request.signing {
+            Signing::Anew => place(self.addressing, &request.path).server_name(&self.endpoint),
+            Signing::AsSent => None,
+        };
         self.connections.peer(server_name.as_deref())
+    }
+
+    /// The store's own name or address.
+    pub fn host_name(&self) -> &str {
+        &self.endpoint.host
     }
 
     fn host(&self, place: &Place<'_>) -> Result<HeaderValue, Composing> {
@@ -141,6 +152,9 @@ impl HttpStore {
         request: &StoreRequest,
         length: Option<u64>,
     ) -> Result<Composed, Composing> {
+        if request.signing == Signing::AsSent {
+            return compose_as_sent(request, length);
+        }
         let place = place(self.addressing, &request.path);
         let mut headers = request.headers.clone();
         headers.insert(header::HOST, self.host(&place)?);
@@ -199,7 +213,9 @@ impl HttpStore {
         query: Vec<(String, String)>,
         headers: HeaderMap,
     ) -> Exchange {
-        let request = StoreRequest { method, path, query, headers, sha256: Some(EMPTY_SHA256) };
+        let sha256 = Some(EMPTY_SHA256);
+        let signing = Signing::Anew;
+        let request = StoreRequest { signing, method, path, query, headers, sha256 };
         let deadline = Instant::now() + self.read_timeout;
         let body = Body::empty();
         let sending = Sending::new(&body, deadline);
@@ -217,6 +233,21 @@ impl HttpStore {
 /// that it is nothing (RFC 9110 §8.6).
 fn says_no_length(method: &Method, body: &Body) -> bool {
     body.length_bytes() == 0 && matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
+}
+
+/// The request as its sender signed it. TLS, which is between the store and us, asks for the
+/// endpoint's own name.
+fn compose_as_sent(request: &StoreRequest, length: Option<u64>) -> Result<Composed, Composing> {
+    let target = request.path.as_bytes();
+    let mut head = RequestHeader::build(request.method.clone(), target, None)
+        .map_err(|error| Composing(error.to_string()))?;
+    let length = length.map(|length| (header::CONTENT_LENGTH, HeaderValue::from(length)));
+    let length = length.filter(|(name, _)| !request.headers.contains_key(name));
+    let headers = request.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+    for (name, value) in headers.chain(length) {
+        head.append_header(name, value).map_err(|error| Composing(error.to_string()))?;
+    }
+    Ok(Composed { head, server_name: None })
 }
 
 fn request_target(path: &str, query: &[(String, String)]) -> String {

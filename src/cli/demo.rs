@@ -14,7 +14,7 @@ use tokio::sync::Barrier;
 use tokio::time::{Instant, sleep};
 
 use super::Failure;
-use crate::backend::{Answer, Exchange, HttpStore, Sending, Store, StoreRequest};
+use crate::backend::{Answer, Exchange, HttpStore, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::chance;
 use crate::config::{Addressing, Backend, EmptySegments, Endpoint};
@@ -166,6 +166,7 @@ impl Client {
         headers: HeaderMap,
     ) -> Result<Answer, Failure> {
         let request = StoreRequest {
+            signing: Signing::Anew,
             method,
             path: path.to_owned(),
             query: Vec::new(),

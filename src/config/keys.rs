@@ -122,12 +122,13 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 }
 
 /// All keys but those of `[[client]]`, in the order in which they are read and described.
-pub(super) const KEYS: [Key; 49] = [
+pub(super) const KEYS: [Key; 50] = [
     key("listen", Value("127.0.0.1:9000")),
     key("threads", Value("0")),
     key("domains", Value("")),
     key("writers", Value("shared")),
     key("dialect", Value("aws")),
+    key("signatures", Value("resign")),
     key("region", Nothing("any region that a client signs for is accepted")),
     key(
         "backend.url",

@@ -22,6 +22,8 @@ pub struct Config {
     pub writers: Writers,
     /// Whose answers are given.
     pub dialect: Dialect,
+    /// Who checks signatures.
+    pub signatures: Signatures,
     /// The region clients must sign for; any when absent.
     pub region: Option<String>,
     /// The store behind.
@@ -30,7 +32,8 @@ pub struct Config {
     pub register: Register,
     /// How bodies are taken.
     pub body: Body,
-    /// Who may come; no access key twice. At least one, unless somebody may come unsigned.
+    /// Who may come; no access key twice. At least one, unless somebody may come unsigned or the
+    /// store knows who may.
     pub clients: Vec<Client>,
     /// What may be done without a signature; nothing when absent.
     pub anonymous: Option<Rights>,
@@ -60,6 +63,15 @@ pub enum Dialect {
     Aws,
     /// RFC 9110's, as far as it goes beyond AWS.
     Rfc,
+}
+
+/// Who checks the signatures of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signatures {
+    /// This proxy, which signs anew for the store.
+    Resign,
+    /// The store: it gets each request as its sender signed it.
+    Passthrough,
 }
 
 /// The store behind.

@@ -293,6 +293,17 @@ fn what_is_open_to_everybody_is_named_and_read_only_unless_said() {
 }
 
 #[test]
+fn where_signatures_pass_through_the_store_knows_who_may_come() {
+    assert_eq!(smallest(&[]).unwrap().signatures, Signatures::Resign);
+    let config = load("valid/passthrough.toml", &[], Flags::default()).unwrap();
+    assert_eq!((config.signatures, config.clients.len()), (Signatures::Passthrough, 0));
+    assert!(config.warnings.iter().any(|told| told.starts_with("signatures = ")));
+    let dir = tempfile::tempdir().unwrap();
+    let told = faults(embedded(None, &[("IFMATCH_SIGNATURES", "passthrough")], dir.path()));
+    assert!(told.len() == 1 && told[0].starts_with("signatures: "), "{told:?}");
+}
+
+#[test]
 fn a_whole_configuration_fits_in_the_environment() {
     let environment = variables(&[
         ("IFMATCH_BACKEND_URL", "http://10.0.0.5:3900"),

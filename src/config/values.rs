@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::settings::{Addressing, Dialect, EmptySegments, LogFormat, Writers};
+use super::settings::{Addressing, Dialect, EmptySegments, LogFormat, Signatures, Writers};
 use super::units;
 
 /// A value as written.
@@ -204,6 +204,11 @@ impl Choice for Writers {
 
 impl Choice for Dialect {
     const SPELLINGS: &'static [(&'static str, Self)] = &[("aws", Self::Aws), ("rfc", Self::Rfc)];
+}
+
+impl Choice for Signatures {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("resign", Self::Resign), ("passthrough", Self::Passthrough)];
 }
 
 impl Choice for Addressing {

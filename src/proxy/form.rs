@@ -12,7 +12,7 @@ use super::admission::foreign;
 use super::context::Context;
 use super::intake;
 use super::respond;
-use crate::backend::{Answer, StoreRequest};
+use crate::backend::{Answer, Signing, StoreRequest};
 use crate::body::Body;
 use crate::chance;
 use crate::clock;
@@ -49,6 +49,7 @@ pub(super) async fn serve(
     };
     let body = Body::from(upload.form.file().clone());
     let request = StoreRequest {
+        signing: Signing::Anew,
         method: Method::PUT,
         path: upload.name.path(),
         query: Vec::new(),

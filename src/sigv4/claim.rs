@@ -137,6 +137,32 @@ impl<'a> Claim<'a> {
     }
 }
 
+/// What a request says about its signature, where somebody else checks it. Empty where it says
+/// nothing that could be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claimed {
+    /// The access key; whether the sender has its secret is not known.
+    pub access_key_id: String,
+    /// The names of the headers that the signature covers, in lower case, joined by `;`.
+    pub signed_headers: String,
+}
+
+impl Claimed {
+    /// Reads the claim, wherever it stands.
+    pub fn from_head(head: &RequestHead<'_>) -> Self {
+        let claim = Claim::from_head(head, None).ok();
+        claim.map_or_else(Self::default, |claim| Self {
+            access_key_id: claim.access_key_id,
+            signed_headers: claim.signed_headers.into_owned(),
+        })
+    }
+
+    /// Whether the signature covers this header; its name in lower case.
+    pub fn covers(&self, name: &str) -> bool {
+        self.signed_headers.split(';').any(|signed| signed.eq_ignore_ascii_case(name))
+    }
+}
+
 /// Whether a query parameter belongs to a presigned request's signature. These are dropped when
 /// the request is signed anew.
 pub fn is_presign_parameter(name: &str) -> bool {

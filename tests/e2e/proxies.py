@@ -44,6 +44,8 @@ class Settings:
     """Buckets open to everybody."""
     anonymous_read_only: bool = True
     addressing: str = "path"
+    signatures: str = "resign"
+    domains: tuple[str, ...] = (DOMAIN,)
     ca_file: str | None = None
 
     @property
@@ -64,6 +66,26 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
         register = f"lock_file = {quoted(directory / 'register.lock')}"
     else:
         register = f"timeout = {seconds(settings.lease / 4)}"
+    clients = "" if settings.signatures == "passthrough" else f"""
+[[client]]
+access_key_id = {quoted(ACCESS_KEY)}
+secret_access_key_env = "E2E_CLIENT_SECRET"
+
+[[client]]
+access_key_id = {quoted(READER_KEY)}
+secret_access_key_env = "E2E_READER_SECRET"
+read_only = true
+
+[[client]]
+access_key_id = {quoted(LIMITED_KEY)}
+secret_access_key_env = "E2E_LIMITED_SECRET"
+buckets = [{quoted(LIMITED_BUCKET)}]
+
+[[client]]
+access_key_id = {quoted(TEMPORARY_KEY)}
+secret_access_key_env = "E2E_TEMPORARY_SECRET"
+session_token_env = "E2E_TEMPORARY_TOKEN"
+"""
     anonymous = "" if not settings.anonymous else f"""
 [anonymous]
 buckets = {json.dumps(settings.anonymous)}
@@ -71,7 +93,8 @@ read_only = {json.dumps(settings.anonymous_read_only)}"""
     ca_file = f"ca_file = {quoted(settings.ca_file)}" if settings.ca_file else ""
     return f"""\
 listen = "127.0.0.1:0"
-domains = [{quoted(DOMAIN)}]
+domains = {json.dumps(settings.domains)}
+signatures = {quoted(settings.signatures)}
 writers = {quoted(settings.writers)}
 dialect = {quoted(settings.dialect)}
 
@@ -101,25 +124,7 @@ spool_dir = {quoted(directory / "spool")}
 format = "json"
 level = {quoted(settings.log_level)}
 
-[[client]]
-access_key_id = {quoted(ACCESS_KEY)}
-secret_access_key_env = "E2E_CLIENT_SECRET"
-
-[[client]]
-access_key_id = {quoted(READER_KEY)}
-secret_access_key_env = "E2E_READER_SECRET"
-read_only = true
-
-[[client]]
-access_key_id = {quoted(LIMITED_KEY)}
-secret_access_key_env = "E2E_LIMITED_SECRET"
-buckets = [{quoted(LIMITED_BUCKET)}]
-
-[[client]]
-access_key_id = {quoted(TEMPORARY_KEY)}
-secret_access_key_env = "E2E_TEMPORARY_SECRET"
-session_token_env = "E2E_TEMPORARY_TOKEN"
-{anonymous}
+{clients}{anonymous}
 """
 
 
@@ -141,6 +146,9 @@ class Proxy:
         self.config = directory / "ifmatch.toml"
         self.config.write_text(config_text(backend_url or store.url, store.access_key, settings,
                                            directory, store.empty_segments))
+        passes = settings.signatures == "passthrough"
+        self.user = (store.access_key, store.secret_key) if passes else (ACCESS_KEY, CLIENT_SECRET)
+        """Who is asking unless a test says otherwise."""
         self.process: Process | None = None
         self.url = ""
         self.start()
@@ -169,11 +177,11 @@ class Proxy:
             assert time.monotonic() - began < timeout, f"still refusing writes: {answer}"
             time.sleep(0.1)
 
-    def boto(self, access_key: str = ACCESS_KEY, secret_key: str = CLIENT_SECRET, **more):
-        return boto(self.url, access_key, secret_key, **more)
+    def boto(self, access_key: str | None = None, secret_key: str | None = None, **more):
+        return boto(self.url, access_key or self.user[0], secret_key or self.user[1], **more)
 
-    def raw(self, access_key: str = ACCESS_KEY, secret_key: str = CLIENT_SECRET, **more) -> Raw:
-        return Raw(self.url, access_key, secret_key, **more)
+    def raw(self, access_key: str | None = None, secret_key: str | None = None, **more) -> Raw:
+        return Raw(self.url, access_key or self.user[0], secret_key or self.user[1], **more)
 
     def requests_logged(self) -> list[dict]:
         """The request lines of the log so far, fields flat."""

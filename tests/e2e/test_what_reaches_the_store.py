@@ -11,7 +11,7 @@ from botocore.config import Config
 from conftest import make_sure_of_bucket, new_bucket
 from proxies import (ACCESS_KEY, CLIENT_SECRET, LIMITED_BUCKET, LIMITED_KEY, LIMITED_SECRET,
                      Proxy, Settings)
-from recorder import Recorder, lower
+from recorder import Recorder, is_signed_by, lower
 from stores import Store
 
 
@@ -88,6 +88,27 @@ def test_conditions_never_reach_the_store(recorded):
     asked = recorder.take()
     assert [method for method, *_ in asked] == ["HEAD", "PUT"]
     assert not any("if-match" in lower(headers) for *_, headers, _ in asked)
+
+
+def test_the_customer_s_key_goes_along_with_the_head_that_needs_it(recorded):
+    """AWS: SSE-C. Without its key the store says nothing about the object, not even its ETag."""
+    recorder, proxy = recorded
+    key = {"x-amz-server-side-encryption-customer-algorithm": "AES256",
+           "x-amz-server-side-encryption-customer-key": "c2VjcmV0",
+           "x-amz-server-side-encryption-customer-key-MD5": "Xr4ilOzQ4PCOq3aQ0qbuaQ==",
+           "x-amz-expected-bucket-owner": "1"}
+    for large in (b"x", b"x" * 70_000):  # at the gate, and in the early look
+        answer = proxy.raw().put("/bucket/sse-c", large, headers={**key, "If-Match": '"e"'})
+        assert answer.status == 200, str(answer)
+        heads = [request for request in recorder.take() if request[0] == "HEAD"]
+        assert heads and all(is_signed_by(head, "storekey", "storesecret") for head in heads)
+        for _, path, headers, _ in heads:
+            assert path == "/bucket/sse-c"
+            assert {name: lower(headers).get(name) for name in lower(key)} == lower(key)
+    answer = proxy.raw().put("/bucket/sse-c", b"x" * 70_000, headers={**key, "If-None-Match": "*"})
+    assert answer.status == 412
+    [(method, _, headers, _)] = recorder.take()
+    assert method == "HEAD" and lower(key).items() <= lower(headers).items()
 
 
 # Against a real store, for what needs one.
