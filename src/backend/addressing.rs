@@ -16,9 +16,9 @@ pub(super) struct Place<'a> {
 /// name: such a bucket is asked for in path style, as SDKs do.
 pub(super) fn place(addressing: Addressing, path: &str) -> Place<'_> {
     let in_path = Place { host_bucket: None, path };
-    let bucket_and_key = match (addressing, path.strip_prefix('/')) {
-        (Addressing::VirtualHost, Some(rest)) => rest,
-        _ => return in_path,
+    let (Addressing::VirtualHost, Some(bucket_and_key)) = (addressing, path.strip_prefix('/'))
+    else {
+        return in_path;
     };
     let (bucket, _) = bucket_and_key.split_once('/').unwrap_or((bucket_and_key, ""));
     if !is_host_label(bucket) {

@@ -64,10 +64,8 @@ pub(super) async fn take(
         return Err(too_large(length_bytes, proxy.body_bytes_max).into());
     }
     let as_sent = proxy.signatures == Signatures::Passthrough;
-    let kept_bytes_max = match as_sent {
-        true => passthrough::bytes_max(session, length_bytes),
-        false => length_bytes,
-    };
+    let kept_bytes_max =
+        if as_sent { passthrough::bytes_max(session, length_bytes) } else { length_bytes };
     // A body that is sent on as it came needs no digest for a signature of ours.
     let mut check = BodyCheck::new(promise, Wanted { sha256: !as_sent, md5: false });
     let mut taking = proxy.larder.begin(kept_bytes_max).await.map_err(|e| spool_failed(&e))?;

@@ -41,10 +41,10 @@ impl<'a> Claim<'a> {
         let mut names = head.query_pairs().map(|(name, _)| decoded(name));
         // Beside a header only a second signature counts. Without one every trace of a signature
         // does: a claim with parts missing is a wrong one, not nobody's.
-        let presigned = names.clone().any(|name| match in_header {
-            true => matches!(&*name, "X-Amz-Algorithm" | "X-Amz-Signature"),
-            false => is_presign_parameter(&name),
-        });
+        let is_second = |name: &str| matches!(name, "X-Amz-Algorithm" | "X-Amz-Signature");
+        let presigned = names
+            .clone()
+            .any(|name| if in_header { is_second(&name) } else { is_presign_parameter(&name) });
         // `AWSAccessKeyId` tells Version 2 from a parameter that happens to be called `Signature`.
         let version_2 = names.any(|name| name == "AWSAccessKeyId");
         match (in_header, presigned, version_2) {

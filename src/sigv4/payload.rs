@@ -57,10 +57,8 @@ impl PayloadKind {
         }
         let codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
         let mut codings = codings.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
-        Ok(match codings.any(|coding| coding.trim().eq_ignore_ascii_case("aws-chunked")) {
-            true => Self::UnsignedChunksTrailer,
-            false => Self::Unsigned,
-        })
+        let is_chunked = codings.any(|coding| coding.trim().eq_ignore_ascii_case("aws-chunked"));
+        Ok(if is_chunked { Self::UnsignedChunksTrailer } else { Self::Unsigned })
     }
 
     /// The same for a request that nobody signed: signed chunks continue from no signature, and are
