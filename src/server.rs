@@ -177,7 +177,7 @@ fn proxy(
     Proxy {
         gate: Gate::new(register, Arc::clone(&store) as _, settings),
         store,
-        clients: Clients::new(&config.clients),
+        clients: Clients::new(&config.clients, config.anonymous.clone()),
         naming: Naming {
             domains: config.domains.clone(),
             empty_segments: match backend.empty_segments {
@@ -189,6 +189,7 @@ fn proxy(
             config::Dialect::Aws => Dialect::Aws,
             config::Dialect::Rfc => Dialect::Rfc,
         },
+        signatures: config.signatures,
         region: config.region.clone(),
         keys,
         larder: Larder::new(

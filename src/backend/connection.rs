@@ -41,6 +41,15 @@ const UNWANTED_WAIT: Duration = Duration::from_secs(1);
 /// How long a pooled connection may be idle.
 const IDLE: Duration = Duration::from_mins(1);
 
+/// A request's head as it goes out.
+#[derive(Debug, Clone)]
+pub struct Composed {
+    /// The head, signed.
+    pub head: RequestHeader,
+    /// The name that TLS asks for, where it is not the endpoint's own.
+    pub server_name: Option<String>,
+}
+
 /// The connections to the store.
 pub struct Connections {
     endpoint: Endpoint,
@@ -85,9 +94,13 @@ impl Connections {
         })
     }
 
-    /// The store as it was last resolved.
-    pub fn peer(&self) -> Arc<HttpPeer> {
-        Arc::clone(&self.peer.read().unwrap_or_else(PoisonError::into_inner))
+    /// The store as it was last resolved, by a name of its own in TLS if one is given.
+    pub fn peer(&self, server_name: Option<&str>) -> Arc<HttpPeer> {
+        let peer = Arc::clone(&self.peer.read().unwrap_or_else(PoisonError::into_inner));
+        match server_name.filter(|_| self.endpoint.https) {
+            Some(name) => Arc::new(HttpPeer { sni: name.to_owned(), ..HttpPeer::clone(&peer) }),
+            None => peer,
+        }
     }
 
     /// Looks the store's address up again.
@@ -113,10 +126,11 @@ impl Connections {
     }
 
     /// Sends a request with its body and reads the answer, until the deadline at the latest.
-    /// `head` is the request composed and signed.
-    pub async fn exchange(&self, head: RequestHeader, sending: Sending<'_>) -> Exchange {
+    /// `composed` is the request, signed.
+    pub async fn exchange(&self, composed: Composed, sending: Sending<'_>) -> Exchange {
         let Sending { body, deadline, fresh, keep_alive } = sending;
-        let peer = self.peer();
+        let Composed { head, server_name } = composed;
+        let peer = self.peer(server_name.as_deref());
         let (stream, reused) = match timeout_at(deadline, self.connect(&peer, fresh)).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(why)) => return Exchange::NotSent(why),
@@ -148,6 +162,7 @@ pub struct Opened {
     /// Headers, without those of the connection.
     pub headers: HeaderMap,
     session: Http,
+    peer: Arc<HttpPeer>,
 }
 
 /// Pingora's session, which has no `Debug`.
@@ -188,21 +203,25 @@ impl Opened {
 impl Connections {
     /// Asks a question (no body, nothing changed by it) and reads the head of the answer. It is
     /// asked again on a fresh connection where a pooled one was dead.
-    pub async fn open(&self, head: RequestHeader) -> Result<Opened, String> {
-        match self.open_on(head.clone(), false).await {
-            Err((_, true)) => self.open_on(head, true).await.map_err(|(why, _)| why),
+    pub async fn open(&self, composed: Composed) -> Result<Opened, String> {
+        match self.open_on(composed.clone(), false).await {
+            Err((_, true)) => self.open_on(composed, true).await.map_err(|(why, _)| why),
             settled => settled.map_err(|(why, _)| why),
         }
     }
 
     /// The same on a connection of its own, and once only.
-    pub async fn open_once(&self, head: RequestHeader) -> Result<Opened, String> {
-        self.open_on(head, true).await.map_err(|(why, _)| why)
+    pub async fn open_once(&self, composed: Composed) -> Result<Opened, String> {
+        self.open_on(composed, true).await.map_err(|(why, _)| why)
     }
 
     /// Fails with `true` where a pooled connection gave no answer at all.
-    async fn open_on(&self, head: RequestHeader, fresh: bool) -> Result<Opened, (String, bool)> {
-        let peer = self.peer();
+    async fn open_on(
+        &self,
+        Composed { head, server_name }: Composed,
+        fresh: bool,
+    ) -> Result<Opened, (String, bool)> {
+        let peer = self.peer(server_name.as_deref());
         let (stream, reused) = self.connect(&peer, fresh).await.map_err(|why| (why, false))?;
         let mut session = HttpSession::new_with_options(stream, &*peer);
         let asked = async {
@@ -216,7 +235,7 @@ impl Connections {
             Some(head) => (head.status, from_store(&head.headers)),
             None => return Err(("the answer has no head".to_owned(), false)),
         };
-        Ok(Opened { status, headers, session: Http(session) })
+        Ok(Opened { status, headers, session: Http(session), peer })
     }
 
     /// Lets go of an answer whose body nobody wants. A short one is read to its end, so that the
@@ -232,7 +251,7 @@ impl Connections {
         let mut session = opened.session.0;
         session.respect_keepalive();
         if let Some(stream) = session.reuse().await {
-            self.connector.release_stream(stream, self.peer().reuse_hash(), Some(IDLE));
+            self.connector.release_stream(stream, opened.peer.reuse_hash(), Some(IDLE));
         }
     }
 }

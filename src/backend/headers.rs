@@ -40,6 +40,22 @@ pub fn to_store_unconditional(client: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// What goes on of a request that its sender signed for the store: all but the headers of the
+/// connection, and but those of stores' own invention, for the reasons that [`to_store`] has. The
+/// latter may be left out only where the signature does not cover them.
+pub fn as_sent(client: &HeaderMap) -> HeaderMap {
+    let headers = without_connection(client);
+    let kept = headers.iter().filter(|(name, _)| !is_of_a_vendor(name.as_str()));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Whether a header is one that only some stores, or servers in front of them, give a meaning. Our
+/// own have none to them.
+pub fn is_of_a_vendor(name: &str) -> bool {
+    let known = ["x-amz", "x-ifmatch-"].iter().any(|prefix| name.starts_with(prefix));
+    name == "forwarded" || (name.starts_with("x-") && !known)
+}
+
 /// The headers that a HEAD needs to see the object that a write is about: the customer's key, where
 /// the object is encrypted with one (AWS: SSE-C), who pays, and whose bucket it should be.
 pub fn for_head(client: &HeaderMap) -> HeaderMap {

@@ -11,11 +11,14 @@ use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
-use super::connection::{Connections, Opened};
-use super::{Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Store, StoreRequest};
+use super::addressing::{Place, place};
+use super::connection::{Composed, Connections, Opened};
+use super::{
+    Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Signing, Store, StoreRequest,
+};
 use crate::body::Body;
 use crate::clock;
-use crate::config::Backend;
+use crate::config::{Addressing, Backend, Endpoint};
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
 use crate::s3::precondition::last_modified_s;
@@ -27,7 +30,8 @@ use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 #[derive(Debug)]
 pub struct HttpStore {
     connections: Connections,
-    authority: HeaderValue,
+    endpoint: Endpoint,
+    addressing: Addressing,
     region: String,
     credential: Credential,
     keys: Arc<SigningKeys>,
@@ -47,16 +51,15 @@ impl HttpStore {
         settle: Duration,
         keys: Arc<SigningKeys>,
     ) -> std::io::Result<Self> {
-        let authority =
-            HeaderValue::from_str(&backend.endpoint.authority()).map_err(std::io::Error::other)?;
         Ok(Self {
             connections: Connections::new(backend, settle).await?,
-            authority,
+            endpoint: backend.endpoint.clone(),
+            addressing: backend.addressing,
             region: backend.region.clone(),
             credential: Credential {
                 access_key_id: backend.access_key_id.clone(),
                 secret: backend.secret_access_key.clone(),
-                session_token: None,
+                session_token: backend.session_token.clone(),
             },
             keys,
             read_timeout: backend.read_timeout,
@@ -99,12 +102,14 @@ impl HttpStore {
 
     /// Asks a browser's preflight question, unsigned: nobody has proved who asks.
     pub async fn preflight(&self, path: &str, headers: HeaderMap) -> Result<Opened, String> {
+        let place = place(self.addressing, path);
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = Method::OPTIONS;
-        head.uri = path.parse().map_err(|e: InvalidUri| e.to_string())?;
+        head.uri = place.path.parse().map_err(|e: InvalidUri| e.to_string())?;
         head.headers = headers;
-        head.headers.insert(header::HOST, self.authority.clone());
-        self.connections.open(RequestHeader::from(head)).await
+        head.headers.insert(header::HOST, self.host(&place).map_err(|e| e.to_string())?);
+        let server_name = place.server_name(&self.endpoint);
+        self.connections.open(Composed { head: head.into(), server_name }).await
     }
 
     /// Lets go of an answer whose body nobody wants.
@@ -117,9 +122,23 @@ impl HttpStore {
         self.connections.finished(opened).await;
     }
 
-    /// The store's address, for Pingora's streaming path.
-    pub fn peer(&self) -> Arc<HttpPeer> {
-        self.connections.peer()
+    /// Where a request goes, for Pingora's streaming path.
+    pub fn peer(&self, request: &StoreRequest) -> Arc<HttpPeer> {
+        let server_name = match request.signing {
+            Signing::Anew => place(self.addressing, &request.path).server_name(&self.endpoint),
+            Signing::AsSent => None,
+        };
+        self.connections.peer(server_name.as_deref())
+    }
+
+    /// The store's own name or address.
+    pub fn host_name(&self) -> &str {
+        &self.endpoint.host
+    }
+
+    fn host(&self, place: &Place<'_>) -> Result<HeaderValue, Composing> {
+        let authority = place.authority(&self.endpoint);
+        HeaderValue::try_from(authority).map_err(|error| Composing(error.to_string()))
     }
 
     /// Looks the store's address up again, after it could not be connected to.
@@ -132,9 +151,13 @@ impl HttpStore {
         &self,
         request: &StoreRequest,
         length: Option<u64>,
-    ) -> Result<RequestHeader, Composing> {
+    ) -> Result<Composed, Composing> {
+        if request.signing == Signing::AsSent {
+            return compose_as_sent(request, length);
+        }
+        let place = place(self.addressing, &request.path);
         let mut headers = request.headers.clone();
-        headers.insert(header::HOST, self.authority.clone());
+        headers.insert(header::HOST, self.host(&place)?);
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
@@ -143,7 +166,7 @@ impl HttpStore {
             request.query.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let outgoing = Outgoing {
             method: &request.method,
-            path: &request.path,
+            path: place.path,
             query: &query,
             payload: &payload,
         };
@@ -152,10 +175,10 @@ impl HttpStore {
             .map_err(|error| Composing(error.to_string()))?;
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = request.method.clone();
-        head.uri =
-            request_target(request).parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
+        let target = request_target(place.path, &request.query);
+        head.uri = target.parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
         head.headers = headers;
-        Ok(RequestHeader::from(head))
+        Ok(Composed { head: head.into(), server_name: place.server_name(&self.endpoint) })
     }
 
     /// Asks the store for anything at all, to find out before the first client comes whether it can
@@ -171,12 +194,14 @@ impl HttpStore {
         // A store may keep its buckets to itself (AccessDenied) and still know us.
         let code = parse_store_error(&answer.body).map(|error| error.code).unwrap_or_default();
         match code.as_str() {
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthorizationHeaderMalformed" => {
-                Err(format!(
-                    "it refuses our credential with {code} (backend.access_key_id, its secret, \
-                     backend.region)"
-                ))
-            }
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "AuthorizationHeaderMalformed"
+            | "InvalidToken"
+            | "ExpiredToken" => Err(format!(
+                "it refuses our credential with {code} (backend.access_key_id, its secret, its \
+                 session token, backend.region)"
+            )),
             _ => Ok(()),
         }
     }
@@ -188,7 +213,9 @@ impl HttpStore {
         query: Vec<(String, String)>,
         headers: HeaderMap,
     ) -> Exchange {
-        let request = StoreRequest { method, path, query, headers, sha256: Some(EMPTY_SHA256) };
+        let sha256 = Some(EMPTY_SHA256);
+        let signing = Signing::Anew;
+        let request = StoreRequest { signing, method, path, query, headers, sha256 };
         let deadline = Instant::now() + self.read_timeout;
         let body = Body::empty();
         let sending = Sending::new(&body, deadline);
@@ -208,9 +235,24 @@ fn says_no_length(method: &Method, body: &Body) -> bool {
     body.length_bytes() == 0 && matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
 }
 
-fn request_target(request: &StoreRequest) -> String {
-    let mut target = request.path.clone();
-    for (i, (name, value)) in request.query.iter().enumerate() {
+/// The request as its sender signed it. TLS, which is between the store and us, asks for the
+/// endpoint's own name.
+fn compose_as_sent(request: &StoreRequest, length: Option<u64>) -> Result<Composed, Composing> {
+    let target = request.path.as_bytes();
+    let mut head = RequestHeader::build(request.method.clone(), target, None)
+        .map_err(|error| Composing(error.to_string()))?;
+    let length = length.map(|length| (header::CONTENT_LENGTH, HeaderValue::from(length)));
+    let length = length.filter(|(name, _)| !request.headers.contains_key(name));
+    let headers = request.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+    for (name, value) in headers.chain(length) {
+        head.append_header(name, value).map_err(|error| Composing(error.to_string()))?;
+    }
+    Ok(Composed { head, server_name: None })
+}
+
+fn request_target(path: &str, query: &[(String, String)]) -> String {
+    let mut target = path.to_owned();
+    for (i, (name, value)) in query.iter().enumerate() {
         target.push(if i == 0 { '?' } else { '&' });
         target.push_str(name);
         if !value.is_empty() {

@@ -1,5 +1,6 @@
 //! The store behind: one request to it, and what can come of that.
 
+mod addressing;
 pub mod connection;
 pub mod headers;
 pub mod http_store;
@@ -50,9 +51,11 @@ pub trait Store: Send + Sync + fmt::Debug {
 /// A request to the store, complete but for its signature.
 #[derive(Debug, Clone)]
 pub struct StoreRequest {
+    /// Who signs it.
+    pub signing: Signing,
     /// The method.
     pub method: Method,
-    /// The path, encoded as the store and its signature see it.
+    /// The path, encoded as the store and its signature see it. As sent: the whole request target.
     pub path: String,
     /// The query's names and values, encoded.
     pub query: Vec<(String, String)>,
@@ -71,6 +74,15 @@ pub struct Question<'a> {
     pub version_id: Option<&'a str>,
     /// Headers that a HEAD of this object needs (SSE-C).
     pub headers: &'a HeaderMap,
+}
+
+/// Who signs a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signing {
+    /// This proxy, for the store, when it is sent.
+    Anew,
+    /// Its sender has: it goes on as it came, with the Host that it was signed for.
+    AsSent,
 }
 
 /// How a request is sent.

@@ -14,7 +14,7 @@ use tokio::sync::Barrier;
 use tokio::time::{Instant, sleep};
 
 use super::Failure;
-use crate::backend::{Answer, Exchange, HttpStore, Sending, Store, StoreRequest};
+use crate::backend::{Answer, Exchange, HttpStore, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::chance;
 use crate::config::{Addressing, Backend, EmptySegments, Endpoint};
@@ -107,6 +107,7 @@ impl Client {
             region: "us-east-1".to_owned(),
             access_key_id: ACCESS_KEY.to_owned(),
             secret_access_key: Secret::new(secret),
+            session_token: None,
             addressing: Addressing::Path,
             connect_timeout: PATIENCE,
             write_timeout: PATIENCE,
@@ -165,6 +166,7 @@ impl Client {
         headers: HeaderMap,
     ) -> Result<Answer, Failure> {
         let request = StoreRequest {
+            signing: Signing::Anew,
             method,
             path: path.to_owned(),
             query: Vec::new(),

@@ -1,10 +1,12 @@
-//! Who may come: each `[[client]]`, and the one that the environment describes.
+//! Who may come: each `[[client]]`, the one that the environment describes, and whoever comes
+//! unsigned.
 
+use super::describe::Line;
 use super::keys::client_path;
 use super::reading::Reading;
 use super::rules;
 use super::secrets;
-use super::settings::{BucketPattern, Client};
+use super::settings::{BucketPattern, Client, Rights};
 
 /// The clients numbered from 1 to `count`; the one from the environment, if any, is the last.
 pub(super) fn read(reading: &mut Reading, count: usize, last_is_environment: bool) -> Vec<Client> {
@@ -34,23 +36,46 @@ fn read_one(reading: &mut Reading, number: usize, variables: bool) -> Option<Cli
     let stem = path("secret_access_key");
     let secret_access_key = secrets::read(reading, &stem);
     secrets::refuse_missing(reading, &stem, CLIENT_SECRET);
-    let buckets = buckets(reading, &path("buckets"));
+    let session_token = secrets::token(reading, &path("session_token"));
+    let names = reading.value(&path("buckets"));
+    let buckets = buckets(reading, &path("buckets"), names);
     let read_only = reading.value(&path("read_only"));
     Some(Client {
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
-        buckets,
-        read_only,
+        session_token,
+        rights: Rights { buckets, read_only },
     })
 }
 
-fn buckets(reading: &mut Reading, path: &str) -> Vec<BucketPattern> {
-    let written = reading.value::<Vec<String>>(path);
-    if written.is_empty() && !reading.faults.any_at(&[path]) {
-        reading.faults.push(path, "is empty: this client could do nothing; \"*\" is all buckets");
+/// `[anonymous]`; `None` where nobody may come unsigned, which is so unless buckets are named.
+pub(super) fn anonymous(reading: &mut Reading) -> Option<Rights> {
+    let (buckets_path, read_only_path) = ("anonymous.buckets", "anonymous.read_only");
+    if !reading.is_written(buckets_path) {
+        reading.lines.push(Line::unset(buckets_path, "nobody may come unsigned"));
+        if reading.is_written(read_only_path) {
+            reading.faults.push(buckets_path, "is missing: the buckets open to everybody");
+        }
+        return None;
+    }
+    let names = reading.optional(buckets_path)?;
+    let buckets = buckets(reading, buckets_path, names);
+    let read_only = reading.derived(read_only_path, true);
+    if !read_only {
+        reading.warnings.push(format!(
+            "{read_only_path} is false: whoever reaches this proxy may change and delete what is \
+             in {buckets_path}"
+        ));
+    }
+    Some(Rights { buckets, read_only })
+}
+
+fn buckets(reading: &mut Reading, path: &str, names: Vec<String>) -> Vec<BucketPattern> {
+    if names.is_empty() && !reading.faults.any_at(&[path]) {
+        reading.faults.push(path, "is empty: nothing could be done; \"*\" is all buckets");
     }
     let mut patterns = Vec::new();
-    for text in written {
+    for text in names {
         let pattern = match text.strip_suffix('*') {
             Some(prefix) => BucketPattern::Prefix(prefix.to_owned()),
             None => BucketPattern::Name(text.clone()),

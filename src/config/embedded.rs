@@ -11,7 +11,7 @@ use super::keys;
 use super::layers::Source;
 use super::reading::Reading;
 use super::secrets::{self, fixed};
-use super::settings::{BucketPattern, Client};
+use super::settings::{BucketPattern, Client, Rights};
 use super::values::quoted;
 use crate::chance;
 
@@ -66,8 +66,8 @@ pub(super) fn client(reading: &mut Reading, dir: &Path) -> Option<Client> {
     Some(Client {
         access_key_id: "ifmatch".to_owned(),
         secret_access_key,
-        buckets: vec![BucketPattern::Prefix(String::new())],
-        read_only: false,
+        session_token: None,
+        rights: Rights { buckets: vec![BucketPattern::Prefix(String::new())], read_only: false },
     })
 }
 
@@ -97,10 +97,13 @@ const DECIDED: [(&str, &str); 5] = [
 ];
 
 /// What has no meaning beside it.
-const MEANINGLESS: [&str; 5] = [
+const MEANINGLESS: [&str; 8] = [
     "backend.url",
     "backend.ca_file",
     "backend.secret_access_key",
     "backend.secret_access_key_file",
     "backend.secret_access_key_env",
+    "backend.session_token",
+    "backend.session_token_file",
+    "backend.session_token_env",
 ];

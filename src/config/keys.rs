@@ -86,24 +86,30 @@ fn distance(a: &str, b: &str) -> usize {
 pub(super) const PREFIX: &str = "IFMATCH_";
 
 /// The tables of the file that hold plain keys.
-pub(super) const TABLES: [&str; 4] = ["backend", "register", "body", "log"];
+pub(super) const TABLES: [&str; 5] = ["backend", "register", "body", "log", "anonymous"];
 
 /// The keys of each `[[client]]`; the path of the third client's buckets is `client #3.buckets`.
-pub(super) const CLIENT_KEYS: [Key; 6] = [
+pub(super) const CLIENT_KEYS: [Key; 9] = [
     key("client.access_key_id", Required("the access key that this client signs with")),
     key("client.secret_access_key", Secret),
     key("client.secret_access_key_file", Secret),
     key("client.secret_access_key_env", Secret),
+    key("client.session_token", Secret),
+    key("client.session_token_file", Secret),
+    key("client.session_token_env", Secret),
     key("client.buckets", Value("*")),
     key("client.read_only", Value("false")),
 ];
 
 /// The client that the environment describes: variable, and the key of `[[client]]` it stands for.
-pub(super) const CLIENT_VARIABLES: [(&str, &str); 4] = [
+pub(super) const CLIENT_VARIABLES: [(&str, &str); 7] = [
     ("IFMATCH_ACCESS_KEY_ID", "access_key_id"),
     ("IFMATCH_SECRET_ACCESS_KEY", "secret_access_key"),
     ("IFMATCH_SECRET_ACCESS_KEY_FILE", "secret_access_key_file"),
     ("IFMATCH_SECRET_ACCESS_KEY_ENV", "secret_access_key_env"),
+    ("IFMATCH_SESSION_TOKEN", "session_token"),
+    ("IFMATCH_SESSION_TOKEN_FILE", "session_token_file"),
+    ("IFMATCH_SESSION_TOKEN_ENV", "session_token_env"),
 ];
 
 /// Variables with our prefix that the command line reads and this room lets pass.
@@ -116,12 +122,13 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 }
 
 /// All keys but those of `[[client]]`, in the order in which they are read and described.
-pub(super) const KEYS: [Key; 44] = [
+pub(super) const KEYS: [Key; 50] = [
     key("listen", Value("127.0.0.1:9000")),
     key("threads", Value("0")),
     key("domains", Value("")),
     key("writers", Value("shared")),
     key("dialect", Value("aws")),
+    key("signatures", Value("resign")),
     key("region", Nothing("any region that a client signs for is accepted")),
     key(
         "backend.url",
@@ -132,6 +139,9 @@ pub(super) const KEYS: [Key; 44] = [
     key("backend.secret_access_key", Secret),
     key("backend.secret_access_key_file", Secret),
     key("backend.secret_access_key_env", Secret),
+    key("backend.session_token", Secret),
+    key("backend.session_token_file", Secret),
+    key("backend.session_token_env", Secret),
     key("backend.addressing", Value("path")),
     key("backend.connect_timeout", Value("5s")),
     key("backend.write_timeout", Value("60s")),
@@ -167,4 +177,6 @@ pub(super) const KEYS: [Key; 44] = [
     key("body.idle_timeout", Value("60s")),
     key("log.format", Value("text")),
     key("log.level", Value("info")),
+    key("anonymous.buckets", Nothing("nobody may come unsigned")),
+    key("anonymous.read_only", Derived("what is open to everybody may only be read")),
 ];

@@ -32,7 +32,7 @@ pub use environment::of_process;
 pub use faults::{ConfigErrors, Fault};
 pub use settings::{
     Addressing, Backend, Body, BucketPattern, Client, Config, Dialect, EmptySegments, Endpoint,
-    Log, LogFormat, Redis, Register, RegisterKind, Terms, Writers,
+    Log, LogFormat, Redis, Register, RegisterKind, Rights, Signatures, Terms, Writers,
 };
 
 use layers::{Layer, Source, Written};
@@ -154,6 +154,7 @@ fn assemble(
     let domains = domains(reading);
     let writers = reading.value("writers");
     let dialect = reading.value("dialect");
+    let signatures = reading.value("signatures");
     let region = reading.optional::<String>("region");
     rules::region(reading, "region", region.as_deref());
     let backend = sections::backend(reading, embedded.is_some());
@@ -168,13 +169,21 @@ fn assemble(
     let body = sections::body(reading);
     let log = sections::log(reading);
     let mut clients = clients::read(reading, count, last_is_environment);
+    let anonymous = clients::anonymous(reading);
+    if signatures == Signatures::Passthrough {
+        rules::passthrough(reading, count, embedded.is_some());
+    }
     match &embedded {
+        _ if signatures == Signatures::Passthrough => {}
         Some(dir) if count == 0 => {
             if reading.faults.is_empty() {
                 clients.extend(embedded::client(reading, dir));
             }
         }
-        None if count == 0 && !reading.faults.any_at(&["client"]) => {
+        None if count == 0
+            && anonymous.is_none()
+            && !reading.faults.any_at(&["client", "anonymous.buckets"]) =>
+        {
             reading.faults.push("client", NO_CLIENT);
         }
         Some(_) | None => {}
@@ -185,11 +194,13 @@ fn assemble(
         domains,
         writers,
         dialect,
+        signatures,
         region,
         backend: backend?,
         register,
         body,
         clients,
+        anonymous,
         log,
         embedded,
         warnings: Vec::new(),

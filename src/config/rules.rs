@@ -1,13 +1,14 @@
 //! What may not be, beyond what one value's form can say: bounds and contradictions. A rule over a
 //! value that is at fault already stays silent.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use super::reading::Reading;
-use super::settings::{Body, Endpoint, RegisterKind, Terms};
+use super::settings::{Addressing, Body, Endpoint, RegisterKind, Terms};
 use super::units::{show_duration, show_size};
 
 /// The register's times agree with each other.
@@ -97,6 +98,32 @@ pub(super) fn body(reading: &mut Reading, body: &Body) {
     }
 }
 
+/// Where the store checks signatures, nothing here says who may come.
+pub(super) fn passthrough(reading: &mut Reading, clients: usize, embedded: bool) {
+    let ours = [("client", clients > 0), ("anonymous.buckets", false), ("region", false)];
+    for (path, written) in ours {
+        if written || reading.is_written(path) {
+            reading.faults.push(path, FOR_RESIGN);
+        }
+    }
+    if embedded {
+        let message = "\"passthrough\" contradicts --embedded: nobody but this process knows the \
+                       key of its store";
+        reading.faults.push("signatures", message);
+    }
+    reading.warnings.push(PASSTHROUGH.to_owned());
+}
+
+/// A bucket's name can stand before a host's name, not before an address.
+pub(super) fn addressing(reading: &mut Reading, how: Addressing, store: Option<&Endpoint>) {
+    let is_address = |store: &Endpoint| store.host.parse::<IpAddr>().is_ok();
+    if how == Addressing::VirtualHost && store.is_some_and(is_address) {
+        let message = "\"virtual-host\" needs a host's name in backend.url, not an address: a bucket \
+                       is asked for at bucket.host";
+        reading.faults.push("backend.addressing", message);
+    }
+}
+
 /// Certificates are for TLS, and the file is there.
 pub(super) fn ca_file(reading: &mut Reading, file: Option<&Path>, store: Option<&Endpoint>) {
     let Some(file) = file else { return };
@@ -151,6 +178,11 @@ pub(super) fn log_level(reading: &mut Reading, level: &str) {
 }
 
 const MARGIN: &str = "nothing could ever be sent under a lease; leave it out for half of it";
+const FOR_RESIGN: &str = "is for signatures = \"resign\"; with \"passthrough\" the store alone says \
+                          who may come: leave it out";
+const PASSTHROUGH: &str = "signatures = \"passthrough\": whether a condition holds is told to whoever \
+                           reaches this proxy, before the store has seen his signature; let only \
+                           those reach it who may know which keys there are";
 const SETTLE: &str = "completes and copies take at least as long to settle as plain writes";
 const RECORD_TTL: &str = "answers would be forgotten before their retries; lengthen record_ttl";
 const TIMEOUT: &str = "a lease would be over before the register's answer was given up";

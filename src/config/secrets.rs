@@ -40,6 +40,16 @@ pub(super) fn read(reading: &mut Reading, stem: &str) -> Option<Secret> {
     found.map(|(_, value)| Secret::new(value))
 }
 
+/// A session token, if there is one: a secret that travels in a header (AWS: temporary security
+/// credentials), so it has to be one's value.
+pub(super) fn token(reading: &mut Reading, stem: &str) -> Option<Secret> {
+    let token = read(reading, stem)?;
+    if !token.expose().chars().all(|c| c.is_ascii_graphic()) {
+        reading.faults.push(stem, "may hold visible ASCII characters only: it goes into a header");
+    }
+    Some(token)
+}
+
 /// Notes that a secret is missing, unless there is a fault about it already.
 pub(super) fn refuse_missing(reading: &mut Reading, stem: &str, variable: &str) {
     let table = stem.split('.').next().unwrap_or_default();
@@ -88,8 +98,8 @@ fn read_file(path: &Path) -> Result<(Secret, u32), String> {
     }
 }
 
-/// Far above any secret, far below a file named by mistake.
-const SECRET_BYTES_MAX: u64 = 4096;
+/// Far above any secret (AWS's session tokens reach some 4 KiB), far below a file named by mistake.
+const SECRET_BYTES_MAX: u64 = 16 * 1024;
 
 /// A value that a layer holds in place of a written one.
 pub(super) fn fixed(text: impl Into<String>) -> Written {

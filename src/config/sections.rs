@@ -27,6 +27,7 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
     let secret_access_key = secrets::read(reading, "backend.secret_access_key");
     let variable = "IFMATCH_BACKEND_SECRET_ACCESS_KEY";
     secrets::refuse_missing(reading, "backend.secret_access_key", variable);
+    let session_token = secrets::token(reading, "backend.session_token");
     let addressing = reading.value("backend.addressing");
     let connect_timeout = reading.positive("backend.connect_timeout");
     let write_timeout = reading.positive("backend.write_timeout");
@@ -39,12 +40,14 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
     rules::error_codes(reading, &definite_errors);
     rules::access_key(reading, "backend.access_key_id", access_key_id.as_deref());
     rules::region(reading, "backend.region", Some(&region));
+    rules::addressing(reading, addressing, endpoint.as_ref());
     rules::ca_file(reading, ca_file.as_deref(), endpoint.as_ref());
     Some(Backend {
         endpoint: endpoint?,
         region,
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
+        session_token,
         addressing,
         connect_timeout,
         write_timeout,

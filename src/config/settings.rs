@@ -22,6 +22,8 @@ pub struct Config {
     pub writers: Writers,
     /// Whose answers are given.
     pub dialect: Dialect,
+    /// Who checks signatures.
+    pub signatures: Signatures,
     /// The region clients must sign for; any when absent.
     pub region: Option<String>,
     /// The store behind.
@@ -30,8 +32,11 @@ pub struct Config {
     pub register: Register,
     /// How bodies are taken.
     pub body: Body,
-    /// Who may come, at least one; no access key twice.
+    /// Who may come; no access key twice. At least one, unless somebody may come unsigned or the
+    /// store knows who may.
     pub clients: Vec<Client>,
+    /// What may be done without a signature; nothing when absent.
+    pub anonymous: Option<Rights>,
     /// What is logged.
     pub log: Log,
     /// The directory of the store in this process, when there is one. Its address is known only
@@ -60,6 +65,15 @@ pub enum Dialect {
     Rfc,
 }
 
+/// Who checks the signatures of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signatures {
+    /// This proxy, which signs anew for the store.
+    Resign,
+    /// The store: it gets each request as its sender signed it.
+    Passthrough,
+}
+
 /// The store behind.
 #[derive(Debug, Clone)]
 pub struct Backend {
@@ -71,6 +85,8 @@ pub struct Backend {
     pub access_key_id: String,
     /// Its secret.
     pub secret_access_key: Secret,
+    /// The token that goes with it, where it is a temporary credential.
+    pub session_token: Option<Secret>,
     /// How a bucket is named towards the store.
     pub addressing: Addressing,
     /// How long opening a connection may take.
@@ -124,6 +140,8 @@ impl fmt::Display for Endpoint {
 pub enum Addressing {
     /// `/bucket/key`.
     Path,
+    /// `/key` at the host `bucket.host`.
+    VirtualHost,
 }
 
 /// What becomes of keys with empty segments, such as `a//b`.
@@ -233,14 +251,24 @@ pub struct Client {
     pub access_key_id: String,
     /// Its secret.
     pub secret_access_key: Secret,
-    /// The buckets it may touch, at least one pattern.
+    /// The token that every request of this client has to bring, where its credential is a
+    /// temporary one.
+    pub session_token: Option<Secret>,
+    /// What it may do.
+    pub rights: Rights,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone)]
+pub struct Rights {
+    /// The buckets that may be touched, at least one pattern.
     pub buckets: Vec<BucketPattern>,
-    /// Whether it may only read.
+    /// Whether they may only be read.
     pub read_only: bool,
 }
 
-impl Client {
-    /// Whether this client may touch this bucket.
+impl Rights {
+    /// Whether this bucket may be touched.
     pub fn may_touch(&self, bucket: &str) -> bool {
         self.buckets.iter().any(|pattern| pattern.matches(bucket))
     }

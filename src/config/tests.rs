@@ -105,8 +105,8 @@ fn the_shipped_example_shows_every_key_with_its_default() {
             assert_eq!(Some(&found[0].1), line.value.as_ref(), "{path}");
         }
     }
-    let keys = KEYS.len() + CLIENT_KEYS.len();
-    assert_eq!(shown.len(), keys - 3, "the example has no other keys");
+    let keys = KEYS.iter().chain(&CLIENT_KEYS).filter(|key| !key.is_inline_secret());
+    assert_eq!(shown.len(), keys.count(), "the example has no other keys");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn what_nobody_wrote_has_its_default() {
     };
     assert!(lock_file.starts_with(std::env::temp_dir()), "{}", lock_file.display());
     assert_eq!(config.body.memory_bytes, 256 << 20);
-    assert!(config.clients[0].may_touch("anything") && !config.clients[0].read_only);
+    assert!(config.clients[0].rights.may_touch("anything") && !config.clients[0].rights.read_only);
 }
 
 #[test]
@@ -145,11 +145,11 @@ fn what_the_file_says_is_used() {
     assert_eq!(config.register.terms.margin, Duration::from_secs(2), "half of the lease written");
     assert_eq!(config.body.memory_per_body_bytes, 65536);
     let [alice, bob] = &config.clients[..] else { panic!("two are written") };
-    let reach = |name| (alice.may_touch(name), bob.may_touch(name));
+    let reach = |name| (alice.rights.may_touch(name), bob.rights.may_touch(name));
     assert_eq!(reach("photos"), (true, true));
     assert_eq!(reach("state-1"), (true, true));
     assert_eq!(reach("photos2"), (false, true));
-    assert_eq!((alice.read_only, bob.read_only), (false, true));
+    assert_eq!((alice.rights.read_only, bob.rights.read_only), (false, true));
 }
 
 #[test]
@@ -245,6 +245,62 @@ fn the_environment_adds_one_client() {
     assert!(faults(smallest(&[secret]))[0].starts_with("IFMATCH_ACCESS_KEY_ID: is missing"));
     let twice = faults(smallest(&[("IFMATCH_ACCESS_KEY_ID", "alice"), secret]));
     assert_eq!(twice, ["client #2.access_key_id: alice is the key of an earlier client"]);
+}
+
+#[test]
+fn a_credential_may_have_a_session_token() {
+    let backend = ("IFMATCH_BACKEND_SESSION_TOKEN", "hunter2");
+    let config = load("valid/session-tokens.toml", &[backend], Flags::default()).unwrap();
+    let token = |secret: &Option<Secret>| secret.as_ref().map(|token| token.expose().to_owned());
+    assert_eq!(token(&config.backend.session_token).as_deref(), Some("hunter2"));
+    assert_eq!(token(&config.clients[0].session_token).as_deref(), Some("alice's"));
+    assert_eq!(token(&config.clients[1].session_token), None);
+    assert!(!config.describe().contains("hunter2") && !config.describe().contains("alice's"));
+
+    let all = [
+        ("IFMATCH_ACCESS_KEY_ID", "carol"),
+        ("IFMATCH_SECRET_ACCESS_KEY", "carol's"),
+        ("IFMATCH_SESSION_TOKEN", "of carol"),
+    ];
+    let told = faults(smallest(&all));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("client #2.session_token: may hold visible ASCII"), "{told:?}");
+    assert_eq!(faults(smallest(&all[2..])).len(), 1, "a token alone is no client");
+}
+
+#[test]
+fn what_is_open_to_everybody_is_named_and_read_only_unless_said() {
+    assert!(smallest(&[]).unwrap().anonymous.is_none());
+    let config = smallest(&[("IFMATCH_ANONYMOUS_BUCKETS", "public, site-*")]).unwrap();
+    let rights = config.anonymous.unwrap();
+    assert_eq!(
+        ["public", "site-1", "public2"].map(|name| rights.may_touch(name)),
+        [true, true, false]
+    );
+    assert!(rights.read_only && !config.warnings.iter().any(|told| told.contains("anonymous")));
+    let config = load("valid/anonymous.toml", &[], Flags::default()).unwrap();
+    assert!(config.clients.is_empty() && !config.anonymous.as_ref().unwrap().read_only);
+    assert!(config.warnings.iter().any(|told| told.starts_with("anonymous.read_only is false")));
+    assert!(config.describe().contains("[anonymous]\nbuckets = [\"drop\"]"));
+    for (wrong, at) in [
+        (("IFMATCH_ANONYMOUS_READ_ONLY", "true"), "anonymous.buckets: is missing"),
+        (("IFMATCH_ANONYMOUS_BUCKETS", ","), "anonymous.buckets: is empty"),
+        (("IFMATCH_ANONYMOUS_BUCKETS", "a/b"), "anonymous.buckets: \"a/b\" is not a bucket"),
+    ] {
+        let told = faults(smallest(&[wrong]));
+        assert!(told.len() == 1 && told[0].starts_with(at), "{told:?}");
+    }
+}
+
+#[test]
+fn where_signatures_pass_through_the_store_knows_who_may_come() {
+    assert_eq!(smallest(&[]).unwrap().signatures, Signatures::Resign);
+    let config = load("valid/passthrough.toml", &[], Flags::default()).unwrap();
+    assert_eq!((config.signatures, config.clients.len()), (Signatures::Passthrough, 0));
+    assert!(config.warnings.iter().any(|told| told.starts_with("signatures = ")));
+    let dir = tempfile::tempdir().unwrap();
+    let told = faults(embedded(None, &[("IFMATCH_SIGNATURES", "passthrough")], dir.path()));
+    assert!(told.len() == 1 && told[0].starts_with("signatures: "), "{told:?}");
 }
 
 #[test]
@@ -349,7 +405,7 @@ fn embedded_needs_nothing_else_and_keeps_its_secret() {
     let config = embedded(None, &[], &dir).unwrap();
     let [client] = &config.clients[..] else { panic!("one client is made") };
     assert_eq!(client.access_key_id, "ifmatch");
-    assert!(client.may_touch("anything") && !client.read_only);
+    assert!(client.rights.may_touch("anything") && !client.rights.read_only);
     assert_eq!(client.secret_access_key.expose().len(), 40);
     let kept = dir.join(".ifmatch-secret");
     assert_eq!(fs::read_to_string(&kept).unwrap(), client.secret_access_key.expose());

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::settings::{Addressing, Dialect, EmptySegments, LogFormat, Writers};
+use super::settings::{Addressing, Dialect, EmptySegments, LogFormat, Signatures, Writers};
 use super::units;
 
 /// A value as written.
@@ -179,8 +179,6 @@ impl Setting for SocketAddr {
 pub(super) trait Choice: Copy + PartialEq + 'static {
     /// What may be written and what it means.
     const SPELLINGS: &'static [(&'static str, Self)];
-    /// What one might expect to be allowed, and why it is not.
-    const NOT_YET: &'static [(&'static str, &'static str)] = &[];
 }
 
 impl<T: Choice> Setting for T {
@@ -188,9 +186,6 @@ impl<T: Choice> Setting for T {
         let text = raw.text().unwrap_or_default();
         if let Some((_, value)) = T::SPELLINGS.iter().find(|(name, _)| *name == text) {
             return Ok(*value);
-        }
-        if let Some((_, why)) = T::NOT_YET.iter().find(|(name, _)| *name == text) {
-            return Err((*why).to_owned());
         }
         let names: Vec<_> = T::SPELLINGS.iter().map(|(name, _)| quoted(name)).collect();
         Err(format!("{raw} is not {}", names.join(" or ")))
@@ -211,13 +206,14 @@ impl Choice for Dialect {
     const SPELLINGS: &'static [(&'static str, Self)] = &[("aws", Self::Aws), ("rfc", Self::Rfc)];
 }
 
+impl Choice for Signatures {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("resign", Self::Resign), ("passthrough", Self::Passthrough)];
+}
+
 impl Choice for Addressing {
-    const SPELLINGS: &'static [(&'static str, Self)] = &[("path", Self::Path)];
-    const NOT_YET: &'static [(&'static str, &'static str)] = &[(
-        "virtual-host",
-        "\"virtual-host\" is not supported yet: the store is addressed as host/bucket/key; \
-         write \"path\", or leave it out",
-    )];
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("path", Self::Path), ("virtual-host", Self::VirtualHost)];
 }
 
 impl Choice for EmptySegments {

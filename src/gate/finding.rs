@@ -5,7 +5,8 @@ use http::{StatusCode, header};
 use crate::backend::Answer;
 use crate::register::State;
 use crate::s3::documents::{
-    SuccessBody, late_refusal, outcome_of_success_body, parse_store_error, with_etag,
+    SuccessBody, late_refusal, outcome_of_delete_result, outcome_of_success_body,
+    parse_store_error, with_etag,
 };
 use crate::s3::{ETag, Operation};
 
@@ -25,6 +26,8 @@ pub enum Finding {
 pub fn finding(operation: Operation, answer: &Answer, definite_errors: &[String]) -> Finding {
     match answer.status.as_u16() {
         200..=299 => success(operation, answer),
+        // AWS: PostObject, success_action_redirect.
+        303 if operation == Operation::PostObject => success(operation, answer),
         // 408: the store gave up on a request that it was still reading.
         408 => Finding::Doubt("the store answered 408".to_owned()),
         300..=499 => Finding::NotApplied,
@@ -40,23 +43,27 @@ fn success(operation: Operation, answer: &Answer) -> Finding {
         Operation::DeleteObject => Finding::Landed(State::Absent),
         // AWS: CopyObject, CompleteMultipartUpload: a 200 may turn out to be an error.
         Operation::CopyObject | Operation::CompleteMultipartUpload => {
-            match outcome_of_success_body(&answer.body) {
-                SuccessBody::Result { etag } => {
-                    Finding::Landed(etag.map_or(State::Unknown, State::Present))
-                }
-                SuccessBody::Error(error) if late_refusal(&error.code).is_some() => {
-                    Finding::NotApplied
-                }
-                SuccessBody::Error(error) => {
-                    Finding::Doubt(format!("the store answered 200 with the error {}", error.code))
-                }
-                SuccessBody::Unreadable => {
-                    Finding::Doubt("the store answered 200 with an unreadable body".to_owned())
-                }
-            }
+            document(outcome_of_success_body(&answer.body))
         }
+        // Of one key, passed on as its sender signed it.
+        Operation::DeleteObjects => document(outcome_of_delete_result(&answer.body)),
         // Deletes by version and writes that are not understood: only a HEAD can tell.
         _ => Finding::Landed(State::Unknown),
+    }
+}
+
+fn document(body: SuccessBody) -> Finding {
+    match body {
+        SuccessBody::Result { etag } => {
+            Finding::Landed(etag.map_or(State::Unknown, State::Present))
+        }
+        SuccessBody::Error(error) if late_refusal(&error.code).is_some() => Finding::NotApplied,
+        SuccessBody::Error(error) => {
+            Finding::Doubt(format!("the store answered 200 with the error {}", error.code))
+        }
+        SuccessBody::Unreadable => {
+            Finding::Doubt("the store answered 200 with an unreadable body".to_owned())
+        }
     }
 }
 
@@ -94,4 +101,44 @@ fn etag_header(answer: &Answer) -> Option<ETag> {
     let value = answer.headers.get(header::ETAG)?;
     let etag = ETag::parse(value.as_bytes());
     (!etag.as_bytes().is_empty()).then_some(etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn of(operation: Operation, status: u16, body: &'static str) -> Finding {
+        let status = StatusCode::from_u16(status).unwrap();
+        let answer = Answer { status, headers: HeaderMap::new(), body: body.into() };
+        finding(operation, &answer, &[])
+    }
+
+    #[test]
+    fn a_form_that_landed_may_be_redirected_and_nothing_else_may() {
+        assert_eq!(of(Operation::PostObject, 303, ""), Finding::Landed(State::Unknown));
+        assert_eq!(of(Operation::PutObject, 303, ""), Finding::NotApplied);
+        assert_eq!(of(Operation::PostObject, 307, ""), Finding::NotApplied);
+    }
+
+    #[test]
+    fn a_batch_of_one_key_ends_as_that_key_does() {
+        let landed = Finding::Landed(State::Unknown);
+        for (inside, expected) in [
+            ("", Some(landed.clone())),
+            ("<Deleted><Key>k</Key></Deleted>", Some(landed)),
+            ("<Error><Code>AccessDenied</Code></Error>", Some(Finding::NotApplied)),
+            ("<Error><Code>InternalError</Code></Error>", None),
+        ] {
+            let document = format!("<DeleteResult>{inside}</DeleteResult>").leak();
+            let found = of(Operation::DeleteObjects, 200, document);
+            match expected {
+                Some(expected) => assert_eq!(found, expected, "{inside}"),
+                None => assert!(matches!(found, Finding::Doubt(_)), "{inside}"),
+            }
+        }
+        assert!(matches!(of(Operation::DeleteObjects, 200, "<x/>"), Finding::Doubt(_)));
+        assert_eq!(of(Operation::DeleteObjects, 403, ""), Finding::NotApplied);
+    }
 }

@@ -100,7 +100,8 @@ impl Write<'_> {
     /// The class of the write, by which its settle time and its deadline are chosen.
     fn settle(&self) -> Settle {
         match (self.operation, self.operation.effect()) {
-            (Operation::PostObject, _) | (_, Effect::WritesKey(WriteClass::Plain)) => Settle::Plain,
+            (Operation::PostObject | Operation::DeleteObjects, _)
+            | (_, Effect::WritesKey(WriteClass::Plain)) => Settle::Plain,
             _ => Settle::Long,
         }
     }

@@ -6,14 +6,17 @@ use http::header::{self, HeaderName};
 use pingora::proxy::Session;
 
 use super::Proxy;
+use super::access::Caller;
 use super::context::Context;
+use super::passthrough::{self, Hosts};
 use crate::clock;
+use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
     BucketName, Code, Condition, CopySource, Operation, RequestHead, S3Error, Target, classify,
     refusal,
 };
-use crate::sigv4::{AuthError, AwsAnswer, BodyPromise, authenticate};
+use crate::sigv4::{AuthError, AwsAnswer, BodyPromise, Claimed, PayloadKind, authenticate};
 
 /// A request whose sender is known and may do what it asks.
 #[derive(Debug)]
@@ -22,17 +25,17 @@ pub(super) struct Admitted {
     pub(super) operation: Operation,
     pub(super) condition: Condition,
     pub(super) copy_source: Option<CopySource>,
-    /// `None` for a request that nobody signed and nobody needs to: a browser's form carries its
-    /// signature inside, and its preflight has none.
+    /// `None` where the head is not what is signed: a browser's form carries its signature inside,
+    /// and its preflight has none.
     pub(super) signed: Option<Signed>,
     pub(super) retry: Retry,
     pub(super) expects_continue: bool,
 }
 
-/// What the signature proves.
+/// What the head proves and promises.
 #[derive(Debug)]
 pub(super) struct Signed {
-    pub(super) access_key_id: String,
+    pub(super) caller: Caller,
     pub(super) promise: BodyPromise,
     /// By a URL that its holder was given: he may do that one thing, and need not be told more.
     pub(super) presigned: bool,
@@ -64,12 +67,15 @@ impl Admitted {
         context.log.bucket = target.bucket().map(ToString::to_string).unwrap_or_default();
         context.log.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
         check_nominations(head)?;
-        let signed = Signed::check(proxy, head, operation)?;
+        let signed = match proxy.signatures {
+            Signatures::Resign => Signed::check(proxy, head, operation)?,
+            Signatures::Passthrough => Some(Signed::unproved(proxy, head)?),
+        };
         let copy_source = CopySource::from_head(head, proxy.naming.empty_segments)?;
         if let Some(signed) = &signed {
-            context.log.access_key_id.clone_from(&signed.access_key_id);
+            signed.caller.access_key_id().clone_into(&mut context.log.access_key_id);
             proxy.clients.authorize(
-                &signed.access_key_id,
+                &signed.caller,
                 operation,
                 &target,
                 copy_source.as_ref().map(|source| source.name.bucket.as_str()),
@@ -80,6 +86,11 @@ impl Admitted {
         }
         let retry = Retry::from_head(head);
         context.log.attempt = retry.attempt;
+        // Of a caller who is not known nothing was remembered: to the gate his retry is a request
+        // like every other. What he copies from is between him and the store.
+        let known = proxy.signatures == Signatures::Resign;
+        let retry = if known { retry } else { Retry { invocation: None, attempt: 1 } };
+        let copy_source = copy_source.filter(|_| known);
         Ok(Self {
             condition: Condition::parse(head, operation, proxy.dialect)?,
             target,
@@ -91,6 +102,18 @@ impl Admitted {
                 .header(&header::EXPECT)
                 .is_some_and(|value| value.eq_ignore_ascii_case("100-continue")),
         })
+    }
+
+    /// May the sender be told what stands at the key? The holder of a presigned URL may write, not
+    /// read, and of one whose signature is not checked here nothing is known.
+    pub(super) fn may_read(&self) -> bool {
+        !self.is_as_sent() && !self.signed.as_ref().is_some_and(|signed| signed.presigned)
+    }
+
+    /// Does the request go to the store as its sender signed it?
+    pub(super) fn is_as_sent(&self) -> bool {
+        let caller = self.signed.as_ref().map(|signed| &signed.caller);
+        matches!(caller, Some(Caller::Unproved(_)))
     }
 
     /// Spells the copy's source in one way, among the headers for the store.
@@ -124,14 +147,34 @@ impl Signed {
             {
                 return Ok(None);
             }
+            Err(AuthError::Anonymous) if proxy.clients.admit_anonymous() => {
+                return Self::anonymous(head).map(Some);
+            }
             Err(error) => return Err(foreign(&error)),
         };
         let promise = BodyPromise::from_head(&head, &authenticated).map_err(|e| foreign(&e))?;
         Ok(Some(Self {
             presigned: authenticated.presigned,
-            access_key_id: authenticated.access_key_id,
+            caller: Caller::Client(authenticated.access_key_id),
             promise,
         }))
+    }
+
+    /// The store will check the signature: everything else is checked here that can be.
+    fn unproved(proxy: &Proxy, head: RequestHead<'_>) -> Result<Self, S3Error> {
+        let claimed = Claimed::from_head(&head);
+        let hosts = Hosts { domains: &proxy.naming.domains, store: proxy.store.host_name() };
+        passthrough::check(head, &claimed, hosts)?;
+        let payload = PayloadKind::of_unproved(&head).map_err(|e| foreign(&e))?;
+        let promise = BodyPromise::of_unproved(&head, payload).map_err(|e| foreign(&e))?;
+        Ok(Self { caller: Caller::Unproved(claimed.access_key_id), promise, presigned: false })
+    }
+
+    /// Nobody signed, and somewhere that is allowed: the rights say where.
+    fn anonymous(head: RequestHead<'_>) -> Result<Self, S3Error> {
+        let payload = PayloadKind::of_anonymous(&head).map_err(|e| foreign(&e))?;
+        let promise = BodyPromise::of_unproved(&head, payload).map_err(|e| foreign(&e))?;
+        Ok(Self { caller: Caller::Anonymous, promise, presigned: false })
     }
 }
 

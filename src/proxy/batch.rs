@@ -14,7 +14,7 @@ use super::intake::{self, Untaken};
 use super::respond;
 use super::writes::write_id_of;
 use crate::backend::headers::{for_head, to_store};
-use crate::backend::{Answer, StoreRequest};
+use crate::backend::{Answer, Signing, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Reply, Write};
 use crate::register::WriteId;
@@ -69,7 +69,7 @@ pub(super) async fn serve(
     respond::write(session, context, StatusCode::OK, headers, document.into()).await
 }
 
-async fn take(
+pub(super) async fn take(
     proxy: &Proxy,
     session: &mut Session,
     signed: Signed,
@@ -141,6 +141,7 @@ impl Batch<'_> {
         let condition: Condition = entry.condition(self.proxy.dialect)?;
         let version = entry.version_id.as_deref();
         let request = StoreRequest {
+            signing: Signing::Anew,
             method: Method::DELETE,
             path: name.path(),
             query: version

@@ -7,11 +7,12 @@ use pingora::proxy::Session;
 use sha2::{Digest, Sha256};
 
 use super::Proxy;
+use super::access::Caller;
 use super::admission::foreign;
 use super::context::Context;
 use super::intake;
 use super::respond;
-use crate::backend::{Answer, StoreRequest};
+use crate::backend::{Answer, Signing, StoreRequest};
 use crate::body::Body;
 use crate::chance;
 use crate::clock;
@@ -48,6 +49,7 @@ pub(super) async fn serve(
     };
     let body = Body::from(upload.form.file().clone());
     let request = StoreRequest {
+        signing: Signing::Anew,
         method: Method::PUT,
         path: upload.name.path(),
         query: Vec::new(),
@@ -108,26 +110,51 @@ fn admit(
     form: PostForm,
     bucket: BucketName,
 ) -> Result<Upload, S3Error> {
-    let now = clock::unix_seconds();
-    let claim = PolicyClaim {
+    let caller = match signed_policy(&form)? {
+        None => Caller::Anonymous,
+        Some(claim) => {
+            let region = proxy.region.as_deref();
+            let owner = authenticate_policy(&claim, &proxy.clients, &proxy.keys, region)
+                .map_err(|error| foreign(&error))?;
+            Caller::Client(owner)
+        }
+    };
+    caller.access_key_id().clone_into(&mut context.log.access_key_id);
+    form.key().clone_into(&mut context.log.key);
+    let target = Target::Bucket(bucket.clone());
+    proxy.clients.authorize(&caller, Operation::PostObject, &target, None)?;
+    if let Some(policy) = form.field("policy") {
+        PostPolicy::parse(policy)?.check(&form, bucket.as_str(), clock::unix_seconds())?;
+    }
+    let key = ObjectKey::parse(form.key(), proxy.naming.empty_segments)?;
+    let headers = put_headers(&form)?;
+    Ok(Upload { name: ObjectName { bucket, key }, headers, form })
+}
+
+/// What the form claims about its signature; `None` when there is no trace of one (AWS: a form
+/// without a policy is an anonymous one). 403 for a signature without the policy that it is of.
+fn signed_policy(form: &PostForm) -> Result<Option<PolicyClaim<'_>>, S3Error> {
+    let traces = [
+        "policy",
+        "x-amz-algorithm",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-signature",
+        "x-amz-security-token",
+        "awsaccesskeyid",
+        "signature",
+    ];
+    if traces.into_iter().all(|field| form.field(field).is_none()) {
+        return Ok(None);
+    }
+    Ok(Some(PolicyClaim {
         policy: form.field("policy").ok_or_else(|| S3Error::new(Code::AccessDenied))?,
         algorithm: form.field("x-amz-algorithm"),
         credential: form.field("x-amz-credential"),
         date: form.field("x-amz-date"),
         signature: form.field("x-amz-signature"),
         security_token: form.field("x-amz-security-token"),
-    };
-    let region = proxy.region.as_deref();
-    let access_key_id = authenticate_policy(&claim, &proxy.clients, &proxy.keys, region)
-        .map_err(|error| foreign(&error))?;
-    context.log.access_key_id.clone_from(&access_key_id);
-    form.key().clone_into(&mut context.log.key);
-    let target = Target::Bucket(bucket.clone());
-    proxy.clients.authorize(&access_key_id, Operation::PostObject, &target, None)?;
-    PostPolicy::parse(claim.policy)?.check(&form, bucket.as_str(), now)?;
-    let key = ObjectKey::parse(form.key(), proxy.naming.empty_segments)?;
-    let headers = put_headers(&form)?;
-    Ok(Upload { name: ObjectName { bucket, key }, headers, form })
+    }))
 }
 
 /// The form's fields as headers of a PutObject (AWS: PostObject, form fields). A list of what may

@@ -5,9 +5,10 @@ use bytes::{Bytes, BytesMut};
 use pingora::proxy::Session;
 
 use super::admission::{Admitted, foreign};
+use super::passthrough;
 use super::writes::query_to_store;
-use crate::backend::StoreRequest;
 use crate::backend::headers::to_store;
+use crate::backend::{Signing, StoreRequest};
 use crate::s3::S3Error;
 use crate::sigv4::{BodyCheck, BodyPromise, PayloadKind, Wanted};
 
@@ -26,6 +27,10 @@ pub(super) struct Forward {
 impl Forward {
     pub(super) fn new(session: &Session, admitted: &Admitted) -> Self {
         let request = session.req_header();
+        if admitted.is_as_sent() {
+            let request = passthrough::streamed(session);
+            return Self { request, length_bytes: None, check: None, held: Bytes::new() };
+        }
         let mut headers = to_store(&request.headers);
         admitted.spell_copy_source(&mut headers);
         let promise = admitted.signed.as_ref().map(|signed| signed.promise.clone());
@@ -36,6 +41,7 @@ impl Forward {
         }
         Self {
             request: StoreRequest {
+                signing: Signing::Anew,
                 method: request.method.clone(),
                 path: admitted.target.path(),
                 query: query_to_store(request.uri.query().unwrap_or_default()),

@@ -9,8 +9,10 @@ use pingora::proxy::Session;
 use super::Proxy;
 use super::admission::foreign;
 use super::context::Context;
+use super::passthrough;
 use super::respond;
 use crate::body::{Body, InMemory};
+use crate::config::Signatures;
 use crate::s3::{Code, S3Error};
 use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
 
@@ -67,14 +69,28 @@ pub(super) async fn take(
     if length_bytes > proxy.body_bytes_max {
         return Err(too_large(length_bytes, proxy.body_bytes_max).into());
     }
-    let mut check = BodyCheck::new(promise, Wanted { sha256: true, md5: false });
-    let mut taking = proxy.larder.begin(length_bytes).await.map_err(|e| spool_failed(&e))?;
+    let as_sent = proxy.signatures == Signatures::Passthrough;
+    let kept_bytes_max =
+        if as_sent { passthrough::bytes_max(session, length_bytes) } else { length_bytes };
+    // A body that is sent on as it came needs no digest for a signature of ours.
+    let mut check = BodyCheck::new(promise, Wanted { sha256: !as_sent, md5: false });
+    let mut taking = proxy.larder.begin(kept_bytes_max).await.map_err(|e| spool_failed(&e))?;
     if expects_continue {
         session.write_continue_response().await.map_err(|_| Untaken::ClientGone)?;
     }
     let mut content: Vec<Bytes> = Vec::new();
+    let mut left = kept_bytes_max;
     while let Some(bytes) = session.read_request_body().await.map_err(|e| untaken(&e))? {
-        check.feed(bytes, &mut |piece| content.push(piece)).map_err(|e| foreign(&e))?;
+        if as_sent {
+            let more = bytes.len() as u64;
+            left = left
+                .checked_sub(more)
+                .ok_or_else(|| too_large(kept_bytes_max.saturating_add(more), kept_bytes_max))?;
+            check.feed(bytes.clone(), &mut |_| ()).map_err(|e| foreign(&e))?;
+            content.push(bytes);
+        } else {
+            check.feed(bytes, &mut |piece| content.push(piece)).map_err(|e| foreign(&e))?;
+        }
         for piece in content.drain(..) {
             taking.push(piece).await.map_err(|e| spool_failed(&e))?;
         }

@@ -16,6 +16,7 @@ mod form;
 mod forward;
 mod in_flight;
 mod intake;
+mod passthrough;
 mod reads;
 mod respond;
 mod uploads;
@@ -34,6 +35,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::backend::HttpStore;
 use crate::body::Larder;
+use crate::config::Signatures;
 use crate::gate::Gate;
 use crate::s3::{Dialect, Effect, Naming, Operation, S3Error};
 use crate::sigv4::SigningKeys;
@@ -57,6 +59,8 @@ pub struct Proxy {
     pub naming: Naming,
     /// Whose answers are given.
     pub dialect: Dialect,
+    /// Who checks signatures.
+    pub signatures: Signatures,
     /// The region clients must sign for, if only one will do.
     pub region: Option<String>,
     /// Signing keys of both sides.
@@ -97,17 +101,21 @@ impl ProxyHttp for Proxy {
             }
         };
         match admitted.operation.effect() {
-            Effect::Read if admitted.operation == Operation::Preflight => {
+            Effect::Read
+                if admitted.operation == Operation::Preflight && !admitted.is_as_sent() =>
+            {
                 reads::preflight(self, session, context, &admitted.target).await?;
             }
             Effect::Streams if admitted.operation == Operation::CreateMultipartUpload => {
                 uploads::create(self, session, context, admitted).await?;
             }
-            Effect::Streams if admitted.operation == Operation::UploadPartCopy => {
+            Effect::Streams
+                if admitted.operation == Operation::UploadPartCopy && !admitted.is_as_sent() =>
+            {
                 copy_source::copy_part(self, session, context, admitted).await?;
             }
             Effect::Read | Effect::Streams => {
-                if admitted.expects_continue {
+                if admitted.expects_continue && !admitted.is_as_sent() {
                     // Nothing can be found against it any more; the store is not asked.
                     session.write_continue_response().await?;
                 }
@@ -122,6 +130,9 @@ impl ProxyHttp for Proxy {
             Effect::WritesKey(_) | Effect::UnknownWrite => {
                 writes::serve(self, session, context, admitted).await?;
             }
+            Effect::WritesKeysInBody if admitted.is_as_sent() => {
+                passthrough::serve(self, session, context, admitted).await?;
+            }
             Effect::WritesKeysInBody => match admitted.form_bucket() {
                 Some(bucket) => {
                     form::serve(self, session, context, bucket, admitted.expects_continue).await?;
@@ -135,9 +146,10 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(
         &self,
         _session: &mut Session,
-        _context: &mut Context,
+        context: &mut Context,
     ) -> pingora::Result<Box<HttpPeer>> {
-        Ok(Box::new(HttpPeer::clone(&self.store.peer())))
+        let forward = context.forward.as_ref().ok_or_else(|| internal("nothing to forward"))?;
+        Ok(Box::new(HttpPeer::clone(&self.store.peer(&forward.request))))
     }
 
     async fn upstream_request_filter(
@@ -147,10 +159,11 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> pingora::Result<()> {
         let forward = context.forward.as_ref().ok_or_else(|| internal("nothing to forward"))?;
-        *upstream = self
+        let composed = self
             .store
             .compose(&forward.request, forward.length_bytes)
             .map_err(|error| Error::because(ErrorType::InternalError, "composing", error))?;
+        *upstream = composed.head;
         Ok(())
     }
 

@@ -19,7 +19,8 @@ use crate::clock;
 use crate::s3::{Operation, Preconditions, S3Error, Target};
 
 /// Passes on a question without a body, and its answer. The conditions on an object are judged here
-/// as well as by the store, which may get them wrong.
+/// as well as by the store, which may get them wrong; but not those that its sender has signed for the
+/// store, who may be told nothing here.
 pub(super) async fn serve(
     proxy: &Proxy,
     session: &mut Session,
@@ -28,7 +29,8 @@ pub(super) async fn serve(
     forward: Forward,
 ) -> pingora::Result<()> {
     let mut request = forward.request;
-    if !matches!(admitted.operation, Operation::GetObject | Operation::HeadObject) {
+    let of_object = matches!(admitted.operation, Operation::GetObject | Operation::HeadObject);
+    if admitted.is_as_sent() || !of_object {
         let opened = proxy.store.open(&request).await;
         return pass_on(proxy, session, context, opened).await;
     }

@@ -11,10 +11,11 @@ use super::admission::{Admitted, Signed};
 use super::context::Context;
 use super::copy_source::{self, Source};
 use super::intake;
+use super::passthrough;
 use super::respond;
 use super::waiting::Waiting;
 use crate::backend::headers::{for_head, to_store_unconditional};
-use crate::backend::{KeepAlive, StoreRequest};
+use crate::backend::{KeepAlive, Signing, StoreRequest};
 use crate::chance;
 use crate::gate::{Outcome, Reply, Write};
 use crate::register::WriteId;
@@ -95,9 +96,9 @@ async fn answer(
     waiting: Waiting,
 ) -> pingora::Result<()> {
     context.log.gate(&outcome);
-    // The holder of a presigned URL may write, not read.
-    let presigned = admitted.signed.as_ref().is_some_and(|signed| signed.presigned);
-    if presigned && let Reply::Error(_, current) = &mut outcome.reply {
+    if !admitted.may_read()
+        && let Reply::Error(_, current) = &mut outcome.reply
+    {
         *current = None;
     }
     let commit = outcome.commit.take();
@@ -134,6 +135,9 @@ pub(super) fn to_request(
     admitted: &Admitted,
     checked: &CheckedBody,
 ) -> StoreRequest {
+    if admitted.is_as_sent() {
+        return passthrough::as_sent(session);
+    }
     let request = session.req_header();
     let mut headers = to_store_unconditional(&request.headers);
     admitted.spell_copy_source(&mut headers);
@@ -141,6 +145,7 @@ pub(super) fn to_request(
         headers.insert(name.clone(), value.clone());
     }
     StoreRequest {
+        signing: Signing::Anew,
         method: request.method.clone(),
         path,
         query: query_to_store(request.uri.query().unwrap_or_default()),
@@ -155,8 +160,8 @@ pub(super) fn query_to_store(query: &str) -> Vec<(String, String)> {
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| !is_presign_parameter(name))
         .map(|(name, value)| (respelled(name), respelled(value)))
+        .filter(|(name, _)| !is_presign_parameter(name))
         .collect()
 }
 
@@ -175,6 +180,10 @@ fn write_id(
     upload_id: Option<&str>,
     checked: &CheckedBody,
 ) -> WriteId {
+    if admitted.is_as_sent() {
+        // What became of a write is told again only to its own sender, and who that is is not known.
+        return WriteId::alone(&chance::name());
+    }
     let invocation = match admitted.operation {
         Operation::PutObject | Operation::CopyObject | Operation::DeleteObject => {
             admitted.retry.invocation.as_deref()
@@ -187,7 +196,7 @@ fn write_id(
     write_id_of(
         invocation,
         &[
-            signed.access_key_id.as_bytes(),
+            signed.caller.access_key_id().as_bytes(),
             admitted.operation.name().as_bytes(),
             name.to_string().as_bytes(),
             condition.as_bytes(),

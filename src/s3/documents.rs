@@ -47,6 +47,18 @@ pub fn outcome_of_success_body(body: &[u8]) -> SuccessBody {
     }
 }
 
+/// Reads the answer to a DeleteObjects of one key: that key's error, or its success, which a quiet
+/// answer does not even mention.
+pub fn outcome_of_delete_result(body: &[u8]) -> SuccessBody {
+    match xml::parse(body).filter(|root| root.name == "DeleteResult") {
+        None => SuccessBody::Unreadable,
+        Some(root) => match root.children.iter().find(|child| child.name == "Error") {
+            Some(error) => SuccessBody::Error(StoreError::of(error)),
+            None => SuccessBody::Result { etag: None },
+        },
+    }
+}
+
 /// The status of an error that a store gives in place of doing what it was asked, also where it can
 /// only put it into a 200. `None` for every other: after that, the outcome is unknown.
 pub fn late_refusal(code: &str) -> Option<StatusCode> {

@@ -14,6 +14,7 @@ pub struct PostForm {
     fields: Vec<(String, String)>,
     file: Bytes,
     file_name: String,
+    key_takes_file_name: bool,
 }
 
 impl PostForm {
@@ -54,8 +55,9 @@ impl PostForm {
         }
         let key = fields.iter_mut().find(|(name, _)| name == "key");
         let (_, key) = key.ok_or_else(|| S3Error::invalid_argument(KEY_MISSING, "key", ""))?;
+        let key_takes_file_name = key.contains("${filename}");
         *key = key.replace("${filename}", &file_name);
-        Ok(Self { fields, file, file_name })
+        Ok(Self { fields, file, file_name, key_takes_file_name })
     }
 
     /// The value of a field before the file, by its name in lower case.
@@ -72,6 +74,11 @@ impl PostForm {
     /// The key to write, not yet checked to be one.
     pub fn key(&self) -> &str {
         self.field("key").unwrap_or_default()
+    }
+
+    /// Whether the key was written with `${filename}`.
+    pub const fn takes_key_from_file_name(&self) -> bool {
+        self.key_takes_file_name
     }
 
     /// The file's content.

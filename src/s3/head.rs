@@ -30,7 +30,7 @@ impl<'a> RequestHead<'a> {
 
     /// The query's parameters in order, names and values as sent (still percent-encoded). A
     /// parameter without `=` has the empty value.
-    pub fn query_pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+    pub fn query_pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> + Clone + use<'a> {
         self.query
             .split('&')
             .filter(|pair| !pair.is_empty())

@@ -24,7 +24,7 @@ fn md5() -> [u8; 16] {
 
 fn promise(payload: PayloadKind) -> BodyPromise {
     let length = Some(CONTENT.len() as u64);
-    BodyPromise { payload, length, content_md5: None, checksum: None, seed: seed(SEED) }
+    BodyPromise { payload, length, content_md5: None, checksum: None, seed: Some(seed(SEED)) }
 }
 
 fn check(promise: BodyPromise, also: Wanted, body: &[u8]) -> Result<CheckedBody, BodyError> {

@@ -72,13 +72,14 @@ impl SignedChunk {
 
 impl Decoder {
     /// A decoder of one body. `kind` must be chunked: any other is read as
-    /// [`PayloadKind::UnsignedChunksTrailer`]. `decoded_bytes`: `x-amz-decoded-content-length`.
-    pub fn new(kind: PayloadKind, seed: ChunkSeed, decoded_bytes: u64) -> Self {
+    /// [`PayloadKind::UnsignedChunksTrailer`]. Without a `seed` the framing is undone and no
+    /// signature checked. `decoded_bytes`: `x-amz-decoded-content-length`.
+    pub fn new(kind: PayloadKind, seed: impl Into<Option<ChunkSeed>>, decoded_bytes: u64) -> Self {
         let signed = matches!(kind, PayloadKind::SignedChunks { .. });
         Self {
             state: State::SizeLine,
             line: Vec::new(),
-            chain: signed.then_some(seed),
+            chain: seed.into().filter(|_| signed),
             has_trailer: !signed || kind.has_trailer(),
             decoded_bytes: 0,
             decoded_bytes_promised: decoded_bytes,

@@ -38,10 +38,15 @@ impl<'a> Claim<'a> {
         region: Option<&str>,
     ) -> Result<Self, AuthError> {
         let in_header = head.headers.contains_key(header::AUTHORIZATION);
-        let version_4 = |(name, _)| matches!(name, "X-Amz-Algorithm" | "X-Amz-Signature");
-        let presigned = head.query_pairs().any(version_4);
+        let mut names = head.query_pairs().map(|(name, _)| decoded(name));
+        // Beside a header only a second signature counts. Without one every trace of a signature
+        // does: a claim with parts missing is a wrong one, not nobody's.
+        let is_second = |name: &str| matches!(name, "X-Amz-Algorithm" | "X-Amz-Signature");
+        let presigned = names
+            .clone()
+            .any(|name| if in_header { is_second(&name) } else { is_presign_parameter(&name) });
         // `AWSAccessKeyId` tells Version 2 from a parameter that happens to be called `Signature`.
-        let version_2 = head.query_value("AWSAccessKeyId").is_some();
+        let version_2 = names.any(|name| name == "AWSAccessKeyId");
         match (in_header, presigned, version_2) {
             (false, false, false) => Err(AuthError::Anonymous),
             (true, false, false) => Self::from_header(head, region),
@@ -129,6 +134,32 @@ impl<'a> Claim<'a> {
                 .unwrap_or(Cow::Borrowed(UNSIGNED_PAYLOAD)),
             expires_seconds: Some(expires_seconds(&expires)?),
         })
+    }
+}
+
+/// What a request says about its signature, where somebody else checks it. Empty where it says
+/// nothing that could be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claimed {
+    /// The access key; whether the sender has its secret is not known.
+    pub access_key_id: String,
+    /// The names of the headers that the signature covers, in lower case, joined by `;`.
+    pub signed_headers: String,
+}
+
+impl Claimed {
+    /// Reads the claim, wherever it stands.
+    pub fn from_head(head: &RequestHead<'_>) -> Self {
+        let claim = Claim::from_head(head, None).ok();
+        claim.map_or_else(Self::default, |claim| Self {
+            access_key_id: claim.access_key_id,
+            signed_headers: claim.signed_headers.into_owned(),
+        })
+    }
+
+    /// Whether the signature covers this header; its name in lower case.
+    pub fn covers(&self, name: &str) -> bool {
+        self.signed_headers.split(';').any(|signed| signed.eq_ignore_ascii_case(name))
     }
 }
 

@@ -51,7 +51,7 @@ pub use body_error::BodyError;
 pub use checksum::{Algorithm, Checksum, ChecksumName};
 pub use chunk_chain::ChunkSeed;
 pub use chunks::{Decoder, Trailers};
-pub use claim::is_presign_parameter;
+pub use claim::{Claimed, is_presign_parameter};
 pub use credential::{Credential, CredentialLookup};
 pub use date::AmzDate;
 pub use key::{Scope, SigningKey, SigningKeys};

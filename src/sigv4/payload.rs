@@ -4,7 +4,9 @@
 use http::{HeaderMap, header};
 
 use super::auth_error::AuthError;
+use super::claim::X_AMZ_CONTENT_SHA256;
 use super::signature::digest_from_hex;
+use crate::s3::RequestHead;
 
 /// How the body is framed and what vouches for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,33 @@ impl PayloadKind {
         }
     }
 
+    /// What the head of a request says whose signature, if it has one, is not checked here. Nothing
+    /// need be said; a body marked `aws-chunked` is then the form without signatures, as SDKs send
+    /// it that do not sign. Errors as for [`PayloadKind::parse`], and for a repeated header.
+    pub fn of_unproved(head: &RequestHead<'_>) -> Result<Self, AuthError> {
+        if head.headers.contains_key(X_AMZ_CONTENT_SHA256) {
+            return Self::parse(head.header(&X_AMZ_CONTENT_SHA256).unwrap_or_default());
+        }
+        if let Some(value) = head.query_value("X-Amz-Content-Sha256") {
+            return Self::parse(value);
+        }
+        let codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
+        let mut codings = codings.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+        let is_chunked = codings.any(|coding| coding.trim().eq_ignore_ascii_case("aws-chunked"));
+        Ok(if is_chunked { Self::UnsignedChunksTrailer } else { Self::Unsigned })
+    }
+
+    /// The same for a request that nobody signed: signed chunks continue from no signature, and are
+    /// refused like a digest that is none.
+    pub fn of_anonymous(head: &RequestHead<'_>) -> Result<Self, AuthError> {
+        match Self::of_unproved(head)? {
+            Self::SignedChunks { .. } => Err(AuthError::InvalidContentSha256 {
+                value: head.header(&X_AMZ_CONTENT_SHA256).unwrap_or_default().into(),
+            }),
+            kind => Ok(kind),
+        }
+    }
+
     /// Whether the body is wrapped in `aws-chunked` framing.
     pub fn is_chunked(self) -> bool {
         matches!(self, Self::SignedChunks { .. } | Self::UnsignedChunksTrailer)
@@ -75,7 +104,7 @@ pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 mod tests {
     use super::*;
     use crate::sigv4::AwsAnswer;
-    use http::HeaderValue;
+    use http::{HeaderValue, Method};
 
     #[test]
     fn every_promise_that_aws_knows_is_read() {
@@ -114,6 +143,29 @@ mod tests {
             let error = PayloadKind::parse(value).expect_err(value);
             assert_eq!((error.status().as_u16(), error.code()), (status, code), "{value}");
         }
+    }
+
+    #[test]
+    fn a_head_that_nobody_signed_may_say_nothing_and_promise_no_signature() {
+        let of = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let head =
+                RequestHead { method: &Method::PUT, path: "/", query: "", headers: &headers };
+            PayloadKind::of_anonymous(&head).map_err(|error| error.code())
+        };
+        let sha256 = "x-amz-content-sha256";
+        let trailer = PayloadKind::UnsignedChunksTrailer;
+        assert_eq!(of(&[]), Ok(PayloadKind::Unsigned));
+        assert_eq!(of(&[("content-encoding", "gzip, aws-chunked")]), Ok(trailer));
+        assert_eq!(of(&[(sha256, "STREAMING-UNSIGNED-PAYLOAD-TRAILER")]), Ok(trailer));
+        for wrong in ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "", "e3b0c4"] {
+            assert_eq!(of(&[(sha256, wrong)]), Err("InvalidArgument"), "{wrong}");
+        }
+        let twice = [(sha256, UNSIGNED_PAYLOAD), (sha256, UNSIGNED_PAYLOAD)];
+        assert_eq!(of(&twice), Err("InvalidArgument"));
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub struct BodyPromise {
     pub content_md5: Option<[u8; 16]>,
     /// The checksum, of which there may be one.
     pub checksum: Option<PromisedChecksum>,
-    pub(super) seed: ChunkSeed,
+    /// `None`: the signatures of the chunks, if there are any, cannot be checked here.
+    pub(super) seed: Option<ChunkSeed>,
 }
 
 /// A checksum that was sent or announced.
@@ -58,7 +59,20 @@ impl BodyPromise {
         head: &RequestHead<'_>,
         authenticated: &Authenticated,
     ) -> Result<Self, BodyError> {
-        let payload = authenticated.payload;
+        Self::collect(head, authenticated.payload, Some(authenticated.seed.clone()))
+    }
+
+    /// The promises of a head that nobody has authenticated: all but the signatures of chunks can
+    /// be held to. Errors as for [`BodyPromise::from_head`].
+    pub fn of_unproved(head: &RequestHead<'_>, payload: PayloadKind) -> Result<Self, BodyError> {
+        Self::collect(head, payload, None)
+    }
+
+    fn collect(
+        head: &RequestHead<'_>,
+        payload: PayloadKind,
+        seed: Option<ChunkSeed>,
+    ) -> Result<Self, BodyError> {
         let checksum = promised_checksum(head, payload)?;
         check_sdk_algorithm(head.headers, checksum.as_ref())?;
         Ok(Self {
@@ -66,7 +80,7 @@ impl BodyPromise {
             length: length(head.headers, payload)?,
             content_md5: content_md5(head.headers)?,
             checksum,
-            seed: authenticated.seed.clone(),
+            seed,
         })
     }
 }

@@ -78,10 +78,11 @@ class _Signer(S3SigV4Auth):
 class Raw:
     """Signed requests exactly as a test writes them: one attempt, one connection, no retries."""
 
-    def __init__(self, url: str, access_key: str, secret_key: str, timeout: float = 60):
+    def __init__(self, url: str, access_key: str, secret_key: str, timeout: float = 60,
+                 token: str | None = None):
         parts = urlsplit(url)
         self.url, self.host, self.port = url, parts.hostname, parts.port
-        self.credentials = Credentials(access_key, secret_key)
+        self.credentials = Credentials(access_key, secret_key, token)
         self.timeout = timeout
 
     def signed(self, method: str, target: str, headers=None, body: bytes = b"",

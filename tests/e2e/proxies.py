@@ -20,6 +20,9 @@ READER_SECRET = "reader-secret-0123456789"
 LIMITED_KEY = "limitedkey"
 LIMITED_SECRET = "limited-secret-0123456789"
 LIMITED_BUCKET = "only-this-bucket"
+TEMPORARY_KEY = "temporarykey"
+TEMPORARY_SECRET = "temporary-secret-0123456789"
+TEMPORARY_TOKEN = "temporary-token/0123456789+=="
 DOMAIN = "s3.localhost"
 
 
@@ -39,6 +42,13 @@ class Settings:
     body_max: str = "5GiB"
     body_idle_timeout: float = 60
     log_level: str = "info"
+    anonymous: tuple[str, ...] = ()
+    """Buckets open to everybody."""
+    anonymous_read_only: bool = True
+    addressing: str = "path"
+    signatures: str = "resign"
+    domains: tuple[str, ...] = (DOMAIN,)
+    ca_file: str | None = None
 
     @property
     def quarantine(self) -> float:
@@ -58,9 +68,35 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
         register = f"lock_file = {quoted(directory / 'register.lock')}"
     else:
         register = f"timeout = {seconds(settings.lease / 4)}"
+    clients = "" if settings.signatures == "passthrough" else f"""
+[[client]]
+access_key_id = {quoted(ACCESS_KEY)}
+secret_access_key_env = "E2E_CLIENT_SECRET"
+
+[[client]]
+access_key_id = {quoted(READER_KEY)}
+secret_access_key_env = "E2E_READER_SECRET"
+read_only = true
+
+[[client]]
+access_key_id = {quoted(LIMITED_KEY)}
+secret_access_key_env = "E2E_LIMITED_SECRET"
+buckets = [{quoted(LIMITED_BUCKET)}]
+
+[[client]]
+access_key_id = {quoted(TEMPORARY_KEY)}
+secret_access_key_env = "E2E_TEMPORARY_SECRET"
+session_token_env = "E2E_TEMPORARY_TOKEN"
+"""
+    anonymous = "" if not settings.anonymous else f"""
+[anonymous]
+buckets = {json.dumps(settings.anonymous)}
+read_only = {json.dumps(settings.anonymous_read_only)}"""
+    ca_file = f"ca_file = {quoted(settings.ca_file)}" if settings.ca_file else ""
     return f"""\
 listen = "127.0.0.1:0"
-domains = [{quoted(DOMAIN)}]
+domains = {json.dumps(settings.domains)}
+signatures = {quoted(settings.signatures)}
 writers = {quoted(settings.writers)}
 dialect = {quoted(settings.dialect)}
 
@@ -70,6 +106,8 @@ region = "us-east-1"
 access_key_id = {quoted(store_key)}
 secret_access_key_env = "E2E_BACKEND_SECRET"
 empty_segments = {quoted(empty_segments)}
+addressing = {quoted(settings.addressing)}
+{ca_file}
 
 [register]
 url = {quoted(settings.register)}
@@ -90,25 +128,16 @@ spool_dir = {quoted(directory / "spool")}
 format = "json"
 level = {quoted(settings.log_level)}
 
-[[client]]
-access_key_id = {quoted(ACCESS_KEY)}
-secret_access_key_env = "E2E_CLIENT_SECRET"
-
-[[client]]
-access_key_id = {quoted(READER_KEY)}
-secret_access_key_env = "E2E_READER_SECRET"
-read_only = true
-
-[[client]]
-access_key_id = {quoted(LIMITED_KEY)}
-secret_access_key_env = "E2E_LIMITED_SECRET"
-buckets = [{quoted(LIMITED_BUCKET)}]
+{clients}{anonymous}
 """
 
 
 def secrets_env(store: Store) -> dict[str, str]:
     return {"E2E_BACKEND_SECRET": store.secret_key, "E2E_CLIENT_SECRET": CLIENT_SECRET,
-            "E2E_READER_SECRET": READER_SECRET, "E2E_LIMITED_SECRET": LIMITED_SECRET}
+            "E2E_READER_SECRET": READER_SECRET, "E2E_LIMITED_SECRET": LIMITED_SECRET,
+            "E2E_TEMPORARY_SECRET": TEMPORARY_SECRET, "E2E_TEMPORARY_TOKEN": TEMPORARY_TOKEN,
+            **({"IFMATCH_BACKEND_SESSION_TOKEN": store.session_token} if store.session_token
+               else {})}
 
 
 class Proxy:
@@ -121,6 +150,9 @@ class Proxy:
         self.config = directory / "ifmatch.toml"
         self.config.write_text(config_text(backend_url or store.url, store.access_key, settings,
                                            directory, store.empty_segments))
+        passes = settings.signatures == "passthrough"
+        self.user = (store.access_key, store.secret_key) if passes else (ACCESS_KEY, CLIENT_SECRET)
+        """Who is asking unless a test says otherwise."""
         self.process: Process | None = None
         self.url = ""
         self.start()
@@ -149,11 +181,11 @@ class Proxy:
             assert time.monotonic() - began < timeout, f"still refusing writes: {answer}"
             time.sleep(0.1)
 
-    def boto(self, access_key: str = ACCESS_KEY, secret_key: str = CLIENT_SECRET, **more):
-        return boto(self.url, access_key, secret_key, **more)
+    def boto(self, access_key: str | None = None, secret_key: str | None = None, **more):
+        return boto(self.url, access_key or self.user[0], secret_key or self.user[1], **more)
 
-    def raw(self, access_key: str = ACCESS_KEY, secret_key: str = CLIENT_SECRET, **more) -> Raw:
-        return Raw(self.url, access_key, secret_key, **more)
+    def raw(self, access_key: str | None = None, secret_key: str | None = None, **more) -> Raw:
+        return Raw(self.url, access_key or self.user[0], secret_key or self.user[1], **more)
 
     def requests_logged(self) -> list[dict]:
         """The request lines of the log so far, fields flat."""

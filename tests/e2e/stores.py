@@ -26,6 +26,8 @@ class Store:
     processes: list[Process] = field(default_factory=list)
     empty_segments: str = "keep"
     """"refuse" where `a//b` and `a/b` are one object."""
+    session_token: str | None = None
+    """For a credential that is a temporary one."""
 
     def stop(self) -> None:
         for process in reversed(self.processes):

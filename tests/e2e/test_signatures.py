@@ -146,8 +146,9 @@ def _hmac(secret: bytes, text: str) -> bytes:
     return hmac.new(secret, text.encode(), hashlib.sha256).digest()
 
 
-def signed_chunks(headers: dict[str, str], secret: str, chunks: list[bytes]) -> bytes:
-    """The aws-chunked body whose seed signature is in `headers`."""
+def signed_chunks(headers: dict[str, str], secret: str, chunks: list[bytes],
+                  trailer: str | None = None) -> bytes:
+    """The aws-chunked body whose seed signature is in `headers`, with a signed trailer or none."""
     authorization, stamp = headers["Authorization"], headers["X-Amz-Date"]
     previous = authorization.rpartition("Signature=")[2]
     scope = authorization.partition("Credential=")[2].partition(",")[0].partition("/")[2]
@@ -160,7 +161,12 @@ def signed_chunks(headers: dict[str, str], secret: str, chunks: list[bytes]) -> 
                           hashlib.sha256(b"").hexdigest(), hashlib.sha256(chunk).hexdigest()])
         previous = _hmac(signing_key, text).hex()
         framed += f"{len(chunk):x};chunk-signature={previous}\r\n".encode() + chunk + b"\r\n"
-    return framed
+    if trailer is None:
+        return framed
+    text = "\n".join(["AWS4-HMAC-SHA256-TRAILER", stamp, scope, previous,
+                      hashlib.sha256(f"{trailer}\n".encode()).hexdigest()])
+    signature = _hmac(signing_key, text).hex()
+    return framed[:-2] + f"{trailer}\r\nx-amz-trailer-signature:{signature}\r\n\r\n".encode()
 
 
 def chunked(front, target: str, payload: str, length: int, **more: str) -> dict[str, str]:
@@ -197,10 +203,38 @@ def test_a_change_in_signed_chunks_is_refused(front, key, what):
     refused(front.raw.send("PUT", target, headers, body), 403, "SignatureDoesNotMatch")
 
 
-def unsigned_trailer(checksum_of: bytes) -> bytes:
+def crc32_line(checksum_of: bytes) -> str:
     crc = base64.b64encode(zlib.crc32(checksum_of).to_bytes(4, "big")).decode()
+    return f"x-amz-checksum-crc32:{crc}"
+
+
+@pytest.mark.parametrize("spoilt, status, code", [
+    (None, 200, None), ("checksum", 400, "BadDigest"), ("signature", 403, "SignatureDoesNotMatch"),
+    ("line", 403, "SignatureDoesNotMatch"), ("left out", 400, "MalformedTrailerError"),
+])
+def test_a_signed_trailer_is_verified_and_undone(front, spoilt, status, code):
+    target = front.path(front.new_key("signed-trailer"))
+    headers = chunked(front, target, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", len(WHOLE),
+                      **{"x-amz-trailer": "x-amz-checksum-crc32", "If-None-Match": "*"})
+    line = crc32_line(b"other" if spoilt == "checksum" else WHOLE)
+    body = signed_chunks(headers, CLIENT_SECRET, CHUNKS, line)
+    if spoilt == "signature":
+        body = body[:-5] + bytes([body[-5] ^ 1]) + body[-4:]
+    elif spoilt == "line":
+        body = body.replace(line.encode(), crc32_line(b"other").encode())
+    elif spoilt == "left out":
+        body = signed_chunks(headers, CLIENT_SECRET, CHUNKS)
+    answer = front.raw.send("PUT", target, headers, body)
+    assert (answer.status, answer.code) == (status, code), str(answer)
+    assert front.raw.get(target).status == (200 if status == 200 else 404)
+    if status == 200:
+        assert front.raw.get(target).body == WHOLE
+        assert front.raw.send("PUT", target, headers, body).status == 412
+
+
+def unsigned_trailer(checksum_of: bytes) -> bytes:
     framed = b"".join(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n" for chunk in CHUNKS)
-    return framed + f"0\r\nx-amz-checksum-crc32:{crc}\r\n\r\n".encode()
+    return framed + f"0\r\n{crc32_line(checksum_of)}\r\n\r\n".encode()
 
 
 def test_an_unsigned_trailer_is_verified_and_undone(front):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import urllib3
@@ -14,44 +11,8 @@ from botocore.config import Config
 from conftest import make_sure_of_bucket, new_bucket
 from proxies import (ACCESS_KEY, CLIENT_SECRET, LIMITED_BUCKET, LIMITED_KEY, LIMITED_SECRET,
                      Proxy, Settings)
+from recorder import Recorder, is_signed_by, lower
 from stores import Store
-
-
-@dataclass
-class Recorder:
-    """Answers everything with 200 and an ETag, and remembers what it was asked."""
-
-    seen: list = field(default_factory=list)
-
-    def __post_init__(self):
-        recorder = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                recorder.seen.append((self.command, self.path, dict(self.headers.items()), body))
-                self.send_response(200)
-                self.send_header("ETag", '"e"')
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            do_GET = do_PUT = do_HEAD = do_DELETE = do_OPTIONS = do_POST = answer
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def take(self) -> list:
-        taken, self.seen[:] = list(self.seen), []
-        return taken
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +24,7 @@ def recorded(tmp_path_factory):
     recorder.take()
     yield recorder, proxy
     proxy.stop()
-    recorder.server.shutdown()
-
-
-def lower(headers: dict) -> dict:
-    return {name.lower(): value for name, value in headers.items()}
+    recorder.stop()
 
 
 def test_only_headers_that_s3_gives_a_meaning_pass(recorded):
@@ -131,6 +88,27 @@ def test_conditions_never_reach_the_store(recorded):
     asked = recorder.take()
     assert [method for method, *_ in asked] == ["HEAD", "PUT"]
     assert not any("if-match" in lower(headers) for *_, headers, _ in asked)
+
+
+def test_the_customer_s_key_goes_along_with_the_head_that_needs_it(recorded):
+    """AWS: SSE-C. Without its key the store says nothing about the object, not even its ETag."""
+    recorder, proxy = recorded
+    key = {"x-amz-server-side-encryption-customer-algorithm": "AES256",
+           "x-amz-server-side-encryption-customer-key": "c2VjcmV0",
+           "x-amz-server-side-encryption-customer-key-MD5": "Xr4ilOzQ4PCOq3aQ0qbuaQ==",
+           "x-amz-expected-bucket-owner": "1"}
+    for large in (b"x", b"x" * 70_000):  # at the gate, and in the early look
+        answer = proxy.raw().put("/bucket/sse-c", large, headers={**key, "If-Match": '"e"'})
+        assert answer.status == 200, str(answer)
+        heads = [request for request in recorder.take() if request[0] == "HEAD"]
+        assert heads and all(is_signed_by(head, "storekey", "storesecret") for head in heads)
+        for _, path, headers, _ in heads:
+            assert path == "/bucket/sse-c"
+            assert {name: lower(headers).get(name) for name in lower(key)} == lower(key)
+    answer = proxy.raw().put("/bucket/sse-c", b"x" * 70_000, headers={**key, "If-None-Match": "*"})
+    assert answer.status == 412
+    [(method, _, headers, _)] = recorder.take()
+    assert method == "HEAD" and lower(key).items() <= lower(headers).items()
 
 
 # Against a real store, for what needs one.

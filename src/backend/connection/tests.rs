@@ -36,6 +36,7 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         region: "us-east-1".to_owned(),
         access_key_id: "a".to_owned(),
         secret_access_key: Secret::new("s"),
+        session_token: None,
         addressing: Addressing::Path,
         connect_timeout: Duration::from_secs(5),
         write_timeout: Duration::from_secs(5),
@@ -54,18 +55,18 @@ async fn read(stream: &mut TcpStream, bytes: usize) {
     stream.read_exact(&mut sink).await.unwrap();
 }
 
-fn request(method: &Method, length: usize) -> RequestHeader {
+fn request(method: &Method, length: usize) -> Composed {
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method = method.clone();
     parts.uri = "/b/k".parse().unwrap();
     parts.headers.insert("host", "h".parse().unwrap());
     parts.headers.insert("content-length", length.into());
-    RequestHeader::from(parts)
+    Composed { head: RequestHeader::from(parts), server_name: None }
 }
 
 /// How long such a request's head is on the wire.
 fn head_bytes(method: &Method, length: usize) -> usize {
-    http_req_header_to_wire(&request(method, length)).unwrap().len()
+    http_req_header_to_wire(&request(method, length).head).unwrap().len()
 }
 
 fn small() -> (Body, usize) {

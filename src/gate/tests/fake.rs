@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::super::*;
 use super::{GRACE, LEASE, SETTLE, SETTLE_LONG};
-use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
+use crate::backend::{Answer, Exchange, HeadError, Question, Sending, Signing};
 use crate::register::memory::MemoryRegister;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, ReclaimAnswer,
@@ -139,6 +139,7 @@ impl Bench {
 
     fn request(&self, query: &[(&str, &str)]) -> StoreRequest {
         StoreRequest {
+            signing: Signing::Anew,
             method: Method::PUT,
             path: self.name.path(),
             query: query.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),

@@ -1,0 +1,89 @@
+//! Where a request goes: which host it names and which path. A pure function.
+
+use crate::config::{Addressing, Endpoint};
+
+/// Host and path of a request to the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place<'a> {
+    /// The bucket that the host names, in front of the endpoint's own name.
+    pub(super) host_bucket: Option<&'a str>,
+    /// The path, without the bucket where the host names it.
+    pub(super) path: &'a str,
+}
+
+/// Finds the place of a path in path style (`/bucket/key`). In virtual-host style the host names
+/// the bucket (AWS: Virtual hosting of buckets), unless its name cannot be a label of a host's
+/// name: such a bucket is asked for in path style, as SDKs do.
+pub(super) fn place(addressing: Addressing, path: &str) -> Place<'_> {
+    let in_path = Place { host_bucket: None, path };
+    let (Addressing::VirtualHost, Some(bucket_and_key)) = (addressing, path.strip_prefix('/'))
+    else {
+        return in_path;
+    };
+    let (bucket, _) = bucket_and_key.split_once('/').unwrap_or((bucket_and_key, ""));
+    if !is_host_label(bucket) {
+        return in_path;
+    }
+    let path = &bucket_and_key[bucket.len()..];
+    Place { host_bucket: Some(bucket), path: if path.is_empty() { "/" } else { path } }
+}
+
+impl Place<'_> {
+    /// The `Host` field.
+    pub(super) fn authority(&self, endpoint: &Endpoint) -> String {
+        match self.host_bucket {
+            Some(bucket) => format!("{bucket}.{}", endpoint.authority()),
+            None => endpoint.authority(),
+        }
+    }
+
+    /// The name that TLS asks for, where it is not the endpoint's own.
+    pub(super) fn server_name(&self, endpoint: &Endpoint) -> Option<String> {
+        self.host_bucket.map(|bucket| format!("{bucket}.{}", endpoint.host))
+    }
+}
+
+/// RFC 1123 §2.1, in lower case: hosts have no case, buckets have. A name with dots would be
+/// several labels, which no wildcard certificate covers.
+fn is_host_label(bucket: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=LABEL_BYTES_MAX).contains(&bucket.len())
+        && bucket.bytes().all(allowed)
+        && !bucket.starts_with('-')
+        && !bucket.ends_with('-')
+}
+
+/// RFC 1035 §2.3.4.
+const LABEL_BYTES_MAX: usize = 63;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_names_the_bucket_where_it_can() {
+        let endpoint = Endpoint { https: false, host: "s3.test".to_owned(), port: 9000 };
+        let long = format!("/{}/k", "b".repeat(64));
+        for (path, authority, path_sent) in [
+            ("/", "s3.test:9000", "/"),
+            ("/bucket", "bucket.s3.test:9000", "/"),
+            ("/bucket/", "bucket.s3.test:9000", "/"),
+            ("/bucket/a/b%20c", "bucket.s3.test:9000", "/a/b%20c"),
+            ("/bucket//a", "bucket.s3.test:9000", "//a"),
+            ("/b-1/k", "b-1.s3.test:9000", "/k"),
+            ("/a.b/k", "s3.test:9000", "/a.b/k"),
+            ("/Bucket/k", "s3.test:9000", "/Bucket/k"),
+            ("/a_b/k", "s3.test:9000", "/a_b/k"),
+            ("/bucket-/k", "s3.test:9000", "/bucket-/k"),
+            (&long, "s3.test:9000", &long),
+        ] {
+            let found = place(Addressing::VirtualHost, path);
+            assert_eq!((found.authority(&endpoint).as_str(), found.path), (authority, path_sent));
+            assert_eq!(
+                found.server_name(&endpoint).map(|name| name + ":9000").as_deref(),
+                found.host_bucket.map(|_| authority)
+            );
+            assert_eq!(place(Addressing::Path, path), Place { host_bucket: None, path });
+        }
+    }
+}

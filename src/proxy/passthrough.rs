@@ -1,0 +1,353 @@
+//! Requests that go to the store as their senders signed them (`signatures = "passthrough"`). What
+//! is judged and leased here is read from the very bytes that the store will read, so whatever the
+//! two could read differently is refused. Who the sender is, the store says, and only at the end.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use pingora::proxy::Session;
+use std::net::IpAddr;
+
+use super::Proxy;
+use super::admission::Admitted;
+use super::context::Context;
+use super::intake;
+use super::respond;
+use crate::backend::headers::{self, for_head, is_of_a_vendor};
+use crate::backend::{Signing, StoreRequest};
+use crate::body::Body;
+use crate::chance;
+use crate::gate::{Outcome, Reply, Write};
+use crate::register::WriteId;
+use crate::s3::delete_objects::{
+    DeleteEntry, DeleteOutcome, DeleteRequest, delete_result, parse_delete_objects,
+};
+use crate::s3::form::PostForm;
+use crate::s3::{
+    BucketName, Code, Condition, ObjectKey, ObjectName, Operation, RequestHead, S3Error,
+};
+use crate::sigv4::Claimed;
+
+/// The hosts by which the store may be asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hosts<'a> {
+    /// Those under which a bucket is named by the host.
+    pub(super) domains: &'a [String],
+    /// The store's own.
+    pub(super) store: &'a str,
+}
+
+/// Refuses what the store might read otherwise than we do: 400 for a host that may or may not name
+/// a bucket and for a path with characters that servers differ over, 501 for a signed header of a
+/// store's own invention.
+pub(super) fn check(
+    head: RequestHead<'_>,
+    claimed: &Claimed,
+    hosts: Hosts<'_>,
+) -> Result<(), S3Error> {
+    let host = head.header(&header::HOST).unwrap_or_default();
+    if !hosts.is_known(host) {
+        return Err(S3Error::new(Code::InvalidRequest)
+            .because("Whether this Host names a bucket is not known; see `domains`."));
+    }
+    if !is_plain(head.path) || head.query.contains('#') {
+        return Err(S3Error::new(Code::InvalidUri));
+    }
+    let mut names = head.headers.keys().map(HeaderName::as_str);
+    match names.find(|name| is_of_a_vendor(name) && claimed.covers(name)) {
+        Some(name) => Err(S3Error::not_implemented(name, Some(OF_A_VENDOR))),
+        None => Ok(()),
+    }
+}
+
+const OF_A_VENDOR: &str =
+    "S3 gives this header no meaning, and the signature does not let it be left out";
+
+impl Hosts<'_> {
+    /// An address, a name without a dot and the store's own name are no bucket's; a domain and what
+    /// is under it are understood here as there.
+    fn is_known(self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => &host,
+        };
+        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        if address.unwrap_or(name).parse::<IpAddr>().is_ok() {
+            return true;
+        }
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let is_under = |domain: &String| {
+            name.strip_suffix(domain.as_str())
+                .is_some_and(|left| left.is_empty() || left.ends_with('.'))
+        };
+        let is_label = !name.is_empty() && !name.contains('.');
+        is_label || name == self.store || self.domains.iter().any(is_under)
+    }
+}
+
+/// A path that every server reads alike. `+` is a space to some, `;` begins a parameter to some,
+/// `\\` is a `/` to some; all may stand there encoded.
+fn is_plain(path: &str) -> bool {
+    path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/%!$&'()*,:=@".contains(&b))
+}
+
+/// How many bytes a body may have as it is sent, of which this many are content.
+pub(super) fn bytes_max(session: &Session, content_bytes: u64) -> u64 {
+    let said = session.req_header().headers.get(header::CONTENT_LENGTH);
+    let said = said.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    // AWS: chunks have 8 KiB at least, and a chunk's size and signature take about 90 bytes.
+    let framed = content_bytes.saturating_mul(2).saturating_add(64 << 10);
+    said.map_or(framed, |said: u64| said.min(framed))
+}
+
+/// The request as it came, its body taken whole.
+pub(super) fn as_sent(session: &Session) -> StoreRequest {
+    let request = session.req_header();
+    StoreRequest {
+        signing: Signing::AsSent,
+        method: request.method.clone(),
+        // Admission has read it as text.
+        path: String::from_utf8_lossy(request.raw_path()).into_owned(),
+        query: Vec::new(),
+        headers: headers::as_sent(&request.headers),
+        sha256: None,
+    }
+}
+
+/// The request as it came, its body yet to come.
+pub(super) fn streamed(session: &Session) -> StoreRequest {
+    let mut request = as_sent(session);
+    let sent = &session.req_header().headers;
+    if sent.contains_key(header::TRANSFER_ENCODING) && !sent.contains_key(header::CONTENT_LENGTH) {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers.insert(header::TRANSFER_ENCODING, chunked);
+    }
+    request
+}
+
+/// Serves a request whose body names the keys: a form, or a batch that is of one key. The body is
+/// covered by the sender's signature and can be neither taken apart nor put together anew.
+pub(super) async fn serve(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    admitted: Admitted,
+) -> pingora::Result<()> {
+    match (admitted.target.bucket().cloned(), admitted.operation) {
+        (Some(bucket), Operation::PostObject) => {
+            form(proxy, session, context, bucket, admitted.expects_continue).await
+        }
+        (Some(bucket), _) => batch_of_one(proxy, session, context, bucket, admitted).await,
+        (None, _) => {
+            respond::error(session, context, &S3Error::new(Code::AccessDenied), None).await
+        }
+    }
+}
+
+async fn form(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    bucket: BucketName,
+    expects_continue: bool,
+) -> pingora::Result<()> {
+    let taken = intake::take_unsigned(proxy, session, expects_continue).await;
+    let (content, _budget) = match taken {
+        Ok(content) => content.finish(),
+        Err(untaken) => return untaken.answer(session, context).await,
+    };
+    let name = match form_name(proxy, session, &content, bucket) {
+        Ok(name) => name,
+        Err(error) => return respond::error(session, context, &error, None).await,
+    };
+    name.key.as_str().clone_into(&mut context.log.key);
+    let write = Guarded {
+        name: &name,
+        operation: Operation::PostObject,
+        condition: &Condition::None,
+        version_id: None,
+        attempt: 1,
+        body: &Body::from(content),
+    };
+    let reply = write.pass(proxy, session, context).await;
+    respond_with(session, context, reply).await
+}
+
+/// The object that a form writes.
+fn form_name(
+    proxy: &Proxy,
+    session: &Session,
+    content: &Bytes,
+    bucket: BucketName,
+) -> Result<ObjectName, S3Error> {
+    let content_type = session.req_header().headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let form = PostForm::parse(content_type, content)?;
+    if form.takes_key_from_file_name() {
+        // What becomes of paths and quotes in a file's name differs from store to store.
+        return Err(S3Error::not_implemented("key", Some(FROM_FILE_NAME)));
+    }
+    let key = ObjectKey::parse(form.key(), proxy.naming.empty_segments)?;
+    Ok(ObjectName { bucket, key })
+}
+
+const FROM_FILE_NAME: &str =
+    "A key with ${filename} is filled in by the store, after it was guarded";
+
+async fn batch_of_one(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    bucket: BucketName,
+    admitted: Admitted,
+) -> pingora::Result<()> {
+    let Some(signed) = admitted.signed else {
+        return respond::error(session, context, &S3Error::new(Code::AccessDenied), None).await;
+    };
+    if signed.promise.payload.is_chunked() {
+        let error = S3Error::not_implemented("Content-Encoding", None);
+        return respond::error(session, context, &error, None).await;
+    }
+    let taken = super::batch::take(proxy, session, signed, admitted.expects_continue).await;
+    let document = match taken {
+        Ok(document) => document,
+        Err(untaken) => return untaken.answer(session, context).await,
+    };
+    let (request, name, condition) = match only_entry(proxy, &document, bucket) {
+        Ok(found) => found,
+        Err(error) => return respond::error(session, context, &error, None).await,
+    };
+    let entry = &request.objects[0];
+    name.key.as_str().clone_into(&mut context.log.key);
+    let write = Guarded {
+        name: &name,
+        operation: Operation::DeleteObjects,
+        condition: &condition,
+        version_id: entry.version_id.as_deref(),
+        attempt: admitted.retry.attempt,
+        body: &Body::from(document),
+    };
+    match write.pass(proxy, session, context).await {
+        Reply::Error(error, _) => {
+            let document = failed(&request, entry, &error);
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+            respond::write(session, context, StatusCode::OK, headers, document.into()).await
+        }
+        reply => respond_with(session, context, reply).await,
+    }
+}
+
+/// The entry of a batch that has no other, its name and its condition.
+fn only_entry(
+    proxy: &Proxy,
+    document: &[u8],
+    bucket: BucketName,
+) -> Result<(DeleteRequest, ObjectName, Condition), S3Error> {
+    let request = parse_delete_objects(document)?;
+    let [entry] = &request.objects[..] else {
+        return Err(S3Error::not_implemented("delete", Some(ONE_KEY)));
+    };
+    let key = ObjectKey::parse(&entry.key, proxy.naming.empty_segments)?;
+    let condition = entry.condition(proxy.dialect)?;
+    Ok((request, ObjectName { bucket, key }, condition))
+}
+
+const ONE_KEY: &str = "Each key is guarded on its own, and a request that the client has signed \
+                       cannot be divided: name one key in each request, or use DeleteObject";
+
+fn failed(request: &DeleteRequest, entry: &DeleteEntry, error: &S3Error) -> Vec<u8> {
+    delete_result(request.quiet, &[DeleteOutcome::failed(entry, error)])
+}
+
+/// A write that goes on as it came.
+struct Guarded<'a> {
+    name: &'a ObjectName,
+    operation: Operation,
+    condition: &'a Condition,
+    version_id: Option<&'a str>,
+    attempt: u32,
+    body: &'a Body,
+}
+
+impl Guarded<'_> {
+    async fn pass(self, proxy: &Proxy, session: &Session, context: &mut Context) -> Reply {
+        let request = as_sent(session);
+        let head_headers = for_head(&session.req_header().headers);
+        let write = Write {
+            name: self.name,
+            operation: self.operation,
+            condition: self.condition,
+            request: &request,
+            body: self.body,
+            write_id: WriteId::alone(&chance::name()),
+            attempt: self.attempt,
+            arrived: context.arrived,
+            head_headers: &head_headers,
+            version_id: self.version_id,
+            upload_id: None,
+            keep_alive: None,
+        };
+        let outcome: Outcome = proxy.gate.write(&write).await;
+        context.log.gate(&outcome);
+        if let Some(commit) = outcome.commit {
+            commit.record().await;
+        }
+        outcome.reply
+    }
+}
+
+async fn respond_with(
+    session: &mut Session,
+    context: &mut Context,
+    reply: Reply,
+) -> pingora::Result<()> {
+    match reply {
+        Reply::Store(answer) => {
+            respond::write(session, context, answer.status, answer.headers, answer.body).await
+        }
+        Reply::Error(error, _) => respond::error(session, context, &error, None).await,
+        // Of a write that stands for itself nothing is remembered.
+        Reply::Replayed(..) => {
+            respond::error(session, context, &S3Error::internal_error(), None).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_may_name_a_bucket_the_proxy_does_not_see_is_not_known() {
+        let domains = ["s3.test".to_owned()];
+        let hosts = Hosts { domains: &domains, store: "garage.internal" };
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:9000",
+            "[::1]:9000",
+            "proxy",
+            "proxy:9000",
+            "s3.test",
+            "S3.test.:80",
+            "bucket.s3.test",
+            "a.b.s3.test:1",
+            "garage.internal:3900",
+        ] {
+            assert!(hosts.is_known(host), "{host}");
+        }
+        for host in ["", ":80", "xs3.test", "bucket.garage.internal", "s3.test.evil", "1.2.3"] {
+            assert!(!hosts.is_known(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_taken_that_all_servers_read_alike() {
+        for path in ["/", "/b/a%20b/%C3%A9", "/b/dt=2020:01,02@x!$&'()*~"] {
+            assert!(is_plain(path), "{path}");
+        }
+        for path in ["/b/a+b", "/b/a;b", "/b/a\\b", "/b/a#b", "/b/a b", "/b/\u{e9}", "/b/a|b"] {
+            assert!(!is_plain(path), "{path}");
+        }
+    }
+}
