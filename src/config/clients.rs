@@ -34,7 +34,7 @@ fn read_one(reading: &mut Reading, number: usize, variables: bool) -> Option<Cli
     let stem = path("secret_access_key");
     let secret_access_key = secrets::read(reading, &stem);
     secrets::refuse_missing(reading, &stem, CLIENT_SECRET);
-    let buckets = buckets(reading, &path("buckets"));
+    let buckets = buckets(reading, &path("buckets"), "this client could do nothing");
     let read_only = reading.value(&path("read_only"));
     Some(Client {
         access_key_id: access_key_id?,
@@ -44,10 +44,11 @@ fn read_one(reading: &mut Reading, number: usize, variables: bool) -> Option<Cli
     })
 }
 
-fn buckets(reading: &mut Reading, path: &str) -> Vec<BucketPattern> {
+/// Buckets by name or by how it begins. `if_empty` says what it would mean to name none.
+pub(super) fn buckets(reading: &mut Reading, path: &str, if_empty: &str) -> Vec<BucketPattern> {
     let written = reading.value::<Vec<String>>(path);
     if written.is_empty() && !reading.faults.any_at(&[path]) {
-        reading.faults.push(path, "is empty: this client could do nothing; \"*\" is all buckets");
+        reading.faults.push(path, format!("is empty: {if_empty}; \"*\" is all buckets"));
     }
     let mut patterns = Vec::new();
     for text in written {

@@ -30,6 +30,8 @@ pub struct Config {
     pub register: Register,
     /// How bodies are taken.
     pub body: Body,
+    /// How keys are treated: the first that fits decides.
+    pub rules: Vec<Rule>,
     /// Who may come, at least one; no access key twice.
     pub clients: Vec<Client>,
     /// What is logged.
@@ -226,6 +228,44 @@ pub struct Body {
     pub idle_timeout: Duration,
 }
 
+/// How some of the keys are treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The buckets it is about, at least one pattern.
+    pub buckets: Vec<BucketPattern>,
+    /// How the keys begin; empty for all.
+    pub prefix: String,
+    /// Whether their writes pass the register.
+    pub mode: RuleMode,
+    /// What their writes must carry.
+    pub require: Option<Require>,
+}
+
+impl Rule {
+    /// Whether it is about this key.
+    pub fn fits(&self, bucket: &str, key: &str) -> bool {
+        self.buckets.iter().any(|pattern| pattern.matches(bucket)) && key.starts_with(&self.prefix)
+    }
+}
+
+/// Whether writes pass the register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleMode {
+    /// They do.
+    Guard,
+    /// They go to the store as they are, their conditions too.
+    Pass,
+}
+
+/// What writes must carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Require {
+    /// `If-None-Match: *`: what is written once is never changed.
+    CreateOnly,
+    /// A condition, of whatever kind.
+    MustBeConditional,
+}
+
 /// One who may come.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -256,6 +296,15 @@ pub enum BucketPattern {
 }
 
 impl BucketPattern {
+    /// Whether every bucket that `other` means is meant here too.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Name(name)) => self.matches(name),
+            (Self::Prefix(prefix), Self::Prefix(longer)) => longer.starts_with(prefix),
+            (Self::Name(_), Self::Prefix(_)) => false,
+        }
+    }
+
     /// Whether this bucket is meant.
     pub fn matches(&self, bucket: &str) -> bool {
         match self {

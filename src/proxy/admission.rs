@@ -7,6 +7,7 @@ use pingora::proxy::Session;
 
 use super::Proxy;
 use super::context::Context;
+use super::rules::Treatment;
 use crate::clock;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
@@ -21,6 +22,8 @@ pub(super) struct Admitted {
     pub(super) target: Target,
     pub(super) operation: Operation,
     pub(super) condition: Condition,
+    /// How its key is treated; of a request that names none, as if no rule were.
+    pub(super) treatment: Treatment,
     pub(super) copy_source: Option<CopySource>,
     /// `None` for a request that nobody signed and nobody needs to: a browser's form carries its
     /// signature inside, and its preflight has none.
@@ -78,10 +81,14 @@ impl Admitted {
         if let Some(refused) = refusal(head, operation) {
             return Err(refused);
         }
+        let treatment = target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
+        let condition = treatment.condition(|| Condition::parse(head, operation, proxy.dialect))?;
+        treatment.check(operation, &condition)?;
         let retry = Retry::from_head(head);
         context.log.attempt = retry.attempt;
         Ok(Self {
-            condition: Condition::parse(head, operation, proxy.dialect)?,
+            condition,
+            treatment,
             target,
             operation,
             copy_source,

@@ -140,7 +140,13 @@ impl Batch<'_> {
         let name = ObjectName { bucket: self.bucket.clone(), key };
         let condition: Condition = entry.condition(self.proxy.dialect)?;
         let version = entry.version_id.as_deref();
-        let request = StoreRequest {
+        let operation = match version {
+            Some(_) => Operation::DeleteObjectVersion,
+            None => Operation::DeleteObject,
+        };
+        let treatment = self.proxy.rules.treatment(&name);
+        treatment.check(operation, &condition)?;
+        let mut request = StoreRequest {
             method: Method::DELETE,
             path: name.path(),
             query: version
@@ -150,15 +156,15 @@ impl Batch<'_> {
             headers: self.headers.clone(),
             sha256: Some(crate::backend::EMPTY_SHA256),
         };
-        let outcome = self
-            .proxy
-            .gate
-            .write(&Write {
+        let outcome = if treatment.passes {
+            // As the header of a delete the store judges what stood in the document.
+            let etag = entry.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
+            request.headers.extend(etag.map(|etag| (header::IF_MATCH, etag)));
+            self.proxy.gate.pass(operation, &request, &Body::empty(), None).await
+        } else {
+            let write = Write {
                 name: &name,
-                operation: match version {
-                    Some(_) => Operation::DeleteObjectVersion,
-                    None => Operation::DeleteObject,
-                },
+                operation,
                 condition: &condition,
                 request: &request,
                 body: &Body::empty(),
@@ -169,8 +175,9 @@ impl Batch<'_> {
                 version_id: version,
                 upload_id: None,
                 keep_alive: None,
-            })
-            .await;
+            };
+            self.proxy.gate.write(&write).await
+        };
         if let Some(commit) = outcome.commit {
             commit.record().await;
         }

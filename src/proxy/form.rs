@@ -54,9 +54,10 @@ pub(super) async fn serve(
         headers: upload.headers.clone(),
         sha256: Some(Sha256::digest(upload.form.file()).into()),
     };
-    let mut outcome = proxy
-        .gate
-        .write(&Write {
+    let mut outcome = if upload.passes {
+        proxy.gate.pass(Operation::PostObject, &request, &body, None).await
+    } else {
+        let write = Write {
             name: &upload.name,
             operation: Operation::PostObject,
             condition: &Condition::None,
@@ -69,8 +70,9 @@ pub(super) async fn serve(
             version_id: None,
             upload_id: None,
             keep_alive: None,
-        })
-        .await;
+        };
+        proxy.gate.write(&write).await
+    };
     context.log.gate(&outcome);
     if let Some(commit) = outcome.commit.take() {
         commit.record().await;
@@ -99,9 +101,12 @@ struct Upload {
     form: PostForm,
     name: ObjectName,
     headers: HeaderMap,
+    /// Whether a rule lets the key's writes pass.
+    passes: bool,
 }
 
-/// Checks the form's signature, its owner's rights, and that it keeps to the signed policy.
+/// Checks the form's signature, its owner's rights, and that it keeps to the signed policy. A form
+/// cannot carry a condition, so it is refused where a rule requires one.
 fn admit(
     proxy: &Proxy,
     context: &mut Context,
@@ -126,8 +131,11 @@ fn admit(
     proxy.clients.authorize(&access_key_id, Operation::PostObject, &target, None)?;
     PostPolicy::parse(claim.policy)?.check(&form, bucket.as_str(), now)?;
     let key = ObjectKey::parse(form.key(), proxy.naming.empty_segments)?;
+    let name = ObjectName { bucket, key };
+    let treatment = proxy.rules.treatment(&name);
+    treatment.check(Operation::PostObject, &Condition::None)?;
     let headers = put_headers(&form)?;
-    Ok(Upload { name: ObjectName { bucket, key }, headers, form })
+    Ok(Upload { name, headers, form, passes: treatment.passes })
 }
 
 /// The form's fields as headers of a PutObject (AWS: PostObject, form fields). A list of what may

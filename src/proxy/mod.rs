@@ -15,6 +15,7 @@ mod in_flight;
 mod intake;
 mod reads;
 mod respond;
+mod rules;
 mod uploads;
 mod waiting;
 mod writes;
@@ -39,6 +40,7 @@ use admission::Admitted;
 use context::Context;
 use forward::Forward;
 pub use in_flight::InFlight;
+pub use rules::Rules;
 
 /// The proxy: what every request is served with.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub struct Proxy {
     pub store: Arc<HttpStore>,
     /// Who may come.
     pub clients: Clients,
+    /// How each key is treated.
+    pub rules: Rules,
     /// How names are found in requests.
     pub naming: Naming,
     /// Whose answers are given.

@@ -12,7 +12,7 @@ use super::context::Context;
 use super::intake;
 use super::respond;
 use super::waiting::Waiting;
-use crate::backend::headers::{for_head, to_store_unconditional};
+use crate::backend::headers::{for_head, to_store, to_store_unconditional};
 use crate::backend::{KeepAlive, StoreRequest};
 use crate::chance;
 use crate::gate::{Outcome, Reply, Write};
@@ -38,7 +38,8 @@ pub(super) async fn serve(
     };
     let head_headers = for_head(&session.req_header().headers);
     let large = signed.promise.length.is_none_or(|bytes| bytes >= EARLY_LOOK_BYTES_MIN);
-    if admitted.expects_continue || large {
+    let guarded = !admitted.treatment.passes;
+    if guarded && (admitted.expects_continue || large) {
         let attempt = admitted.retry.attempt;
         let look = proxy.gate.early_look(&name, &admitted.condition, attempt, &head_headers).await;
         if let Some(outcome) = look {
@@ -75,7 +76,12 @@ pub(super) async fn serve(
         keep_alive: Some(&keep_alive),
     };
     let mut waiting = Waiting::default();
-    let outcome = waiting.meanwhile(session, context, &keep_alive, proxy.gate.write(&write)).await;
+    let outcome = if guarded {
+        waiting.meanwhile(session, context, &keep_alive, proxy.gate.write(&write)).await
+    } else {
+        let pass = proxy.gate.pass(admitted.operation, &request, &body, Some(&keep_alive));
+        waiting.meanwhile(session, context, &keep_alive, pass).await
+    };
     drop(body);
     answer(session, context, &admitted, outcome, waiting).await
 }
@@ -120,8 +126,8 @@ fn query_parameter(session: &Session, wanted: &str) -> Option<String> {
     })
 }
 
-/// The request as the store gets it: the key spelled in one way, the body as checked, no
-/// condition.
+/// The request as the store gets it: the key spelled in one way, the body as checked, and no
+/// condition unless the key passes.
 pub(super) fn to_request(
     session: &Session,
     path: String,
@@ -129,7 +135,11 @@ pub(super) fn to_request(
     checked: &CheckedBody,
 ) -> StoreRequest {
     let request = session.req_header();
-    let mut headers = to_store_unconditional(&request.headers);
+    let mut headers = if admitted.treatment.passes {
+        to_store(&request.headers)
+    } else {
+        to_store_unconditional(&request.headers)
+    };
     admitted.spell_copy_source(&mut headers);
     for (name, value) in &checked.trailing_checksums {
         headers.insert(name.clone(), value.clone());
