@@ -81,11 +81,11 @@ impl Admitted {
         if let Some(refused) = refusal(head, operation) {
             return Err(refused);
         }
+        let retry = Retry::from_head(head);
+        context.log.attempt = retry.attempt;
         let treatment = target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
         let condition = treatment.condition(|| Condition::parse(head, operation, proxy.dialect))?;
         treatment.check(operation, &condition)?;
-        let retry = Retry::from_head(head);
-        context.log.attempt = retry.attempt;
         Ok(Self {
             condition,
             treatment,

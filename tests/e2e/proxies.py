@@ -37,6 +37,8 @@ class Settings:
     lease_wait: float = 5
     body_memory: str = "64MiB"
     log_level: str = "info"
+    rules: str = ""
+    """`[[rule]]` tables as the file has them."""
 
     @property
     def quarantine(self) -> float:
@@ -99,7 +101,8 @@ read_only = true
 access_key_id = {quoted(LIMITED_KEY)}
 secret_access_key_env = "E2E_LIMITED_SECRET"
 buckets = [{quoted(LIMITED_BUCKET)}]
-"""
+
+{settings.rules}"""
 
 
 def secrets_env(store: Store) -> dict[str, str]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import urllib3
@@ -14,60 +11,17 @@ from botocore.config import Config
 from conftest import make_sure_of_bucket, new_bucket
 from proxies import (ACCESS_KEY, CLIENT_SECRET, LIMITED_BUCKET, LIMITED_KEY, LIMITED_SECRET,
                      Proxy, Settings)
-from stores import Store
-
-
-@dataclass
-class Recorder:
-    """Answers everything with 200 and an ETag, and remembers what it was asked."""
-
-    seen: list = field(default_factory=list)
-
-    def __post_init__(self):
-        recorder = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                recorder.seen.append((self.command, self.path, dict(self.headers.items()), body))
-                self.send_response(200)
-                self.send_header("ETag", '"e"')
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            do_GET = do_PUT = do_HEAD = do_DELETE = do_OPTIONS = do_POST = answer
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def take(self) -> list:
-        taken, self.seen[:] = list(self.seen), []
-        return taken
+from recorder import Recorder, lower
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     recorder = Recorder()
-    store = Store(url=recorder.url, access_key="storekey", secret_key="storesecret", processes=[],
-                  name="recorder")
-    proxy = Proxy(tmp_path_factory.mktemp("recorded"), store, Settings(settle=0))
+    proxy = Proxy(tmp_path_factory.mktemp("recorded"), recorder.store, Settings(settle=0))
     recorder.take()
     yield recorder, proxy
     proxy.stop()
-    recorder.server.shutdown()
-
-
-def lower(headers: dict) -> dict:
-    return {name.lower(): value for name, value in headers.items()}
+    recorder.close()
 
 
 def test_only_headers_that_s3_gives_a_meaning_pass(recorded):
