@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::body_error::BodyError;
-use super::checksum::{Algorithm, Checksum, ChecksumName, to_base64};
+use super::checksum::{Algorithm, Checksum, to_base64};
 use super::chunks::{Decoder, Trailers};
 use super::payload::PayloadKind;
 use super::promise::{BodyPromise, PromisedChecksum};
@@ -51,17 +51,7 @@ impl BodyCheck {
     /// Prepares to check a body against the promise.
     pub fn new(promise: BodyPromise, also: Wanted) -> Self {
         let BodyPromise { payload, length, content_md5, checksum, seed } = promise;
-        let checksum_algorithm = match &checksum {
-            Some(PromisedChecksum::Header { algorithm, .. }) => Some(*algorithm),
-            Some(PromisedChecksum::Trailer(ChecksumName::Verifiable(algorithm))) => {
-                Some(*algorithm)
-            }
-            Some(
-                PromisedChecksum::Trailer(ChecksumName::Foreign(_))
-                | PromisedChecksum::Unverifiable(_),
-            )
-            | None => None,
-        };
+        let checksum_algorithm = checksum.as_ref().map(PromisedChecksum::algorithm);
         let needs = |algorithm: &Algorithm| match algorithm {
             _ if checksum_algorithm == Some(*algorithm) => true,
             Algorithm::Sha256 => also.sha256 || matches!(payload, PayloadKind::Digest(_)),
@@ -153,22 +143,20 @@ impl BodyCheck {
         digests: &Digests,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, BodyError> {
         let announced = match &self.checksum {
-            Some(PromisedChecksum::Trailer(name)) => Some(name),
+            Some(PromisedChecksum::Trailer(algorithm)) => Some(*algorithm),
             Some(PromisedChecksum::Header { algorithm, value }) => {
                 digests.check(*algorithm, value)?;
                 None
             }
-            Some(PromisedChecksum::Unverifiable(_)) | None => None,
+            None => None,
         };
         let mut sent = trailers.iter();
         match (announced, sent.next(), sent.next()) {
             (None, None, _) => Ok(Vec::new()),
-            (Some(name), Some((header, value)), None) if name.header() == *header => {
+            (Some(algorithm), Some((header, value)), None) if algorithm.header() == *header => {
                 let invalid = || BodyError::InvalidTrailer(header.clone());
-                if let ChecksumName::Verifiable(algorithm) = name {
-                    let expected = algorithm.decode(value).ok_or_else(invalid)?;
-                    digests.check(*algorithm, &expected)?;
-                }
+                let expected = algorithm.decode(value).ok_or_else(invalid)?;
+                digests.check(algorithm, &expected)?;
                 let value = HeaderValue::from_str(value).map_err(|_| invalid())?;
                 Ok(vec![(header.clone(), value)])
             }

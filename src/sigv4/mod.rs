@@ -48,7 +48,7 @@ pub use auth_error::{AuthError, Mismatch};
 pub use authenticate::{Authenticated, authenticate};
 pub use body_check::{BodyCheck, CheckedBody, Wanted};
 pub use body_error::BodyError;
-pub use checksum::{Algorithm, Checksum, ChecksumName};
+pub use checksum::{Algorithm, Checksum};
 pub use chunk_chain::ChunkSeed;
 pub use chunks::{Decoder, Trailers};
 pub use claim::is_presign_parameter;
