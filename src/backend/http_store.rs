@@ -12,10 +12,11 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
 use super::connection::{Connections, Opened};
+use super::headers::drop_checksums;
 use super::{Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Store, StoreRequest};
 use crate::body::Body;
 use crate::clock;
-use crate::config::Backend;
+use crate::config::{Backend, Checksums};
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
 use crate::s3::precondition::last_modified_s;
@@ -32,6 +33,7 @@ pub struct HttpStore {
     credential: Credential,
     keys: Arc<SigningKeys>,
     read_timeout: Duration,
+    checksums: Checksums,
 }
 
 /// A request could not be composed: the proxy's own fault, or a header no store would take.
@@ -60,7 +62,13 @@ impl HttpStore {
             },
             keys,
             read_timeout: backend.read_timeout,
+            checksums: backend.checksums,
         })
+    }
+
+    /// Whether the store is told none of the clients' checksums.
+    pub fn drops_checksums(&self) -> bool {
+        self.checksums == Checksums::Drop
     }
 
     /// Asks a question whose answer is to be passed on as it comes.
@@ -101,6 +109,9 @@ impl HttpStore {
         length: Option<u64>,
     ) -> Result<RequestHeader, Composing> {
         let mut headers = request.headers.clone();
+        if self.drops_checksums() {
+            drop_checksums(&mut headers);
+        }
         headers.insert(header::HOST, self.authority.clone());
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

@@ -138,7 +138,7 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 }
 
 /// All keys but those of `[[client]]` and `[[rule]]`, in the order in which they are read and described.
-pub(super) const KEYS: [Key; 44] = [
+pub(super) const KEYS: [Key; 45] = [
     key("listen", Value("127.0.0.1:9000")),
     key("threads", Value("0")),
     key("domains", Value("")),
@@ -163,6 +163,7 @@ pub(super) const KEYS: [Key; 44] = [
     key("backend.connections", Value("128")),
     key("backend.empty_segments", Value("keep")),
     key("backend.definite_errors", Value("NotImplemented")),
+    key("backend.checksums", Value("send")),
     key("register.url", Value("memory:")),
     key(
         "register.lock_file",

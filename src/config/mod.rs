@@ -32,8 +32,9 @@ use std::path::PathBuf;
 pub use environment::of_process;
 pub use faults::{ConfigErrors, Fault};
 pub use settings::{
-    Addressing, Backend, Body, BucketPattern, Client, Config, Dialect, EmptySegments, Endpoint,
-    Log, LogFormat, Redis, Register, RegisterKind, Require, Rule, RuleMode, Terms, Writers,
+    Addressing, Backend, Body, BucketPattern, Checksums, Client, Config, Dialect, EmptySegments,
+    Endpoint, Log, LogFormat, Redis, Register, RegisterKind, Require, Rule, RuleMode, Terms,
+    Writers,
 };
 
 use file::Counts;

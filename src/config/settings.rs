@@ -91,6 +91,8 @@ pub struct Backend {
     pub empty_segments: EmptySegments,
     /// S3 error codes that this store gives only before it has done anything, even with a 5xx.
     pub definite_errors: Vec<String>,
+    /// Whether the store is told clients' checksums.
+    pub checksums: Checksums,
 }
 
 /// Scheme, host and port of a store.
@@ -135,6 +137,15 @@ pub enum EmptySegments {
     Keep,
     /// They are refused: the store would take `a//b` for `a/b`, two names for one lock.
     Refuse,
+}
+
+/// What becomes of the checksums (`x-amz-checksum-*`) that clients send and this proxy verifies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksums {
+    /// They go on to the store.
+    Send,
+    /// They end here: the store would refuse them.
+    Drop,
 }
 
 /// The register of ETags and leases.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::settings::{Addressing, Dialect, EmptySegments, LogFormat, Require, RuleMode, Writers};
+use super::settings::{
+    Addressing, Checksums, Dialect, EmptySegments, LogFormat, Require, RuleMode, Writers,
+};
 use super::units;
 
 /// A value as written.
@@ -223,6 +225,11 @@ impl Choice for Addressing {
 impl Choice for EmptySegments {
     const SPELLINGS: &'static [(&'static str, Self)] =
         &[("keep", Self::Keep), ("refuse", Self::Refuse)];
+}
+
+impl Choice for Checksums {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("send", Self::Send), ("drop", Self::Drop)];
 }
 
 impl Choice for RuleMode {

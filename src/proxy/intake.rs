@@ -52,6 +52,18 @@ pub(super) async fn take(
     promise: BodyPromise,
     expects_continue: bool,
 ) -> Result<(Body, CheckedBody), Untaken> {
+    let wanted = Wanted { sha256: true, md5: false };
+    take_for(proxy, session, promise, expects_continue, wanted).await
+}
+
+/// The same, with these digests of it.
+pub(super) async fn take_for(
+    proxy: &Proxy,
+    session: &mut Session,
+    promise: BodyPromise,
+    expects_continue: bool,
+    wanted: Wanted,
+) -> Result<(Body, CheckedBody), Untaken> {
     let length_bytes = match promise.length {
         Some(length_bytes) => length_bytes,
         None if session.is_body_empty() => 0,
@@ -61,7 +73,7 @@ pub(super) async fn take(
     if length_bytes > proxy.body_bytes_max {
         return Err(too_large(length_bytes, proxy.body_bytes_max).into());
     }
-    let mut check = BodyCheck::new(promise, Wanted { sha256: true, md5: false });
+    let mut check = BodyCheck::new(promise, wanted);
     let mut taking = proxy.larder.begin(length_bytes).await.map_err(|e| spool_failed(&e))?;
     if expects_continue {
         session.write_continue_response().await.map_err(|_| Untaken::ClientGone)?;

@@ -18,6 +18,7 @@ mod respond;
 mod rules;
 mod uploads;
 mod waiting;
+mod whole;
 mod writes;
 
 use std::sync::Arc;
@@ -100,8 +101,14 @@ impl ProxyHttp for Proxy {
             Effect::Read if admitted.operation == Operation::Preflight => {
                 reads::preflight(self, session, context, &admitted.target).await?;
             }
-            Effect::Streams if admitted.operation == Operation::CreateMultipartUpload => {
+            Effect::Streams
+                if admitted.operation == Operation::CreateMultipartUpload
+                    && !admitted.treatment.passes =>
+            {
                 uploads::create(self, session, context, admitted).await?;
+            }
+            Effect::Streams if whole::is_due(self, &admitted) => {
+                whole::serve(self, session, context, admitted).await?;
             }
             Effect::Read | Effect::Streams => {
                 if admitted.expects_continue {

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora::proxy::Session;
 use sha2::{Digest, Sha256};
 
@@ -12,6 +12,7 @@ use super::context::Context;
 use super::intake;
 use super::respond;
 use super::waiting::Waiting;
+use super::whole;
 use crate::backend::headers::{for_head, to_store, to_store_unconditional};
 use crate::backend::{KeepAlive, StoreRequest};
 use crate::chance;
@@ -24,6 +25,9 @@ use crate::sigv4::{CheckedBody, is_presign_parameter};
 /// A body up to this size has usually arrived with its head: an early look would cost a round trip
 /// and save nothing.
 const EARLY_LOOK_BYTES_MIN: u64 = 64 * 1024;
+
+/// `Content-MD5`.
+pub(super) const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// Serves a write of the key that the request names.
 pub(super) async fn serve(
@@ -51,6 +55,11 @@ pub(super) async fn serve(
     let (body, checked) = match taken {
         Ok(taken) => taken,
         Err(untaken) => return untaken.answer(session, context).await,
+    };
+    let understood = whole::as_understood(proxy, admitted.operation, body, checked).await;
+    let (body, checked) = match understood {
+        Ok(understood) => understood,
+        Err(error) => return respond::error(session, context, &error, None).await,
     };
     let request = to_request(session, name.path(), &admitted, &checked);
     let parameter = |name| query_parameter(session, name);
@@ -141,9 +150,8 @@ pub(super) fn to_request(
         to_store_unconditional(&request.headers)
     };
     admitted.spell_copy_source(&mut headers);
-    for (name, value) in &checked.trailing_checksums {
-        headers.insert(name.clone(), value.clone());
-    }
+    headers.extend(checked.trailing_checksums.iter().cloned());
+    headers.extend(checked.content_md5().map(|md5| (CONTENT_MD5, md5)));
     StoreRequest {
         method: request.method.clone(),
         path,

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod classify;
 pub mod code;
+pub mod completion;
 pub mod condition;
 pub mod copy_source;
 pub mod delete_objects;

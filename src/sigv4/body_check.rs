@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
+use md5::Md5;
+use sha2::{Digest, Sha256};
 
 use super::body_error::BodyError;
 use super::checksum::{Algorithm, Checksum, to_base64};
@@ -45,6 +47,23 @@ pub struct CheckedBody {
     pub md5: Option<[u8; 16]>,
     /// Checksums that came as trailing headers, to be sent on as headers.
     pub trailing_checksums: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl CheckedBody {
+    /// What is known of a body that was made here.
+    pub fn of(content: &[u8]) -> Self {
+        Self {
+            length: content.len() as u64,
+            sha256: Some(Sha256::digest(content).into()),
+            md5: Some(Md5::digest(content).into()),
+            trailing_checksums: Vec::new(),
+        }
+    }
+
+    /// The value of `Content-MD5`, when the digest was promised or wanted.
+    pub fn content_md5(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&to_base64(&self.md5?)).ok()
+    }
 }
 
 impl BodyCheck {

@@ -37,6 +37,7 @@ class Settings:
     lease_wait: float = 5
     body_memory: str = "64MiB"
     log_level: str = "info"
+    checksums: str = "send"
     rules: str = ""
     """`[[rule]]` tables as the file has them."""
 
@@ -70,6 +71,7 @@ region = "us-east-1"
 access_key_id = {quoted(store_key)}
 secret_access_key_env = "E2E_BACKEND_SECRET"
 empty_segments = {quoted(empty_segments)}
+checksums = {quoted(settings.checksums)}
 
 [register]
 url = {quoted(settings.register)}
