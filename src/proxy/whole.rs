@@ -1,17 +1,17 @@
-//! What goes past the gate and is nevertheless taken whole: documents of configuration, which some
-//! stores take with `Content-MD5` only, and parts of uploads whose checksum follows them, which no
-//! old store reads where it stands. Both reach the store in the form that every one understands.
+//! Bodies in the form that every store understands. Two kinds of request go past the gate and are
+//! taken whole for it: documents of configuration, which some stores take with `Content-MD5` only,
+//! and parts of uploads whose checksum follows them, where no old store reads it.
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
 use pingora::proxy::Session;
 
 use super::Proxy;
-use super::admission::Admitted;
+use super::admission::{Admitted, Signed};
 use super::context::Context;
 use super::forward::request_to_store;
-use super::intake;
+use super::intake::{self, Untaken};
 use super::respond;
-use super::writes::CONTENT_MD5;
 use crate::body::Body;
 use crate::s3::completion::without_checksums;
 use crate::s3::xml;
@@ -52,22 +52,26 @@ pub(super) async fn serve(
     };
     let mut request = request_to_store(session, &admitted);
     request.sha256 = checked.sha256;
-    request.headers.extend(checked.content_md5().map(|md5| (CONTENT_MD5, md5)));
-    request.headers.extend(checked.trailing_checksums);
+    insert_digests(&mut request.headers, &checked);
     let outcome = proxy.gate.pass(operation, &request, &body, None).await;
     respond::reply(session, context, &admitted, outcome.reply).await
 }
 
-/// The body of a write as its store understands it: a store that is told no checksums of the parts
-/// is not told them by the document that completes the upload either.
-pub(super) async fn as_understood(
+/// Takes the body of a write, as its store understands it: a store that is told no checksums of the
+/// parts is not told them by the document that completes the upload either.
+pub(super) async fn take(
     proxy: &Proxy,
-    operation: Operation,
-    body: Body,
-    checked: CheckedBody,
-) -> Result<(Body, CheckedBody), S3Error> {
-    let rewrites = operation == Operation::CompleteMultipartUpload && proxy.store.drops_checksums();
-    if !rewrites || body.length_bytes() > xml::DOCUMENT_BYTES_MAX as u64 {
+    session: &mut Session,
+    admitted: &Admitted,
+    signed: &Signed,
+) -> Result<(Body, CheckedBody), Untaken> {
+    let promise = signed.promise.clone();
+    let (body, checked) = intake::take(proxy, session, promise, admitted.expects_continue).await?;
+    let completes = admitted.operation == Operation::CompleteMultipartUpload;
+    if !completes
+        || !proxy.store.drops_checksums()
+        || body.length_bytes() > xml::DOCUMENT_BYTES_MAX as u64
+    {
         return Ok((body, checked));
     }
     let document = body.to_bytes().await.map_err(|error| {
@@ -82,6 +86,19 @@ pub(super) async fn as_understood(
         None => (body, checked),
     })
 }
+
+/// Says ahead of a body what is known of it: the checksum that followed it, and its MD5 where that was
+/// promised or is wanted.
+pub(super) fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
+    for (name, value) in &checked.trailing_checksums {
+        headers.insert(name.clone(), value.clone());
+    }
+    if let Some(md5) = checked.content_md5() {
+        headers.insert(CONTENT_MD5, md5);
+    }
+}
+
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// Whether the body is a document that configures something.
 const fn has_document(operation: Operation) -> bool {

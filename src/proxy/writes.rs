@@ -2,14 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use pingora::proxy::Session;
 use sha2::{Digest, Sha256};
 
 use super::Proxy;
 use super::admission::{Admitted, Signed};
 use super::context::Context;
-use super::intake;
 use super::respond;
 use super::waiting::Waiting;
 use super::whole;
@@ -25,9 +24,6 @@ use crate::sigv4::{CheckedBody, is_presign_parameter};
 /// A body up to this size has usually arrived with its head: an early look would cost a round trip
 /// and save nothing.
 const EARLY_LOOK_BYTES_MIN: u64 = 64 * 1024;
-
-/// `Content-MD5`.
-pub(super) const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// Serves a write of the key that the request names.
 pub(super) async fn serve(
@@ -50,16 +46,10 @@ pub(super) async fn serve(
             return answer(session, context, &admitted, outcome, Waiting::default()).await;
         }
     }
-    let promise = signed.promise.clone();
-    let taken = intake::take(proxy, session, promise, admitted.expects_continue).await;
+    let taken = whole::take(proxy, session, &admitted, signed).await;
     let (body, checked) = match taken {
         Ok(taken) => taken,
         Err(untaken) => return untaken.answer(session, context).await,
-    };
-    let understood = whole::as_understood(proxy, admitted.operation, body, checked).await;
-    let (body, checked) = match understood {
-        Ok(understood) => understood,
-        Err(error) => return respond::error(session, context, &error, None).await,
     };
     let request = to_request(session, name.path(), &admitted, &checked);
     let parameter = |name| query_parameter(session, name);
@@ -150,8 +140,7 @@ pub(super) fn to_request(
         to_store_unconditional(&request.headers)
     };
     admitted.spell_copy_source(&mut headers);
-    headers.extend(checked.trailing_checksums.iter().cloned());
-    headers.extend(checked.content_md5().map(|md5| (CONTENT_MD5, md5)));
+    whole::insert_digests(&mut headers, checked);
     StoreRequest {
         method: request.method.clone(),
         path,

@@ -21,6 +21,7 @@ pub mod precondition;
 pub mod refusal;
 pub mod requirement;
 pub mod rfc_condition;
+pub mod tagging;
 pub mod target;
 pub mod uploads;
 pub mod xml;

@@ -25,7 +25,9 @@ class Recorder:
 
             def answer(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                recorder.seen.append((self.command, self.path, dict(self.headers.items()), body))
+                # A header that comes twice is seen as one with two values, and fits no expectation.
+                headers = {name: ", ".join(self.headers.get_all(name)) for name in self.headers}
+                recorder.seen.append((self.command, self.path, headers, body))
                 if recorder.hang_up:
                     self.close_connection = True
                     return

@@ -253,7 +253,7 @@ def test_a_part_whose_checksum_is_wrong_never_is_one(recorded):
 def test_parts_that_are_taken_whole_keep_to_the_budget(store_named, certificate, tmp_path):
     store = store_named("s3s-fs-ignoring")
     bucket = new_bucket(store)
-    proxy = in_front_of(store, bucket, tmp_path, Settings(body_memory="32MiB", settle=5))
+    proxy = in_front_of(store, bucket, tmp_path, Settings(body_memory="32MiB", settle=5, settle_long=5))
     tls = TlsFront(proxy.url, *certificate)
     s3 = boto(tls.url, ACCESS_KEY, CLIENT_SECRET, verify=certificate[0],
               config=Config(read_timeout=120))
