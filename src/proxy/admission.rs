@@ -84,7 +84,7 @@ impl Admitted {
         let retry = Retry::from_head(head);
         context.log.attempt = retry.attempt;
         let treatment = target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
-        let condition = treatment.condition(|| Condition::parse(head, operation, proxy.dialect))?;
+        let condition = treatment.condition(head, operation, proxy.dialect)?;
         treatment.check(operation, &condition)?;
         Ok(Self {
             condition,

@@ -1,7 +1,8 @@
 //! How each key is treated, as configured.
 
 use crate::config::{Require, Rule, RuleMode};
-use crate::s3::{Condition, ObjectName, Operation, Requirement, S3Error};
+use crate::s3::condition::{Dialect, IF_GENERATION_MATCH};
+use crate::s3::{Condition, ObjectName, Operation, RequestHead, Requirement, S3Error};
 
 /// The rules, in order.
 #[derive(Debug)]
@@ -37,12 +38,22 @@ impl Rules {
 
 impl Treatment {
     /// The condition to judge a request by. Where its key passes, its conditions are the store's to
-    /// judge, and are not even read unless one is required.
+    /// judge, and are not even read unless one is required. 501 for a generation there: no store
+    /// knows it.
     pub(super) fn condition(
         self,
-        parse: impl FnOnce() -> Result<Condition, S3Error>,
+        head: RequestHead<'_>,
+        operation: Operation,
+        dialect: Dialect,
     ) -> Result<Condition, S3Error> {
-        if self.passes && self.requirement.is_none() { Ok(Condition::None) } else { parse() }
+        if self.passes && head.headers.contains_key(IF_GENERATION_MATCH) {
+            let header = IF_GENERATION_MATCH;
+            return Err(S3Error::not_implemented(header.as_str(), Some(NO_GENERATIONS)));
+        }
+        if self.passes && self.requirement.is_none() {
+            return Ok(Condition::None);
+        }
+        Condition::parse(head, operation, dialect)
     }
 
     /// 403 when the request does not carry the condition that it must.
@@ -51,8 +62,12 @@ impl Treatment {
     }
 }
 
+const NO_GENERATIONS: &str = "Writes of this key pass the register, which alone knows generations";
+
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderValue, Method};
+
     use super::*;
     use crate::config::BucketPattern;
     use crate::s3::{BucketName, EmptySegments, ObjectKey};
@@ -86,12 +101,23 @@ mod tests {
 
     #[test]
     fn conditions_of_keys_that_pass_are_not_read_unless_one_is_required() {
-        let refused = || Err(S3Error::not_implemented("If-Match", None));
+        let condition = |treatment: Treatment, name: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static("*"));
+            let head =
+                RequestHead { method: &Method::PUT, path: "/b/k", query: "", headers: &headers };
+            let condition = treatment.condition(head, Operation::PutObject, Dialect::Aws);
+            condition.map_err(|error| error.field("Header").map(str::to_owned))
+        };
+        // What AWS, and so the gate, refuses with 501.
+        let refused = || Err(Some("If-Match".to_owned()));
         let passes = Treatment { passes: true, requirement: None };
-        assert_eq!(passes.condition(refused), Ok(Condition::None));
-        assert!(Treatment::default().condition(refused).is_err());
+        assert_eq!(condition(passes, "if-match"), Ok(Condition::None));
+        assert_eq!(condition(Treatment::default(), "if-match"), refused());
         let required = Treatment { passes: true, requirement: Some(Requirement::Conditional) };
-        assert!(required.condition(refused).is_err());
+        assert_eq!(condition(required, "if-match"), refused());
+        let own = "x-ifmatch-if-generation-match";
+        assert_eq!(condition(passes, own), Err(Some(own.to_owned())));
         assert!(required.check(Operation::PutObject, &Condition::None).is_err());
         assert!(passes.check(Operation::PutObject, &Condition::None).is_ok());
     }

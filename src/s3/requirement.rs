@@ -24,12 +24,20 @@ impl Requirement {
             Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite => {}
         }
         match self {
-            Self::CreateOnly if *condition == Condition::IfNoneMatchAny => Ok(()),
+            Self::CreateOnly if creates(operation) && *condition == Condition::IfNoneMatchAny => {
+                Ok(())
+            }
             Self::CreateOnly => Err(S3Error::access_denied().because(CREATE_ONLY)),
             Self::Conditional if *condition != Condition::None => Ok(()),
             Self::Conditional => Err(S3Error::access_denied().because(CONDITIONAL)),
         }
     }
+}
+
+/// Whether this is one of the operations that `If-None-Match: *` makes a creation.
+const fn creates(operation: Operation) -> bool {
+    use Operation as Op;
+    matches!(operation, Op::PutObject | Op::CopyObject | Op::CompleteMultipartUpload)
 }
 
 const CREATE_ONLY: &str = "A rule of this proxy lets this key be written once: a write must carry \
@@ -69,6 +77,8 @@ mod tests {
             (Operation::DeleteObject, &Condition::None, false, false),
             (Operation::DeleteObject, &if_match, false, true),
             (Operation::DeleteObject, &Condition::IfMatchAny, false, true),
+            // As the dialect `rfc` lets a delete say it.
+            (Operation::DeleteObject, &Condition::IfNoneMatchAny, false, true),
             (Operation::DeleteObjectVersion, &Condition::None, false, false),
             (Operation::AppendObject, &Condition::None, false, false),
             (Operation::UnknownWrite, &Condition::None, false, false),
