@@ -16,7 +16,7 @@ use crate::body::Larder;
 use crate::config::{self, Config, RegisterKind};
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
-use crate::proxy::{Clients, Door, InFlight, Proxy};
+use crate::proxy::{Clients, Door, InFlight, Proxy, Rules};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{RedisRegister, RedisSettings};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
@@ -178,6 +178,7 @@ fn proxy(
         gate: Gate::new(register, Arc::clone(&store) as _, settings),
         store,
         clients: Clients::new(&config.clients, config.anonymous.clone()),
+        rules: Rules::new(&config.rules),
         naming: Naming {
             domains: config.domains.clone(),
             empty_segments: match backend.empty_segments {

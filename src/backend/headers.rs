@@ -1,7 +1,7 @@
 //! Which headers pass from one side to the other.
 
 use http::header;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::sigv4::stored_content_encoding;
 
@@ -76,9 +76,9 @@ pub fn for_head_of_source(client: &HeaderMap) -> HeaderMap {
         .iter()
         .filter_map(|(name, value)| {
             let name = match name.as_str() {
-                "x-amz-request-payer" => header::HeaderName::from_static("x-amz-request-payer"),
+                "x-amz-request-payer" => HeaderName::from_static("x-amz-request-payer"),
                 "x-amz-source-expected-bucket-owner" => {
-                    header::HeaderName::from_static("x-amz-expected-bucket-owner")
+                    HeaderName::from_static("x-amz-expected-bucket-owner")
                 }
                 other => {
                     let of_object = other.strip_prefix("x-amz-copy-source-")?;
@@ -89,6 +89,21 @@ pub fn for_head_of_source(client: &HeaderMap) -> HeaderMap {
             Some((name, value.clone()))
         })
         .collect()
+}
+
+/// Takes away what a store that does not know AWS's checksums would refuse: the checksums, and what
+/// is said about them. `Content-MD5`, which every store knows, is not among them.
+pub fn drop_checksums(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            name.as_str().starts_with("x-amz-checksum-") || *name == "x-amz-sdk-checksum-algorithm"
+        })
+        .cloned()
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
 }
 
 /// A store's headers without those of its connection.
@@ -175,8 +190,6 @@ pub fn of_preflight(client: &HeaderMap) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
-
     use super::*;
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -218,6 +231,21 @@ mod tests {
     fn a_body_that_was_only_framed_is_stored_without_an_encoding() {
         let kept = to_store(&headers(&[("content-encoding", "aws-chunked")]));
         assert!(kept.is_empty(), "{kept:?}");
+    }
+
+    #[test]
+    fn a_store_that_knows_no_checksums_is_told_of_none() {
+        let mut kept = headers(&[
+            ("x-amz-checksum-crc64nvme", "AAAAAAAAAAA="),
+            ("x-amz-checksum-algorithm", "CRC64NVME"),
+            ("x-amz-checksum-type", "FULL_OBJECT"),
+            ("x-amz-sdk-checksum-algorithm", "CRC64NVME"),
+            ("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg=="),
+            ("x-amz-meta-checksum", "mine"),
+        ]);
+        drop_checksums(&mut kept);
+        let left = [("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg=="), ("x-amz-meta-checksum", "mine")];
+        assert_eq!(kept, headers(&left));
     }
 
     #[test]

@@ -13,12 +13,13 @@ use tokio::time::Instant;
 
 use super::addressing::{Place, place};
 use super::connection::{Composed, Connections, Opened};
+use super::headers::drop_checksums;
 use super::{
     Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Signing, Store, StoreRequest,
 };
 use crate::body::Body;
 use crate::clock;
-use crate::config::{Addressing, Backend, Endpoint};
+use crate::config::{Addressing, Backend, Checksums, Endpoint};
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
 use crate::s3::precondition::last_modified_s;
@@ -36,6 +37,7 @@ pub struct HttpStore {
     credential: Credential,
     keys: Arc<SigningKeys>,
     read_timeout: Duration,
+    checksums: Checksums,
 }
 
 /// A request could not be composed: the proxy's own fault, or a header no store would take.
@@ -63,7 +65,13 @@ impl HttpStore {
             },
             keys,
             read_timeout: backend.read_timeout,
+            checksums: backend.checksums,
         })
+    }
+
+    /// Whether the store is told none of the clients' checksums.
+    pub fn drops_checksums(&self) -> bool {
+        self.checksums == Checksums::Drop
     }
 
     /// Asks a question whose answer is to be passed on as it comes.
@@ -157,6 +165,9 @@ impl HttpStore {
         }
         let place = place(self.addressing, &request.path);
         let mut headers = request.headers.clone();
+        if self.drops_checksums() {
+            drop_checksums(&mut headers);
+        }
         headers.insert(header::HOST, self.host(&place)?);
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

@@ -17,7 +17,7 @@ use super::Failure;
 use crate::backend::{Answer, Exchange, HttpStore, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::chance;
-use crate::config::{Addressing, Backend, EmptySegments, Endpoint};
+use crate::config::{Addressing, Backend, Checksums, EmptySegments, Endpoint};
 use crate::secret::Secret;
 use crate::sigv4::SigningKeys;
 
@@ -117,6 +117,7 @@ impl Client {
             connections: 1,
             empty_segments: EmptySegments::Keep,
             definite_errors: Vec::new(),
+            checksums: Checksums::Send,
         };
         Ok(Self {
             store: HttpStore::new(&backend, PATIENCE, Arc::new(SigningKeys::default())).await?,

@@ -38,7 +38,7 @@ fn read_one(reading: &mut Reading, number: usize, variables: bool) -> Option<Cli
     secrets::refuse_missing(reading, &stem, CLIENT_SECRET);
     let session_token = secrets::token(reading, &path("session_token"));
     let names = reading.value(&path("buckets"));
-    let buckets = buckets(reading, &path("buckets"), names);
+    let buckets = buckets(reading, &path("buckets"), names, "this client could do nothing");
     let read_only = reading.value(&path("read_only"));
     Some(Client {
         access_key_id: access_key_id?,
@@ -59,7 +59,7 @@ pub(super) fn anonymous(reading: &mut Reading) -> Option<Rights> {
         return None;
     }
     let names = reading.optional(buckets_path)?;
-    let buckets = buckets(reading, buckets_path, names);
+    let buckets = buckets(reading, buckets_path, names, "nothing could be done");
     let read_only = reading.derived(read_only_path, true);
     if !read_only {
         reading.warnings.push(format!(
@@ -70,9 +70,15 @@ pub(super) fn anonymous(reading: &mut Reading) -> Option<Rights> {
     Some(Rights { buckets, read_only })
 }
 
-fn buckets(reading: &mut Reading, path: &str, names: Vec<String>) -> Vec<BucketPattern> {
+/// Buckets by name or by how it begins. `if_empty` says what it would mean to name none.
+pub(super) fn buckets(
+    reading: &mut Reading,
+    path: &str,
+    names: Vec<String>,
+    if_empty: &str,
+) -> Vec<BucketPattern> {
     if names.is_empty() && !reading.faults.any_at(&[path]) {
-        reading.faults.push(path, "is empty: nothing could be done; \"*\" is all buckets");
+        reading.faults.push(path, format!("is empty: {if_empty}; \"*\" is all buckets"));
     }
     let mut patterns = Vec::new();
     for text in names {

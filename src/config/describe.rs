@@ -40,10 +40,9 @@ impl Config {
             let (head, name) = line.path.split_once('.').unwrap_or(("", &line.path));
             if head != table {
                 table = head;
-                let heading = if head.starts_with("client") {
-                    "[[client]]".to_owned()
-                } else {
-                    format!("[{head}]")
+                let heading = match head.split_once(' ') {
+                    Some((each, _number)) => format!("[[{each}]]"),
+                    None => format!("[{head}]"),
                 };
                 let _ = write!(text, "\n{heading}\n");
             }

@@ -6,13 +6,20 @@ use std::path::Path;
 use toml::Value;
 
 use super::faults::Faults;
-use super::keys::{self, CLIENT_KEYS, KEYS, TABLES};
+use super::keys::{self, KEYS, TABLES};
 use super::layers::{Layer, Source, Written};
 use super::values::Raw;
 
-/// The values of a file, and how many `[[client]]` it has. `None` after noting that it cannot be
-/// read or is not TOML.
-pub(super) fn read(path: &Path, faults: &mut Faults) -> Option<(Layer, usize)> {
+/// How many tables there are of those that are written once for each.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) clients: usize,
+    pub(super) rules: usize,
+}
+
+/// The values of a file, and how many `[[client]]` and `[[rule]]` it has. `None` after noting that
+/// it cannot be read or is not TOML.
+pub(super) fn read(path: &Path, faults: &mut Faults) -> Option<(Layer, Counts)> {
     let name = path.display().to_string();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -53,8 +60,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn root(mut self, table: toml::Table) -> (Layer, usize) {
-        let mut clients = 0;
+    fn root(mut self, table: toml::Table) -> (Layer, Counts) {
+        let mut counts = Counts::default();
         for (name, value) in table {
             match value {
                 Value::Table(inner) if TABLES.contains(&name.as_str()) => {
@@ -66,22 +73,25 @@ impl Walk<'_> {
                     self.faults.push(name.clone(), format!("is a table: write [{name}]"));
                 }
                 Value::Array(tables) if name == "client" && tables.iter().all(Value::is_table) => {
-                    clients = tables.len();
-                    for (index, table) in tables.into_iter().enumerate() {
-                        self.client(index + 1, table);
-                    }
+                    counts.clients = tables.len();
+                    self.each(&name, tables);
                 }
-                _ if name == "client" => {
-                    self.faults.push(name, "write [[client]], with two brackets, once for each");
+                Value::Array(tables) if name == "rule" && tables.iter().all(Value::is_table) => {
+                    counts.rules = tables.len();
+                    self.each(&name, tables);
+                }
+                _ if keys::keys_of_each(&name).is_some() => {
+                    let message = format!("write [[{name}]], with two brackets, once for each");
+                    self.faults.push(name, message);
                 }
                 Value::Table(_) if keys::find(&name).is_none() => {
-                    let tables = TABLES.into_iter().chain(["client"]);
+                    let tables = TABLES.into_iter().chain(["client", "rule"]);
                     self.unknown(name.clone(), keys::nearest(&name, tables));
                 }
                 value => self.key(name, value),
             }
         }
-        (self.layer, clients)
+        (self.layer, counts)
     }
 
     fn key(&mut self, path: String, value: Value) {
@@ -93,15 +103,19 @@ impl Walk<'_> {
         }
     }
 
-    fn client(&mut self, number: usize, table: Value) {
-        let Value::Table(table) = table else { return };
-        for (name, value) in table {
-            let path = keys::client_path(number, &name);
-            if keys::find(&path).is_some() {
-                self.insert(path, value);
-            } else {
-                let names = CLIENT_KEYS.iter().filter(written).map(keys::Key::name);
-                self.unknown(path, keys::nearest(&name, names));
+    /// The tables that are all called so, numbered from 1.
+    fn each(&mut self, called: &str, tables: Vec<Value>) {
+        for (index, table) in tables.into_iter().enumerate() {
+            let Value::Table(table) = table else { continue };
+            for (name, value) in table {
+                let path = format!("{called} #{}.{name}", index + 1);
+                if keys::find(&path).is_some() {
+                    self.insert(path, value);
+                } else {
+                    let known = keys::keys_of_each(called).unwrap_or_default().iter();
+                    let names = known.filter(written).map(keys::Key::name);
+                    self.unknown(path, keys::nearest(&name, names));
+                }
             }
         }
     }

@@ -44,17 +44,31 @@ impl Key {
 
 /// The key of this path, in whichever table.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
-    if let Some((client, name)) = path.split_once('.')
-        && client.starts_with("client")
+    if let Some((table, name)) = path.split_once('.')
+        && let Some(keys) = keys_of_each(table)
     {
-        return CLIENT_KEYS.iter().find(|key| key.name() == name);
+        return keys.iter().find(|key| key.name() == name);
     }
     KEYS.iter().find(|key| key.path == path)
+}
+
+/// The keys of a table that is written once for each: `client`, `client #3`, `rule`.
+pub(super) fn keys_of_each(table: &str) -> Option<&'static [Key]> {
+    match table.split(' ').next() {
+        Some("client") => Some(&CLIENT_KEYS),
+        Some("rule") => Some(&RULE_KEYS),
+        _ => None,
+    }
 }
 
 /// The path of a key of the client with this number, counted from 1.
 pub(super) fn client_path(number: usize, name: &str) -> String {
     format!("client #{number}.{name}")
+}
+
+/// The path of a key of the rule with this number, counted from 1.
+pub(super) fn rule_path(number: usize, name: &str) -> String {
+    format!("rule #{number}.{name}")
 }
 
 /// The valid path nearest to a mistaken one, measured on the whole path, or on its last part for
@@ -101,6 +115,14 @@ pub(super) const CLIENT_KEYS: [Key; 9] = [
     key("client.read_only", Value("false")),
 ];
 
+/// The keys of each `[[rule]]`.
+pub(super) const RULE_KEYS: [Key; 4] = [
+    key("rule.buckets", Value("*")),
+    key("rule.prefix", Nothing("all keys of these buckets")),
+    key("rule.mode", Value("guard")),
+    key("rule.require", Nothing("no condition is required")),
+];
+
 /// The client that the environment describes: variable, and the key of `[[client]]` it stands for.
 pub(super) const CLIENT_VARIABLES: [(&str, &str); 7] = [
     ("IFMATCH_ACCESS_KEY_ID", "access_key_id"),
@@ -121,8 +143,9 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
     Key { path, fallback }
 }
 
-/// All keys but those of `[[client]]`, in the order in which they are read and described.
-pub(super) const KEYS: [Key; 50] = [
+/// All keys but those of `[[client]]` and `[[rule]]`, in the order in which they are read and
+/// described.
+pub(super) const KEYS: [Key; 51] = [
     key("listen", Value("127.0.0.1:9000")),
     key("threads", Value("0")),
     key("domains", Value("")),
@@ -151,6 +174,7 @@ pub(super) const KEYS: [Key; 50] = [
     key("backend.connections", Value("128")),
     key("backend.empty_segments", Value("keep")),
     key("backend.definite_errors", Value("NotImplemented")),
+    key("backend.checksums", Value("send")),
     key("register.url", Value("memory:")),
     key(
         "register.lock_file",

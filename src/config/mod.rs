@@ -18,6 +18,7 @@ mod rules;
 mod secrets;
 mod sections;
 mod settings;
+mod treatments;
 mod units;
 mod values;
 
@@ -31,10 +32,12 @@ use std::path::PathBuf;
 pub use environment::of_process;
 pub use faults::{ConfigErrors, Fault};
 pub use settings::{
-    Addressing, Backend, Body, BucketPattern, Client, Config, Dialect, EmptySegments, Endpoint,
-    Log, LogFormat, Redis, Register, RegisterKind, Rights, Signatures, Terms, Writers,
+    Addressing, Backend, Body, BucketPattern, Checksums, Client, Config, Dialect, EmptySegments,
+    Endpoint, Log, LogFormat, Redis, Register, RegisterKind, Require, Rights, Rule, RuleMode,
+    Signatures, Terms, Writers,
 };
 
+use file::Counts;
 use layers::{Layer, Source, Written};
 use reading::Reading;
 use values::Raw;
@@ -81,7 +84,7 @@ impl Config {
     pub fn load(sources: Sources) -> Result<Self, ConfigErrors> {
         let Sources { file, environment, flags } = sources;
         let mut reading = Reading::default();
-        let clients = overlay_all(&mut reading, file, environment, &flags);
+        let counts = overlay_all(&mut reading, file, environment, &flags);
         if reading.file_is_lost {
             // All that the file would have said now looks missing: no use in saying so.
             return Err(reading.faults.into_errors());
@@ -89,7 +92,7 @@ impl Config {
         if let Some(dir) = &flags.embedded {
             embedded::decide(&mut reading, dir);
         }
-        let config = assemble(&mut reading, flags.embedded, clients);
+        let config = assemble(&mut reading, flags.embedded, counts);
         environment::refuse_unknown(&reading.variables, &reading.written, &mut reading.faults);
         match config {
             Some(config) if reading.faults.is_empty() => {
@@ -100,23 +103,23 @@ impl Config {
     }
 }
 
-/// How many clients are written, and whether the last of them is the environment's.
-type ClientCount = (usize, bool);
+/// How many clients and rules are written, and whether the last client is the environment's.
+type WrittenCounts = (Counts, bool);
 
 fn overlay_all(
     reading: &mut Reading,
     file: Option<PathBuf>,
     environment: Vec<(String, String)>,
     flags: &Flags,
-) -> ClientCount {
-    let mut in_file = 0;
+) -> WrittenCounts {
+    let mut counts = Counts::default();
     if let Some(file) = file {
         match file::read(&file, &mut reading.faults) {
-            Some((layer, clients)) => (reading.written, in_file) = (layer, clients),
+            Some((layer, in_file)) => (reading.written, counts) = (layer, in_file),
             None => reading.file_is_lost = true,
         }
     }
-    let (layer, in_environment) = environment::read(&environment, in_file);
+    let (layer, in_environment) = environment::read(&environment, counts.clients);
     layers::overlay(&mut reading.written, layer);
     layers::overlay(&mut reading.written, flag_layer(flags));
     if flags.register_url.as_deref().is_some_and(|url| url.contains('@')) {
@@ -125,7 +128,8 @@ fn overlay_all(
         reading.faults.push("--register-url", message);
     }
     reading.variables = environment;
-    (in_file + usize::from(in_environment), in_environment)
+    counts.clients += usize::from(in_environment);
+    (counts, in_environment)
 }
 
 fn flag_layer(flags: &Flags) -> Layer {
@@ -147,7 +151,7 @@ fn flag_layer(flags: &Flags) -> Layer {
 fn assemble(
     reading: &mut Reading,
     embedded: Option<PathBuf>,
-    (count, last_is_environment): ClientCount,
+    (counts, last_is_environment): WrittenCounts,
 ) -> Option<Config> {
     let listen: SocketAddr = reading.value("listen");
     let threads = threads(reading.count("threads", 0..=1024));
@@ -168,19 +172,20 @@ fn assemble(
     let register = sections::register(reading, store);
     let body = sections::body(reading);
     let log = sections::log(reading);
-    let mut clients = clients::read(reading, count, last_is_environment);
+    let rules = treatments::read(reading, counts.rules);
+    let mut clients = clients::read(reading, counts.clients, last_is_environment);
     let anonymous = clients::anonymous(reading);
     if signatures == Signatures::Passthrough {
-        rules::passthrough(reading, count, embedded.is_some());
+        rules::passthrough(reading, counts.clients, embedded.is_some());
     }
     match &embedded {
         _ if signatures == Signatures::Passthrough => {}
-        Some(dir) if count == 0 => {
+        Some(dir) if counts.clients == 0 => {
             if reading.faults.is_empty() {
                 clients.extend(embedded::client(reading, dir));
             }
         }
-        None if count == 0
+        None if counts.clients == 0
             && anonymous.is_none()
             && !reading.faults.any_at(&["client", "anonymous.buckets"]) =>
         {
@@ -199,6 +204,7 @@ fn assemble(
         backend: backend?,
         register,
         body,
+        rules,
         clients,
         anonymous,
         log,

@@ -37,6 +37,7 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
     let connections = reading.count("backend.connections", 1..=65_536);
     let empty_segments = reading.value("backend.empty_segments");
     let definite_errors = reading.value::<Vec<String>>("backend.definite_errors");
+    let checksums = reading.value("backend.checksums");
     rules::error_codes(reading, &definite_errors);
     rules::access_key(reading, "backend.access_key_id", access_key_id.as_deref());
     rules::region(reading, "backend.region", Some(&region));
@@ -57,6 +58,7 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
         connections,
         empty_segments,
         definite_errors,
+        checksums,
     })
 }
 

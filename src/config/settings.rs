@@ -32,6 +32,8 @@ pub struct Config {
     pub register: Register,
     /// How bodies are taken.
     pub body: Body,
+    /// How keys are treated: the first that fits decides.
+    pub rules: Vec<Rule>,
     /// Who may come; no access key twice. At least one, unless somebody may come unsigned or the
     /// store knows who may.
     pub clients: Vec<Client>,
@@ -105,6 +107,8 @@ pub struct Backend {
     pub empty_segments: EmptySegments,
     /// S3 error codes that this store gives only before it has done anything, even with a 5xx.
     pub definite_errors: Vec<String>,
+    /// Whether the store is told clients' checksums.
+    pub checksums: Checksums,
 }
 
 /// Scheme, host and port of a store.
@@ -151,6 +155,15 @@ pub enum EmptySegments {
     Keep,
     /// They are refused: the store would take `a//b` for `a/b`, two names for one lock.
     Refuse,
+}
+
+/// What becomes of the checksums (`x-amz-checksum-*`) that clients send and this proxy verifies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksums {
+    /// They go on to the store.
+    Send,
+    /// They end here: the store would refuse them.
+    Drop,
 }
 
 /// The register of ETags and leases.
@@ -244,6 +257,44 @@ pub struct Body {
     pub idle_timeout: Duration,
 }
 
+/// How some of the keys are treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The buckets it is about, at least one pattern.
+    pub buckets: Vec<BucketPattern>,
+    /// How the keys begin; empty for all.
+    pub prefix: String,
+    /// Whether their writes pass the register.
+    pub mode: RuleMode,
+    /// What their writes must carry.
+    pub require: Option<Require>,
+}
+
+impl Rule {
+    /// Whether it is about this key.
+    pub fn fits(&self, bucket: &str, key: &str) -> bool {
+        self.buckets.iter().any(|pattern| pattern.matches(bucket)) && key.starts_with(&self.prefix)
+    }
+}
+
+/// Whether writes pass the register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleMode {
+    /// They do.
+    Guard,
+    /// They go to the store as they are, their conditions too.
+    Pass,
+}
+
+/// What writes must carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Require {
+    /// `If-None-Match: *`: what is written once is never changed.
+    CreateOnly,
+    /// A condition, of whatever kind.
+    MustBeConditional,
+}
+
 /// One who may come.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -284,6 +335,15 @@ pub enum BucketPattern {
 }
 
 impl BucketPattern {
+    /// Whether every bucket that `other` means is meant here too.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Name(name)) => self.matches(name),
+            (Self::Prefix(prefix), Self::Prefix(longer)) => longer.starts_with(prefix),
+            (Self::Name(_), Self::Prefix(_)) => false,
+        }
+    }
+
     /// Whether this bucket is meant.
     pub fn matches(&self, bucket: &str) -> bool {
         match self {

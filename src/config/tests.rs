@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::keys::{CLIENT_KEYS, Fallback, KEYS, Key};
+use super::keys::{CLIENT_KEYS, Fallback, KEYS, Key, RULE_KEYS};
 use super::*;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/config");
@@ -93,19 +93,20 @@ fn the_shipped_example_shows_every_key_with_its_default() {
             shown.push((format!("{table}{name}"), value.to_owned()));
         }
     }
-    let described = smallest(&[]).unwrap();
-    for Key { path, fallback } in KEYS.iter().chain(&CLIENT_KEYS).filter(|k| !k.is_inline_secret())
-    {
+    // Its third rule says nothing.
+    let described = load("valid/rules.toml", &[], Flags::default()).unwrap();
+    let all = || KEYS.iter().chain(&CLIENT_KEYS).chain(&RULE_KEYS);
+    for Key { path, fallback } in all().filter(|key| !key.is_inline_secret()) {
         let found: Vec<_> = shown.iter().filter(|(known, _)| known == path).collect();
         assert_eq!(found.len(), 1, "{path} is in the example once");
         if let Fallback::Value(_) = fallback {
-            let effective = path.replace("client.", "client #1.");
+            let effective = path.replace("client.", "client #1.").replace("rule.", "rule #3.");
             let line = described.lines.iter().find(|line| line.path == effective).unwrap();
             assert_eq!(line.note, "default", "{path}");
             assert_eq!(Some(&found[0].1), line.value.as_ref(), "{path}");
         }
     }
-    let keys = KEYS.iter().chain(&CLIENT_KEYS).filter(|key| !key.is_inline_secret());
+    let keys = all().filter(|key| !key.is_inline_secret());
     assert_eq!(shown.len(), keys.count(), "the example has no other keys");
 }
 
@@ -150,6 +151,52 @@ fn what_the_file_says_is_used() {
     assert_eq!(reach("state-1"), (true, true));
     assert_eq!(reach("photos2"), (false, true));
     assert_eq!((alice.rights.read_only, bob.rights.read_only), (false, true));
+}
+
+fn warnings_about_rules(config: &Config) -> Vec<&String> {
+    config.warnings.iter().filter(|warning| warning.starts_with("rule ")).collect()
+}
+
+#[test]
+fn rules_are_kept_in_order_and_described() {
+    let config = load("valid/rules.toml", &[], Flags::default()).unwrap();
+    let [once, pass, all] = &config.rules[..] else { panic!("three are written") };
+    assert!(once.fits("logs-1", "wal/7") && once.fits("audit", "wal/"));
+    assert!(!once.fits("logs-1", "wal") && !once.fits("audit-2", "wal/7"));
+    assert_eq!((once.mode, once.require), (RuleMode::Guard, Some(Require::CreateOnly)));
+    assert_eq!((pass.mode, pass.require), (RuleMode::Pass, None));
+    assert!(all.fits("any", "key") && all.mode == RuleMode::Guard);
+    assert_eq!(warnings_about_rules(&config), Vec::<&String>::new());
+    let text = config.describe();
+    assert_eq!(text.matches("[[rule]]").count(), 3, "{text}");
+    assert!(text.contains("require = \"create-only\""), "{text}");
+}
+
+#[test]
+fn rules_that_cannot_do_what_they_say_are_warned_about() {
+    let with_rules = |rules: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ifmatch.toml");
+        let start = fs::read_to_string(format!("{DATA}/valid/smallest.toml")).unwrap();
+        let start = start.replace("secret.txt", &format!("{DATA}/valid/secret.txt"));
+        fs::write(&file, start + rules).unwrap();
+        let config = load(file.to_str().unwrap(), &[], Flags::default()).unwrap();
+        warnings_about_rules(&config).into_iter().cloned().collect::<Vec<_>>()
+    };
+    let [covered] = &with_rules(
+        "[[rule]]\nbuckets = [\"a-*\"]\n[[rule]]\nbuckets = [\"b\"]\nprefix = \"x\"\n\
+         [[rule]]\nbuckets = [\"a-1\", \"b\"]\nprefix = \"x/\"",
+    )[..] else {
+        panic!("one warning")
+    };
+    assert!(covered.starts_with("rule #3 never decides"), "{covered}");
+    let reachable = "[[rule]]\nbuckets = [\"a-1\"]\n[[rule]]\nbuckets = [\"a-*\"]\n\
+                     [[rule]]\nbuckets = [\"c\"]\nprefix = \"x\"\n[[rule]]\nbuckets = [\"c\"]";
+    assert_eq!(with_rules(reachable), Vec::<String>::new());
+    let [left] = &with_rules("[[rule]]\nmode = \"pass\"\nrequire = \"create-only\"")[..] else {
+        panic!("one warning")
+    };
+    assert!(left.contains("left to the store"), "{left}");
 }
 
 #[test]

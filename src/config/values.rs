@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::settings::{Addressing, Dialect, EmptySegments, LogFormat, Signatures, Writers};
+use super::settings::{
+    Addressing, Checksums, Dialect, EmptySegments, LogFormat, Require, RuleMode, Signatures,
+    Writers,
+};
 use super::units;
 
 /// A value as written.
@@ -219,6 +222,21 @@ impl Choice for Addressing {
 impl Choice for EmptySegments {
     const SPELLINGS: &'static [(&'static str, Self)] =
         &[("keep", Self::Keep), ("refuse", Self::Refuse)];
+}
+
+impl Choice for Checksums {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("send", Self::Send), ("drop", Self::Drop)];
+}
+
+impl Choice for RuleMode {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("guard", Self::Guard), ("pass", Self::Pass)];
+}
+
+impl Choice for Require {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("create-only", Self::CreateOnly), ("must-be-conditional", Self::MustBeConditional)];
 }
 
 impl Choice for LogFormat {

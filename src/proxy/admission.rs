@@ -9,6 +9,7 @@ use super::Proxy;
 use super::access::Caller;
 use super::context::Context;
 use super::passthrough::{self, Hosts};
+use super::rules::Treatment;
 use crate::clock;
 use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
@@ -24,6 +25,8 @@ pub(super) struct Admitted {
     pub(super) target: Target,
     pub(super) operation: Operation,
     pub(super) condition: Condition,
+    /// How its key is treated; of a request that names none, as if no rule were.
+    pub(super) treatment: Treatment,
     pub(super) copy_source: Option<CopySource>,
     /// `None` where the head is not what is signed: a browser's form carries its signature inside,
     /// and its preflight has none.
@@ -91,8 +94,12 @@ impl Admitted {
         let known = proxy.signatures == Signatures::Resign;
         let retry = if known { retry } else { Retry { invocation: None, attempt: 1 } };
         let copy_source = copy_source.filter(|_| known);
+        let treatment = target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
+        let condition = treatment.condition(head, operation, proxy.dialect)?;
+        treatment.check(operation, &condition)?;
         Ok(Self {
-            condition: Condition::parse(head, operation, proxy.dialect)?,
+            condition,
+            treatment,
             target,
             operation,
             copy_source,

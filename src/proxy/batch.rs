@@ -85,6 +85,14 @@ pub(super) async fn take(
     })
 }
 
+/// What an entry of a batch asks for.
+pub(super) const fn delete_of(version_id: Option<&str>) -> Operation {
+    match version_id {
+        Some(_) => Operation::DeleteObjectVersion,
+        None => Operation::DeleteObject,
+    }
+}
+
 /// Headers of the batch that are about each of its deletes.
 fn each_delete_s_headers(batch: &HeaderMap) -> HeaderMap {
     to_store(batch)
@@ -140,7 +148,10 @@ impl Batch<'_> {
         let name = ObjectName { bucket: self.bucket.clone(), key };
         let condition: Condition = entry.condition(self.proxy.dialect)?;
         let version = entry.version_id.as_deref();
-        let request = StoreRequest {
+        let operation = delete_of(version);
+        let treatment = self.proxy.rules.treatment(&name);
+        treatment.check(operation, &condition)?;
+        let mut request = StoreRequest {
             signing: Signing::Anew,
             method: Method::DELETE,
             path: name.path(),
@@ -151,15 +162,15 @@ impl Batch<'_> {
             headers: self.headers.clone(),
             sha256: Some(crate::backend::EMPTY_SHA256),
         };
-        let outcome = self
-            .proxy
-            .gate
-            .write(&Write {
+        let outcome = if treatment.passes {
+            // As the header of a delete the store judges what stood in the document.
+            let etag = entry.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
+            request.headers.extend(etag.map(|etag| (header::IF_MATCH, etag)));
+            self.proxy.gate.pass(operation, &request, &Body::empty(), None).await
+        } else {
+            let write = Write {
                 name: &name,
-                operation: match version {
-                    Some(_) => Operation::DeleteObjectVersion,
-                    None => Operation::DeleteObject,
-                },
+                operation,
                 condition: &condition,
                 request: &request,
                 body: &Body::empty(),
@@ -170,8 +181,9 @@ impl Batch<'_> {
                 version_id: version,
                 upload_id: None,
                 keep_alive: None,
-            })
-            .await;
+            };
+            self.proxy.gate.write(&write).await
+        };
         if let Some(commit) = outcome.commit {
             commit.record().await;
         }

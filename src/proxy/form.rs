@@ -1,6 +1,8 @@
 //! A browser's upload form (AWS: POST Object): the key and the signature stand in the form. What
 //! goes to the store is a PutObject, through the gate like every other.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::proxy::Session;
@@ -21,10 +23,11 @@ use crate::register::WriteId;
 use crate::s3::encoding::encode_query;
 use crate::s3::form::{PostForm, post_response};
 use crate::s3::policy::PostPolicy;
+use crate::s3::tagging::tagging_header;
 use crate::s3::{
     BucketName, Code, Condition, ETag, ObjectKey, ObjectName, Operation, S3Error, Target,
 };
-use crate::sigv4::{PolicyClaim, authenticate_policy};
+use crate::sigv4::{Algorithm, PolicyClaim, authenticate_policy, check_content};
 
 /// Serves a form.
 pub(super) async fn serve(
@@ -48,17 +51,22 @@ pub(super) async fn serve(
         Err(error) => return respond::error(session, context, &error, None).await,
     };
     let body = Body::from(upload.form.file().clone());
+    let mut headers = upload.headers.clone();
+    // Whether a page of another origin may read the answer is for the bucket's CORS to say.
+    let origin = session.req_header().headers.get(header::ORIGIN);
+    headers.extend(origin.map(|origin| (header::ORIGIN, origin.clone())));
     let request = StoreRequest {
         signing: Signing::Anew,
         method: Method::PUT,
         path: upload.name.path(),
         query: Vec::new(),
-        headers: upload.headers.clone(),
+        headers,
         sha256: Some(Sha256::digest(upload.form.file()).into()),
     };
-    let mut outcome = proxy
-        .gate
-        .write(&Write {
+    let mut outcome = if upload.passes {
+        proxy.gate.pass(Operation::PostObject, &request, &body, None).await
+    } else {
+        let write = Write {
             name: &upload.name,
             operation: Operation::PostObject,
             condition: &Condition::None,
@@ -71,8 +79,9 @@ pub(super) async fn serve(
             version_id: None,
             upload_id: None,
             keep_alive: None,
-        })
-        .await;
+        };
+        proxy.gate.write(&write).await
+    };
     context.log.gate(&outcome);
     if let Some(commit) = outcome.commit.take() {
         commit.record().await;
@@ -80,7 +89,8 @@ pub(super) async fn serve(
     match outcome.reply {
         Reply::Store(answer) if answer.status.is_success() => {
             let etag = answer.headers.get(header::ETAG).map(|value| ETag::parse(value.as_bytes()));
-            let (status, headers, document) = upload.success(session, etag.as_ref());
+            let (status, mut headers, document) = upload.success(session, etag.as_ref());
+            headers.extend(of_the_store(answer.headers));
             respond::write(session, context, status, headers, document).await
         }
         Reply::Error(refused, current) => {
@@ -101,9 +111,13 @@ struct Upload {
     form: PostForm,
     name: ObjectName,
     headers: HeaderMap,
+    /// Whether a rule lets the key's writes pass.
+    passes: bool,
 }
 
-/// Checks the form's signature, its owner's rights, and that it keeps to the signed policy.
+/// Checks the form's signature, its owner's rights, that it keeps to the signed policy, and that the
+/// file is what the form says it is. A form cannot carry a condition, so it is refused where a rule
+/// requires one.
 fn admit(
     proxy: &Proxy,
     context: &mut Context,
@@ -127,8 +141,12 @@ fn admit(
         PostPolicy::parse(policy)?.check(&form, bucket.as_str(), clock::unix_seconds())?;
     }
     let key = ObjectKey::parse(form.key(), proxy.naming.empty_segments)?;
+    let name = ObjectName { bucket, key };
+    let treatment = proxy.rules.treatment(&name);
+    treatment.check(Operation::PostObject, &Condition::None)?;
     let headers = put_headers(&form)?;
-    Ok(Upload { name: ObjectName { bucket, key }, headers, form })
+    check_content(&headers, form.file()).map_err(|error| foreign(&error))?;
+    Ok(Upload { name, headers, form, passes: treatment.passes })
 }
 
 /// What the form claims about its signature; `None` when there is no trace of one (AWS: a form
@@ -154,6 +172,7 @@ fn signed_policy(form: &PostForm) -> Result<Option<PolicyClaim<'_>>, S3Error> {
         date: form.field("x-amz-date"),
         signature: form.field("x-amz-signature"),
         security_token: form.field("x-amz-security-token"),
+        version_2: form.field("awsaccesskeyid").zip(form.field("signature")),
     }))
 }
 
@@ -164,8 +183,14 @@ fn signed_policy(form: &PostForm) -> Result<Option<PolicyClaim<'_>>, S3Error> {
 fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
     let mut headers = HeaderMap::new();
     for (field, value) in form.fields() {
+        let mut value = Cow::Borrowed(value);
         let name = match field {
             "acl" => "x-amz-acl",
+            "tagging" => {
+                value = Cow::Owned(tagging_header(&value)?);
+                "x-amz-tagging"
+            }
+            "x-amz-checksum-algorithm" => "x-amz-sdk-checksum-algorithm",
             "cache-control"
             | "content-type"
             | "content-disposition"
@@ -185,17 +210,25 @@ fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
             {
                 field
             }
-            "tagging" => return Err(S3Error::not_implemented(field, None)),
+            _ if Algorithm::ALL.iter().any(|algorithm| algorithm.header() == *field) => field,
             _ if field.starts_with("x-amz-") => {
                 return Err(S3Error::not_implemented(field, None));
             }
             _ => continue,
         };
-        let invalid = || S3Error::invalid_argument("Invalid form field.", field, value);
+        let invalid = || S3Error::invalid_argument("Invalid form field.", field, &*value);
         let name: HeaderName = name.parse().map_err(|_| invalid())?;
-        headers.insert(name, HeaderValue::from_str(value).map_err(|_| invalid())?);
+        headers.insert(name, HeaderValue::from_str(&value).map_err(|_| invalid())?);
     }
     Ok(headers)
+}
+
+/// What the store's answer says of the object, its version and encryption say, and to whom.
+fn of_the_store(answer: HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    answer.into_iter().filter_map(|(name, value)| Some((name?, value))).filter(|(name, _)| {
+        *name == header::VARY
+            || ["x-amz-", "access-control-"].iter().any(|own| name.as_str().starts_with(own))
+    })
 }
 
 impl Upload {
@@ -261,12 +294,18 @@ mod tests {
             "x-amz-copy-source",
             "x-amz-write-offset-bytes",
             "x-amz-rename-source",
-            "x-amz-checksum-crc32",
-            "tagging",
+            "x-amz-checksum-crc99",
+            "x-amz-checksum-type",
         ] {
             let error = put_headers(&form(field)).unwrap_err();
             assert_eq!((error.status().as_u16(), error.field("Header")), (501, Some(field)));
         }
-        assert!(put_headers(&form("x-copy-from")).unwrap().is_empty());
+        for passed_over in ["x-copy-from", "awsaccesskeyid", "signature"] {
+            assert!(put_headers(&form(passed_over)).unwrap().is_empty());
+        }
+        assert_eq!(put_headers(&form("tagging")).unwrap_err().code(), "MalformedXML");
+        let said = put_headers(&form("x-amz-checksum-algorithm")).unwrap();
+        assert_eq!(said["x-amz-sdk-checksum-algorithm"], "v");
+        assert!(put_headers(&form("x-amz-checksum-xxhash3")).is_ok());
     }
 }

@@ -24,33 +24,38 @@ pub(super) struct Forward {
     held: Bytes,
 }
 
+/// The request as the store gets it, its body aside.
+pub(super) fn request_to_store(session: &Session, admitted: &Admitted) -> StoreRequest {
+    let request = session.req_header();
+    let mut headers = to_store(&request.headers);
+    admitted.spell_copy_source(&mut headers);
+    StoreRequest {
+        signing: Signing::Anew,
+        method: request.method.clone(),
+        path: admitted.target.path(),
+        query: query_to_store(request.uri.query().unwrap_or_default()),
+        headers,
+        sha256: match admitted.signed.as_ref().map(|signed| signed.promise.payload) {
+            Some(PayloadKind::Digest(sha256)) => Some(sha256),
+            _ => None,
+        },
+    }
+}
+
 impl Forward {
     pub(super) fn new(session: &Session, admitted: &Admitted) -> Self {
-        let request = session.req_header();
         if admitted.is_as_sent() {
             let request = passthrough::streamed(session);
             return Self { request, length_bytes: None, check: None, held: Bytes::new() };
         }
-        let mut headers = to_store(&request.headers);
-        admitted.spell_copy_source(&mut headers);
+        let mut request = request_to_store(session, admitted);
         let promise = admitted.signed.as_ref().map(|signed| signed.promise.clone());
-        let payload = promise.as_ref().map(|promise| promise.payload);
-        if payload.is_some_and(PayloadKind::has_trailer) {
+        if promise.as_ref().is_some_and(|promise| promise.payload.has_trailer()) {
             // The trailing checksum is verified here; it cannot go ahead of the body it is about.
-            headers.remove("x-amz-sdk-checksum-algorithm");
+            request.headers.remove("x-amz-sdk-checksum-algorithm");
         }
         Self {
-            request: StoreRequest {
-                signing: Signing::Anew,
-                method: request.method.clone(),
-                path: admitted.target.path(),
-                query: query_to_store(request.uri.query().unwrap_or_default()),
-                headers,
-                sha256: match payload {
-                    Some(PayloadKind::Digest(sha256)) => Some(sha256),
-                    _ => None,
-                },
-            },
+            request,
             length_bytes: promise.as_ref().and_then(|promise| promise.length),
             check: promise.map(|promise: BodyPromise| BodyCheck::new(promise, Wanted::default())),
             held: Bytes::new(),

@@ -60,6 +60,18 @@ pub(super) async fn take(
     promise: BodyPromise,
     expects_continue: bool,
 ) -> Result<(Body, CheckedBody), Untaken> {
+    let wanted = Wanted { sha256: true, md5: false };
+    take_for(proxy, session, promise, expects_continue, wanted).await
+}
+
+/// The same, with these digests of it.
+pub(super) async fn take_for(
+    proxy: &Proxy,
+    session: &mut Session,
+    promise: BodyPromise,
+    expects_continue: bool,
+    wanted: Wanted,
+) -> Result<(Body, CheckedBody), Untaken> {
     let length_bytes = match promise.length {
         Some(length_bytes) => length_bytes,
         None if session.is_body_empty() => 0,
@@ -73,7 +85,8 @@ pub(super) async fn take(
     let kept_bytes_max =
         if as_sent { passthrough::bytes_max(session, length_bytes) } else { length_bytes };
     // A body that is sent on as it came needs no digest for a signature of ours.
-    let mut check = BodyCheck::new(promise, Wanted { sha256: !as_sent, md5: false });
+    let wanted = if as_sent { Wanted::default() } else { wanted };
+    let mut check = BodyCheck::new(promise, wanted);
     let mut taking = proxy.larder.begin(kept_bytes_max).await.map_err(|e| spool_failed(&e))?;
     if expects_continue {
         session.write_continue_response().await.map_err(|_| Untaken::ClientGone)?;

@@ -19,8 +19,10 @@ mod intake;
 mod passthrough;
 mod reads;
 mod respond;
+mod rules;
 mod uploads;
 mod waiting;
+mod whole;
 mod writes;
 
 use std::sync::Arc;
@@ -45,6 +47,7 @@ use context::Context;
 pub use door::Door;
 use forward::Forward;
 pub use in_flight::InFlight;
+pub use rules::Rules;
 
 /// The proxy: what every request is served with.
 #[derive(Debug)]
@@ -55,6 +58,8 @@ pub struct Proxy {
     pub store: Arc<HttpStore>,
     /// Who may come.
     pub clients: Clients,
+    /// How each key is treated.
+    pub rules: Rules,
     /// How names are found in requests.
     pub naming: Naming,
     /// Whose answers are given.
@@ -106,13 +111,19 @@ impl ProxyHttp for Proxy {
             {
                 reads::preflight(self, session, context, &admitted.target).await?;
             }
-            Effect::Streams if admitted.operation == Operation::CreateMultipartUpload => {
+            Effect::Streams
+                if admitted.operation == Operation::CreateMultipartUpload
+                    && !admitted.treatment.passes =>
+            {
                 uploads::create(self, session, context, admitted).await?;
             }
             Effect::Streams
                 if admitted.operation == Operation::UploadPartCopy && !admitted.is_as_sent() =>
             {
                 copy_source::copy_part(self, session, context, admitted).await?;
+            }
+            Effect::Streams if whole::is_due(self, &admitted) => {
+                whole::serve(self, session, context, admitted).await?;
             }
             Effect::Read | Effect::Streams => {
                 if admitted.expects_continue && !admitted.is_as_sent() {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use super::Proxy;
 use super::admission::Admitted;
+use super::batch::delete_of;
 use super::context::Context;
 use super::intake;
 use super::respond;
@@ -273,6 +274,17 @@ struct Guarded<'a> {
 impl Guarded<'_> {
     async fn pass(self, proxy: &Proxy, session: &Session, context: &mut Context) -> Reply {
         let request = as_sent(session);
+        let treatment = proxy.rules.treatment(self.name);
+        let changes = match self.operation {
+            Operation::DeleteObjects => delete_of(self.version_id),
+            operation => operation,
+        };
+        if let Err(refused) = treatment.check(changes, self.condition) {
+            return Reply::Error(refused, None);
+        }
+        if treatment.passes {
+            return proxy.gate.pass(self.operation, &request, self.body, None).await.reply;
+        }
         let head_headers = for_head(&session.req_header().headers);
         let write = Write {
             name: self.name,

@@ -10,11 +10,11 @@ use super::Proxy;
 use super::admission::{Admitted, Signed};
 use super::context::Context;
 use super::copy_source::{self, Source};
-use super::intake;
 use super::passthrough;
 use super::respond;
 use super::waiting::Waiting;
-use crate::backend::headers::{for_head, to_store_unconditional};
+use super::whole;
+use crate::backend::headers::{for_head, to_store, to_store_unconditional};
 use crate::backend::{KeepAlive, Signing, StoreRequest};
 use crate::chance;
 use crate::gate::{Outcome, Reply, Write};
@@ -44,15 +44,15 @@ pub(super) async fn serve(
     };
     let head_headers = for_head(&session.req_header().headers);
     let large = signed.promise.length.is_none_or(|bytes| bytes >= EARLY_LOOK_BYTES_MIN);
-    if admitted.expects_continue || large {
+    let guarded = !admitted.treatment.passes;
+    if guarded && (admitted.expects_continue || large) {
         let attempt = admitted.retry.attempt;
         let look = proxy.gate.early_look(&name, &admitted.condition, attempt, &head_headers).await;
         if let Some(outcome) = look {
             return answer(session, context, &admitted, outcome, Waiting::default()).await;
         }
     }
-    let promise = signed.promise.clone();
-    let taken = intake::take(proxy, session, promise, admitted.expects_continue).await;
+    let taken = whole::take(proxy, session, &admitted, signed).await;
     let (body, checked) = match taken {
         Ok(taken) => taken,
         Err(untaken) => return untaken.answer(session, context).await,
@@ -81,8 +81,13 @@ pub(super) async fn serve(
         keep_alive: Some(&keep_alive),
     };
     let mut waiting = Waiting::default();
-    let written = copy_source::write(proxy, &write, source);
-    let outcome = waiting.meanwhile(session, context, &keep_alive, written).await;
+    let outcome = if guarded {
+        let written = copy_source::write(proxy, &write, source);
+        waiting.meanwhile(session, context, &keep_alive, written).await
+    } else {
+        let pass = proxy.gate.pass(admitted.operation, &request, &body, Some(&keep_alive));
+        waiting.meanwhile(session, context, &keep_alive, pass).await
+    };
     drop(body);
     answer(session, context, &admitted, outcome, waiting).await
 }
@@ -127,8 +132,8 @@ fn query_parameter(session: &Session, wanted: &str) -> Option<String> {
     })
 }
 
-/// The request as the store gets it: the key spelled in one way, the body as checked, no
-/// condition.
+/// The request as the store gets it: the key spelled in one way, the body as checked, and no
+/// condition unless the key passes.
 pub(super) fn to_request(
     session: &Session,
     path: String,
@@ -139,11 +144,13 @@ pub(super) fn to_request(
         return passthrough::as_sent(session);
     }
     let request = session.req_header();
-    let mut headers = to_store_unconditional(&request.headers);
+    let mut headers = if admitted.treatment.passes {
+        to_store(&request.headers)
+    } else {
+        to_store_unconditional(&request.headers)
+    };
     admitted.spell_copy_source(&mut headers);
-    for (name, value) in &checked.trailing_checksums {
-        headers.insert(name.clone(), value.clone());
-    }
+    whole::insert_digests(&mut headers, checked);
     StoreRequest {
         signing: Signing::Anew,
         method: request.method.clone(),

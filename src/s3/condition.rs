@@ -317,7 +317,9 @@ pub(super) const X_AMZ_IF_MATCH_TIME: HeaderName =
     HeaderName::from_static("x-amz-if-match-last-modified-time");
 
 /// Compare-and-swap by the register's own count of writes, which equal bytes do not hide.
-const IF_GENERATION_MATCH: HeaderName = HeaderName::from_static("x-ifmatch-if-generation-match");
+/// Our own condition, of a generation.
+pub const IF_GENERATION_MATCH: HeaderName =
+    HeaderName::from_static("x-ifmatch-if-generation-match");
 
 const BOTH: &str = "Multiple conditional request headers present in the request";
 const IF_MATCH_VALUE: &str = "We don't accept the provided value of If-Match header for this API";

@@ -72,7 +72,7 @@ impl PostPolicy {
     }
 
     fn covers(&self, field: &str) -> bool {
-        matches!(field, "x-amz-signature" | "policy")
+        matches!(field, "x-amz-signature" | "policy" | "awsaccesskeyid" | "signature")
             || field.starts_with("x-ignore-")
             || self.conditions.iter().any(|condition| match condition {
                 PolicyCondition::Field { name, .. } => name == field,

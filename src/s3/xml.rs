@@ -57,6 +57,18 @@ impl Element {
     }
 }
 
+/// Writes an element and all in it. What [`parse`] has not kept, attributes and namespaces, is gone.
+pub fn push_tree(out: &mut String, element: &Element) {
+    if element.children.is_empty() {
+        return push_element(out, &element.name, &element.text);
+    }
+    push_tag(out, "<", &element.name);
+    for child in &element.children {
+        push_tree(out, child);
+    }
+    push_tag(out, "</", &element.name);
+}
+
 /// Reads a whole document. White space before the declaration is passed over, as a store may send
 /// it to keep the connection alive (AWS: CompleteMultipartUpload).
 ///
@@ -157,11 +169,13 @@ fn resolve(reference: &BytesRef<'_>) -> Option<char> {
 
 /// Appends `<name>text</name>`. `name` must be an XML name.
 pub fn push_element(out: &mut String, name: &str, text: &str) {
-    for piece in ["<", name, ">"] {
-        out.push_str(piece);
-    }
+    push_tag(out, "<", name);
     push_text(out, text);
-    for piece in ["</", name, ">"] {
+    push_tag(out, "</", name);
+}
+
+fn push_tag(out: &mut String, open: &str, name: &str) {
+    for piece in [open, name, ">"] {
         out.push_str(piece);
     }
 }

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
+use md5::Md5;
+use sha2::{Digest, Sha256};
 
 use super::body_error::BodyError;
-use super::checksum::{Algorithm, Checksum, ChecksumName, to_base64};
+use super::checksum::{Algorithm, Checksum, to_base64};
 use super::chunks::{Decoder, Trailers};
 use super::payload::PayloadKind;
 use super::promise::{BodyPromise, PromisedChecksum};
@@ -47,21 +49,28 @@ pub struct CheckedBody {
     pub trailing_checksums: Vec<(HeaderName, HeaderValue)>,
 }
 
+impl CheckedBody {
+    /// What is known of a body that was made here.
+    pub fn of(content: &[u8]) -> Self {
+        Self {
+            length: content.len() as u64,
+            sha256: Some(Sha256::digest(content).into()),
+            md5: Some(Md5::digest(content).into()),
+            trailing_checksums: Vec::new(),
+        }
+    }
+
+    /// The value of `Content-MD5`, when the digest was promised or wanted.
+    pub fn content_md5(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&to_base64(&self.md5?)).ok()
+    }
+}
+
 impl BodyCheck {
     /// Prepares to check a body against the promise.
     pub fn new(promise: BodyPromise, also: Wanted) -> Self {
         let BodyPromise { payload, length, content_md5, checksum, seed } = promise;
-        let checksum_algorithm = match &checksum {
-            Some(PromisedChecksum::Header { algorithm, .. }) => Some(*algorithm),
-            Some(PromisedChecksum::Trailer(ChecksumName::Verifiable(algorithm))) => {
-                Some(*algorithm)
-            }
-            Some(
-                PromisedChecksum::Trailer(ChecksumName::Foreign(_))
-                | PromisedChecksum::Unverifiable(_),
-            )
-            | None => None,
-        };
+        let checksum_algorithm = checksum.as_ref().map(PromisedChecksum::algorithm);
         let needs = |algorithm: &Algorithm| match algorithm {
             _ if checksum_algorithm == Some(*algorithm) => true,
             Algorithm::Sha256 => also.sha256 || matches!(payload, PayloadKind::Digest(_)),
@@ -153,22 +162,20 @@ impl BodyCheck {
         digests: &Digests,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, BodyError> {
         let announced = match &self.checksum {
-            Some(PromisedChecksum::Trailer(name)) => Some(name),
+            Some(PromisedChecksum::Trailer(algorithm)) => Some(*algorithm),
             Some(PromisedChecksum::Header { algorithm, value }) => {
                 digests.check(*algorithm, value)?;
                 None
             }
-            Some(PromisedChecksum::Unverifiable(_)) | None => None,
+            None => None,
         };
         let mut sent = trailers.iter();
         match (announced, sent.next(), sent.next()) {
             (None, None, _) => Ok(Vec::new()),
-            (Some(name), Some((header, value)), None) if name.header() == *header => {
+            (Some(algorithm), Some((header, value)), None) if algorithm.header() == *header => {
                 let invalid = || BodyError::InvalidTrailer(header.clone());
-                if let ChecksumName::Verifiable(algorithm) = name {
-                    let expected = algorithm.decode(value).ok_or_else(invalid)?;
-                    digests.check(*algorithm, &expected)?;
-                }
+                let expected = algorithm.decode(value).ok_or_else(invalid)?;
+                digests.check(algorithm, &expected)?;
                 let value = HeaderValue::from_str(value).map_err(|_| invalid())?;
                 Ok(vec![(header.clone(), value)])
             }

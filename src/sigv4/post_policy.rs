@@ -1,11 +1,17 @@
 //! The signature of a browser's upload form: it covers the policy and nothing else (AWS:
-//! Authenticating requests in browser-based uploads).
+//! Authenticating requests in browser-based uploads). Also by Signature Version 2, which boto3 still
+//! makes for forms unless told otherwise; it is HMAC-SHA1 with the secret itself.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
 
 use super::auth_error::{AuthError, Mismatch};
 use super::authenticate::check_session_token;
 use super::canonical::ALGORITHM;
 use super::claim::ScopeText;
-use super::credential::CredentialLookup;
+use super::credential::{Credential, CredentialLookup};
 use super::date::AmzDate;
 use super::key::SigningKeys;
 use super::signature::Signature;
@@ -25,6 +31,8 @@ pub struct PolicyClaim<'a> {
     pub signature: Option<&'a str>,
     /// `x-amz-security-token`
     pub security_token: Option<&'a str>,
+    /// `AWSAccessKeyId` and `signature`, of Version 2.
+    pub version_2: Option<(&'a str, &'a str)>,
 }
 
 /// Proves who signed the policy and returns the access key. The policy's own expiry limits how
@@ -38,7 +46,8 @@ pub fn authenticate_policy(
     let (Some(ALGORITHM), Some(scope), Some(date), Some(signature)) =
         (claim.algorithm, claim.credential, claim.date, claim.signature)
     else {
-        return Err(AuthError::Anonymous);
+        let (access_key_id, signature) = claim.version_2.ok_or(AuthError::Anonymous)?;
+        return authenticate_version_2(claim, access_key_id, signature, clients);
     };
     let scope = ScopeText::parse(scope, region).map_err(|fault| {
         AuthError::AuthorizationQueryParametersError {
@@ -47,22 +56,51 @@ pub fn authenticate_policy(
         }
     })?;
     let date = AmzDate::parse(date).ok_or(AuthError::MissingDate)?;
-    let unknown =
-        || AuthError::InvalidAccessKeyId { access_key_id: scope.access_key_id.to_owned() };
-    let credential = clients.credential(scope.access_key_id).ok_or_else(unknown)?;
+    let credential = known(scope.access_key_id, clients)?;
     check_session_token(claim.security_token, credential)?;
     let key = keys.key(credential, scope.date, scope.region);
     let computed = key.sign(&[claim.policy.as_bytes()]);
     let given = Signature::from_hex(signature);
     if date.day() != scope.date || !given.is_some_and(|given| given.matches(&computed)) {
-        return Err(AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
-            access_key_id: credential.access_key_id.clone(),
-            string_to_sign: claim.policy.to_owned(),
-            signature_provided: signature.to_owned(),
-            canonical_request: String::new(),
-        })));
+        return Err(mismatch(claim, credential, signature));
     }
     Ok(credential.access_key_id.clone())
+}
+
+/// AWS: Browser-based uploads using POST (Signature Version 2).
+fn authenticate_version_2(
+    claim: &PolicyClaim<'_>,
+    access_key_id: &str,
+    signature: &str,
+    clients: &impl CredentialLookup,
+) -> Result<String, AuthError> {
+    let credential = known(access_key_id, clients)?;
+    check_session_token(claim.security_token, credential)?;
+    let mut mac = Hmac::<Sha1>::new_from_slice(credential.secret.expose().as_bytes())
+        .expect("HMAC takes keys of any length");
+    mac.update(claim.policy.as_bytes());
+    let given = BASE64.decode(signature).unwrap_or_default();
+    if mac.verify_slice(&given).is_err() {
+        return Err(mismatch(claim, credential, signature));
+    }
+    Ok(credential.access_key_id.clone())
+}
+
+fn known<'a>(
+    access_key_id: &str,
+    clients: &'a impl CredentialLookup,
+) -> Result<&'a Credential, AuthError> {
+    let unknown = || AuthError::InvalidAccessKeyId { access_key_id: access_key_id.to_owned() };
+    clients.credential(access_key_id).ok_or_else(unknown)
+}
+
+fn mismatch(claim: &PolicyClaim<'_>, credential: &Credential, signature: &str) -> AuthError {
+    AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
+        access_key_id: credential.access_key_id.clone(),
+        string_to_sign: claim.policy.to_owned(),
+        signature_provided: signature.to_owned(),
+        canonical_request: String::new(),
+    }))
 }
 
 #[cfg(test)]
@@ -71,7 +109,6 @@ mod tests {
 
     use super::*;
     use crate::secret::Secret;
-    use crate::sigv4::Credential;
 
     /// AWS: "Example: Browser-Based Upload using HTTP POST (Using AWS Signature Version 4)" signs
     /// with these; the policy here is our own, its signature made with the same derivation.
@@ -94,6 +131,7 @@ mod tests {
             date: Some("20151229T000000Z"),
             signature: Some(signature),
             security_token: None,
+            version_2: None,
         }
     }
 
@@ -118,6 +156,29 @@ mod tests {
         assert_eq!(check(&claim("e30=", &signature)).unwrap(), "AKIAIOSFODNN7EXAMPLE");
         assert!(is_mismatch(&check(&claim("e30", &signature))));
         assert!(is_mismatch(&check(&claim("e30=", "00"))));
+    }
+
+    #[test]
+    fn version_2_signs_the_policy_with_the_secret_itself() {
+        // `printf e30= | openssl dgst -sha1 -hmac SECRET -binary | base64`
+        let signature = "4QWH4O9CWtowYUW+X4P2gZ/6fNc=";
+        let version_2 = |policy, version_2| PolicyClaim {
+            algorithm: None,
+            credential: None,
+            date: None,
+            signature: None,
+            version_2,
+            ..claim(policy, "")
+        };
+        let key = "AKIAIOSFODNN7EXAMPLE";
+        let right = version_2("e30=", Some((key, signature)));
+        assert_eq!(check(&right).unwrap(), key);
+        assert!(is_mismatch(&check(&version_2("e30", Some((key, signature))))));
+        assert!(is_mismatch(&check(&version_2("e30=", Some((key, ""))))));
+        let stranger = check(&version_2("e30=", Some(("AKIA", signature)))).unwrap_err();
+        assert_eq!(stranger, AuthError::InvalidAccessKeyId { access_key_id: "AKIA".into() });
+        let token = PolicyClaim { security_token: Some("t"), ..right };
+        assert_eq!(check(&token).unwrap_err(), AuthError::InvalidToken);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 
 use super::authenticate::Authenticated;
 use super::body_error::BodyError;
-use super::checksum::{Algorithm, ChecksumName};
+use super::checksum::Algorithm;
 use super::chunk_chain::ChunkSeed;
 use super::payload::PayloadKind;
 use crate::s3::RequestHead;
@@ -37,18 +37,15 @@ pub enum PromisedChecksum {
         /// Its bytes.
         value: Vec<u8>,
     },
-    /// Sent in a header, by an algorithm that cannot be computed here.
-    Unverifiable(HeaderName),
     /// Announced by `x-amz-trailer`.
-    Trailer(ChecksumName),
+    Trailer(Algorithm),
 }
 
 impl PromisedChecksum {
-    fn name(&self) -> ChecksumName {
+    /// By which algorithm.
+    pub const fn algorithm(&self) -> Algorithm {
         match self {
-            Self::Header { algorithm, .. } => ChecksumName::Verifiable(*algorithm),
-            Self::Unverifiable(header) => ChecksumName::Foreign(header.clone()),
-            Self::Trailer(name) => name.clone(),
+            Self::Header { algorithm, .. } | Self::Trailer(algorithm) => *algorithm,
         }
     }
 }
@@ -97,13 +94,13 @@ fn length(headers: &HeaderMap, payload: PayloadKind) -> Result<Option<u64>, Body
     decimal(length).map(Some).ok_or(BodyError::InvalidHeader(header::CONTENT_LENGTH))
 }
 
-fn content_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>, BodyError> {
+pub(super) fn content_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>, BodyError> {
     let Some(value) = single(headers, &CONTENT_MD5)? else { return Ok(None) };
     let digest = Algorithm::Md5.decode(value).and_then(|bytes| bytes.try_into().ok());
     digest.map(Some).ok_or_else(|| BodyError::InvalidMd5 { value: value.into() })
 }
 
-fn promised_checksum(
+pub(super) fn promised_checksum(
     head: &RequestHead<'_>,
     payload: PayloadKind,
 ) -> Result<Option<PromisedChecksum>, BodyError> {
@@ -111,23 +108,19 @@ fn promised_checksum(
     // What a CompleteMultipartUpload carries is the checksum of the object, not of its own body.
     let completes = head.method == Method::POST && head.query_value("uploadId").is_some();
     let names = head.headers.keys().filter(|_| !completes);
-    for name in names.filter_map(ChecksumName::from_header) {
-        let header = name.header();
+    for algorithm in names.filter_map(Algorithm::from_header) {
+        let header = algorithm.header();
         let value = single(head.headers, &header)?.unwrap_or_default();
-        promised.push(match name {
-            ChecksumName::Foreign(header) => PromisedChecksum::Unverifiable(header),
-            ChecksumName::Verifiable(algorithm) => PromisedChecksum::Header {
-                algorithm,
-                value: algorithm.decode(value).ok_or(BodyError::InvalidHeader(header))?,
-            },
-        });
+        let value = algorithm.decode(value).ok_or(BodyError::InvalidHeader(header))?;
+        promised.push(PromisedChecksum::Header { algorithm, value });
     }
     if let Some(announced) = single(head.headers, &X_AMZ_TRAILER)? {
         for name in announced.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let name = HeaderName::from_str(name).ok();
-            let name = name.as_ref().and_then(ChecksumName::from_header);
-            let name = name.filter(|_| payload.has_trailer());
-            promised.push(PromisedChecksum::Trailer(name.ok_or(BodyError::UnsupportedTrailer)?));
+            let algorithm = name.as_ref().and_then(Algorithm::from_header);
+            let algorithm = algorithm.filter(|_| payload.has_trailer());
+            let algorithm = algorithm.ok_or(BodyError::UnsupportedTrailer)?;
+            promised.push(PromisedChecksum::Trailer(algorithm));
         }
     }
     match promised.len() {
@@ -138,12 +131,14 @@ fn promised_checksum(
 
 /// `x-amz-sdk-checksum-algorithm` may not contradict the checksum itself. Alone it promises
 /// nothing, and is let pass: AWS refuses it, other stores do not.
-fn check_sdk_algorithm(
+pub(super) fn check_sdk_algorithm(
     headers: &HeaderMap,
     checksum: Option<&PromisedChecksum>,
 ) -> Result<(), BodyError> {
     match (single(headers, &X_AMZ_SDK_CHECKSUM_ALGORITHM)?, checksum) {
-        (Some(said), Some(checksum)) if !checksum.name().is_called(said) => {
+        (Some(said), Some(checksum))
+            if Algorithm::from_name(said) != Some(checksum.algorithm()) =>
+        {
             Err(BodyError::InvalidHeader(X_AMZ_SDK_CHECKSUM_ALGORITHM))
         }
         _ => Ok(()),

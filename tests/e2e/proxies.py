@@ -49,6 +49,9 @@ class Settings:
     signatures: str = "resign"
     domains: tuple[str, ...] = (DOMAIN,)
     ca_file: str | None = None
+    checksums: str = "send"
+    rules: str = ""
+    """`[[rule]]` tables as the file has them."""
 
     @property
     def quarantine(self) -> float:
@@ -107,6 +110,7 @@ access_key_id = {quoted(store_key)}
 secret_access_key_env = "E2E_BACKEND_SECRET"
 empty_segments = {quoted(empty_segments)}
 addressing = {quoted(settings.addressing)}
+checksums = {quoted(settings.checksums)}
 {ca_file}
 
 [register]
@@ -129,6 +133,8 @@ format = "json"
 level = {quoted(settings.log_level)}
 
 {clients}{anonymous}
+
+{settings.rules}
 """
 
 

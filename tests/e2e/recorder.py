@@ -12,6 +12,8 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from stores import Store
+
 
 @dataclass
 class Recorder:
@@ -22,6 +24,8 @@ class Recorder:
     seen: list = field(default_factory=list)
     server_names: list = field(default_factory=list)
     """What TLS asked for, connection by connection."""
+    hang_up: bool = False
+    """Whether a request is read and its connection then closed without a word."""
 
     def __post_init__(self):
         recorder = self
@@ -31,7 +35,12 @@ class Recorder:
 
             def answer(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                recorder.seen.append((self.command, self.path, dict(self.headers.items()), body))
+                # A header that comes twice is seen as one with two values, and fits no expectation.
+                headers = {name: ", ".join(self.headers.get_all(name)) for name in self.headers}
+                recorder.seen.append((self.command, self.path, headers, body))
+                if recorder.hang_up:
+                    self.close_connection = True
+                    return
                 self.send_response(200)
                 self.send_header("ETag", '"e"')
                 self.send_header("Content-Length", "0")
@@ -58,12 +67,17 @@ class Recorder:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def take(self) -> list:
-        taken, self.seen[:] = list(self.seen), []
-        return taken
+    @property
+    def store(self) -> Store:
+        return Store(name="recorder", url=self.url, access_key="storekey",
+                     secret_key="storesecret")
 
     def stop(self) -> None:
         self.server.shutdown()
+
+    def take(self) -> list:
+        taken, self.seen[:] = list(self.seen), []
+        return taken
 
 
 def lower(headers: dict) -> dict:

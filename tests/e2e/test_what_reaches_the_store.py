@@ -12,15 +12,12 @@ from conftest import make_sure_of_bucket, new_bucket
 from proxies import (ACCESS_KEY, CLIENT_SECRET, LIMITED_BUCKET, LIMITED_KEY, LIMITED_SECRET,
                      Proxy, Settings)
 from recorder import Recorder, is_signed_by, lower
-from stores import Store
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     recorder = Recorder()
-    store = Store(url=recorder.url, access_key="storekey", secret_key="storesecret", processes=[],
-                  name="recorder")
-    proxy = Proxy(tmp_path_factory.mktemp("recorded"), store, Settings(settle=0))
+    proxy = Proxy(tmp_path_factory.mktemp("recorded"), recorder.store, Settings(settle=0))
     recorder.take()
     yield recorder, proxy
     proxy.stop()

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::{Addressing, EmptySegments};
+use crate::config::{Addressing, Checksums, EmptySegments};
 use crate::secret::Secret;
 
 /// What a connection of the server does: read so many bytes of each request, then say this.
@@ -46,6 +46,7 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         connections: 4,
         empty_segments: EmptySegments::Keep,
         definite_errors: Vec::new(),
+        checksums: Checksums::Send,
     };
     (Connections::new(&backend, Duration::from_secs(10)).await.unwrap(), task)
 }

@@ -1,0 +1,53 @@
+//! What goes past the register, sent whole: writes of keys that a rule takes out of its care
+//! (`mode = "pass"`), and requests that change no key's content.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Decider, Gate, Outcome, Reply, refusal};
+use crate::backend::{Exchange, KeepAlive, Sending, StoreRequest};
+use crate::body::Body;
+use crate::s3::{Effect, Operation, WriteClass};
+
+impl Gate {
+    /// Sends a request to the store once, as it is, and answers what the store answers. It is never
+    /// sent again: only its client knows whether that would do harm.
+    pub async fn pass(
+        &self,
+        operation: Operation,
+        request: &StoreRequest,
+        body: &Body,
+        keep_alive: Option<&KeepAlive>,
+    ) -> Outcome {
+        let started = Instant::now();
+        // Nobody waits for a part of an upload, however large.
+        let patience = match operation.effect() {
+            Effect::WritesKey(WriteClass::Long) | Effect::UnknownWrite | Effect::Streams => {
+                self.settings.long_write_timeout
+            }
+            Effect::WritesKey(WriteClass::Plain) | Effect::WritesKeysInBody | Effect::Read => {
+                self.settings.write_timeout
+            }
+        };
+        let sending = Sending { keep_alive, ..Sending::new(body, started + patience) };
+        let reply = match self.store.exchange(request, sending).await {
+            Exchange::Answered(answer) => Reply::Store(answer),
+            Exchange::NotSent(why) => {
+                tracing::warn!(path = %request.path, why, "a request was not sent");
+                Reply::Error(refusal::not_sent(), None)
+            }
+            Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
+                tracing::warn!(path = %request.path, why, "a request's answer was lost");
+                Reply::Error(refusal::answer_lost(), None)
+            }
+        };
+        Outcome {
+            reply,
+            decided_by: Decider::Backend,
+            waited: Duration::ZERO,
+            held: started.elapsed(),
+            commit: None,
+        }
+    }
+}

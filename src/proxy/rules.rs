@@ -1,0 +1,124 @@
+//! How each key is treated, as configured.
+
+use crate::config::{Require, Rule, RuleMode};
+use crate::s3::condition::{Dialect, IF_GENERATION_MATCH};
+use crate::s3::{Condition, ObjectName, Operation, RequestHead, Requirement, S3Error};
+
+/// The rules, in order.
+#[derive(Debug)]
+pub struct Rules(Vec<Rule>);
+
+/// How one key is treated. By default it is guarded and nothing is required.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Treatment {
+    /// Whether its writes go to the store as they are, past the register.
+    pub(super) passes: bool,
+    requirement: Option<Requirement>,
+}
+
+impl Rules {
+    /// The configured rules.
+    pub fn new(rules: &[Rule]) -> Self {
+        Self(rules.to_vec())
+    }
+
+    /// How this key is treated: the first rule that fits decides.
+    pub(super) fn treatment(&self, name: &ObjectName) -> Treatment {
+        let (bucket, key) = (name.bucket.as_str(), name.key.as_str());
+        let rule = self.0.iter().find(|rule| rule.fits(bucket, key));
+        rule.map_or_else(Treatment::default, |rule| Treatment {
+            passes: rule.mode == RuleMode::Pass,
+            requirement: rule.require.map(|require| match require {
+                Require::CreateOnly => Requirement::CreateOnly,
+                Require::MustBeConditional => Requirement::Conditional,
+            }),
+        })
+    }
+}
+
+impl Treatment {
+    /// The condition to judge a request by. Where its key passes, its conditions are the store's to
+    /// judge, and are not even read unless one is required. 501 for a generation there: no store
+    /// knows it.
+    pub(super) fn condition(
+        self,
+        head: RequestHead<'_>,
+        operation: Operation,
+        dialect: Dialect,
+    ) -> Result<Condition, S3Error> {
+        if self.passes && head.headers.contains_key(IF_GENERATION_MATCH) {
+            let header = IF_GENERATION_MATCH;
+            return Err(S3Error::not_implemented(header.as_str(), Some(NO_GENERATIONS)));
+        }
+        if self.passes && self.requirement.is_none() {
+            return Ok(Condition::None);
+        }
+        Condition::parse(head, operation, dialect)
+    }
+
+    /// 403 when the request does not carry the condition that it must.
+    pub(super) fn check(self, operation: Operation, condition: &Condition) -> Result<(), S3Error> {
+        self.requirement.map_or(Ok(()), |requirement| requirement.check(operation, condition))
+    }
+}
+
+const NO_GENERATIONS: &str = "Writes of this key pass the register, which alone knows generations";
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Method};
+
+    use super::*;
+    use crate::config::BucketPattern;
+    use crate::s3::{BucketName, EmptySegments, ObjectKey};
+
+    fn name(bucket: &str, key: &str) -> ObjectName {
+        ObjectName {
+            bucket: BucketName::parse(bucket).unwrap(),
+            key: ObjectKey::parse(key, EmptySegments::Kept).unwrap(),
+        }
+    }
+
+    fn rule(bucket: BucketPattern, prefix: &str, mode: RuleMode) -> Rule {
+        Rule { buckets: vec![bucket], prefix: prefix.to_owned(), mode, require: None }
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_decides_and_without_one_a_key_is_guarded() {
+        let logs = BucketPattern::Prefix("logs-".to_owned());
+        let once = Rule {
+            require: Some(Require::CreateOnly),
+            ..rule(logs.clone(), "wal/", RuleMode::Guard)
+        };
+        let rules = Rules::new(&[once, rule(logs, "", RuleMode::Pass)]);
+        let of = |bucket, key| rules.treatment(&name(bucket, key));
+        let once = Treatment { passes: false, requirement: Some(Requirement::CreateOnly) };
+        assert_eq!(of("logs-1", "wal/7"), once);
+        assert_eq!(of("logs-1", "wal"), Treatment { passes: true, requirement: None });
+        assert_eq!(of("tables", "wal/7"), Treatment::default());
+        assert!(!Treatment::default().passes);
+    }
+
+    #[test]
+    fn conditions_of_keys_that_pass_are_not_read_unless_one_is_required() {
+        let condition = |treatment: Treatment, name: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static("*"));
+            let head =
+                RequestHead { method: &Method::PUT, path: "/b/k", query: "", headers: &headers };
+            let condition = treatment.condition(head, Operation::PutObject, Dialect::Aws);
+            condition.map_err(|error| error.field("Header").map(str::to_owned))
+        };
+        // What AWS, and so the gate, refuses with 501.
+        let refused = || Err(Some("If-Match".to_owned()));
+        let passes = Treatment { passes: true, requirement: None };
+        assert_eq!(condition(passes, "if-match"), Ok(Condition::None));
+        assert_eq!(condition(Treatment::default(), "if-match"), refused());
+        let required = Treatment { passes: true, requirement: Some(Requirement::Conditional) };
+        assert_eq!(condition(required, "if-match"), refused());
+        let own = "x-ifmatch-if-generation-match";
+        assert_eq!(condition(passes, own), Err(Some(own.to_owned())));
+        assert!(required.check(Operation::PutObject, &Condition::None).is_err());
+        assert!(passes.check(Operation::PutObject, &Condition::None).is_ok());
+    }
+}

@@ -1,0 +1,108 @@
+//! Conditions that writes of some keys must carry (AWS: "Enforce conditional writes on Amazon S3
+//! buckets": policies with `s3:if-none-match` and `s3:if-match`).
+
+use super::answer::S3Error;
+use super::condition::Condition;
+use super::operation::{Effect, Operation};
+
+/// What a write must carry to be done at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requirement {
+    /// `If-None-Match: *`: what is written once is never overwritten, and never deleted.
+    CreateOnly,
+    /// A condition: of a delete `If-Match`, of all else whichever.
+    Conditional,
+}
+
+impl Requirement {
+    /// Whether this operation on a key may be done under this condition. 403 `AccessDenied` when it
+    /// does not carry what it must. Only changes of a key's content are asked: as at AWS, an
+    /// upload is judged when it is completed, not when it is created or when a part of it comes.
+    pub fn check(self, operation: Operation, condition: &Condition) -> Result<(), S3Error> {
+        match operation.effect() {
+            Effect::Read | Effect::Streams => return Ok(()),
+            Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite => {}
+        }
+        match self {
+            Self::CreateOnly if creates(operation) && *condition == Condition::IfNoneMatchAny => {
+                Ok(())
+            }
+            Self::CreateOnly => Err(S3Error::access_denied().because(CREATE_ONLY)),
+            Self::Conditional if *condition != Condition::None => Ok(()),
+            Self::Conditional => Err(S3Error::access_denied().because(CONDITIONAL)),
+        }
+    }
+}
+
+/// Whether this is one of the operations that `If-None-Match: *` makes a creation.
+const fn creates(operation: Operation) -> bool {
+    use Operation as Op;
+    matches!(operation, Op::PutObject | Op::CopyObject | Op::CompleteMultipartUpload)
+}
+
+const CREATE_ONLY: &str = "A rule of this proxy lets this key be written once: a write must carry \
+                           If-None-Match: *, and nothing may change or delete what is there.";
+const CONDITIONAL: &str = "A rule of this proxy lets this key be changed under a condition only: a \
+                           write must carry If-Match or If-None-Match, a delete If-Match.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s3::ETag;
+
+    fn is_allowed(requirement: Requirement, operation: Operation, condition: &Condition) -> bool {
+        match requirement.check(operation, condition) {
+            Ok(()) => true,
+            Err(error) => {
+                assert_eq!((error.status().as_u16(), error.code()), (403, "AccessDenied"));
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_carries_what_is_required_of_it() {
+        use Requirement::{Conditional, CreateOnly};
+        let if_match = Condition::IfMatch(ETag::parse(b"\"e\""));
+        for (operation, condition, create_only, conditional) in [
+            (Operation::PutObject, &Condition::None, false, false),
+            (Operation::PutObject, &Condition::IfNoneMatchAny, true, true),
+            (Operation::PutObject, &if_match, false, true),
+            (Operation::CopyObject, &Condition::None, false, false),
+            (Operation::CopyObject, &Condition::IfNoneMatchAny, true, true),
+            (Operation::CompleteMultipartUpload, &Condition::None, false, false),
+            (Operation::CompleteMultipartUpload, &Condition::IfNoneMatchAny, true, true),
+            // A form cannot carry a condition.
+            (Operation::PostObject, &Condition::None, false, false),
+            (Operation::DeleteObject, &Condition::None, false, false),
+            (Operation::DeleteObject, &if_match, false, true),
+            (Operation::DeleteObject, &Condition::IfMatchAny, false, true),
+            // As the dialect `rfc` lets a delete say it.
+            (Operation::DeleteObject, &Condition::IfNoneMatchAny, false, true),
+            (Operation::DeleteObjectVersion, &Condition::None, false, false),
+            (Operation::AppendObject, &Condition::None, false, false),
+            (Operation::UnknownWrite, &Condition::None, false, false),
+        ] {
+            let what = format!("{operation:?} {condition:?}");
+            assert_eq!(is_allowed(CreateOnly, operation, condition), create_only, "{what}");
+            assert_eq!(is_allowed(Conditional, operation, condition), conditional, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_the_content_alone_needs_no_condition() {
+        for operation in [
+            Operation::GetObject,
+            Operation::CreateMultipartUpload,
+            Operation::UploadPart,
+            Operation::UploadPartCopy,
+            Operation::AbortMultipartUpload,
+            Operation::PutObjectRetention,
+            Operation::PutObjectTagging,
+        ] {
+            for requirement in [Requirement::CreateOnly, Requirement::Conditional] {
+                assert!(is_allowed(requirement, operation, &Condition::None), "{operation:?}");
+            }
+        }
+    }
+}
