@@ -16,7 +16,8 @@ import pytest
 import processes
 import stores
 from clients import Raw, boto
-from proxies import Proxy, Settings, in_front_of
+from endpoint import Endpoint
+from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, in_front_of
 from redis_server import RedisServer
 from store_ceph import ceph
 from store_swift import swift
@@ -224,6 +225,30 @@ def store_front(store_name, front_on) -> Front:
 def plain_front(front_on) -> Front:
     """One ordinary front, for what does not depend on the store."""
     return front_on("s3s-fs", "memory", "shared")
+
+
+@pytest.fixture(scope="session")
+def guarded(front_on) -> Front:
+    """A store that ignores conditions, with the proxy that does not."""
+    return front_on("s3s-fs-ignoring", "redis", "shared")
+
+
+@pytest.fixture(scope="session")
+def proxied(guarded) -> Endpoint:
+    """What the clients are sent to."""
+    return Endpoint(guarded.proxy.url, ACCESS_KEY, CLIENT_SECRET, guarded.bucket)
+
+
+@pytest.fixture(scope="session")
+def alone(guarded) -> Endpoint:
+    """The same store without the proxy: what a test expects of the proxy must fail here."""
+    store = guarded.store
+    return Endpoint(store.url, store.access_key, store.secret_key, guarded.bucket)
+
+
+@pytest.fixture
+def new_key(guarded):
+    return guarded.new_key
 
 
 @pytest.fixture(scope="session")
