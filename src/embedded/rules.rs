@@ -6,7 +6,8 @@ use http::Method;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::dto::{
     CompleteMultipartUploadInput, CopyObjectInput, CopySource, DeleteBucketInput,
-    DeleteObjectInput, DeleteObjectsInput, PostObjectInput, PutObjectInput, UploadPartCopyInput,
+    DeleteObjectInput, DeleteObjectsInput, ListObjectsInput, ListObjectsV2Input, PostObjectInput,
+    PutObjectInput, UploadPartCopyInput,
 };
 use s3s::path::S3Path;
 use s3s::{S3Error, S3Request, S3Result, s3_error};
@@ -88,6 +89,17 @@ impl S3Access for Rules {
     async fn delete_objects(&self, request: &mut S3Request<DeleteObjectsInput>) -> S3Result<()> {
         let DeleteObjectsInput { bucket, delete, .. } = &request.input;
         delete.objects.iter().try_for_each(|object| self.files.check_deleted(bucket, &object.key))
+    }
+
+    /// AWS: ListObjects. An empty delimiter is none; minio-go and minio-py send one.
+    async fn list_objects(&self, request: &mut S3Request<ListObjectsInput>) -> S3Result<()> {
+        request.input.delimiter.take_if(|delimiter| delimiter.is_empty());
+        Ok(())
+    }
+
+    async fn list_objects_v2(&self, request: &mut S3Request<ListObjectsV2Input>) -> S3Result<()> {
+        request.input.delimiter.take_if(|delimiter| delimiter.is_empty());
+        Ok(())
     }
 
     async fn delete_bucket(&self, request: &mut S3Request<DeleteBucketInput>) -> S3Result<()> {

@@ -132,6 +132,18 @@ impl Store {
     }
 }
 
+/// minio-py and restic list so. `s3s-fs` takes the key of an object for a directory at an empty
+/// delimiter, and cuts it.
+#[tokio::test]
+async fn an_empty_delimiter_is_none() {
+    let store = Store::start(false).await;
+    store.send("PUT", "/bucket/a/b", &[], "x").await;
+    for query in ["list-type=2&delimiter=", "delimiter="] {
+        let listed = store.send("GET", &format!("/bucket?{query}"), &[], "").await;
+        assert_eq!(listed.element("Key"), "a/b", "{query}: {}", listed.body);
+    }
+}
+
 #[tokio::test]
 async fn objects_are_put_read_listed_copied_and_deleted() {
     let store = Store::start(false).await;

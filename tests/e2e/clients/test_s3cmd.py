@@ -1,0 +1,69 @@
+"""s3cmd: a condition can be added as a header, for uploads in one piece."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from endpoint import Endpoint
+
+S3CMD = Path(sys.executable).parent / "s3cmd"
+CREATE = "--add-header=If-None-Match: *"
+
+
+@pytest.fixture
+def s3cmd(tmp_path):
+    def run(endpoint: Endpoint, *words: str):
+        config = tmp_path / "s3cfg"
+        config.write_text(f"[default]\naccess_key = {endpoint.access_key}\n"
+                          f"secret_key = {endpoint.secret_key}\nhost_base = {endpoint.host}\n"
+                          f"host_bucket = {endpoint.host}\nuse_https = False\n")
+        return endpoint.run(S3CMD, "-c", str(config), *words)
+
+    return run
+
+
+def done(result) -> str:
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_objects_are_put_read_listed_copied_and_deleted(proxied, new_key, s3cmd, tmp_path):
+    place = f"s3://{proxied.bucket}/{new_key('s3cmd')}"
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "small").write_text("small")
+    (source / "large").write_bytes(bytes(6 << 20))
+    done(s3cmd(proxied, "sync", "--multipart-chunk-size-mb=5", f"{source}/", f"{place}/"))
+    done(s3cmd(proxied, "cp", f"{place}/small", f"{place}/copy"))
+    listed = done(s3cmd(proxied, "ls", "--recursive", place))
+    assert [line.rsplit("/")[-1] for line in listed.splitlines()] == ["copy", "large", "small"]
+    done(s3cmd(proxied, "get", f"{place}/large", str(tmp_path / "back")))
+    assert (tmp_path / "back").read_bytes() == bytes(6 << 20)
+    done(s3cmd(proxied, "del", "--recursive", "--force", f"{place}/"))
+    assert done(s3cmd(proxied, "ls", "--recursive", place)) == ""
+
+
+def test_an_added_header_creates_once(proxied, alone, new_key, s3cmd, tmp_path):
+    key = new_key("s3cmd")
+    (tmp_path / "file").write_text("one")
+    put = ("put", CREATE, str(tmp_path / "file"), f"s3://{proxied.bucket}/{key}")
+    done(s3cmd(proxied, *put))
+    (tmp_path / "file").write_text("two")
+    refused = s3cmd(proxied, *put)
+    assert refused.returncode != 0 and "412 (PreconditionFailed)" in refused.stderr
+    assert proxied.body(key) == b"one"
+    done(s3cmd(alone, *put))  # the store alone overwrites
+    assert proxied.body(key) == b"two"
+
+
+def test_an_added_header_is_lost_on_an_upload_in_parts(proxied, new_key, s3cmd, tmp_path):
+    """s3cmd sends it with CreateMultipartUpload, where it means nothing, and not with Complete."""
+    (tmp_path / "file").write_bytes(bytes(6 << 20))
+    place = f"s3://{proxied.bucket}/{new_key('s3cmd')}"
+    put = ("put", CREATE, "--multipart-chunk-size-mb=5", str(tmp_path / "file"), place)
+    done(s3cmd(proxied, *put))
+    done(s3cmd(proxied, *put))
+    assert s3cmd(proxied, "put", CREATE, "--disable-multipart", *put[3:]).returncode != 0
