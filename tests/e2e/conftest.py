@@ -18,6 +18,8 @@ import stores
 from clients import Raw, boto
 from proxies import Proxy, Settings, in_front_of
 from redis_server import RedisServer
+from store_ceph import ceph
+from store_swift import swift
 
 # Nothing of the machine's own set-up may reach the clients or the proxies. (IFMATCH_BIN has been
 # read by now; the program refuses a variable of its name space that is no setting.)
@@ -26,8 +28,49 @@ for name in [name for name in os.environ if name.startswith(("AWS_", "IFMATCH_")
 os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull,
                   AWS_EC2_METADATA_DISABLED="true")
 
-STORES = ("s3s-fs", "s3s-fs-ignoring", "moto", "swift")
+EVERYDAY = ("s3s-fs", "s3s-fs-ignoring", "moto", "s3rver")
+FULL = (*EVERYDAY, "swift", "ceph")
+FRONTS = {
+    "s3s-fs": ("memory-shared", "memory-exclusive", "redis-shared", "redis-exclusive"),
+    "s3s-fs-ignoring": ("memory-shared", "memory-exclusive", "redis-shared", "redis-exclusive"),
+    "moto": ("memory-exclusive", "redis-shared"),
+    "s3rver": ("memory-shared", "redis-exclusive"),
+    "swift": ("memory-shared", "redis-exclusive"),
+    "ceph": ("memory-exclusive", "redis-shared"),
+}
+"""Register and writers in front of each store: each register, and each way to believe it, before
+every store; all four combinations where a request costs little."""
 _numbers = itertools.count(1)
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption("--stores", default="everyday", metavar="everyday|full|NAME,...",
+                     help=f"the stores to test against: everyday ({', '.join(EVERYDAY)}), "
+                          f"full (with {', '.join(FULL[len(EVERYDAY):])} too), or names")
+
+
+def stores_wanted(config) -> tuple[str, ...]:
+    wanted = config.getoption("--stores")
+    chosen = {"everyday": EVERYDAY, "full": FULL}.get(wanted) or tuple(wanted.split(","))
+    if unknown := set(chosen) - set(FULL):
+        raise pytest.UsageError(f"--stores: no such store: {', '.join(sorted(unknown))}; "
+                                f"there are {', '.join(FULL)}, and everyday and full")
+    return chosen
+
+
+def pytest_configure(config) -> None:
+    stores_wanted(config)
+
+
+def pytest_generate_tests(metafunc) -> None:
+    """One test for each front (`front`) or each store (`store_front`) wanted."""
+    wanted = stores_wanted(metafunc.config)
+    if "front_names" in metafunc.fixturenames:
+        metafunc.parametrize("front_names", [
+            pytest.param((store, *kind.split("-")), id=f"{store}-{kind}")
+            for store in wanted for kind in FRONTS[store]], scope="module")
+    if "store_name" in metafunc.fixturenames:
+        metafunc.parametrize("store_name", wanted, scope="module")
 
 
 def pytest_sessionstart(session) -> None:
@@ -67,7 +110,9 @@ class StoreShelf:
                 "s3s-fs": lambda: stores.s3s_fs(directory),
                 "s3s-fs-ignoring": lambda: stores.s3s_fs(directory, ignore_conditions=True),
                 "moto": lambda: stores.moto(directory),
-                "swift": lambda: stores.swift(directory),
+                "s3rver": lambda: stores.s3rver(directory),
+                "swift": lambda: swift(directory),
+                "ceph": lambda: ceph(directory),
             }[name]()
         return self._running[name]
 
@@ -163,18 +208,16 @@ def front_on(store_named, redis_server, tmp_path_factory):
         front.proxy.stop()
 
 
-def front_matrix() -> list:
+@pytest.fixture(scope="module")
+def front(front_names, front_on) -> Front:
     """Every store with every register, and both ways to believe the register."""
-    return [
-        pytest.param((store, register, writers), id=f"{store}-{register}-{writers}")
-        for store in STORES for register in ("memory", "redis")
-        for writers in ("shared", "exclusive")
-    ]
+    return front_on(*front_names)
 
 
-@pytest.fixture(scope="module", params=front_matrix())
-def front(request, front_on) -> Front:
-    return front_on(*request.param)
+@pytest.fixture(scope="module")
+def store_front(store_name, front_on) -> Front:
+    """Every store once, for what does not depend on the register."""
+    return front_on(store_name, *FRONTS[store_name][0].split("-"))
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,22 @@ class Process:
         return status
 
 
+def wait_for_port(port: int, processes: list[Process], timeout: float = 60) -> None:
+    """Waits until something listens, as long as all of the processes live."""
+    deadline = time.monotonic() + timeout
+    while True:
+        for process in processes:
+            if not process.running():
+                raise NotReady(f"{process.name} ended early:\n{process.tail()}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise NotReady(f"nothing listens on port {port}") from None
+            time.sleep(0.05)
+
+
 def stop_all() -> None:
     for process in list(_alive):
         process.kill9()
