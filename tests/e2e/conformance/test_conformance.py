@@ -25,10 +25,13 @@ def play(case: Case, scene: Scene) -> None:
         scene.words["future"] = "Fri, 01 Jan 2100 00:00:00 GMT"
     scene.steps(case.before)
     answer = scene.request(case["request"], scene.headers(case["headers"]))
-    scene.check(case, answer)
     assert scene.letter_at_store() == case["afterwards"]
-    if case["request"] != "get":
-        scene.check_etag(answer)
+    if case["request"] == "get":
+        # The store's own words, passed through.
+        assert (answer.status, answer.code) == case.answer, str(answer)
+        return
+    scene.check(case, answer)
+    scene.check_etag(answer)
     if case["request"] == "put B" and answer.status == 200:
         assert answer.etag == f'"{scene.words["MD5 of B"]}"'
     scene.steps(case.then)
