@@ -63,7 +63,7 @@ def s3rver(directory: Path) -> Store:
     process = Process("s3rver", ["node", str(ROOT / "tests" / "e2e" / "node" / "s3rver.cjs"),
                                  str(ROOT / ".node"), str(directory)], cwd=directory)
     url = process.wait_for_line(r"listening on (http://\S+)", 60)[1]
-    return Store("s3rver", url, "S3RVER", "S3RVER", [process], empty_segments="refuse",
+    return Store("s3rver", url, "S3RVER", "S3RVER", [process],
                  lacks=frozenset({"abort", "copy part"}))
 
 

@@ -197,8 +197,27 @@ SCENES = {
     ],
 }
 
-# Where the two differ, and why that is right: (store, operation) -> the reason.
-KNOWN: dict[tuple[str, str], str] = {}
+# Where the two differ, and why that is right: (store, scene, steps) -> the reason. A difference
+# that is gone makes the test fail, too: this table says what is so.
+QUIET = "the store says of each key that it is deleted although it was asked to be quiet"
+NO_MD5 = "the store demands Content-MD5, which today's SDKs do not send; the proxy supplies it"
+MADE_HERE = "the document is made by the proxy, without the Access-Control-Allow-Origin: * that " \
+            "moto puts on every answer"
+IN_DOUBT = "after a 5xx nobody knows what was done; the proxy says so when it has waited and looked"
+KNOWN = {
+    ("s3s-fs", "batches", (6,)): QUIET,
+    ("s3s-fs-ignoring", "batches", (6,)): QUIET,
+    ("s3rver", "batches", (6,)): QUIET,
+    ("s3rver", "uploads", (9,)): IN_DOUBT,
+    ("moto", "batches", (5, 7)): MADE_HERE,
+    ("moto", "batches", (6,)): f"{QUIET}; and {MADE_HERE}",
+    ("moto", "versions", (14,)): MADE_HERE,
+    ("moto", "upload_ends", (6,)): IN_DOUBT,
+    ("ceph", "upload_ends", (6,)): IN_DOUBT,
+    ("swift", "batches", (5, 6, 7, 8)): NO_MD5,
+    ("swift", "versions", (14, 17)): NO_MD5,
+}
+KILLS_THE_STORE = {("s3rver", "x" * 255): "s3rver ends when a file name is too long"}
 
 KEYS = ["a+b", "a b", "ü", "a%2Fb", "a=b", "a&b=c", "a?b", "a#b", "a'b", "(a)!*~", "a:b@c,d;e", '"a"',
         "<a>", "$a", "%", "%zz", "a%", "a\tb", "日本語/ключ", "😀", ".hidden", "...", "a.", " a", "a ",
@@ -211,18 +230,20 @@ def sides(store_front):
     return two_sides(store_front, new_bucket(store_front.store), new_bucket(store_front.store))
 
 
-def compare(store: str, direct_side, proxied_side, steps) -> None:
-    """Plays the steps on both sides; an error at the store is one through the proxy, too, unless
-    the proxy makes the store understand it."""
-    different = []
+def compare(direct_side, proxied_side, steps, known=frozenset()) -> None:
+    """Plays the steps on both sides: all answers agree but the known ones, which do not."""
+    different, agree = [], []
     for number, (operation, arguments) in enumerate(steps):
         direct = direct_side.call(operation, arguments)
         proxied = proxied_side.call(operation, arguments)
-        if direct != proxied and (store, operation) not in KNOWN:
+        if direct == proxied:
+            agree.append(number)
+        elif number not in known:
             different.append(f"{number} {operation} {str(arguments)[:120]}\n"
                              f"    directly  {shown(direct, proxied)}\n"
                              f"    through   {shown(proxied, direct)}")
     assert not different, "\n" + "\n".join(different)
+    assert not known & set(agree), f"no longer different: {sorted(known & set(agree))}"
 
 
 def shown(this: dict, other: dict) -> str:
@@ -233,13 +254,17 @@ def shown(this: dict, other: dict) -> str:
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_the_proxy_answers_as_the_store_does(store_front, sides, scene):
-    compare(store_front.store.name, *sides, SCENES[scene])
+    known = {number for (store, name, numbers) in KNOWN for number in numbers
+             if (store, name) == (store_front.store.name, scene)}
+    compare(*sides, SCENES[scene], known)
 
 
 @pytest.mark.parametrize("key", KEYS, ids=KEY_IDS)
 def test_a_key_of_odd_letters_means_the_same(store_front, sides, key):
+    if reason := KILLS_THE_STORE.get((store_front.store.name, key)):
+        pytest.skip(reason)
     name = {"Key": key}
-    compare(store_front.store.name, *sides, [
+    compare(*sides, [
         ("put_object", {**name, "Body": b"odd"}), ("get_object", name), ("head_object", name),
         ("list_objects_v2", {}), ("list_objects_v2", {"Prefix": key[:1000]}),
         ("copy_object", {"Key": "copy", "CopySource": {"Bucket": "$bucket", "Key": key}}),
