@@ -27,6 +27,8 @@ class Store:
     """For a credential that is a temporary one."""
     versions: bool = False
     """Whether a bucket can be versioned."""
+    lacks: frozenset[str] = frozenset()
+    """Operations of the conformance tables that the store itself does not have."""
 
     def stop(self) -> None:
         for process in reversed(self.processes):
@@ -63,7 +65,8 @@ def s3rver(directory: Path) -> Store:
     process = Process("s3rver", ["node", str(ROOT / "tests" / "e2e" / "node" / "s3rver.cjs"),
                                  str(ROOT / ".node"), str(directory)], cwd=directory)
     url = process.wait_for_line(r"listening on (http://\S+)", 60)[1]
-    return Store("s3rver", url, "S3RVER", "S3RVER", [process], empty_segments="refuse")
+    return Store("s3rver", url, "S3RVER", "S3RVER", [process], empty_segments="refuse",
+                 lacks=frozenset({"abort", "copy part"}))
 
 
 def on_free_ports(count: int, directory: Path,

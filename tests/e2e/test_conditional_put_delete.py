@@ -1,9 +1,9 @@
-"""AWS's answers to conditional PutObject and DeleteObject, from every store and register."""
+"""What everybody does with objects, by boto3, before every store and register. What AWS answers to
+conditions, row by row, is in `conformance/`."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 
 import pytest
 from botocore.exceptions import ClientError
@@ -15,109 +15,7 @@ from relay import TlsFront
 OLD = b"what was there"
 NEW = b"what the writer brings"
 OLD_MD5 = hashlib.md5(OLD).hexdigest()
-NEW_MD5 = hashlib.md5(NEW).hexdigest()
 OTHER_MD5 = "0123456789abcdef0123456789abcdef"
-
-MESSAGES = {
-    "NotImplemented": "A header you provided implies functionality that is not implemented",
-    "PreconditionFailed": "At least one of the pre-conditions you specified did not hold",
-    "NoSuchKey": "The specified key does not exist.",
-}
-BOTH = {"Header": "If-Match,If-None-Match",
-        "additionalMessage": "Multiple conditional request headers present in the request"}
-VALUE_OF_INM = {"Header": "If-None-Match", "additionalMessage":
-                "We don't accept the provided value of If-None-Match header for this API"}
-VALUE_OF_IM = {"Header": "If-Match", "additionalMessage":
-               "We don't accept the provided value of If-Match header for this API"}
-INM, IM = {"Condition": "If-None-Match"}, {"Condition": "If-Match"}
-NO_KEY = {"Key": "{key}"}
-DATE = "Wed, 01 Jan 2020 00:00:00 GMT"
-
-
-@dataclass
-class Row:
-    """`state` is absent, present (OLD is there) or deleted; `none` means: the field is missing."""
-
-    name: str
-    state: str
-    headers: dict[str, str]
-    status: int
-    code: str | None = None
-    fields: dict[str, str] = field(default_factory=dict)
-    none: tuple[str, ...] = ()
-    query: str = ""
-
-
-# semantics: AWS, PutObject; the numbers are those of the outcome table (1.2).
-PUTS = [
-    Row("no condition creates", "absent", {}, 200),
-    Row("no condition overwrites", "present", {}, 200),
-    Row("1 both headers, absent", "absent",
-        {"If-None-Match": "*", "If-Match": f'"{OLD_MD5}"'}, 501, "NotImplemented", BOTH),
-    Row("1 both headers, present", "present",
-        {"If-None-Match": "*", "If-Match": f'"{OLD_MD5}"'}, 501, "NotImplemented", BOTH),
-    Row("1 both headers, each value refused", "present",
-        {"If-None-Match": f'"{OLD_MD5}"', "If-Match": "*"}, 501, "NotImplemented", BOTH),
-    Row("2 INM the current etag", "present",
-        {"If-None-Match": f'"{OLD_MD5}"'}, 501, "NotImplemented", VALUE_OF_INM),
-    Row("2 INM an etag, absent", "absent",
-        {"If-None-Match": f'"{OTHER_MD5}"'}, 501, "NotImplemented", VALUE_OF_INM),
-    Row("2 INM a list", "present",
-        {"If-None-Match": f'"{OTHER_MD5}", "{OLD_MD5}"'}, 501, "NotImplemented", VALUE_OF_INM),
-    Row("2 INM weak", "present",
-        {"If-None-Match": f'W/"{OLD_MD5}"'}, 501, "NotImplemented", VALUE_OF_INM),
-    Row("3 IM star, present", "present", {"If-Match": "*"}, 501, "NotImplemented", VALUE_OF_IM),
-    Row("3 IM star, absent", "absent", {"If-Match": "*"}, 501, "NotImplemented", VALUE_OF_IM),
-    Row("4 INM star, absent", "absent", {"If-None-Match": "*"}, 200),
-    Row("4 INM star, deleted", "deleted", {"If-None-Match": "*"}, 200),
-    Row("5 INM star, present", "present", {"If-None-Match": "*"}, 412, "PreconditionFailed", INM),
-    Row("6 IM equal, quoted", "present", {"If-Match": f'"{OLD_MD5}"'}, 200),
-    Row("6 IM equal, bare", "present", {"If-Match": OLD_MD5}, 200),
-    Row("7 IM different", "present",
-        {"If-Match": f'"{OTHER_MD5}"'}, 412, "PreconditionFailed", IM),
-    Row("7 IM different, bare", "present", {"If-Match": OTHER_MD5}, 412, "PreconditionFailed", IM),
-    Row("7 IM garbage", "present", {"If-Match": "bad-char_/"}, 412, "PreconditionFailed", IM),
-    Row("7 IM weak", "present",
-        {"If-Match": f'W/"{OLD_MD5}"'}, 412, "PreconditionFailed", IM),
-    Row("7 IM a list", "present",
-        {"If-Match": f'"{OTHER_MD5}", "{OLD_MD5}"'}, 412, "PreconditionFailed", IM),
-    Row("8 IM etag, absent", "absent", {"If-Match": f'"{OTHER_MD5}"'}, 404, "NoSuchKey", NO_KEY),
-    Row("8 IM etag, deleted", "deleted", {"If-Match": f'"{OLD_MD5}"'}, 404, "NoSuchKey", NO_KEY),
-    Row("8 IM garbage, absent", "absent", {"If-Match": "abcdef"}, 404, "NoSuchKey", NO_KEY),
-    Row("an empty If-Match is none", "present", {"If-Match": ""}, 200),
-    Row("an empty If-None-Match is none", "present", {"If-None-Match": ""}, 200),
-    Row("If-Unmodified-Since means nothing on a write", "present",
-        {"If-Unmodified-Since": DATE}, 200),
-]
-
-# semantics: AWS, DeleteObject in a general-purpose bucket (1.4).
-DELETES = [
-    Row("no condition, absent", "absent", {}, 204),
-    Row("no condition, present", "present", {}, 204),
-    Row("IM equal, quoted", "present", {"If-Match": f'"{OLD_MD5}"'}, 204),
-    Row("IM equal, bare", "present", {"If-Match": OLD_MD5}, 204),
-    Row("IM star, present", "present", {"If-Match": "*"}, 204),
-    Row("IM different", "present", {"If-Match": f'"{OTHER_MD5}"'}, 412, "PreconditionFailed", IM),
-    Row("IM garbage", "present", {"If-Match": "bad-char_/"}, 412, "PreconditionFailed", IM),
-    Row("IM etag, absent", "absent", {"If-Match": f'"{OTHER_MD5}"'}, 404, "NoSuchKey", NO_KEY),
-    Row("IM etag, deleted", "deleted", {"If-Match": f'"{OLD_MD5}"'}, 404, "NoSuchKey", NO_KEY),
-    Row("IM star, absent", "absent", {"If-Match": "*"}, 404, "NoSuchKey", NO_KEY),
-    Row("IM with versionId", "present", {"If-Match": f'"{OLD_MD5}"'}, 501, "NotImplemented",
-        query="?versionId=null"),
-    Row("size", "present", {"x-amz-if-match-size": str(len(OLD))}, 501, "NotImplemented",
-        {"Header": "x-amz-if-match-size"}, ("additionalMessage",)),
-    Row("last-modified-time", "present", {"x-amz-if-match-last-modified-time": DATE},
-        501, "NotImplemented", {"Header": "x-amz-if-match-last-modified-time"},
-        ("additionalMessage",)),
-    Row("size and last-modified-time", "present",
-        {"x-amz-if-match-last-modified-time": DATE, "x-amz-if-match-size": str(len(OLD))},
-        501, "NotImplemented", {"Header": "x-amz-if-match-last-modified-time"},
-        ("additionalMessage",)),
-]
-
-
-def ids(rows: list[Row]) -> list[str]:
-    return [row.name.replace(" ", "_") for row in rows]
 
 
 def prepare(front, state: str) -> str:
@@ -136,39 +34,6 @@ def at_the_store(front, key: str) -> bytes | None:
     except ClientError as error:
         assert code_of(error)[0] == 404, error
         return None
-
-
-def check_answer(row: Row, answer, key: str) -> None:
-    assert (answer.status, answer.code) == (row.status, row.code), str(answer)
-    if row.code:
-        assert answer.fields["Message"].rstrip(".") == MESSAGES[row.code].rstrip(".")
-        assert answer.headers["content-type"] == "application/xml"
-        assert answer.fields["RequestId"]
-    for name, value in row.fields.items():
-        assert answer.fields.get(name) == value.replace("{key}", key), str(answer)
-    for name in row.none:
-        assert name not in answer.fields, str(answer)
-
-
-@pytest.mark.parametrize("row", PUTS, ids=ids(PUTS))
-def test_put_object_answers_as_aws_does(front, row):
-    key = prepare(front, row.state)
-    answer = front.raw.put(front.path(key), NEW, headers=row.headers)
-    check_answer(row, answer, key)
-    if row.status == 200:
-        assert answer.etag == f'"{NEW_MD5}"'
-        assert at_the_store(front, key) == NEW
-    else:
-        assert at_the_store(front, key) == (OLD if row.state == "present" else None)
-
-
-@pytest.mark.parametrize("row", DELETES, ids=ids(DELETES))
-def test_delete_object_answers_as_aws_does(front, row):
-    key = prepare(front, row.state)
-    answer = front.raw.delete(front.path(key) + row.query, headers=row.headers)
-    check_answer(row, answer, key)
-    gone = row.status == 204 or row.state != "present"
-    assert at_the_store(front, key) == (None if gone else OLD)
 
 
 def test_a_life_of_a_key_told_by_boto3(front):
@@ -284,32 +149,6 @@ def test_delete_objects_works(front):
     assert [at_the_store(front, key) for key in keys] == [None] * 4
     # The register learnt of it: the key can be created anew.
     front.s3.put_object(Bucket=front.bucket, Key=keys[0], Body=NEW, IfNoneMatch="*")
-
-
-@pytest.mark.parametrize("condition", [{"IfNoneMatch": "*"}, {"IfMatch": f'"{OTHER_MD5}"'}],
-                         ids=["INM", "IM"])
-def test_a_condition_on_a_copy_is_refused_not_ignored(front, condition):
-    source, target = prepare(front, "present"), front.new_key("target")
-    with pytest.raises(ClientError) as refused:
-        front.s3.copy_object(Bucket=front.bucket, Key=target, **condition,
-                             CopySource={"Bucket": front.bucket, "Key": source})
-    assert code_of(refused.value) == (501, "NotImplemented")
-    assert at_the_store(front, target) is None
-
-
-@pytest.mark.parametrize("condition", [{"IfNoneMatch": "*"}, {"IfMatch": f'"{OTHER_MD5}"'}],
-                         ids=["INM", "IM"])
-def test_a_condition_on_a_complete_is_refused_not_ignored(front, condition):
-    name = {"Bucket": front.bucket, "Key": front.new_key("parts")}
-    upload = front.s3.create_multipart_upload(**name)["UploadId"]
-    part = front.s3.upload_part(**name, UploadId=upload, PartNumber=1, Body=NEW)["ETag"]
-    with pytest.raises(ClientError) as refused:
-        front.s3.complete_multipart_upload(
-            **name, UploadId=upload, **condition,
-            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]})
-    assert code_of(refused.value) == (501, "NotImplemented")
-    assert at_the_store(front, name["Key"]) is None
-    front.s3.abort_multipart_upload(**name, UploadId=upload)
 
 
 def test_conditions_in_a_batch_delete_count_for_each_key_alone(front):
