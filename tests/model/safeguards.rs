@@ -1,0 +1,43 @@
+//! The safeguards of the protocol, each of which can be taken out: then the search must find a
+//! counterexample, or it could not fail at all.
+
+/// What keeps the laws, one by one (protocol, section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Safeguard {
+    Quiet,
+    RefusalAfterResendIsDoubt,
+    QuarantineCoversFailover,
+    Quarantine,
+    EpochOfItsOwn,
+    NewEpochDistrusts,
+    Margin,
+    Grace,
+    Settle,
+    DeadlineClosesConnection,
+    LateCommitEndsNoLease,
+    LateCommitWritesNoState,
+    LateReleaseWritesNothing,
+    UndeterminedBurnsGeneration,
+    UndeterminedJournalled,
+    BuriedDoubtBurnsGeneration,
+    BuriedDoubtJournalled,
+    EvictionRefused,
+    BusyByOwnIsUnknown,
+    WriteIdStoredFirst,
+    JournalFirst,
+    JournalKnowsItForgot,
+    RefusalsJournalled,
+    OlderThanEpoch,
+    YoungEpochRefusesNoRetry,
+    ChangedProvesNothingIfShared,
+    SharedBelievesNothing,
+    HeadBeforeRefusal,
+    LostAnswerIsDoubt,
+    DoubtIsRemembered,
+    ArmedBeforeSending,
+    TakeoverLeavesDoubt,
+    EarlyEndOfOneCopy,
+    EarlyEndUnderLease,
+    EarlyEndOnlyOnProof,
+    Reclaim,
+}
