@@ -1,7 +1,6 @@
 //! What may happen next, and what a state becomes when it does.
 
 use crate::faults::Fault;
-use crate::properties;
 use crate::safeguards::Safeguard;
 use crate::world::{GRACE, MARGIN, Scenario, Step, World};
 use crate::writer::Move;
@@ -48,9 +47,6 @@ impl World {
             Action::Write(writer, step) => world.perform(scenario, writer, step),
             Action::Land(copy) => world.land(scenario, copy),
             Action::Suffer(fault) => world.suffer(scenario, fault),
-        }
-        if world.broken.is_none() {
-            properties::reopens(&mut world, scenario);
         }
         world
     }

@@ -2,6 +2,7 @@
 //! its effect is undone here on what the transition has left behind.
 
 use ifmatch::register::record::{self, Slot};
+use ifmatch::register::words::Entry;
 use ifmatch::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Ending, Generation, Millis,
     Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, State, Terms, Token, WriteId,
@@ -159,6 +160,15 @@ impl Server<'_> {
         }
         self.limit_journal();
         resolution
+    }
+
+    // === what production does not do yet ===
+
+    /// A retry that the store refuses is written down, as one is whose condition failed.
+    pub(crate) fn write_down_refusal(&mut self, write_id: WriteId) {
+        let entry = Entry { write_id, ending: Ending::Refused, at: self.now };
+        self.memory.slot.record.journal.push(entry);
+        self.limit_journal();
     }
 
     // === what is undone ===

@@ -37,7 +37,6 @@ impl Scenario {
             rounds: 2,
             early_end: false,
             early_look: false,
-            refusals_need_journal: false,
             journal_lines: usize::MAX,
             without: None,
         }
@@ -111,44 +110,152 @@ pub(crate) fn delete() -> CallSpec {
     CallSpec::new(Condition::None, None)
 }
 
-const EVERYDAY_STATES_MAX: usize = 400_000;
-
-/// The laws hold in every state of this scenario.
-fn holds(scenario: &Scenario, states_max: usize) {
-    let found = explore(scenario, states_max);
-    if let Some(breach) = &found.breach {
-        panic!("{}", trace::tell(scenario, breach));
-    }
-    println!("{}: {} states, depth {}", scenario.name, found.states, found.depth);
+/// The faults of one kind, once or more often.
+const fn crashes(crashes: u8) -> Faults {
+    Faults { crashes, ..NONE }
 }
 
-/// All single faults, for two writers.
-fn everyday() -> Vec<Scenario> {
-    let rivals = || vec![replace("e0", "e1").twice(), replace("e0", "e2")];
-    let one = |faults: Faults| faults;
-    vec![
-        Scenario::exclusive("one alone", vec![replace("e0", "e1")]),
-        Scenario::exclusive("one alone, twice", vec![replace("e0", "e1").twice()]),
-        Scenario::exclusive("two rivals once", vec![replace("e0", "e1"), replace("e0", "e2")]),
-        Scenario::exclusive("two rivals, nothing", rivals()),
-        Scenario::exclusive("two rivals, lost answers", rivals())
-            .with(one(Faults { lost_answers: 1, ..NONE })),
-        Scenario::exclusive("two rivals, lost replies", rivals())
-            .with(Faults { lost_replies: 1, ..NONE }),
-        Scenario::exclusive("two rivals, a crash", rivals()).with(Faults { crashes: 1, ..NONE }),
-        Scenario::exclusive("two rivals, a freeze", rivals()).with(Faults { freezes: 1, ..NONE }),
-        Scenario::exclusive("two rivals, a clock jump", rivals())
-            .with(Faults { clock_jumps: 1, ..NONE }),
-        Scenario::exclusive("two rivals, a resend", rivals()).with(Faults { resends: 1, ..NONE }),
-        Scenario::exclusive("two rivals, a loss", rivals()).with(Faults { losses: 1, ..NONE }),
-        Scenario::exclusive("two rivals, a split brain", rivals())
-            .with(Faults { split_brains: 1, ..NONE }),
-    ]
+const fn freezes(freezes: u8) -> Faults {
+    Faults { freezes, ..NONE }
+}
+
+const fn lost_replies(lost_replies: u8) -> Faults {
+    Faults { lost_replies, ..NONE }
+}
+
+const fn lost_answers(lost_answers: u8) -> Faults {
+    Faults { lost_answers, ..NONE }
+}
+
+const fn losses(losses: u8) -> Faults {
+    Faults { losses, ..NONE }
+}
+
+const CLOCK_JUMP: Faults = Faults { clock_jumps: 1, ..NONE };
+const RESEND: Faults = Faults { resends: 1, ..NONE };
+const SPLIT_BRAIN: Faults = Faults { split_brains: 1, ..NONE };
+const RESTART: Faults = Faults { restarts: 1, ..NONE };
+const EVICTION: Faults = Faults { evictions: 1, ..NONE };
+
+const STATES_MAX: usize = 30_000_000;
+
+/// The laws hold in every state of these scenarios.
+fn hold(scenarios: Vec<Scenario>) {
+    for scenario in scenarios {
+        let found = explore(&scenario, STATES_MAX);
+        if let Some(breach) = &found.breach {
+            panic!("{}", trace::tell(&scenario, breach));
+        }
+        println!("{}: {} states, depth {}", scenario.name, found.states, found.depth);
+    }
+}
+
+fn rivals() -> Vec<CallSpec> {
+    vec![replace("e0", "e1"), replace("e0", "e2")]
+}
+
+/// One that tries twice, and one that goes on from what it may have left.
+fn retry_and_next() -> Vec<CallSpec> {
+    vec![replace("e0", "e1").twice(), replace("e1", "e2")]
+}
+
+fn create_and_delete() -> Vec<CallSpec> {
+    vec![create("e1").twice(), delete_if("e1")]
+}
+
+fn blind_and_next() -> Vec<CallSpec> {
+    vec![put("e1"), replace("e1", "e2")]
 }
 
 #[test]
-fn the_laws_hold_in_the_everyday_bounds() {
-    for scenario in everyday() {
-        holds(&scenario, EVERYDAY_STATES_MAX);
-    }
+fn rivals_and_one_fault() {
+    let every = |name, faults| Scenario::exclusive(name, rivals()).with(faults);
+    hold(vec![
+        every("rivals, a lost answer", lost_answers(1)),
+        every("rivals, a lost reply", lost_replies(1)),
+        every("rivals, a crash", crashes(1)),
+        every("rivals, a freeze", freezes(1)),
+        every("rivals, a clock jump", CLOCK_JUMP),
+        every("rivals, a resend", RESEND),
+        every("rivals, a split brain", SPLIT_BRAIN),
+        every("rivals, a restart", RESTART),
+    ]);
+}
+
+#[test]
+fn a_retry_and_one_fault() {
+    let every = |name, faults| Scenario::exclusive(name, retry_and_next()).with(faults);
+    hold(vec![
+        every("retry, a lost answer", lost_answers(1)),
+        every("retry, a lost reply", lost_replies(1)),
+        every("retry, a crash", crashes(1)),
+        every("retry, a loss", losses(1)),
+    ]);
+}
+
+#[test]
+fn a_create_a_delete_and_one_fault() {
+    let every = |name, faults| Scenario::exclusive(name, create_and_delete()).empty().with(faults);
+    hold(vec![
+        every("create, a lost answer", lost_answers(1)),
+        every("create, a refusal", Faults { refusals: 1, ..NONE }),
+        every("create, a resend", RESEND),
+        every("create, an eviction", EVICTION),
+    ]);
+}
+
+#[test]
+fn a_blind_write_and_one_fault() {
+    let every = |name, faults| Scenario::exclusive(name, blind_and_next()).with(faults);
+    hold(vec![
+        every("blind, a lost answer", lost_answers(1)),
+        every("blind, a lost reply", lost_replies(1)),
+        every("blind, a resend", RESEND),
+        every("blind, a freeze", freezes(1)),
+        every("blind, a loss", losses(1)),
+    ]);
+}
+
+#[test]
+fn equal_bytes() {
+    let calls = || vec![replace("e0", "e0").twice(), replace("e0", "e1")];
+    let every = |name, faults| Scenario::exclusive(name, calls()).with(faults);
+    hold(vec![
+        every("equal bytes, a lost answer", lost_answers(1)),
+        every("equal bytes, a crash", crashes(1)),
+    ]);
+}
+
+#[test]
+fn writers_around_the_proxies() {
+    let calls = || vec![replace("e0", "e1").twice()];
+    let every = |name, faults| Scenario::shared(name, calls()).with(faults);
+    hold(vec![
+        every("foreign, a lost answer", lost_answers(1)).foreign(&[Some("f1"), Some("e0")]),
+        every("foreign, a lost reply", lost_replies(1)).foreign(&[Some("f1")]),
+        every("foreign, a crash", crashes(1)).foreign(&[Some("f1")]),
+        every("foreign, a resend", RESEND).foreign(&[Some("f1")]),
+    ]);
+}
+
+#[test]
+fn early_ends_and_early_looks() {
+    let every = |name, faults| {
+        let scenario = Scenario::exclusive(name, retry_and_next()).with(faults);
+        Scenario { early_end: true, early_look: true, ..scenario }
+    };
+    hold(vec![
+        every("early end, a lost answer", lost_answers(1)),
+        every("early end, a freeze", Faults { lost_answers: 1, freezes: 1, ..NONE }),
+    ]);
+}
+
+#[test]
+fn long_writes_and_a_register_that_forgets() {
+    let calls = || vec![replace("e0", "e1").long(), put("e2")];
+    let every = |name, faults| Scenario::exclusive(name, calls()).with(faults);
+    hold(vec![
+        every("long, a loss", Faults { losses: 1, lost_answers: 1, ..NONE }),
+        every("long, a restart", RESTART),
+    ]);
 }

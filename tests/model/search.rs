@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::actions::Action;
 use crate::fingerprint::fingerprint;
+use crate::properties;
 use crate::world::{Scenario, World};
 
 /// What a search found.
@@ -41,10 +42,11 @@ pub(crate) fn explore(scenario: &Scenario, states_max: usize) -> Found {
     while let Some((world, print, depth)) = frontier.pop_front() {
         deepest = deepest.max(depth);
         for (number, action) in world.actions(scenario).into_iter().enumerate() {
-            let next = world.after(scenario, action);
+            let mut next = world.after(scenario, action);
             let next_print = fingerprint(&next);
             let Entry::Vacant(vacant) = reached.entry(next_print) else { continue };
             vacant.insert((print, u16::try_from(number).expect("few actions")));
+            properties::reopens(&mut next, scenario);
             if let Some(law) = next.broken.clone() {
                 let actions = way_to(scenario, &reached, root, next_print);
                 let breach = Some(Breach { law, actions });

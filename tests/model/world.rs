@@ -20,7 +20,7 @@ pub(crate) const SETTLE: Tick = 2;
 /// Longer than a quarantine, so that reclaiming matters.
 pub(crate) const SETTLE_LONG: Tick = 9;
 /// How long a master that was voted out may go on granting.
-pub(crate) const FAILOVER_LAG: Tick = 1;
+pub(crate) const FAILOVER_LAG: Tick = 2;
 /// Longer than any run: that retries come within the horizon is an assumption.
 pub(crate) const HORIZON: Tick = 100_000;
 /// When runs begin: the first epoch is older than the horizon.
@@ -49,8 +49,6 @@ pub(crate) struct Scenario {
     pub(crate) early_end: bool,
     /// Clients may be refused before their bodies are read.
     pub(crate) early_look: bool,
-    /// A refusal that must be journalled is told only when it was.
-    pub(crate) refusals_need_journal: bool,
     /// How many journal lines there is room for.
     pub(crate) journal_lines: usize,
     /// The safeguard taken out.

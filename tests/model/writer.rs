@@ -694,7 +694,7 @@ impl World {
         }
         match then {
             Then::Tell(Reply::Refused)
-                if refused && !released && scenario.refusals_need_journal =>
+                if refused && !released && !scenario.is_without(Safeguard::RefusalNeedsItsJournal) =>
             {
                 self.tell(scenario, index, Reply::Unknown);
             }
@@ -707,12 +707,24 @@ impl World {
         let Step::Disarm(reply) = self.writers[index].step else { return };
         let held = self.held(index);
         let (token, pre) = (held.token.clone(), held.pre.clone());
+        let writer = &self.writers[index];
+        let (call, retry) = (writer.call, writer.attempt >= 2);
+        let refused = retry
+            && reply == Reply::StoreRefused
+            && !scenario.is_without(Safeguard::StoreRefusalsJournalled);
+        let mut disarmed = false;
         if way != Way::NotReached {
-            self.server(scenario, index).disarm(&token, &pre);
+            let mut server = self.server(scenario, index);
+            disarmed = server.disarm(&token, &pre);
+            if disarmed && refused {
+                server.write_down_refusal(write_id(call));
+            }
         }
         if way != Way::Answered {
             self.faults.lost_replies -= 1;
+            disarmed = false;
         }
+        let reply = if refused && !disarmed { Reply::Unknown } else { reply };
         self.tell(scenario, index, reply);
     }
 
