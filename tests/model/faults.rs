@@ -5,9 +5,7 @@ use ifmatch::register::{Epoch, EpochId, Settle};
 
 use crate::safeguards::Safeguard;
 use crate::store::settle;
-use crate::world::{
-    FAILOVER_LAG, GRACE, Memory, SETTLE, Scenario, Step, Tick, World, ticks,
-};
+use crate::world::{FAILOVER_LAG, GRACE, Memory, SETTLE, Scenario, Step, Tick, World, ticks};
 
 /// How often each fault may still happen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -169,9 +167,12 @@ impl World {
     /// The lock file of the in-memory register tells the next process how long to wait.
     fn restart(&mut self, scenario: &Scenario) {
         self.faults.restarts -= 1;
-        let long = self.register.slot.lease.as_ref().is_some_and(|lease| {
-            lease.armed.is_some() && lease.settle == Settle::Long
-        });
+        let long = self
+            .register
+            .slot
+            .lease
+            .as_ref()
+            .is_some_and(|lease| lease.armed.is_some() && lease.settle == Settle::Long);
         for writer in 0..self.writers.len() {
             if self.writers[writer].is_at_work() || self.writers[writer].stands_by.is_some() {
                 self.die(writer);

@@ -7,7 +7,7 @@ use ifmatch::register::record::{Armed, Doubt, Lease};
 use ifmatch::register::{Ending, Expect, Generation, Millis, Settle, Token};
 
 use crate::store::settle;
-use crate::world::{GRACE, Memory, SETTLE_LONG, START, Step, Tick, World, ticks};
+use crate::world::{FIRST_GENERATION, GRACE, Memory, SETTLE_LONG, START, Step, Tick, World, ticks};
 
 /// What tells a state from all others.
 pub(crate) fn fingerprint(world: &World) -> u64 {
@@ -83,6 +83,8 @@ impl<'a> Print<'a> {
             })
         });
         self.put(rank);
+        // A condition may name the first one.
+        self.put(generation.is_some_and(|generation| generation.0 == FIRST_GENERATION));
     }
 
     fn world(&mut self, world: &'a World) {
@@ -142,7 +144,12 @@ impl<'a> Print<'a> {
                 self.put(since.0.saturating_sub(arrived));
             }
             if let Some(held) = &writer.held {
-                self.put((&held.token, held.doubt, held.young_epoch, &held.pre));
+                self.put((&held.token, held.young_epoch, &held.pre));
+                self.generation(held.generation.as_ref());
+                if let Some(doubt) = &held.doubt {
+                    self.put(&doubt.write_id);
+                    self.generation(Some(&doubt.generation));
+                }
                 self.put((held.deadline + GRACE).saturating_sub(self.now));
                 self.event(held.event);
                 self.event(held.saw.version);

@@ -102,19 +102,15 @@ fn scenario(safeguard: Safeguard) -> Scenario {
     let with = |calls, faults| Scenario::exclusive("", calls).with(faults);
     let lost = Faults { lost_answers: 1, ..NONE };
     let scenario = match safeguard {
-        S::Quiet => with(
-            vec![put("e1"), replace("e1", "e2")],
-            Faults { resends: 1, ..NONE },
-        ),
+        S::Quiet => with(vec![put("e1"), replace("e1", "e2")], Faults { resends: 1, ..NONE }),
         S::RefusalAfterResendIsDoubt => with(rivals(), Faults { resends: 1, refusals: 1, ..NONE }),
         S::QuarantineCoversFailover => {
             with(rivals(), Faults { split_brains: 1, freezes: 1, ..NONE })
         }
         S::Quarantine => with(rivals(), Faults { losses: 1, ..NONE }),
-        S::EpochOfItsOwn | S::NewEpochDistrusts => with(
-            vec![replace("e0", "e1"), replace("e0", "e2")],
-            Faults { losses: 1, ..NONE },
-        ),
+        S::EpochOfItsOwn | S::NewEpochDistrusts => {
+            with(vec![replace("e0", "e1"), replace("e0", "e2")], Faults { losses: 1, ..NONE })
+        }
         S::Margin => with(rivals(), Faults { freezes: 2, ..NONE }),
         S::Grace | S::Settle => with(rivals(), Faults { freezes: 1, ..NONE }),
         S::DeadlineClosesConnection => with(rivals(), NONE),
@@ -192,10 +188,8 @@ fn scenario(safeguard: Safeguard) -> Scenario {
             | S::UndeterminedJournalled
             | S::BuriedDoubtJournalled
     );
-    let early_end = matches!(
-        safeguard,
-        S::EarlyEndOfOneCopy | S::EarlyEndUnderLease | S::EarlyEndOnlyOnProof
-    );
+    let early_end =
+        matches!(safeguard, S::EarlyEndOfOneCopy | S::EarlyEndUnderLease | S::EarlyEndOnlyOnProof);
     let journal_lines = if safeguard == S::JournalKnowsItForgot { 1 } else { usize::MAX };
     let object = if empty { None } else { scenario.object };
     Scenario { object, early_end, journal_lines, without: Some(safeguard), ..scenario }

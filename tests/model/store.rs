@@ -3,6 +3,7 @@
 //! after, or never.
 
 use ifmatch::register::Settle;
+use ifmatch::s3::Condition;
 
 use crate::properties;
 use crate::world::{Author, Copy, Object, SETTLE, SETTLE_LONG, Scenario, Tick, World};
@@ -60,15 +61,15 @@ impl World {
         }
     }
 
-    /// Notes whether a call's condition fails at this moment.
+    /// Notes whether a call's condition fails at this moment. That of a generation may fail although
+    /// nothing has changed: the register may have forgotten it.
     pub(crate) fn watch_condition(&mut self, scenario: &Scenario, call: usize) {
-        if self.calls[call].attempts > 0 && !self.satisfied(scenario, call) {
+        let condition = &scenario.calls[call].condition;
+        let fails = matches!(condition, Condition::GenerationMatch(_))
+            || !properties::holds(condition, &self.head(), None);
+        if self.calls[call].attempts > 0 && fails {
             self.calls[call].unsatisfied = true;
         }
-    }
-
-    pub(crate) fn satisfied(&self, scenario: &Scenario, call: usize) -> bool {
-        properties::holds(&scenario.calls[call].condition, &self.head())
     }
 
     /// The writer's open connection ends; what it carried may still land for a while.

@@ -23,7 +23,8 @@ pub(crate) fn tell(scenario: &Scenario, breach: &Breach) -> String {
     }
     for action in &breach.actions {
         let after = world.after(scenario, *action);
-        let _ = writeln!(story, "  {:>3}  {}", world.now - START, sentence(&world, *action, &after));
+        let _ =
+            writeln!(story, "  {:>3}  {}", world.now - START, sentence(&world, *action, &after));
         world = after;
     }
     let _ = writeln!(story, "       BROKEN {}", breach.law);
@@ -41,6 +42,8 @@ fn describe(call: &CallSpec) -> String {
         Condition::IfNoneMatchAny => " if there is nothing".to_owned(),
         Condition::IfMatchAny => " if there is something".to_owned(),
         Condition::IfMatch(etag) => format!(" if {etag}"),
+        Condition::GenerationMatch(generation) => format!(" if generation {generation}"),
+        Condition::Rfc(_) => " if more than that".to_owned(),
     };
     let class = if call.class == Settle::Long { ", which may take long" } else { "" };
     format!("{what}{condition}{class}; attempts: {}", call.attempts)

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ifmatch::register::record::Slot;
+use ifmatch::register::steps::InDoubt;
 use ifmatch::register::{Epoch, EpochId, Generation, Millis, Settle, State, Terms, Token, Writers};
 use ifmatch::s3::{Condition, Current, ETag};
 
@@ -25,6 +26,9 @@ pub(crate) const FAILOVER_LAG: Tick = 2;
 pub(crate) const HORIZON: Tick = 100_000;
 /// When runs begin: the first epoch is older than the horizon.
 pub(crate) const START: Tick = 1_000_000;
+
+/// The generation of what stands at the key in the beginning.
+pub(crate) const FIRST_GENERATION: &str = "e0.1";
 
 pub(crate) fn ticks(ticks: Tick) -> Duration {
     Duration::from_millis(ticks)
@@ -138,8 +142,10 @@ pub(crate) struct Call {
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) token: Token,
-    /// The write whose doubt must be resolved first: is it the holder's own?
-    pub(crate) doubt: Option<bool>,
+    /// The key's, as far as it is known.
+    pub(crate) generation: Option<Generation>,
+    /// A doubt that must be resolved first.
+    pub(crate) doubt: Option<InDoubt>,
     pub(crate) young_epoch: bool,
     pub(crate) deadline: Tick,
     pub(crate) pre: State,
@@ -157,16 +163,28 @@ pub(crate) enum Step {
     Acquire,
     Head,
     Resolve(Current),
-    Release { learned: Option<State>, refused: bool, then: Then },
+    Release {
+        learned: Option<State>,
+        refused: bool,
+        then: Then,
+    },
     Arm(State),
     /// The last look at the own clock before sending.
     Check,
     Disarm(Reply),
     Send,
-    Sending { first_copy: Option<Tick>, not_renewed: bool },
+    Sending {
+        first_copy: Option<Tick>,
+        not_renewed: bool,
+    },
     /// A doubt: has the one copy landed already?
     EarlyEnd,
-    Landed { new: State, quiet: Option<Tick>, told: bool, committed: bool },
+    Landed {
+        new: State,
+        quiet: Option<Tick>,
+        told: bool,
+        committed: bool,
+    },
     Done,
 }
 

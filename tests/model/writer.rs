@@ -29,7 +29,9 @@ pub(crate) enum Way {
 /// What a writer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Move {
-    Start { early: bool },
+    Start {
+        early: bool,
+    },
     Early,
     Ask(Way),
     /// The answer was lost, and the register's client asks again under the same nonce.
@@ -236,7 +238,7 @@ impl World {
         self.calls[call].attempts += 1;
         self.watch_condition(scenario, call);
         let observed = self.server(scenario, index).observe();
-        let satisfied = observed.state.satisfies(&scenario.calls[call].condition);
+        let satisfied = observed.satisfies(&scenario.calls[call].condition);
         let writer = &mut self.writers[index];
         writer.arrived = now;
         writer.step =
@@ -244,7 +246,9 @@ impl World {
     }
 
     fn early_look(&mut self, scenario: &Scenario, index: usize) {
-        if self.satisfied(scenario, self.writers[index].call) {
+        let generation = self.server(scenario, index).observe().generation;
+        let condition = &scenario.calls[self.writers[index].call].condition;
+        if properties::holds(condition, &self.head(), generation.as_ref()) {
             self.writers[index].step = Step::Acquire;
         } else {
             self.tell(scenario, index, Reply::Refused);
@@ -302,7 +306,7 @@ impl World {
             Step::Arm(grant.state.clone())
         } else if scenario.is_without(Safeguard::HeadBeforeRefusal)
             && let Some(current) = grant.state.known()
-            && !properties::holds(&spec.condition, &current)
+            && !properties::holds(&spec.condition, &current, grant.generation.as_ref())
         {
             let learned = Some(grant.state.clone());
             Step::Release { learned, refused: false, then: Then::Tell(Reply::Refused) }
@@ -312,7 +316,8 @@ impl World {
         writer.held = Some(Held {
             token: grant.token,
             pre: grant.state,
-            doubt: grant.doubt.map(|doubt| doubt.write_id == write_id(writer.call)),
+            generation: grant.generation,
+            doubt: grant.doubt,
             young_epoch: grant.epoch_age < ticks(HORIZON),
             deadline: asked + LEASE,
             event,
@@ -367,7 +372,8 @@ impl World {
         let Step::Resolve(current) = self.writers[index].step.clone() else { return };
         let held = self.held(index);
         let token = held.token.clone();
-        let own = held.doubt.take() == Some(true);
+        let Some(doubted) = held.doubt.take() else { return };
+        let own = doubted.write_id == write_id(self.writers[index].call);
         let mut resolution = Resolution::Nothing;
         if way != Way::NotReached {
             resolution = self.server(scenario, index).resolve(&token, &current);
@@ -378,6 +384,9 @@ impl World {
         if way != Way::Answered {
             self.faults.lost_replies -= 1;
             return self.tell(scenario, index, Reply::Unknown);
+        }
+        if matches!(resolution, Resolution::Landed | Resolution::Undetermined) {
+            self.held(index).generation = Some(doubted.generation);
         }
         if own && resolution != Resolution::DidNot {
             let landed = resolution == Resolution::Landed;
@@ -392,7 +401,8 @@ impl World {
 
     fn judge(&mut self, scenario: &Scenario, index: usize, current: Current) {
         let writer = &self.writers[index];
-        if properties::holds(&scenario.calls[writer.call].condition, &current) {
+        let generation = writer.held.as_ref().and_then(|held| held.generation.as_ref());
+        if properties::holds(&scenario.calls[writer.call].condition, &current, generation) {
             self.writers[index].step = Step::Arm(State::from(current));
             return;
         }
@@ -405,13 +415,7 @@ impl World {
         self.then_release(index, learned, retry, Then::Tell(Reply::Refused));
     }
 
-    fn then_release(
-        &mut self,
-        index: usize,
-        learned: Option<State>,
-        refused: bool,
-        then: Then,
-    ) {
+    fn then_release(&mut self, index: usize, learned: Option<State>, refused: bool, then: Then) {
         self.writers[index].step = Step::Release { learned, refused, then };
     }
 
@@ -620,7 +624,9 @@ impl World {
     }
 
     fn commit(&mut self, scenario: &Scenario, index: usize, way: Way) {
-        let Step::Landed { new, quiet, told, .. } = self.writers[index].step.clone() else { return };
+        let Step::Landed { new, quiet, told, .. } = self.writers[index].step.clone() else {
+            return;
+        };
         let token = self.held(index).token.clone();
         if way != Way::NotReached {
             let step = CommitStep { token: &token, new: new.clone(), quiet: quiet.map(ticks) };
@@ -694,7 +700,9 @@ impl World {
         }
         match then {
             Then::Tell(Reply::Refused)
-                if refused && !released && !scenario.is_without(Safeguard::RefusalNeedsItsJournal) =>
+                if refused
+                    && !released
+                    && !scenario.is_without(Safeguard::RefusalNeedsItsJournal) =>
             {
                 self.tell(scenario, index, Reply::Unknown);
             }
