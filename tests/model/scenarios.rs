@@ -1,0 +1,261 @@
+//! What is explored: who writes what, and what may go wrong.
+
+use ifmatch::register::{Settle, Writers};
+use ifmatch::s3::{Condition, ETag};
+
+use crate::faults::Faults;
+use crate::search::explore;
+use crate::trace;
+use crate::world::{CallSpec, Scenario};
+
+/// No fault at all.
+pub(crate) const NONE: Faults = Faults {
+    crashes: 0,
+    freezes: 0,
+    clock_jumps: 0,
+    lost_replies: 0,
+    lost_answers: 0,
+    refusals: 0,
+    resends: 0,
+    losses: 0,
+    split_brains: 0,
+    restarts: 0,
+    evictions: 0,
+};
+
+impl Scenario {
+    /// `e0` stands at the key, the register knows it, nothing goes wrong.
+    pub(crate) fn new(name: &'static str, writers: Writers, calls: Vec<CallSpec>) -> Self {
+        Self {
+            name,
+            writers,
+            object: Some("e0"),
+            known: true,
+            calls,
+            faults: NONE,
+            foreign: Vec::new(),
+            rounds: 2,
+            early_end: false,
+            early_look: false,
+            journal_lines: usize::MAX,
+            without: None,
+        }
+    }
+
+    pub(crate) fn exclusive(name: &'static str, calls: Vec<CallSpec>) -> Self {
+        Self::new(name, Writers::Exclusive, calls)
+    }
+
+    pub(crate) fn shared(name: &'static str, calls: Vec<CallSpec>) -> Self {
+        Self::new(name, Writers::Shared, calls)
+    }
+
+    pub(crate) fn with(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Nothing stands at the key.
+    pub(crate) fn empty(mut self) -> Self {
+        self.object = None;
+        self
+    }
+
+    /// Somebody writes around the proxies.
+    pub(crate) fn foreign(mut self, etags: &[Option<&'static str>]) -> Self {
+        self.foreign = etags.to_vec();
+        self
+    }
+}
+
+impl CallSpec {
+    const fn new(condition: Condition, leaves: Option<&'static str>) -> Self {
+        Self { condition, leaves, class: Settle::Plain, attempts: 1 }
+    }
+
+    /// The client tries twice.
+    pub(crate) fn twice(mut self) -> Self {
+        self.attempts = 2;
+        self
+    }
+
+    /// A complete or a copy.
+    pub(crate) fn long(mut self) -> Self {
+        self.class = Settle::Long;
+        self
+    }
+}
+
+/// Whatever stands there.
+pub(crate) fn put(etag: &'static str) -> CallSpec {
+    CallSpec::new(Condition::None, Some(etag))
+}
+
+/// `If-Match`.
+pub(crate) fn replace(old: &'static str, new: &'static str) -> CallSpec {
+    CallSpec::new(Condition::IfMatch(ETag::parse(old.as_bytes())), Some(new))
+}
+
+/// `If-None-Match: *`.
+pub(crate) fn create(etag: &'static str) -> CallSpec {
+    CallSpec::new(Condition::IfNoneMatchAny, Some(etag))
+}
+
+/// `DELETE` with `If-Match`.
+pub(crate) fn delete_if(old: &'static str) -> CallSpec {
+    CallSpec::new(Condition::IfMatch(ETag::parse(old.as_bytes())), None)
+}
+
+pub(crate) fn delete() -> CallSpec {
+    CallSpec::new(Condition::None, None)
+}
+
+/// The faults of one kind, once or more often.
+const fn crashes(crashes: u8) -> Faults {
+    Faults { crashes, ..NONE }
+}
+
+const fn freezes(freezes: u8) -> Faults {
+    Faults { freezes, ..NONE }
+}
+
+const fn lost_replies(lost_replies: u8) -> Faults {
+    Faults { lost_replies, ..NONE }
+}
+
+const fn lost_answers(lost_answers: u8) -> Faults {
+    Faults { lost_answers, ..NONE }
+}
+
+const fn losses(losses: u8) -> Faults {
+    Faults { losses, ..NONE }
+}
+
+const CLOCK_JUMP: Faults = Faults { clock_jumps: 1, ..NONE };
+const RESEND: Faults = Faults { resends: 1, ..NONE };
+const SPLIT_BRAIN: Faults = Faults { split_brains: 1, ..NONE };
+const RESTART: Faults = Faults { restarts: 1, ..NONE };
+const EVICTION: Faults = Faults { evictions: 1, ..NONE };
+
+const STATES_MAX: usize = 30_000_000;
+
+/// The laws hold in every state of these scenarios.
+fn hold(scenarios: Vec<Scenario>) {
+    for scenario in scenarios {
+        let found = explore(&scenario, STATES_MAX);
+        if let Some(breach) = &found.breach {
+            panic!("{}", trace::tell(&scenario, breach));
+        }
+        println!("{}: {} states, depth {}", scenario.name, found.states, found.depth);
+    }
+}
+
+fn rivals() -> Vec<CallSpec> {
+    vec![replace("e0", "e1"), replace("e0", "e2")]
+}
+
+/// One that tries twice, and one that goes on from what it may have left.
+fn retry_and_next() -> Vec<CallSpec> {
+    vec![replace("e0", "e1").twice(), replace("e1", "e2")]
+}
+
+fn create_and_delete() -> Vec<CallSpec> {
+    vec![create("e1").twice(), delete_if("e1")]
+}
+
+fn blind_and_next() -> Vec<CallSpec> {
+    vec![put("e1"), replace("e1", "e2")]
+}
+
+#[test]
+fn rivals_and_one_fault() {
+    let every = |name, faults| Scenario::exclusive(name, rivals()).with(faults);
+    hold(vec![
+        every("rivals, a lost answer", lost_answers(1)),
+        every("rivals, a lost reply", lost_replies(1)),
+        every("rivals, a crash", crashes(1)),
+        every("rivals, a freeze", freezes(1)),
+        every("rivals, a clock jump", CLOCK_JUMP),
+        every("rivals, a resend", RESEND),
+        every("rivals, a split brain", SPLIT_BRAIN),
+        every("rivals, a restart", RESTART),
+    ]);
+}
+
+#[test]
+fn a_retry_and_one_fault() {
+    let every = |name, faults| Scenario::exclusive(name, retry_and_next()).with(faults);
+    hold(vec![
+        every("retry, a lost answer", lost_answers(1)),
+        every("retry, a lost reply", lost_replies(1)),
+        every("retry, a crash", crashes(1)),
+        every("retry, a loss", losses(1)),
+    ]);
+}
+
+#[test]
+fn a_create_a_delete_and_one_fault() {
+    let every = |name, faults| Scenario::exclusive(name, create_and_delete()).empty().with(faults);
+    hold(vec![
+        every("create, a lost answer", lost_answers(1)),
+        every("create, a refusal", Faults { refusals: 1, ..NONE }),
+        every("create, a resend", RESEND),
+        every("create, an eviction", EVICTION),
+    ]);
+}
+
+#[test]
+fn a_blind_write_and_one_fault() {
+    let every = |name, faults| Scenario::exclusive(name, blind_and_next()).with(faults);
+    hold(vec![
+        every("blind, a lost answer", lost_answers(1)),
+        every("blind, a lost reply", lost_replies(1)),
+        every("blind, a resend", RESEND),
+        every("blind, a freeze", freezes(1)),
+        every("blind, a loss", losses(1)),
+    ]);
+}
+
+#[test]
+fn equal_bytes() {
+    let calls = || vec![replace("e0", "e0").twice(), replace("e0", "e1")];
+    let every = |name, faults| Scenario::exclusive(name, calls()).with(faults);
+    hold(vec![
+        every("equal bytes, a lost answer", lost_answers(1)),
+        every("equal bytes, a crash", crashes(1)),
+    ]);
+}
+
+#[test]
+fn writers_around_the_proxies() {
+    let calls = || vec![replace("e0", "e1").twice()];
+    let every = |name, faults| Scenario::shared(name, calls()).with(faults);
+    hold(vec![
+        every("foreign, a lost answer", lost_answers(1)).foreign(&[Some("f1"), Some("e0")]),
+        every("foreign, a lost reply", lost_replies(1)).foreign(&[Some("f1")]),
+        every("foreign, a crash", crashes(1)).foreign(&[Some("f1")]),
+        every("foreign, a resend", RESEND).foreign(&[Some("f1")]),
+    ]);
+}
+
+#[test]
+fn early_ends_and_early_looks() {
+    let every = |name, faults| {
+        let scenario = Scenario::exclusive(name, retry_and_next()).with(faults);
+        Scenario { early_end: true, early_look: true, ..scenario }
+    };
+    hold(vec![
+        every("early end, a lost answer", lost_answers(1)),
+        every("early end, a freeze", Faults { lost_answers: 1, freezes: 1, ..NONE }),
+    ]);
+}
+
+#[test]
+fn long_writes_and_a_register_that_forgets() {
+    let calls = || vec![replace("e0", "e1").long(), put("e2")];
+    let every = |name, faults| Scenario::exclusive(name, calls()).with(faults);
+    hold(vec![
+        every("long, a loss", Faults { losses: 1, lost_answers: 1, ..NONE }),
+        every("long, a restart", RESTART),
+    ]);
+}

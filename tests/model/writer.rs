@@ -1,0 +1,771 @@
+//! One attempt of a call, as `gate/write.rs` performs it: acquire, judge, arm, send, conclude. The
+//! functions have the names of those they follow.
+
+use ifmatch::register::{
+    Acquired, ArmAnswer, ArmStep, Ask, CommitStep, Ending, Expect, Grant, Millis, ReclaimAnswer,
+    ReclaimStep, ReleaseStep, Resolution, Settle, State, Token, WriteId, Writers,
+};
+use ifmatch::s3::{Condition, Current};
+
+use crate::properties;
+use crate::register::Server;
+use crate::safeguards::Safeguard;
+use crate::store::settle;
+use crate::world::{
+    CallSpec, Copy, GRACE, HORIZON, Held, LEASE, MARGIN, Reply, Saw, Scenario, Standing, Step,
+    Then, Tick, World, Writer, ticks,
+};
+
+/// How a question to the register fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Answered,
+    /// The step is done and its answer lost.
+    AnswerLost,
+    /// The step is not done.
+    NotReached,
+}
+
+/// What a writer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Move {
+    Start {
+        early: bool,
+    },
+    Early,
+    Ask(Way),
+    /// The answer was lost, and the register's client asks again under the same nonce.
+    AskAgain,
+    GiveUp,
+    Head,
+    HeadFails,
+    Resolve(Way),
+    Release(Way),
+    Arm(Way),
+    Check,
+    Disarm(Way),
+    Send,
+    CannotSend,
+    Answer,
+    Refusal,
+    LoseAnswer,
+    Resend,
+    Renew,
+    Reclaim(Way),
+    HangUp,
+    EarlyEnd,
+    Commit(Way),
+    Reply,
+    StandBy(Way),
+    /// Learns who the master is now.
+    Switch,
+}
+
+impl CallSpec {
+    fn is_unconditional(&self) -> bool {
+        self.condition == Condition::None
+    }
+
+    fn expect(&self) -> Expect {
+        if self.leaves.is_some() { Expect::SomeObject } else { Expect::Absent }
+    }
+}
+
+fn write_id(call: usize) -> WriteId {
+    WriteId(format!("call{call}"))
+}
+
+impl World {
+    /// What a writer may do now.
+    pub(crate) fn moves(&self, scenario: &Scenario, index: usize) -> Vec<Move> {
+        let writer = &self.writers[index];
+        let mut moves = Vec::new();
+        let replies_may_be_lost = self.faults.lost_replies > 0;
+        let ways = |build: fn(Way) -> Move| {
+            let lost = [build(Way::AnswerLost), build(Way::NotReached)];
+            let lost = lost.into_iter().filter(move |_| replies_may_be_lost);
+            std::iter::once(build(Way::Answered)).chain(lost)
+        };
+        match &writer.step {
+            Step::Idle if self.may_start(writer) => {
+                moves.push(Move::Start { early: false });
+                let spec = &scenario.calls[writer.call];
+                if scenario.early_look && writer.attempt == 1 && !spec.is_unconditional() {
+                    moves.push(Move::Start { early: true });
+                }
+            }
+            Step::Idle | Step::Done => {}
+            Step::Early => moves.extend([Move::Early]),
+            Step::Acquire => {
+                moves.extend([Move::Ask(Way::Answered), Move::GiveUp]);
+                if replies_may_be_lost {
+                    moves.extend([Move::Ask(Way::AnswerLost), Move::AskAgain]);
+                }
+            }
+            Step::Head => {
+                moves.push(Move::Head);
+                if self.faults.lost_answers > 0 {
+                    moves.push(Move::HeadFails);
+                }
+            }
+            Step::Resolve(_) => moves.extend(ways(Move::Resolve)),
+            Step::Release { .. } => moves.extend(ways(Move::Release)),
+            Step::Arm(_) => moves.extend(ways(Move::Arm)),
+            Step::Check => moves.push(Move::Check),
+            Step::Disarm(_) => moves.extend(ways(Move::Disarm)),
+            Step::Send => {
+                moves.push(Move::Send);
+                if self.faults.lost_answers > 0 {
+                    moves.push(Move::CannotSend);
+                }
+            }
+            Step::Sending { first_copy, not_renewed } => {
+                self.moves_while_sending(scenario, index, *first_copy, *not_renewed, &mut moves);
+                if *not_renewed {
+                    moves.extend(ways(Move::Reclaim));
+                }
+            }
+            Step::EarlyEnd => moves.push(Move::EarlyEnd),
+            Step::Landed { told, committed, .. } => {
+                if !told {
+                    moves.push(Move::Reply);
+                }
+                if !committed {
+                    moves.extend(ways(Move::Commit));
+                }
+            }
+        }
+        if writer.stands_by.as_ref().is_some_and(|standing| self.now < standing.until) {
+            moves.extend(ways(Move::StandBy));
+        }
+        if writer.on_old_master {
+            moves.push(Move::Switch);
+        }
+        moves
+    }
+
+    fn moves_while_sending(
+        &self,
+        scenario: &Scenario,
+        index: usize,
+        first_copy: Option<Tick>,
+        not_renewed: bool,
+        moves: &mut Vec<Move>,
+    ) {
+        let Some(copy) = self.open_copy(index) else { return };
+        let deadline = self.writers[index].held.as_ref().map_or(self.now, |held| held.deadline);
+        if self.copies[copy].landed {
+            moves.push(Move::Answer);
+        } else if self.faults.refusals > 0 {
+            moves.push(Move::Refusal);
+        }
+        if self.faults.lost_answers > 0 {
+            moves.push(Move::LoseAnswer);
+        }
+        if self.faults.resends > 0 && first_copy.is_none() {
+            moves.push(Move::Resend);
+        }
+        if self.now < deadline && self.now + LEASE > deadline && !not_renewed {
+            moves.push(Move::Renew);
+        }
+        if self.now >= deadline && !scenario.is_without(Safeguard::DeadlineClosesConnection) {
+            moves.push(Move::HangUp);
+        }
+    }
+
+    /// A client tries again when it was told nothing, or nothing definite.
+    fn may_start(&self, writer: &Writer) -> bool {
+        let call = &self.calls[writer.call];
+        call.attempts + 1 == writer.attempt && matches!(call.told, None | Some(Reply::Unknown))
+    }
+
+    /// A writer takes a step.
+    pub(crate) fn perform(&mut self, scenario: &Scenario, index: usize, step: Move) {
+        self.writers[index].frozen = false;
+        match step {
+            Move::Start { early } => self.start(scenario, index, early),
+            Move::Early => self.early_look(scenario, index),
+            Move::Ask(way) => self.acquire(scenario, index, way, false),
+            Move::AskAgain => self.acquire(scenario, index, Way::AnswerLost, true),
+            Move::GiveUp => self.give_up(scenario, index),
+            Move::Head => self.judge_by_head(scenario, index),
+            Move::HeadFails => {
+                self.faults.lost_answers -= 1;
+                self.then_release(index, None, false, Then::Tell(Reply::Unknown));
+            }
+            Move::Resolve(way) => self.resolve(scenario, index, way),
+            Move::Release(way) => self.release(scenario, index, way),
+            Move::Arm(way) => self.arm(scenario, index, way),
+            Move::Disarm(way) => self.disarm(scenario, index, way),
+            Move::Check => self.check(scenario, index),
+            Move::Send => self.send(index, false),
+            Move::CannotSend => {
+                self.faults.lost_answers -= 1;
+                self.writers[index].step = Step::Disarm(Reply::Unknown);
+            }
+            Move::Answer => self.landed(scenario, index),
+            Move::Refusal => self.refused_by_store(scenario, index),
+            Move::LoseAnswer => {
+                self.faults.lost_answers -= 1;
+                self.doubt(scenario, index);
+            }
+            Move::Resend => self.resend(index),
+            Move::Renew => self.renew(scenario, index),
+            Move::Reclaim(way) => self.reclaim(scenario, index, way),
+            Move::HangUp => self.doubt(scenario, index),
+            Move::EarlyEnd => self.early_end(scenario, index),
+            Move::Commit(way) => self.commit(scenario, index, way),
+            Move::Reply => self.reply(scenario, index),
+            Move::StandBy(way) => self.stand_by(scenario, index, way),
+            Move::Switch => self.writers[index].on_old_master = false,
+        }
+    }
+
+    fn server<'a>(&'a mut self, scenario: &'a Scenario, index: usize) -> Server<'a> {
+        let now = Millis(self.now + self.clock_ahead);
+        let old = self.old_master.as_mut().filter(|_| self.writers[index].on_old_master);
+        let memory = match old {
+            Some((memory, _)) => memory,
+            None => &mut self.register,
+        };
+        Server { scenario, memory, now }
+    }
+
+    // === 2: the early look ===
+
+    fn start(&mut self, scenario: &Scenario, index: usize, early: bool) {
+        let (call, now) = (self.writers[index].call, self.now);
+        self.calls[call].attempts += 1;
+        self.watch_condition(scenario, call);
+        let observed = self.server(scenario, index).observe();
+        let satisfied = observed.satisfies(&scenario.calls[call].condition);
+        let writer = &mut self.writers[index];
+        writer.arrived = now;
+        writer.step =
+            if early && !observed.leased && !satisfied { Step::Early } else { Step::Acquire };
+    }
+
+    fn early_look(&mut self, scenario: &Scenario, index: usize) {
+        let generation = self.server(scenario, index).observe().generation;
+        let condition = &scenario.calls[self.writers[index].call].condition;
+        if properties::holds(condition, &self.head(), generation.as_ref()) {
+            self.writers[index].step = Step::Acquire;
+        } else {
+            self.tell(scenario, index, Reply::Refused);
+        }
+    }
+
+    // === 4, 5: acquire ===
+
+    fn ask(&self, scenario: &Scenario, index: usize) -> Ask {
+        let writer = &self.writers[index];
+        let spec = &scenario.calls[writer.call];
+        Ask {
+            nonce: format!("{index}-{}", writer.round),
+            write_id: write_id(writer.call),
+            settle: spec.class,
+            age: ticks(self.now - writer.arrived),
+            condition: spec.condition.clone(),
+            expect: spec.expect(),
+            upload: None,
+        }
+    }
+
+    fn acquire(&mut self, scenario: &Scenario, index: usize, way: Way, again: bool) {
+        let ask = self.ask(scenario, index);
+        let asked = *self.writers[index].asked.get_or_insert(self.now);
+        let answer = self.server(scenario, index).acquire(&ask);
+        if way == Way::AnswerLost {
+            self.faults.lost_replies -= 1;
+            if !again {
+                self.tell(scenario, index, Reply::Unknown);
+            }
+            return;
+        }
+        match answer {
+            Acquired::Quarantine(_) => self.tell(scenario, index, Reply::Unknown),
+            Acquired::Ended(Ending::Landed { .. }) => self.tell(scenario, index, Reply::Success),
+            Acquired::Ended(Ending::Refused) => self.tell(scenario, index, Reply::Refused),
+            Acquired::Ended(Ending::Undetermined) => self.tell(scenario, index, Reply::Unknown),
+            Acquired::Busy { .. } => self.writers[index].asked = None,
+            Acquired::Granted(grant) => self.granted(scenario, index, grant, asked),
+        }
+    }
+
+    fn granted(&mut self, scenario: &Scenario, index: usize, grant: Grant, asked: Tick) {
+        let saw = self.sees(scenario, index);
+        let event = if grant.armed.is_some() { self.next_event() } else { 0 };
+        if grant.armed.is_none() && grant.doubt.is_none() {
+            properties::generation_is_seen(self, scenario, self.writers[index].on_old_master);
+        }
+        let writer = &mut self.writers[index];
+        let spec = &scenario.calls[writer.call];
+        writer.step = if grant.armed.is_some() {
+            Step::Check
+        } else if spec.is_unconditional() {
+            Step::Arm(grant.state.clone())
+        } else if scenario.is_without(Safeguard::HeadBeforeRefusal)
+            && let Some(current) = grant.state.known()
+            && !properties::holds(&spec.condition, &current, grant.generation.as_ref())
+        {
+            let learned = Some(grant.state.clone());
+            Step::Release { learned, refused: false, then: Then::Tell(Reply::Refused) }
+        } else {
+            Step::Head
+        };
+        writer.held = Some(Held {
+            token: grant.token,
+            pre: grant.state,
+            generation: grant.generation,
+            doubt: grant.doubt,
+            young_epoch: grant.epoch_age < ticks(HORIZON),
+            deadline: asked + LEASE,
+            event,
+            saw,
+        });
+    }
+
+    /// What is remembered of the version that stands there now, as far as it can matter.
+    fn sees(&self, scenario: &Scenario, index: usize) -> Saw {
+        if scenario.calls[self.writers[index].call].is_unconditional() {
+            return Saw::default();
+        }
+        let at = if scenario.foreign.is_empty() { 0 } else { self.events };
+        Saw { version: self.object.event, at }
+    }
+
+    /// `lease_wait` is over.
+    fn give_up(&mut self, scenario: &Scenario, index: usize) {
+        let ask = self.ask(scenario, index);
+        let mut peek = self.clone();
+        let Acquired::Busy { write_id: holder, .. } = peek.server(scenario, index).acquire(&ask)
+        else {
+            return;
+        };
+        let writer = &self.writers[index];
+        let own = holder == write_id(writer.call) || writer.attempt >= 2;
+        let own = own && !scenario.is_without(Safeguard::BusyByOwnIsUnknown);
+        let unconditional = scenario.calls[writer.call].is_unconditional();
+        let reply = if own || unconditional { Reply::Unknown } else { Reply::Conflict };
+        self.tell(scenario, index, reply);
+    }
+
+    // === 6: judge ===
+
+    fn held(&mut self, index: usize) -> &mut Held {
+        self.writers[index].held.as_mut().expect("the step needs a lease")
+    }
+
+    fn judge_by_head(&mut self, scenario: &Scenario, index: usize) {
+        let current = self.head();
+        let saw = self.sees(scenario, index);
+        let held = self.held(index);
+        held.saw = saw;
+        if held.doubt.is_some() {
+            self.writers[index].step = Step::Resolve(current);
+        } else {
+            self.judge(scenario, index, current);
+        }
+    }
+
+    fn resolve(&mut self, scenario: &Scenario, index: usize, way: Way) {
+        let Step::Resolve(current) = self.writers[index].step.clone() else { return };
+        let held = self.held(index);
+        let token = held.token.clone();
+        let Some(doubted) = held.doubt.take() else { return };
+        let own = doubted.write_id == write_id(self.writers[index].call);
+        let mut resolution = Resolution::Nothing;
+        if way != Way::NotReached {
+            resolution = self.server(scenario, index).resolve(&token, &current);
+            if resolution != Resolution::Nothing {
+                properties::generation_is_seen(self, scenario, self.writers[index].on_old_master);
+            }
+        }
+        if way != Way::Answered {
+            self.faults.lost_replies -= 1;
+            return self.tell(scenario, index, Reply::Unknown);
+        }
+        if matches!(resolution, Resolution::Landed | Resolution::Undetermined) {
+            self.held(index).generation = Some(doubted.generation);
+        }
+        if own && resolution != Resolution::DidNot {
+            let landed = resolution == Resolution::Landed;
+            let then = if landed { Then::AskAgain } else { Then::Tell(Reply::Unknown) };
+            return self.then_release(index, Some(State::from(current)), false, then);
+        }
+        if own {
+            self.writers[index].in_doubt = false;
+        }
+        self.judge(scenario, index, current);
+    }
+
+    fn judge(&mut self, scenario: &Scenario, index: usize, current: Current) {
+        let writer = &self.writers[index];
+        let generation = writer.held.as_ref().and_then(|held| held.generation.as_ref());
+        if properties::holds(&scenario.calls[writer.call].condition, &current, generation) {
+            self.writers[index].step = Step::Arm(State::from(current));
+            return;
+        }
+        let retry = writer.attempt >= 2;
+        let young = writer.held.as_ref().is_some_and(|held| held.young_epoch);
+        let learned = Some(State::from(current));
+        if retry && young && !scenario.is_without(Safeguard::YoungEpochRefusesNoRetry) {
+            return self.then_release(index, learned, false, Then::Tell(Reply::Unknown));
+        }
+        self.then_release(index, learned, retry, Then::Tell(Reply::Refused));
+    }
+
+    fn then_release(&mut self, index: usize, learned: Option<State>, refused: bool, then: Then) {
+        self.writers[index].step = Step::Release { learned, refused, then };
+    }
+
+    // === 7: arm and send ===
+
+    fn arm(&mut self, scenario: &Scenario, index: usize, way: Way) {
+        let Step::Arm(pre) = self.writers[index].step.clone() else { return };
+        let (asked, arrived) = (self.now, self.writers[index].arrived);
+        let expect = scenario.calls[self.writers[index].call].expect();
+        let token = self.held(index).token.clone();
+        let mut answer = ArmAnswer::Lost;
+        if way != Way::NotReached {
+            let age = ticks(asked - arrived);
+            let step = ArmStep { token: &token, pre: pre.clone(), expect, age };
+            answer = self.server(scenario, index).arm(step);
+        }
+        if way != Way::Answered {
+            self.faults.lost_replies -= 1;
+            return self.tell(scenario, index, Reply::Unknown);
+        }
+        match answer {
+            ArmAnswer::Armed(_) => {
+                let event = self.next_event();
+                let held = self.held(index);
+                held.pre = pre;
+                held.deadline = asked + LEASE;
+                held.event = event;
+                self.writers[index].step = Step::Check;
+            }
+            ArmAnswer::Lost => self.tell(scenario, index, Reply::Unknown),
+            ArmAnswer::OlderThanEpoch => {
+                self.then_release(index, None, false, Then::Tell(Reply::Unknown));
+            }
+        }
+    }
+
+    fn check(&mut self, scenario: &Scenario, index: usize) {
+        let (now, deadline) = (self.now, self.held(index).deadline);
+        let too_late = now + MARGIN >= deadline && !scenario.is_without(Safeguard::Margin);
+        let writer = &mut self.writers[index];
+        writer.checked = now;
+        writer.step = if too_late { Step::Disarm(Reply::Unknown) } else { Step::Send };
+    }
+
+    fn send(&mut self, index: usize, second: bool) {
+        let held = self.held(index);
+        let (event, saw) = (held.event, held.saw);
+        self.copies.push(Copy { writer: index, second, event, saw, ended: None, landed: false });
+        if !second {
+            self.writers[index].step = Step::Sending { first_copy: None, not_renewed: false };
+        }
+    }
+
+    /// A pooled connection was dead: once more.
+    fn resend(&mut self, index: usize) {
+        self.faults.resends -= 1;
+        let now = self.now;
+        self.hang_up(index);
+        self.send(index, true);
+        if let Step::Sending { first_copy, .. } = &mut self.writers[index].step {
+            *first_copy = Some(now);
+        }
+    }
+
+    fn renew(&mut self, scenario: &Scenario, index: usize) {
+        let asked = self.now;
+        let token = self.held(index).token.clone();
+        if self.server(scenario, index).renew(&token) {
+            self.held(index).deadline = asked + LEASE;
+        } else if let Step::Sending { not_renewed, .. } = &mut self.writers[index].step {
+            *not_renewed = true;
+        }
+    }
+
+    /// The register has forgotten the lease: a living holder puts it back, or hangs up.
+    fn reclaim(&mut self, scenario: &Scenario, index: usize, way: Way) {
+        let asked = self.now;
+        let held = self.held(index);
+        let (token, pre) = (held.token.clone(), held.pre.clone());
+        let answer = self.put_back(scenario, index, &token, &pre, way);
+        if way != Way::Answered {
+            self.faults.lost_replies -= 1;
+            return;
+        }
+        match answer {
+            Some(ReclaimAnswer::Reclaimed { token, .. }) => {
+                let held = self.held(index);
+                held.token = token;
+                held.deadline = asked + LEASE;
+                if let Step::Sending { not_renewed, .. } = &mut self.writers[index].step {
+                    *not_renewed = false;
+                }
+            }
+            Some(ReclaimAnswer::Held | ReclaimAnswer::TooLate) | None => {
+                self.doubt(scenario, index);
+            }
+        }
+    }
+
+    fn put_back(
+        &mut self,
+        scenario: &Scenario,
+        index: usize,
+        token: &Token,
+        pre: &State,
+        way: Way,
+    ) -> Option<ReclaimAnswer> {
+        if scenario.is_without(Safeguard::Reclaim) || way == Way::NotReached {
+            return None;
+        }
+        let call = self.writers[index].call;
+        let spec = &scenario.calls[call];
+        let nonce = format!("{index}-back-{}", self.epochs);
+        let step = ReclaimStep {
+            token,
+            nonce: &nonce,
+            write_id: &write_id(call),
+            settle: spec.class,
+            pre,
+            expect: &spec.expect(),
+        };
+        Some(self.server(scenario, index).reclaim(&step))
+    }
+
+    // === 8: conclude ===
+
+    fn doubt(&mut self, scenario: &Scenario, index: usize) {
+        let Step::Sending { first_copy, .. } = self.writers[index].step else { return };
+        self.hang_up(index);
+        let now = self.now;
+        let long = scenario.calls[self.writers[index].call].class == Settle::Long;
+        let held = self.held(index).clone();
+        let writer = &mut self.writers[index];
+        writer.in_doubt = true;
+        if scenario.is_without(Safeguard::LostAnswerIsDoubt) {
+            writer.step = Step::Disarm(Reply::Unknown);
+            return;
+        }
+        if long {
+            let until = held.deadline + GRACE + settle(Settle::Long);
+            writer.stands_by = Some(Standing { token: held.token, pre: held.pre, until });
+        }
+        let one_copy = first_copy.is_none() || scenario.is_without(Safeguard::EarlyEndOfOneCopy);
+        let proves = scenario.writers == Writers::Exclusive
+            || scenario.is_without(Safeguard::ChangedProvesNothingIfShared);
+        if scenario.early_end && one_copy && proves && now < held.deadline {
+            writer.step = Step::EarlyEnd;
+        } else {
+            self.ask_anew(scenario, index);
+        }
+    }
+
+    /// Become one's own retry.
+    fn ask_anew(&mut self, scenario: &Scenario, index: usize) {
+        let writer = &mut self.writers[index];
+        writer.round += 1;
+        writer.asked = None;
+        writer.held = None;
+        writer.step = Step::Acquire;
+        if writer.round >= scenario.rounds {
+            self.tell(scenario, index, Reply::Unknown);
+        }
+    }
+
+    /// What has landed cannot land again: a HEAD under the lease that proves it ends the wait.
+    fn early_end(&mut self, scenario: &Scenario, index: usize) {
+        let (now, current) = (self.now, self.head());
+        let held = self.held(index);
+        let in_time = now < held.deadline || scenario.is_without(Safeguard::EarlyEndUnderLease);
+        let changed = held.pre.known().is_some_and(|pre| pre != current);
+        let new = State::from(current);
+        if in_time && changed {
+            self.writers[index].stands_by = None;
+            let landed = Step::Landed { new, quiet: None, told: false, committed: false };
+            self.writers[index].step = landed;
+        } else if in_time && scenario.is_without(Safeguard::EarlyEndOnlyOnProof) {
+            self.writers[index].step = Step::Disarm(Reply::Unknown);
+        } else {
+            self.ask_anew(scenario, index);
+        }
+    }
+
+    fn refused_by_store(&mut self, scenario: &Scenario, index: usize) {
+        self.faults.refusals -= 1;
+        let Step::Sending { first_copy, .. } = self.writers[index].step else { return };
+        let definite =
+            first_copy.is_none() || scenario.is_without(Safeguard::RefusalAfterResendIsDoubt);
+        if let Some(copy) = self.open_copy(index) {
+            self.copies.remove(copy);
+        }
+        if definite {
+            self.writers[index].step = Step::Disarm(Reply::StoreRefused);
+        } else {
+            self.doubt(scenario, index);
+        }
+    }
+
+    fn landed(&mut self, scenario: &Scenario, index: usize) {
+        let Step::Sending { first_copy, .. } = self.writers[index].step else { return };
+        self.hang_up(index);
+        let spec = &scenario.calls[self.writers[index].call];
+        let new = State::from(crate::world::current(spec.leaves));
+        let waited = |last_byte: Tick| self.now - last_byte;
+        let quiet = first_copy.map(|copy| settle(spec.class).saturating_sub(waited(copy)));
+        self.writers[index].step = Step::Landed { new, quiet, told: false, committed: false };
+    }
+
+    fn commit(&mut self, scenario: &Scenario, index: usize, way: Way) {
+        let Step::Landed { new, quiet, told, .. } = self.writers[index].step.clone() else {
+            return;
+        };
+        let token = self.held(index).token.clone();
+        if way != Way::NotReached {
+            let step = CommitStep { token: &token, new: new.clone(), quiet: quiet.map(ticks) };
+            self.server(scenario, index).commit(step);
+        }
+        if way != Way::Answered {
+            self.faults.lost_replies -= 1;
+        }
+        // A lost answer is asked for again; a register that is not reached is given up on.
+        let committed = way != Way::AnswerLost;
+        self.writers[index].step = if committed && told {
+            Step::Done
+        } else {
+            Step::Landed { new, quiet, told, committed }
+        };
+        if committed && told {
+            self.end(index);
+        }
+    }
+
+    fn reply(&mut self, scenario: &Scenario, index: usize) {
+        let before = self.writers[index].step.clone();
+        self.tell_only(scenario, index, Reply::Success);
+        if let Step::Landed { new, quiet, committed, .. } = before {
+            self.writers[index].step = Step::Landed { new, quiet, told: true, committed };
+            if committed {
+                self.end(index);
+            }
+        }
+    }
+
+    fn end(&mut self, index: usize) {
+        let writer = &mut self.writers[index];
+        writer.step = Step::Done;
+        writer.held = None;
+        writer.asked = None;
+    }
+
+    /// The client is told, where it still waits for this attempt.
+    fn tell_only(&mut self, scenario: &Scenario, index: usize, reply: Reply) {
+        let writer = &self.writers[index];
+        let in_doubt = writer.in_doubt && !scenario.is_without(Safeguard::DoubtIsRemembered);
+        let reply = if in_doubt && reply != Reply::Success { Reply::Unknown } else { reply };
+        let call = writer.call;
+        if writer.attempt == self.calls[call].attempts {
+            self.calls[call].told = Some(reply);
+            properties::told(self, call, reply);
+        }
+    }
+
+    fn tell(&mut self, scenario: &Scenario, index: usize, reply: Reply) {
+        self.tell_only(scenario, index, reply);
+        self.end(index);
+    }
+
+    // === giving the lease back ===
+
+    fn release(&mut self, scenario: &Scenario, index: usize, way: Way) {
+        let Step::Release { learned, refused, then } = self.writers[index].step.clone() else {
+            return;
+        };
+        let token = self.held(index).token.clone();
+        let mut released = false;
+        if way != Way::NotReached {
+            let step = ReleaseStep { token: &token, learned, refused };
+            released = self.server(scenario, index).release(step);
+        }
+        if way != Way::Answered {
+            self.faults.lost_replies -= 1;
+            released = false;
+        }
+        match then {
+            Then::Tell(Reply::Refused)
+                if refused
+                    && !released
+                    && !scenario.is_without(Safeguard::RefusalNeedsItsJournal) =>
+            {
+                self.tell(scenario, index, Reply::Unknown);
+            }
+            Then::Tell(reply) => self.tell(scenario, index, reply),
+            Then::AskAgain => self.ask_anew(scenario, index),
+        }
+    }
+
+    fn disarm(&mut self, scenario: &Scenario, index: usize, way: Way) {
+        let Step::Disarm(reply) = self.writers[index].step else { return };
+        let held = self.held(index);
+        let (token, pre) = (held.token.clone(), held.pre.clone());
+        let writer = &self.writers[index];
+        let (call, retry) = (writer.call, writer.attempt >= 2);
+        let refused = retry
+            && reply == Reply::StoreRefused
+            && !scenario.is_without(Safeguard::StoreRefusalsJournalled);
+        let mut disarmed = false;
+        if way != Way::NotReached {
+            let mut server = self.server(scenario, index);
+            disarmed = server.disarm(&token, &pre);
+            if disarmed && refused {
+                server.write_down_refusal(write_id(call));
+            }
+        }
+        if way != Way::Answered {
+            self.faults.lost_replies -= 1;
+            disarmed = false;
+        }
+        let reply = if refused && !disarmed { Reply::Unknown } else { reply };
+        self.tell(scenario, index, reply);
+    }
+
+    // === standing by for a long write in doubt: `gate/standing.rs` ===
+
+    fn stand_by(&mut self, scenario: &Scenario, index: usize, way: Way) {
+        let Some(standing) = self.writers[index].stands_by.clone() else { return };
+        let answer = self.put_back(scenario, index, &standing.token, &standing.pre, way);
+        if way != Way::Answered {
+            self.faults.lost_replies -= 1;
+            return;
+        }
+        match answer {
+            Some(ReclaimAnswer::Reclaimed { token, .. }) => {
+                if let Some(standing) = &mut self.writers[index].stands_by {
+                    standing.token = token;
+                }
+            }
+            Some(ReclaimAnswer::TooLate) => self.writers[index].stands_by = None,
+            Some(ReclaimAnswer::Held) | None => {}
+        }
+    }
+
+    /// One who stands by is there in every quarantine.
+    pub(crate) fn must_reclaim_now(&self, scenario: &Scenario, writer: &Writer) -> bool {
+        if scenario.is_without(Safeguard::Reclaim) {
+            return false;
+        }
+        let epoch = &self.register.epoch;
+        let over = self.register_now() + ticks(1) >= epoch.quarantine_until;
+        let now = self.register_now() < epoch.quarantine_until;
+        writer.stands_by.as_ref().is_some_and(|standing| {
+            now && over && self.now < standing.until && !standing.token.is_of(&epoch.id)
+        })
+    }
+}
