@@ -15,9 +15,9 @@ use ifmatch::register::memory::MemoryRegister;
 use ifmatch::register::record::JOURNAL_ENTRIES_MAX;
 use ifmatch::register::redis::{RedisRegister, RedisSettings};
 use ifmatch::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Ending, Expect, Generation, Grant,
-    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Settle, State,
-    Terms, Token, WriteId, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Ending, Expect,
+    Generation, Grant, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
+    Resolution, Settle, State, Terms, Token, WriteId, Writers,
 };
 use ifmatch::s3::{BucketName, Condition, Current, ETag, EmptySegments, ObjectKey, ObjectName};
 use ifmatch::secret::Secret;
@@ -274,8 +274,9 @@ async fn a_resent_write_keeps_its_key_quiet(register: &dyn Register) {
 async fn a_write_that_was_not_applied_leaves_the_key_as_it_was(register: &dyn Register) {
     let generation = write(register, &key(), "z", "z").await;
     let token = granted(register, &key(), &ask("a")).await.token;
-    assert_eq!(register.disarm(&key(), &token, &present("z")).await, Ok(true));
-    assert_eq!(register.disarm(&key(), &token, &present("z")).await, Ok(false));
+    let step = DisarmStep { token: &token, pre: &present("z"), refused: false };
+    assert_eq!(register.disarm(&key(), &step).await, Ok(true));
+    assert_eq!(register.disarm(&key(), &step).await, Ok(false));
     let seen = register.observe(&key()).await.unwrap();
     assert_eq!((seen.state, seen.generation), (present("z"), Some(generation)));
 }

@@ -17,8 +17,8 @@ use super::{Commit, Decider, Gate, Outcome, Reply, Write, X_IFMATCH_GENERATION, 
 use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
 use crate::chance;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, Ending, Expect, Generation, ReclaimAnswer, RegisterError,
-    ReleaseStep, Resolution, Settle, State, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, DisarmStep, Ending, Expect, Generation, ReclaimAnswer,
+    RegisterError, ReleaseStep, Resolution, Settle, State, Writers,
 };
 use crate::s3::{Code, Current, S3Error, Seen};
 
@@ -119,7 +119,7 @@ impl Gate {
             pre
         };
         if Instant::now() + self.settings.margin >= lease.deadline {
-            self.disarm(write, &lease, &pre).await;
+            self.disarm(write, &lease, &pre, false).await;
             return Err(Stop::error(refusal::not_sent()));
         }
         let sent = self.send(write, &mut lease, &pre).await;
@@ -207,8 +207,9 @@ impl Gate {
             self.release(write, lease, learned, false).await;
             return Err(Stop::error(refusal::outcome_unknown()));
         }
-        self.release(write, lease, learned, write.attempt >= 2).await;
-        Err(Stop::Reply(reply))
+        let retry = write.attempt >= 2;
+        let noted = self.release(write, lease, learned, retry).await;
+        Err(refused_by(Stop::Reply(reply), retry, noted))
     }
 
     /// The generation of what stands at the key: none where somebody who goes around the proxies
@@ -364,7 +365,7 @@ impl Gate {
             Exchange::Answered(answer) => answer,
             Exchange::NotSent(why) if sent.first_copy.is_none() => {
                 tracing::warn!(name = %write.name, why, "the store cannot be reached");
-                self.disarm(write, &lease, &pre).await;
+                self.disarm(write, &lease, &pre, false).await;
                 return Err(Stop::error(refusal::not_sent()));
             }
             Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
@@ -378,8 +379,9 @@ impl Gate {
                 return Err(in_doubt("refused after it was sent twice".to_owned()));
             }
             Finding::NotApplied => {
-                self.disarm(write, &lease, &pre).await;
-                return Err(Stop::Refused(answer));
+                let retry = write.attempt >= 2;
+                let noted = self.disarm(write, &lease, &pre, retry).await;
+                return Err(refused_by(Stop::Refused(answer), retry, noted));
             }
             Finding::Doubt(why) => return Err(in_doubt(why)),
         };
@@ -431,24 +433,37 @@ impl Gate {
     //
     // Nothing is lost where this fails: the lease runs out by itself.
 
+    /// Whether the register has confirmed it, and with it that a refused retry is written down.
     pub(super) async fn release(
         &self,
         write: &Write<'_>,
         lease: &Lease,
         learned: Option<State>,
         refused: bool,
-    ) {
+    ) -> bool {
         let step = ReleaseStep { token: &lease.token, learned, refused };
-        if let Err(error) = self.register.release(write.name, &step).await {
-            tracing::warn!(name = %write.name, %error, "a lease was not released");
-        }
+        given_back(write, self.register.release(write.name, &step).await)
     }
 
-    async fn disarm(&self, write: &Write<'_>, lease: &Lease, pre: &State) {
-        if let Err(error) = self.register.disarm(write.name, &lease.token, pre).await {
-            tracing::warn!(name = %write.name, %error, "a lease was not disarmed");
-        }
+    /// As [`Self::release`], for a lease that is armed.
+    async fn disarm(&self, write: &Write<'_>, lease: &Lease, pre: &State, refused: bool) -> bool {
+        let step = DisarmStep { token: &lease.token, pre, refused };
+        given_back(write, self.register.disarm(write.name, &step).await)
     }
+}
+
+fn given_back(write: &Write<'_>, answer: Result<bool, RegisterError>) -> bool {
+    answer.unwrap_or_else(|error| {
+        tracing::warn!(name = %write.name, %error, "a lease was not given back");
+        false
+    })
+}
+
+/// What a refused writer is told. A retry's first attempt may be on its way still, and whoever was
+/// told that the write is refused must not see it land: unless the journal keeps it out, nothing is
+/// promised.
+fn refused_by(refusal: Stop, retry: bool, noted: bool) -> Stop {
+    if retry && !noted { Stop::error(refusal::outcome_unknown()) } else { refusal }
 }
 
 impl Outcome {

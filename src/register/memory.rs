@@ -15,9 +15,9 @@ use self::lock_file::{LockFile, Marker};
 use super::record::{self, Slot};
 use super::words::{Epoch, EpochId, Millis, Settle, in_millis};
 use super::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, ReclaimAnswer,
-    ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, State, Status, Terms, Token,
-    UploadStep,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
+    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Terms,
+    Token, UploadStep,
 };
 use crate::chance;
 use crate::s3::{Current, ObjectName};
@@ -245,10 +245,11 @@ impl Register for MemoryRegister {
     async fn disarm(
         &self,
         name: &ObjectName,
-        token: &Token,
-        pre: &State,
+        step: &DisarmStep<'_>,
     ) -> Result<bool, RegisterError> {
-        Ok(self.ending_step(name, |epoch, slot, _, _| record::disarm(epoch, slot, token, pre)))
+        Ok(self.ending_step(name, |epoch, slot, terms, now| {
+            record::disarm(epoch, slot, step, terms, now)
+        }))
     }
 
     async fn release(

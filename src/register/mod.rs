@@ -18,8 +18,8 @@ use async_trait::async_trait;
 
 use crate::s3::{Current, ObjectName};
 pub use steps::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, InDoubt, Observation,
-    ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Grant, InDoubt,
+    Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
 };
 pub use words::{
     Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms, Token, Upload,
@@ -58,12 +58,8 @@ pub trait Register: Send + Sync + fmt::Debug {
         step: &CommitStep<'_>,
     ) -> Result<CommitAnswer, RegisterError>;
     /// Ends an armed lease whose write was definitely not applied; `false` when it is lost.
-    async fn disarm(
-        &self,
-        name: &ObjectName,
-        token: &Token,
-        pre: &State,
-    ) -> Result<bool, RegisterError>;
+    async fn disarm(&self, name: &ObjectName, step: &DisarmStep<'_>)
+    -> Result<bool, RegisterError>;
     /// Gives back a lease that was never armed; `false` when it is lost or armed.
     async fn release(
         &self,

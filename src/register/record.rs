@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 pub use super::steps::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Grant, InDoubt, Observation,
-    ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Grant, InDoubt,
+    Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
 };
 use super::words::{
     Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token, Upload,
@@ -407,13 +407,23 @@ fn commit_came_late(epoch: &mut Epoch, slot: &mut Slot, token: &Token) -> Commit
 
 /// Ends an armed lease whose write the store definitely did not apply.
 /// `false` when the lease is no longer the asker's.
-pub fn disarm(epoch: &mut Epoch, slot: &mut Slot, token: &Token, pre: &State) -> bool {
-    let Some(lease) =
-        slot.lease.take_if(|lease| lease.token.as_ref() == Some(token) && lease.armed.is_some())
+pub fn disarm(
+    epoch: &mut Epoch,
+    slot: &mut Slot,
+    step: &DisarmStep<'_>,
+    terms: &Terms,
+    now: Millis,
+) -> bool {
+    let Some(lease) = slot
+        .lease
+        .take_if(|lease| lease.token.as_ref() == Some(step.token) && lease.armed.is_some())
     else {
         return false;
     };
-    end_without_landing(epoch, &mut slot.record, &lease, pre.clone());
+    if step.refused {
+        slot.record.write_down(&lease.write_id, Ending::Refused, terms, now);
+    }
+    end_without_landing(epoch, &mut slot.record, &lease, step.pre.clone());
     true
 }
 

@@ -203,6 +203,17 @@ pub struct UploadStep<'a> {
     pub before: &'a Observation,
 }
 
+/// What disarm is told.
+#[derive(Debug)]
+pub struct DisarmStep<'a> {
+    /// The lease.
+    pub token: &'a Token,
+    /// The state before the write, which is the state now.
+    pub pre: &'a State,
+    /// A retry was refused: noted in the journal, as for [`ReleaseStep`].
+    pub refused: bool,
+}
+
 /// What release is told.
 #[derive(Debug)]
 pub struct ReleaseStep<'a> {

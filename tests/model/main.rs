@@ -16,6 +16,8 @@
 //!
 //! `cargo test --test model` explores the everyday bounds; `make model` larger ones.
 
+#![allow(clippy::print_stdout, reason = "what was explored is told with --nocapture")]
+
 mod actions;
 mod faults;
 mod fingerprint;

@@ -2,11 +2,10 @@
 //! its effect is undone here on what the transition has left behind.
 
 use ifmatch::register::record::{self, Slot};
-use ifmatch::register::words::Entry;
 use ifmatch::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Ending, Generation, Millis,
-    Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, State, Terms, Token, WriteId,
-    Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Ending, Generation,
+    Millis, Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Terms, Token,
+    WriteId, Writers,
 };
 use ifmatch::s3::Current;
 
@@ -123,9 +122,15 @@ impl Server<'_> {
         answer
     }
 
-    pub(crate) fn disarm(&mut self, token: &Token, pre: &State) -> bool {
+    pub(crate) fn disarm(&mut self, mut step: DisarmStep<'_>) -> bool {
+        if self.without(Safeguard::StoreRefusalsJournalled) {
+            step.refused = false;
+        }
+        let terms = self.scenario.terms();
         let Memory { epoch, slot } = &mut *self.memory;
-        record::disarm(epoch, slot, token, pre)
+        let disarmed = record::disarm(epoch, slot, &step, &terms, self.now);
+        self.limit_journal();
+        disarmed
     }
 
     pub(crate) fn release(&mut self, mut step: ReleaseStep<'_>) -> bool {
@@ -160,15 +165,6 @@ impl Server<'_> {
         }
         self.limit_journal();
         resolution
-    }
-
-    // === what production does not do yet ===
-
-    /// A retry that the store refuses is written down, as one is whose condition failed.
-    pub(crate) fn write_down_refusal(&mut self, write_id: WriteId) {
-        let entry = Entry { write_id, ending: Ending::Refused, at: self.now };
-        self.memory.slot.record.journal.push(entry);
-        self.limit_journal();
     }
 
     // === what is undone ===

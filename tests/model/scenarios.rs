@@ -217,6 +217,17 @@ fn a_blind_write_and_one_fault() {
 }
 
 #[test]
+fn a_blind_delete_and_one_fault() {
+    let calls = || vec![delete(), create("e1")];
+    let every = |name, faults| Scenario::exclusive(name, calls()).with(faults);
+    hold(vec![
+        every("delete, a lost answer", lost_answers(1)),
+        every("delete, a crash", crashes(1)),
+        every("delete, a resend", RESEND),
+    ]);
+}
+
+#[test]
 fn equal_bytes() {
     let calls = || vec![replace("e0", "e0").twice(), replace("e0", "e1")];
     let every = |name, faults| Scenario::exclusive(name, calls()).with(faults);

@@ -36,7 +36,7 @@ fn letter(call: usize) -> char {
 }
 
 fn describe(call: &CallSpec) -> String {
-    let what = call.leaves.map_or("DELETE".to_owned(), |etag| format!("PUT {etag}"));
+    let what = call.leaves.map_or_else(|| "DELETE".to_owned(), |etag| format!("PUT {etag}"));
     let condition = match &call.condition {
         Condition::None => String::new(),
         Condition::IfNoneMatchAny => " if there is nothing".to_owned(),

@@ -355,7 +355,7 @@ impl World {
     }
 
     pub(crate) fn breaks(&mut self, law: impl Into<String>) {
-        self.broken.get_or_insert(law.into());
+        self.broken.get_or_insert_with(|| law.into());
     }
 }
 

@@ -2,8 +2,8 @@
 //! functions have the names of those they follow.
 
 use ifmatch::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitStep, Ending, Expect, Grant, Millis, ReclaimAnswer,
-    ReclaimStep, ReleaseStep, Resolution, Settle, State, Token, WriteId, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitStep, DisarmStep, Ending, Expect, Grant, Millis,
+    ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Settle, State, Token, WriteId, Writers,
 };
 use ifmatch::s3::{Condition, Current};
 
@@ -283,10 +283,11 @@ impl World {
             return;
         }
         match answer {
-            Acquired::Quarantine(_) => self.tell(scenario, index, Reply::Unknown),
             Acquired::Ended(Ending::Landed { .. }) => self.tell(scenario, index, Reply::Success),
             Acquired::Ended(Ending::Refused) => self.tell(scenario, index, Reply::Refused),
-            Acquired::Ended(Ending::Undetermined) => self.tell(scenario, index, Reply::Unknown),
+            Acquired::Quarantine(_) | Acquired::Ended(Ending::Undetermined) => {
+                self.tell(scenario, index, Reply::Unknown);
+            }
             Acquired::Busy { .. } => self.writers[index].asked = None,
             Acquired::Granted(grant) => self.granted(scenario, index, grant, asked),
         }
@@ -715,24 +716,19 @@ impl World {
         let Step::Disarm(reply) = self.writers[index].step else { return };
         let held = self.held(index);
         let (token, pre) = (held.token.clone(), held.pre.clone());
-        let writer = &self.writers[index];
-        let (call, retry) = (writer.call, writer.attempt >= 2);
-        let refused = retry
-            && reply == Reply::StoreRefused
-            && !scenario.is_without(Safeguard::StoreRefusalsJournalled);
+        let retry = self.writers[index].attempt >= 2;
+        let refused = retry && reply == Reply::StoreRefused;
         let mut disarmed = false;
         if way != Way::NotReached {
-            let mut server = self.server(scenario, index);
-            disarmed = server.disarm(&token, &pre);
-            if disarmed && refused {
-                server.write_down_refusal(write_id(call));
-            }
+            let step = DisarmStep { token: &token, pre: &pre, refused };
+            disarmed = self.server(scenario, index).disarm(step);
         }
         if way != Way::Answered {
             self.faults.lost_replies -= 1;
             disarmed = false;
         }
-        let reply = if refused && !disarmed { Reply::Unknown } else { reply };
+        let told = disarmed || scenario.is_without(Safeguard::RefusalNeedsItsJournal);
+        let reply = if refused && !told { Reply::Unknown } else { reply };
         self.tell(scenario, index, reply);
     }
 

@@ -13,8 +13,9 @@ use super::{GRACE, LEASE, SETTLE, SETTLE_LONG};
 use crate::backend::{Answer, Exchange, HeadError, Question, Sending, Signing};
 use crate::register::memory::MemoryRegister;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, Observation, ReclaimAnswer,
-    ReclaimStep, RegisterError, ReleaseStep, Resolution, State, Status, Token, UploadStep, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
+    ReclaimAnswer, ReclaimStep, RegisterError, ReleaseStep, Resolution, State, Status, Token,
+    UploadStep, Writers,
 };
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, Seen};
 
@@ -66,6 +67,7 @@ impl Bench {
             inner: Mutex::new(Arc::new(MemoryRegister::open(&lock_file, terms).unwrap())),
             cut_off: AtomicBool::new(false),
             lose_commits: AtomicBool::new(false),
+            lose_endings: AtomicBool::new(false),
         });
         let store = Arc::new(FakeStore::default());
         let settings = Settings {
@@ -365,6 +367,8 @@ pub(super) struct Fragile {
     inner: Mutex<Arc<MemoryRegister>>,
     cut_off: AtomicBool,
     lose_commits: AtomicBool,
+    /// Releases and disarms are not answered.
+    pub(super) lose_endings: AtomicBool,
 }
 
 impl Fragile {
@@ -427,10 +431,12 @@ impl Register for Fragile {
     async fn disarm(
         &self,
         name: &ObjectName,
-        token: &Token,
-        pre: &State,
+        step: &DisarmStep<'_>,
     ) -> Result<bool, RegisterError> {
-        self.reach()?.disarm(name, token, pre).await
+        if self.lose_endings.load(Ordering::Relaxed) {
+            return Err(RegisterError::Unreachable("lost by the test".to_owned()));
+        }
+        self.reach()?.disarm(name, step).await
     }
 
     async fn release(
@@ -438,6 +444,9 @@ impl Register for Fragile {
         name: &ObjectName,
         step: &ReleaseStep<'_>,
     ) -> Result<bool, RegisterError> {
+        if self.lose_endings.load(Ordering::Relaxed) {
+            return Err(RegisterError::Unreachable("lost by the test".to_owned()));
+        }
         self.reach()?.release(name, step).await
     }
 

@@ -4,6 +4,7 @@ mod fake;
 mod generations;
 mod uploads;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, advance};
@@ -297,6 +298,34 @@ async fn a_retry_is_not_refused_by_a_register_too_young_to_know() {
     bench.store.remove_around();
     let zombie = bench.attempt(Condition::IfNoneMatchAny, "call", 1).await;
     assert!(is_error(&zombie, "PreconditionFailed"), "{zombie:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_the_store_refused_keeps_its_first_attempt_out() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    bench.store.next(Fault::Status(403));
+    assert_eq!(status(&bench.attempt(Condition::IfNoneMatchAny, "call", 2).await), 403);
+    let zombie = bench.attempt(Condition::IfNoneMatchAny, "call", 1).await;
+    assert!(is_error(&zombie, "PreconditionFailed"), "{zombie:?}");
+    assert_eq!(bench.store.written(), 0);
+}
+
+/// What a retry is told must hold for its first attempt, which may be on its way still.
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_told_of_a_refusal_only_when_that_is_written_down() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    advance(fake::RETRY_HORIZON).await;
+    bench.store.put_around("in the way");
+    bench.register.lose_endings.store(true, Ordering::Relaxed);
+    let judged = bench.attempt(Condition::IfNoneMatchAny, "judged", 2).await;
+    assert!(is_error(&judged, "ServiceUnavailable"), "{judged:?}");
+    advance(SETTLED).await;
+    bench.store.next(Fault::Status(403));
+    let sent = bench.attempt(Condition::None, "sent", 2).await;
+    assert!(is_error(&sent, "ServiceUnavailable"), "{sent:?}");
+    advance(SETTLED).await;
+    let first = bench.attempt(Condition::IfNoneMatchAny, "first", 1).await;
+    assert!(is_error(&first, "PreconditionFailed"), "{first:?}");
 }
 
 #[tokio::test(start_paused = true)]

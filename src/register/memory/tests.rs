@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::register::{Expect, WriteId, Writers};
+use crate::register::{Expect, State, WriteId, Writers};
 use crate::s3::{BucketName, Condition, EmptySegments, ObjectKey};
 
 const SETTLE: Duration = Duration::from_secs(10);
@@ -93,7 +93,8 @@ async fn commit(register: &MemoryRegister, key: &str, token: &Token, quiet: Opti
 }
 
 async fn disarm(register: &MemoryRegister, key: &str, token: &Token) {
-    assert_eq!(register.disarm(&named(key), token, &State::Absent).await, Ok(true));
+    let step = DisarmStep { token, pre: &State::Absent, refused: false };
+    assert_eq!(register.disarm(&named(key), &step).await, Ok(true));
 }
 
 async fn reclaim(register: &MemoryRegister, token: &Token) -> Result<ReclaimAnswer, RegisterError> {

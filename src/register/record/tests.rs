@@ -144,7 +144,12 @@ impl Key {
     }
 
     fn disarm(&mut self, token: &Token, pre: &State) -> bool {
-        disarm(&mut self.epoch, &mut self.slot, token, pre)
+        self.disarm_refused(token, pre, false)
+    }
+
+    fn disarm_refused(&mut self, token: &Token, pre: &State, refused: bool) -> bool {
+        let step = DisarmStep { token, pre, refused };
+        disarm(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
     }
 
     fn release(&mut self, token: &Token, learned: Option<State>, refused: bool) -> bool {
@@ -587,6 +592,18 @@ fn disarming_brings_back_the_state_and_keeps_the_generation() {
     assert!(!key.disarm(&token, &present("z")), "it is gone");
     let unarmed = key.grant(&ask_to_create("b")).token;
     assert!(!key.disarm(&unarmed, &State::Absent), "it is not armed");
+}
+
+#[test]
+fn a_retry_that_the_store_refused_is_written_down() {
+    for refused in [false, true] {
+        let mut key = Key::exclusive();
+        let token = key.grant(&ask("a")).token;
+        assert!(key.disarm_refused(&token, &present("z"), refused));
+        // [14] Its first attempt, on its way still, must not land after that.
+        let zombie = key.acquire(&ask("a"));
+        assert_eq!(zombie == Acquired::Ended(Ending::Refused), refused, "{zombie:?}");
+    }
 }
 
 #[test]

@@ -28,9 +28,9 @@ use self::reply::Reply;
 use self::scripts::{CLOCK, Scripts, Step};
 use super::words::in_millis;
 use super::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, EpochId, Grant, Observation,
-    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, State, Status,
-    Terms, Token, UploadName, UploadStep,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, EpochId, Grant,
+    Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution,
+    Status, Terms, Token, UploadName, UploadStep,
 };
 use crate::s3::{Current, ObjectName};
 use crate::secret::Secret;
@@ -177,6 +177,10 @@ async fn query(command: &Cmd, connection: &mut Connection) -> RedisResult<Value>
     command.query_async(&mut connection.requests).await
 }
 
+fn refused_text(refused: bool) -> &'static [u8] {
+    if refused { b"refused" } else { b"" }
+}
+
 fn millis(duration: Duration) -> String {
     in_millis(duration).to_string()
 }
@@ -293,10 +297,10 @@ impl Register for RedisRegister {
     async fn disarm(
         &self,
         name: &ObjectName,
-        token: &Token,
-        pre: &State,
+        step: &DisarmStep<'_>,
     ) -> Result<bool, RegisterError> {
-        let arguments: [&[u8]; 2] = [token.0.as_bytes(), &state_text(pre)];
+        let arguments: [&[u8]; 3] =
+            [step.token.0.as_bytes(), &state_text(step.pre), refused_text(step.refused)];
         self.run(&self.scripts().disarm, name, &arguments, Repeat::Never).await?.is_ok()
     }
 
@@ -306,8 +310,7 @@ impl Register for RedisRegister {
         step: &ReleaseStep<'_>,
     ) -> Result<bool, RegisterError> {
         let learned = step.learned.as_ref().map(state_text).unwrap_or_default();
-        let refused: &[u8] = if step.refused { b"refused" } else { b"" };
-        let arguments: [&[u8]; 3] = [step.token.0.as_bytes(), &learned, refused];
+        let arguments: [&[u8]; 3] = [step.token.0.as_bytes(), &learned, refused_text(step.refused)];
         self.run(&self.scripts().release, name, &arguments, Repeat::Never).await?.is_ok()
     }
 

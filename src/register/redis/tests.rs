@@ -16,7 +16,7 @@ use self::redis_server::RedisServer;
 use super::*;
 use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
 use crate::register::words::{Entry, Epoch, Millis};
-use crate::register::{Expect, Generation, Settle, Upload, WriteId, Writers};
+use crate::register::{Expect, Generation, Settle, State, Upload, WriteId, Writers};
 use crate::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey};
 
 /// In place of Redis's `TIME`: a clock that the test turns.
@@ -103,6 +103,7 @@ enum Act {
     },
     Disarm {
         pre: State,
+        refused: bool,
     },
     Release {
         learned: Option<State>,
@@ -208,7 +209,7 @@ fn act() -> impl Strategy<Value = Act> {
         5 => reclaim,
         4 => Just(Act::Renew),
         16 => (state(), quiet).prop_map(|(new, quiet)| Act::Commit { new, quiet }),
-        5 => state().prop_map(|pre| Act::Disarm { pre }),
+        5 => (state(), any::<bool>()).prop_map(|(pre, refused)| Act::Disarm { pre, refused }),
         8 => (prop::option::of(state()), any::<bool>())
             .prop_map(|(learned, refused)| Act::Release { learned, refused }),
         10 => current().prop_map(|head| Act::Resolve { head }),
@@ -574,11 +575,12 @@ impl<'a> Pair<'a> {
                 .await;
             }
             Act::Commit { new, quiet } => self.commit(key, token, new, quiet).await,
-            Act::Disarm { pre } => {
+            Act::Disarm { pre, refused } => {
+                let step = DisarmStep { token, pre: &pre, refused };
                 self.both(
                     key,
-                    async |register, name| register.disarm(name, token, &pre).await,
-                    |epoch, slot, _, _| record::disarm(epoch, slot, token, &pre),
+                    async |register, name| register.disarm(name, &step).await,
+                    |epoch, slot, terms, now| record::disarm(epoch, slot, &step, terms, now),
                 )
                 .await;
             }
