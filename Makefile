@@ -4,6 +4,8 @@ CARGO  ?= cargo
 PYTEST := .venv/bin/python -m pytest
 # More arguments for pytest: make e2e ARGS='-k hammer'
 ARGS   ?=
+# Our own code optimised, on the everyday build of everything else.
+OPTIMISED := --config profile.dev.package.ifmatch.opt-level=2
 # How long each target is fuzzed: make fuzz SECONDS=600
 SECONDS ?= 60
 # The stores that the end-to-end tests run against: everyday, full (with OpenStack Swift and Ceph,
@@ -11,7 +13,7 @@ SECONDS ?= 60
 STORES ?= everyday
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt build e2e bench fuzz clean
+.PHONY: help run test check fmt model build e2e bench fuzz clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,7 +32,12 @@ check: ## the everyday loop: format, lints, Rust tests
 test: ## everything: check, then the end-to-end tests against all stores
 	scripts/setup test
 	$(MAKE) check
+	$(MAKE) model
 	$(MAKE) e2e STORES=full
+
+model: ## the protocol in all its interleavings, with larger bounds than check has
+	scripts/setup build
+	$(CARGO) test --locked $(OPTIMISED) --test model -- --include-ignored
 
 build: ## the release binary
 	scripts/setup build

@@ -98,13 +98,17 @@ def pytest_runtest_makereport(item, call):
 
 
 class StoreShelf:
-    """The stores by name; each is started when first asked for."""
+    """The stores by name; each is started when first asked for. Without one that takes long to
+    start, and is not among those wanted, a test is skipped."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, wanted: tuple[str, ...]):
         self._directory = directory
+        self._allowed = {*EVERYDAY, *wanted}
         self._running: dict[str, stores.Store] = {}
 
     def __call__(self, name: str) -> stores.Store:
+        if name not in self._allowed:
+            pytest.skip(f"{name} is not among the stores wanted (--stores)")
         if name not in self._running:
             directory = self._directory / name
             self._running[name] = {
@@ -123,8 +127,8 @@ class StoreShelf:
 
 
 @pytest.fixture(scope="session")
-def store_named(tmp_path_factory):
-    shelf = StoreShelf(tmp_path_factory.mktemp("stores"))
+def store_named(tmp_path_factory, request):
+    shelf = StoreShelf(tmp_path_factory.mktemp("stores"), stores_wanted(request.config))
     yield shelf
     shelf.stop()
 

@@ -69,9 +69,9 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["s3s-fs", "moto", "swift"])
-def front(request, front_on):
-    return front_on(request.param)
+@pytest.fixture(scope="module")
+def front(store_front):
+    return store_front
 
 
 @pytest.fixture(scope="module")

@@ -183,6 +183,7 @@ fn rivals_and_one_fault() {
 }
 
 #[test]
+#[ignore = "hundreds of thousands of states: make model"]
 fn a_retry_and_one_fault() {
     let every = |name, faults| Scenario::exclusive(name, retry_and_next()).with(faults);
     hold(vec![
@@ -194,6 +195,7 @@ fn a_retry_and_one_fault() {
 }
 
 #[test]
+#[ignore = "hundreds of thousands of states: make model"]
 fn a_create_a_delete_and_one_fault() {
     let every = |name, faults| Scenario::exclusive(name, create_and_delete()).empty().with(faults);
     hold(vec![
@@ -228,6 +230,7 @@ fn a_blind_delete_and_one_fault() {
 }
 
 #[test]
+#[ignore = "hundreds of thousands of states: make model"]
 fn equal_bytes() {
     let calls = || vec![replace("e0", "e0").twice(), replace("e0", "e1")];
     let every = |name, faults| Scenario::exclusive(name, calls()).with(faults);
@@ -250,6 +253,7 @@ fn writers_around_the_proxies() {
 }
 
 #[test]
+#[ignore = "hundreds of thousands of states: make model"]
 fn early_ends_and_early_looks() {
     let every = |name, faults| {
         let scenario = Scenario::exclusive(name, retry_and_next()).with(faults);
@@ -262,6 +266,7 @@ fn early_ends_and_early_looks() {
 }
 
 #[test]
+#[ignore = "hundreds of thousands of states: make model"]
 fn long_writes_and_a_register_that_forgets() {
     let calls = || vec![replace("e0", "e1").long(), put("e2")];
     let every = |name, faults| Scenario::exclusive(name, calls()).with(faults);
