@@ -10,6 +10,7 @@ mod lease;
 mod outcome;
 mod pass;
 mod queue;
+mod reading;
 mod refusal;
 mod standing;
 mod upload;
@@ -27,9 +28,14 @@ use crate::register::{Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Condition, Effect, ObjectName, Operation, WriteClass};
 pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
+pub use reading::Pinned;
 
-/// On the answer to a write that landed: the generation it began.
+/// On the answer to a write that landed: the generation it began. On that to a read that wants it:
+/// the generation of what was read.
 pub const X_IFMATCH_GENERATION: HeaderName = HeaderName::from_static("x-ifmatch-generation");
+
+/// On a read, with the value `generation`: its answer is to name one.
+pub const X_IFMATCH_WANT: HeaderName = HeaderName::from_static("x-ifmatch-want");
 
 /// Everything a guarded write needs.
 #[derive(Debug)]

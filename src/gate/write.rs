@@ -409,7 +409,9 @@ impl Gate {
 
     fn landed(&self, write: &Write<'_>, landing: Landing, turn: Turn, started: Instant) -> Outcome {
         let Landing { lease, mut answer, new, quiet } = landing;
-        let generation = lease.armed.as_ref();
+        // Where others write, one who knows no state would not see that they did.
+        let shared = self.settings.terms.writers == Writers::Shared;
+        let generation = lease.armed.as_ref().filter(|_| !shared || new != State::Unknown);
         if let Some(value) = generation.and_then(|Generation(name)| name.parse().ok()) {
             answer.headers.insert(X_IFMATCH_GENERATION, value);
         }

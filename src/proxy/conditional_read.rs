@@ -16,6 +16,7 @@ use super::context::Context;
 use super::respond;
 use crate::backend::connection::Opened;
 use crate::backend::{HttpStore, StoreRequest};
+use crate::gate::X_IFMATCH_GENERATION;
 use crate::s3::{Precondition, Preconditions, Validators};
 
 /// Asks for an object under these conditions, which stand in the request. Returns the store's
@@ -119,7 +120,7 @@ fn kept(of_store: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
 }
 
 /// RFC 9110 §15.4.5, and S3's own.
-const IN_NOT_MODIFIED: [HeaderName; 10] = [
+const IN_NOT_MODIFIED: [HeaderName; 11] = [
     header::CACHE_CONTROL,
     header::CONTENT_LOCATION,
     header::DATE,
@@ -130,7 +131,9 @@ const IN_NOT_MODIFIED: [HeaderName; 10] = [
     HeaderName::from_static("x-amz-id-2"),
     HeaderName::from_static(respond::REQUEST_ID),
     HeaderName::from_static("x-amz-version-id"),
+    X_IFMATCH_GENERATION,
 ];
 
 /// The object's ETag saves the client its next read.
-const IN_REFUSAL: [HeaderName; 3] = [header::DATE, header::ETAG, header::VARY];
+const IN_REFUSAL: [HeaderName; 4] =
+    [header::DATE, header::ETAG, header::VARY, X_IFMATCH_GENERATION];

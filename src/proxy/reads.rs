@@ -8,15 +8,18 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
 use super::Proxy;
-use super::admission::Admitted;
+use super::access::Caller;
+use super::admission::{Admitted, Signed};
 use super::conditional_read;
 use super::context::Context;
 use super::forward::Forward;
 use super::respond;
+use super::writes::query_parameter;
 use crate::backend::connection::Opened;
 use crate::backend::headers::of_preflight;
 use crate::clock;
-use crate::s3::{Operation, Preconditions, S3Error, Target};
+use crate::gate::{X_IFMATCH_GENERATION, X_IFMATCH_WANT};
+use crate::s3::{ObjectName, Operation, Preconditions, S3Error, Target};
 
 /// Passes on a question without a body, and its answer. The conditions on an object are judged here
 /// as well as by the store, which may get them wrong; but not those that its sender has signed for the
@@ -36,7 +39,17 @@ pub(super) async fn serve(
     }
     let conditions = Preconditions::of_read(&session.req_header().headers, clock::unix_seconds());
     conditions.replace_in(&mut request.headers);
-    match conditional_read::ask(&proxy.store, &request, &conditions).await {
+    let pinned = match wants_generation_of(session, admitted) {
+        Some(name) => proxy.gate.pin(name).await,
+        None => None,
+    };
+    let mut asked = conditional_read::ask(&proxy.store, &request, &conditions).await;
+    if let (Some(pinned), Ok((opened, _))) = (pinned, &mut asked)
+        && let Some(generation) = pinned.of_answer(opened.status, &opened.headers)
+    {
+        opened.headers.insert(X_IFMATCH_GENERATION, generation);
+    }
+    match asked {
         Ok((opened, Some(failing))) => {
             let presigned = admitted.signed.as_ref().is_some_and(|signed| signed.presigned);
             conditional_read::refuse(proxy, session, context, opened, failing, presigned).await
@@ -44,6 +57,20 @@ pub(super) async fn serve(
         Ok((opened, None)) => pass_on(proxy, session, context, Ok(opened)).await,
         Err(why) => pass_on(proxy, session, context, Err(why)).await,
     }
+}
+
+/// The key whose generation is to be named: the current version of a guarded one, to a caller who is
+/// known.
+fn wants_generation_of<'a>(session: &Session, admitted: &'a Admitted) -> Option<&'a ObjectName> {
+    let request = session.req_header();
+    let wanted = request.headers.get(X_IFMATCH_WANT)?.as_bytes() == b"generation";
+    let known = matches!(
+        &admitted.signed,
+        Some(Signed { caller: Caller::Client(_), presigned: false, .. })
+    );
+    let version = query_parameter(session, "versionId");
+    let named = wanted && known && version.is_none() && !admitted.treatment.passes;
+    admitted.target.object().filter(|_| named)
 }
 
 /// Passes on a browser's preflight: unsigned, as it came, and no more of it than it needs.

@@ -124,7 +124,7 @@ async fn answer(
 }
 
 /// A parameter of the query, decoded.
-fn query_parameter(session: &Session, wanted: &str) -> Option<String> {
+pub(super) fn query_parameter(session: &Session, wanted: &str) -> Option<String> {
     let mut pairs = session.req_header().uri.query().unwrap_or_default().split('&');
     pairs.find_map(|pair| {
         let (name, value) = pair.split_once('=')?;

@@ -451,14 +451,14 @@ pub fn release(
 }
 
 /// A tainted lease means that somebody else's write landed under it: whatever its holder knew of
-/// the key is void.
+/// the key is void. A state that is not the one believed is the work of somebody who goes around the
+/// proxies: a generation of its own.
 fn end_without_landing(epoch: &mut Epoch, record: &mut Record, lease: &Lease, state: State) {
-    if lease.tainted {
-        record.state = State::Unknown;
+    let overturned = record.state.known().zip(state.known()).is_some_and(|(old, new)| old != new);
+    if lease.tainted || overturned {
         record.generation = Some(epoch.next_generation());
-    } else {
-        record.state = state;
     }
+    record.state = if lease.tainted { State::Unknown } else { state };
 }
 
 /// Settles the key's doubt by what a HEAD under the lease said.

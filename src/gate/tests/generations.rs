@@ -50,6 +50,16 @@ async fn what_others_wrote_has_no_generation() {
     assert!(is_error(&bench.write(first).await, "PreconditionFailed"));
 }
 
+/// Whoever learns of a foreign write, its generation is not the one before.
+#[tokio::test(start_paused = true)]
+async fn what_others_wrote_ends_the_generation_before_it() {
+    let bench = Bench::new(Writers::Shared, LEASE);
+    let first = generation(&bench.write(Condition::None).await);
+    bench.store.put_around("foreign");
+    assert!(is_error(&bench.write(Condition::IfNoneMatchAny).await, "PreconditionFailed"));
+    assert!(is_error(&bench.write(first).await, "PreconditionFailed"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_generation_ends_with_the_memory_of_the_register() {
     let bench = Bench::new(Writers::Exclusive, LEASE);

@@ -607,9 +607,27 @@ fn a_retry_that_the_store_refused_is_written_down() {
 }
 
 #[test]
+fn a_state_that_others_made_begins_a_generation() {
+    let mut key = Key::exclusive();
+    let generations: Vec<_> = ["z", "z", "foreign", "foreign"]
+        .into_iter()
+        .map(|found| {
+            let token = key.grant(&ask_to_create("m")).token;
+            assert!(key.release(&token, Some(present(found)), false));
+            key.slot.record.generation.clone()
+        })
+        .collect();
+    assert_eq!(generations[0], generations[1]);
+    assert_ne!(generations[1], generations[2], "overturned");
+    assert_eq!(generations[2], generations[3]);
+}
+
+#[test]
 fn a_release_keeps_what_was_learned() {
-    for (learned, state) in [(Some(State::Absent), State::Absent), (None, present("z"))] {
-        let mut key = Key::believing(present("z"));
+    let z = present("z");
+    for (believed, learned) in [(State::Unknown, Some(State::Absent)), (z.clone(), None)] {
+        let state = learned.clone().unwrap_or_else(|| believed.clone());
+        let mut key = Key::believing(believed);
         let token = key.grant(&ask_to_create("a")).token;
         assert!(key.release(&token, learned, false));
         assert_eq!(key.observe(), key.seen(state, None));
