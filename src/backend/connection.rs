@@ -34,8 +34,10 @@ const AT_ONCE_BYTES_MAX: u64 = 64 << 10;
 /// After the store stopped reading: how long its early answer is waited for.
 const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// What is left of an unwanted answer is read up to here, and so long, to keep its connection.
-const UNWANTED_BYTES_MAX: usize = 64 << 10;
+/// Up to here an answer is short: read whole where its content matters, or its connection does.
+const SHORT_BYTES_MAX: usize = 64 << 10;
+
+/// So long an answer that nobody wants is read, to keep its connection.
 const UNWANTED_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a pooled connection may be idle.
@@ -180,15 +182,24 @@ impl Opened {
         self.session.0.read_body_bytes().await.map_err(|e| e.to_string())
     }
 
+    /// How long the body is said to be, in bytes.
+    fn announced(&self) -> Option<usize> {
+        self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
+    /// Is the body said to be short enough to be taken whole?
+    pub fn is_short(&self) -> bool {
+        self.announced().is_some_and(|bytes| bytes <= SHORT_BYTES_MAX)
+    }
+
     /// Reads a short body to its end; `false` for a long one, and one that breaks off.
     async fn ends_soon(&mut self) -> bool {
         // An answer to a HEAD, and a 304, tell the length of what they do not carry.
         if self.session.0.is_body_done() {
             return true;
         }
-        let announced = self.headers.get(header::CONTENT_LENGTH);
-        let mut left = UNWANTED_BYTES_MAX;
-        if announced.and_then(|v| v.to_str().ok()?.parse().ok()).is_some_and(|n: usize| n > left) {
+        let mut left = SHORT_BYTES_MAX;
+        if self.announced().is_some_and(|bytes| bytes > left) {
             return false;
         }
         while let Ok(piece) = self.next().await {
@@ -236,6 +247,17 @@ impl Connections {
             None => return Err(("the answer has no head".to_owned(), false)),
         };
         Ok(Opened { status, headers, session: Http(session), peer })
+    }
+
+    /// Reads a short answer to its end. Fails where it breaks off, with a sentence.
+    pub async fn collect(&self, mut opened: Opened) -> Result<Answer, String> {
+        let mut body = BytesMut::new();
+        while let Some(piece) = opened.next().await? {
+            body.extend_from_slice(&piece);
+        }
+        let (status, headers) = (opened.status, std::mem::take(&mut opened.headers));
+        self.finished(opened).await;
+        Ok(Answer { status, headers, body: body.freeze() })
     }
 
     /// Lets go of an answer whose body nobody wants. A short one is read to its end, so that the

@@ -120,6 +120,11 @@ impl HttpStore {
         self.connections.open(Composed { head: head.into(), server_name }).await
     }
 
+    /// Reads a short answer to its end. Fails where it breaks off, with a sentence.
+    pub async fn collect(&self, opened: Opened) -> Result<Answer, String> {
+        self.connections.collect(opened).await
+    }
+
     /// Lets go of an answer whose body nobody wants.
     pub async fn dismiss(&self, opened: Opened) {
         self.connections.dismiss(opened).await;

@@ -15,6 +15,7 @@ use super::context::Context;
 use super::forward::Forward;
 use super::respond;
 use super::writes::query_parameter;
+use crate::backend::Answer;
 use crate::backend::connection::Opened;
 use crate::backend::headers::of_preflight;
 use crate::clock;
@@ -101,6 +102,10 @@ pub(super) async fn pass_on(
         }
     };
     let request = session.req_header();
+    let failed = opened.status.is_client_error() || opened.status.is_server_error();
+    if failed && opened.is_short() && request.method != Method::HEAD {
+        return refuse(proxy, session, context, opened).await;
+    }
     let bare = request.method == Method::HEAD
         || matches!(opened.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let (mut parts, ()) = http::Response::new(()).into_parts();
@@ -125,6 +130,18 @@ pub(super) async fn pass_on(
     }
     proxy.store.finished(opened).await;
     Ok(())
+}
+
+/// Passes on the store's error, with the parts of its document that it lacks.
+async fn refuse(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    opened: Opened,
+) -> pingora::Result<()> {
+    let answer = proxy.store.collect(opened).await.map_err(|why| broken_off(&why))?;
+    let Answer { status, headers, body } = respond::stored(context, answer);
+    respond::write(session, context, status, headers, body).await
 }
 
 /// The answer is under way and cannot be taken back: the connection is closed, so that the client

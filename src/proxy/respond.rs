@@ -15,7 +15,9 @@ use super::context::Context;
 use crate::backend::Answer;
 use crate::gate::{Reply, X_IFMATCH_GENERATION};
 use crate::register::{Generation, State};
-use crate::s3::documents::{complete_result, copy_result, late_refusal, parse_store_error};
+use crate::s3::documents::{
+    complete_result, completed_error, copy_result, late_refusal, parse_store_error,
+};
 use crate::s3::{ETag, ObjectName, Operation, S3Error};
 
 pub(super) const REQUEST_ID: &str = "x-amz-request-id";
@@ -100,11 +102,14 @@ pub(super) async fn reply(
     }
 }
 
-/// The store's answer, its error noted. An error that it could only put into a 200, since it was at
-/// work already when it found out, is answered with its own status where the client has not been
-/// told of the 200 yet.
-fn stored(context: &mut Context, mut answer: Answer) -> Answer {
+/// The store's answer, its error noted and completed. An error that it could only put into a 200,
+/// since it was at work already when it found out, is answered with its own status where the client
+/// has not been told of the 200 yet.
+pub(super) fn stored(context: &mut Context, mut answer: Answer) -> Answer {
     if let Some(error) = parse_store_error(&answer.body) {
+        if let Some(completed) = completed(context, &answer.headers, &answer.body) {
+            answer.body = completed;
+        }
         if answer.status.is_success()
             && let Some(status) = late_refusal(&error.code)
         {
@@ -113,6 +118,14 @@ fn stored(context: &mut Context, mut answer: Answer) -> Answer {
         context.log.code = error.code;
     }
     answer
+}
+
+/// The store's error document with the parts that it lacks, as its headers name the request.
+pub(super) fn completed(context: &Context, headers: &HeaderMap, body: &[u8]) -> Option<Bytes> {
+    let named = |header| headers.get(header).and_then(|value| value.to_str().ok());
+    let request_id = named(REQUEST_ID).unwrap_or(&context.request_id);
+    let host_id = named(HOST_ID).unwrap_or(HOST);
+    completed_error(body, request_id, host_id).map(Bytes::from)
 }
 
 /// The success of an earlier attempt, once more.

@@ -79,7 +79,9 @@ impl Waiting {
         reply: Reply,
     ) -> pingora::Result<()> {
         let document = match reply {
-            Reply::Store(answer) => answer.body,
+            Reply::Store(answer) => {
+                respond::completed(context, &answer.headers, &answer.body).unwrap_or(answer.body)
+            }
             Reply::Replayed(state, generation) => {
                 respond::replayed(session, admitted, &state, &generation).body
             }

@@ -2,43 +2,58 @@
 
 use http::StatusCode;
 
-/// An error code of S3 that this proxy answers with of its own accord (AWS: Error responses).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // the names are AWS's; `row` below says what each means
-pub enum Code {
-    AccessDenied,
-    BadDigest,
-    BadRequest,
-    ConditionalRequestConflict,
-    EntityTooLarge,
-    EntityTooSmall,
-    HttpVersionNotSupported,
-    IncompleteBody,
-    IncorrectNumberOfFilesInPostRequest,
-    InternalError,
-    InvalidArgument,
-    InvalidBucketName,
-    InvalidDigest,
-    InvalidPolicyDocument,
-    InvalidRequest,
-    InvalidUri,
-    KeyTooLong,
-    MalformedPostRequest,
-    MalformedXml,
-    MaxMessageLengthExceeded,
-    MaxPostPreDataLengthExceeded,
-    MethodNotAllowed,
-    MissingContentLength,
-    NoSuchBucket,
-    NoSuchKey,
-    NoSuchUpload,
-    NoSuchVersion,
-    NotImplemented,
-    PreconditionFailed,
-    RequestHeaderSectionTooLarge,
-    RequestTimeout,
-    ServiceUnavailable,
-    SlowDown,
+macro_rules! codes {
+    ($($code:ident = $status:ident, $spelling:literal, $message:expr;)*) => {
+        /// An error code of S3 that this proxy answers with of its own accord (AWS: Error
+        /// responses).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "the names are AWS's; the messages say what each means")]
+        pub enum Code { $($code,)* }
+
+        impl Code {
+            const ALL: &[Self] = &[$(Self::$code,)*];
+
+            const fn row(self) -> (StatusCode, &'static str, &'static str) {
+                match self { $(Self::$code => (StatusCode::$status, $spelling, $message),)* }
+            }
+        }
+    };
+}
+
+codes! {
+    AccessDenied = FORBIDDEN, "AccessDenied", "Access Denied";
+    BadDigest = BAD_REQUEST, "BadDigest", BAD_DIGEST;
+    BadRequest = BAD_REQUEST, "BadRequest", BAD_REQUEST;
+    ConditionalRequestConflict = CONFLICT, "ConditionalRequestConflict", CONDITIONAL_REQUEST_CONFLICT;
+    EntityTooLarge = BAD_REQUEST, "EntityTooLarge", ENTITY_TOO_LARGE;
+    EntityTooSmall = BAD_REQUEST, "EntityTooSmall", ENTITY_TOO_SMALL;
+    HttpVersionNotSupported = HTTP_VERSION_NOT_SUPPORTED, "HttpVersionNotSupported", HTTP_VERSION;
+    IncompleteBody = BAD_REQUEST, "IncompleteBody", INCOMPLETE_BODY;
+    IncorrectNumberOfFilesInPostRequest = BAD_REQUEST, "IncorrectNumberOfFilesInPostRequest", NUMBER_OF_FILES;
+    InternalError = INTERNAL_SERVER_ERROR, "InternalError", INTERNAL_ERROR;
+    InvalidArgument = BAD_REQUEST, "InvalidArgument", "Invalid Argument";
+    InvalidBucketName = BAD_REQUEST, "InvalidBucketName", INVALID_BUCKET_NAME;
+    InvalidDigest = BAD_REQUEST, "InvalidDigest", INVALID_DIGEST;
+    InvalidPolicyDocument = BAD_REQUEST, "InvalidPolicyDocument", INVALID_POLICY_DOCUMENT;
+    InvalidRequest = BAD_REQUEST, "InvalidRequest", "Invalid Request";
+    InvalidUri = BAD_REQUEST, "InvalidURI", INVALID_URI;
+    KeyTooLong = BAD_REQUEST, "KeyTooLongError", "Your key is too long";
+    MalformedPostRequest = BAD_REQUEST, "MalformedPOSTRequest", MALFORMED_POST_REQUEST;
+    MalformedXml = BAD_REQUEST, "MalformedXML", MALFORMED_XML;
+    MaxMessageLengthExceeded = BAD_REQUEST, "MaxMessageLengthExceeded", "Your request was too big.";
+    MaxPostPreDataLengthExceeded = BAD_REQUEST, "MaxPostPreDataLengthExceededError", MAX_POST_PRE_DATA;
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "MethodNotAllowed", METHOD_NOT_ALLOWED;
+    MissingContentLength = LENGTH_REQUIRED, "MissingContentLength", MISSING_CONTENT_LENGTH;
+    NoSuchBucket = NOT_FOUND, "NoSuchBucket", NO_SUCH_BUCKET;
+    NoSuchKey = NOT_FOUND, "NoSuchKey", "The specified key does not exist.";
+    NoSuchUpload = NOT_FOUND, "NoSuchUpload", NO_SUCH_UPLOAD;
+    NoSuchVersion = NOT_FOUND, "NoSuchVersion", "The specified version does not exist.";
+    NotImplemented = NOT_IMPLEMENTED, "NotImplemented", NOT_IMPLEMENTED;
+    PreconditionFailed = PRECONDITION_FAILED, "PreconditionFailed", PRECONDITION_FAILED;
+    RequestHeaderSectionTooLarge = BAD_REQUEST, "RequestHeaderSectionTooLarge", REQUEST_HEADER_SECTION_TOO_LARGE;
+    RequestTimeout = BAD_REQUEST, "RequestTimeout", REQUEST_TIMEOUT;
+    ServiceUnavailable = SERVICE_UNAVAILABLE, "ServiceUnavailable", SERVICE_UNAVAILABLE;
+    SlowDown = SERVICE_UNAVAILABLE, "SlowDown", SLOW_DOWN;
 }
 
 impl Code {
@@ -57,69 +72,9 @@ impl Code {
         self.row().2
     }
 
-    const fn row(self) -> (StatusCode, &'static str, &'static str) {
-        use StatusCode as S;
-        match self {
-            Self::AccessDenied => (S::FORBIDDEN, "AccessDenied", "Access Denied"),
-            Self::BadDigest => (S::BAD_REQUEST, "BadDigest", BAD_DIGEST),
-            Self::BadRequest => (S::BAD_REQUEST, "BadRequest", BAD_REQUEST),
-            Self::ConditionalRequestConflict => {
-                (S::CONFLICT, "ConditionalRequestConflict", CONDITIONAL_REQUEST_CONFLICT)
-            }
-            Self::EntityTooLarge => (S::BAD_REQUEST, "EntityTooLarge", ENTITY_TOO_LARGE),
-            Self::EntityTooSmall => (S::BAD_REQUEST, "EntityTooSmall", ENTITY_TOO_SMALL),
-            Self::HttpVersionNotSupported => {
-                (S::HTTP_VERSION_NOT_SUPPORTED, "HttpVersionNotSupported", HTTP_VERSION)
-            }
-            Self::IncompleteBody => (S::BAD_REQUEST, "IncompleteBody", INCOMPLETE_BODY),
-            Self::IncorrectNumberOfFilesInPostRequest => {
-                (S::BAD_REQUEST, "IncorrectNumberOfFilesInPostRequest", NUMBER_OF_FILES)
-            }
-            Self::InternalError => (S::INTERNAL_SERVER_ERROR, "InternalError", INTERNAL_ERROR),
-            Self::InvalidArgument => (S::BAD_REQUEST, "InvalidArgument", "Invalid Argument"),
-            Self::InvalidBucketName => (S::BAD_REQUEST, "InvalidBucketName", INVALID_BUCKET_NAME),
-            Self::InvalidDigest => (S::BAD_REQUEST, "InvalidDigest", INVALID_DIGEST),
-            Self::InvalidPolicyDocument => {
-                (S::BAD_REQUEST, "InvalidPolicyDocument", INVALID_POLICY_DOCUMENT)
-            }
-            Self::InvalidRequest => (S::BAD_REQUEST, "InvalidRequest", "Invalid Request"),
-            Self::InvalidUri => (S::BAD_REQUEST, "InvalidURI", INVALID_URI),
-            Self::KeyTooLong => (S::BAD_REQUEST, "KeyTooLongError", "Your key is too long"),
-            Self::MalformedPostRequest => {
-                (S::BAD_REQUEST, "MalformedPOSTRequest", MALFORMED_POST_REQUEST)
-            }
-            Self::MalformedXml => (S::BAD_REQUEST, "MalformedXML", MALFORMED_XML),
-            Self::MaxMessageLengthExceeded => {
-                (S::BAD_REQUEST, "MaxMessageLengthExceeded", "Your request was too big.")
-            }
-            Self::MaxPostPreDataLengthExceeded => {
-                (S::BAD_REQUEST, "MaxPostPreDataLengthExceededError", MAX_POST_PRE_DATA)
-            }
-            Self::MethodNotAllowed => {
-                (S::METHOD_NOT_ALLOWED, "MethodNotAllowed", METHOD_NOT_ALLOWED)
-            }
-            Self::MissingContentLength => {
-                (S::LENGTH_REQUIRED, "MissingContentLength", MISSING_CONTENT_LENGTH)
-            }
-            Self::NoSuchBucket => (S::NOT_FOUND, "NoSuchBucket", NO_SUCH_BUCKET),
-            Self::NoSuchKey => (S::NOT_FOUND, "NoSuchKey", "The specified key does not exist."),
-            Self::NoSuchUpload => (S::NOT_FOUND, "NoSuchUpload", NO_SUCH_UPLOAD),
-            Self::NoSuchVersion => {
-                (S::NOT_FOUND, "NoSuchVersion", "The specified version does not exist.")
-            }
-            Self::NotImplemented => (S::NOT_IMPLEMENTED, "NotImplemented", NOT_IMPLEMENTED),
-            Self::PreconditionFailed => {
-                (S::PRECONDITION_FAILED, "PreconditionFailed", PRECONDITION_FAILED)
-            }
-            Self::RequestHeaderSectionTooLarge => {
-                (S::BAD_REQUEST, "RequestHeaderSectionTooLarge", REQUEST_HEADER_SECTION_TOO_LARGE)
-            }
-            Self::RequestTimeout => (S::BAD_REQUEST, "RequestTimeout", REQUEST_TIMEOUT),
-            Self::ServiceUnavailable => {
-                (S::SERVICE_UNAVAILABLE, "ServiceUnavailable", SERVICE_UNAVAILABLE)
-            }
-            Self::SlowDown => (S::SERVICE_UNAVAILABLE, "SlowDown", SLOW_DOWN),
-        }
+    /// The code that is spelled so, if it stands in the table.
+    pub fn spelled(spelling: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == spelling)
     }
 }
 

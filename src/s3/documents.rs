@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use super::code::Code;
 use super::etag::ETag;
 use super::name::ObjectName;
 use super::xml::{self, DECLARATION, Element, NAMESPACE, push_element};
@@ -77,6 +78,33 @@ pub fn parse_store_error(body: &[u8]) -> Option<StoreError> {
     xml::parse(body).filter(|root| root.name == "Error").map(|root| StoreError::of(&root))
 }
 
+/// A store's error document with what AWS's always have (AWS: REST error responses), where the store
+/// has left it out. `None` where nothing is missing, and where it is no error document.
+pub fn completed_error(body: &[u8], request_id: &str, host_id: &str) -> Option<Vec<u8>> {
+    let mut root = xml::parse(body).filter(|root| root.name == "Error")?;
+    root.children.retain(|child| !child.text.is_empty() || !child.children.is_empty());
+    let code = root.child_text("Code").unwrap_or_default().to_owned();
+    let message = Code::spelled(&code).map_or(code.as_str(), |known| known.message());
+    let lacking: Vec<_> = [("Message", message), ("RequestId", request_id), ("HostId", host_id)]
+        .into_iter()
+        .filter(|(name, _)| root.child_text(name).is_none())
+        .map(|(name, text)| Element::of_text(name, text))
+        .collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    root.children.extend(lacking);
+    // Code and message first, whatever the store's own order (AWS's).
+    root.children.sort_by_key(|child| match child.name.as_str() {
+        "Code" => 0,
+        "Message" => 1,
+        "RequestId" => 3,
+        "HostId" => 4,
+        _ => 2,
+    });
+    Some(root.to_plain_document())
+}
+
 impl StoreError {
     fn of(root: &Element) -> Self {
         let text = |name| root.child_text(name).unwrap_or_default().trim_ascii().to_owned();
@@ -110,11 +138,7 @@ const DECLARATION_START: &[u8] = b"<?xml";
 pub fn with_etag(body: &[u8], etag: &ETag) -> Option<Vec<u8>> {
     let mut root = xml::parse(body).filter(|root| RESULTS.contains(&root.name.as_str()))?;
     root.children.retain(|child| child.name != "ETag");
-    root.children.push(Element {
-        name: "ETag".to_owned(),
-        text: etag.to_string(),
-        ..Element::default()
-    });
+    root.children.push(Element::of_text("ETag", etag.to_string()));
     Some(root.to_document())
 }
 

@@ -88,3 +88,24 @@ fn an_answer_without_an_etag_is_given_the_one_that_was_looked_up() {
     assert_eq!(with_etag(b"<Error><Code>X</Code></Error>", &etag("e")), None);
     assert_eq!(with_etag(b"<CopyObjectResult>", &etag("e")), None);
 }
+
+#[test]
+fn a_stores_error_is_completed_and_one_that_lacks_nothing_is_left_alone() {
+    let completed = |body: &str| completed_error(body.as_bytes(), "R1", "H1");
+    let text = |body: &str| String::from_utf8(completed(body).unwrap()).unwrap();
+    let bare = text("<Error><Key>a&lt;b</Key><Code>NoSuchKey</Code><Message/></Error>");
+    assert!(
+        bare.ends_with(
+            "\n<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message>\
+             <Key>a&lt;b</Key><RequestId>R1</RequestId><HostId>H1</HostId></Error>"
+        ),
+        "{bare}"
+    );
+    let own = "<Error><Code>Odd</Code><Message>Own words</Message><HostId>h</HostId></Error>";
+    assert!(text(own).contains("<Message>Own words</Message><RequestId>R1</RequestId><HostId>h<"));
+    assert!(text("<Error><Code>Odd</Code></Error>").contains("<Message>Odd</Message>"));
+    let whole = text(own);
+    assert_eq!(completed(&whole), None);
+    assert_eq!(completed("<ListBucketResult/>"), None);
+    assert_eq!(completed("<html>"), None);
+}

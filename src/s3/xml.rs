@@ -26,6 +26,11 @@ pub struct Element {
 }
 
 impl Element {
+    /// One that holds nothing but text.
+    pub fn of_text(name: &str, text: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), text: text.into(), children: Vec::new() }
+    }
+
     /// The text of the first child of this name.
     pub fn child_text(&self, name: &str) -> Option<&str> {
         self.children.iter().find(|child| child.name == name).map(|child| child.text.as_str())
@@ -38,6 +43,13 @@ impl Element {
         for piece in ["</", &self.name, ">"] {
             out.push_str(piece);
         }
+        out.into_bytes()
+    }
+
+    /// The whole document again, in no namespace, as errors are.
+    pub fn to_plain_document(&self) -> Vec<u8> {
+        let mut out = format!("{DECLARATION}\n");
+        push_tree(&mut out, self);
         out.into_bytes()
     }
 

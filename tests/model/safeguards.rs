@@ -212,15 +212,14 @@ fn is_needed(safeguard: Safeguard) {
 }
 
 macro_rules! needed {
-    ($($test:ident: $safeguard:ident,)*) => {
-        $(#[test] fn $test() { is_needed(Safeguard::$safeguard); })*
+    ($($(#[$attribute:meta])* $test:ident: $safeguard:ident,)*) => {
+        $(#[test] $(#[$attribute])* fn $test() { is_needed(Safeguard::$safeguard); })*
     };
 }
 
 needed! {
     quiet: Quiet,
     refusal_after_resend_is_doubt: RefusalAfterResendIsDoubt,
-    quarantine_covers_failover: QuarantineCoversFailover,
     quarantine: Quarantine,
     epoch_of_its_own: EpochOfItsOwn,
     new_epoch_distrusts: NewEpochDistrusts,
@@ -228,12 +227,9 @@ needed! {
     grace: Grace,
     settle: Settle,
     deadline_closes_connection: DeadlineClosesConnection,
-    late_commit_ends_no_lease: LateCommitEndsNoLease,
-    late_commit_writes_no_state: LateCommitWritesNoState,
     late_release_writes_nothing: LateReleaseWritesNothing,
     undetermined_burns_generation: UndeterminedBurnsGeneration,
     undetermined_journalled: UndeterminedJournalled,
-    buried_doubt_burns_generation: BuriedDoubtBurnsGeneration,
     buried_doubt_journalled: BuriedDoubtJournalled,
     eviction_refused: EvictionRefused,
     busy_by_own_is_unknown: BusyByOwnIsUnknown,
@@ -243,7 +239,6 @@ needed! {
     refusals_journalled: RefusalsJournalled,
     refusal_needs_its_journal: RefusalNeedsItsJournal,
     store_refusals_journalled: StoreRefusalsJournalled,
-    older_than_epoch: OlderThanEpoch,
     young_epoch_refuses_no_retry: YoungEpochRefusesNoRetry,
     changed_proves_nothing_if_shared: ChangedProvesNothingIfShared,
     shared_believes_nothing: SharedBelievesNothing,
@@ -256,4 +251,14 @@ needed! {
     early_end_under_lease: EarlyEndUnderLease,
     early_end_only_on_proof: EarlyEndOnlyOnProof,
     reclaim: Reclaim,
+    #[ignore = "hundreds of thousands of states: make model"]
+    quarantine_covers_failover: QuarantineCoversFailover,
+    #[ignore = "hundreds of thousands of states: make model"]
+    older_than_epoch: OlderThanEpoch,
+    #[ignore = "hundreds of thousands of states: make model"]
+    buried_doubt_burns_generation: BuriedDoubtBurnsGeneration,
+    #[ignore = "hundreds of thousands of states: make model"]
+    late_commit_ends_no_lease: LateCommitEndsNoLease,
+    #[ignore = "hundreds of thousands of states: make model"]
+    late_commit_writes_no_state: LateCommitWritesNoState,
 }
