@@ -31,7 +31,7 @@ check: ## the everyday loop: format, lints, Rust tests
 
 test: ## everything: check, then the end-to-end tests against all stores
 	scripts/setup test
-	$(MAKE) check
+	$(MAKE) -j2 --output-sync=target check build
 	$(MAKE) model
 	$(MAKE) e2e STORES=full
 

@@ -206,6 +206,18 @@ class Proxy:
                 found.append(fields)
         return found
 
+    def request_logged(self, timeout: float = 5, **wanted) -> dict:
+        """The one request line with these fields; it is written after the answer."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = [line for line in self.requests_logged()
+                     if all(str(line.get(name)) == str(value) for name, value in wanted.items())]
+            if found:
+                assert len(found) == 1, found
+                return found[0]
+            assert time.monotonic() < deadline, f"no request line with {wanted}"
+            time.sleep(0.05)
+
     def memory_peak_reset(self) -> None:
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 

@@ -78,6 +78,8 @@ def test_an_object_comes_back_as_it_was_put(front):
     ("bytes=0-0", 0, 1), ("bytes=100-299", 100, 300), ("bytes=-10", 1014, 1024),
     ("bytes=1000-", 1000, 1024)])
 def test_a_range_is_that_range(front, wanted, start, end):
+    if "short ranges" in front.store.lacks and wanted in ("bytes=0-0", "bytes=-10"):
+        pytest.skip(f"{front.store.name} itself takes {wanted} for another range")
     key, body = front.new_key("ranged"), bytes(range(256)) * 4
     front.s3.put_object(Bucket=front.bucket, Key=key, Body=body)
     got = front.s3.get_object(Bucket=front.bucket, Key=key, Range=wanted)

@@ -173,7 +173,8 @@ def test_multipart_etags_are_etags_like_others(front):
     front.s3.complete_multipart_upload(**name, UploadId=upload, MultipartUpload={
         "Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
     etag, path = front.s3.head_object(**name)["ETag"], front.path(name["Key"])
-    assert etag.endswith('-1"')
+    if "multipart ETags" not in front.store.lacks:
+        assert etag.endswith('-1"')
     assert front.raw.get(path, headers={IM: etag}).body == BODY
     assert front.raw.get(path, headers={INM: etag}).status == 304
     assert front.raw.get(path, headers={IM: ETAG}).status == 412

@@ -84,8 +84,10 @@ def test_everyday_calls_of_boto3(through, store_name, scheme, checksums, config,
     assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"replaced"
     s3.copy_object(Bucket=bucket, Key=key + "-copy", CopySource=f"{bucket}/{key}")
     assert s3.get_object(Bucket=bucket, Key=key + "-copy")["Body"].read() == b"replaced"
-    listed = s3.list_objects_v2(Bucket=bucket, Prefix=key)["Contents"]
-    assert [each["Key"] for each in listed] == [key, key + "-copy"]
+    listed = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket, Prefix=key)["Contents"]]
+    if "sorted listings" in way.front.store.lacks:
+        listed.sort()
+    assert listed == [key, key + "-copy"]
     large = tmp_path / "large"
     large.write_bytes(os.urandom(20 * MIB))
     s3.upload_file(str(large), bucket, key + "-large")
