@@ -10,6 +10,7 @@ use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 
 use crate::backend::HttpStore;
 use crate::body::Larder;
@@ -168,6 +169,7 @@ fn proxy(
         terms: terms(config),
         margin: config.register.terms.margin,
         lease_wait: config.register.terms.lease_wait,
+        writes_per_key: config.limits.writes_per_key,
         write_timeout: backend.write_timeout,
         long_write_timeout: backend.long_write_timeout,
         definite_errors: backend.definite_errors.clone(),
@@ -201,6 +203,7 @@ fn proxy(
         forms: Larder::new(forms_bytes, 0, body.spool_dir.clone()),
         body_bytes_max: body.bytes_max,
         idle_timeout: body.idle_timeout,
+        writes: Arc::new(Semaphore::new(config.limits.writes)),
         in_flight: InFlight::default(),
     }
 }

@@ -100,7 +100,7 @@ fn distance(a: &str, b: &str) -> usize {
 pub(super) const PREFIX: &str = "IFMATCH_";
 
 /// The tables of the file that hold plain keys.
-pub(super) const TABLES: [&str; 5] = ["backend", "register", "body", "log", "anonymous"];
+pub(super) const TABLES: [&str; 6] = ["backend", "register", "body", "limits", "log", "anonymous"];
 
 /// The keys of each `[[client]]`; the path of the third client's buckets is `client #3.buckets`.
 pub(super) const CLIENT_KEYS: [Key; 9] = [
@@ -145,7 +145,7 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 
 /// All keys but those of `[[client]]` and `[[rule]]`, in the order in which they are read and
 /// described.
-pub(super) const KEYS: [Key; 51] = [
+pub(super) const KEYS: [Key; 53] = [
     key("listen", Value("127.0.0.1:9000")),
     key("threads", Value("0")),
     key("domains", Value("")),
@@ -199,6 +199,8 @@ pub(super) const KEYS: [Key; 51] = [
     key("body.spool_dir", Derived("the system's temporary directory")),
     key("body.max", Value("5GiB")),
     key("body.idle_timeout", Value("60s")),
+    key("limits.writes", Value("4096")),
+    key("limits.writes_per_key", Value("256")),
     key("log.format", Value("text")),
     key("log.level", Value("info")),
     key("anonymous.buckets", Nothing("nobody may come unsigned")),

@@ -171,6 +171,7 @@ fn assemble(
     }
     let register = sections::register(reading, store);
     let body = sections::body(reading);
+    let limits = sections::limits(reading);
     let log = sections::log(reading);
     let rules = treatments::read(reading, counts.rules);
     let mut clients = clients::read(reading, counts.clients, last_is_environment);
@@ -204,6 +205,7 @@ fn assemble(
         backend: backend?,
         register,
         body,
+        limits,
         rules,
         clients,
         anonymous,

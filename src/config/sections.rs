@@ -10,7 +10,7 @@ use super::describe::Line;
 use super::reading::Reading;
 use super::rules;
 use super::secrets;
-use super::settings::{Backend, Body, Endpoint, Log, Redis, Register, RegisterKind, Terms};
+use super::settings::{Backend, Body, Endpoint, Limits, Log, Redis, Register, RegisterKind, Terms};
 use super::values::Bytes;
 
 /// `[backend]`; `None` only after noting a fault. An embedded store has no address yet: the port is
@@ -138,6 +138,14 @@ pub(super) fn body(reading: &mut Reading) -> Body {
     let body = Body { memory_bytes, memory_per_body_bytes, spool_dir, bytes_max, idle_timeout };
     rules::body(reading, &body);
     body
+}
+
+/// `[limits]`.
+pub(super) fn limits(reading: &mut Reading) -> Limits {
+    Limits {
+        writes: reading.count("limits.writes", 1..=1 << 20),
+        writes_per_key: reading.count("limits.writes_per_key", 1..=1 << 20),
+    }
 }
 
 /// `[log]`.

@@ -32,6 +32,8 @@ pub struct Config {
     pub register: Register,
     /// How bodies are taken.
     pub body: Body,
+    /// How much is taken on at once.
+    pub limits: Limits,
     /// How keys are treated: the first that fits decides.
     pub rules: Vec<Rule>,
     /// Who may come; no access key twice. At least one, unless somebody may come unsigned or the
@@ -255,6 +257,15 @@ pub struct Body {
     pub bytes_max: u64,
     /// How long a client may send nothing in the middle of a body, and take for a whole head.
     pub idle_timeout: Duration,
+}
+
+/// How much is taken on at once; what is more is answered 503 SlowDown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests under way that change something.
+    pub writes: usize,
+    /// Writes of one key, the one that is being made included.
+    pub writes_per_key: usize,
 }
 
 /// How some of the keys are treated.

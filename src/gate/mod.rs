@@ -55,6 +55,8 @@ pub struct Settings {
     pub margin: Duration,
     /// How long a write waits for a busy key.
     pub lease_wait: Duration,
+    /// How many writes of one key may wait for each other, the one whose turn it is included.
+    pub writes_per_key: usize,
     /// How long one plain write may take from its first byte to the end of its answer.
     pub write_timeout: Duration,
     /// The same for complete and copy.

@@ -2,63 +2,85 @@
 //! register, in the order they came. The others cost the register nothing.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as TurnMutex, OwnedMutexGuard};
 
 use crate::s3::ObjectName;
 
+type Lines = Arc<Mutex<HashMap<ObjectName, Line>>>;
+
 /// The lines of all keys that are being written now.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    lines: Arc<Mutex<HashMap<ObjectName, Weak<TurnMutex<()>>>>>,
+    lines: Lines,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    turn: Arc<TurnMutex<()>>,
+    /// How many stand in it, the one whose turn it is included.
+    members: usize,
+}
+
+/// Why somebody did not get a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unserved {
+    /// The line was full.
+    TooMany,
+    /// The time was over.
+    TooLong,
 }
 
 /// The right to contend for a key on behalf of this process; dropped, the next in line has it.
 #[derive(Debug)]
 pub(super) struct Turn {
-    // Field order matters: the guard goes first, so that `Leave` sees whether others wait.
     _guard: OwnedMutexGuard<()>,
-    _leave: Leave,
+    _place: Place,
 }
 
+/// A place in a line.
 #[derive(Debug)]
-struct Leave {
-    lines: Arc<Mutex<HashMap<ObjectName, Weak<TurnMutex<()>>>>>,
+struct Place {
+    lines: Lines,
     name: ObjectName,
-    line: Option<Arc<TurnMutex<()>>>,
 }
 
 impl Queue {
-    /// Waits in the key's line, at most so long. `None` when the time is over.
-    pub(super) async fn turn(&self, name: &ObjectName, patience: Duration) -> Option<Turn> {
-        let line = {
+    /// Waits in the key's line, at most so long, and only where no more than so many stand in it.
+    pub(super) async fn turn(
+        &self,
+        name: &ObjectName,
+        members_max: usize,
+        patience: Duration,
+    ) -> Result<Turn, Unserved> {
+        let turn = {
             let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = lines.get(name).and_then(Weak::upgrade);
-            known.unwrap_or_else(|| {
-                let line = Arc::new(TurnMutex::new(()));
-                lines.insert(name.clone(), Arc::downgrade(&line));
-                line
-            })
+            let line = lines.entry(name.clone()).or_default();
+            if line.members >= members_max {
+                return Err(Unserved::TooMany);
+            }
+            line.members += 1;
+            Arc::clone(&line.turn)
         };
-        let leave = Leave {
-            lines: Arc::clone(&self.lines),
-            name: name.clone(),
-            line: Some(Arc::clone(&line)),
-        };
-        let guard = tokio::time::timeout(patience, line.lock_owned()).await.ok()?;
-        Some(Turn { _guard: guard, _leave: leave })
+        let place = Place { lines: Arc::clone(&self.lines), name: name.clone() };
+        match tokio::time::timeout(patience, turn.lock_owned()).await {
+            Ok(guard) => Ok(Turn { _guard: guard, _place: place }),
+            Err(_) => Err(Unserved::TooLong),
+        }
     }
 }
 
-impl Drop for Leave {
+impl Drop for Place {
     /// The last one out takes the line away, so that only keys in use cost memory.
     fn drop(&mut self) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.line.take());
-        if lines.get(&self.name).is_some_and(|line| line.strong_count() == 0) {
-            lines.remove(&self.name);
+        if let Some(line) = lines.get_mut(&self.name) {
+            line.members -= 1;
+            if line.members == 0 {
+                lines.remove(&self.name);
+            }
         }
     }
 }
@@ -76,17 +98,18 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_mins(1);
+    const MANY: usize = 100;
 
     #[tokio::test(start_paused = true)]
     async fn writers_of_one_key_take_turns_in_the_order_they_came() {
         let queue = Arc::new(Queue::default());
         let order = Arc::new(Mutex::new(Vec::new()));
-        let first = queue.turn(&name("a"), LONG).await.unwrap();
+        let first = queue.turn(&name("a"), MANY, LONG).await.unwrap();
         let mut waiting = Vec::new();
         for number in 0..5 {
             let (queue, order) = (Arc::clone(&queue), Arc::clone(&order));
             waiting.push(tokio::spawn(async move {
-                let _turn = queue.turn(&name("a"), LONG).await.unwrap();
+                let _turn = queue.turn(&name("a"), MANY, LONG).await.unwrap();
                 order.lock().unwrap().push(number);
             }));
             tokio::task::yield_now().await;
@@ -103,11 +126,30 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn keys_do_not_wait_for_each_other_and_patience_ends() {
         let queue = Queue::default();
-        let held = queue.turn(&name("a"), LONG).await.unwrap();
-        assert!(queue.turn(&name("b"), Duration::ZERO).await.is_some());
-        assert!(queue.turn(&name("a"), Duration::from_secs(1)).await.is_none());
+        let held = queue.turn(&name("a"), MANY, LONG).await.unwrap();
+        assert!(queue.turn(&name("b"), MANY, Duration::ZERO).await.is_ok());
+        let late = queue.turn(&name("a"), MANY, Duration::from_secs(1)).await;
+        assert_eq!(late.unwrap_err(), Unserved::TooLong);
         drop(held);
-        assert!(queue.turn(&name("a"), Duration::ZERO).await.is_some());
+        assert!(queue.turn(&name("a"), MANY, Duration::ZERO).await.is_ok());
+        assert!(queue.lines.lock().unwrap().is_empty());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_full_line_takes_nobody_until_somebody_leaves() {
+        let queue = Queue::default();
+        let name = name("a");
+        let held = queue.turn(&name, 2, LONG).await.unwrap();
+        let waiting = queue.turn(&name, 2, LONG);
+        let third = async {
+            tokio::task::yield_now().await;
+            let refused = queue.turn(&name, 2, LONG).await.unwrap_err();
+            drop(held);
+            refused
+        };
+        let (second, refused) = tokio::join!(waiting, third);
+        assert_eq!(refused, Unserved::TooMany);
+        drop(second.unwrap());
+        assert!(queue.turn(&name, 1, Duration::ZERO).await.is_ok());
         assert!(queue.lines.lock().unwrap().is_empty());
     }
 }

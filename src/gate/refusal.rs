@@ -39,6 +39,12 @@ pub(super) fn busy(write: &Write<'_>, own_write: bool) -> S3Error {
     }
 }
 
+/// More writes of the key wait already than could be served in time.
+pub(super) fn crowded() -> S3Error {
+    S3Error::slow_down(RETRY_AFTER_S)
+        .because("Too many writes of this key are waiting. Please reduce your request rate.")
+}
+
 /// An earlier attempt of this write may have landed or not, and that cannot be known (yet).
 pub(super) fn outcome_unknown() -> S3Error {
     S3Error::service_unavailable(RETRY_AFTER_S).because(

@@ -11,9 +11,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::finding::{self, Finding, finding};
 use super::lease::Lease;
-use super::queue::Turn;
+use super::queue::{Turn, Unserved};
 use super::standing::Standing;
-use super::{Commit, Decider, Gate, Outcome, Reply, Write, X_IFMATCH_GENERATION, refusal};
+use super::{
+    Commit, Decider, Gate, Outcome, Reply, Settings, Write, X_IFMATCH_GENERATION, refusal,
+};
 use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
 use crate::chance;
 use crate::register::{
@@ -74,9 +76,17 @@ impl Gate {
     pub async fn write(&self, write: &Write<'_>) -> Outcome {
         let started = Instant::now();
         let give_up = started + self.settings.lease_wait;
-        let Some(turn) = self.queue.turn(write.name, self.settings.lease_wait).await else {
-            let reply = Reply::Error(refusal::busy(write, false), None);
-            return Outcome::without_landing(reply, Decider::Gate, started, None);
+        let Settings { lease_wait, writes_per_key, .. } = self.settings;
+        let turn = match self.queue.turn(write.name, writes_per_key, lease_wait).await {
+            Ok(turn) => turn,
+            Err(unserved) => {
+                let refused = match unserved {
+                    Unserved::TooMany => refusal::crowded(),
+                    Unserved::TooLong => refusal::busy(write, false),
+                };
+                let reply = Reply::Error(refused, None);
+                return Outcome::without_landing(reply, Decider::Gate, started, None);
+            }
         };
         let mut progress = Progress { granted: None, in_doubt: false };
         loop {

@@ -1,5 +1,6 @@
 //! What is remembered of one request, and its log line.
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::forward::Forward;
@@ -17,6 +18,8 @@ pub struct Context {
     pub(super) forward: Option<Forward>,
     /// Why forwarding failed, where this room knows better than Pingora.
     pub(super) failure: Option<S3Error>,
+    /// Held by a request that changes something, to its end.
+    pub(super) room: Option<OwnedSemaphorePermit>,
     _under_way: UnderWay,
 }
 
@@ -60,6 +63,7 @@ impl Context {
             log: LogLine::default(),
             forward: None,
             failure: None,
+            room: None,
             _under_way: under_way,
         }
     }

@@ -34,6 +34,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
+use tokio::sync::Semaphore;
 
 use crate::backend::HttpStore;
 use crate::body::Larder;
@@ -79,6 +80,8 @@ pub struct Proxy {
     pub body_bytes_max: u64,
     /// How long a client may send nothing in the middle of a body.
     pub idle_timeout: Duration,
+    /// Room for requests that change something.
+    pub writes: Arc<Semaphore>,
     /// The requests under way.
     pub in_flight: InFlight,
 }
@@ -105,6 +108,13 @@ impl ProxyHttp for Proxy {
                 return Ok(true);
             }
         };
+        if admitted.operation.effect() != Effect::Read {
+            let Ok(room) = Arc::clone(&self.writes).try_acquire_owned() else {
+                respond::error(session, context, &S3Error::slow_down(1), None).await?;
+                return Ok(true);
+            };
+            context.room = Some(room);
+        }
         match admitted.operation.effect() {
             Effect::Read
                 if admitted.operation == Operation::Preflight && !admitted.is_as_sent() =>

@@ -50,6 +50,8 @@ class Settings:
     domains: tuple[str, ...] = (DOMAIN,)
     ca_file: str | None = None
     checksums: str = "send"
+    writes: int = 4096
+    writes_per_key: int = 256
     rules: str = ""
     """`[[rule]]` tables as the file has them."""
 
@@ -127,6 +129,10 @@ memory = {quoted(settings.body_memory)}
 max = {quoted(settings.body_max)}
 idle_timeout = {seconds(settings.body_idle_timeout)}
 spool_dir = {quoted(directory / "spool")}
+
+[limits]
+writes = {settings.writes}
+writes_per_key = {settings.writes_per_key}
 
 [log]
 format = "json"

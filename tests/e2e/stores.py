@@ -47,7 +47,8 @@ def s3s_fs(directory: Path, ignore_conditions: bool = False) -> Store:
         env={"IFMATCH_STORE_ACCESS_KEY_ID": "storekey", "IFMATCH_STORE_SECRET_ACCESS_KEY": SECRET},
     )
     url = process.wait_for_line(r"listening on (http://\S+)")[1]
-    return Store(name, url, "storekey", SECRET, [process], empty_segments="refuse")
+    return Store(name, url, "storekey", SECRET, [process], empty_segments="refuse",
+                 lacks=frozenset({"NoSuchUpload"}))
 
 
 def moto(directory: Path) -> Store:
@@ -57,7 +58,8 @@ def moto(directory: Path) -> Store:
     # The port is moto's own choice, and its log tells it.
     process = Process("moto", [str(server), "-H", "127.0.0.1", "-p", "0"], cwd=directory)
     url = process.wait_for_line(r"Running on (http://127\.0\.0\.1:\d+)", 60)[1]
-    return Store("moto", url, "testkey", SECRET, [process], versions=True)
+    return Store("moto", url, "testkey", SECRET, [process], versions=True,
+                 lacks=frozenset({"NoSuchUpload"}))
 
 
 def s3rver(directory: Path) -> Store:

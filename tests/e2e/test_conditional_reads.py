@@ -167,14 +167,15 @@ def test_boto3_sees_what_it_sees_of_aws(front, read):
 
 
 def test_multipart_etags_are_etags_like_others(front):
+    if "multipart ETags" in front.store.lacks:
+        pytest.skip(f"{front.store.name} itself does not have: multipart ETags")
     name = {"Bucket": front.bucket, "Key": front.new_key("multipart")}
     upload = front.s3.create_multipart_upload(**name)["UploadId"]
     part = front.s3.upload_part(**name, UploadId=upload, PartNumber=1, Body=BODY)
     front.s3.complete_multipart_upload(**name, UploadId=upload, MultipartUpload={
         "Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
     etag, path = front.s3.head_object(**name)["ETag"], front.path(name["Key"])
-    if "multipart ETags" not in front.store.lacks:
-        assert etag.endswith('-1"')
+    assert etag.endswith('-1"')
     assert front.raw.get(path, headers={IM: etag}).body == BODY
     assert front.raw.get(path, headers={INM: etag}).status == 304
     assert front.raw.get(path, headers={IM: ETAG}).status == 412

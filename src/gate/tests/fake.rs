@@ -74,6 +74,7 @@ impl Bench {
             terms,
             margin: LEASE / 2,
             lease_wait,
+            writes_per_key: 1000,
             write_timeout: Duration::from_mins(1),
             long_write_timeout: Duration::from_mins(10),
             definite_errors: vec!["NotImplemented".to_owned()],

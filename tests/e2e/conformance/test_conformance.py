@@ -20,6 +20,8 @@ def play(case: Case, scene: Scene) -> None:
     needed = {word.partition(" ")[0] for word in (*case.before, case["request"], *case.then)}
     if "{MD5 of M}" in case["headers"]:
         needed.add("multipart ETags")
+    if case.answer[1] == "NoSuchUpload":
+        needed.add("NoSuchUpload")
     lacking = scene.front.store.lacks & needed
     if lacking:
         pytest.skip(f"{scene.front.store.name} itself does not have: {', '.join(lacking)}")
