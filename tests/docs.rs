@@ -1,0 +1,43 @@
+//! docs/protocol.md names a test for each of its lines: they exist.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+/// Adds the name of every function in the sources under this directory, and of every safeguard.
+fn collect(directory: &Path, names: &mut HashSet<String>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, names);
+        } else if path.extension().is_some_and(|kind| kind == "rs" || kind == "py") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for line in text.lines().map(str::trim) {
+                let rest = ["fn ", "async fn ", "def "].iter().find_map(|w| line.strip_prefix(w));
+                let end = |text: &str| text.find(['(', '<', ':']).unwrap_or(text.len());
+                if let Some(rest) = rest {
+                    names.insert(rest[..end(rest)].to_owned());
+                } else if path.ends_with("model/safeguards.rs") {
+                    names.insert(line[..end(line)].to_owned());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_protocol_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = HashSet::new();
+    for directory in ["src", "tests"] {
+        collect(&root.join(directory), &mut names);
+    }
+    let document = std::fs::read_to_string(root.join("docs/protocol.md")).unwrap();
+    let body = document.split_once("## What breaks it").unwrap().1;
+    let quoted = body.split('`').skip(1).step_by(2);
+    let is_name = |word: &&str| word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase());
+    let settings = ["settle", "settle_long", "margin", "grace", "lease"];
+    let wanted: Vec<_> = quoted.filter(is_name).filter(|word| !settings.contains(word)).collect();
+    assert!(wanted.len() > 60, "the page was not read: {wanted:?}");
+    let missing: Vec<_> = wanted.iter().filter(|name| !names.contains(**name)).collect();
+    assert!(missing.is_empty(), "no such tests: {missing:?}");
+}
