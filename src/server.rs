@@ -75,15 +75,9 @@ pub fn run(
         .block_on(async { Reserved::new(config.listen) })
         .map_err(|error| StartError::Listen(config.listen, error))?;
     serve_embedded(&keeper, &mut config)?;
-    let register = keeper.block_on(open_register(&config))?;
-    let status = keeper.block_on(register.check())?;
+    let (register, status) = opened_register(&keeper, &config)?;
     let keys = Arc::new(SigningKeys::default());
     let store = Arc::new(keeper.block_on(reachable_store(&config, Arc::clone(&keys)))?);
-    let register: Arc<dyn Register> = match &config.register.kind {
-        // Connections made in the keeper's runtime would cost every step a change of threads.
-        RegisterKind::Redis(redis) => Arc::new(redis_register(redis, &terms(&config))?),
-        RegisterKind::Memory { .. } => register,
-    };
     let proxy = proxy(&config, Arc::clone(&register), store, keys);
     let drained = proxy.in_flight.clone();
 
@@ -107,6 +101,25 @@ pub fn run(
     Ok(())
 }
 
+/// The register to serve with, found fit for use. One in Redis is watched from the keeper's runtime;
+/// its connections are made where it is used, since others would cost every step a change of threads.
+fn opened_register(
+    keeper: &Runtime,
+    config: &Config,
+) -> Result<(Arc<dyn Register>, Status), StartError> {
+    let RegisterKind::Redis(redis) = &config.register.kind else {
+        let register = keeper.block_on(open_register(config))?;
+        let status = keeper.block_on(register.check())?;
+        return Ok((register, status));
+    };
+    let watched = redis_register(config, redis, &terms(config))?;
+    let status = keeper.block_on(watched.check())?;
+    let register = watched.apart();
+    let pause = config.register.terms.lease / 3;
+    keeper.spawn(async move { watched.keep_watch(pause).await });
+    Ok((Arc::new(register), status))
+}
+
 /// The register as configured.
 ///
 /// # Errors
@@ -115,11 +128,15 @@ pub async fn open_register(config: &Config) -> Result<Arc<dyn Register>, Registe
     let terms = terms(config);
     Ok(match &config.register.kind {
         RegisterKind::Memory { lock_file } => Arc::new(MemoryRegister::open(lock_file, terms)?),
-        RegisterKind::Redis(redis) => Arc::new(redis_register(redis, &terms)?),
+        RegisterKind::Redis(redis) => Arc::new(redis_register(config, redis, &terms)?),
     })
 }
 
-fn redis_register(redis: &config::Redis, terms: &Terms) -> Result<RedisRegister, RegisterError> {
+fn redis_register(
+    config: &Config,
+    redis: &config::Redis,
+    terms: &Terms,
+) -> Result<RedisRegister, RegisterError> {
     let settings = RedisSettings {
         host: redis.host.clone(),
         port: redis.port,
@@ -129,6 +146,7 @@ fn redis_register(redis: &config::Redis, terms: &Terms) -> Result<RedisRegister,
         namespace: redis.namespace.clone(),
         connections: redis.connections,
         timeout: redis.timeout,
+        clock_jump_max: config.register.terms.margin / 2,
     };
     RedisRegister::connect(&settings, terms)
 }

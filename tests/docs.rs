@@ -5,12 +5,12 @@ use std::path::Path;
 
 /// Adds the name of every function in the sources under this directory, and of every safeguard.
 fn collect(directory: &Path, names: &mut HashSet<String>) {
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in std::fs::read_dir(directory).expect("a directory of sources") {
+        let path = entry.expect("an entry").path();
         if path.is_dir() {
             collect(&path, names);
         } else if path.extension().is_some_and(|kind| kind == "rs" || kind == "py") {
-            let text = std::fs::read_to_string(&path).unwrap();
+            let text = std::fs::read_to_string(&path).expect("a source");
             for line in text.lines().map(str::trim) {
                 let rest = ["fn ", "async fn ", "def "].iter().find_map(|w| line.strip_prefix(w));
                 let end = |text: &str| text.find(['(', '<', ':']).unwrap_or(text.len());

@@ -469,6 +469,7 @@ fn settings(server: &RedisServer) -> RedisSettings {
         namespace: "test".to_owned(),
         connections: 2,
         timeout: Duration::from_secs(2),
+        clock_jump_max: Duration::from_millis(1500),
     }
 }
 

@@ -335,8 +335,10 @@ impl Store for HttpStore {
         ];
         let asked = self.ask(Method::GET, name.path(), query, HeaderMap::new()).await;
         let answer = answered(asked)?;
-        let code = parse_store_error(&answer.body).map(|error| error.code);
-        Ok(code.as_deref() != Some("NoSuchUpload"))
+        let code = parse_store_error(&answer.body).map(|error| error.code).unwrap_or_default();
+        // The second one is Ceph's.
+        Ok(answer.status != StatusCode::NOT_FOUND
+            || !matches!(code.as_str(), "NoSuchUpload" | "NoSuchKey"))
     }
 
     async fn initiated_s(

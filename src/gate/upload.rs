@@ -83,8 +83,9 @@ impl Gate {
         Ok(changed.then(|| Reply::Error(conflict(), None)))
     }
 
-    /// A complete of an upload that is not there is told so before anything about its condition.
-    /// Where the store does not say, the condition is answered.
+    /// A complete of an upload that is not there is told so before anything about its condition, and
+    /// is not sent: Ceph and moto answer it with 500, after which nobody would know for minutes
+    /// whether it was done. Where the store does not say, it may be there.
     pub(super) async fn has_upload(&self, write: &Write<'_>) -> bool {
         let Some(upload_id) = write.upload_id else { return true };
         self.store.has_upload(write.name, upload_id).await.unwrap_or(true)

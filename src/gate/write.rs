@@ -121,6 +121,10 @@ impl Gate {
     ) -> Result<Landing, Stop> {
         let mut lease = self.acquire(write, give_up).await?;
         progress.granted = Some(lease.since);
+        if !self.has_upload(write).await {
+            let gone = Reply::Error(S3Error::new(Code::NoSuchUpload), None);
+            return Err(self.turn_away(write, &lease, None, gone).await);
+        }
         let pre = if lease.armed.is_some() {
             lease.believed.clone()
         } else {
@@ -207,19 +211,29 @@ impl Gate {
             refused => refused,
         };
         let learned = State::from(seen.current);
-        let Some(mut reply) = refused else { return Ok(learned) };
-        if !self.has_upload(write).await {
-            reply = Reply::Error(S3Error::new(Code::NoSuchUpload), None);
+        match refused {
+            None => Ok(learned),
+            Some(reply) => Err(self.turn_away(write, lease, Some(learned), reply).await),
         }
-        let learned = Some(learned);
-        if write.attempt >= 2 && lease.epoch_age < self.settings.terms.retry_horizon {
-            // An earlier attempt may have landed before the register lost its memory.
-            self.release(write, lease, learned, false).await;
-            return Err(Stop::error(refusal::outcome_unknown()));
-        }
+    }
+
+    /// Gives the lease back, nothing having been sent, and says what the writer is told.
+    async fn turn_away(
+        &self,
+        write: &Write<'_>,
+        lease: &Lease,
+        learned: Option<State>,
+        reply: Reply,
+    ) -> Stop {
         let retry = write.attempt >= 2;
-        let noted = self.release(write, lease, learned, retry).await;
-        Err(refused_by(Stop::Reply(reply), retry, noted))
+        // An earlier attempt may have landed before the register lost its memory.
+        let forgotten = retry && lease.epoch_age < self.settings.terms.retry_horizon;
+        let noted = if lease.armed.is_some() {
+            self.disarm(write, lease, &lease.believed, retry && !forgotten).await
+        } else {
+            self.release(write, lease, learned, retry && !forgotten).await
+        };
+        refused_by(Stop::Reply(reply), retry, noted && !forgotten)
     }
 
     /// The generation of what stands at the key: none where somebody who goes around the proxies

@@ -58,8 +58,7 @@ def moto(directory: Path) -> Store:
     # The port is moto's own choice, and its log tells it.
     process = Process("moto", [str(server), "-H", "127.0.0.1", "-p", "0"], cwd=directory)
     url = process.wait_for_line(r"Running on (http://127\.0\.0\.1:\d+)", 60)[1]
-    return Store("moto", url, "testkey", SECRET, [process], versions=True,
-                 lacks=frozenset({"NoSuchUpload"}))
+    return Store("moto", url, "testkey", SECRET, [process], versions=True)
 
 
 def s3rver(directory: Path) -> Store:

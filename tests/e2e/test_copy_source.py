@@ -146,7 +146,8 @@ def test_boto3_copies_on_conditions(front, source):
         front.s3.copy_object(**name, CopySource=copied, CopySourceIfMatch=OTHER)
     assert code_of(refused.value) == (412, "PreconditionFailed")
     made = front.s3.copy_object(**name, CopySource=copied, CopySourceIfMatch=ETAG)
-    assert made["CopyObjectResult"]["ETag"] == ETAG
+    # Ceph's own document has it without quotes.
+    assert made["CopyObjectResult"]["ETag"].strip('"') == MD5
     # One condition on either side: the source is judged first.
     with pytest.raises(ClientError) as refused:
         front.s3.copy_object(**name, CopySource=copied, CopySourceIfMatch=OTHER, IfNoneMatch="*")

@@ -204,6 +204,7 @@ NO_MD5 = "the store demands Content-MD5, which today's SDKs do not send; the pro
 MADE_HERE = "the document is made by the proxy, without the Access-Control-Allow-Origin: * that " \
             "moto puts on every answer"
 IN_DOUBT = "after a 5xx nobody knows what was done; the proxy says so when it has waited and looked"
+NO_UPLOAD = "the store answers 500 where there is no such upload; the proxy asks first, and says 404"
 KNOWN = {
     ("s3s-fs", "batches", (6,)): QUIET,
     ("s3s-fs-ignoring", "batches", (6,)): QUIET,
@@ -212,8 +213,9 @@ KNOWN = {
     ("moto", "batches", (5, 7)): MADE_HERE,
     ("moto", "batches", (6,)): f"{QUIET}; and {MADE_HERE}",
     ("moto", "versions", (14,)): MADE_HERE,
-    ("moto", "upload_ends", (6,)): IN_DOUBT,
-    ("ceph", "upload_ends", (6,)): IN_DOUBT,
+    ("moto", "upload_ends", (6,)): NO_UPLOAD,
+    ("ceph", "upload_ends", (6,)): NO_UPLOAD,
+    ("ceph", "uploads", (9,)): "the store names no ETag; the proxy looks it up",
     ("swift", "batches", (5, 6, 7, 8)): NO_MD5,
     ("swift", "versions", (14, 17)): NO_MD5,
 }

@@ -45,6 +45,24 @@ async fn an_upload_that_is_not_there_is_said_before_the_condition() {
     assert!(is_error(&bench.complete("u", Condition::IfNoneMatchAny).await, "PreconditionFailed"));
 }
 
+/// Ceph answers such a complete with 500, and the key would be shut for minutes.
+#[tokio::test(start_paused = true)]
+async fn a_complete_of_an_upload_that_is_not_there_is_not_sent() {
+    for writers in BOTH {
+        let bench = Bench::new(writers, LEASE);
+        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        let landed = bench.store.written();
+        for condition in [Condition::None, if_match("e1")] {
+            let reply = bench.complete("gone", condition).await;
+            assert!(is_error(&reply, "NoSuchUpload"), "{writers:?}: {reply:?}");
+        }
+        assert_eq!(bench.store.written(), landed, "{writers:?}");
+        let began = tokio::time::Instant::now();
+        assert_eq!(status(&bench.write(if_match("e1")).await), 200);
+        assert!(began.elapsed() < LEASE, "the key is free");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn equal_bytes_written_in_between_do_not_hide_the_change() {
     for writers in BOTH {

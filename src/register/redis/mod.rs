@@ -3,6 +3,7 @@
 //! The scripts do what [`record`](super::record) does and are tested against it. What they leave in
 //! Redis is described in `format.rs`.
 
+mod clock_watch;
 mod connections;
 mod faults;
 mod format;
@@ -11,12 +12,14 @@ mod reply;
 mod scripts;
 mod suitability;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
+use self::clock_watch::{ClockWatch, Reading};
 use self::connections::{Connection, Connections};
 use self::faults::{fault, spoils_connection};
 use self::format::{
@@ -26,7 +29,7 @@ use self::format::{
 use self::partitions::{Partitions, new_epoch_id};
 use self::reply::Reply;
 use self::scripts::{CLOCK, Scripts, Step};
-use super::words::in_millis;
+use super::words::{Millis, in_millis};
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, EpochId, Grant,
     Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution,
@@ -54,14 +57,17 @@ pub struct RedisSettings {
     pub connections: usize,
     /// How long one step may take, connecting and repeating included.
     pub timeout: Duration,
+    /// How far the clock of Redis may jump before the register forgets its leases.
+    pub clock_jump_max: Duration,
 }
 
 /// The register in Redis.
 #[derive(Debug)]
 pub struct RedisRegister {
+    settings: RedisSettings,
     connections: Connections,
-    partitions: Partitions,
-    timeout: Duration,
+    partitions: Arc<Partitions>,
+    clock: Arc<ClockWatch>,
 }
 
 /// May a step whose answer was lost be asked again? Only where asking twice is asking once.
@@ -92,10 +98,34 @@ impl RedisRegister {
         }
         let scripts = Scripts::new(terms, clock);
         Ok(Self {
+            settings: settings.clone(),
             connections: Connections::new(settings),
-            partitions: Partitions { namespace, scripts, terms: terms_line(terms) },
-            timeout: settings.timeout,
+            partitions: Arc::new(Partitions { namespace, scripts, terms: terms_line(terms) }),
+            clock: Arc::new(ClockWatch::new(settings.clock_jump_max)),
         })
+    }
+
+    /// The same register over connections of its own, for another runtime. What one of the two sees
+    /// of Redis's clock, the other knows.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            connections: Connections::new(&self.settings),
+            partitions: Arc::clone(&self.partitions),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    /// Looks at the register again and again, as long as it is polled: an epoch that is due begins
+    /// also while nobody writes, and a clock that jumps is seen before anything is granted by it.
+    pub async fn keep_watch(&self, pause: Duration) {
+        loop {
+            tokio::time::sleep(pause).await;
+            if let Err(error) = self.check().await {
+                tracing::debug!(%error, "the register could not be looked at");
+            }
+        }
     }
 
     fn scripts(&self) -> &Scripts {
@@ -112,13 +142,13 @@ impl RedisRegister {
     ) -> Result<Reply, RegisterError> {
         let began = Instant::now();
         if repeat == Repeat::Once {
-            let half = began + self.timeout / 2;
+            let half = began + self.settings.timeout / 2;
             match self.attempt(step, name, arguments, half).await {
                 Err(RegisterError::Unreachable(_)) => {}
                 settled => return settled,
             }
         }
-        self.attempt(step, name, arguments, began + self.timeout).await
+        self.attempt(step, name, arguments, began + self.settings.timeout).await
     }
 
     async fn attempt(
@@ -137,6 +167,7 @@ impl RedisRegister {
             command.arg(&epoch.0).arg(arguments);
             command
         };
+        let asked = Instant::now();
         let call = async {
             let answer = query(&command("EVALSHA", &step.sha), &mut connection).await;
             match answer {
@@ -148,7 +179,11 @@ impl RedisRegister {
             }
         };
         match timeout_at(deadline, call).await {
-            Ok(Ok(value)) => Reply::read(value, &self.partitions.terms),
+            Ok(Ok(value)) => {
+                let reply = Reply::read(value, &self.partitions.terms)?;
+                self.compare_clocks(asked, reply.at, &mut connection, deadline).await?;
+                Ok(reply)
+            }
             Ok(Err(error)) => {
                 if spoils_connection(&error) {
                     connection.spoil();
@@ -160,6 +195,30 @@ impl RedisRegister {
                 Err(self.silent(step.name))
             }
         }
+    }
+
+    /// Refuses an answer by which the clock of Redis has jumped: leases may have ended early by it,
+    /// and this may be one more. The register forgets them all, and waits until nothing that was sent
+    /// under them can land.
+    async fn compare_clocks(
+        &self,
+        asked: Instant,
+        at: Millis,
+        connection: &mut Connection,
+        deadline: Instant,
+    ) -> Result<(), RegisterError> {
+        let reading = Reading { asked, answered: Instant::now(), at };
+        let Some(jump) = self.clock.jump(reading) else { return Ok(()) };
+        tracing::error!(
+            jump_s = jump.as_secs_f64(),
+            "ALARM: the clock of {} has jumped, or this machine has slept; the register begins a \
+             new epoch",
+            self.connections
+        );
+        let forget = self.partitions.forget(&mut connection.requests);
+        timeout_at(deadline, forget).await.unwrap_or_else(|_| Err(self.silent("forgetting")))?;
+        self.clock.accept(reading);
+        Err(RegisterError::Unreachable(format!("{}: its clock has jumped", self.connections)))
     }
 
     async fn connection(&self, deadline: Instant) -> Result<Connection, RegisterError> {
@@ -347,16 +406,19 @@ impl Register for RedisRegister {
     }
 
     async fn check(&self) -> Result<Status, RegisterError> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.settings.timeout;
         let mut connection = self.connection(deadline).await?;
+        let asked = Instant::now();
         let survey = self.partitions.survey(&mut connection.requests);
-        let status = timeout_at(deadline, survey).await;
-        let status = status.unwrap_or_else(|_| Err(self.silent("check")));
-        status.inspect_err(|_| connection.spoil())
+        let surveyed = timeout_at(deadline, survey).await;
+        let surveyed = surveyed.unwrap_or_else(|_| Err(self.silent("check")));
+        let (status, at) = surveyed.inspect_err(|_| connection.spoil())?;
+        self.compare_clocks(asked, at, &mut connection, deadline).await?;
+        Ok(status)
     }
 
     async fn skip_quarantine(&self) -> Result<(), RegisterError> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.settings.timeout;
         let mut connection = self.connection(deadline).await?;
         let step = &self.scripts().skip_quarantine;
         let skip = self.partitions.run_in_each(&mut connection.requests, step);

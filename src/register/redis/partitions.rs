@@ -8,6 +8,7 @@ use super::format::{PARTITIONS, partition_key};
 use super::reply::Reply;
 use super::scripts::{Scripts, Step};
 use super::suitability;
+use crate::register::words::Millis;
 use crate::register::{EpochId, RegisterError, Status};
 
 /// What is to be known of a register to touch all of it.
@@ -21,19 +22,33 @@ pub(super) struct Partitions {
 
 impl Partitions {
     /// Asks whether this Redis may be used, and touches every partition, so that an epoch that is
-    /// due begins now.
+    /// due begins now. Also says when that was, on Redis's clock.
     pub(super) async fn survey(
         &self,
         requests: &mut MultiplexedConnection,
-    ) -> Result<Status, RegisterError> {
+    ) -> Result<(Status, Millis), RegisterError> {
         let info: String = cmd("INFO").query_async(requests).await.map_err(|e| fault(&e))?;
         suitability::judge(&info).map_err(RegisterError::Unsuitable)?;
         let mut status = Status { quarantine: std::time::Duration::ZERO, leases: 0 };
+        let mut at = Millis(0);
         for mut reply in self.run_in_each(requests, &self.scripts.touch).await? {
+            at = at.max(reply.at);
             status.quarantine = status.quarantine.max(reply.duration()?);
             status.leases += usize::try_from(reply.number()?).unwrap_or(usize::MAX);
         }
-        Ok(status)
+        Ok((status, at))
+    }
+
+    /// Takes everything that the register knows of leases, so that a new epoch begins.
+    pub(super) async fn forget(
+        &self,
+        requests: &mut MultiplexedConnection,
+    ) -> Result<(), RegisterError> {
+        let mut pipeline = Pipeline::new();
+        for partition in 0..PARTITIONS {
+            pipeline.del(partition_key(&self.namespace, partition)).ignore();
+        }
+        pipeline.query_async(requests).await.map_err(|e| fault(&e))
     }
 
     /// Runs a step that knows no key in every partition, in one round trip.

@@ -15,10 +15,8 @@ use crate::register::{
 /// A script's answer: the register's clock, a word that says what it is, and what follows.
 #[derive(Debug)]
 pub(super) struct Reply {
-    /// When Redis answered, on its own clock. Here a jump of that clock will be seen (protocol,
-    /// section 5, story 3); not built yet.
-    #[allow(dead_code)]
-    pub at: Millis,
+    /// When Redis answered, on its own clock.
+    pub(super) at: Millis,
     word: String,
     rest: vec::IntoIter<Value>,
 }

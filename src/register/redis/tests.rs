@@ -700,6 +700,7 @@ fn settings(server: &RedisServer, database: u32) -> RedisSettings {
         namespace: "test".to_owned(),
         connections: 1,
         timeout: Duration::from_secs(10),
+        clock_jump_max: Duration::MAX,
     }
 }
 
@@ -738,4 +739,52 @@ fn scripts_do_what_the_transitions_do_where_nobody_else_writes() {
 #[test]
 fn scripts_do_what_the_transitions_do_where_others_write_too() {
     scripts_do_what_the_transitions_do(Writers::Shared);
+}
+
+/// Leases are counted by Redis's clock. Set an hour ahead it would end them all at once.
+#[tokio::test]
+async fn a_clock_that_jumps_ends_the_epoch_and_grants_nothing() {
+    let server = RedisServer::start(&[]).await;
+    let settings = RedisSettings { clock_jump_max: Duration::from_mins(1), ..settings(&server, 0) };
+    let terms = terms(Writers::Exclusive);
+    let mut meddler = server.connection().await;
+    let mut set_clock = async |now: u64| {
+        let _: Value = cmd("SET").arg("clock").arg(now).query_async(&mut meddler).await.unwrap();
+    };
+    let hour = 3_600_000;
+    set_clock(hour).await;
+    let register = RedisRegister::with_clock(&settings, &terms, TEST_CLOCK).unwrap();
+    let other = register.apart();
+    let ask = |nonce: &str| Ask {
+        nonce: nonce.to_owned(),
+        write_id: WriteId(nonce.to_owned()),
+        settle: Settle::Plain,
+        age: Duration::ZERO,
+        condition: Condition::None,
+        expect: Expect::SomeObject,
+        upload: None,
+    };
+    let [first, second] = two_keys();
+    for (now, what) in [(2 * hour, "ahead"), (hour, "back"), (hour + 59_000, "hardly")] {
+        register.skip_quarantine().await.unwrap();
+        let granted = register.acquire(&first, &ask(what)).await;
+        assert!(matches!(granted, Ok(Acquired::Granted(_))), "{what}: {granted:?}");
+        set_clock(now).await;
+        let answer = other.acquire(&second, &ask(what)).await;
+        if what == "hardly" {
+            assert!(matches!(answer, Ok(Acquired::Granted(_))), "{answer:?}");
+            continue;
+        }
+        // The answer by which it was seen is no answer; the step was asked for again.
+        assert!(matches!(answer, Ok(Acquired::Quarantine(_))), "{what}: {answer:?}");
+        // One that is not repeated is told.
+        set_clock(now + hour).await;
+        let token = Token::new(&EpochId("gone".to_owned()), what);
+        let renewed = register.renew(&first, &token).await;
+        let told =
+            matches!(&renewed, Err(RegisterError::Unreachable(why)) if why.contains("jumped"));
+        assert!(told, "{what}: {renewed:?}");
+        set_clock(now).await;
+        assert!(other.renew(&first, &token).await.is_err(), "{what}: and back");
+    }
 }
