@@ -2,6 +2,8 @@
 
 CARGO  ?= cargo
 PYTEST := .venv/bin/python -m pytest
+# How many tests run at once, each file's one after the other.
+JOBS   ?= 2
 # More arguments for pytest: make e2e ARGS='-k hammer'
 ARGS   ?=
 # Our own code optimised, on the everyday build of everything else.
@@ -45,7 +47,7 @@ build: ## the release binary
 
 e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names)
 	scripts/setup $(if $(filter everyday,$(STORES)),e2e,test)
-	$(PYTEST) tests/e2e --stores $(STORES) $(ARGS)
+	$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile --stores $(STORES) $(ARGS)
 
 bench: build ## rates and CPU time beside nginx and the bare store
 	scripts/setup bench

@@ -61,6 +61,8 @@ def stores_wanted(config) -> tuple[str, ...]:
 
 def pytest_configure(config) -> None:
     stores_wanted(config)
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(processes.ALL_LOGS, ignore_errors=True)
 
 
 def pytest_generate_tests(metafunc) -> None:
@@ -72,10 +74,6 @@ def pytest_generate_tests(metafunc) -> None:
             for store in wanted for kind in FRONTS[store]], scope="module")
     if "store_name" in metafunc.fixturenames:
         metafunc.parametrize("store_name", wanted, scope="module")
-
-
-def pytest_sessionstart(session) -> None:
-    shutil.rmtree(processes.LOGS, ignore_errors=True)
 
 
 def pytest_sessionfinish(session) -> None:

@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LOGS = ROOT / "target" / "e2e-logs"
+ALL_LOGS = ROOT / "target" / "e2e-logs"
+LOGS = ALL_LOGS / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+"""Of this process: with `-n 2` there are two that run tests."""
 
 _alive: set["Process"] = set()
 _everything: list["Process"] = []

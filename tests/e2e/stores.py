@@ -10,7 +10,9 @@ from typing import Callable
 
 from processes import ROOT, NotReady, Process, free_ports
 
-BINARY = Path(os.environ.get("IFMATCH_BIN", ROOT / "target" / "release" / "ifmatch"))
+# The second name is for processes of pytest's own, which do not see the first any more.
+BINARY = Path(os.environ.setdefault(
+    "E2E_BINARY", os.environ.get("IFMATCH_BIN", str(ROOT / "target" / "release" / "ifmatch"))))
 SECRET = "testsecret123"
 
 
