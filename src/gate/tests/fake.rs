@@ -411,7 +411,7 @@ pub(super) struct Distant<L> {
 #[derive(Debug, Default)]
 pub(super) struct Cut {
     /// Nothing is answered.
-    lose_all: AtomicBool,
+    silent: AtomicBool,
     lose_commits: AtomicBool,
     /// Releases and disarms are not answered.
     lose_endings: AtomicBool,
@@ -421,7 +421,7 @@ pub(super) type Fragile = Distant<Cut>;
 
 impl Fragile {
     pub(super) fn cut_off(&self, cut_off: bool) {
-        self.line.lose_all.store(cut_off, Ordering::Relaxed);
+        self.line.silent.store(cut_off, Ordering::Relaxed);
     }
 
     pub(super) fn lose_commits(&self, lose: bool) {
@@ -448,7 +448,7 @@ impl Line for Cut {
         };
         if lost {
             Fate::Lost("lost by the test")
-        } else if self.lose_all.load(Ordering::Relaxed) {
+        } else if self.silent.load(Ordering::Relaxed) {
             Fate::Lost("cut off by the test")
         } else {
             Fate::Arrives

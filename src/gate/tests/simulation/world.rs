@@ -334,7 +334,7 @@ impl Faults {
             Without::Nothing => {}
             Without::Settling => faults.store_silent = 250,
             Without::Quarantine => faults.losses = 300,
-            Without::Tolerance => faults.freezes = 500,
+            Without::Tolerance => (faults.freezes, faults.store_slow) = (900, 250),
         }
         faults
     }
