@@ -2,10 +2,50 @@
 
 /// A name that no other has: 32 hex digits.
 pub fn name() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
+    uuid().simple().to_string()
 }
 
 /// A number from 0 to 255.
 pub fn byte() -> u8 {
-    uuid::Uuid::new_v4().as_bytes()[0]
+    uuid().as_bytes()[0]
+}
+
+#[cfg(not(test))]
+fn uuid() -> uuid::Uuid {
+    uuid::Uuid::new_v4()
+}
+
+#[cfg(test)]
+fn uuid() -> uuid::Uuid {
+    loaded::uuid().unwrap_or_else(uuid::Uuid::new_v4)
+}
+
+/// Lots that fall the same way in every run, for tests that must be repeatable.
+#[cfg(test)]
+pub(crate) mod loaded {
+    use std::cell::Cell;
+
+    thread_local! {
+        static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+
+    /// From now on every lot of this thread follows from the seed; from none, chance is back.
+    pub(crate) fn with(seed: Option<u64>) {
+        SEED.set(seed);
+    }
+
+    /// The next number of a sequence that looks random (SplitMix64).
+    pub(crate) fn next(state: &mut u64) -> u64 {
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(super) fn uuid() -> Option<uuid::Uuid> {
+        let mut state = SEED.get()?;
+        let (high, low) = (next(&mut state), next(&mut state));
+        SEED.set(Some(state));
+        Some(uuid::Uuid::from_u64_pair(high, low))
+    }
 }

@@ -210,10 +210,10 @@ impl Gate {
             None => self.changed_since_upload(write, lease, &seen).await?,
             refused => refused,
         };
-        let learned = State::from(seen.current);
+        let learned = self.learned(seen.current);
         match refused {
-            None => Ok(learned),
-            Some(reply) => Err(self.turn_away(write, lease, Some(learned), reply).await),
+            None => Ok(learned.unwrap_or_else(|| lease.believed.clone())),
+            Some(reply) => Err(self.turn_away(write, lease, learned, reply).await),
         }
     }
 
@@ -237,11 +237,19 @@ impl Gate {
     }
 
     /// The generation of what stands at the key: none where somebody who goes around the proxies
-    /// has written since.
+    /// may have written since.
     fn generation_under(&self, lease: &Lease, current: &Current) -> Option<Box<str>> {
-        let foreign = lease.believed != State::Unknown && self.may_be_foreign(lease, current);
+        let foreign = self.may_be_foreign(lease, current);
         let generation = lease.generation.as_ref().filter(|_| !foreign)?;
         Some(generation.0.as_str().into())
+    }
+
+    /// What a HEAD under the lease tells the register. Nothing where others write: the record must
+    /// go on saying what the last landing through the proxies left, or what others have written
+    /// since would pass for the generation that this landing began.
+    fn learned(&self, current: Current) -> Option<State> {
+        let shared = self.settings.terms.writers == Writers::Shared;
+        (!shared).then(|| State::from(current))
     }
 
     /// A HEAD under the lease, which is given back where it fails.
@@ -269,7 +277,6 @@ impl Gate {
         resolution: Resolution,
         current: &Current,
     ) -> Result<(), Stop> {
-        let state = State::from(current.clone());
         let stop = match resolution {
             Resolution::DidNot => return Ok(()),
             Resolution::Landed => Stop::InJournal,
@@ -277,7 +284,7 @@ impl Gate {
                 Stop::error(refusal::outcome_unknown())
             }
         };
-        self.release(write, lease, Some(state), false).await;
+        self.release(write, lease, self.learned(current.clone()), false).await;
         Err(stop)
     }
 
@@ -313,7 +320,12 @@ impl Gate {
             Settle::Long => self.settings.long_write_timeout,
         };
         let until = Instant::now() + patience;
-        let sending = Sending { keep_alive: write.keep_alive, ..Sending::new(write.body, until) };
+        // A first copy may land for as long as a write of its class may. The quarantine of a register
+        // that forgets does not cover a long one, and once it is committed nobody stands by for it:
+        // so it is never sent twice.
+        let fresh = write.settle() == Settle::Long;
+        let keep_alive = write.keep_alive;
+        let sending = Sending { fresh, keep_alive, ..Sending::new(write.body, until) };
         let exchange = async {
             let first = self.store.exchange(write.request, sending).await;
             let Exchange::DeadPooled(last_byte, why) = first else {
@@ -325,6 +337,8 @@ impl Gate {
             Sent { exchange: second, first_copy: Some(last_byte) }
         };
         let sent = tokio::select! {
+            // An answer that is there counts, whatever else has happened.
+            biased;
             sent = exchange => sent,
             () = self.keep(write, lease, pre) => Sent {
                 exchange: Exchange::Lost("the lease could not be renewed".to_owned()),
@@ -404,8 +418,10 @@ impl Gate {
             }
             Finding::NotApplied => {
                 let retry = write.attempt >= 2;
-                let noted = self.disarm(write, &lease, &pre, retry).await;
-                return Err(refused_by(Stop::Refused(answer), retry, noted));
+                // Before the register lost its memory an earlier attempt may have landed.
+                let remembered = lease.epoch_age >= self.settings.terms.retry_horizon;
+                let noted = self.disarm(write, &lease, &pre, retry && remembered).await;
+                return Err(refused_by(Stop::Refused(answer), retry, noted && remembered));
             }
             Finding::Doubt(why) => return Err(in_doubt(why)),
         };

@@ -302,4 +302,18 @@ impl Register for MemoryRegister {
 }
 
 #[cfg(test)]
+impl MemoryRegister {
+    /// Forgets everything and begins an epoch, as a register in a process of its own may while the
+    /// proxies live on.
+    pub(crate) fn forget(&self, quarantine: std::time::Duration) {
+        self.alone(|inner, now| {
+            inner.epoch = Epoch::begin(EpochId(chance::name()), &self.terms, now);
+            inner.epoch.quarantine_until = now + quarantine;
+            (inner.recent, inner.older) = (HashMap::new(), HashMap::new());
+            inner.long_armed = 0;
+        });
+    }
+}
+
+#[cfg(test)]
 mod tests;

@@ -57,7 +57,8 @@ pub trait Register: Send + Sync + fmt::Debug {
         name: &ObjectName,
         step: &CommitStep<'_>,
     ) -> Result<CommitAnswer, RegisterError>;
-    /// Ends an armed lease whose write was definitely not applied; `false` when it is lost.
+    /// Ends an armed lease whose write was definitely not applied; `false` when it is lost, or when
+    /// a refusal could not be noted because an earlier attempt may have landed.
     async fn disarm(&self, name: &ObjectName, step: &DisarmStep<'_>)
     -> Result<bool, RegisterError>;
     /// Gives back a lease that was never armed; `false` when it is lost or armed.

@@ -406,7 +406,8 @@ fn commit_came_late(epoch: &mut Epoch, slot: &mut Slot, token: &Token) -> Commit
 }
 
 /// Ends an armed lease whose write the store definitely did not apply.
-/// `false` when the lease is no longer the asker's.
+/// `false` when the lease is no longer the asker's, or when a refusal was to be noted and the
+/// journal says of an earlier attempt that it may have landed: that line stays.
 pub fn disarm(
     epoch: &mut Epoch,
     slot: &mut Slot,
@@ -420,11 +421,13 @@ pub fn disarm(
     else {
         return false;
     };
-    if step.refused {
+    let earlier = slot.record.ending_of(&lease.write_id, terms, now);
+    let contradicted = step.refused && earlier == Some(&Ending::Undetermined);
+    if step.refused && !contradicted {
         slot.record.write_down(&lease.write_id, Ending::Refused, terms, now);
     }
     end_without_landing(epoch, &mut slot.record, &lease, step.pre.clone());
-    true
+    !contradicted
 }
 
 /// Gives back a lease that was never armed.
@@ -492,7 +495,8 @@ pub fn resolve(
         }
         Resolution::DidNot | Resolution::Nothing => {}
     }
-    record.state = state;
+    // Where others write, what stands there need not be of the doubt's generation.
+    record.state = if terms.writers == Writers::Shared { State::Unknown } else { state };
     resolution
 }
 

@@ -63,12 +63,8 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let lock_file = dir.path().join("lock");
         std::fs::write(&lock_file, "clean\n").unwrap();
-        let register = Arc::new(Fragile {
-            inner: Mutex::new(Arc::new(MemoryRegister::open(&lock_file, terms).unwrap())),
-            cut_off: AtomicBool::new(false),
-            lose_commits: AtomicBool::new(false),
-            lose_endings: AtomicBool::new(false),
-        });
+        let memory = Arc::new(MemoryRegister::open(&lock_file, terms).unwrap());
+        let register = Arc::new(Distant::new(memory, Cut::default()));
         let store = Arc::new(FakeStore::default());
         let settings = Settings {
             terms,
@@ -265,9 +261,14 @@ impl FakeStore {
         self.overlaps.load(Ordering::Relaxed)
     }
 
+    /// How many exchanges were begun.
+    pub(super) fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
+    }
+
     /// How many exchanges were dropped before they ended.
     pub(super) fn abandoned(&self) -> usize {
-        self.begun.load(Ordering::Relaxed) - self.finished.load(Ordering::Relaxed)
+        self.begun() - self.finished.load(Ordering::Relaxed)
     }
 
     fn land(&self) -> String {
@@ -298,7 +299,7 @@ impl FakeStore {
         Exchange::Answered(Answer { status, headers, body: document.into() })
     }
 
-    fn answer(status: u16, etag: Option<&str>) -> Exchange {
+    pub(super) fn answer(status: u16, etag: Option<&str>) -> Exchange {
         let mut headers = HeaderMap::new();
         if let Some(etag) = etag {
             headers.insert(http::header::ETAG, format!("\"{etag}\"").parse().unwrap());
@@ -328,10 +329,9 @@ impl Store for FakeStore {
             }
             Some(Fault::LostBeforeLanding) => Exchange::Lost("cut".to_owned()),
             Some(Fault::NotSent) => Exchange::NotSent("refused".to_owned()),
-            Some(Fault::DeadPooled) => {
-                assert!(!sending.fresh, "a fresh connection is not a pooled one");
-                Exchange::DeadPooled(Instant::now(), "closed".to_owned())
-            }
+            // A fresh connection is not a pooled one.
+            Some(Fault::DeadPooled) if sending.fresh => self.done(request),
+            Some(Fault::DeadPooled) => Exchange::DeadPooled(Instant::now(), "closed".to_owned()),
             Some(Fault::Status(status)) => Self::answer(status, None),
         }
     }
@@ -362,60 +362,165 @@ impl Store for FakeStore {
     }
 }
 
-/// The in-memory register behind a connection that can be cut.
+/// What becomes of a question to the register.
+pub(super) enum Fate {
+    /// It gets there.
+    Arrives,
+    /// It never does.
+    Lost(&'static str),
+    /// It does, so much later, when the asker has given up.
+    Late(Duration),
+}
+
+/// The way to the register and back.
+#[async_trait]
+pub(super) trait Line: Send + Sync + std::fmt::Debug + 'static {
+    /// What becomes of a question.
+    async fn there(&self, step: Step) -> Fate;
+
+    /// What becomes of its answer.
+    async fn back(&self, _: Step) -> Result<(), RegisterError> {
+        Ok(())
+    }
+}
+
+/// The steps of the protocol, and what else a register is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Observe,
+    Pin,
+    Acquire,
+    Arm,
+    Renew,
+    Commit,
+    Disarm,
+    Release,
+    Resolve,
+    Reclaim,
+    NoteUpload,
+    Manage,
+}
+
+/// The in-memory register at the other end of a line.
 #[derive(Debug)]
-pub(super) struct Fragile {
-    inner: Mutex<Arc<MemoryRegister>>,
-    cut_off: AtomicBool,
+pub(super) struct Distant<L> {
+    inner: Arc<MemoryRegister>,
+    line: L,
+}
+
+/// A connection that the test cuts.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    /// Nothing is answered.
+    silent: AtomicBool,
     lose_commits: AtomicBool,
     /// Releases and disarms are not answered.
-    pub(super) lose_endings: AtomicBool,
+    lose_endings: AtomicBool,
 }
+
+pub(super) type Fragile = Distant<Cut>;
 
 impl Fragile {
     pub(super) fn cut_off(&self, cut_off: bool) {
-        self.cut_off.store(cut_off, Ordering::Relaxed);
+        self.line.silent.store(cut_off, Ordering::Relaxed);
     }
 
     pub(super) fn lose_commits(&self, lose: bool) {
-        self.lose_commits.store(lose, Ordering::Relaxed);
+        self.line.lose_commits.store(lose, Ordering::Relaxed);
+    }
+
+    pub(super) fn lose_endings(&self, lose: bool) {
+        self.line.lose_endings.store(lose, Ordering::Relaxed);
     }
 
     /// Loses all that it knew, and begins with a quarantine.
     pub(super) fn forget(&self) {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let empty = MemoryRegister::open(file.path(), TERMS).unwrap();
-        *self.inner.lock().unwrap() = Arc::new(empty);
-    }
-
-    fn reach(&self) -> Result<Arc<MemoryRegister>, RegisterError> {
-        if self.cut_off.load(Ordering::Relaxed) {
-            return Err(RegisterError::Unreachable("cut off by the test".to_owned()));
-        }
-        Ok(Arc::clone(&self.inner.lock().unwrap()))
+        self.inner.forget(TERMS.settle);
     }
 }
 
 #[async_trait]
-impl Register for Fragile {
+impl Line for Cut {
+    async fn there(&self, step: Step) -> Fate {
+        let lost = match step {
+            Step::Commit => self.lose_commits.load(Ordering::Relaxed),
+            Step::Disarm | Step::Release => self.lose_endings.load(Ordering::Relaxed),
+            _ => false,
+        };
+        if lost {
+            Fate::Lost("lost by the test")
+        } else if self.silent.load(Ordering::Relaxed) {
+            Fate::Lost("cut off by the test")
+        } else {
+            Fate::Arrives
+        }
+    }
+}
+
+impl<L: Line> Distant<L> {
+    pub(super) fn new(inner: Arc<MemoryRegister>, line: L) -> Self {
+        Self { inner, line }
+    }
+
+    /// Asks over the line. The question owns what it says: it may arrive after its asker is gone.
+    async fn ask<T: Send + 'static>(
+        &self,
+        step: Step,
+        question: impl Future<Output = Result<T, RegisterError>> + Send + 'static,
+    ) -> Result<T, RegisterError> {
+        match self.line.there(step).await {
+            Fate::Arrives => {
+                let answer = question.await?;
+                self.line.back(step).await?;
+                Ok(answer)
+            }
+            Fate::Lost(why) => Err(RegisterError::Unreachable(why.to_owned())),
+            Fate::Late(by) => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(by).await;
+                    question.await
+                });
+                Err(RegisterError::Unreachable("no answer in time".to_owned()))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl<L: Line> Register for Distant<L> {
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
-        self.reach()?.observe(name).await
+        let inner = Arc::clone(&self.inner);
+        let name = name.clone();
+        self.ask(Step::Observe, async move { inner.observe(&name).await }).await
     }
 
     async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
-        self.reach()?.pin(name).await
+        let inner = Arc::clone(&self.inner);
+        let name = name.clone();
+        self.ask(Step::Pin, async move { inner.pin(&name).await }).await
     }
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
-        self.reach()?.acquire(name, ask).await
+        let inner = Arc::clone(&self.inner);
+        let (name, ask) = (name.clone(), ask.clone());
+        self.ask(Step::Acquire, async move { inner.acquire(&name, &ask).await }).await
     }
 
     async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError> {
-        self.reach()?.arm(name, step).await
+        let inner = Arc::clone(&self.inner);
+        let (name, token) = (name.clone(), step.token.clone());
+        let ArmStep { pre, expect, age, .. } = step;
+        self.ask(Step::Arm, async move {
+            let step = ArmStep { token: &token, pre, expect, age };
+            inner.arm(&name, step).await
+        })
+        .await
     }
 
     async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError> {
-        self.reach()?.renew(name, token).await
+        let inner = Arc::clone(&self.inner);
+        let (name, token) = (name.clone(), token.clone());
+        self.ask(Step::Renew, async move { inner.renew(&name, &token).await }).await
     }
 
     async fn commit(
@@ -423,10 +528,13 @@ impl Register for Fragile {
         name: &ObjectName,
         step: &CommitStep<'_>,
     ) -> Result<CommitAnswer, RegisterError> {
-        if self.lose_commits.load(Ordering::Relaxed) {
-            return Err(RegisterError::Unreachable("lost by the test".to_owned()));
-        }
-        self.reach()?.commit(name, step).await
+        let inner = Arc::clone(&self.inner);
+        let (name, token) = (name.clone(), step.token.clone());
+        let (new, quiet) = (step.new.clone(), step.quiet);
+        self.ask(Step::Commit, async move {
+            inner.commit(&name, &CommitStep { token: &token, new, quiet }).await
+        })
+        .await
     }
 
     async fn disarm(
@@ -434,10 +542,13 @@ impl Register for Fragile {
         name: &ObjectName,
         step: &DisarmStep<'_>,
     ) -> Result<bool, RegisterError> {
-        if self.lose_endings.load(Ordering::Relaxed) {
-            return Err(RegisterError::Unreachable("lost by the test".to_owned()));
-        }
-        self.reach()?.disarm(name, step).await
+        let inner = Arc::clone(&self.inner);
+        let (name, token) = (name.clone(), step.token.clone());
+        let (pre, refused) = (step.pre.clone(), step.refused);
+        self.ask(Step::Disarm, async move {
+            inner.disarm(&name, &DisarmStep { token: &token, pre: &pre, refused }).await
+        })
+        .await
     }
 
     async fn release(
@@ -445,10 +556,13 @@ impl Register for Fragile {
         name: &ObjectName,
         step: &ReleaseStep<'_>,
     ) -> Result<bool, RegisterError> {
-        if self.lose_endings.load(Ordering::Relaxed) {
-            return Err(RegisterError::Unreachable("lost by the test".to_owned()));
-        }
-        self.reach()?.release(name, step).await
+        let inner = Arc::clone(&self.inner);
+        let (name, token) = (name.clone(), step.token.clone());
+        let (learned, refused) = (step.learned.clone(), step.refused);
+        self.ask(Step::Release, async move {
+            inner.release(&name, &ReleaseStep { token: &token, learned, refused }).await
+        })
+        .await
     }
 
     async fn resolve(
@@ -457,7 +571,9 @@ impl Register for Fragile {
         token: &Token,
         head: &Current,
     ) -> Result<Resolution, RegisterError> {
-        self.reach()?.resolve(name, token, head).await
+        let inner = Arc::clone(&self.inner);
+        let (name, token, head) = (name.clone(), token.clone(), head.clone());
+        self.ask(Step::Resolve, async move { inner.resolve(&name, &token, &head).await }).await
     }
 
     async fn reclaim(
@@ -465,7 +581,22 @@ impl Register for Fragile {
         name: &ObjectName,
         step: &ReclaimStep<'_>,
     ) -> Result<ReclaimAnswer, RegisterError> {
-        self.reach()?.reclaim(name, step).await
+        let inner = Arc::clone(&self.inner);
+        let (name, token) = (name.clone(), step.token.clone());
+        let (nonce, write_id) = (step.nonce.to_owned(), step.write_id.clone());
+        let (settle, pre, expect) = (step.settle, step.pre.clone(), step.expect.clone());
+        self.ask(Step::Reclaim, async move {
+            let step = ReclaimStep {
+                token: &token,
+                nonce: &nonce,
+                write_id: &write_id,
+                settle,
+                pre: &pre,
+                expect: &expect,
+            };
+            inner.reclaim(&name, &step).await
+        })
+        .await
     }
 
     async fn note_upload(
@@ -473,18 +604,26 @@ impl Register for Fragile {
         name: &ObjectName,
         step: &UploadStep<'_>,
     ) -> Result<bool, RegisterError> {
-        self.reach()?.note_upload(name, step).await
+        let inner = Arc::clone(&self.inner);
+        let (name, upload, before) = (name.clone(), step.name.clone(), step.before.clone());
+        self.ask(Step::NoteUpload, async move {
+            inner.note_upload(&name, &UploadStep { name: &upload, before: &before }).await
+        })
+        .await
     }
 
     async fn check(&self) -> Result<Status, RegisterError> {
-        self.reach()?.check().await
+        let inner = Arc::clone(&self.inner);
+        self.ask(Step::Manage, async move { inner.check().await }).await
     }
 
     async fn skip_quarantine(&self) -> Result<(), RegisterError> {
-        self.reach()?.skip_quarantine().await
+        let inner = Arc::clone(&self.inner);
+        self.ask(Step::Manage, async move { inner.skip_quarantine().await }).await
     }
 
     async fn close(&self) -> Result<(), RegisterError> {
-        self.reach()?.close().await
+        let inner = Arc::clone(&self.inner);
+        self.ask(Step::Manage, async move { inner.close().await }).await
     }
 }

@@ -92,6 +92,18 @@ async fn what_others_wrote_since_is_seen_by_the_store_s_own_dates() {
     }
 }
 
+/// Found by the simulation: a HEAD under the lease made the foreign version the record's own.
+#[tokio::test(start_paused = true)]
+async fn what_others_wrote_since_is_seen_although_somebody_has_looked_at_it() {
+    let bench = Bench::new(Writers::Shared, LEASE);
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(bench.create_upload("u").await, StatusCode::OK);
+    bench.store.put_around("foreign");
+    *bench.store.dates_s.lock().unwrap() = (101, 100);
+    assert!(is_error(&bench.write(Condition::IfNoneMatchAny).await, "PreconditionFailed"));
+    assert!(is_conflict(&bench.complete("u", if_match("foreign")).await));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_register_that_forgot_the_upload_asks_when_it_began() {
     for (modified, conflict) in [(100, false), (101, true)] {

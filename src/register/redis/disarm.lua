@@ -2,8 +2,10 @@ local token, pre, refused = ARGV[2], ARGV[3], ARGV[4] == 'refused'
 if not held_by(token) or not lease.generation then
   return {now, 'lost'}
 end
-if refused then
+-- Of an earlier attempt that may have landed no refusal is noted.
+local contradicted = refused and ending_of(lease.write_id) == 'U'
+if refused and not contradicted then
   write_down(lease.write_id, 'R')
 end
 end_without_landing(pre)
-return {now, 'ok'}
+return {now, contradicted and 'lost' or 'ok'}

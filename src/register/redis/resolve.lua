@@ -30,6 +30,7 @@ if resolution ~= 'did not' then
   record.generation = generation
 end
 record.doubt = nil
-record.state = head
+-- Where others write, what stands there need not be of the doubt's generation.
+record.state = EXCLUSIVE and head or '?'
 put_record()
 return {now, resolution}

@@ -1,0 +1,272 @@
+//! What really happened at the store, and the laws that it must fit.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use crate::s3::{Condition, Current, ETag, Operation, Seen, Verdict, judge};
+
+/// Everything that was asked, that landed and that was told.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) keys: Vec<Vec<Version>>,
+    pub(super) calls: Vec<Call>,
+    pub(super) uploads: HashMap<String, Upload>,
+    /// Whose landing began a generation.
+    generations: HashMap<String, usize>,
+    /// When an attempt of a call last looked at its key.
+    pub(super) looked: HashMap<(usize, u32), Instant>,
+    /// How often the register has forgotten.
+    pub(super) epochs: usize,
+    sent: u64,
+    pub(super) breaches: Vec<String>,
+    pub(super) shared: bool,
+}
+
+/// What stood at a key from one moment on.
+#[derive(Debug, Clone)]
+pub(super) struct Version {
+    pub(super) etag: Option<String>,
+    by: Author,
+    /// When it was sent, among all copies.
+    sent: u64,
+    pub(super) at: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Author {
+    /// It was there, or rather not, from the beginning.
+    Nobody,
+    Call(usize),
+    Foreign,
+}
+
+/// A write that a client wants, whatever number of attempts it takes.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) key: usize,
+    pub(super) operation: Operation,
+    pub(super) condition: Condition,
+    /// The ETag of what it writes; where there is none, every copy of it gets another.
+    pub(super) content: Option<String>,
+    pub(super) upload: Option<String>,
+    pub(super) began: Instant,
+    pub(super) told: Option<Told>,
+    pub(super) landings: Vec<Option<String>>,
+    /// The store has refused it.
+    pub(super) refused_by_store: bool,
+}
+
+impl Call {
+    pub(super) fn new(key: usize, operation: Operation, condition: Condition) -> Self {
+        Self {
+            key,
+            operation,
+            condition,
+            content: None,
+            upload: None,
+            began: Instant::now(),
+            told: None,
+            landings: Vec::new(),
+            refused_by_store: false,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) key: usize,
+    /// When its creation was answered.
+    pub(super) created: u64,
+    pub(super) epochs: usize,
+    pub(super) initiated: Instant,
+    pub(super) done: bool,
+}
+
+/// What a client has heard of its call in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Told {
+    /// That it landed; with its ETag and generation where they were said.
+    Success { etag: Option<String>, generation: Option<String> },
+    /// That its condition does not hold.
+    ConditionFailed,
+    /// Any other definite refusal.
+    Refused,
+    /// Nothing definite.
+    Unknown,
+}
+
+/// A request on its way to the store.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Copy {
+    pub(super) call: usize,
+    pub(super) attempt: u32,
+    pub(super) sent: u64,
+}
+
+impl History {
+    pub(super) fn new(keys: usize, shared: bool) -> Self {
+        let nothing = Version { etag: None, by: Author::Nobody, sent: 0, at: Instant::now() };
+        Self { keys: vec![vec![nothing]; keys], shared, ..Self::default() }
+    }
+
+    fn breaks(&mut self, law: String) {
+        self.breaches.push(law);
+    }
+
+    pub(super) fn current(&self, key: usize) -> &Version {
+        self.keys[key].last().expect("there is a first one")
+    }
+
+    /// The next number of what is sent.
+    pub(super) fn order(&mut self) -> u64 {
+        self.sent += 1;
+        self.sent
+    }
+
+    pub(super) fn begin(&mut self, call: Call) -> usize {
+        self.calls.push(call);
+        self.calls.len() - 1
+    }
+
+    /// Somebody writes around the proxies.
+    pub(super) fn foreign(&mut self, key: usize, etag: Option<String>) {
+        let sent = self.order();
+        let version = Version { etag, by: Author::Foreign, sent, at: Instant::now() };
+        self.keys[key].push(version);
+    }
+
+    /// A copy of a call is applied: the laws, where they could break.
+    pub(super) fn land(&mut self, copy: Copy) -> Option<String> {
+        let Copy { call: index, sent, .. } = copy;
+        let call = &self.calls[index];
+        let key = call.key;
+        let standing = self.current(key).clone();
+        let mut found = Vec::new();
+        if matches!(call.told, Some(Told::ConditionFailed | Told::Refused)) {
+            found.push("law 4: a write lands although its client was told that it did not");
+        }
+        if standing.by != Author::Call(index) {
+            found.extend(self.lands_over(copy, &standing));
+        }
+        let etag = match call.operation {
+            Operation::DeleteObject => None,
+            _ => Some(call.content.clone().unwrap_or_else(|| format!("s{sent}"))),
+        };
+        let version =
+            Version { etag: etag.clone(), by: Author::Call(index), sent, at: Instant::now() };
+        self.keys[key].push(version);
+        self.calls[index].landings.push(etag.clone());
+        for law in found {
+            let Version { etag, by, sent, .. } = &standing;
+            self.breaks(format!("{law}: call {index} over {etag:?} by {by:?}, sent {sent}"));
+        }
+        etag
+    }
+
+    /// The laws for a copy that lands over what another wrote.
+    fn lands_over(&self, copy: Copy, standing: &Version) -> Vec<&'static str> {
+        let call = &self.calls[copy.call];
+        let mut found = Vec::new();
+        if let Author::Call(_) = standing.by
+            && standing.sent > copy.sent
+        {
+            found.push("law 1: a write lands over one that was sent after it");
+        }
+        if matches!(call.told, Some(Told::Success { .. })) && standing.by != Author::Foreign {
+            found.push("law 1: a write that was acknowledged is applied again over another");
+        }
+        if call.condition == Condition::None || self.is_foreign_race(copy, call.key) {
+            return found;
+        }
+        if !call.landings.is_empty() {
+            found.push("law 1: a conditional write is applied twice, with another in between");
+        }
+        if let Condition::GenerationMatch(wanted) = &call.condition {
+            let named = self.generations.get(&**wanted).map(|&call| Author::Call(call));
+            if named != Some(standing.by) {
+                found.push("law 1: a write lands over another generation than it names");
+            }
+        } else if !holds(&call.condition, standing) {
+            found.push("law 1: a conditional write lands although its condition does not hold");
+        }
+        let upload = call.upload.as_ref().and_then(|id| self.uploads.get(id));
+        if let Some(upload) = upload
+            && upload.epochs == self.epochs
+            && !self.shared
+            && standing.sent > upload.created
+        {
+            found.push("uploads: a complete lands although its key has changed since");
+        }
+        found
+    }
+
+    /// The race with a writer around the proxies who came after the judgement is not closed.
+    fn is_foreign_race(&self, copy: Copy, key: usize) -> bool {
+        let looked = self.looked.get(&(copy.call, copy.attempt));
+        self.keys[key]
+            .iter()
+            .rev()
+            .take_while(|version| looked.is_none_or(|looked| version.at >= *looked))
+            .any(|version| version.by == Author::Foreign)
+    }
+
+    /// A client is told how its call ended.
+    pub(super) fn tell(&mut self, index: usize, told: &Told) {
+        let call = &mut self.calls[index];
+        call.told = Some(told.clone());
+        let call = &self.calls[index];
+        let landed = !call.landings.is_empty();
+        let mut found = None;
+        match told {
+            Told::Success { .. } if !landed => {
+                found = Some("law 4: a client is told of a success that was none");
+            }
+            Told::Success { etag, generation } => {
+                let is_own = |etag: &Option<String>| call.landings.contains(etag);
+                if etag.is_some() && !self.shared && !is_own(etag) {
+                    found = Some("law 4: a success is told with the ETag of something else");
+                }
+                if let Some(generation) = generation {
+                    let known = self.generations.insert(generation.clone(), index);
+                    if known.is_some_and(|known| known != index) {
+                        found = Some("generations: one names what two calls wrote");
+                    }
+                }
+            }
+            Told::ConditionFailed | Told::Refused if landed => {
+                found = Some("law 4: a client is told that its write was refused, and it landed");
+            }
+            Told::ConditionFailed if !self.has_failed(call) => {
+                found = Some("law 4: a client is told that its condition failed, and it held");
+            }
+            Told::ConditionFailed | Told::Refused | Told::Unknown => {}
+        }
+        if let Some(law) = found {
+            self.breaks(format!("{law}: call {index}, told {told:?}"));
+        }
+    }
+
+    /// Was there a moment since the call began at which its condition did not hold? A generation
+    /// may have ended without a landing, and of a retry that the store refused the journal only
+    /// says that it was refused.
+    fn has_failed(&self, call: &Call) -> bool {
+        let asks_more = matches!(call.condition, Condition::GenerationMatch(_));
+        if asks_more || call.refused_by_store {
+            return true;
+        }
+        let versions = &self.keys[call.key];
+        let ends = versions.iter().skip(1).map(|next| next.at).chain([Instant::now()]);
+        let mut since = versions.iter().zip(ends).filter(|(_, end)| *end >= call.began);
+        since.any(|(version, _)| !holds(&call.condition, version))
+    }
+}
+
+pub(super) fn holds(condition: &Condition, version: &Version) -> bool {
+    let current = current(version.etag.as_deref());
+    judge(condition, &Seen::from(current)) == Verdict::Pass
+}
+
+pub(super) fn current(etag: Option<&str>) -> Current {
+    etag.map_or(Current::Absent, |etag| Current::Present(ETag::parse(etag.as_bytes())))
+}
