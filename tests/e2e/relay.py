@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import threading
+import time
 from urllib.parse import urlsplit
 
 
@@ -13,25 +15,35 @@ class Relay:
     """Forwards TCP to `target_url`.
 
     A request is matched by bytes in its head. `hold_requests` stops it before the target has seen
-    a byte; `hold_answers` lets it reach the target and stops what the target answers.
+    a byte; `hold_answers` lets it reach the target and stops what the target answers. `hold_all`
+    stops everything both ways without a word, as a network does that loses all packets.
     """
 
     def __init__(self, target_url: str):
-        parts = urlsplit(target_url)
-        self._target = (parts.hostname, parts.port)
+        self.retarget(target_url)
         self._request_pattern: bytes | None = None
         self._answer_pattern: bytes | None = None
+        self._holds_all = False
         self._open = threading.Event()
         self._open.set()
         self.held = threading.Event()
         """Set once something that matches has been stopped."""
         self.connections = 0
         """How many were accepted so far."""
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self.delay = 0.0
+        """Seconds for which each piece is kept back, either way."""
+        self.refusing = False
+        """Whether new connections are reset at once."""
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._held_targets: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def retarget(self, target_url: str) -> None:
+        """Where connections go from now on."""
+        parts = urlsplit(target_url)
+        self._target = (parts.hostname, parts.port)
 
     def hold_requests(self, pattern: bytes) -> None:
         self._request_pattern, self._answer_pattern = pattern, None
@@ -43,18 +55,24 @@ class Relay:
         self.held.clear()
         self._open.clear()
 
+    def hold_all(self) -> None:
+        self._open.clear()
+        self._holds_all = True
+
     def release(self) -> None:
         """Lets what was held go on, even if the one who sent it is gone."""
         self._request_pattern = self._answer_pattern = None
+        self._holds_all = False
         self._open.set()
 
     def cut(self) -> None:
         """Drops every connection, and what is held on it, for good."""
         self._request_pattern = self._answer_pattern = None
-        pairs, self._pairs = self._pairs, []
+        pairs, self._pairs = self._pairs, set()
         for pair in pairs:
             for each in pair:
                 _close(each)
+        self._holds_all = False
         self._open.set()
 
     def close(self) -> None:
@@ -71,6 +89,9 @@ class Relay:
 
     def _serve(self, client: socket.socket) -> None:
         self.connections += 1
+        if self.refusing:
+            _reset(client)
+            return
         try:
             target = socket.create_connection(self._target, 10)
             target.settimeout(None)
@@ -79,7 +100,7 @@ class Relay:
             return
         for each in (client, target):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._pairs.append((client, target))
+        self._pairs.add((client, target))
         threading.Thread(target=self._answers, args=(target, client), daemon=True).start()
         self._requests(client, target)
 
@@ -87,6 +108,7 @@ class Relay:
         was_held = False
         try:
             while data := _received(client):
+                was_held |= self._hold_back()
                 if self._request_pattern and self._request_pattern in data:
                     was_held = True
                     self.held.set()
@@ -105,6 +127,7 @@ class Relay:
     def _answers(self, target: socket.socket, client: socket.socket) -> None:
         try:
             while data := target.recv(65536):
+                self._hold_back()
                 if target in self._held_targets:
                     self.held.set()
                     self._open.wait()
@@ -112,8 +135,19 @@ class Relay:
                 client.sendall(data)
         except OSError:
             pass
+        self._pairs.discard((client, target))
         _close(client)
         _close(target)
+
+    def _hold_back(self) -> bool:
+        """Keeps a piece for as long as it is to take; whether it was held for good or ill."""
+        if self.delay:
+            time.sleep(self.delay)
+        if self._holds_all:
+            self.held.set()
+            self._open.wait()
+            return True
+        return False
 
 
 def _received(client: socket.socket) -> bytes:
@@ -122,6 +156,11 @@ def _received(client: socket.socket) -> bytes:
         return client.recv(65536)
     except ConnectionResetError:
         return b""
+
+
+def _reset(each: socket.socket) -> None:
+    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    each.close()
 
 
 def _close(each: socket.socket) -> None:

@@ -1,0 +1,65 @@
+"""Strikes with one fault after the other, in an order that a seed gives."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+
+from histories.faults import ALONE, DURATION, DURATION_OTHERWISE, FAULTS
+from histories.history import History
+from histories.scene import Scene
+
+PATIENCE = 20
+"""Seconds on top of the protocol's waits after which a key counts as lost to its writers."""
+
+
+@dataclass
+class Strike:
+    kind: str
+    where: str
+    struck: float
+    healed: float
+    alone: bool
+    """Whether nothing else happened before everything was well again."""
+    stuck: tuple[str, ...] = ()
+    """Keys that could not be written again."""
+
+    def as_json(self) -> dict:
+        return asdict(self)
+
+
+class Nemesis:
+    """Goes through all kinds of faults before one comes again."""
+
+    def __init__(self, chance: random.Random):
+        self._chance = chance
+        self._deck: list[str] = []
+
+    def strike(self, scene: Scene, history: History, keys: list[str]) -> list[Strike]:
+        """One fault, sometimes a second while it lasts, until every key can be written again."""
+        kinds = [self._draw()]
+        if kinds[0] not in ALONE and self._chance.random() < 0.25:
+            second = self._draw()
+            if second in ALONE or second == kinds[0]:
+                self._deck.append(second)
+            else:
+                kinds.append(second)
+        strikes = []
+        with ExitStack() as struck:
+            for kind in kinds:
+                where = struck.enter_context(FAULTS[kind](scene, self._chance))
+                strikes.append(Strike(kind, where, history.now(), 0, len(kinds) == 1))
+                time.sleep(self._chance.uniform(*DURATION.get(kind, DURATION_OTHERWISE)))
+        healed = history.now()
+        stuck = history.wait_written(keys, healed, 2 * scene.takeover + PATIENCE)
+        for each in strikes:
+            each.healed, each.stuck = healed, tuple(stuck)
+        return strikes
+
+    def _draw(self) -> str:
+        if not self._deck:
+            self._deck = list(FAULTS)
+            self._chance.shuffle(self._deck)
+        return self._deck.pop()
