@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import struct
 import threading
 import time
 from urllib.parse import urlsplit
@@ -32,13 +31,24 @@ class Relay:
         """How many were accepted so far."""
         self.delay = 0.0
         """Seconds for which each piece is kept back, either way."""
-        self.refusing = False
-        """Whether new connections are reset at once."""
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._held_targets: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        # Bound and never listening, it keeps the port while `refuse` has closed the listener.
+        self._reserved = _bound(0)
+        self._port = self._reserved.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.listen()
+
+    def listen(self) -> None:
+        """Accepts connections, again after `refuse`."""
+        self._listener = _bound(self._port)
+        self._listener.listen(128)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def refuse(self) -> None:
+        """Refuses new connections, as a host does on which nothing listens."""
+        # Unlike close() alone, this wakes accept().
+        _close(self._listener)
 
     def retarget(self, target_url: str) -> None:
         """Where connections go from now on."""
@@ -76,22 +86,20 @@ class Relay:
         self._open.set()
 
     def close(self) -> None:
-        self._listener.close()
+        self.refuse()
+        self._reserved.close()
         self.cut()
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         self.connections += 1
-        if self.refusing:
-            _reset(client)
-            return
         try:
             target = socket.create_connection(self._target, 10)
             target.settimeout(None)
@@ -158,9 +166,11 @@ def _received(client: socket.socket) -> bytes:
         return b""
 
 
-def _reset(each: socket.socket) -> None:
-    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    each.close()
+def _bound(port: int) -> socket.socket:
+    each = socket.socket()
+    each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    each.bind(("127.0.0.1", port))
+    return each
 
 
 def _close(each: socket.socket) -> None:

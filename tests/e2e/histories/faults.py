@@ -1,7 +1,7 @@
 """What can happen to a scene, all of it within what the README promises to survive.
 
-Each fault is a context: it strikes at its beginning and is healed at its end. It says where it
-struck. How long it lasts is for the nemesis to choose, within `DURATION`.
+Each fault is a context: it strikes at its beginning and is healed at its end. It says where and
+when it struck. How long it lasts is for the nemesis to choose, within `DURATION`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,21 @@ import shutil
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Callable, ContextManager, Iterator
 
 from histories.scene import Post, Scene
 from relay import Relay
 
-Fault = Callable[[Scene, random.Random], ContextManager[str]]
+
+@dataclass
+class Struck:
+    at: float
+    """On the monotonic clock, just before."""
+    where: str = ""
+
+
+Fault = Callable[[Scene, random.Random], ContextManager[Struck]]
 
 DELAYS = {"client-proxy": 0.6, "proxy-redis": 0.6, "proxy-store": 0.4}
 """The longest delay of one piece. To the store it stays well below `settle`, some pieces long."""
@@ -28,65 +37,83 @@ def _any_post(scene: Scene, chance: random.Random) -> tuple[int, Post]:
 
 
 @contextmanager
-def kill_proxy(scene: Scene, chance: random.Random) -> Iterator[str]:
+def kill_proxy(scene: Scene, chance: random.Random) -> Iterator[Struck]:
     """kill -9 with writes on their way to the store, which get lost, or arrive after all."""
     number, post = _any_post(scene, chance)
     post.to_store.hold_all()
     time.sleep(chance.uniform(0.05, 0.3))
+    at = time.monotonic()
+    post.door.refuse()
     post.proxy.kill9()
     arrive = chance.random() < 0.5
     if not arrive:
         post.to_store.cut()
     try:
-        yield f"{number}, what it had sent {'arrives late' if arrive else 'is lost'}"
+        yield Struck(at, f"{number}, what it sent {'arrives late' if arrive else 'is lost'}")
     finally:
         post.to_store.release()
         post.restart()
+        post.door.listen()
 
 
 @contextmanager
-def freeze_proxy(scene: Scene, chance: random.Random) -> Iterator[str]:
+def freeze_proxy(scene: Scene, chance: random.Random) -> Iterator[Struck]:
     """SIGSTOP, for less than margin + grace (DURATION sees to that)."""
     number, post = _any_post(scene, chance)
+    at = time.monotonic()
     post.proxy.process.signal(signal.SIGSTOP)
     try:
-        yield str(number)
+        yield Struck(at, str(number))
     finally:
         post.proxy.process.signal(signal.SIGCONT)
 
 
 @contextmanager
-def kill_redis(scene: Scene, chance: random.Random) -> Iterator[str]:
-    scene.redis.kill9()
+def _nobody_there(relays: list[Relay]) -> Iterator[None]:
+    """What they lead to is dead, so they refuse connections as it would."""
+    for relay in relays:
+        relay.refuse()
     try:
-        yield "its data are kept"
+        yield
     finally:
-        scene.redis.start()
+        for relay in relays:
+            relay.listen()
 
 
 @contextmanager
-def lose_redis(scene: Scene, chance: random.Random) -> Iterator[str]:
-    scene.redis.kill9()
-    shutil.rmtree(scene.redis.directory / "appendonlydir")
-    try:
-        yield "its data are lost"
-    finally:
-        scene.redis.start()
+def kill_redis(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    at = time.monotonic()
+    with _nobody_there([post.to_register for post in scene.posts]):
+        scene.redis.kill9()
+        try:
+            yield Struck(at)
+        finally:
+            scene.redis.start()
 
 
 @contextmanager
-def flush_redis(scene: Scene, chance: random.Random) -> Iterator[str]:
+def lose_redis(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    with kill_redis(scene, chance) as struck:
+        shutil.rmtree(scene.redis.directory / "appendonlydir")
+        yield struck
+
+
+@contextmanager
+def flush_redis(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    at = time.monotonic()
     scene.redis.flush_all()
-    yield ""
+    yield Struck(at)
 
 
 @contextmanager
-def kill_store(scene: Scene, chance: random.Random) -> Iterator[str]:
-    scene.store.kill9()
-    try:
-        yield ""
-    finally:
-        scene.store.start()
+def kill_store(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    at = time.monotonic()
+    with _nobody_there([post.to_store for post in scene.posts]):
+        scene.store.kill9()
+        try:
+            yield Struck(at)
+        finally:
+            scene.store.start()
 
 
 def _relays(scene: Scene, chance: random.Random, between: str) -> tuple[str, list[Relay]]:
@@ -103,33 +130,37 @@ def _relays(scene: Scene, chance: random.Random, between: str) -> tuple[str, lis
 def cut(between: str) -> Fault:
     """Connections break and none can be made; or all that is sent vanishes without a word."""
     @contextmanager
-    def fault(scene: Scene, chance: random.Random) -> Iterator[str]:
+    def fault(scene: Scene, chance: random.Random) -> Iterator[Struck]:
         where, relays = _relays(scene, chance, between)
         silent = chance.random() < 0.5
+        at = time.monotonic()
         for relay in relays:
             if silent:
                 relay.hold_all()
             else:
-                relay.refusing = True
+                relay.refuse()
                 relay.cut()
         try:
-            yield f"{where}, {'silently' if silent else 'reset'}"
+            yield Struck(at, f"{where}, {'silently' if silent else 'reset'}")
         finally:
             for relay in relays:
-                relay.refusing = False
-                relay.cut()
+                if silent:
+                    relay.cut()
+                else:
+                    relay.listen()
     return fault
 
 
 def delay(between: str) -> Fault:
     @contextmanager
-    def fault(scene: Scene, chance: random.Random) -> Iterator[str]:
+    def fault(scene: Scene, chance: random.Random) -> Iterator[Struck]:
         where, relays = _relays(scene, chance, between)
         seconds = chance.uniform(0.1, DELAYS[between])
+        at = time.monotonic()
         for relay in relays:
             relay.delay = seconds
         try:
-            yield f"{where}, {seconds:.2f} s"
+            yield Struck(at, f"{where}, {seconds:.2f} s")
         finally:
             for relay in relays:
                 relay.delay = 0

@@ -26,7 +26,11 @@ class History:
         """What was seen and is no operation: torn reads, answers that nobody expected."""
 
     def now(self) -> float:
-        return time.monotonic() - self._began
+        return self.at(time.monotonic())
+
+    def at(self, moment: float) -> float:
+        """A moment of the monotonic clock, in seconds of this history."""
+        return moment - self._began
 
     def number(self) -> int:
         with self._news:

@@ -20,6 +20,9 @@ class Strike:
     kind: str
     where: str
     struck: float
+    """Just before."""
+    hit: float
+    """When it had surely taken effect."""
     healed: float
     alone: bool
     """Whether nothing else happened before everything was well again."""
@@ -47,10 +50,11 @@ class Nemesis:
             else:
                 kinds.append(second)
         strikes = []
-        with ExitStack() as struck:
+        with ExitStack() as lasting:
             for kind in kinds:
-                where = struck.enter_context(FAULTS[kind](scene, self._chance))
-                strikes.append(Strike(kind, where, history.now(), 0, len(kinds) == 1))
+                blow = lasting.enter_context(FAULTS[kind](scene, self._chance))
+                strikes.append(Strike(kind, blow.where, history.at(blow.at), history.now(), 0,
+                                      alone=len(kinds) == 1))
                 time.sleep(self._chance.uniform(*DURATION.get(kind, DURATION_OTHERWISE)))
         healed = history.now()
         stuck = history.wait_written(keys, healed, 2 * scene.takeover + PATIENCE)

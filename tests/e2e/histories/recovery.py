@@ -33,11 +33,11 @@ def after(strike: Strike, operations: list[Operation], keys: list[str]) -> Figur
     figures = Figures(times=1)
     for key in keys:
         writes = [each for each in operations if each.key == key and each.kind in WRITES]
-        struck = any(each.invoked <= strike.struck < each.returned
+        struck = any(each.invoked <= strike.hit and strike.struck < each.returned
                      and (each.outcome in (UNKNOWN, FAILED)
                           or each.returned > strike.struck + AT_ONCE) for each in writes)
         next_returns = [each.returned for each in writes
-                        if each.outcome == OK and each.invoked >= strike.struck]
+                        if each.outcome == OK and each.invoked >= strike.hit]
         if next_returns:
             seconds = min(next_returns) - strike.struck
             (figures.affected if struck else figures.others).append(seconds)

@@ -150,7 +150,7 @@ def play(scene: Scene, nemesis: Nemesis, chance: random.Random, writers: str,
             strikes += nemesis.strike(scene, history, KEYS)
             if strikes[-1].stuck:
                 break
-    unread = crowd.last_reads()
+    unread = crowd.last_reads(2 * scene.takeover)
     operations = history.operations()
     return Round(writers, operations, strikes, check(operations), history.remarks, unread)
 

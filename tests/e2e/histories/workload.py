@@ -159,6 +159,9 @@ class Client:
             door = self._door()
             answer = (door.put(path, body, headers=headers, payload=UNSIGNED) if value
                       else door.delete(path, headers=headers))
+        except ConnectionRefusedError as error:
+            self._avoid()
+            return FAILED, type(error).__name__
         except (OSError, http.client.HTTPException) as error:
             self._avoid()
             return UNKNOWN, type(error).__name__
@@ -189,7 +192,7 @@ class Crowd:
 
     def __init__(self, count: int, doors: list[Raw], bucket: str, keys: list[str],
                  history: History, chance: random.Random):
-        sights = Sights(keys)
+        self.history, sights = history, Sights(keys)
         self.clients = [Client(number, doors, bucket, keys, history, sights,
                                random.Random(chance.getrandbits(64)), retries=number % 2 == 1)
                         for number in range(count)]
@@ -208,13 +211,15 @@ class Crowd:
             thread.join(ATTEMPTS_MAX * (TIMEOUT + 1) + 10)
             assert not thread.is_alive(), "a client hangs"
 
-    def last_reads(self) -> list[str]:
+    def last_reads(self, patience: float) -> list[str]:
         """Every key is read through every door: what was acknowledged must be there. Returns what
-        could not be read."""
+        could not be read, even after a write in doubt may have ended."""
         reader = self.clients[0]
-        failed = []
-        for number, door in enumerate(reader.doors):
-            alone = replace(reader, doors=[door], retries=False)
-            failed += [f"{key} through door {number}" for key in reader.keys
-                       if alone.perform(key, READ) != OK]
-        return failed
+        unread = {(number, key) for number in range(len(reader.doors)) for key in reader.keys}
+        until = self.history.now() + patience
+        while unread and self.history.now() < until:
+            for number, key in sorted(unread):
+                alone = replace(reader, doors=[reader.doors[number]])
+                if alone.perform(key, READ) == OK:
+                    unread.remove((number, key))
+        return [f"{key} through door {number}" for number, key in sorted(unread)]
