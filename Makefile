@@ -16,7 +16,7 @@ STORES ?= everyday
 .PHONY: help run test check fmt model build e2e histories bench fuzz clean
 
 help: ## list the tasks
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: ## build, then serve an embedded store on 127.0.0.1:9000, objects in ./data
 	scripts/setup run
