@@ -1,7 +1,7 @@
 """What can happen to a scene, all of it within what the README promises to survive.
 
 Each fault is a context: it strikes at its beginning and is healed at its end. It says where and
-when it struck. How long it lasts is for the nemesis to choose, within `DURATION`.
+when it struck. How long it lasts is for the nemesis to choose, within what `FAULTS` says.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Callable, ContextManager, Iterator
 
 from histories.scene import Post, Scene
+from processes import Process
 from relay import Relay
 
 
@@ -58,14 +59,32 @@ def kill_proxy(scene: Scene, chance: random.Random) -> Iterator[Struck]:
 
 @contextmanager
 def freeze_proxy(scene: Scene, chance: random.Random) -> Iterator[Struck]:
-    """SIGSTOP, for less than margin + grace (DURATION sees to that)."""
+    """SIGSTOP, for less than margin + grace (`FAULTS` sees to that); at times while it waits for
+    the register, whose answers are old when it wakes."""
     number, post = _any_post(scene, chance)
+    waits = chance.random() < 0.5
     at = time.monotonic()
+    if waits:
+        post.to_register.hold_all()
+        time.sleep(chance.uniform(0.05, 0.2))
     post.proxy.process.signal(signal.SIGSTOP)
+    post.to_register.release()
     try:
-        yield Struck(at, str(number))
+        yield Struck(at, f"{number}{', waiting for the register' if waits else ''}")
     finally:
         post.proxy.process.signal(signal.SIGCONT)
+
+
+def freeze(process: Callable[[Scene], Process]) -> Fault:
+    @contextmanager
+    def fault(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+        at = time.monotonic()
+        process(scene).signal(signal.SIGSTOP)
+        try:
+            yield Struck(at)
+        finally:
+            process(scene).signal(signal.SIGCONT)
+    return fault
 
 
 @contextmanager
@@ -167,22 +186,36 @@ def delay(between: str) -> Fault:
     return fault
 
 
-FAULTS: dict[str, Fault] = {
-    "kill -9 of a proxy": kill_proxy,
-    "freeze of a proxy": freeze_proxy,
-    "kill -9 of Redis, data kept": kill_redis,
-    "kill -9 of Redis, data lost": lose_redis,
-    "FLUSHALL": flush_redis,
-    "kill -9 of the store": kill_store,
-    **{f"cut {between}": cut(between) for between in DELAYS},
-    **{f"delay {between}": delay(between) for between in DELAYS},
+@dataclass(frozen=True)
+class Kind:
+    play: Fault
+    what: str
+    """What it strikes: two faults that strike the same do not meet."""
+    seconds: tuple[float, float] = (0.3, 2.5)
+    """How long it lasts, at least and at most."""
+    alone: bool = False
+    """Nothing else strikes at the same time: two freezes in a row, or a late arrival that is
+    delayed, would be longer than what is promised."""
+
+
+FAULTS = {
+    "kill -9 of a proxy": Kind(kill_proxy, "proxy", (0.1, 1), alone=True),
+    # Below margin + grace (2 s), the time in which it waits for the register included.
+    "freeze of a proxy": Kind(freeze_proxy, "proxy", (0.5, 1.5), alone=True),
+    "kill -9 of Redis, data kept": Kind(kill_redis, "redis"),
+    "kill -9 of Redis, data lost": Kind(lose_redis, "redis"),
+    "FLUSHALL": Kind(flush_redis, "redis", (0, 0)),
+    "freeze of Redis": Kind(freeze(lambda scene: scene.redis.process), "redis"),
+    "kill -9 of the store": Kind(kill_store, "store"),
+    # What is on its way lands well within `settle` (2 s).
+    "freeze of the store": Kind(freeze(lambda scene: scene.store.store.processes[0]), "store",
+                                (0.3, 1.2), alone=True),
+    **{f"{name} {between}": Kind(fault(between), what)
+       for name, fault in (("cut", cut), ("delay", delay))
+       for between, what in (("client-proxy", "clients"), ("proxy-redis", "redis"),
+                             ("proxy-store", "store"))},
 }
 
-DURATION = {"freeze of a proxy": (0.5, 1.5), "FLUSHALL": (0, 0), "kill -9 of a proxy": (0.1, 1)}
-"""Seconds, at least and at most. A freeze stays below margin + grace (2 s); what a killed proxy had
-sent arrives well within `settle` (2 s)."""
-DURATION_OTHERWISE = (0.3, 2.5)
 
-ALONE = ("freeze of a proxy", "kill -9 of a proxy")
-"""Nothing else strikes at the same time: two freezes in a row, or a late arrival that is delayed,
-would be longer than what is promised."""
+def may_meet(one: Kind, other: Kind) -> bool:
+    return not one.alone and not other.alone and one.what != other.what

@@ -7,12 +7,14 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-from histories.faults import ALONE, DURATION, DURATION_OTHERWISE, FAULTS
+from histories.faults import FAULTS, may_meet
 from histories.history import History
 from histories.scene import Scene
 
 PATIENCE = 20
 """Seconds on top of the protocol's waits after which a key counts as lost to its writers."""
+TWO_AT_ONCE = 0.3
+"""How often a second fault strikes while the first lasts, where it may."""
 
 
 @dataclass
@@ -43,19 +45,18 @@ class Nemesis:
     def strike(self, scene: Scene, history: History, keys: list[str]) -> list[Strike]:
         """One fault, sometimes a second while it lasts, until every key can be written again."""
         kinds = [self._draw()]
-        if kinds[0] not in ALONE and self._chance.random() < 0.25:
-            second = self._draw()
-            if second in ALONE or second == kinds[0]:
-                self._deck.append(second)
-            else:
-                kinds.append(second)
+        second = self._draw()
+        if may_meet(FAULTS[kinds[0]], FAULTS[second]) and self._chance.random() < TWO_AT_ONCE:
+            kinds.append(second)
+        else:
+            self._deck.append(second)
         strikes = []
         with ExitStack() as lasting:
             for kind in kinds:
-                blow = lasting.enter_context(FAULTS[kind](scene, self._chance))
+                blow = lasting.enter_context(FAULTS[kind].play(scene, self._chance))
                 strikes.append(Strike(kind, blow.where, history.at(blow.at), history.now(), 0,
                                       alone=len(kinds) == 1))
-                time.sleep(self._chance.uniform(*DURATION.get(kind, DURATION_OTHERWISE)))
+                time.sleep(self._chance.uniform(*FAULTS[kind].seconds))
         healed = history.now()
         stuck = history.wait_written(keys, healed, 2 * scene.takeover + PATIENCE)
         for each in strikes:

@@ -83,6 +83,8 @@ class Report:
             f"{len(self.rounds)} rounds ({', '.join(each.writers for each in self.rounds)})",
             f"  writes: {outcomes[OK]} ok, {outcomes[MISMATCH] + outcomes[MISSING]} refused, "
             f"{outcomes[FAILED]} failed for certain, {outcomes[UNKNOWN]} unknown",
+            f"  {sum('replayed' in each.said for each in operations)} answered with the success of "
+            f"an earlier attempt",
             f"  reads: {sum(each.outcome == OK for each in reads)} of {len(reads)} told something",
             *(f"  {count} {what}" for what, count in self.remarks.items()),
             f"  the machine stood still for {self.stall:.2f} s at most",

@@ -35,10 +35,11 @@ ETAG_OF_ANOTHER = "a write was answered with the ETag of another"
 
 @pytest.mark.full
 @pytest.mark.timeout(SECONDS + 240)
-def test_a_minute_of_faults_loses_nothing():
+def test_a_minute_of_faults_loses_nothing(capsys):
     seed = random.SystemRandom().randrange(1 << 32)
     report = run.run(SECONDS, seed)
-    print(report)
+    with capsys.disabled():
+        print(f"\n{report}")
     assert not report.violations, f"seed {seed}\n{report}"
     assert not report.stuck, f"seed {seed}: keys that stay unwritable\n{report}"
     assert not any(each.unread for each in report.rounds), f"seed {seed}\n{report}"
