@@ -148,7 +148,7 @@ class Relay:
         _close(target)
 
     def _hold_back(self) -> bool:
-        """Keeps a piece for as long as it is to take; whether it was held for good or ill."""
+        """Delays a piece, or stops it; whether it was stopped."""
         if self.delay:
             time.sleep(self.delay)
         if self._holds_all:

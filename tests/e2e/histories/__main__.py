@@ -21,7 +21,7 @@ def main() -> int:
     print(f"seed {seed}", flush=True)
     report = run(given.seconds, seed, given.writers, progress=lambda text: print(text, flush=True))
     print(report)
-    return 1 if report.violations or report.stuck else 0
+    return 1 if report.complaints() else 0
 
 
 if __name__ == "__main__":

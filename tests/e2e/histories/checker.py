@@ -1,9 +1,9 @@
-"""Whether a history is linearizable: each key on its own, as a compare-and-swap register.
+"""Whether a history is linearizable: each key alone, as a compare-and-swap register.
 
-The search is Wing and Gong's, in the order of Lowe's just-in-time linearization: it goes from return
-to return, and lets pending operations take effect only when the one that returns needs it. What has
-been tried is remembered as configurations: the state of the key, which operations that have yet to
-return took effect already, and which of those with an unknown outcome did.
+The search is Wing and Gong's, in the order of Lowe's just-in-time linearization: it goes from
+return to return, and lets pending operations take effect only when the one that returns needs it.
+What has been tried is remembered as configurations: the state of the key, which operations that
+have yet to return took effect already, and which of those with an unknown outcome did.
 
 Three observations keep it small. A read or a refusal changes nothing, so it may take effect as soon
 as it can. Of two configurations that differ only in which unknown writes they have used up, the one

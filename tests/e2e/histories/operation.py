@@ -46,7 +46,7 @@ class Operation:
         return self.outcome == UNKNOWN
 
     def after(self, state: str | None) -> tuple[bool, str | None]:
-        """Whether this could happen, with its outcome, to a key in this state; and the state after."""
+        """Whether this could happen to a key in this state, with its outcome; the state after."""
         if self.outcome == MISSING:
             return state is None, state
         if self.outcome == MISMATCH:
@@ -67,8 +67,12 @@ class Operation:
         return cls(**fields)
 
     def __str__(self) -> str:
-        what = {READ: f"read → {self.value or 'absent'}", PUT: f"put {self.value}",
-                CREATE: f"create {self.value}", REPLACE: f"replace {self.expected} by {self.value}",
-                DELETE: "delete", DELETE_IF: f"delete {self.expected}"}[self.kind]
-        return (f"{self.invoked:9.3f} … {self.returned:9.3f}  client {self.client:<2} {self.key}: "
-                f"{what}: {self.outcome}" + (f"  [{self.said}]" if self.said else ""))
+        what = {READ: f"read → {self.value or 'absent'}",
+                PUT: f"put {self.value}",
+                CREATE: f"create {self.value}",
+                REPLACE: f"replace {self.expected} by {self.value}",
+                DELETE: "delete",
+                DELETE_IF: f"delete {self.expected}"}[self.kind]
+        said = f"  [{self.said}]" if self.said else ""
+        return (f"{self.invoked:8.3f} … {self.returned:8.3f}  client {self.client} {self.key}: "
+                f"{what}: {self.outcome}{said}")

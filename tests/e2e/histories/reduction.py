@@ -27,7 +27,7 @@ def reduced(violation: Violation) -> list[Operation]:
 
 
 def _without_strangers(history: list[Operation]) -> list[Operation]:
-    """Without the unknown writes that what is known does not mention, where that changes nothing."""
+    """Without unknown writes that nothing else mentions, where that changes nothing."""
     kept = list(history)
     for operation in history:
         if operation.outcome == UNKNOWN:

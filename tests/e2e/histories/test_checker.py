@@ -1,4 +1,4 @@
-"""The checker of histories, on good ones, on bad ones, and beside a search that tries everything."""
+"""The checker: on good histories, on bad ones, and beside a search that tries everything."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ The run that always takes place is a minute long. Another one, as long as you li
     cd tests/e2e && python -m histories --seconds 600 --seed 7 [--writers exclusive]
 
 A seed gives the faults, their order and the operations, but not the moment at which threads and
-processes take their turns: a bad history need not come again. It is kept in target/histories.
+processes take their turns: a bad history need not come again. It is kept, in target/histories.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from histories.workload import TIMEOUT, Crowd
 from redis_server import RedisServer
 
 SECONDS = 60
-ETAG_OF_ANOTHER = "a write was answered with the ETag of another"
 
 
 @pytest.mark.full
@@ -40,10 +39,7 @@ def test_a_minute_of_faults_loses_nothing(capsys):
     report = run.run(SECONDS, seed)
     with capsys.disabled():
         print(f"\n{report}")
-    assert not report.violations, f"seed {seed}\n{report}"
-    assert not report.stuck, f"seed {seed}: keys that stay unwritable\n{report}"
-    assert not any(each.unread for each in report.rounds), f"seed {seed}\n{report}"
-    assert not [what for what in report.remarks if what.startswith(ETAG_OF_ANOTHER)], report
+    assert not report.complaints(), f"seed {seed}"
     # A history in which nothing happens proves nothing.
     outcomes = report.outcomes()
     assert outcomes[OK] > 200 and outcomes["412"] > 50 and outcomes[UNKNOWN] > 0, report

@@ -10,13 +10,14 @@ import uuid
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from clients import UNSIGNED, Answer, Raw
+from clients import UNSIGNED, Raw
 from histories import answers
 from histories.history import History
 from histories.operation import (CREATE, DELETE, DELETE_IF, FAILED, MISMATCH, MISSING, OK, PUT,
                                  READ, REPLACE, UNKNOWN, Operation)
 
-ATTEMPTS_MAX = 3
+RETRY_PAUSES = (0.2, 1)
+"""Seconds before the second and the third attempt, at most, as SDKs wait longer each time."""
 TIMEOUT = 5
 LARGE = 80 * 1024
 """A body for which the proxy asks the register before it takes it."""
@@ -24,6 +25,8 @@ PAUSE_MAX = 0.03
 BACKOFF = 0.1
 AVOIDED = 0.4
 """Seconds for which a proxy that broke a connection is left alone."""
+TORN = "torn reads"
+ETAG_OF_ANOTHER = "writes answered with the ETag of another"
 
 
 def body_of(value: str) -> bytes:
@@ -124,7 +127,7 @@ class Client:
         if answer.etag != etag_of(value) or answer.body != body_of(value):
             # s3s-fs keeps bytes and ETag apart: a read beside a write may pair the old of one
             # with the new of another. It says nothing.
-            self.history.remark("torn reads")
+            self.history.remark(TORN)
             return UNKNOWN, None, "torn"
         return OK, value, ""
 
@@ -136,17 +139,16 @@ class Client:
         elif expected:
             headers["If-Match"] = etag_of(expected)
         body = body_of(value) if value else b""
-        attempts = ATTEMPTS_MAX if self.retries else 1
+        pauses = RETRY_PAUSES if self.retries else ()
         said, doubtful = [], False
-        for attempt in range(1, attempts + 1):
-            headers["amz-sdk-request"] = f"attempt={attempt}; max={attempts}"
+        for attempt, pause in enumerate((0, *pauses), 1):
+            self.stop.wait(self.chance.uniform(pause / 2, pause))
+            headers["amz-sdk-request"] = f"attempt={attempt}; max={len(pauses) + 1}"
             outcome, words = self._attempt(key, headers, body, value)
             said.append(words)
             if outcome in (OK, MISMATCH, MISSING) or words == "409":
                 break
             doubtful |= outcome == UNKNOWN
-            if attempt < attempts:
-                self.stop.wait(BACKOFF)
         # An attempt that certainly failed says nothing of the ones before it.
         if outcome == FAILED and doubtful:
             outcome = UNKNOWN
@@ -169,7 +171,7 @@ class Client:
         if not answers.expected(answer):
             self.history.remark(f"{answer.status} to a write: {answer.body[:80]!r}")
         if outcome == OK and value and answer.etag not in (None, etag_of(value)):
-            self.history.remark(f"a write was answered with the ETag of another: {_told(answer)}")
+            self.history.remark(ETAG_OF_ANOTHER)
         return outcome, answers.in_short(answer)
 
     def _door(self) -> Raw:
@@ -181,10 +183,6 @@ class Client:
 
     def _avoid(self) -> None:
         self._broken[self._last] = self.history.now() + AVOIDED
-
-
-def _told(answer: Answer) -> str:
-    return f"{answers.in_short(answer)} {answer.etag}"
 
 
 class Crowd:
@@ -208,7 +206,7 @@ class Crowd:
         for client in self.clients:
             client.stop.set()
         for thread in self._threads:
-            thread.join(ATTEMPTS_MAX * (TIMEOUT + 1) + 10)
+            thread.join(3 * (TIMEOUT + 1) + 10)
             assert not thread.is_alive(), "a client hangs"
 
     def last_reads(self, patience: float) -> list[str]:
