@@ -15,14 +15,14 @@ class Relay:
 
     A request is matched by bytes in its head. `hold_requests` stops it before the target has seen
     a byte; `hold_answers` lets it reach the target and stops what the target answers. `hold_all`
-    stops everything both ways without a word, as a network does that loses all packets.
+    stops everything, both ways or one, without a word, as a network does that loses packets.
     """
 
     def __init__(self, target_url: str):
         self.retarget(target_url)
         self._request_pattern: bytes | None = None
         self._answer_pattern: bytes | None = None
-        self._holds_all = False
+        self._holds_requests = self._holds_answers = False
         self._open = threading.Event()
         self._open.set()
         self.held = threading.Event()
@@ -65,14 +65,14 @@ class Relay:
         self.held.clear()
         self._open.clear()
 
-    def hold_all(self) -> None:
+    def hold_all(self, requests: bool = True, answers: bool = True) -> None:
         self._open.clear()
-        self._holds_all = True
+        self._holds_requests, self._holds_answers = requests, answers
 
     def release(self) -> None:
         """Lets what was held go on, even if the one who sent it is gone."""
         self._request_pattern = self._answer_pattern = None
-        self._holds_all = False
+        self._holds_requests = self._holds_answers = False
         self._open.set()
 
     def cut(self) -> None:
@@ -82,7 +82,7 @@ class Relay:
         for pair in pairs:
             for each in pair:
                 _close(each)
-        self._holds_all = False
+        self._holds_requests = self._holds_answers = False
         self._open.set()
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class Relay:
         was_held = False
         try:
             while data := _received(client):
-                was_held |= self._hold_back()
+                was_held |= self._hold_back(self._holds_requests)
                 if self._request_pattern and self._request_pattern in data:
                     was_held = True
                     self.held.set()
@@ -135,7 +135,7 @@ class Relay:
     def _answers(self, target: socket.socket, client: socket.socket) -> None:
         try:
             while data := target.recv(65536):
-                self._hold_back()
+                self._hold_back(self._holds_answers)
                 if target in self._held_targets:
                     self.held.set()
                     self._open.wait()
@@ -147,15 +147,14 @@ class Relay:
         _close(client)
         _close(target)
 
-    def _hold_back(self) -> bool:
-        """Delays a piece, or stops it; whether it was stopped."""
+    def _hold_back(self, holds: bool) -> bool:
+        """Delays a piece, and stops it where it is to be held; whether it was."""
         if self.delay:
             time.sleep(self.delay)
-        if self._holds_all:
+        if holds:
             self.held.set()
             self._open.wait()
-            return True
-        return False
+        return holds
 
 
 def _received(client: socket.socket) -> bytes:

@@ -13,13 +13,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of the faults and the operations (random)")
     parser.add_argument("--writers", choices=["exclusive", "shared"],
                         help="what proxies believe of the register (in turn)")
+    parser.add_argument("--only", default="", metavar="NAME",
+                        help="faults that have this in their names")
     given = parser.parse_args()
     import conftest  # noqa: F401 - takes this machine's own settings out of the environment
     from histories.run import run
 
     seed = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
     print(f"seed {seed}", flush=True)
-    report = run(given.seconds, seed, given.writers, progress=lambda text: print(text, flush=True))
+    report = run(given.seconds, seed, given.writers, given.only,
+                 progress=lambda text: print(text, flush=True))
     print(report)
     return 1 if report.complaints() else 0
 

@@ -28,6 +28,9 @@ class Struck:
 
 Fault = Callable[[Scene, random.Random], ContextManager[Struck]]
 
+GATHERING = (0.1, 0.4)
+"""Seconds for which writes are held up on their way to the store, so that a fault meets some."""
+
 DELAYS = {"client-proxy": 0.6, "proxy-redis": 0.6, "proxy-store": 0.4}
 """The longest delay of one piece. To the store it stays well below `settle`, some pieces long."""
 
@@ -39,14 +42,15 @@ def _any_post(scene: Scene, chance: random.Random) -> tuple[int, Post]:
 
 @contextmanager
 def kill_proxy(scene: Scene, chance: random.Random) -> Iterator[Struck]:
-    """kill -9 with writes on their way to the store, which get lost, or arrive after all."""
+    """kill -9 with writes on their way to the store, which get lost, or arrive after all: after the
+    lease (1.5 s), most of them, and within `settle` (3 s)."""
     number, post = _any_post(scene, chance)
     post.to_store.hold_all()
-    time.sleep(chance.uniform(0.05, 0.3))
+    time.sleep(chance.uniform(*GATHERING))
     at = time.monotonic()
     post.door.refuse()
     post.proxy.kill9()
-    arrive = chance.random() < 0.5
+    arrive = chance.random() < 0.7
     if not arrive:
         post.to_store.cut()
     try:
@@ -100,14 +104,30 @@ def _nobody_there(relays: list[Relay]) -> Iterator[None]:
 
 
 @contextmanager
+def _writes_on_their_way(scene: Scene, chance: random.Random) -> Iterator[str]:
+    """Half of the time, what one proxy sends to the store arrives after the fault only."""
+    number, post = _any_post(scene, chance)
+    if chance.random() < 0.5:
+        yield ""
+        return
+    post.to_store.hold_all(answers=False)
+    time.sleep(chance.uniform(*GATHERING))
+    try:
+        yield f"while writes of {number} are on their way"
+    finally:
+        post.to_store.release()
+
+
+@contextmanager
 def kill_redis(scene: Scene, chance: random.Random) -> Iterator[Struck]:
-    at = time.monotonic()
-    with _nobody_there([post.to_register for post in scene.posts]):
-        scene.redis.kill9()
-        try:
-            yield Struck(at)
-        finally:
-            scene.redis.start()
+    with _writes_on_their_way(scene, chance) as where:
+        at = time.monotonic()
+        with _nobody_there([post.to_register for post in scene.posts]):
+            scene.redis.kill9()
+            try:
+                yield Struck(at, where)
+            finally:
+                scene.redis.start()
 
 
 @contextmanager
@@ -119,9 +139,10 @@ def lose_redis(scene: Scene, chance: random.Random) -> Iterator[Struck]:
 
 @contextmanager
 def flush_redis(scene: Scene, chance: random.Random) -> Iterator[Struck]:
-    at = time.monotonic()
-    scene.redis.flush_all()
-    yield Struck(at)
+    with _writes_on_their_way(scene, chance) as where:
+        at = time.monotonic()
+        scene.redis.flush_all()
+        yield Struck(at, where)
 
 
 @contextmanager
@@ -146,27 +167,32 @@ def _relays(scene: Scene, chance: random.Random, between: str) -> tuple[str, lis
     return where, [getattr(post, name[between]) for post in posts]
 
 
+MANNERS = {"reset": 1, "silent": 1, "answers lost": 2}
+"""How connections are cut, and how often so."""
+
+
 def cut(between: str) -> Fault:
-    """Connections break and none can be made; or all that is sent vanishes without a word."""
+    """Connections break and none can be made; or all that is sent vanishes without a word; or all
+    that is answered does, so that what was asked for is done."""
     @contextmanager
     def fault(scene: Scene, chance: random.Random) -> Iterator[Struck]:
         where, relays = _relays(scene, chance, between)
-        silent = chance.random() < 0.5
+        manner = chance.choices(list(MANNERS), list(MANNERS.values()))[0]
         at = time.monotonic()
         for relay in relays:
-            if silent:
-                relay.hold_all()
-            else:
+            if manner == "reset":
                 relay.refuse()
                 relay.cut()
+            else:
+                relay.hold_all(requests=manner == "silent")
         try:
-            yield Struck(at, f"{where}, {'silently' if silent else 'reset'}")
+            yield Struck(at, f"{where}, {manner}")
         finally:
             for relay in relays:
-                if silent:
-                    relay.cut()
-                else:
+                if manner == "reset":
                     relay.listen()
+                else:
+                    relay.cut()
     return fault
 
 
@@ -196,24 +222,28 @@ class Kind:
     alone: bool = False
     """Nothing else strikes at the same time: two freezes in a row, or a late arrival that is
     delayed, would be longer than what is promised."""
+    times: int = 1
+    """How often it comes before each has come."""
 
 
 FAULTS = {
-    "kill -9 of a proxy": Kind(kill_proxy, "proxy", (0.1, 1), alone=True),
-    # Below margin + grace (2 s), the time in which it waits for the register included.
-    "freeze of a proxy": Kind(freeze_proxy, "proxy", (0.5, 1.5), alone=True),
-    "kill -9 of Redis, data kept": Kind(kill_redis, "redis"),
-    "kill -9 of Redis, data lost": Kind(lose_redis, "redis"),
-    "FLUSHALL": Kind(flush_redis, "redis", (0, 0)),
+    "kill -9 of a proxy": Kind(kill_proxy, "proxy", (1.2, 2.5), alone=True, times=2),
+    # Below margin + grace (1.75 s), the time in which it waits for the register included.
+    "freeze of a proxy": Kind(freeze_proxy, "proxy", (0.5, 1.2), alone=True),
+    "kill -9 of Redis, data kept": Kind(kill_redis, "redis", alone=True),
+    "kill -9 of Redis, data lost": Kind(lose_redis, "redis", alone=True),
+    "FLUSHALL": Kind(flush_redis, "redis", (0.1, 1.5), alone=True),
     "freeze of Redis": Kind(freeze(lambda scene: scene.redis.process), "redis"),
     "kill -9 of the store": Kind(kill_store, "store"),
-    # What is on its way lands well within `settle` (2 s).
+    # What is on its way lands well within `settle` (3 s).
     "freeze of the store": Kind(freeze(lambda scene: scene.store.store.processes[0]), "store",
                                 (0.3, 1.2), alone=True),
-    **{f"{name} {between}": Kind(fault(between), what)
-       for name, fault in (("cut", cut), ("delay", delay))
-       for between, what in (("client-proxy", "clients"), ("proxy-redis", "redis"),
-                             ("proxy-store", "store"))},
+    "cut client-proxy": Kind(cut("client-proxy"), "clients", times=2),
+    "cut proxy-redis": Kind(cut("proxy-redis"), "redis"),
+    "cut proxy-store": Kind(cut("proxy-store"), "store"),
+    "delay client-proxy": Kind(delay("client-proxy"), "clients"),
+    "delay proxy-redis": Kind(delay("proxy-redis"), "redis"),
+    "delay proxy-store": Kind(delay("proxy-store"), "store"),
 }
 
 

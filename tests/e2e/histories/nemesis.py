@@ -36,10 +36,12 @@ class Strike:
 
 
 class Nemesis:
-    """Goes through all kinds of faults before one comes again."""
+    """Goes through all kinds of faults, some of them twice, before it begins again."""
 
-    def __init__(self, chance: random.Random):
+    def __init__(self, chance: random.Random, only: str = ""):
         self._chance = chance
+        self._kinds = [name for name, kind in FAULTS.items() for _ in range(kind.times)
+                       if only in name]
         self._deck: list[str] = []
 
     def strike(self, scene: Scene, history: History, keys: list[str]) -> list[Strike]:
@@ -65,6 +67,6 @@ class Nemesis:
 
     def _draw(self) -> str:
         if not self._deck:
-            self._deck = list(FAULTS)
+            self._deck = list(self._kinds)
             self._chance.shuffle(self._deck)
         return self._deck.pop()

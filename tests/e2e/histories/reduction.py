@@ -1,8 +1,8 @@
 """The part of a bad history that is bad: less to read, and nothing that the rest excuses.
 
-Only what makes a history easier to explain is taken away: a read or a refusal is left out, an
+First what makes a history easier to explain is taken away: a read or a refusal is left out, an
 acknowledged write becomes one of unknown outcome. What is still not linearizable then shows the
-violation by itself.
+violation by itself. Then, for the reader's sake, writes that nothing else mentions are left out.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ def reduced(violation: Violation) -> list[Operation]:
 
 
 def _without_strangers(history: list[Operation]) -> list[Operation]:
-    """Without unknown writes that nothing else mentions, where that changes nothing."""
+    """Without the writes of values that nothing else mentions, where it stays bad without them."""
     kept = list(history)
     for operation in history:
-        if operation.outcome == UNKNOWN:
-            named = any(operation.value is not None and operation.value in
-                        (other.value, other.expected) for other in kept if other is not operation)
-            without = [each for each in kept if each is not operation]
-            if not named and check_key(without):
-                kept = without
+        named = {value for other in kept if other is not operation
+                 for value in (other.value, other.expected)}
+        without = [each for each in kept if each is not operation]
+        stranger = operation.kind in WRITES and (
+            operation.value not in named if operation.value else operation.outcome == UNKNOWN)
+        if stranger and check_key(without):
+            kept = without
     return kept

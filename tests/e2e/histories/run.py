@@ -26,11 +26,12 @@ CALM_MAX = 0.5
 KEPT = ROOT / "target" / "histories"
 
 
-def run(seconds: float, seed: int, writers: str | None = None,
+def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
         progress: Callable[[str], None] = lambda _: None) -> Report:
-    """`writers` is what the proxies believe of the register in all rounds; in turn otherwise."""
+    """`writers` is what the proxies believe of the register in all rounds; in turn otherwise.
+    `only` is part of the names of the faults that are wanted."""
     chance = random.Random(seed)
-    nemesis, report = Nemesis(chance), Report(seed)
+    nemesis, report = Nemesis(chance, only), Report(seed)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="histories-") as name, Heart() as heart:
         directory = Path(name)

@@ -21,8 +21,9 @@ from relay import Relay
 from stores import Store, s3s_fs
 
 PROXIES = 3
-TERMS = Settings(lease=2, grace=1, settle=2, lease_wait=1)
-"""Short, so that a minute sees through many faults."""
+TERMS = Settings(lease=1.5, grace=1, settle=3, lease_wait=1)
+"""Short, so that a minute sees through many faults; `settle` long beside the lease, so that a write
+may arrive after the lease of its dead holder, as it is allowed to."""
 
 
 @dataclass
