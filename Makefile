@@ -8,17 +8,17 @@ JOBS   ?= 2
 ARGS   ?=
 # Our own code optimised, on the everyday build of everything else.
 OPTIMISED := --config profile.dev.package.ifmatch.opt-level=2
-# How long each target is fuzzed: make fuzz SECONDS=600
+# How long each target is fuzzed, and faults are played: make fuzz SECONDS=600
 SECONDS ?= 60
 # The stores that the end-to-end tests run against: everyday, full (with OpenStack Swift and Ceph,
 # which take half a minute to start), or names with commas: make e2e STORES=ceph,moto
 STORES ?= everyday
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt model build e2e bench fuzz clean
+.PHONY: help run test check fmt model build e2e histories bench fuzz clean
 
 help: ## list the tasks
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: ## build, then serve an embedded store on 127.0.0.1:9000, objects in ./data
 	scripts/setup run
@@ -48,6 +48,10 @@ build: ## the release binary
 e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names)
 	scripts/setup $(if $(filter everyday,$(STORES)),e2e,test)
 	$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile --stores $(STORES) $(ARGS)
+
+histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again
+	scripts/setup e2e
+	cd tests/e2e && ../../.venv/bin/python -m histories --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: build ## rates and CPU time beside nginx and the bare store
 	scripts/setup bench

@@ -15,10 +15,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{HttpError, HttpResponse};
 use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -158,6 +162,7 @@ async fn connection(
     mut stopping: watch::Receiver<bool>,
 ) {
     let server = Builder::new(TokioExecutor::new());
+    let service = service_fn(move |request| to_its_end(service.clone(), request));
     let mut serving = std::pin::pin!(server.serve_connection(stream, service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
@@ -168,6 +173,18 @@ async fn connection(
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection to the embedded store broke");
+    }
+}
+
+/// Answers a request, and goes on with it when its connection ends: `s3s-fs` writes an object's
+/// bytes first and its ETag after, and one between the two would have the ETag of the bytes before.
+async fn to_its_end(
+    service: S3Service,
+    request: Request<Incoming>,
+) -> Result<HttpResponse, HttpError> {
+    match tokio::spawn(Service::call(&service, request)).await {
+        Ok(answered) => answered,
+        Err(ended) => Err(HttpError::new(Box::new(ended))),
     }
 }
 

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use base64::Engine as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use md5::Digest as _;
+use md5::{Digest as _, Md5};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::*;
 use crate::secret::Secret;
@@ -80,6 +81,24 @@ impl Store {
         fields: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        let mut stream = self.begin_as(credential, method, target, fields, body).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.expect("an answer has a status");
+        Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    /// Sends a request, and leaves its answer to the caller.
+    async fn begin_as(
+        &self,
+        credential: &Credential,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> TcpStream {
         let mut headers = HeaderMap::new();
         headers.insert("host", self.served.addr.to_string().parse().unwrap());
         for (name, value) in fields {
@@ -105,16 +124,18 @@ impl Store {
         let mut stream = TcpStream::connect(self.served.addr).await.unwrap();
         let text = format!("{head}content-length: {length}\r\n\r\n{body}");
         stream.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.expect("an answer has a status");
-        Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+        stream
     }
 
     async fn status(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> u16 {
         self.send(method, target, fields, "").await.status
+    }
+
+    /// Whether an object has the ETag of other bytes than its own.
+    async fn is_torn(&self, target: &str) -> bool {
+        let read = self.send("GET", target, &[], "").await;
+        let md5 = hex::encode(Md5::digest(&read.body));
+        read.status == 200 && read.etag().trim_matches('"') != md5
     }
 
     /// Creates an upload of `key` with one part; returns what completes it.
@@ -235,7 +256,7 @@ async fn files_beside_the_buckets_are_neither_seen_nor_reached() {
     let source = [("x-amz-copy-source", "/bucket/..%2F.ifmatch-secret")];
     assert_eq!(store.status("PUT", "/bucket/stolen", &source).await, 404);
     let list = "<Delete><Object><Key>../.ifmatch-secret</Key></Object></Delete>";
-    let md5 = base64::prelude::BASE64_STANDARD.encode(md5::Md5::digest(list));
+    let md5 = base64::prelude::BASE64_STANDARD.encode(Md5::digest(list));
     let refused = store.send("POST", "/bucket?delete", &[("content-md5", &md5)], list).await;
     assert_eq!(refused.element("Code"), "InvalidRequest");
     assert_eq!(fs::read(store.path().join(".ifmatch-secret")).unwrap(), b"hidden");
@@ -283,6 +304,26 @@ async fn a_completed_upload_does_not_keep_the_checksum_of_the_bytes_it_replaced(
     let after = store.send("HEAD", "/bucket/k", &[], "").await;
     assert!(!after.head.contains("x-amz-checksum"), "{}", after.head);
     assert!(after.etag().ends_with("-1\""), "{}", after.etag());
+}
+
+/// A client that hangs up at any moment leaves the object as it was, or writes it whole: the bytes
+/// and the ETag, one after the other.
+#[tokio::test]
+async fn a_client_that_hangs_up_leaves_no_object_with_the_etag_of_another() {
+    let store = Store::start(true).await;
+    for round in 0..200 {
+        let target = format!("/bucket/{round}");
+        assert_eq!(store.send("PUT", &target, &[], "before").await.status, 200);
+        let sent = store.begin_as(&store.credential, "PUT", &target, &[], "after").await;
+        let until = Instant::now() + round * Duration::from_micros(10);
+        while Instant::now() < until {
+            tokio::task::yield_now().await;
+        }
+        drop(sent);
+        let whole = async { while store.is_torn(&target).await {} };
+        let in_time = tokio::time::timeout(Duration::from_secs(2), whole).await;
+        assert!(in_time.is_ok(), "round {round}: the bytes of one write, the ETag of another");
+    }
 }
 
 #[tokio::test]

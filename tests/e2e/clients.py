@@ -90,11 +90,16 @@ class Raw:
         """The headers of the request, signature included. `target` is sent as it is."""
         request = AWSRequest(method=method, url=self.url + target, data=body,
                              headers=dict(headers or {}))
-        now = datetime.datetime.now(datetime.timezone.utc)
-        clock = now + datetime.timedelta(seconds=clock_offset)
-        clock = clock.replace(tzinfo=None)
-        with mock.patch.object(botocore.auth, "get_current_datetime", lambda *_, **__: clock):
-            _Signer(self.credentials, payload).add_auth(request)
+        signer = _Signer(self.credentials, payload)
+        if clock_offset:
+            now = datetime.datetime.now(datetime.timezone.utc)
+            clock = now + datetime.timedelta(seconds=clock_offset)
+            clock = clock.replace(tzinfo=None)
+            # Not for threads: they would put back each other's clocks.
+            with mock.patch.object(botocore.auth, "get_current_datetime", lambda *_, **__: clock):
+                signer.add_auth(request)
+        else:
+            signer.add_auth(request)
         signed = dict(request.headers.items())
         signed.setdefault("Host", f"{self.host}:{self.port}")
         return signed

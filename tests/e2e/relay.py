@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
+import time
 from urllib.parse import urlsplit
 
 
@@ -13,25 +14,46 @@ class Relay:
     """Forwards TCP to `target_url`.
 
     A request is matched by bytes in its head. `hold_requests` stops it before the target has seen
-    a byte; `hold_answers` lets it reach the target and stops what the target answers.
+    a byte; `hold_answers` lets it reach the target and stops what the target answers. `hold_all`
+    stops everything, both ways or one, without a word, as a network does that loses packets.
     """
 
     def __init__(self, target_url: str):
-        parts = urlsplit(target_url)
-        self._target = (parts.hostname, parts.port)
+        self.retarget(target_url)
         self._request_pattern: bytes | None = None
         self._answer_pattern: bytes | None = None
+        self._holds_requests = self._holds_answers = False
         self._open = threading.Event()
         self._open.set()
         self.held = threading.Event()
         """Set once something that matches has been stopped."""
         self.connections = 0
         """How many were accepted so far."""
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self.delay = 0.0
+        """Seconds for which each piece is kept back, either way."""
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._held_targets: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        # Bound and never listening, it keeps the port while `refuse` has closed the listener.
+        self._reserved = _bound(0)
+        self._port = self._reserved.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.listen()
+
+    def listen(self) -> None:
+        """Accepts connections, again after `refuse`."""
+        self._listener = _bound(self._port)
+        self._listener.listen(128)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def refuse(self) -> None:
+        """Refuses new connections, as a host does on which nothing listens."""
+        # Unlike close() alone, this wakes accept().
+        _close(self._listener)
+
+    def retarget(self, target_url: str) -> None:
+        """Where connections go from now on."""
+        parts = urlsplit(target_url)
+        self._target = (parts.hostname, parts.port)
 
     def hold_requests(self, pattern: bytes) -> None:
         self._request_pattern, self._answer_pattern = pattern, None
@@ -43,28 +65,35 @@ class Relay:
         self.held.clear()
         self._open.clear()
 
+    def hold_all(self, requests: bool = True, answers: bool = True) -> None:
+        self._open.clear()
+        self._holds_requests, self._holds_answers = requests, answers
+
     def release(self) -> None:
         """Lets what was held go on, even if the one who sent it is gone."""
         self._request_pattern = self._answer_pattern = None
+        self._holds_requests = self._holds_answers = False
         self._open.set()
 
     def cut(self) -> None:
         """Drops every connection, and what is held on it, for good."""
         self._request_pattern = self._answer_pattern = None
-        pairs, self._pairs = self._pairs, []
+        pairs, self._pairs = self._pairs, set()
         for pair in pairs:
             for each in pair:
                 _close(each)
+        self._holds_requests = self._holds_answers = False
         self._open.set()
 
     def close(self) -> None:
-        self._listener.close()
+        self.refuse()
+        self._reserved.close()
         self.cut()
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
@@ -79,7 +108,7 @@ class Relay:
             return
         for each in (client, target):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._pairs.append((client, target))
+        self._pairs.add((client, target))
         threading.Thread(target=self._answers, args=(target, client), daemon=True).start()
         self._requests(client, target)
 
@@ -87,6 +116,7 @@ class Relay:
         was_held = False
         try:
             while data := _received(client):
+                was_held |= self._hold_back(self._holds_requests)
                 if self._request_pattern and self._request_pattern in data:
                     was_held = True
                     self.held.set()
@@ -105,6 +135,7 @@ class Relay:
     def _answers(self, target: socket.socket, client: socket.socket) -> None:
         try:
             while data := target.recv(65536):
+                self._hold_back(self._holds_answers)
                 if target in self._held_targets:
                     self.held.set()
                     self._open.wait()
@@ -112,8 +143,18 @@ class Relay:
                 client.sendall(data)
         except OSError:
             pass
+        self._pairs.discard((client, target))
         _close(client)
         _close(target)
+
+    def _hold_back(self, holds: bool) -> bool:
+        """Delays a piece, and stops it where it is to be held; whether it was."""
+        if self.delay:
+            time.sleep(self.delay)
+        if holds:
+            self.held.set()
+            self._open.wait()
+        return holds
 
 
 def _received(client: socket.socket) -> bytes:
@@ -122,6 +163,13 @@ def _received(client: socket.socket) -> bytes:
         return client.recv(65536)
     except ConnectionResetError:
         return b""
+
+
+def _bound(port: int) -> socket.socket:
+    each = socket.socket()
+    each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    each.bind(("127.0.0.1", port))
+    return each
 
 
 def _close(each: socket.socket) -> None:

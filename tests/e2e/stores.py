@@ -38,11 +38,12 @@ class Store:
             process.stop()
 
 
-def s3s_fs(directory: Path, ignore_conditions: bool = False) -> Store:
+def s3s_fs(directory: Path, ignore_conditions: bool = False,
+           listen: str = "127.0.0.1:0") -> Store:
     """s3s-fs as `ifmatch store` serves it; ignoring conditions, it overwrites as Garage does."""
     directory.mkdir(parents=True, exist_ok=True)
     name = "s3s-fs-ignoring" if ignore_conditions else "s3s-fs"
-    argv = [str(BINARY), "store", str(directory), "--listen", "127.0.0.1:0"]
+    argv = [str(BINARY), "store", str(directory), "--listen", listen]
     process = Process(
         name,
         argv + (["--ignore-conditions"] if ignore_conditions else []),

@@ -1,0 +1,77 @@
+"""A run: rounds, each with proxies, a bucket and a history of its own."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import Callable
+
+from histories.checker import check
+from histories.heart import Heart
+from histories.history import History, save
+from histories.nemesis import Nemesis, Strike
+from histories.report import Report, Round
+from histories.scene import KilledStore, Scene
+from histories.workload import Crowd
+from processes import ROOT
+from redis_server import RedisServer
+
+CLIENTS = 8
+KEYS = [f"key-{number}" for number in range(4)]
+ROUND = 30
+"""Seconds, about: long enough for half of the faults, short enough to search its history."""
+CALM_MAX = 0.5
+KEPT = ROOT / "target" / "histories"
+
+
+def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
+        progress: Callable[[str], None] = lambda _: None) -> Report:
+    """`writers` is what the proxies believe of the register in all rounds; in turn otherwise.
+    `only` is part of the names of the faults that are wanted."""
+    chance = random.Random(seed)
+    nemesis, report = Nemesis(chance, only), Report(seed)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="histories-") as name, Heart() as heart:
+        directory = Path(name)
+        store = KilledStore(directory / "store")
+        redis = RedisServer(directory / "redis", appendonly=True)
+        try:
+            while (left := seconds - (time.monotonic() - began)) > ROUND / 4:
+                number = len(report.rounds)
+                mode = writers or ("exclusive", "shared")[number % 2]
+                scene = Scene(directory / f"round-{number}", store, redis, mode)
+                try:
+                    done = play(scene, nemesis, chance, mode, min(left, ROUND))
+                finally:
+                    scene.stop()
+                if done.complaints():
+                    done.file = save(KEPT / f"seed-{seed}-round-{number}.jsonl", done.operations,
+                                     [strike.as_json() for strike in done.strikes])
+                report.rounds.append(done)
+                report.seconds = time.monotonic() - began
+                progress(f"round {number} ({mode}): {len(done.operations)} operations, "
+                         f"{len(done.strikes)} faults, {len(done.violations)} violations")
+        finally:
+            redis.stop()
+            store.stop()
+    report.seconds, report.stall = time.monotonic() - began, heart.stall
+    return report
+
+
+def play(scene: Scene, nemesis: Nemesis, chance: random.Random, writers: str,
+         seconds: float) -> Round:
+    """One history: faults until the time is over, then a last look at every key."""
+    history = History()
+    strikes: list[Strike] = []
+    crowd = Crowd(CLIENTS, scene.doors(), scene.bucket, KEYS, history, chance)
+    with crowd:
+        while not strikes or history.now() < seconds - scene.takeover:
+            time.sleep(chance.uniform(0, CALM_MAX))
+            strikes += nemesis.strike(scene, history, KEYS)
+            if strikes[-1].stuck:
+                break
+    unread = crowd.last_reads(2 * scene.takeover)
+    operations = history.operations()
+    return Round(writers, KEYS, operations, strikes, check(operations), history.remarks, unread)

@@ -1,0 +1,118 @@
+"""The processes of a round, with a relay between each two that talk.
+
+    clients ── door ── proxy ──┬── relay ── Redis
+                               └── relay ── store
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clients import Raw
+from conftest import new_bucket
+from histories.workload import TIMEOUT
+from proxies import Proxy, Settings
+from redis_server import RedisServer
+from relay import Relay
+from stores import Store, s3s_fs
+
+PROXIES = 3
+TERMS = Settings(lease=1.5, grace=1, settle=3, lease_wait=1)
+"""Short, so that a minute sees through many faults; `settle` long beside the lease, so that a write
+may arrive after the lease of its dead holder, as it is allowed to."""
+
+
+@dataclass
+class Post:
+    """One proxy and the three connections that it has."""
+
+    proxy: Proxy
+    door: Relay
+    to_register: Relay
+    to_store: Relay
+
+    def restart(self) -> None:
+        self.proxy.start()
+        self.door.retarget(self.proxy.url)
+
+    def stop(self) -> None:
+        self.proxy.stop()
+        for relay in (self.door, self.to_register, self.to_store):
+            relay.close()
+
+
+class KilledStore:
+    """s3s-fs, ignoring conditions, which can be killed and started again on its port."""
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self.store: Store = s3s_fs(directory, ignore_conditions=True)
+
+    def kill9(self) -> None:
+        self.store.processes[0].kill9()
+        finish_half_written(self._directory)
+
+    def start(self) -> None:
+        listen = self.store.url.removeprefix("http://")
+        self.store = s3s_fs(self._directory, ignore_conditions=True, listen=listen)
+
+    def stop(self) -> None:
+        self.store.stop()
+
+
+def finish_half_written(directory: Path) -> int:
+    """s3s-fs puts the ETag beside the bytes after the bytes, so a kill may leave new bytes with an
+    old ETag: no store that a promise could be made about. This finishes such writes, as a store
+    with a journal does at its start; s3s-fs derives an ETag that is not there from the bytes."""
+    finished = 0
+    for side_file in directory.glob(".bucket-*.object-*.internal.json"):
+        bucket, key = (base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode() for name in
+                       side_file.name.removeprefix(".bucket-").removesuffix(".internal.json")
+                       .split(".object-"))
+        try:
+            actual = hashlib.md5((directory / bucket / key).read_bytes()).hexdigest()
+        except FileNotFoundError:
+            actual = None
+        if json.loads(side_file.read_text()).get("e_tag") != actual:
+            side_file.unlink()
+            finished += actual is not None
+    return finished
+
+
+class Scene:
+    """Store, Redis and proxies, and a bucket that nobody else uses."""
+
+    def __init__(self, directory: Path, store: KilledStore, redis: RedisServer, writers: str,
+                 terms: Settings = TERMS, proxies: int = PROXIES):
+        self.store, self.redis = store, redis
+        self.settings = replace(terms, register=redis.new_database(), writers=writers)
+        self.bucket = new_bucket(store.store)
+        self.posts = [self._post(directory / f"proxy-{number}", number)
+                      for number in range(proxies)]
+        self.posts[0].proxy.skip_quarantine()
+        for post in self.posts:
+            post.proxy.wait_writable(self.bucket)
+
+    def _post(self, directory: Path, number: int) -> Post:
+        address, _, database = self.settings.register.rpartition("/")
+        to_register, to_store = Relay(address), Relay(self.store.store.url)
+        register = to_register.url.replace("http:", "redis:") + f"/{database}"
+        proxy = Proxy(directory, self.store.store, replace(self.settings, register=register),
+                      f"ifmatch-{number}", backend_url=to_store.url)
+        return Post(proxy, Relay(proxy.url), to_register, to_store)
+
+    def doors(self) -> list[Raw]:
+        return [Raw(post.door.url, *post.proxy.user, timeout=TIMEOUT) for post in self.posts]
+
+    @property
+    def takeover(self) -> float:
+        """The longest that an armed lease of a dead holder keeps others out; and a quarantine."""
+        return self.settings.lease + self.settings.grace + self.settings.settle
+
+    def stop(self) -> None:
+        for post in self.posts:
+            post.stop()
