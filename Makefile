@@ -10,12 +10,14 @@ ARGS   ?=
 OPTIMISED := --config profile.dev.package.ifmatch.opt-level=2
 # How long each target is fuzzed, and faults are played: make fuzz SECONDS=600
 SECONDS ?= 60
+# How many seeds are simulated: make simulation SEEDS=100000
+SEEDS ?= 10000
 # The stores that the end-to-end tests run against: everyday, full (with OpenStack Swift and Ceph,
 # which take half a minute to start), or names with commas: make e2e STORES=ceph,moto
 STORES ?= everyday
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt model build e2e histories bench fuzz clean
+.PHONY: help run test check fmt model simulation build e2e histories bench fuzz clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +42,10 @@ test: ## everything: check, then the end-to-end tests against all stores
 model: ## the protocol in all its interleavings, with larger bounds than check has
 	scripts/setup build
 	$(CARGO) test --locked $(OPTIMISED) --test model -- --include-ignored
+
+simulation: ## the guarded write while everything fails, with SEEDS=10000 seeds
+	scripts/setup build
+	IFMATCH_SEEDS=$(SEEDS) $(CARGO) test --locked $(OPTIMISED) --lib -- --nocapture simulation
 
 build: ## the release binary
 	scripts/setup build

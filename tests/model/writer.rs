@@ -162,7 +162,8 @@ impl World {
         if self.faults.lost_answers > 0 {
             moves.push(Move::LoseAnswer);
         }
-        if self.faults.resends > 0 && first_copy.is_none() {
+        let long = scenario.calls[self.writers[index].call].class == Settle::Long;
+        if self.faults.resends > 0 && first_copy.is_none() && !long {
             moves.push(Move::Resend);
         }
         if self.now < deadline && self.now + LEASE > deadline && !not_renewed {
@@ -365,7 +366,7 @@ impl World {
         if held.doubt.is_some() {
             self.writers[index].step = Step::Resolve(current);
         } else {
-            self.judge(scenario, index, current);
+            self.judge(scenario, index, &current);
         }
     }
 
@@ -392,24 +393,28 @@ impl World {
         if own && resolution != Resolution::DidNot {
             let landed = resolution == Resolution::Landed;
             let then = if landed { Then::AskAgain } else { Then::Tell(Reply::Unknown) };
-            return self.then_release(index, Some(State::from(current)), false, then);
+            return self.then_release(index, learned(scenario, &current), false, then);
         }
         if own {
             self.writers[index].in_doubt = false;
         }
-        self.judge(scenario, index, current);
+        self.judge(scenario, index, &current);
     }
 
-    fn judge(&mut self, scenario: &Scenario, index: usize, current: Current) {
+    fn judge(&mut self, scenario: &Scenario, index: usize, current: &Current) {
         let writer = &self.writers[index];
-        let generation = writer.held.as_ref().and_then(|held| held.generation.as_ref());
-        if properties::holds(&scenario.calls[writer.call].condition, &current, generation) {
-            self.writers[index].step = Step::Arm(State::from(current));
+        let Some(held) = &writer.held else { return };
+        let foreign =
+            scenario.writers == Writers::Shared && held.pre != State::from(current.clone());
+        let generation = held.generation.as_ref().filter(|_| !foreign);
+        let learned = learned(scenario, current);
+        if properties::holds(&scenario.calls[writer.call].condition, current, generation) {
+            let pre = learned.unwrap_or_else(|| held.pre.clone());
+            self.writers[index].step = Step::Arm(pre);
             return;
         }
         let retry = writer.attempt >= 2;
         let young = writer.held.as_ref().is_some_and(|held| held.young_epoch);
-        let learned = Some(State::from(current));
         if retry && young && !scenario.is_without(Safeguard::YoungEpochRefusesNoRetry) {
             return self.then_release(index, learned, false, Then::Tell(Reply::Unknown));
         }
@@ -715,9 +720,11 @@ impl World {
     fn disarm(&mut self, scenario: &Scenario, index: usize, way: Way) {
         let Step::Disarm(reply) = self.writers[index].step else { return };
         let held = self.held(index);
-        let (token, pre) = (held.token.clone(), held.pre.clone());
+        let (token, pre, young) = (held.token.clone(), held.pre.clone(), held.young_epoch);
         let retry = self.writers[index].attempt >= 2;
-        let refused = retry && reply == Reply::StoreRefused;
+        let young = young && !scenario.is_without(Safeguard::YoungEpochRefusesNoRetry);
+        let sent_again = retry && reply == Reply::StoreRefused;
+        let refused = sent_again && !young;
         let mut disarmed = false;
         if way != Way::NotReached {
             let step = DisarmStep { token: &token, pre: &pre, refused };
@@ -728,7 +735,7 @@ impl World {
             disarmed = false;
         }
         let told = disarmed || scenario.is_without(Safeguard::RefusalNeedsItsJournal);
-        let reply = if refused && !told { Reply::Unknown } else { reply };
+        let reply = if sent_again && (young || !told) { Reply::Unknown } else { reply };
         self.tell(scenario, index, reply);
     }
 
@@ -764,4 +771,9 @@ impl World {
             now && over && self.now < standing.until && !standing.token.is_of(&epoch.id)
         })
     }
+}
+
+/// What a HEAD under the lease tells the register: nothing where others write.
+fn learned(scenario: &Scenario, current: &Current) -> Option<State> {
+    (scenario.writers == Writers::Exclusive).then(|| State::from(current.clone()))
 }

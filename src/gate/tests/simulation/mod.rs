@@ -214,6 +214,9 @@ fn the_laws_hold_whatever_happens() {
         }
     }
     println!("{counters:?}");
+    // Nothing that the runs are for was missed.
+    let enough = one.is_some() || counters.len() == Counter::ALL.len();
+    assert!(enough, "never: {:?}", Counter::ALL.iter().filter(|it| !counters.contains_key(it)));
 }
 
 #[test]

@@ -92,6 +92,25 @@ pub(super) enum Counter {
     Foreign,
 }
 
+impl Counter {
+    pub(super) const ALL: [Self; 14] = [
+        Self::Call,
+        Self::Success,
+        Self::Replay,
+        Self::ConditionFailed,
+        Self::Refused,
+        Self::Unknown,
+        Self::Landing,
+        Self::LateLanding,
+        Self::Resend,
+        Self::Kill,
+        Self::Freeze,
+        Self::Cut,
+        Self::Loss,
+        Self::Foreign,
+    ];
+}
+
 pub(super) struct World {
     pub(super) dice: Dice,
     pub(super) faults: Faults,
