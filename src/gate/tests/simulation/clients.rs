@@ -95,6 +95,7 @@ impl Client {
         let (send, receive) = oneshot::channel();
         let name = world.names[key].clone();
         let being = Arc::clone(&process.being);
+        let unnoted = world.history().unnoted;
         tokio::spawn(being.does(async move {
             let request = request(name.path(), &[("uploads", "")], HeaderMap::new());
             let created = process.gate.create_upload(&name, &request, &Body::empty()).await;
@@ -104,7 +105,9 @@ impl Client {
         let upload = crate::s3::uploads::parse_upload_id(&answer.body)?;
         let mut history = world.history();
         let created = history.order();
-        history.uploads.get_mut(&upload)?.created = created;
+        if history.unnoted == unnoted {
+            history.uploads.get_mut(&upload)?.created = Some(created);
+        }
         Some(upload)
     }
 

@@ -18,6 +18,9 @@ pub(super) struct History {
     pub(super) looked: HashMap<(usize, u32), Instant>,
     /// How often the register has forgotten.
     pub(super) epochs: usize,
+    /// How often the beginning of an upload was not noted. Then the store's dates decide, which are
+    /// whole seconds and blind to deletes.
+    pub(super) unnoted: usize,
     sent: u64,
     pub(super) breaches: Vec<String>,
     pub(super) shared: bool,
@@ -76,8 +79,8 @@ impl Call {
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) key: usize,
-    /// When its creation was answered.
-    pub(super) created: u64,
+    /// When its creation was answered, if the register has noted its beginning.
+    pub(super) created: Option<u64>,
     pub(super) epochs: usize,
     pub(super) initiated: Instant,
     pub(super) done: bool,
@@ -198,7 +201,7 @@ impl History {
         if let Some(upload) = upload
             && upload.epochs == self.epochs
             && !self.shared
-            && standing.sent > upload.created
+            && upload.created.is_some_and(|created| standing.sent > created)
         {
             found.push("uploads: a complete lands although its key has changed since");
         }

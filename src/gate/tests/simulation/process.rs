@@ -189,6 +189,14 @@ impl Road {
         sleep(self.world.dice.up_to(longest)).await;
     }
 
+    /// A step is about to fail.
+    fn fails(&self, step: Step) {
+        self.being.life().trouble = Some(Instant::now());
+        if matches!(step, Step::Pin | Step::NoteUpload) {
+            self.world.history().unnoted += 1;
+        }
+    }
+
     /// A process that loses its reclaims over and over is one that the register does not see: with
     /// a register that forgets, that is the double fault that is left over.
     fn may_lose(&self, step: Step) -> bool {
@@ -198,7 +206,8 @@ impl Road {
             return false;
         }
         life.reclaim_lost = step == Step::Reclaim;
-        life.trouble = Some(Instant::now());
+        drop(life);
+        self.fails(step);
         true
     }
 }
@@ -211,7 +220,7 @@ impl Line for Road {
         self.delay().await;
         self.being.awake().await;
         if self.being.life().cut_off {
-            self.being.life().trouble = Some(Instant::now());
+            self.fails(step);
             sleep(TIMEOUT).await;
             self.world.note(|| format!("p{}: {step:?} is cut off", self.being.number));
             return Fate::Lost("cut off");

@@ -187,7 +187,7 @@ impl Link {
         let id = {
             let mut history = self.world.history();
             let id = format!("u{}", history.uploads.len() + 1);
-            let (created, epochs) = (u64::MAX, history.epochs);
+            let (created, epochs) = (None, history.epochs);
             let upload = Upload { key, created, epochs, initiated: Instant::now(), done: false };
             history.uploads.insert(id.clone(), upload);
             id
