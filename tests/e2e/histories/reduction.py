@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from histories.checker import Violation, check_key
-from histories.operation import OK, UNKNOWN, WRITES, Operation
+from histories.operation import FAILED, OK, READ, UNKNOWN, WRITES, Operation
 
 
 def reduced(violation: Violation) -> list[Operation]:
-    history = list(violation.history)
-    for operation in sorted(violation.history, key=lambda each: -each.invoked):
+    history = [each for each in violation.history if each.outcome != FAILED
+               and (each.outcome, each.kind) != (UNKNOWN, READ)]
+    for operation in sorted(history, key=lambda each: -each.invoked):
         if operation.outcome == UNKNOWN:
             continue
         weaker = [each for each in history if each.number != operation.number]
@@ -23,13 +24,14 @@ def reduced(violation: Violation) -> list[Operation]:
             weaker.append(replace(operation, outcome=UNKNOWN))
         if check_key(weaker):
             history = weaker
-    return sorted(_without_strangers(history), key=lambda each: each.invoked)
+    return _without_strangers(sorted(history, key=lambda each: each.invoked))
 
 
 def _without_strangers(history: list[Operation]) -> list[Operation]:
     """Without the writes of values that nothing else mentions, where it stays bad without them."""
     kept = list(history)
-    for operation in history:
+    # From the end, so that what a stranger mentions is mentioned no more.
+    for operation in reversed(history):
         named = {value for other in kept if other is not operation
                  for value in (other.value, other.expected)}
         without = [each for each in kept if each is not operation]

@@ -73,5 +73,7 @@ def play(scene: Scene, nemesis: Nemesis, chance: random.Random, writers: str,
             if strikes[-1].stuck:
                 break
     unread = crowd.last_reads(2 * scene.takeover)
+    for _ in scene.alarms():
+        history.remark("alarms of proxies, true or false (target/e2e-logs)")
     operations = history.operations()
     return Round(writers, KEYS, operations, strikes, check(operations), history.remarks, unread)

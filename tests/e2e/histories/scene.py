@@ -105,6 +105,11 @@ class Scene:
                       f"ifmatch-{number}", backend_url=to_store.url)
         return Post(proxy, Relay(proxy.url), to_register, to_store)
 
+    def alarms(self) -> list[str]:
+        """What the proxies that live now have alarmed about: updates that may be lost."""
+        return [line for post in self.posts for line in list(post.proxy.process.lines)
+                if "ALARM" in line]
+
     def doors(self) -> list[Raw]:
         return [Raw(post.door.url, *post.proxy.user, timeout=TIMEOUT) for post in self.posts]
 
