@@ -79,12 +79,19 @@ impl Commit {
     /// armed, and whoever holds the key next finds out by a HEAD.
     pub async fn record(self) {
         let step = CommitStep { token: &self.token, new: self.new.clone(), quiet: self.quiet };
+        let mut unanswered = false;
         for attempt in 1..=COMMIT_ATTEMPTS {
             match self.register.commit(&self.name, &step).await {
                 Ok(CommitAnswer::Committed) => break,
                 Ok(CommitAnswer::EpochChanged) => {
                     tracing::warn!(name = %self.name, "the register forgot a lease while its write \
                                    was on its way; the write landed");
+                    break;
+                }
+                // The try before may have been recorded, and the key been written since.
+                Ok(CommitAnswer::Overtaken) if unanswered => {
+                    tracing::warn!(name = %self.name, "a landing was recorded by a try that was not \
+                                   answered, or its lease was taken over");
                     break;
                 }
                 Ok(CommitAnswer::Overtaken) => {
@@ -94,6 +101,7 @@ impl Commit {
                     break;
                 }
                 Err(RegisterError::Unreachable(why)) if attempt < COMMIT_ATTEMPTS => {
+                    unanswered = true;
                     tracing::warn!(name = %self.name, attempt, why, "commit not answered; again");
                 }
                 Err(error) => {

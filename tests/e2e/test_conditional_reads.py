@@ -325,4 +325,5 @@ def test_an_error_of_the_store_is_passed_on(scripted):
     document = b"<Error><Code>InvalidObjectState</Code><Message>archived</Message></Error>"
     store.answer = lambda _: (403, {"Content-Type": "application/xml"}, document)
     got = raw.get("/bucket/key", headers={INM: ETAG})
-    assert (got.status, got.body) == (403, document)
+    assert (got.status, got.code) == (403, "InvalidObjectState")
+    assert got.fields["Message"] == "archived" and got.fields["RequestId"]

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from clients import REGION
+from conftest import new_bucket
 from proxies import ACCESS_KEY, CLIENT_SECRET
 from endpoint import Endpoint
 
@@ -32,7 +33,8 @@ def mounted(endpoint: Endpoint, directory) -> None:
 def mounts(front_on, tmp_path):
     """Two mounts of one bucket, before moto: the embedded store keeps no directory objects."""
     front = front_on("moto", "redis", "shared")
-    endpoint = Endpoint(front.proxy.url, ACCESS_KEY, CLIENT_SECRET, front.bucket)
+    endpoint = Endpoint(front.proxy.url, ACCESS_KEY, CLIENT_SECRET,
+                        new_bucket(front.store))
     made = []
     try:
         for name in ("one", "two"):
