@@ -121,11 +121,8 @@ impl Gate {
     ) -> Result<Landing, Stop> {
         let mut lease = self.acquire(write, give_up).await?;
         progress.granted = Some(lease.since);
-        if !self.has_upload(write).await {
-            let gone = Reply::Error(S3Error::new(Code::NoSuchUpload), None);
-            return Err(self.turn_away(write, &lease, None, gone).await);
-        }
         let pre = if lease.armed.is_some() {
+            self.require_upload(write, &lease, None).await?;
             lease.believed.clone()
         } else {
             let pre = self.judge(write, &mut lease, progress).await?;
@@ -184,6 +181,7 @@ impl Gate {
         progress: &mut Progress,
     ) -> Result<State, Stop> {
         if write.is_unconditional() {
+            self.require_upload(write, lease, None).await?;
             return Ok(lease.believed.clone());
         }
         let mut seen = self.look(write, lease, write.question()).await?;
@@ -198,6 +196,9 @@ impl Gate {
                 progress.in_doubt = false;
             }
         }
+        // An upload that is gone may be gone because it was completed: any doubt of that comes first.
+        let learned = self.learned(seen.current.clone());
+        self.require_upload(write, lease, learned.as_ref()).await?;
         seen.generation = self.generation_under(lease, &seen.current);
         let judged = match write.version_id {
             Some(_) => {
@@ -210,11 +211,24 @@ impl Gate {
             None => self.changed_since_upload(write, lease, &seen).await?,
             refused => refused,
         };
-        let learned = self.learned(seen.current);
         match refused {
             None => Ok(learned.unwrap_or_else(|| lease.believed.clone())),
-            Some(reply) => Err(self.turn_away(write, lease, learned, reply).await),
+            Some(reply) => Err(self.turn_away(write, lease, learned.as_ref(), reply).await),
         }
+    }
+
+    /// Turns a complete away whose upload is not there.
+    async fn require_upload(
+        &self,
+        write: &Write<'_>,
+        lease: &Lease,
+        learned: Option<&State>,
+    ) -> Result<(), Stop> {
+        if self.has_upload(write).await {
+            return Ok(());
+        }
+        let gone = Reply::Error(S3Error::new(Code::NoSuchUpload), None);
+        Err(self.turn_away(write, lease, learned, gone).await)
     }
 
     /// Gives the lease back, nothing having been sent, and says what the writer is told.
@@ -222,7 +236,7 @@ impl Gate {
         &self,
         write: &Write<'_>,
         lease: &Lease,
-        learned: Option<State>,
+        learned: Option<&State>,
         reply: Reply,
     ) -> Stop {
         let retry = write.attempt >= 2;
@@ -231,7 +245,7 @@ impl Gate {
         let noted = if lease.armed.is_some() {
             self.disarm(write, lease, &lease.believed, retry && !forgotten).await
         } else {
-            self.release(write, lease, learned, retry && !forgotten).await
+            self.release(write, lease, learned.cloned(), retry && !forgotten).await
         };
         refused_by(Stop::Reply(reply), retry, noted && !forgotten)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::fake::{Bench, Fault, is_error, is_replay, status};
-use super::{LEASE, SETTLED, if_match};
+use super::{LEASE, SETTLE_LONG, SETTLED, if_match};
 use crate::gate::Reply;
 use crate::register::{State, Writers};
 use crate::s3::documents::{SuccessBody, outcome_of_success_body};
@@ -61,6 +61,29 @@ async fn a_complete_of_an_upload_that_is_not_there_is_not_sent() {
         assert_eq!(status(&bench.write(if_match("e1")).await), 200);
         assert!(began.elapsed() < LEASE, "the key is free");
     }
+}
+
+/// An upload that is gone may be gone because it was completed: the doubt comes first.
+#[tokio::test(start_paused = true)]
+async fn a_complete_that_landed_unheard_is_not_told_that_its_upload_is_gone() {
+    let bench = Bench::new(Writers::Exclusive, LEASE + SETTLE_LONG * 2);
+    bench.store.next(Fault::LostAfterLanding);
+    let reply = bench.complete("once", Condition::IfNoneMatchAny).await;
+    assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
+
+    // Its process died: somebody else asks again.
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    bench.store.next(Fault::LostAfterLanding);
+    let reply = bench.complete("once", Condition::IfNoneMatchAny).await;
+    assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
+    tokio::time::advance(LEASE + SETTLED + SETTLE_LONG).await;
+    let reply = bench.complete("once", Condition::IfNoneMatchAny).await;
+    assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
+
+    let bench = Bench::new(Writers::Exclusive, LEASE + SETTLE_LONG * 2);
+    bench.store.next(Fault::LostAfterLanding);
+    let reply = bench.complete("once", Condition::None).await;
+    assert!(is_error(&reply, "ServiceUnavailable"), "nobody knows: {reply:?}");
 }
 
 #[tokio::test(start_paused = true)]
