@@ -112,7 +112,7 @@ fn opened_register(
         let status = keeper.block_on(register.check())?;
         return Ok((register, status));
     };
-    let watched = redis_register(config, redis, &terms(config))?;
+    let watched = redis_register(config, redis)?;
     let status = keeper.block_on(watched.check())?;
     let register = watched.apart();
     let pause = config.register.terms.lease / 3;
@@ -125,18 +125,15 @@ fn opened_register(
 /// # Errors
 /// When the in-memory register's lock file is held or cannot be opened.
 pub async fn open_register(config: &Config) -> Result<Arc<dyn Register>, RegisterError> {
-    let terms = terms(config);
     Ok(match &config.register.kind {
-        RegisterKind::Memory { lock_file } => Arc::new(MemoryRegister::open(lock_file, terms)?),
-        RegisterKind::Redis(redis) => Arc::new(redis_register(config, redis, &terms)?),
+        RegisterKind::Memory { lock_file } => {
+            Arc::new(MemoryRegister::open(lock_file, terms(config))?)
+        }
+        RegisterKind::Redis(redis) => Arc::new(redis_register(config, redis)?),
     })
 }
 
-fn redis_register(
-    config: &Config,
-    redis: &config::Redis,
-    terms: &Terms,
-) -> Result<RedisRegister, RegisterError> {
+fn redis_register(config: &Config, redis: &config::Redis) -> Result<RedisRegister, RegisterError> {
     let settings = RedisSettings {
         host: redis.host.clone(),
         port: redis.port,
@@ -148,7 +145,7 @@ fn redis_register(
         timeout: redis.timeout,
         clock_jump_max: config.register.terms.margin / 2,
     };
-    RedisRegister::connect(&settings, terms)
+    RedisRegister::connect(&settings, &terms(config))
 }
 
 /// Starts the store in this process, if there is one, and tells the configuration where it is.

@@ -11,7 +11,7 @@ use crate::backend::{Answer, Exchange, Sending, StoreRequest};
 use crate::body::Body;
 use crate::register::{Observation, State, UploadName, UploadStep, Writers};
 use crate::s3::uploads::parse_upload_id;
-use crate::s3::{Current, ObjectName, S3Error, Seen};
+use crate::s3::{Code, Current, ObjectName, S3Error, Seen};
 
 impl Gate {
     /// Has a CreateMultipartUpload done by the store, and the register remember how the key stood
@@ -85,10 +85,20 @@ impl Gate {
 
     /// A complete of an upload that is not there is told so before anything about its condition, and
     /// is not sent: Ceph and moto answer it with 500, after which nobody would know for minutes
-    /// whether it was done. Where the store does not say, it may be there.
-    pub(super) async fn has_upload(&self, write: &Write<'_>) -> bool {
-        let Some(upload_id) = write.upload_id else { return true };
-        self.store.has_upload(write.name, upload_id).await.unwrap_or(true)
+    /// whether it was done. Where the store does not say, it may be there. `state` is what stands
+    /// there now, where that is known.
+    pub(super) async fn require_upload(
+        &self,
+        write: &Write<'_>,
+        lease: &Lease,
+        state: Option<State>,
+    ) -> Result<(), Stop> {
+        let Some(upload_id) = write.upload_id else { return Ok(()) };
+        if self.store.has_upload(write.name, upload_id).await.unwrap_or(true) {
+            return Ok(());
+        }
+        let gone = Stop::error(S3Error::new(Code::NoSuchUpload));
+        Err(self.turn_away(write, lease, state, gone).await)
     }
 
     /// Could somebody who goes around the proxies have written what stands there?

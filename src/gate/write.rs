@@ -22,7 +22,7 @@ use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, DisarmStep, Ending, Expect, Generation, ReclaimAnswer,
     RegisterError, ReleaseStep, Resolution, Settle, State, Writers,
 };
-use crate::s3::{Code, Current, S3Error, Seen};
+use crate::s3::{Current, S3Error, Seen};
 
 /// How a round of the write ended without a landing of its own.
 pub(super) enum Stop {
@@ -37,7 +37,7 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    fn error(error: S3Error) -> Self {
+    pub(super) fn error(error: S3Error) -> Self {
         Self::Reply(Reply::Error(error, None))
     }
 }
@@ -198,7 +198,7 @@ impl Gate {
         }
         // An upload that is gone may be gone because it was completed: any doubt of that comes first.
         let learned = self.learned(seen.current.clone());
-        self.require_upload(write, lease, learned.as_ref()).await?;
+        self.require_upload(write, lease, learned.clone()).await?;
         seen.generation = self.generation_under(lease, &seen.current);
         let judged = match write.version_id {
             Some(_) => {
@@ -213,41 +213,34 @@ impl Gate {
         };
         match refused {
             None => Ok(learned.unwrap_or_else(|| lease.believed.clone())),
-            Some(reply) => Err(self.turn_away(write, lease, learned.as_ref(), reply).await),
+            Some(reply) => Err(self.turn_away(write, lease, learned, Stop::Reply(reply)).await),
         }
     }
 
-    /// Turns a complete away whose upload is not there.
-    async fn require_upload(
+    /// Gives the lease back, nothing having been applied, and says what the writer is told. `state`
+    /// is what stands there now, where that is known.
+    ///
+    /// A retry's first attempt may be on its way still, and whoever was told that the write is
+    /// refused must not see it land: unless the journal keeps it out, nothing is promised. Nor is
+    /// it by a register too young to know whether that attempt has landed.
+    pub(super) async fn turn_away(
         &self,
         write: &Write<'_>,
         lease: &Lease,
-        learned: Option<&State>,
-    ) -> Result<(), Stop> {
-        if self.has_upload(write).await {
-            return Ok(());
-        }
-        let gone = Reply::Error(S3Error::new(Code::NoSuchUpload), None);
-        Err(self.turn_away(write, lease, learned, gone).await)
-    }
-
-    /// Gives the lease back, nothing having been sent, and says what the writer is told.
-    async fn turn_away(
-        &self,
-        write: &Write<'_>,
-        lease: &Lease,
-        learned: Option<&State>,
-        reply: Reply,
+        state: Option<State>,
+        refusal: Stop,
     ) -> Stop {
         let retry = write.attempt >= 2;
-        // An earlier attempt may have landed before the register lost its memory.
-        let forgotten = retry && lease.epoch_age < self.settings.terms.retry_horizon;
-        let noted = if lease.armed.is_some() {
-            self.disarm(write, lease, &lease.believed, retry && !forgotten).await
+        let remembered = lease.epoch_age >= self.settings.terms.retry_horizon;
+        let note = retry && remembered;
+        let given_back = if lease.armed.is_some() {
+            let pre = state.as_ref().unwrap_or(&lease.believed);
+            self.disarm(write, lease, pre, note).await
         } else {
-            self.release(write, lease, learned.cloned(), retry && !forgotten).await
+            self.release(write, lease, state, note).await
         };
-        refused_by(Stop::Reply(reply), retry, noted && !forgotten)
+        let noted = note && given_back;
+        if retry && !noted { Stop::error(refusal::outcome_unknown()) } else { refusal }
     }
 
     /// The generation of what stands at the key: none where somebody who goes around the proxies
@@ -431,11 +424,7 @@ impl Gate {
                 return Err(in_doubt("refused after it was sent twice".to_owned()));
             }
             Finding::NotApplied => {
-                let retry = write.attempt >= 2;
-                // Before the register lost its memory an earlier attempt may have landed.
-                let remembered = lease.epoch_age >= self.settings.terms.retry_horizon;
-                let noted = self.disarm(write, &lease, &pre, retry && remembered).await;
-                return Err(refused_by(Stop::Refused(answer), retry, noted && remembered));
+                return Err(self.turn_away(write, &lease, Some(pre), Stop::Refused(answer)).await);
             }
             Finding::Doubt(why) => return Err(in_doubt(why)),
         };
@@ -513,13 +502,6 @@ fn given_back(write: &Write<'_>, answer: Result<bool, RegisterError>) -> bool {
         tracing::warn!(name = %write.name, %error, "a lease was not given back");
         false
     })
-}
-
-/// What a refused writer is told. A retry's first attempt may be on its way still, and whoever was
-/// told that the write is refused must not see it land: unless the journal keeps it out, nothing is
-/// promised.
-fn refused_by(refusal: Stop, retry: bool, noted: bool) -> Stop {
-    if retry && !noted { Stop::error(refusal::outcome_unknown()) } else { refusal }
 }
 
 impl Outcome {

@@ -156,15 +156,7 @@ impl World {
         let dice = Dice::new(plan.seed);
         let writers = dice.one_of(&[Writers::Exclusive, Writers::Exclusive, Writers::Shared]);
         let faults = Faults::drawn(&dice, writers, plan.without);
-        let terms = Terms {
-            lease: LEASE,
-            grace: GRACE,
-            settle: SETTLE,
-            settle_long: SETTLE_LONG,
-            retry_horizon: RETRY_HORIZON,
-            record_ttl: Duration::from_hours(1),
-            writers,
-        };
+        let terms = terms(writers);
         std::fs::write(lock_file, "clean\n").unwrap();
         let register = Arc::new(MemoryRegister::open(lock_file, terms).unwrap());
         let keys = 1 + dice.index(3);
@@ -267,15 +259,7 @@ impl World {
 
     pub(super) fn settings(&self) -> Settings {
         Settings {
-            terms: Terms {
-                lease: LEASE,
-                grace: GRACE,
-                settle: SETTLE,
-                settle_long: SETTLE_LONG,
-                retry_horizon: RETRY_HORIZON,
-                record_ttl: Duration::from_hours(1),
-                writers: self.writers,
-            },
+            terms: terms(self.writers),
             margin: MARGIN,
             writes_per_key: 1000,
             lease_wait: self.lease_wait,
@@ -357,5 +341,17 @@ impl Faults {
             Without::Tolerance => (faults.freezes, faults.store_slow) = (900, 250),
         }
         faults
+    }
+}
+
+fn terms(writers: Writers) -> Terms {
+    Terms {
+        lease: LEASE,
+        grace: GRACE,
+        settle: SETTLE,
+        settle_long: SETTLE_LONG,
+        retry_horizon: RETRY_HORIZON,
+        record_ttl: Duration::from_hours(1),
+        writers,
     }
 }
