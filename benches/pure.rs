@@ -179,6 +179,7 @@ fn register(criterion: &mut Criterion) {
                 condition: Condition::IfMatch(etag.clone()),
                 expect: Expect::SomeObject,
                 upload: None,
+                own_doubt: None,
             };
             let token = granted(acquire(&mut epoch, &mut slot, &ask, &terms, now));
             let new = State::Present(etag.clone());

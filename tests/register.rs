@@ -73,6 +73,7 @@ fn ask(write: &str) -> Ask {
         condition: Condition::None,
         expect: Expect::SomeObject,
         upload: None,
+        own_doubt: None,
     }
 }
 

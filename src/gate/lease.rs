@@ -23,6 +23,8 @@ pub(super) struct Lease {
     pub(super) armed: Option<Generation>,
     /// How far back the register remembers.
     pub(super) epoch_age: Duration,
+    /// Another attempt of the same write is in doubt, and may have been acknowledged.
+    pub(super) rivalled: bool,
     /// When the lease was granted.
     pub(super) since: Instant,
     /// Until when it is ours at least: counted from before the register was asked.
@@ -40,6 +42,7 @@ impl Lease {
             upload: grant.upload,
             armed: grant.armed,
             epoch_age: grant.epoch_age,
+            rivalled: grant.rivalled,
             since: Instant::now(),
             deadline: asked + lease,
         }

@@ -30,8 +30,9 @@ pub(super) enum Stop {
     Reply(Reply),
     /// With the store's refusal.
     Refused(Answer),
-    /// Unknown: the lease stays armed, and the write becomes its own retry.
-    Doubt(String),
+    /// Unknown, for this reason: the lease stays armed, and the write becomes its own retry, with
+    /// this generation for its doubt.
+    Doubt(String, Option<Generation>),
     /// Its own earlier attempt has landed: the journal, asked again, has the answer.
     InJournal,
 }
@@ -60,6 +61,8 @@ struct Progress {
     granted: Option<Instant>,
     /// A copy was sent whose outcome is still unknown.
     in_doubt: bool,
+    /// The generation that the last such copy was armed with, where it may be done again.
+    own_doubt: Option<Generation>,
 }
 
 /// A write that the store has applied.
@@ -88,7 +91,7 @@ impl Gate {
                 return Outcome::without_landing(reply, Decider::Gate, started, None);
             }
         };
-        let mut progress = Progress { granted: None, in_doubt: false };
+        let mut progress = Progress { granted: None, in_doubt: false, own_doubt: None };
         loop {
             let stop = match self.round(write, give_up, &mut progress).await {
                 Ok(landing) => return self.landed(write, landing, turn, started),
@@ -101,9 +104,9 @@ impl Gate {
                 }
                 Stop::Reply(reply) => (reply, Decider::Gate),
                 Stop::Refused(answer) => (Reply::Store(answer), Decider::Backend),
-                Stop::Doubt(why) => {
+                Stop::Doubt(why, generation) => {
                     tracing::warn!(name = %write.name, why, "a write's outcome is unknown");
-                    progress.in_doubt = true;
+                    (progress.in_doubt, progress.own_doubt) = (true, generation);
                     continue;
                 }
                 Stop::InJournal => continue,
@@ -119,7 +122,7 @@ impl Gate {
         give_up: Instant,
         progress: &mut Progress,
     ) -> Result<Landing, Stop> {
-        let mut lease = self.acquire(write, give_up).await?;
+        let mut lease = self.acquire(write, give_up, progress.own_doubt.as_ref()).await?;
         progress.granted = Some(lease.since);
         let pre = if lease.armed.is_some() {
             self.require_upload(write, &lease, None).await?;
@@ -139,7 +142,12 @@ impl Gate {
 
     // === 4, 5: acquire ===
 
-    async fn acquire(&self, write: &Write<'_>, give_up: Instant) -> Result<Lease, Stop> {
+    async fn acquire(
+        &self,
+        write: &Write<'_>,
+        give_up: Instant,
+        own_doubt: Option<&Generation>,
+    ) -> Result<Lease, Stop> {
         let mut pause = POLL_FIRST;
         loop {
             let asked = Instant::now();
@@ -151,6 +159,7 @@ impl Gate {
                 condition: write.condition.clone(),
                 expect: write.expect(),
                 upload: write.upload(),
+                own_doubt: own_doubt.cloned(),
             };
             let (own, free_in) = match self.register.acquire(write.name, &ask).await? {
                 Acquired::Granted(grant) => {
@@ -404,7 +413,7 @@ impl Gate {
     ) -> Result<Landing, Stop> {
         let in_doubt = |why: String| {
             Standing::new(self, write, &lease, &pre).stand_by();
-            Stop::Doubt(why)
+            Stop::Doubt(why, lease.armed.clone().filter(|_| !lease.rivalled))
         };
         let mut answer = match sent.exchange {
             Exchange::Answered(answer) => answer,
@@ -528,7 +537,7 @@ fn ended(write: &Write<'_>, ending: Ending) -> Stop {
     match ending {
         Ending::Landed { state, generation } => Stop::Reply(Reply::Replayed(state, generation)),
         Ending::Refused => Stop::error(refusal::refused_before(write)),
-        Ending::Undetermined => Stop::error(refusal::outcome_unknown()),
+        Ending::Undetermined { .. } => Stop::error(refusal::outcome_unknown()),
     }
 }
 

@@ -86,6 +86,24 @@ pub struct Record {
     pub uploads: Vec<Upload>,
 }
 
+impl Entry {
+    /// Nobody can tell what became of an attempt of the asker's write, which is not the asker's own
+    /// and was in doubt after the asker had arrived. Its client may have given up the one for the
+    /// other, and that may have been acknowledged.
+    fn tells_of_a_rival(&self, ask: &Ask, now: Millis) -> bool {
+        let Ending::Undetermined { generation } = &self.ending else { return false };
+        ask.own_doubt.as_ref() != Some(generation) && self.at + ask.age > now
+    }
+
+    /// An unconditional write of which nobody can tell is simply done again, but for an attempt
+    /// that came before the one in doubt: it might undo what was written since.
+    fn lets_it_be_done_again(&self, ask: &Ask, now: Millis) -> bool {
+        ask.condition == Condition::None
+            && matches!(self.ending, Ending::Undetermined { .. })
+            && !self.tells_of_a_rival(ask, now)
+    }
+}
+
 impl Record {
     /// The record of a key of which nothing is known.
     pub const UNKNOWN: Self = Self {
@@ -111,17 +129,17 @@ impl Record {
         self.forgotten = self.forgotten.max(dropped);
     }
 
-    fn ending_of(&self, write_id: &WriteId, terms: &Terms, now: Millis) -> Option<&Ending> {
+    fn line_of(&self, write_id: &WriteId, terms: &Terms, now: Millis) -> Option<&Entry> {
         let oldest = now.before(terms.retry_horizon);
-        let entry = self.journal.iter().find(|e| e.write_id == *write_id && e.at >= oldest)?;
-        Some(&entry.ending)
+        self.journal.iter().find(|entry| entry.write_id == *write_id && entry.at >= oldest)
     }
 
     /// Ends a doubt that nobody can settle: the write may have landed, so its generation counts.
     fn bury_doubt(&mut self, terms: &Terms, now: Millis) {
-        if let Some(doubt) = self.doubt.take() {
-            self.write_down(&doubt.write_id, Ending::Undetermined, terms, now);
-            self.generation = Some(doubt.armed.generation);
+        if let Some(Doubt { write_id, armed: Armed { generation, .. } }) = self.doubt.take() {
+            let ending = Ending::Undetermined { generation: generation.clone() };
+            self.write_down(&write_id, ending, terms, now);
+            self.generation = Some(generation);
         }
     }
 }
@@ -165,7 +183,13 @@ impl Slot {
         armed.or(doubted).map(|armed| &armed.generation)
     }
 
-    fn grant(&self, epoch: &Epoch, token: Token, ask: &Ask, now: Millis) -> Grant {
+    /// Does the journal tell of another attempt of the same write, in doubt since this one arrived?
+    fn is_rivalled(&self, ask: &Ask, terms: &Terms, now: Millis) -> bool {
+        let line = self.record.line_of(&ask.write_id, terms, now);
+        line.is_some_and(|line| line.tells_of_a_rival(ask, now))
+    }
+
+    fn grant(&self, epoch: &Epoch, token: Token, ask: &Ask, terms: &Terms, now: Millis) -> Grant {
         let armed = self.lease.as_ref().and_then(|lease| lease.armed.as_ref());
         Grant {
             token,
@@ -177,6 +201,7 @@ impl Slot {
             }),
             armed: armed.map(|armed| armed.generation.clone()),
             epoch_age: self.remembered_since(epoch).until(now),
+            rivalled: self.is_rivalled(ask, terms, now),
             upload: ask.upload.as_ref().and_then(|name| self.record.upload(name)).cloned(),
         }
     }
@@ -239,12 +264,12 @@ pub fn acquire(
     }
     let token = Token::new(&epoch.id, &ask.nonce);
     if slot.held_by(&token).is_some() {
-        return Acquired::Granted(slot.grant(epoch, token, ask, now));
+        return Acquired::Granted(slot.grant(epoch, token, ask, terms, now));
     }
-    if let Some(ending) = slot.record.ending_of(&ask.write_id, terms, now)
-        && !(ask.condition == Condition::None && *ending == Ending::Undetermined)
+    if let Some(line) = slot.record.line_of(&ask.write_id, terms, now)
+        && !line.lets_it_be_done_again(ask, now)
     {
-        return Acquired::Ended(ending.clone());
+        return Acquired::Ended(line.ending.clone());
     }
     if let Some(lease) = &slot.lease {
         let free_at = blocked_until(lease, terms);
@@ -269,13 +294,12 @@ pub fn acquire(
         // A request older than the register's memory stays unarmed: it is told so when it arms.
         arm(epoch, slot, step, terms, now);
     }
-    Acquired::Granted(slot.grant(epoch, token, ask, now))
+    Acquired::Granted(slot.grant(epoch, token, ask, terms, now))
 }
 
 /// An unconditional write has nothing to judge, and nothing that would make it wait for the end of
-/// a doubt: where an earlier attempt is undetermined, it is simply done again. A conditional one
-/// may go ahead only where the record is believed and says yes, to a complete also that the key is
-/// as it was when the upload was created.
+/// a doubt. A conditional one may go ahead only where the record is believed and says yes, to a
+/// complete also that the key is as it was when the upload was created.
 fn may_arm_at_once(slot: &Slot, ask: &Ask, terms: &Terms) -> bool {
     let record = &slot.record;
     let untouched = ask.upload.as_ref().is_none_or(|name| {
@@ -421,8 +445,8 @@ pub fn disarm(
     else {
         return false;
     };
-    let earlier = slot.record.ending_of(&lease.write_id, terms, now);
-    let contradicted = step.refused && earlier == Some(&Ending::Undetermined);
+    let earlier = slot.record.line_of(&lease.write_id, terms, now).map(|line| &line.ending);
+    let contradicted = step.refused && matches!(earlier, Some(Ending::Undetermined { .. }));
     if step.refused && !contradicted {
         slot.record.write_down(&lease.write_id, Ending::Refused, terms, now);
     }
@@ -490,7 +514,8 @@ pub fn resolve(
             record.generation = Some(doubt.armed.generation);
         }
         Resolution::Undetermined => {
-            record.write_down(&doubt.write_id, Ending::Undetermined, terms, now);
+            let generation = doubt.armed.generation.clone();
+            record.write_down(&doubt.write_id, Ending::Undetermined { generation }, terms, now);
             record.generation = Some(doubt.armed.generation);
         }
         Resolution::DidNot | Resolution::Nothing => {}

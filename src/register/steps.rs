@@ -27,6 +27,8 @@ pub struct Ask {
     /// For a complete that names a condition: its upload. Where the key has changed since that was
     /// created, or that is not known, the lease is not armed in the same step.
     pub upload: Option<UploadName>,
+    /// Of a write that is its own retry: the generation that its attempt in doubt was armed with.
+    pub own_doubt: Option<Generation>,
 }
 
 /// The answer to [`Ask`].
@@ -63,6 +65,9 @@ pub struct Grant {
     /// How far back the register remembers this key: to the epoch's begin, or to the newest line
     /// for which its journal had no room.
     pub epoch_age: Duration,
+    /// Another attempt of this very write is in doubt, and may have been acknowledged after this one
+    /// arrived. Should this one's outcome stay unknown too, it must not be its own retry.
+    pub rivalled: bool,
     /// The upload that was asked about, where it is known.
     pub upload: Option<Upload>,
 }

@@ -282,7 +282,10 @@ pub enum Ending {
     /// Its condition failed at a second attempt: a first attempt still on its way must not land.
     Refused,
     /// It may have changed the key or not, and nobody can tell any more.
-    Undetermined,
+    Undetermined {
+        /// The generation it began if it did, by which the attempt that was in doubt is known.
+        generation: Generation,
+    },
 }
 
 /// One line of a key's journal.

@@ -4,6 +4,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ifmatch::register::record::{Armed, Doubt, Lease};
+use ifmatch::register::words::Entry;
 use ifmatch::register::{Ending, Expect, Generation, Millis, Settle, Token};
 
 use crate::store::settle;
@@ -130,6 +131,7 @@ impl<'a> Print<'a> {
                 continue;
             }
             self.put((writer.round, writer.in_doubt));
+            self.generation(writer.own_doubt.as_ref());
             if writer.step == Step::Acquire {
                 self.moment(writer.asked.unwrap_or(START));
             }
@@ -143,8 +145,13 @@ impl<'a> Print<'a> {
             if world.faults.clock_jumps > 0 {
                 self.put(since.0.saturating_sub(arrived));
             }
+            let undetermined = |line: &&Entry| matches!(line.ending, Ending::Undetermined { .. });
+            for line in memory.slot.record.journal.iter().filter(undetermined) {
+                self.put(line.at.0 > arrived);
+            }
             if let Some(held) = &writer.held {
-                self.put((&held.token, held.young_epoch, &held.pre));
+                self.generation(held.armed.as_ref());
+                self.put((&held.token, held.young_epoch, held.rivalled, &held.pre));
                 self.generation(held.generation.as_ref());
                 if let Some(doubt) = &held.doubt {
                     self.put(&doubt.write_id);
@@ -177,8 +184,12 @@ impl<'a> Print<'a> {
         }
         for entry in &record.journal {
             self.put((&entry.write_id, std::mem::discriminant(&entry.ending)));
-            if let Ending::Landed { state, generation } = &entry.ending {
+            if let Ending::Landed { state, .. } = &entry.ending {
                 self.put(state);
+            }
+            if let Ending::Landed { generation, .. } | Ending::Undetermined { generation } =
+                &entry.ending
+            {
                 self.generation(Some(generation));
             }
         }

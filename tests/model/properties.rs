@@ -104,6 +104,7 @@ pub(crate) fn reopens(world: &mut World, scenario: &Scenario) {
         condition: Condition::None,
         expect: Expect::SomeObject,
         upload: None,
+        own_doubt: None,
     };
     let terms = scenario.terms();
     let answer = record::acquire(&mut memory.epoch, &mut memory.slot, &ask, &terms, now);

@@ -43,6 +43,9 @@ impl Server<'_> {
         if self.without(Safeguard::OlderThanEpoch) {
             ask.age = std::time::Duration::ZERO;
         }
+        if self.without(Safeguard::GivenUpIsNotDoneAgain) {
+            ask.own_doubt = self.undetermined(&ask.write_id);
+        }
         let before = self.memory.slot.clone();
         if self.without(Safeguard::WriteIdStoredFirst)
             && let Some(lease) = &mut self.memory.slot.lease
@@ -167,6 +170,17 @@ impl Server<'_> {
         resolution
     }
 
+    /// The generation of a line that says that nobody can tell.
+    fn undetermined(&self, write_id: &WriteId) -> Option<Generation> {
+        let lines = &self.memory.slot.record.journal;
+        lines.iter().find_map(|line| match &line.ending {
+            Ending::Undetermined { generation } if line.write_id == *write_id => {
+                Some(generation.clone())
+            }
+            _ => None,
+        })
+    }
+
     // === what is undone ===
 
     /// A doubt was buried by an arming, perhaps.
@@ -174,7 +188,8 @@ impl Server<'_> {
         let record = &mut self.memory.slot.record;
         if self.scenario.is_without(Safeguard::BuriedDoubtJournalled) {
             record.journal.retain(|entry| {
-                entry.ending != Ending::Undetermined || before.record.journal.contains(entry)
+                let undetermined = matches!(entry.ending, Ending::Undetermined { .. });
+                !undetermined || before.record.journal.contains(entry)
             });
         }
         if self.scenario.is_without(Safeguard::BuriedDoubtBurnsGeneration) {

@@ -64,6 +64,10 @@ pub(crate) enum Safeguard {
     StoreRefusalsJournalled,
     /// [14] A request older than the epoch is not armed.
     OlderThanEpoch,
+    /// An attempt that came before its write became undetermined is not done again.
+    GivenUpIsNotDoneAgain,
+    /// Nor is it its own retry after another attempt of it was in doubt.
+    RivalledIsNotItsOwnRetry,
     /// [15] A young epoch refuses no retry.
     YoungEpochRefusesNoRetry,
     /// [16] "Changed, so it was ours" is not said where others write.
@@ -158,6 +162,9 @@ fn scenario(safeguard: Safeguard) -> Scenario {
         }
         S::StoreRefusalsJournalled => with(retry(), Faults { refusals: 1, ..NONE }),
         S::OlderThanEpoch => with(retry_and_delete(), Faults { losses: 1, ..NONE }),
+        S::GivenUpIsNotDoneAgain | S::RivalledIsNotItsOwnRetry => {
+            with(vec![put("e1").twice(), put("e2")], Faults { lost_replies: 1, ..NONE })
+        }
         S::YoungEpochRefusesNoRetry => with(retry(), Faults { losses: 1, ..NONE }),
         S::ChangedProvesNothingIfShared => {
             Scenario::shared("", retry()).with(lost).foreign(&[Some("f1")])
@@ -257,6 +264,10 @@ needed! {
     older_than_epoch: OlderThanEpoch,
     #[ignore = "hundreds of thousands of states: make model"]
     buried_doubt_burns_generation: BuriedDoubtBurnsGeneration,
+    #[ignore = "hundreds of thousands of states: make model"]
+    given_up_is_not_done_again: GivenUpIsNotDoneAgain,
+    #[ignore = "hundreds of thousands of states: make model"]
+    rivalled_is_not_its_own_retry: RivalledIsNotItsOwnRetry,
     #[ignore = "hundreds of thousands of states: make model"]
     late_commit_ends_no_lease: LateCommitEndsNoLease,
     #[ignore = "hundreds of thousands of states: make model"]

@@ -224,6 +224,18 @@ fn a_blind_write_and_one_fault() {
 }
 
 #[test]
+#[ignore = "hundreds of thousands of states: make model"]
+fn a_blind_write_given_up_and_tried_again() {
+    let every =
+        |name, faults| Scenario::exclusive(name, vec![put("e1").twice(), put("e2")]).with(faults);
+    hold(vec![
+        every("blind again, a lost answer", lost_answers(1)),
+        every("blind again, a lost reply", lost_replies(1)),
+        every("blind again, a crash", crashes(1)),
+    ]);
+}
+
+#[test]
 fn a_blind_delete_and_one_fault() {
     let calls = || vec![delete(), create("e1")];
     let every = |name, faults| Scenario::exclusive(name, calls()).with(faults);

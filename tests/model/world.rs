@@ -144,6 +144,10 @@ pub(crate) struct Held {
     pub(crate) token: Token,
     /// The key's, as far as it is known.
     pub(crate) generation: Option<Generation>,
+    /// That begins with this write, once armed.
+    pub(crate) armed: Option<Generation>,
+    /// Another attempt of the same call is in doubt.
+    pub(crate) rivalled: bool,
     /// A doubt that must be resolved first.
     pub(crate) doubt: Option<InDoubt>,
     pub(crate) young_epoch: bool,
@@ -214,6 +218,8 @@ pub(crate) struct Writer {
     pub(crate) frozen: bool,
     /// A copy was sent whose outcome is still unknown.
     pub(crate) in_doubt: bool,
+    /// The generation that the last such copy was armed with, where it may be done again.
+    pub(crate) own_doubt: Option<Generation>,
     pub(crate) held: Option<Held>,
     /// Stands by for a long write in doubt: `gate/standing.rs`.
     pub(crate) stands_by: Option<Standing>,
@@ -327,6 +333,7 @@ impl Writer {
             checked: 0,
             frozen: false,
             in_doubt: false,
+            own_doubt: None,
             held: None,
             stands_by: None,
             on_old_master: false,

@@ -269,6 +269,7 @@ impl World {
             condition: spec.condition.clone(),
             expect: spec.expect(),
             upload: None,
+            own_doubt: writer.own_doubt.clone(),
         }
     }
 
@@ -286,7 +287,7 @@ impl World {
         match answer {
             Acquired::Ended(Ending::Landed { .. }) => self.tell(scenario, index, Reply::Success),
             Acquired::Ended(Ending::Refused) => self.tell(scenario, index, Reply::Refused),
-            Acquired::Quarantine(_) | Acquired::Ended(Ending::Undetermined) => {
+            Acquired::Quarantine(_) | Acquired::Ended(Ending::Undetermined { .. }) => {
                 self.tell(scenario, index, Reply::Unknown);
             }
             Acquired::Busy { .. } => self.writers[index].asked = None,
@@ -319,6 +320,8 @@ impl World {
             token: grant.token,
             pre: grant.state,
             generation: grant.generation,
+            armed: grant.armed,
+            rivalled: grant.rivalled,
             doubt: grant.doubt,
             young_epoch: grant.epoch_age < ticks(HORIZON),
             deadline: asked + LEASE,
@@ -443,10 +446,11 @@ impl World {
             return self.tell(scenario, index, Reply::Unknown);
         }
         match answer {
-            ArmAnswer::Armed(_) => {
+            ArmAnswer::Armed(generation) => {
                 let event = self.next_event();
                 let held = self.held(index);
                 held.pre = pre;
+                held.armed = Some(generation);
                 held.deadline = asked + LEASE;
                 held.event = event;
                 self.writers[index].step = Step::Check;
@@ -507,9 +511,10 @@ impl World {
             return;
         }
         match answer {
-            Some(ReclaimAnswer::Reclaimed { token, .. }) => {
+            Some(ReclaimAnswer::Reclaimed { token, generation }) => {
                 let held = self.held(index);
                 held.token = token;
+                held.armed = Some(generation);
                 held.deadline = asked + LEASE;
                 if let Step::Sending { not_renewed, .. } = &mut self.writers[index].step {
                     *not_renewed = false;
@@ -556,6 +561,8 @@ impl World {
         let held = self.held(index).clone();
         let writer = &mut self.writers[index];
         writer.in_doubt = true;
+        let rivalled = held.rivalled && !scenario.is_without(Safeguard::RivalledIsNotItsOwnRetry);
+        writer.own_doubt = held.armed.clone().filter(|_| !rivalled);
         if scenario.is_without(Safeguard::LostAnswerIsDoubt) {
             writer.step = Step::Disarm(Reply::Unknown);
             return;

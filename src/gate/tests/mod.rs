@@ -380,6 +380,29 @@ async fn an_unconditional_write_in_doubt_is_simply_done_again() {
     assert_eq!(bench.store.written(), 2);
 }
 
+/// Found by the simulation. Of two attempts the client has given up the first, and the second was
+/// acknowledged; that was not recorded, and somebody has written since.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_given_up_is_not_done_again_over_what_others_wrote_since() {
+    let bench = Bench::new(Writers::Shared, SETTLED * 3);
+    bench.register.lose_commits(true);
+    assert_eq!(status(&bench.attempt(Condition::None, "call", 2).await), 200);
+    let next_in_line = async {
+        bench.register.lose_commits(false);
+        bench.write(Condition::None).await
+    };
+    let given_up = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        bench.attempt(Condition::None, "call", 1).await
+    };
+    let (next, given_up) = tokio::join!(next_in_line, given_up);
+    assert_eq!(status(&next), 200);
+    assert!(is_error(&given_up, "ServiceUnavailable"), "{given_up:?}");
+    assert_eq!(bench.store.written(), 2);
+    // One that comes now is the client's own choice.
+    assert_eq!(status(&bench.attempt(Condition::None, "call", 3).await), 200);
+}
+
 // === the early look ===
 
 #[tokio::test(start_paused = true)]

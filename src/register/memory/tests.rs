@@ -75,6 +75,7 @@ fn ask(nonce: &str, settle: Settle) -> Ask {
         condition: Condition::None,
         expect: Expect::SomeObject,
         upload: None,
+        own_doubt: None,
     }
 }
 

@@ -50,6 +50,7 @@ fn ask(write: &str) -> Ask {
         condition: Condition::None,
         expect: Expect::SomeObject,
         upload: None,
+        own_doubt: None,
     }
 }
 
@@ -419,13 +420,42 @@ fn a_refused_retry_keeps_its_first_attempt_out() {
 #[test]
 fn an_undetermined_write_is_done_again_only_without_condition() {
     let mut key = Key::new(Writers::Shared);
-    key.lose("a", State::Absent, Expect::SomeObject);
+    let lost = key.lose("a", State::Absent, Expect::SomeObject);
     let token = key.grant(&ask_to_create("b")).token;
     assert_eq!(key.resolve(&token, &at_key("x")), Resolution::Undetermined);
     assert!(key.release(&token, None, false));
     let retry = |ask: Ask| Ask { nonce: "again".to_owned(), ..ask };
-    assert_eq!(key.acquire(&retry(ask_to_create("a"))), Acquired::Ended(Ending::Undetermined));
+    let ended = Acquired::Ended(Ending::Undetermined { generation: lost });
+    assert_eq!(key.acquire(&retry(ask_to_create("a"))), ended);
     assert!(key.grant(&retry(ask("a"))).armed.is_some());
+}
+
+#[test]
+fn an_undetermined_write_is_done_again_by_itself_and_by_who_comes_after() {
+    let mut key = Key::exclusive();
+    let lost = key.lose("a", State::Absent, Expect::SomeObject);
+    key.write("b", "x");
+    key.wait(10);
+    let retry = Ask { nonce: "again".to_owned(), ..ask("a") };
+    let came_before = Ask { age: ms(11), ..retry.clone() };
+    let ended = Acquired::Ended(Ending::Undetermined { generation: lost.clone() });
+    assert_eq!(key.acquire(&came_before), ended);
+    let another = Some(Generation("e0.9".to_owned()));
+    assert_eq!(key.acquire(&Ask { own_doubt: another, ..came_before.clone() }), ended);
+    let itself = Ask { own_doubt: Some(lost), ..came_before };
+    assert!(key.clone().grant(&itself).armed.is_some());
+    assert!(key.grant(&Ask { age: ms(10), ..retry }).armed.is_some());
+}
+
+#[test]
+fn an_attempt_that_takes_over_its_rival_s_doubt_is_told_so() {
+    let mut key = Key::exclusive();
+    let lost = key.lose("a", State::Absent, Expect::SomeObject);
+    let retry = Ask { nonce: "again".to_owned(), age: ms(1), ..ask("a") };
+    let mut itself = key.clone();
+    assert!(!itself.grant(&Ask { own_doubt: Some(lost), ..retry.clone() }).rivalled);
+    assert!(key.grant(&retry).rivalled);
+    assert!(key.grant(&retry).rivalled, "asked again");
 }
 
 // === arm and renew ===
@@ -480,9 +510,10 @@ fn arming_over_a_doubt_buries_it_and_its_generation_counts() {
     let lost = key.lose("a", State::Absent, Expect::SomeObject);
     let grant = key.grant(&ask("b"));
     assert!(grant.armed.is_some());
-    assert_eq!((grant.doubt, grant.generation), (None, Some(lost)));
+    assert_eq!((grant.doubt, grant.generation), (None, Some(lost.clone())));
     let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };
-    assert_eq!(key.acquire(&retry), Acquired::Ended(Ending::Undetermined));
+    let ended = Acquired::Ended(Ending::Undetermined { generation: lost });
+    assert_eq!(key.acquire(&retry), ended);
 }
 
 // === commit ===

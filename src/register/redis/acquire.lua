@@ -1,6 +1,6 @@
 local nonce, write_id, long = ARGV[2], ARGV[3], ARGV[4] == 'long'
 local age, condition, expect = tonumber(ARGV[5]), ARGV[6], ARGV[7]
-local upload = upload_named(ARGV[8])
+local upload, own_doubt = upload_named(ARGV[8]), ARGV[9]
 
 local function satisfied()
   if condition == 'object' then
@@ -20,11 +20,26 @@ local function untouched()
   return upload and (upload[2] == generation or generation and upload[3] == generation)
 end
 
+-- Another attempt of this write was in doubt after this one arrived.
+local function rival_in(kind, generation, at)
+  return kind == 'U' and generation ~= own_doubt and at + age > now
+end
+
+local function rivalled()
+  local ending, at = ending_of(write_id)
+  if not ending then
+    return false
+  end
+  local kind, generation = told(ending)
+  return rival_in(kind, generation, at)
+end
+
 local function granted()
   local doubt = record.doubt or {}
   return {now, 'granted', token_of(nonce), lease.generation and lease.pre or record.state,
     named(record.generation) or false, doubt[1] or false, named(doubt[4]) or false,
-    named(lease.generation) or false, now - remembered_since(), upload and 1 or 0,
+    named(lease.generation) or false, now - remembered_since(), rivalled() and 1 or 0,
+    upload and 1 or 0,
     upload and named(upload[2]), upload and named(upload[3]), upload and upload[4]}
 end
 
@@ -34,10 +49,12 @@ end
 if lease and lease.nonce == nonce then
   return granted()
 end
-local ending = ending_of(write_id)
-if ending and not (condition == 'none' and ending == 'U') then
-  local generation, state = string.match(ending, '^L(%d+):(.*)$')
-  return {now, 'ended', string.sub(ending, 1, 1), state or false, named(generation) or false}
+local ending, written_at = ending_of(write_id)
+if ending then
+  local kind, generation, state = told(ending)
+  if kind ~= 'U' or condition ~= 'none' or rival_in(kind, generation, written_at) then
+    return {now, 'ended', kind, generation, state}
+  end
 end
 if lease then
   local free_at = blocked_until(lease)

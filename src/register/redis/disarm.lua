@@ -3,7 +3,8 @@ if not held_by(token) or not lease.generation then
   return {now, 'lost'}
 end
 -- Of an earlier attempt that may have landed no refusal is noted.
-local contradicted = refused and ending_of(lease.write_id) == 'U'
+local ending = ending_of(lease.write_id)
+local contradicted = refused and ending and told(ending) == 'U'
 if refused and not contradicted then
   write_down(lease.write_id, 'R')
 end

@@ -32,7 +32,7 @@
 //!
 //! Tokens and generations are stored without their epoch's name, which is the partition's: nothing
 //! of another epoch is ever read. States, expectations, conditions and endings are short texts, for
-//! which see the functions here and `landed` in `record.lua`.
+//! which see the functions here, `landed` and `undetermined` in `record.lua`.
 
 use crate::register::record::{JOURNAL_ENTRIES_MAX, UPLOAD_TTL, UPLOADS_MAX};
 use crate::register::words::in_millis;

@@ -256,7 +256,8 @@ impl Register for RedisRegister {
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
         let age = millis(ask.age);
-        let arguments: [&[u8]; 7] = [
+        let own_doubt = ask.own_doubt.as_ref().map(|generation| generation.0.as_bytes());
+        let arguments: [&[u8]; 8] = [
             ask.nonce.as_bytes(),
             ask.write_id.0.as_bytes(),
             settle_text(ask.settle).as_bytes(),
@@ -264,6 +265,7 @@ impl Register for RedisRegister {
             &condition_text(&ask.condition),
             &expect_text(&ask.expect),
             ask.upload.as_ref().map(UploadName::as_str).unwrap_or_default().as_bytes(),
+            own_doubt.unwrap_or_default(),
         ];
         let mut reply = self.run(&self.scripts().acquire, name, &arguments, Repeat::Once).await?;
         match reply.word() {
@@ -280,6 +282,7 @@ impl Register for RedisRegister {
                 doubt: reply.in_doubt()?,
                 armed: reply.generation()?,
                 epoch_age: reply.duration()?,
+                rivalled: reply.number()? == 1,
                 upload: reply.upload(ask.upload.as_ref())?,
             })),
             _ => Err(reply.unknown()),

@@ -42,6 +42,9 @@ end
 
 -- The line of a write: its place, the next line's, its ending and its time; nil if there is none.
 local function find_line(write_id)
+  if record.written ~= '' then
+    record.journal, record.written = record.journal .. record.written, ''
+  end
   -- Most writes are new, and then the lines need not be taken apart.
   if not string.find(record.journal, write_id, record.from, true) then
     return nil
@@ -59,11 +62,13 @@ end
 
 local function ending_of(write_id)
   local _, _, ending, at = find_line(write_id)
-  return ending and at >= now - HORIZON and ending or nil
+  if ending and at >= now - HORIZON then
+    return ending, at
+  end
+  return nil
 end
 
 local function write_down(write_id, ending)
-  record.journal, record.written = record.journal .. record.written, ''
   local pos, next_pos = find_line(write_id)
   if pos then
     record.journal = string.sub(record.journal, 1, pos - 1) .. string.sub(record.journal, next_pos)
@@ -110,6 +115,16 @@ local function landed(state, generation)
   return 'L' .. generation .. ':' .. state
 end
 
+local function undetermined(generation)
+  return 'U' .. generation .. ':'
+end
+
+-- An ending taken apart, as answers name it: L, U or R, its generation and the state it left.
+local function told(ending)
+  local generation, state = string.match(ending, '^.(%d+):(.*)$')
+  return string.sub(ending, 1, 1), named(generation) or false, state or false
+end
+
 -- Ends a doubt that nobody can settle: the write may have landed, so its generation counts.
 local function bury_doubt()
   local doubt = record.doubt
@@ -117,7 +132,7 @@ local function bury_doubt()
     return false
   end
   record.doubt = nil
-  write_down(doubt[1], 'U')
+  write_down(doubt[1], undetermined(doubt[4]))
   record.generation = doubt[4]
   return true
 end

@@ -102,14 +102,14 @@ impl Reply {
     }
 
     pub(super) fn ending(&mut self) -> Result<Ending, RegisterError> {
-        match self.text()?.as_str() {
-            "L" => {
-                let state = self.state()?;
-                let generation = self.generation()?.ok_or_else(|| strange("no generation"))?;
+        let (kind, generation, state) = (self.text()?, self.generation()?, self.bytes()?);
+        match (kind.as_str(), generation, state) {
+            ("L", Some(generation), Some(state)) => {
+                let state = state_of(&state).ok_or_else(|| strange("no state"))?;
                 Ok(Ending::Landed { state, generation })
             }
-            "R" => Ok(Ending::Refused),
-            "U" => Ok(Ending::Undetermined),
+            ("U", Some(generation), _) => Ok(Ending::Undetermined { generation }),
+            ("R", None, None) => Ok(Ending::Refused),
             _ => Err(strange("no ending")),
         }
     }

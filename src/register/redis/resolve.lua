@@ -26,7 +26,7 @@ end
 local write_id, pre, expect, generation = unpack(doubt)
 local resolution = verdict(pre, expect)
 if resolution ~= 'did not' then
-  write_down(write_id, resolution == 'landed' and landed(head, generation) or 'U')
+  write_down(write_id, resolution == 'landed' and landed(head, generation) or undetermined(generation))
   record.generation = generation
 end
 record.doubt = nil

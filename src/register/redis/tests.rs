@@ -16,7 +16,7 @@ use self::redis_server::RedisServer;
 use super::*;
 use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
 use crate::register::words::{Entry, Epoch, Millis};
-use crate::register::{Expect, Generation, Settle, State, Upload, WriteId, Writers};
+use crate::register::{Ending, Expect, Generation, Settle, State, Upload, WriteId, Writers};
 use crate::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey};
 
 /// In place of Redis's `TIME`: a clock that the test turns.
@@ -51,11 +51,7 @@ local pos = record.from
 while pos <= #record.journal do
   local id, ending, at
   id, ending, at, pos = line_at(pos)
-  local generation, state = string.match(ending, '^L(%d+):(.*)$')
-  add(id, string.sub(ending, 1, 1))
-  if state then
-    add(state, named(generation))
-  end
+  add(id, told(ending))
   add(at)
 end
 return out
@@ -81,6 +77,8 @@ enum Act {
         expect: Expect,
         upload: Option<u8>,
         again: bool,
+        /// It knows the generation of its journal line.
+        own: bool,
     },
     /// `lost`: the register began a new epoch just before.
     Reclaim {
@@ -174,8 +172,9 @@ fn act() -> impl Strategy<Value = Act> {
     let age = || prop::sample::select(vec![0, 10, 300, 5000]);
     let upload = || prop::option::weighted(0.4, 0..20_u8);
     let again = prop::bool::weighted(0.2);
-    let acquire = (0..4_u8, any::<bool>(), age(), condition(), expect(), upload(), again).prop_map(
-        |(write_id, long, age, condition, expect, upload, again)| Act::Acquire {
+    let asking = (age(), condition(), expect(), upload(), again, any::<bool>());
+    let acquire = (0..4_u8, any::<bool>(), asking).prop_map(
+        |(write_id, long, (age, condition, expect, upload, again, own))| Act::Acquire {
             write_id,
             long,
             age,
@@ -183,6 +182,7 @@ fn act() -> impl Strategy<Value = Act> {
             expect,
             upload,
             again,
+            own,
         },
     );
     let note_upload = (0..20_u8, prop::bool::weighted(0.05))
@@ -426,7 +426,19 @@ impl<'a> Pair<'a> {
             condition: Condition::None,
             expect: Expect::SomeObject,
             upload: None,
+            own_doubt: None,
         }
+    }
+
+    /// The generation of a line that says that nobody can tell.
+    fn line_of(&self, key: usize, write_id: &WriteId) -> Option<Generation> {
+        let journal = &self.slots[key].record.journal;
+        journal.iter().find_map(|line| match &line.ending {
+            Ending::Undetermined { generation } if line.write_id == *write_id => {
+                Some(generation.clone())
+            }
+            _ => None,
+        })
     }
 
     async fn observe(&mut self, key: usize) -> Observation {
@@ -486,12 +498,13 @@ impl<'a> Pair<'a> {
             }
             Act::SkipQuarantine => self.skip_quarantine(key).await,
             Act::NoteUpload { upload, lost } => self.note_upload(key, upload, lost).await,
-            Act::Acquire { write_id, long, age, condition, expect, upload, again } => {
+            Act::Acquire { write_id, long, age, condition, expect, upload, again, own } => {
                 let settle = if long { Settle::Long } else { Settle::Plain };
                 let age = Duration::from_millis(age);
                 let ask = self.ask(writer, write_id, again);
                 let upload = upload.map(upload_name);
-                let ask = Ask { settle, age, condition, expect, upload, ..ask };
+                let own_doubt = self.line_of(key, &ask.write_id).filter(|_| own);
+                let ask = Ask { settle, age, condition, expect, upload, own_doubt, ..ask };
                 self.acquire(key, writer, ask).await;
             }
             Act::Writes { from, count } => {
@@ -763,6 +776,7 @@ async fn a_clock_that_jumps_ends_the_epoch_and_grants_nothing() {
         condition: Condition::None,
         expect: Expect::SomeObject,
         upload: None,
+        own_doubt: None,
     };
     let [first, second] = two_keys();
     for (now, what) in [(2 * hour, "ahead"), (hour, "back"), (hour + 59_000, "hardly")] {
