@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::chance;
 use crate::register::{Generation, Grant, InDoubt, State, Token, Upload};
 
 /// A lease held by this process.
@@ -29,6 +30,8 @@ pub(super) struct Lease {
     pub(super) since: Instant,
     /// Until when it is ours at least: counted from before the register was asked.
     pub(super) deadline: Instant,
+    /// By which the register knows a reclaim that it is asked for again.
+    way_back: Option<String>,
 }
 
 impl Lease {
@@ -45,6 +48,19 @@ impl Lease {
             rivalled: grant.rivalled,
             since: Instant::now(),
             deadline: asked + lease,
+            way_back: None,
         }
+    }
+
+    /// The nonce to reclaim it with: the same until that has been answered, or one whose answer was
+    /// lost would find its own lease in the way.
+    pub(super) fn way_back(&mut self) -> &str {
+        self.way_back.get_or_insert_with(chance::name)
+    }
+
+    /// The register had forgotten it, and holds it again.
+    pub(super) fn is_back(&mut self, token: Token, armed: Generation, deadline: Instant) {
+        (self.token, self.armed, self.deadline) = (token, Some(armed), deadline);
+        self.way_back = None;
     }
 }

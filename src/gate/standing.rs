@@ -35,13 +35,13 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(gate: &Gate, write: &Write<'_>, lease: &Lease, pre: &State) -> Self {
+    pub(super) fn new(gate: &Gate, write: &Write<'_>, lease: &mut Lease, pre: &State) -> Self {
         Self {
             register: Arc::clone(&gate.register),
             terms: gate.settings.terms,
             name: write.name.clone(),
             token: lease.token.clone(),
-            nonce: chance::name(),
+            nonce: lease.way_back().to_owned(),
             write_id: write.write_id.clone(),
             settle: write.settle(),
             pre: pre.clone(),

@@ -383,9 +383,7 @@ impl Gate {
                     let standing = Standing::new(self, write, lease, pre);
                     match timeout_at(lease.deadline, standing.reclaim()).await {
                         Ok(Ok(ReclaimAnswer::Reclaimed { token, generation })) => {
-                            lease.token = token;
-                            lease.armed = Some(generation);
-                            lease.deadline = asked + self.settings.terms.lease;
+                            lease.is_back(token, generation, asked + self.settings.terms.lease);
                         }
                         Ok(Ok(ReclaimAnswer::Held | ReclaimAnswer::TooLate)) => return,
                         Ok(Err(_)) | Err(_) => {}
@@ -407,14 +405,10 @@ impl Gate {
     async fn conclude(
         &self,
         write: &Write<'_>,
-        lease: Lease,
+        mut lease: Lease,
         pre: State,
         sent: Sent,
     ) -> Result<Landing, Stop> {
-        let in_doubt = |why: String| {
-            Standing::new(self, write, &lease, &pre).stand_by();
-            Stop::Doubt(why, lease.armed.clone().filter(|_| !lease.rivalled))
-        };
         let mut answer = match sent.exchange {
             Exchange::Answered(answer) => answer,
             Exchange::NotSent(why) if sent.first_copy.is_none() => {
@@ -423,24 +417,31 @@ impl Gate {
                 return Err(Stop::error(refusal::not_sent()));
             }
             Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
-                return Err(in_doubt(why));
+                return Err(self.in_doubt(write, &mut lease, &pre, why));
             }
         };
         let new = match finding(write.operation, &answer, &self.settings.definite_errors) {
             Finding::Landed(new) => new,
             // After a resend a refusal may be the second copy's, refused because the first landed.
             Finding::NotApplied if sent.first_copy.is_some() => {
-                return Err(in_doubt("refused after it was sent twice".to_owned()));
+                let why = "refused after it was sent twice".to_owned();
+                return Err(self.in_doubt(write, &mut lease, &pre, why));
             }
             Finding::NotApplied => {
                 return Err(self.turn_away(write, &lease, Some(pre), Stop::Refused(answer)).await);
             }
-            Finding::Doubt(why) => return Err(in_doubt(why)),
+            Finding::Doubt(why) => return Err(self.in_doubt(write, &mut lease, &pre, why)),
         };
         let new = self.looked_up(write, new, &mut answer).await;
         let settle = self.settings.terms.settle(write.settle());
         let quiet = sent.first_copy.map(|last_byte| settle.saturating_sub(last_byte.elapsed()));
         Ok(Landing { lease, answer, new, quiet })
+    }
+
+    /// The lease stays armed, and its holder stands by for as long as the write may land.
+    fn in_doubt(&self, write: &Write<'_>, lease: &mut Lease, pre: &State, why: String) -> Stop {
+        Standing::new(self, write, lease, pre).stand_by();
+        Stop::Doubt(why, lease.armed.clone().filter(|_| !lease.rivalled))
     }
 
     /// A landing whose answer does not say what stands there now (no ETag, an empty one) is looked

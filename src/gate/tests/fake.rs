@@ -417,6 +417,8 @@ pub(super) struct Cut {
     lose_commits: AtomicBool,
     /// Releases and disarms are not answered.
     lose_endings: AtomicBool,
+    /// Reclaims are done, and not answered.
+    lose_reclaims: AtomicBool,
 }
 
 pub(super) type Fragile = Distant<Cut>;
@@ -432,6 +434,10 @@ impl Fragile {
 
     pub(super) fn lose_endings(&self, lose: bool) {
         self.line.lose_endings.store(lose, Ordering::Relaxed);
+    }
+
+    pub(super) fn lose_answers_to_reclaims(&self, lose: bool) {
+        self.line.lose_reclaims.store(lose, Ordering::Relaxed);
     }
 
     /// Loses all that it knew, and begins with a quarantine.
@@ -455,6 +461,13 @@ impl Line for Cut {
         } else {
             Fate::Arrives
         }
+    }
+
+    async fn back(&self, step: Step) -> Result<(), RegisterError> {
+        if step == Step::Reclaim && self.lose_reclaims.load(Ordering::Relaxed) {
+            return Err(RegisterError::Unreachable("lost by the test".to_owned()));
+        }
+        Ok(())
     }
 }
 

@@ -274,6 +274,28 @@ async fn a_lost_copy_keeps_the_key_shut_although_the_register_forgot_it() {
     assert_eq!(status(&bench.write(Condition::None).await), 200);
 }
 
+/// Found by the simulation: a reclaim whose answer was lost found its own lease in the way when it
+/// was asked for again, and nobody was there any more when the register forgot once more.
+#[tokio::test(start_paused = true)]
+async fn a_lost_copy_keeps_the_key_shut_although_the_register_forgot_it_twice() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
+    bench.store.takes(LEASE * 2);
+    bench.store.next(Fault::LostBeforeLanding);
+    let forgetful = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        bench.register.lose_answers_to_reclaims(true);
+        bench.register.forget();
+        tokio::time::sleep(LEASE / 2).await;
+        bench.register.lose_answers_to_reclaims(false);
+    };
+    let (reply, ()) = tokio::join!(bench.copy(), forgetful);
+    assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
+    tokio::time::sleep(SETTLED / 2).await;
+    bench.register.forget();
+    tokio::time::sleep(SETTLED * 2).await;
+    assert!(is_error(&bench.write(Condition::None).await, "SlowDown"));
+}
+
 // === definite lies ===
 
 #[tokio::test(start_paused = true)]
