@@ -110,7 +110,7 @@ async fn arm(register: &dyn Register, token: &Token, pre: State) -> ArmAnswer {
     register.arm(&key(), step).await.unwrap()
 }
 
-async fn release(register: &dyn Register, token: &Token, refused: bool) -> bool {
+async fn release(register: &dyn Register, token: &Token, refused: Option<&str>) -> bool {
     let step = ReleaseStep { token, learned: Some(present("learned")), refused };
     register.release(&key(), &step).await.unwrap()
 }
@@ -174,8 +174,8 @@ async fn a_busy_key_is_free_after_release(register: &dyn Register) {
     assert_eq!(write_id, WriteId("a".to_owned()));
     assert!(free_in <= LEASE && free_in > Duration::ZERO, "{free_in:?}");
     granted(register, &object("another"), &ask("c")).await;
-    assert!(release(register, &grant.token, false).await);
-    assert!(!release(register, &grant.token, false).await, "it is gone");
+    assert!(release(register, &grant.token, None).await);
+    assert!(!release(register, &grant.token, None).await, "it is gone");
     assert_eq!(granted(register, &key(), &ask("b")).await.state, present("learned"));
 }
 
@@ -207,7 +207,7 @@ async fn a_lost_write_is_a_doubt_that_the_next_holder_resolves(register: &dyn Re
     let ArmAnswer::Armed(generation) = arm(register, &lost, State::Absent).await else {
         panic!("not armed")
     };
-    assert!(!release(register, &lost, false).await, "an armed lease is never released");
+    assert!(!release(register, &lost, None).await, "an armed lease is never released");
     sleep(LEASE).await;
     assert!(register.observe(&key()).await.unwrap().leased);
     sleep(GRACE + 2 * SETTLE).await;
@@ -250,12 +250,12 @@ async fn a_retry_gets_its_own_answer_again(register: &dyn Register) {
     let generation = write(register, &key(), "a", "x").await;
     write(register, &key(), "b", "y").await;
     let token = granted(register, &key(), &ask_to_create("c")).await.token;
-    assert!(release(register, &token, true).await);
+    assert!(release(register, &token, Some("NoSuchKey")).await);
     let retry = |write| Ask { nonce: "again".to_owned(), ..ask(write) };
     let landed = Ending::Landed { state: present("x"), generation };
     assert_eq!(register.acquire(&key(), &retry("a")).await, Ok(Acquired::Ended(landed)));
-    let refused = register.acquire(&key(), &retry("c")).await;
-    assert_eq!(refused, Ok(Acquired::Ended(Ending::Refused)));
+    let refused = Ending::Refused { code: "NoSuchKey".to_owned() };
+    assert_eq!(register.acquire(&key(), &retry("c")).await, Ok(Acquired::Ended(refused)));
 }
 
 async fn a_resent_write_keeps_its_key_quiet(register: &dyn Register) {
@@ -275,7 +275,7 @@ async fn a_resent_write_keeps_its_key_quiet(register: &dyn Register) {
 async fn a_write_that_was_not_applied_leaves_the_key_as_it_was(register: &dyn Register) {
     let generation = write(register, &key(), "z", "z").await;
     let token = granted(register, &key(), &ask("a")).await.token;
-    let step = DisarmStep { token: &token, pre: &present("z"), refused: false };
+    let step = DisarmStep { token: &token, pre: &present("z"), refused: None };
     assert_eq!(register.disarm(&key(), &step).await, Ok(true));
     assert_eq!(register.disarm(&key(), &step).await, Ok(false));
     let seen = register.observe(&key()).await.unwrap();

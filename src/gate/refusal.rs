@@ -53,9 +53,20 @@ pub(super) fn outcome_unknown() -> S3Error {
     )
 }
 
-/// A later attempt of this very write was refused already, and the client was told so.
-pub(super) fn refused_before(write: &Write<'_>) -> S3Error {
-    write.condition.header().map_or_else(outcome_unknown, S3Error::precondition_failed)
+/// A later attempt of this very write was refused already, and the client was told so with this
+/// code: the same again. A code that only the store knows says too little.
+pub(super) fn refused_before(write: &Write<'_>, code: &str) -> S3Error {
+    let (header, key) = (write.condition.header(), write.name.key.as_str());
+    match (Code::spelled(code), header) {
+        (Some(Code::PreconditionFailed), Some(header)) => S3Error::precondition_failed(header),
+        (Some(Code::ConditionalRequestConflict), Some(header)) => {
+            S3Error::conditional_request_conflict(header, key)
+        }
+        (Some(Code::NoSuchKey), _) => S3Error::no_such_key(key),
+        (Some(Code::NoSuchBucket), _) => no_such_bucket(write.name),
+        (Some(code), _) => S3Error::new(code),
+        (None, _) => outcome_unknown(),
+    }
 }
 
 /// The write was sent and its answer lost.
@@ -96,9 +107,11 @@ pub(super) fn head_failed(error: &HeadError) -> S3Error {
 /// The condition does not hold.
 pub(super) fn refused(refusal: Refusal, name: &ObjectName, bucket_exists: bool) -> S3Error {
     match refusal {
-        Refusal::NoSuchKey if !bucket_exists => {
-            S3Error::new(Code::NoSuchBucket).with("BucketName", name.bucket.as_str())
-        }
+        Refusal::NoSuchKey if !bucket_exists => no_such_bucket(name),
         refusal => refusal.answer(name.key.as_str()),
     }
+}
+
+fn no_such_bucket(name: &ObjectName) -> S3Error {
+    S3Error::new(Code::NoSuchBucket).with("BucketName", name.bucket.as_str())
 }

@@ -74,7 +74,7 @@ impl Gate {
             _ => match self.is_newer(write.name, upload_id, seen).await {
                 Ok(newer) => newer,
                 Err(stop) => {
-                    self.release(write, lease, None, false).await;
+                    self.release(write, lease, None, None).await;
                     return Err(stop);
                 }
             },

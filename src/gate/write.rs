@@ -4,6 +4,7 @@
 //! its own retry: it asks for the lease again like everybody else, waits until nothing of the first
 //! attempt can land any more, and finds out by a HEAD what became of it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, DisarmStep, Ending, Expect, Generation, ReclaimAnswer,
     RegisterError, ReleaseStep, Resolution, Settle, State, Writers,
 };
-use crate::s3::{Current, S3Error, Seen};
+use crate::s3::documents::parse_store_error;
+use crate::s3::{Code, Current, S3Error, Seen};
 
 /// How a round of the write ended without a landing of its own.
 pub(super) enum Stop {
@@ -133,7 +135,7 @@ impl Gate {
             pre
         };
         if Instant::now() + self.settings.margin >= lease.deadline {
-            self.disarm(write, &lease, &pre, false).await;
+            self.disarm(write, &lease, &pre, None).await;
             return Err(Stop::error(refusal::not_sent()));
         }
         let sent = self.send(write, &mut lease, &pre).await;
@@ -241,14 +243,15 @@ impl Gate {
     ) -> Stop {
         let retry = write.attempt >= 2;
         let remembered = lease.epoch_age >= self.settings.terms.retry_horizon;
-        let note = retry && remembered;
+        let note = (retry && remembered).then(|| code_of(&refusal));
+        let note = note.as_deref();
         let given_back = if lease.armed.is_some() {
             let pre = state.as_ref().unwrap_or(&lease.believed);
             self.disarm(write, lease, pre, note).await
         } else {
             self.release(write, lease, state, note).await
         };
-        let noted = note && given_back;
+        let noted = note.is_some() && given_back;
         if retry && !noted { Stop::error(refusal::outcome_unknown()) } else { refusal }
     }
 
@@ -278,7 +281,7 @@ impl Gate {
         match self.store.head(question).await {
             Ok(seen) => Ok(seen),
             Err(error) => {
-                self.release(write, lease, None, false).await;
+                self.release(write, lease, None, None).await;
                 Err(error.into())
             }
         }
@@ -300,7 +303,7 @@ impl Gate {
                 Stop::error(refusal::outcome_unknown())
             }
         };
-        self.release(write, lease, self.learned(current.clone()), false).await;
+        self.release(write, lease, self.learned(current.clone()), None).await;
         Err(stop)
     }
 
@@ -322,7 +325,7 @@ impl Gate {
             }
             ArmAnswer::Lost => Err(Stop::error(refusal::not_sent())),
             ArmAnswer::OlderThanEpoch => {
-                self.release(write, lease, None, false).await;
+                self.release(write, lease, None, None).await;
                 Err(Stop::error(refusal::not_sent()))
             }
         }
@@ -413,7 +416,7 @@ impl Gate {
             Exchange::Answered(answer) => answer,
             Exchange::NotSent(why) if sent.first_copy.is_none() => {
                 tracing::warn!(name = %write.name, why, "the store cannot be reached");
-                self.disarm(write, &lease, &pre, false).await;
+                self.disarm(write, &lease, &pre, None).await;
                 return Err(Stop::error(refusal::not_sent()));
             }
             Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
@@ -494,14 +497,20 @@ impl Gate {
         write: &Write<'_>,
         lease: &Lease,
         learned: Option<State>,
-        refused: bool,
+        refused: Option<&str>,
     ) -> bool {
         let step = ReleaseStep { token: &lease.token, learned, refused };
         given_back(write, self.register.release(write.name, &step).await)
     }
 
     /// As [`Self::release`], for a lease that is armed.
-    async fn disarm(&self, write: &Write<'_>, lease: &Lease, pre: &State, refused: bool) -> bool {
+    async fn disarm(
+        &self,
+        write: &Write<'_>,
+        lease: &Lease,
+        pre: &State,
+        refused: Option<&str>,
+    ) -> bool {
         let step = DisarmStep { token: &lease.token, pre, refused };
         given_back(write, self.register.disarm(write.name, &step).await)
     }
@@ -537,8 +546,20 @@ struct Sent {
 fn ended(write: &Write<'_>, ending: Ending) -> Stop {
     match ending {
         Ending::Landed { state, generation } => Stop::Reply(Reply::Replayed(state, generation)),
-        Ending::Refused => Stop::error(refusal::refused_before(write)),
+        Ending::Refused { code } => Stop::error(refusal::refused_before(write, &code)),
         Ending::Undetermined { .. } => Stop::error(refusal::outcome_unknown()),
+    }
+}
+
+/// The code by which a refusal can be told again.
+fn code_of(refusal: &Stop) -> Cow<'static, str> {
+    match refusal {
+        Stop::Reply(Reply::Error(error, _)) => Cow::Owned(error.code().to_owned()),
+        Stop::Refused(answer) => {
+            let code = parse_store_error(&answer.body).and_then(|error| Code::spelled(&error.code));
+            Cow::Borrowed(code.map_or("", Code::as_str))
+        }
+        _ => Cow::Borrowed(""),
     }
 }
 

@@ -446,9 +446,11 @@ pub fn disarm(
         return false;
     };
     let earlier = slot.record.line_of(&lease.write_id, terms, now).map(|line| &line.ending);
-    let contradicted = step.refused && matches!(earlier, Some(Ending::Undetermined { .. }));
-    if step.refused && !contradicted {
-        slot.record.write_down(&lease.write_id, Ending::Refused, terms, now);
+    let undetermined = matches!(earlier, Some(Ending::Undetermined { .. }));
+    let contradicted = step.refused.is_some() && undetermined;
+    if let Some(code) = step.refused.filter(|_| !contradicted) {
+        let ending = Ending::Refused { code: code.to_owned() };
+        slot.record.write_down(&lease.write_id, ending, terms, now);
     }
     end_without_landing(epoch, &mut slot.record, &lease, step.pre.clone());
     !contradicted
@@ -469,8 +471,9 @@ pub fn release(
     else {
         return false;
     };
-    if step.refused {
-        slot.record.write_down(&lease.write_id, Ending::Refused, terms, now);
+    if let Some(code) = step.refused {
+        let ending = Ending::Refused { code: code.to_owned() };
+        slot.record.write_down(&lease.write_id, ending, terms, now);
     }
     let state = step.learned.clone().unwrap_or_else(|| slot.record.state.clone());
     end_without_landing(epoch, &mut slot.record, &lease, state);

@@ -215,8 +215,8 @@ pub struct DisarmStep<'a> {
     pub token: &'a Token,
     /// The state before the write, which is the state now.
     pub pre: &'a State,
-    /// A retry was refused: noted in the journal, as for [`ReleaseStep`].
-    pub refused: bool,
+    /// The code with which a retry was refused: noted in the journal, as for [`ReleaseStep`].
+    pub refused: Option<&'a str>,
 }
 
 /// What release is told.
@@ -226,7 +226,7 @@ pub struct ReleaseStep<'a> {
     pub token: &'a Token,
     /// What a HEAD under the lease said.
     pub learned: Option<State>,
-    /// A retry was refused: noted in the journal, so that an earlier attempt of it, still on its
-    /// way, is refused too.
-    pub refused: bool,
+    /// The code with which a retry was refused: noted in the journal, so that an earlier attempt of
+    /// it, still on its way, is refused too.
+    pub refused: Option<&'a str>,
 }

@@ -279,8 +279,12 @@ pub enum Ending {
         /// The generation it began.
         generation: Generation,
     },
-    /// Its condition failed at a second attempt: a first attempt still on its way must not land.
-    Refused,
+    /// Its second attempt was refused, with this S3 error code: a first attempt still on its way must
+    /// not land, and is told the same.
+    Refused {
+        /// The code; empty where there was none to tell.
+        code: String,
+    },
     /// It may have changed the key or not, and nobody can tell any more.
     Undetermined {
         /// The generation it began if it did, by which the attempt that was in doubt is known.

@@ -127,7 +127,7 @@ impl Server<'_> {
 
     pub(crate) fn disarm(&mut self, mut step: DisarmStep<'_>) -> bool {
         if self.without(Safeguard::StoreRefusalsJournalled) {
-            step.refused = false;
+            step.refused = None;
         }
         let terms = self.scenario.terms();
         let Memory { epoch, slot } = &mut *self.memory;
@@ -138,7 +138,7 @@ impl Server<'_> {
 
     pub(crate) fn release(&mut self, mut step: ReleaseStep<'_>) -> bool {
         if self.without(Safeguard::RefusalsJournalled) {
-            step.refused = false;
+            step.refused = None;
         }
         let terms = self.scenario.terms();
         let Memory { epoch, slot } = &mut *self.memory;

@@ -286,7 +286,7 @@ impl World {
         }
         match answer {
             Acquired::Ended(Ending::Landed { .. }) => self.tell(scenario, index, Reply::Success),
-            Acquired::Ended(Ending::Refused) => self.tell(scenario, index, Reply::Refused),
+            Acquired::Ended(Ending::Refused { .. }) => self.tell(scenario, index, Reply::Refused),
             Acquired::Quarantine(_) | Acquired::Ended(Ending::Undetermined { .. }) => {
                 self.tell(scenario, index, Reply::Unknown);
             }
@@ -704,7 +704,7 @@ impl World {
         let token = self.held(index).token.clone();
         let mut released = false;
         if way != Way::NotReached {
-            let step = ReleaseStep { token: &token, learned, refused };
+            let step = ReleaseStep { token: &token, learned, refused: refused.then_some("") };
             released = self.server(scenario, index).release(step);
         }
         if way != Way::Answered {
@@ -734,7 +734,7 @@ impl World {
         let refused = sent_again && !young;
         let mut disarmed = false;
         if way != Way::NotReached {
-            let step = DisarmStep { token: &token, pre: &pre, refused };
+            let step = DisarmStep { token: &token, pre: &pre, refused: refused.then_some("") };
             disarmed = self.server(scenario, index).disarm(step);
         }
         if way != Way::Answered {

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::super::*;
@@ -305,7 +304,11 @@ impl FakeStore {
             headers.insert(http::header::ETAG, format!("\"{etag}\"").parse().unwrap());
         }
         let status = StatusCode::from_u16(status).unwrap();
-        Exchange::Answered(Answer { status, headers, body: Bytes::new() })
+        let body = match status {
+            StatusCode::FORBIDDEN => "<Error><Code>AccessDenied</Code></Error>",
+            _ => "",
+        };
+        Exchange::Answered(Answer { status, headers, body: body.into() })
     }
 }
 
@@ -558,9 +561,14 @@ impl<L: Line> Register for Distant<L> {
     ) -> Result<bool, RegisterError> {
         let inner = Arc::clone(&self.inner);
         let (name, token) = (name.clone(), step.token.clone());
-        let (pre, refused) = (step.pre.clone(), step.refused);
+        let (pre, refused) = (step.pre.clone(), step.refused.map(str::to_owned));
         self.ask(Step::Disarm, async move {
-            inner.disarm(&name, &DisarmStep { token: &token, pre: &pre, refused }).await
+            inner
+                .disarm(
+                    &name,
+                    &DisarmStep { token: &token, pre: &pre, refused: refused.as_deref() },
+                )
+                .await
         })
         .await
     }
@@ -572,9 +580,14 @@ impl<L: Line> Register for Distant<L> {
     ) -> Result<bool, RegisterError> {
         let inner = Arc::clone(&self.inner);
         let (name, token) = (name.clone(), step.token.clone());
-        let (learned, refused) = (step.learned.clone(), step.refused);
+        let (learned, refused) = (step.learned.clone(), step.refused.map(str::to_owned));
         self.ask(Step::Release, async move {
-            inner.release(&name, &ReleaseStep { token: &token, learned, refused }).await
+            inner
+                .release(
+                    &name,
+                    &ReleaseStep { token: &token, learned, refused: refused.as_deref() },
+                )
+                .await
         })
         .await
     }

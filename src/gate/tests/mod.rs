@@ -342,8 +342,25 @@ async fn a_retry_that_the_store_refused_keeps_its_first_attempt_out() {
     bench.store.next(Fault::Status(403));
     assert_eq!(status(&bench.attempt(Condition::IfNoneMatchAny, "call", 2).await), 403);
     let zombie = bench.attempt(Condition::IfNoneMatchAny, "call", 1).await;
-    assert!(is_error(&zombie, "PreconditionFailed"), "{zombie:?}");
+    assert!(is_error(&zombie, "AccessDenied"), "{zombie:?}");
     assert_eq!(bench.store.written(), 0);
+}
+
+/// Found by the simulation, which was told 412 of a condition that held.
+#[tokio::test(start_paused = true)]
+async fn a_first_attempt_is_refused_by_what_its_retry_was_told() {
+    let bench = Bench::new(Writers::Exclusive, LEASE);
+    advance(fake::RETRY_HORIZON).await;
+    for (condition, code) in [
+        (if_match("gone"), "NoSuchKey"),
+        (Condition::GenerationMatch("e.1".into()), "PreconditionFailed"),
+    ] {
+        let first = bench.attempt(condition.clone(), code, 2).await;
+        assert!(is_error(&first, code), "{first:?}");
+        bench.store.put_around("gone");
+        let zombie = bench.attempt(condition, code, 1).await;
+        assert!(is_error(&zombie, code), "{zombie:?}");
+    }
 }
 
 /// Found by the simulation. The first attempt may have landed, and the store refuses the second,

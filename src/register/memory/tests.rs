@@ -94,7 +94,7 @@ async fn commit(register: &MemoryRegister, key: &str, token: &Token, quiet: Opti
 }
 
 async fn disarm(register: &MemoryRegister, key: &str, token: &Token) {
-    let step = DisarmStep { token, pre: &State::Absent, refused: false };
+    let step = DisarmStep { token, pre: &State::Absent, refused: None };
     assert_eq!(register.disarm(&named(key), &step).await, Ok(true));
 }
 

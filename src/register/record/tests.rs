@@ -54,6 +54,10 @@ fn ask(write: &str) -> Ask {
     }
 }
 
+fn refused(code: &str) -> Ending {
+    Ending::Refused { code: code.to_owned() }
+}
+
 fn doubted(grant: &Grant) -> Option<&str> {
     grant.doubt.as_ref().map(|doubt| doubt.write_id.0.as_str())
 }
@@ -145,15 +149,16 @@ impl Key {
     }
 
     fn disarm(&mut self, token: &Token, pre: &State) -> bool {
-        self.disarm_refused(token, pre, false)
+        self.disarm_refused(token, pre, None)
     }
 
-    fn disarm_refused(&mut self, token: &Token, pre: &State, refused: bool) -> bool {
+    fn disarm_refused(&mut self, token: &Token, pre: &State, refused: Option<&str>) -> bool {
         let step = DisarmStep { token, pre, refused };
         disarm(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
     }
 
     fn release(&mut self, token: &Token, learned: Option<State>, refused: bool) -> bool {
+        let refused = refused.then_some("PreconditionFailed");
         let step = ReleaseStep { token, learned, refused };
         release(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
     }
@@ -414,7 +419,7 @@ fn a_refused_retry_keeps_its_first_attempt_out() {
     let token = key.grant(&ask_to_create("a")).token;
     assert!(key.release(&token, Some(present("x")), true));
     let zombie = Ask { nonce: "first".to_owned(), ..ask_to_create("a") };
-    assert_eq!(key.acquire(&zombie), Acquired::Ended(Ending::Refused));
+    assert_eq!(key.acquire(&zombie), Acquired::Ended(refused("PreconditionFailed")));
 }
 
 #[test]
@@ -627,13 +632,17 @@ fn disarming_brings_back_the_state_and_keeps_the_generation() {
 
 #[test]
 fn a_retry_that_the_store_refused_is_written_down() {
-    for refused in [false, true] {
+    for code in [None, Some("AccessDenied")] {
         let mut key = Key::exclusive();
         let token = key.grant(&ask("a")).token;
-        assert!(key.disarm_refused(&token, &present("z"), refused));
+        assert!(key.disarm_refused(&token, &present("z"), code));
         // [14] Its first attempt, on its way still, must not land after that.
         let zombie = key.acquire(&ask("a"));
-        assert_eq!(zombie == Acquired::Ended(Ending::Refused), refused, "{zombie:?}");
+        let ended = code.map(|code| Acquired::Ended(refused(code)));
+        assert_eq!(
+            Some(&zombie).filter(|zombie| matches!(zombie, Acquired::Ended(_))),
+            ended.as_ref()
+        );
     }
 }
 

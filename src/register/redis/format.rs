@@ -145,6 +145,11 @@ pub(super) fn generation_text<'a>(generation: Option<&'a Generation>, epoch: &Ep
     number.and_then(|number| number.strip_prefix('.')).unwrap_or_default()
 }
 
+/// The ending of a retry that was refused with this code; empty where there is none to note.
+pub(super) fn refusal_text(refused: Option<&str>) -> String {
+    refused.map(|code| format!("R{code}")).unwrap_or_default()
+}
+
 pub(super) fn settle_text(settle: Settle) -> &'static str {
     match settle {
         Settle::Plain => "plain",

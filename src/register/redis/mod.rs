@@ -23,8 +23,8 @@ use self::clock_watch::{ClockWatch, Reading};
 use self::connections::{Connection, Connections};
 use self::faults::{fault, spoils_connection};
 use self::format::{
-    condition_text, current_text, expect_text, generation_text, keys_of, settle_text, state_text,
-    terms_line,
+    condition_text, current_text, expect_text, generation_text, keys_of, refusal_text, settle_text,
+    state_text, terms_line,
 };
 use self::partitions::{Partitions, new_epoch_id};
 use self::reply::Reply;
@@ -236,10 +236,6 @@ async fn query(command: &Cmd, connection: &mut Connection) -> RedisResult<Value>
     command.query_async(&mut connection.requests).await
 }
 
-fn refused_text(refused: bool) -> &'static [u8] {
-    if refused { b"refused" } else { b"" }
-}
-
 fn millis(duration: Duration) -> String {
     in_millis(duration).to_string()
 }
@@ -361,8 +357,9 @@ impl Register for RedisRegister {
         name: &ObjectName,
         step: &DisarmStep<'_>,
     ) -> Result<bool, RegisterError> {
+        let refused = refusal_text(step.refused);
         let arguments: [&[u8]; 3] =
-            [step.token.0.as_bytes(), &state_text(step.pre), refused_text(step.refused)];
+            [step.token.0.as_bytes(), &state_text(step.pre), refused.as_bytes()];
         self.run(&self.scripts().disarm, name, &arguments, Repeat::Never).await?.is_ok()
     }
 
@@ -372,7 +369,8 @@ impl Register for RedisRegister {
         step: &ReleaseStep<'_>,
     ) -> Result<bool, RegisterError> {
         let learned = step.learned.as_ref().map(state_text).unwrap_or_default();
-        let arguments: [&[u8]; 3] = [step.token.0.as_bytes(), &learned, refused_text(step.refused)];
+        let refused = refusal_text(step.refused);
+        let arguments: [&[u8]; 3] = [step.token.0.as_bytes(), &learned, refused.as_bytes()];
         self.run(&self.scripts().release, name, &arguments, Repeat::Never).await?.is_ok()
     }
 

@@ -119,10 +119,15 @@ local function undetermined(generation)
   return 'U' .. generation .. ':'
 end
 
--- An ending taken apart, as answers name it: L, U or R, its generation and the state it left.
+-- An ending taken apart, as answers name it: L with its generation and the state it left, U with
+-- its generation, R with its code.
 local function told(ending)
+  local kind = string.sub(ending, 1, 1)
+  if kind == 'R' then
+    return kind, false, string.sub(ending, 2)
+  end
   local generation, state = string.match(ending, '^.(%d+):(.*)$')
-  return string.sub(ending, 1, 1), named(generation) or false, state or false
+  return kind, named(generation), state
 end
 
 -- Ends a doubt that nobody can settle: the write may have landed, so its generation counts.

@@ -109,7 +109,10 @@ impl Reply {
                 Ok(Ending::Landed { state, generation })
             }
             ("U", Some(generation), _) => Ok(Ending::Undetermined { generation }),
-            ("R", None, None) => Ok(Ending::Refused),
+            ("R", None, Some(code)) => {
+                let code = String::from_utf8(code).map_err(|_| strange("a code"))?;
+                Ok(Ending::Refused { code })
+            }
             _ => Err(strange("no ending")),
         }
     }

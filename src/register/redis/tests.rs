@@ -101,11 +101,11 @@ enum Act {
     },
     Disarm {
         pre: State,
-        refused: bool,
+        refused: Option<&'static str>,
     },
     Release {
         learned: Option<State>,
-        refused: bool,
+        refused: Option<&'static str>,
     },
     Resolve {
         head: Current,
@@ -209,8 +209,8 @@ fn act() -> impl Strategy<Value = Act> {
         5 => reclaim,
         4 => Just(Act::Renew),
         16 => (state(), quiet).prop_map(|(new, quiet)| Act::Commit { new, quiet }),
-        5 => (state(), any::<bool>()).prop_map(|(pre, refused)| Act::Disarm { pre, refused }),
-        8 => (prop::option::of(state()), any::<bool>())
+        5 => (state(), refused()).prop_map(|(pre, refused)| Act::Disarm { pre, refused }),
+        8 => (prop::option::of(state()), refused())
             .prop_map(|(learned, refused)| Act::Release { learned, refused }),
         10 => current().prop_map(|head| Act::Resolve { head }),
         8 => (4..40_u8, 1..20_u8).prop_map(|(from, count)| Act::Writes { from, count }),
@@ -223,6 +223,10 @@ fn act() -> impl Strategy<Value = Act> {
         3 => Just(Act::SkipQuarantine),
         1 => Just(Act::ForgetScripts),
     ]
+}
+
+fn refused() -> impl Strategy<Value = Option<&'static str>> {
+    prop::option::of(prop_oneof![Just("NoSuchKey"), Just("")])
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -549,7 +553,7 @@ impl<'a> Pair<'a> {
         let arm = Act::Arm { pre, expect, age: 0 };
         let next = match then {
             Some(head) => Act::Resolve { head },
-            None => Act::Release { learned: Some(State::Absent), refused: false },
+            None => Act::Release { learned: Some(State::Absent), refused: None },
         };
         for (write_id, act) in [(40, arm), (41, next)] {
             let ask = self.ask(writer, write_id, false);
