@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use crate::backend::{KeepAlive, Question, Store, StoreRequest};
 use crate::body::Body;
 use crate::register::{Expect, Register, Settle, Terms, UploadName, WriteId};
-use crate::s3::{Condition, Effect, ObjectName, Operation, WriteClass};
+use crate::s3::{Condition, Current, Effect, ObjectName, Operation, WriteClass};
 pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
 pub use reading::Pinned;
@@ -125,6 +125,15 @@ impl Write<'_> {
             | Operation::CopyObject
             | Operation::CompleteMultipartUpload => Expect::SomeObject,
             _ => Expect::Anything,
+        }
+    }
+
+    /// Can it have left this at the key?
+    fn may_leave(&self, current: &Current) -> bool {
+        match self.expect() {
+            Expect::Absent => *current == Current::Absent,
+            Expect::Present(_) | Expect::SomeObject => *current != Current::Absent,
+            Expect::Anything => true,
         }
     }
 

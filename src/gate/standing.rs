@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::lease::Lease;
@@ -65,14 +66,14 @@ impl Standing {
 
     /// Stands by for a write in doubt, as long as it may still land and nobody can have taken its
     /// lease over. Plain writes need none of this: the quarantine covers them.
-    pub(super) fn stand_by(mut self) {
+    pub(super) fn stand_by(mut self) -> Option<JoinHandle<()>> {
         if self.settle == Settle::Plain {
-            return;
+            return None;
         }
         let until = self.deadline + self.terms.grace + self.terms.settle(self.settle);
         // Often enough to be there in every quarantine.
         let pause = (self.terms.quarantine() / 4).max(Duration::from_millis(100));
-        tokio::spawn(async move {
+        Some(tokio::spawn(async move {
             while Instant::now() + pause < until {
                 sleep(pause).await;
                 match self.reclaim().await {
@@ -87,6 +88,6 @@ impl Standing {
                     Ok(ReclaimAnswer::Held) | Err(_) => {}
                 }
             }
-        });
+        }))
     }
 }

@@ -70,7 +70,7 @@ struct Progress {
 /// A write that the store has applied.
 struct Landing {
     lease: Lease,
-    answer: Answer,
+    reply: Reply,
     new: State,
     quiet: Option<Duration>,
 }
@@ -139,7 +139,7 @@ impl Gate {
             return Err(Stop::error(refusal::not_sent()));
         }
         let sent = self.send(write, &mut lease, &pre).await;
-        self.conclude(write, lease, pre, sent).await
+        self.conclude(write, lease, pre, sent, give_up).await
     }
 
     // === 4, 5: acquire ===
@@ -408,10 +408,12 @@ impl Gate {
     async fn conclude(
         &self,
         write: &Write<'_>,
-        mut lease: Lease,
+        lease: Lease,
         pre: State,
         sent: Sent,
+        give_up: Instant,
     ) -> Result<Landing, Stop> {
+        let copies = if sent.first_copy.is_none() { Copies::One } else { Copies::Two };
         let mut answer = match sent.exchange {
             Exchange::Answered(answer) => answer,
             Exchange::NotSent(why) if sent.first_copy.is_none() => {
@@ -420,7 +422,7 @@ impl Gate {
                 return Err(Stop::error(refusal::not_sent()));
             }
             Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
-                return Err(self.in_doubt(write, &mut lease, &pre, why));
+                return self.in_doubt(write, lease, &pre, copies, why, give_up).await;
             }
         };
         let new = match finding(write.operation, &answer, &self.settings.definite_errors) {
@@ -428,23 +430,76 @@ impl Gate {
             // After a resend a refusal may be the second copy's, refused because the first landed.
             Finding::NotApplied if sent.first_copy.is_some() => {
                 let why = "refused after it was sent twice".to_owned();
-                return Err(self.in_doubt(write, &mut lease, &pre, why));
+                return self.in_doubt(write, lease, &pre, copies, why, give_up).await;
             }
             Finding::NotApplied => {
                 return Err(self.turn_away(write, &lease, Some(pre), Stop::Refused(answer)).await);
             }
-            Finding::Doubt(why) => return Err(self.in_doubt(write, &mut lease, &pre, why)),
+            Finding::Doubt(why) => {
+                return self.in_doubt(write, lease, &pre, copies, why, give_up).await;
+            }
         };
         let new = self.looked_up(write, new, &mut answer).await;
         let settle = self.settings.terms.settle(write.settle());
         let quiet = sent.first_copy.map(|last_byte| settle.saturating_sub(last_byte.elapsed()));
-        Ok(Landing { lease, answer, new, quiet })
+        Ok(Landing { lease, reply: Reply::Store(answer), new, quiet })
     }
 
-    /// The lease stays armed, and its holder stands by for as long as the write may land.
-    fn in_doubt(&self, write: &Write<'_>, lease: &mut Lease, pre: &State, why: String) -> Stop {
-        Standing::new(self, write, lease, pre).stand_by();
-        Stop::Doubt(why, lease.armed.clone().filter(|_| !lease.rivalled))
+    /// The lease stays armed, and its holder stands by for as long as the write may land: until then
+    /// nobody can tell what became of it. But where one single copy was sent, what has landed cannot
+    /// land again: once it is seen, the wait is over.
+    async fn in_doubt(
+        &self,
+        write: &Write<'_>,
+        mut lease: Lease,
+        pre: &State,
+        copies: Copies,
+        why: String,
+        give_up: Instant,
+    ) -> Result<Landing, Stop> {
+        let stands_by = Standing::new(self, write, &mut lease, pre).stand_by();
+        if let (Copies::One, Some(generation)) = (copies, lease.armed.clone())
+            && let Some(new) = self.seen_to_land(write, &lease, pre, give_up).await
+        {
+            tracing::info!(name = %write.name, why, "a write whose answer was lost has landed");
+            if let Some(task) = stands_by {
+                task.abort();
+            }
+            let reply = Reply::Replayed(new.clone(), generation);
+            return Ok(Landing { lease, reply, new, quiet: None });
+        }
+        Err(Stop::Doubt(why, lease.armed.filter(|_| !lease.rivalled)))
+    }
+
+    /// Looks for a landing as long as the lease keeps everybody else out, and returns what it left.
+    /// Where others write around the proxies, a change proves nothing.
+    async fn seen_to_land(
+        &self,
+        write: &Write<'_>,
+        lease: &Lease,
+        pre: &State,
+        give_up: Instant,
+    ) -> Option<State> {
+        let terms = &self.settings.terms;
+        let pre = pre.known().filter(|_| terms.writers == Writers::Exclusive)?;
+        let until = lease.deadline.min(give_up);
+        let mut pause = LOOK_FIRST;
+        loop {
+            let head = self.store.head(write.question());
+            let seen = timeout_at(until, head).await.ok()?;
+            if let Ok(Seen { current, .. }) = seen
+                && current != pre
+                && write.may_leave(&current)
+                && Instant::now() < lease.deadline
+            {
+                return Some(State::from(current));
+            }
+            sleep_until((Instant::now() + pause).min(until)).await;
+            if Instant::now() >= until {
+                return None;
+            }
+            pause *= 2;
+        }
     }
 
     /// A landing whose answer does not say what stands there now (no ETag, an empty one) is looked
@@ -464,15 +519,16 @@ impl Gate {
     }
 
     fn landed(&self, write: &Write<'_>, landing: Landing, turn: Turn, started: Instant) -> Outcome {
-        let Landing { lease, mut answer, new, quiet } = landing;
+        let Landing { lease, mut reply, new, quiet } = landing;
         // Where others write, one who knows no state would not see that they did.
         let shared = self.settings.terms.writers == Writers::Shared;
         let generation = lease.armed.as_ref().filter(|_| !shared || new != State::Unknown);
-        if let Some(value) = generation.and_then(|Generation(name)| name.parse().ok()) {
+        let generation = generation.and_then(|Generation(name)| name.parse().ok());
+        if let (Reply::Store(answer), Some(value)) = (&mut reply, generation) {
             answer.headers.insert(X_IFMATCH_GENERATION, value);
         }
         Outcome {
-            reply: Reply::Store(answer),
+            reply,
             decided_by: Decider::Backend,
             waited: lease.since - started,
             held: lease.since.elapsed(),
@@ -536,6 +592,13 @@ impl Outcome {
     }
 }
 
+/// How many copies of a write the store may have got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copies {
+    One,
+    Two,
+}
+
 /// What came of sending, and when the first of two copies was last readable.
 struct Sent {
     exchange: Exchange,
@@ -568,6 +631,9 @@ fn jittered(pause: Duration) -> Duration {
     let noise = u32::from(chance::byte());
     pause + pause * noise / 512
 }
+
+/// A write in doubt is looked for at once, again after this long, then after twice as long each time.
+const LOOK_FIRST: Duration = Duration::from_millis(50);
 
 /// A busy key is asked for again after this long, then after twice as long each time.
 const POLL_FIRST: Duration = Duration::from_millis(2);

@@ -189,6 +189,8 @@ impl Bench {
 /// What goes wrong with one exchange.
 pub(super) enum Fault {
     LostAfterLanding,
+    /// Lands when its lease is over.
+    LostAndLate,
     LostBeforeLanding,
     NotSent,
     /// Before it was read.
@@ -209,6 +211,8 @@ pub(super) struct FakeStore {
     finished: AtomicUsize,
     begun: AtomicUsize,
     bucket_lost: AtomicBool,
+    /// When a write whose connection has ended will land.
+    late: Mutex<Option<Instant>>,
     pub(super) next_upload: Mutex<String>,
     /// When the object was last modified, and when every upload began.
     pub(super) dates_s: Mutex<(i64, i64)>,
@@ -244,6 +248,10 @@ impl FakeStore {
     }
 
     pub(super) fn etag(&self) -> Option<String> {
+        let late = self.late.lock().unwrap().take_if(|late| *late <= Instant::now());
+        if late.is_some() {
+            self.land();
+        }
         self.etag.lock().unwrap().clone()
     }
 
@@ -328,6 +336,10 @@ impl Store for FakeStore {
             None => self.done(request),
             Some(Fault::LostAfterLanding) => {
                 self.land();
+                Exchange::Lost("cut".to_owned())
+            }
+            Some(Fault::LostAndLate) => {
+                *self.late.lock().unwrap() = Some(Instant::now() + LEASE * 2);
                 Exchange::Lost("cut".to_owned())
             }
             Some(Fault::LostBeforeLanding) => Exchange::Lost("cut".to_owned()),

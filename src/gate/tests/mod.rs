@@ -92,13 +92,52 @@ async fn an_unconditional_write_asks_nothing_first() {
 #[tokio::test(start_paused = true)]
 async fn a_landing_whose_answer_was_lost_is_answered_as_the_success_it_was() {
     let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
-    bench.store.next(Fault::LostAfterLanding);
+    bench.store.next(Fault::LostAndLate);
     let began = Instant::now();
     // The state before it must be known for a HEAD to prove the landing.
     let reply = bench.write(Condition::IfNoneMatchAny).await;
     assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
     assert!(began.elapsed() >= SETTLED, "only what can land no more is settled");
     assert_eq!(bench.store.written(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_landing_that_is_seen_under_the_lease_ends_the_wait() {
+    let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
+    bench.store.next(Fault::LostAfterLanding);
+    let began = Instant::now();
+    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
+    bench.store.next(Fault::LostAfterLanding);
+    let reply = bench.write(Condition::None).await;
+    assert!(is_replay(&reply, &State::Present(ETag::parse(b"e2"))), "{reply:?}");
+    assert_eq!(status(&bench.write(if_match("e2")).await), 200);
+    assert!(began.elapsed() < LEASE, "nobody waits for what has landed");
+    assert_eq!(bench.store.written(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_landing_that_is_seen_ends_no_wait_where_another_copy_may_follow() {
+    let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
+    bench.store.next(Fault::DeadPooled);
+    bench.store.next(Fault::LostAfterLanding);
+    let began = Instant::now();
+    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
+    assert!(began.elapsed() >= SETTLED);
+}
+
+/// A delete by the store's own rules, say, is no landing of a PUT.
+#[tokio::test(start_paused = true)]
+async fn what_a_write_cannot_have_left_ends_no_wait() {
+    let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    bench.store.remove_around();
+    bench.store.next(Fault::LostBeforeLanding);
+    let began = Instant::now();
+    let reply = bench.write(Condition::None).await;
+    assert!(!is_replay(&reply, &State::Absent), "{reply:?}");
+    assert!(began.elapsed() >= SETTLED);
 }
 
 #[tokio::test(start_paused = true)]

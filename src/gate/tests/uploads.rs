@@ -67,13 +67,13 @@ async fn a_complete_of_an_upload_that_is_not_there_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_complete_that_landed_unheard_is_not_told_that_its_upload_is_gone() {
     let bench = Bench::new(Writers::Exclusive, LEASE + SETTLE_LONG * 2);
-    bench.store.next(Fault::LostAfterLanding);
+    bench.store.next(Fault::LostAndLate);
     let reply = bench.complete("once", Condition::IfNoneMatchAny).await;
     assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
 
-    // Its process died: somebody else asks again.
+    // Its client could not wait: somebody else asks again.
     let bench = Bench::new(Writers::Exclusive, LEASE);
-    bench.store.next(Fault::LostAfterLanding);
+    bench.store.next(Fault::LostAndLate);
     let reply = bench.complete("once", Condition::IfNoneMatchAny).await;
     assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
     tokio::time::advance(LEASE + SETTLED + SETTLE_LONG).await;
