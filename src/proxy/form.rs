@@ -99,9 +99,11 @@ pub(super) async fn serve(
         Reply::Store(Answer { status, headers, body }) => {
             respond::write(session, context, status, headers, body).await
         }
-        // A form stands for itself: no earlier attempt of it can be known.
-        Reply::Replayed(..) => {
-            respond::error(session, context, &S3Error::internal_error(), None).await
+        Reply::Replayed(state, generation) => {
+            let (status, mut headers, document) =
+                upload.success(session, respond::etag_left(&state));
+            headers.extend(respond::replay_headers(&generation));
+            respond::write(session, context, status, headers, document).await
         }
     }
 }

@@ -20,11 +20,11 @@ use crate::chance;
 use crate::gate::{Outcome, Reply, Write};
 use crate::register::WriteId;
 use crate::s3::delete_objects::{
-    DeleteEntry, DeleteOutcome, DeleteRequest, delete_result, parse_delete_objects,
+    DeleteEntry, DeleteOutcome, DeleteRequest, Deleted, delete_result, parse_delete_objects,
 };
 use crate::s3::form::PostForm;
 use crate::s3::{
-    BucketName, Code, Condition, ObjectKey, ObjectName, Operation, RequestHead, S3Error,
+    BucketName, Code, Condition, ETag, ObjectKey, ObjectName, Operation, RequestHead, S3Error,
 };
 use crate::sigv4::Claimed;
 
@@ -170,8 +170,20 @@ async fn form(
         attempt: 1,
         body: &Body::from(content),
     };
-    let reply = write.pass(proxy, session, context).await;
-    respond_with(session, context, reply).await
+    match write.pass(proxy, session, context).await {
+        Reply::Store(answer) => {
+            respond::write(session, context, answer.status, answer.headers, answer.body).await
+        }
+        Reply::Error(error, _) => respond::error(session, context, &error, None).await,
+        // What the form wants to be told of its success, the store alone has read.
+        Reply::Replayed(state, generation) => {
+            let mut headers = respond::replay_headers(&generation);
+            if let Some(etag) = respond::etag_left(&state).and_then(ETag::header_value) {
+                headers.insert(header::ETAG, etag);
+            }
+            respond::write(session, context, StatusCode::NO_CONTENT, headers, Bytes::new()).await
+        }
+    }
 }
 
 /// The object that a form writes.
@@ -235,7 +247,21 @@ async fn batch_of_one(
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
             respond::write(session, context, StatusCode::OK, headers, document.into()).await
         }
-        reply => respond_with(session, context, reply).await,
+        Reply::Replayed(_, generation) => {
+            let deleted = DeleteOutcome::Deleted(Deleted {
+                key: entry.key.clone(),
+                version_id: entry.version_id.clone(),
+                delete_marker: false,
+                delete_marker_version_id: None,
+            });
+            let mut headers = respond::replay_headers(&generation);
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+            let document = delete_result(request.quiet, &[deleted]).into();
+            respond::write(session, context, StatusCode::OK, headers, document).await
+        }
+        Reply::Store(answer) => {
+            respond::write(session, context, answer.status, answer.headers, answer.body).await
+        }
     }
 }
 
@@ -306,23 +332,6 @@ impl Guarded<'_> {
             commit.record().await;
         }
         outcome.reply
-    }
-}
-
-async fn respond_with(
-    session: &mut Session,
-    context: &mut Context,
-    reply: Reply,
-) -> pingora::Result<()> {
-    match reply {
-        Reply::Store(answer) => {
-            respond::write(session, context, answer.status, answer.headers, answer.body).await
-        }
-        Reply::Error(error, _) => respond::error(session, context, &error, None).await,
-        // Of a write that stands for itself nothing is remembered.
-        Reply::Replayed(..) => {
-            respond::error(session, context, &S3Error::internal_error(), None).await
-        }
     }
 }
 

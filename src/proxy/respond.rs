@@ -133,17 +133,10 @@ pub(super) fn replayed(
     session: &Session,
     admitted: &Admitted,
     state: &State,
-    Generation(generation): &Generation,
+    generation: &Generation,
 ) -> Answer {
-    let etag = match state {
-        State::Present(etag) => Some(etag),
-        State::Absent | State::Unknown => None,
-    };
-    let mut headers = HeaderMap::new();
-    headers.insert(REPLAYED, header::HeaderValue::from_static("true"));
-    if let Ok(generation) = generation.parse() {
-        headers.insert(X_IFMATCH_GENERATION, generation);
-    }
+    let etag = etag_left(state);
+    let mut headers = replay_headers(generation);
     let xml = || header::HeaderValue::from_static("application/xml");
     let (status, body) = match (admitted.operation, admitted.target.object()) {
         (Operation::DeleteObject, _) => (StatusCode::NO_CONTENT, Vec::new()),
@@ -163,6 +156,24 @@ pub(super) fn replayed(
         }
     };
     Answer { status, headers, body: body.into() }
+}
+
+/// What every replayed success says.
+pub(super) fn replay_headers(Generation(generation): &Generation) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(REPLAYED, header::HeaderValue::from_static("true"));
+    if let Ok(generation) = generation.parse() {
+        headers.insert(X_IFMATCH_GENERATION, generation);
+    }
+    headers
+}
+
+/// The ETag of the object that a write left behind.
+pub(super) fn etag_left(state: &State) -> Option<&ETag> {
+    match state {
+        State::Present(etag) => Some(etag),
+        State::Absent | State::Unknown => None,
+    }
 }
 
 /// Where an object is found, as the client of this request would ask for it.
