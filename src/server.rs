@@ -1,7 +1,9 @@
 //! Puts the parts together and runs them.
 
+mod handover;
 mod listener;
 mod shutdown;
+mod usher;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,8 +25,11 @@ use crate::register::redis::{RedisRegister, RedisSettings};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
 use crate::s3::{Dialect, EmptySegments, Naming};
 use crate::sigv4::{Credential, SigningKeys};
-use listener::Reserved;
+pub use handover::HandoverError;
+use handover::Inheritance;
+use listener::ListeningSocket;
 pub(crate) use shutdown::told_to_stop;
+use usher::Usher;
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +40,12 @@ pub enum StartError {
     /// The listen address.
     #[error("cannot listen on {0}: {1}. Choose another with listen = \"…\" or --listen")]
     Listen(SocketAddr, std::io::Error),
+    /// Where a successor would ask.
+    #[error("nobody could take over from this process: upgrade_socket {0} cannot be opened: {1}")]
+    UpgradeSocket(std::path::PathBuf, std::io::Error),
+    /// Nothing was taken over.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// The store behind.
     #[error(
         "the store at {0} cannot be used: {1}. Check backend.url and that the store is running"
@@ -57,48 +68,70 @@ pub struct Started {
     pub register: Status,
 }
 
-/// Serves until told to stop by a signal. `ready` is called once, when clients are served.
+/// Serves until told to stop by a signal. `ready` is called once, when clients are served. An
+/// `upgrade` takes the listening socket over from the process that serves now.
 ///
 /// # Errors
 /// Whatever would make serving impossible is found before the first client is accepted.
 pub fn run(
     mut config: Config,
+    upgrade: bool,
     ready: impl FnOnce(&Started) + Send + 'static,
 ) -> Result<(), StartError> {
+    let inherited = if upgrade { Some(claim(&config)?) } else { None };
     // Outlives Pingora's own runtimes: the store in this process and the end of the work live here.
     let keeper = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(if config.embedded.is_some() { config.threads } else { 1 })
         .thread_name("keeper")
         .enable_all()
         .build()?;
-    let reserved = keeper
-        .block_on(async { Reserved::new(config.listen) })
-        .map_err(|error| StartError::Listen(config.listen, error))?;
+    let listen = config.listen;
+    let cannot_listen = |error| StartError::Listen(listen, error);
+    let (socket, inheritance) = match inherited {
+        Some((socket, inheritance)) => (socket, Some(inheritance)),
+        None => (ListeningSocket::bind(listen).map_err(cannot_listen)?, None),
+    };
     serve_embedded(&keeper, &mut config)?;
     let (register, status) = opened_register(&keeper, &config)?;
     let keys = Arc::new(SigningKeys::default());
     let store = Arc::new(keeper.block_on(reachable_store(&config, Arc::clone(&keys)))?);
     let proxy = proxy(&config, Arc::clone(&register), store, keys);
-    let drained = proxy.in_flight.clone();
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     let door = Door::new(proxy, &server.configuration);
-    let mut service = Service::new("proxy".to_owned(), door);
-    let listening = reserved.add_to(&mut service);
+    let doorway = door.doorway();
+    socket.listen().map_err(cannot_listen)?;
+    let listening = socket.address();
+    let usher = Usher::new(&keeper, &config, &socket, inheritance, doorway.clone())?;
+    let handed_over = usher.handed_over();
+    let service = socket.given_to(Service::new("proxy".to_owned(), door));
+    let accepting = service.accepting();
     server.add_service(service);
 
     let started = Started { listening, register: status };
-    keeper.spawn(async move {
-        listener::wait_until_accepting(listening).await;
-        ready(&started);
-    });
-    shutdown::spawn(&keeper, &server, drained, Arc::clone(&register));
-    server.run(shutdown::run_args());
+    let end = shutdown::End {
+        doorway,
+        accepting,
+        handed_over: handed_over.clone(),
+        usher: keeper.spawn(usher.attend(listening, move || ready(&started))),
+        register: Arc::clone(&register),
+    };
+    shutdown::spawn(&keeper, &server, end);
+    server.run(shutdown::run_args(handed_over));
     if let Err(error) = keeper.block_on(register.close()) {
         tracing::warn!(%error, "the register was not closed");
     }
     Ok(())
+}
+
+/// The listening socket of the process that serves now. Nothing else has been touched by then.
+fn claim(config: &Config) -> Result<(ListeningSocket, Inheritance), HandoverError> {
+    if let RegisterKind::Memory { .. } = config.register.kind {
+        return Err(HandoverError::InProcess("the register in memory"));
+    }
+    let at = config.upgrade_socket.as_ref().ok_or(HandoverError::NoSocket)?;
+    Inheritance::claim(&at.path, config.listen)
 }
 
 /// The register to serve with, found fit for use. One in Redis is watched from the keeper's runtime;
@@ -244,9 +277,7 @@ fn server_conf(config: &Config) -> ServerConf {
         threads: config.threads,
         upstream_keepalive_pool_size: config.backend.connections,
         ca_file: config.backend.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned()),
-        // Pingora sleeps for the whole of this time whatever is left to do; `shutdown` ends the
-        // process before, as soon as the last request is answered.
-        grace_period_seconds: Some(shutdown::PATIENCE.as_secs()),
+        grace_period_seconds: Some(shutdown::NEVER.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     }

@@ -145,8 +145,12 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 
 /// All keys but those of `[[client]]` and `[[rule]]`, in the order in which they are read and
 /// described.
-pub(super) const KEYS: [Key; 53] = [
+pub(super) const KEYS: [Key; 54] = [
     key("listen", Value("127.0.0.1:9000")),
+    key(
+        "upgrade_socket",
+        Derived("in a directory of this user in the system's temporary one, named after listen"),
+    ),
     key("threads", Value("0")),
     key("domains", Value("")),
     key("writers", Value("shared")),

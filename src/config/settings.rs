@@ -14,6 +14,8 @@ use crate::secret::Secret;
 pub struct Config {
     /// Where clients are listened for.
     pub listen: SocketAddr,
+    /// Where a process asks that is to take over from this one; nowhere when absent.
+    pub upgrade_socket: Option<UpgradeSocket>,
     /// Worker threads, at least one.
     pub threads: usize,
     /// The domains under which `bucket.domain` names a bucket, in lower case.
@@ -49,6 +51,15 @@ pub struct Config {
     /// What is allowed but unwise, a sentence each.
     pub warnings: Vec<String>,
     pub(super) lines: Vec<Line>,
+}
+
+/// A Unix socket of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpgradeSocket {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether somebody named it. Else its directory has to be made, and has to be private.
+    pub written: bool,
 }
 
 /// Whether all writers pass the fleet of proxies.
