@@ -7,6 +7,7 @@ mod usher;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
@@ -14,12 +15,14 @@ use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::backend::HttpStore;
+use crate::backend::{HttpStore, Store};
 use crate::body::Larder;
 use crate::config::{self, Config, RegisterKind};
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
+use crate::marker::{Marker, MarkerError};
 use crate::proxy::{Clients, Door, InFlight, Proxy, Rules};
+use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{RedisRegister, RedisSettings};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
@@ -54,6 +57,12 @@ pub enum StartError {
     /// The register.
     #[error("{0}. Check register.url")]
     Register(#[from] RegisterError),
+    /// Nothing says which object would be the marker.
+    #[error("register.marker is not set: there is nothing to adopt")]
+    NoMarker,
+    /// The register is not this store's.
+    #[error(transparent)]
+    Marker(#[from] MarkerError),
     /// The store in this process.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
@@ -92,9 +101,14 @@ pub fn run(
         None => (ListeningSocket::bind(listen).map_err(cannot_listen)?, None),
     };
     serve_embedded(&keeper, &mut config)?;
-    let (register, status) = opened_register(&keeper, &config)?;
+    let Opened { mut register, looked_at, status } = opened_register(&keeper, &config)?;
     let keys = Arc::new(SigningKeys::default());
     let store = Arc::new(keeper.block_on(reachable_store(&config, Arc::clone(&keys)))?);
+    if let Some(marker) = marker(&config, looked_at, Arc::clone(&store) as _) {
+        let watch = keeper.block_on(marker.begin())?;
+        register = watch.guard(register);
+        keeper.spawn(watch.keep(watch_pause(&config)));
+    }
     let proxy = proxy(&config, Arc::clone(&register), store, keys);
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
@@ -136,21 +150,66 @@ fn claim(config: &Config) -> Result<(ListeningSocket, Inheritance), HandoverErro
 
 /// The register to serve with, found fit for use. One in Redis is watched from the keeper's runtime;
 /// its connections are made where it is used, since others would cost every step a change of threads.
-fn opened_register(
-    keeper: &Runtime,
-    config: &Config,
-) -> Result<(Arc<dyn Register>, Status), StartError> {
+fn opened_register(keeper: &Runtime, config: &Config) -> Result<Opened, StartError> {
     let RegisterKind::Redis(redis) = &config.register.kind else {
-        let register = keeper.block_on(open_register(config))?;
+        let looked_at = open(config)?;
+        let register = Arc::clone(&looked_at.register);
         let status = keeper.block_on(register.check())?;
-        return Ok((register, status));
+        return Ok(Opened { register, looked_at, status });
     };
-    let watched = redis_register(config, redis)?;
+    let watched = Arc::new(redis_register(config, redis)?);
     let status = keeper.block_on(watched.check())?;
-    let register = watched.apart();
-    let pause = config.register.terms.lease / 3;
+    let register = Arc::new(watched.apart());
+    let looked_at = Handles::of(Arc::clone(&watched));
+    let pause = watch_pause(config);
     keeper.spawn(async move { watched.keep_watch(pause).await });
-    Ok((Arc::new(register), status))
+    Ok(Opened { register, looked_at, status })
+}
+
+/// A register, found fit for use.
+struct Opened {
+    /// To serve with.
+    register: Arc<dyn Register>,
+    /// The same one, for use in the keeper's runtime.
+    looked_at: Handles,
+    status: Status,
+}
+
+/// A register by what is asked of it.
+struct Handles {
+    register: Arc<dyn Register>,
+    identified: Arc<dyn Identified>,
+}
+
+impl Handles {
+    fn of<R: Register + Identified + 'static>(register: Arc<R>) -> Self {
+        Self { register: Arc::clone(&register) as _, identified: register }
+    }
+}
+
+/// How often the register is looked at while nobody writes.
+fn watch_pause(config: &Config) -> Duration {
+    config.register.terms.lease / 3
+}
+
+/// The marker as configured; it has a gate of its own.
+fn marker(config: &Config, register: Handles, store: Arc<dyn Store>) -> Option<Marker> {
+    let name = config.register.marker.clone()?;
+    let Handles { register, identified } = register;
+    let gate = Gate::new(Arc::clone(&register), Arc::clone(&store), gate_settings(config));
+    Some(Marker::new(name, register, identified, store, gate))
+}
+
+/// Says that the configured register, which has no id, is the one that the marker names.
+///
+/// # Errors
+/// When it is not, or none of the two can be asked.
+pub async fn adopt_register(config: &Config) -> Result<(RegisterId, bool), StartError> {
+    let register = open(config)?;
+    register.register.check().await?;
+    let store = reachable_store(config, Arc::new(SigningKeys::default())).await?;
+    let marker = marker(config, register, Arc::new(store)).ok_or(StartError::NoMarker)?;
+    Ok(marker.adopt().await?)
 }
 
 /// The register as configured.
@@ -158,11 +217,15 @@ fn opened_register(
 /// # Errors
 /// When the in-memory register's lock file is held or cannot be opened.
 pub async fn open_register(config: &Config) -> Result<Arc<dyn Register>, RegisterError> {
+    Ok(open(config)?.register)
+}
+
+fn open(config: &Config) -> Result<Handles, RegisterError> {
     Ok(match &config.register.kind {
         RegisterKind::Memory { lock_file } => {
-            Arc::new(MemoryRegister::open(lock_file, terms(config))?)
+            Handles::of(Arc::new(MemoryRegister::open(lock_file, terms(config))?))
         }
-        RegisterKind::Redis(redis) => Arc::new(redis_register(config, redis)?),
+        RegisterKind::Redis(redis) => Handles::of(Arc::new(redis_register(config, redis)?)),
     })
 }
 
@@ -213,22 +276,14 @@ fn proxy(
     keys: Arc<SigningKeys>,
 ) -> Proxy {
     let backend = &config.backend;
-    let settings = gate::Settings {
-        terms: terms(config),
-        margin: config.register.terms.margin,
-        lease_wait: config.register.terms.lease_wait,
-        writes_per_key: config.limits.writes_per_key,
-        write_timeout: backend.write_timeout,
-        long_write_timeout: backend.long_write_timeout,
-        definite_errors: backend.definite_errors.clone(),
-    };
+    let settings = gate_settings(config);
     let body = &config.body;
     let forms_bytes = body.memory_bytes / 4;
     Proxy {
         gate: Gate::new(register, Arc::clone(&store) as _, settings),
         store,
         clients: Clients::new(&config.clients, config.anonymous.clone()),
-        rules: Rules::new(&config.rules),
+        rules: Rules::new(&config.rules, config.register.marker.as_ref()),
         naming: Naming {
             domains: config.domains.clone(),
             empty_segments: match backend.empty_segments {
@@ -253,6 +308,19 @@ fn proxy(
         idle_timeout: body.idle_timeout,
         writes: Arc::new(Semaphore::new(config.limits.writes)),
         in_flight: InFlight::default(),
+    }
+}
+
+fn gate_settings(config: &Config) -> gate::Settings {
+    let backend = &config.backend;
+    gate::Settings {
+        terms: terms(config),
+        margin: config.register.terms.margin,
+        lease_wait: config.register.terms.lease_wait,
+        writes_per_key: config.limits.writes_per_key,
+        write_timeout: backend.write_timeout,
+        long_write_timeout: backend.long_write_timeout,
+        definite_errors: backend.definite_errors.clone(),
     }
 }
 

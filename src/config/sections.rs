@@ -113,7 +113,8 @@ pub(super) fn register(reading: &mut Reading, store: Option<&Endpoint>) -> Regis
     };
     let terms = terms(reading);
     rules::terms(reading, &terms, &kind);
-    Register { kind, terms }
+    let marker = reading.optional("register.marker");
+    Register { kind, terms, marker }
 }
 
 fn redis_terms(reading: &mut Reading) -> (usize, Duration, String) {

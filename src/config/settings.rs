@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::describe::Line;
+use crate::s3::ObjectName;
 use crate::secret::Secret;
 
 /// All settings of one process. Comes from [`Config::load`] only.
@@ -186,6 +187,8 @@ pub struct Register {
     pub kind: RegisterKind,
     /// Its times; all proxies of a fleet must have the same.
     pub terms: Terms,
+    /// The object that names this store's register; none is looked at when absent.
+    pub marker: Option<ObjectName>,
 }
 
 /// Where the register is.

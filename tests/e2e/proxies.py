@@ -55,6 +55,8 @@ class Settings:
     rules: str = ""
     """`[[rule]]` tables as the file has them."""
     upgrade_socket: Path | None = None
+    marker: str | None = None
+    """Bucket and key."""
 
     @property
     def quarantine(self) -> float:
@@ -74,6 +76,8 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
         register = f"lock_file = {quoted(directory / 'register.lock')}"
     else:
         register = f"timeout = {seconds(settings.lease / 4)}"
+    if settings.marker:
+        register += f"\nmarker = {quoted(settings.marker)}"
     clients = "" if settings.signatures == "passthrough" else f"""
 [[client]]
 access_key_id = {quoted(ACCESS_KEY)}

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `{<namespace>:<p>}` | hash, no TTL | a partition: its epoch, and a field for each leased key |
 //! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl`, with uploads 7 days at least | a record |
+//! | `{<namespace>:id}` | string, no TTL | the register's id, where a marker is configured |
 //!
 //! The partition number `p` is [`partition_of`]. Fields of a partition:
 //!

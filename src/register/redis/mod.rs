@@ -7,6 +7,7 @@ mod clock_watch;
 mod connections;
 mod faults;
 mod format;
+mod identity;
 mod partitions;
 mod reply;
 mod scripts;
