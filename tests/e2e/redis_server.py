@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import redis
@@ -10,6 +11,8 @@ import redis
 from processes import NotReady, Process, free_ports
 
 DATABASES = 512
+BINARY = os.environ.get("IFMATCH_TEST_REDIS_SERVER", "redis-server")
+"""Another server that is to do as well, such as Valkey's."""
 
 
 class RedisServer:
@@ -33,7 +36,7 @@ class RedisServer:
         keep = ["--appendonly", "yes", "--appendfsync", "always"] if self.appendonly else []
         self.process = Process(
             f"redis-{self.port}",
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+            [BINARY, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
              "--dir", str(self.directory), "--databases", str(DATABASES),
              "--maxmemory-policy", "noeviction", *keep],
         )

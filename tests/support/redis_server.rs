@@ -91,7 +91,10 @@ impl Drop for RedisServer {
 }
 
 fn spawn(port: u16, directory: &TempDir, options: &[&str]) -> Child {
-    let spawned = Command::new("redis-server")
+    // Another server that is to do as well, such as Valkey's.
+    let named = std::env::var_os("IFMATCH_TEST_REDIS_SERVER");
+    let binary = named.unwrap_or_else(|| "redis-server".into());
+    let spawned = Command::new(&binary)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .arg("--dir")
         .arg(directory.path())
@@ -101,7 +104,7 @@ fn spawn(port: u16, directory: &TempDir, options: &[&str]) -> Child {
     match spawned {
         Ok(child) => child,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            panic!("there is no redis-server on this machine: run scripts/setup test")
+            panic!("there is no {} on this machine: run scripts/setup test", binary.display())
         }
         Err(error) => panic!("redis-server cannot be run: {error}"),
     }
