@@ -215,7 +215,7 @@ async fn a_lost_write_is_a_doubt_that_the_next_holder_resolves(register: &dyn Re
     let grant = granted(register, &key(), &ask_to_create("b")).await;
     assert_eq!((grant.state, grant.armed), (State::Unknown, None));
     assert_eq!(grant.doubt.map(|doubt| doubt.write_id), Some(WriteId("a".to_owned())));
-    let resolution = register.resolve(&key(), &grant.token, &at_key("x")).await;
+    let resolution = register.resolve(&key(), &grant.token, &at_key("x"), None).await;
     assert_eq!(resolution, Ok(Resolution::Landed));
     let landed = Ending::Landed { state: present("x"), generation };
     let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };

@@ -5,6 +5,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::sigv4::stored_content_encoding;
 
+/// The metadata of an object that say which write left it (gate/inscription.rs). Never a client's
+/// to set, and never shown to one.
+pub const INSCRIPTION: HeaderName = HeaderName::from_static("x-amz-meta-ifmatch-id");
+
 /// What a client's headers become towards the store: those that S3 gives a meaning, less those of
 /// the client's own signature and of its body's framing. A list of what may pass, not of what may
 /// not: stores have headers of their own that copy, link or expire objects (Swift's `X-Copy-From`,
@@ -168,7 +172,9 @@ fn passes(name: &str) -> bool {
     ];
     if name.starts_with("x-amz-") {
         // What a copy asks of its source is judged here (proxy/copy_source.rs).
-        return !OF_CLIENT.contains(&name) && !name.starts_with("x-amz-copy-source-if-");
+        return !OF_CLIENT.contains(&name)
+            && !name.starts_with("x-amz-copy-source-if-")
+            && name != INSCRIPTION.as_str();
     }
     PLAIN.contains(&name) || matches!(name, "origin" | "user-agent")
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::addressing::{Place, place};
 use super::connection::{Composed, Connections, Opened};
-use super::headers::drop_checksums;
+use super::headers::{INSCRIPTION, drop_checksums};
 use super::{
     Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Signing, Store, StoreRequest,
 };
@@ -38,6 +38,7 @@ pub struct HttpStore {
     keys: Arc<SigningKeys>,
     read_timeout: Duration,
     checksums: Checksums,
+    write_ids: bool,
 }
 
 /// A request could not be composed: the proxy's own fault, or a header no store would take.
@@ -66,7 +67,13 @@ impl HttpStore {
             keys,
             read_timeout: backend.read_timeout,
             checksums: backend.checksums,
+            write_ids: backend.write_ids,
         })
+    }
+
+    /// Whether objects carry the id of the write that left them.
+    pub fn writes_ids(&self) -> bool {
+        self.write_ids
     }
 
     /// Whether the store is told none of the clients' checksums.
@@ -307,6 +314,7 @@ impl Store for HttpStore {
                     last_modified_s: last_modified_s(&answer.headers),
                     size_bytes: size_bytes(&answer.headers),
                     generation: None,
+                    inscription: inscription(&answer.headers),
                 })
             }
             // Also a delete marker (AWS: HeadObject).
@@ -392,6 +400,10 @@ fn answered(exchange: Exchange) -> Result<Answer, HeadError> {
             Err(HeadError::Unavailable(why))
         }
     }
+}
+
+fn inscription(headers: &HeaderMap) -> Option<Box<str>> {
+    headers.get(INSCRIPTION).and_then(|value| value.to_str().ok()).map(Into::into)
 }
 
 fn size_bytes(headers: &HeaderMap) -> Option<u64> {

@@ -118,6 +118,7 @@ impl Client {
             empty_segments: EmptySegments::Keep,
             definite_errors: Vec::new(),
             checksums: Checksums::Send,
+            write_ids: false,
         };
         Ok(Self {
             store: HttpStore::new(&backend, PATIENCE, Arc::new(SigningKeys::default())).await?,

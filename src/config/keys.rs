@@ -145,7 +145,7 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 
 /// All keys but those of `[[client]]` and `[[rule]]`, in the order in which they are read and
 /// described.
-pub(super) const KEYS: [Key; 55] = [
+pub(super) const KEYS: [Key; 56] = [
     key("listen", Value("127.0.0.1:9000")),
     key(
         "upgrade_socket",
@@ -179,6 +179,7 @@ pub(super) const KEYS: [Key; 55] = [
     key("backend.empty_segments", Value("keep")),
     key("backend.definite_errors", Value("NotImplemented")),
     key("backend.checksums", Value("send")),
+    key("backend.write_ids", Value("false")),
     key("register.url", Value("memory:")),
     key(
         "register.lock_file",

@@ -128,6 +128,11 @@ pub(super) fn passthrough(reading: &mut Reading, clients: usize, embedded: bool)
             reading.faults.push(path, FOR_RESIGN);
         }
     }
+    if reading.value("backend.write_ids") {
+        let message = "contradicts signatures = \"passthrough\": nothing can be added to a request \
+                       that its sender has signed";
+        reading.faults.push("backend.write_ids", message);
+    }
     if embedded {
         let message = "\"passthrough\" contradicts --embedded: nobody but this process knows the \
                        key of its store";

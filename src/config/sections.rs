@@ -55,6 +55,7 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
     let empty_segments = reading.value("backend.empty_segments");
     let definite_errors = reading.value::<Vec<String>>("backend.definite_errors");
     let checksums = reading.value("backend.checksums");
+    let write_ids = reading.value("backend.write_ids");
     rules::error_codes(reading, &definite_errors);
     rules::access_key(reading, "backend.access_key_id", access_key_id.as_deref());
     rules::region(reading, "backend.region", Some(&region));
@@ -76,6 +77,7 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
         empty_segments,
         definite_errors,
         checksums,
+        write_ids,
     })
 }
 

@@ -123,6 +123,8 @@ pub struct Backend {
     pub definite_errors: Vec<String>,
     /// Whether the store is told clients' checksums.
     pub checksums: Checksums,
+    /// Whether objects carry the id of the write that left them.
+    pub write_ids: bool,
 }
 
 /// Scheme, host and port of a store.

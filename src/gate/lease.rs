@@ -30,6 +30,8 @@ pub(super) struct Lease {
     pub(super) since: Instant,
     /// Until when it is ours at least: counted from before the register was asked.
     pub(super) deadline: Instant,
+    /// A HEAD under it has seen that no copy of this write has left what stands there.
+    pub(super) not_ours: bool,
     /// By which the register knows a reclaim that it is asked for again.
     way_back: Option<String>,
 }
@@ -48,6 +50,7 @@ impl Lease {
             rivalled: grant.rivalled,
             since: Instant::now(),
             deadline: asked + lease,
+            not_ours: false,
             way_back: None,
         }
     }

@@ -6,6 +6,7 @@
 
 mod early;
 pub mod finding;
+mod inscription;
 mod lease;
 mod outcome;
 mod pass;
@@ -26,6 +27,7 @@ use crate::backend::{KeepAlive, Question, Store, StoreRequest};
 use crate::body::Body;
 use crate::register::{Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Condition, Current, Effect, ObjectName, Operation, WriteClass};
+pub use inscription::inscription;
 pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
 pub use reading::Pinned;
@@ -90,6 +92,8 @@ pub struct Write<'a> {
     pub version_id: Option<&'a str>,
     /// Of a CompleteMultipartUpload: the upload, decoded.
     pub upload_id: Option<&'a str>,
+    /// Its id is written on what it leaves ([`inscription`]).
+    pub inscribed: bool,
     /// Hears that the store is still at work.
     pub keep_alive: Option<&'a KeepAlive>,
 }
@@ -119,6 +123,7 @@ impl Write<'_> {
     /// What it leaves behind if it lands, as far as can be told beforehand.
     fn expect(&self) -> Expect {
         match self.operation {
+            _ if self.inscribed => Expect::Inscribed,
             Operation::DeleteObject => Expect::Absent,
             Operation::PutObject
             | Operation::PostObject
@@ -132,7 +137,9 @@ impl Write<'_> {
     fn may_leave(&self, current: &Current) -> bool {
         match self.expect() {
             Expect::Absent => *current == Current::Absent,
-            Expect::Present(_) | Expect::SomeObject => *current != Current::Absent,
+            Expect::Present(_) | Expect::SomeObject | Expect::Inscribed => {
+                *current != Current::Absent
+            }
             Expect::Anything => true,
         }
     }

@@ -33,8 +33,9 @@ pub enum Reply {
     Store(Answer),
     /// A refusal, or a failure. With the current ETag where a HEAD has just said it.
     Error(S3Error, Option<ETag>),
-    /// An earlier attempt of this very write had landed: its success is answered again.
-    Replayed(State, Generation),
+    /// An earlier attempt of this very write had landed: its success is answered again, with the
+    /// generation it began, where that is known.
+    Replayed(State, Option<Generation>),
 }
 
 /// Who decided a request's answer.

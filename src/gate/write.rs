@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::finding::{self, Finding, finding};
+use super::inscription::inscribed_on;
 use super::lease::Lease;
 use super::queue::{Turn, Unserved};
 use super::standing::Standing;
@@ -21,7 +22,7 @@ use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
 use crate::chance;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, DisarmStep, Ending, Expect, Generation, ReclaimAnswer,
-    RegisterError, ReleaseStep, Resolution, Settle, State, Writers,
+    RegisterError, ReleaseStep, Resolution, Settle, State, WriteId, Writers,
 };
 use crate::s3::documents::parse_store_error;
 use crate::s3::{Code, Current, S3Error, Seen};
@@ -198,7 +199,11 @@ impl Gate {
         let mut seen = self.look(write, lease, write.question()).await?;
         let current = &seen.current;
         if let Some(doubted) = lease.doubt.take() {
-            let resolution = self.register.resolve(write.name, &lease.token, current).await?;
+            let inscribed = inscribed(write, &seen);
+            let resolution = self
+                .register
+                .resolve(write.name, &lease.token, current, inscribed.as_ref())
+                .await?;
             if matches!(resolution, Resolution::Landed | Resolution::Undetermined) {
                 lease.generation = Some(doubted.generation);
             }
@@ -207,6 +212,10 @@ impl Gate {
                 progress.in_doubt = false;
             }
         }
+        if write.inscribed && inscribed(write, &seen).as_ref() == Some(&write.write_id) {
+            return Err(self.own_landing(write, lease, &seen).await);
+        }
+        lease.not_ours = true;
         // An upload that is gone may be gone because it was completed: any doubt of that comes first.
         let learned = self.learned(seen.current.clone());
         self.require_upload(write, lease, learned.clone()).await?;
@@ -305,6 +314,15 @@ impl Gate {
         };
         self.release(write, lease, self.learned(current.clone()), None).await;
         Err(stop)
+    }
+
+    /// An earlier attempt of this very write has left what stands there, and the register has
+    /// forgotten it.
+    async fn own_landing(&self, write: &Write<'_>, lease: &Lease, seen: &Seen) -> Stop {
+        let generation = self.generation_under(lease, &seen.current);
+        let generation = generation.map(|name| Generation(name.into()));
+        self.release(write, lease, self.learned(seen.current.clone()), None).await;
+        Stop::Reply(Reply::Replayed(State::from(seen.current.clone()), generation))
     }
 
     // === 7: arm and send ===
@@ -465,14 +483,15 @@ impl Gate {
             if let Some(task) = stands_by {
                 task.abort();
             }
-            let reply = Reply::Replayed(new.clone(), generation);
+            let reply = Reply::Replayed(new.clone(), Some(generation));
             return Ok(Landing { lease, reply, new, quiet: None });
         }
         Err(Stop::Doubt(why, lease.armed.filter(|_| !lease.rivalled)))
     }
 
     /// Looks for a landing as long as the lease keeps everybody else out, and returns what it left.
-    /// Where others write around the proxies, a change proves nothing.
+    /// Where others write around the proxies, a change proves nothing, and the write's id does: if it
+    /// was not there before, or an earlier copy may have left it.
     async fn seen_to_land(
         &self,
         write: &Write<'_>,
@@ -480,19 +499,27 @@ impl Gate {
         pre: &State,
         give_up: Instant,
     ) -> Option<State> {
-        let terms = &self.settings.terms;
-        let pre = pre.known().filter(|_| terms.writers == Writers::Exclusive)?;
+        let exclusive = self.settings.terms.writers == Writers::Exclusive;
+        let pre = pre.known().filter(|_| exclusive);
+        let by_id = write.inscribed && lease.not_ours;
+        if pre.is_none() && !by_id {
+            return None;
+        }
+        let landed = |seen: &Seen| {
+            let changed = pre.as_ref().is_some_and(|pre| seen.current != *pre);
+            (changed && write.may_leave(&seen.current))
+                || (by_id && inscribed(write, seen).as_ref() == Some(&write.write_id))
+        };
         let until = lease.deadline.min(give_up);
         let mut pause = LOOK_FIRST;
         loop {
             let head = self.store.head(write.question());
             let seen = timeout_at(until, head).await.ok()?;
-            if let Ok(Seen { current, .. }) = seen
-                && current != pre
-                && write.may_leave(&current)
+            if let Ok(seen) = seen
+                && landed(&seen)
                 && Instant::now() < lease.deadline
             {
-                return Some(State::from(current));
+                return Some(State::from(seen.current));
             }
             sleep_until((Instant::now() + pause).min(until)).await;
             if Instant::now() >= until {
@@ -505,7 +532,7 @@ impl Gate {
     /// A landing whose answer does not say what stands there now (no ETag, an empty one) is looked
     /// up, and the answer completed; where that fails the record stays Unknown.
     async fn looked_up(&self, write: &Write<'_>, new: State, answer: &mut Answer) -> State {
-        let lacks_etag = write.expect() == Expect::SomeObject;
+        let lacks_etag = matches!(write.expect(), Expect::SomeObject | Expect::Inscribed);
         // Where others write, the record is not believed: nothing else to be gained by a HEAD.
         let shared = self.settings.terms.writers == Writers::Shared;
         if new != State::Unknown || (shared && !lacks_etag) {
@@ -605,10 +632,17 @@ struct Sent {
     first_copy: Option<Instant>,
 }
 
+/// The id that is written on what stands at the key.
+fn inscribed(write: &Write<'_>, seen: &Seen) -> Option<WriteId> {
+    inscribed_on(write.name, seen.inscription.as_deref()?)
+}
+
 /// The journal knows this very write.
 fn ended(write: &Write<'_>, ending: Ending) -> Stop {
     match ending {
-        Ending::Landed { state, generation } => Stop::Reply(Reply::Replayed(state, generation)),
+        Ending::Landed { state, generation } => {
+            Stop::Reply(Reply::Replayed(state, Some(generation)))
+        }
         Ending::Refused { code } => Stop::error(refusal::refused_before(write, &code)),
         Ending::Undetermined { .. } => Stop::error(refusal::outcome_unknown()),
     }

@@ -9,7 +9,7 @@ use super::Standing;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
     ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Token,
-    UploadStep,
+    UploadStep, WriteId,
 };
 use crate::s3::{Current, ObjectName};
 
@@ -93,8 +93,9 @@ impl Register for Guarded {
         name: &ObjectName,
         token: &Token,
         head: &Current,
+        inscribed: Option<&WriteId>,
     ) -> Result<Resolution, RegisterError> {
-        self.inner.resolve(name, token, head).await
+        self.inner.resolve(name, token, head, inscribed).await
     }
 
     async fn note_upload(

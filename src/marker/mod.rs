@@ -238,6 +238,7 @@ impl Marker {
                 head_headers: &HeaderMap::new(),
                 version_id: None,
                 upload_id: None,
+                inscribed: false,
                 keep_alive: None,
             })
             .await;

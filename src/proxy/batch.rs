@@ -180,6 +180,7 @@ impl Batch<'_> {
                 head_headers: &self.head_headers,
                 version_id: version,
                 upload_id: None,
+                inscribed: false,
                 keep_alive: None,
             };
             self.proxy.gate.write(&write).await

@@ -14,6 +14,7 @@ use super::admission::foreign;
 use super::context::Context;
 use super::intake;
 use super::respond;
+use super::writes::inscribe;
 use crate::backend::{Answer, Signing, StoreRequest};
 use crate::body::Body;
 use crate::chance;
@@ -55,7 +56,7 @@ pub(super) async fn serve(
     // Whether a page of another origin may read the answer is for the bucket's CORS to say.
     let origin = session.req_header().headers.get(header::ORIGIN);
     headers.extend(origin.map(|origin| (header::ORIGIN, origin.clone())));
-    let request = StoreRequest {
+    let mut request = StoreRequest {
         signing: Signing::Anew,
         method: Method::PUT,
         path: upload.name.path(),
@@ -63,6 +64,10 @@ pub(super) async fn serve(
         headers,
         sha256: Some(Sha256::digest(upload.form.file()).into()),
     };
+    let write_id = WriteId::alone(&chance::name());
+    let inscribed = !upload.passes
+        && proxy.store.writes_ids()
+        && inscribe(&mut request, &upload.name, &write_id);
     let mut outcome = if upload.passes {
         proxy.gate.pass(Operation::PostObject, &request, &body, None).await
     } else {
@@ -72,12 +77,13 @@ pub(super) async fn serve(
             condition: &Condition::None,
             request: &request,
             body: &body,
-            write_id: WriteId::alone(&chance::name()),
+            write_id,
             attempt: 1,
             arrived: context.arrived,
             head_headers: &HeaderMap::new(),
             version_id: None,
             upload_id: None,
+            inscribed,
             keep_alive: None,
         };
         proxy.gate.write(&write).await
@@ -102,7 +108,7 @@ pub(super) async fn serve(
         Reply::Replayed(state, generation) => {
             let (status, mut headers, document) =
                 upload.success(session, respond::etag_left(&state));
-            headers.extend(respond::replay_headers(&generation));
+            headers.extend(respond::replay_headers(generation.as_ref()));
             respond::write(session, context, status, headers, document).await
         }
     }

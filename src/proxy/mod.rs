@@ -38,6 +38,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 use tokio::sync::Semaphore;
 
 use crate::backend::HttpStore;
+use crate::backend::headers::INSCRIPTION;
 use crate::body::Larder;
 use crate::config::Signatures;
 use crate::gate::Gate;
@@ -211,6 +212,7 @@ impl ProxyHttp for Proxy {
         upstream: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
+        upstream.remove_header(&INSCRIPTION);
         if !upstream.headers.contains_key(respond::REQUEST_ID) {
             upstream.insert_header(respond::REQUEST_ID, context.request_id.as_str())?;
         }

@@ -177,7 +177,7 @@ async fn form(
         Reply::Error(error, _) => respond::error(session, context, &error, None).await,
         // What the form wants to be told of its success, the store alone has read.
         Reply::Replayed(state, generation) => {
-            let mut headers = respond::replay_headers(&generation);
+            let mut headers = respond::replay_headers(generation.as_ref());
             if let Some(etag) = respond::etag_left(&state).and_then(ETag::header_value) {
                 headers.insert(header::ETAG, etag);
             }
@@ -254,7 +254,7 @@ async fn batch_of_one(
                 delete_marker: false,
                 delete_marker_version_id: None,
             });
-            let mut headers = respond::replay_headers(&generation);
+            let mut headers = respond::replay_headers(generation.as_ref());
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
             let document = delete_result(request.quiet, &[deleted]).into();
             respond::write(session, context, StatusCode::OK, headers, document).await
@@ -324,6 +324,7 @@ impl Guarded<'_> {
             head_headers: &head_headers,
             version_id: self.version_id,
             upload_id: None,
+            inscribed: false,
             keep_alive: None,
         };
         let outcome: Outcome = proxy.gate.write(&write).await;

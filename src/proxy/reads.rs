@@ -17,7 +17,7 @@ use super::respond;
 use super::writes::query_parameter;
 use crate::backend::Answer;
 use crate::backend::connection::Opened;
-use crate::backend::headers::of_preflight;
+use crate::backend::headers::{INSCRIPTION, of_preflight};
 use crate::clock;
 use crate::gate::{X_IFMATCH_GENERATION, X_IFMATCH_WANT};
 use crate::s3::{ObjectName, Operation, Preconditions, S3Error, Target};
@@ -111,6 +111,7 @@ pub(super) async fn pass_on(
     let (mut parts, ()) = http::Response::new(()).into_parts();
     (parts.status, parts.headers) = (opened.status, std::mem::take(&mut opened.headers));
     let mut response = Box::new(ResponseHeader::from(parts));
+    response.remove_header(&INSCRIPTION);
     if !response.headers.contains_key(respond::REQUEST_ID) {
         response.insert_header(respond::REQUEST_ID, context.request_id.as_str())?;
     }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::admission::Admitted;
 use super::context::Context;
 use crate::backend::Answer;
+use crate::backend::headers::INSCRIPTION;
 use crate::gate::{Reply, X_IFMATCH_GENERATION};
 use crate::register::{Generation, State};
 use crate::s3::documents::{
@@ -95,7 +96,7 @@ pub(super) async fn reply(
         }
         Reply::Error(refused, current) => error(session, context, &refused, current.as_ref()).await,
         Reply::Replayed(state, generation) => {
-            let answer = replayed(session, admitted, &state, &generation);
+            let answer = replayed(session, admitted, &state, generation.as_ref());
             let Answer { status, headers, body } = answer;
             write(session, context, status, headers, body).await
         }
@@ -133,7 +134,7 @@ pub(super) fn replayed(
     session: &Session,
     admitted: &Admitted,
     state: &State,
-    generation: &Generation,
+    generation: Option<&Generation>,
 ) -> Answer {
     let etag = etag_left(state);
     let mut headers = replay_headers(generation);
@@ -159,10 +160,10 @@ pub(super) fn replayed(
 }
 
 /// What every replayed success says.
-pub(super) fn replay_headers(Generation(generation): &Generation) -> HeaderMap {
+pub(super) fn replay_headers(generation: Option<&Generation>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(REPLAYED, header::HeaderValue::from_static("true"));
-    if let Ok(generation) = generation.parse() {
+    if let Some(generation) = generation.and_then(|Generation(name)| name.parse().ok()) {
         headers.insert(X_IFMATCH_GENERATION, generation);
     }
     headers
@@ -195,6 +196,7 @@ pub(super) async fn write(
     (parts.status, parts.headers) = (status, headers);
     let mut response = Box::new(ResponseHeader::from(parts));
     insert_ids(&mut response, context)?;
+    response.remove_header(&INSCRIPTION);
     if !response.headers.contains_key(header::DATE) {
         response.insert_header(header::DATE, get_cached_date())?;
     }

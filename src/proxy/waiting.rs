@@ -83,7 +83,7 @@ impl Waiting {
                 respond::completed(context, &answer.headers, &answer.body).unwrap_or(answer.body)
             }
             Reply::Replayed(state, generation) => {
-                respond::replayed(session, admitted, &state, &generation).body
+                respond::replayed(session, admitted, &state, generation.as_ref()).body
             }
             Reply::Error(error, _) => respond::document(session, context, &error).into(),
         };

@@ -14,10 +14,10 @@ use super::passthrough;
 use super::respond;
 use super::waiting::Waiting;
 use super::whole;
-use crate::backend::headers::{for_head, to_store, to_store_unconditional};
+use crate::backend::headers::{INSCRIPTION, for_head, to_store, to_store_unconditional};
 use crate::backend::{KeepAlive, Signing, StoreRequest};
 use crate::chance;
-use crate::gate::{Outcome, Reply, Write};
+use crate::gate::{Outcome, Reply, Write, inscription};
 use crate::register::WriteId;
 use crate::s3::encoding::{decode, encode_query};
 use crate::s3::{Code, CopySource, ObjectName, Operation, S3Error};
@@ -57,7 +57,7 @@ pub(super) async fn serve(
         Ok(taken) => taken,
         Err(untaken) => return untaken.answer(session, context).await,
     };
-    let request = to_request(session, name.path(), &admitted, &checked);
+    let mut request = to_request(session, name.path(), &admitted, &checked);
     let parameter = |name| query_parameter(session, name);
     let (mut upload_id, mut version_id) = (None, None);
     match admitted.operation {
@@ -65,6 +65,11 @@ pub(super) async fn serve(
         Operation::DeleteObjectVersion => version_id = parameter("versionId"),
         _ => {}
     }
+    let write_id = write_id(&admitted, signed, &name, upload_id.as_deref(), &checked);
+    let inscribed = guarded
+        && proxy.store.writes_ids()
+        && takes_metadata(&admitted, &request)
+        && inscribe(&mut request, &name, &write_id);
     let keep_alive = KeepAlive::default();
     let write = Write {
         name: &name,
@@ -72,12 +77,13 @@ pub(super) async fn serve(
         condition: &admitted.condition,
         request: &request,
         body: &body,
-        write_id: write_id(&admitted, signed, &name, upload_id.as_deref(), &checked),
+        write_id,
         attempt: admitted.retry.attempt,
         arrived: context.arrived,
         head_headers: &head_headers,
         version_id: version_id.as_deref(),
         upload_id: upload_id.as_deref(),
+        inscribed,
         keep_alive: Some(&keep_alive),
     };
     let mut waiting = Waiting::default();
@@ -159,6 +165,24 @@ pub(super) fn to_request(
         headers,
         sha256: checked.sha256,
     }
+}
+
+/// Is what the request says of metadata what the object will have? A copy takes its source's along
+/// unless told otherwise, and a complete those that its upload was created with.
+fn takes_metadata(admitted: &Admitted, request: &StoreRequest) -> bool {
+    match admitted.operation {
+        Operation::PutObject => true,
+        Operation::CopyObject => {
+            let directive = request.headers.get("x-amz-metadata-directive");
+            directive.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"REPLACE"))
+        }
+        _ => false,
+    }
+}
+
+/// Has the object carry its write's id.
+pub(super) fn inscribe(request: &mut StoreRequest, name: &ObjectName, write_id: &WriteId) -> bool {
+    inscription(name, write_id).map(|id| request.headers.insert(INSCRIPTION, id)).is_some()
 }
 
 /// The query without a presigned request's signature.

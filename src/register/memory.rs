@@ -267,8 +267,11 @@ impl Register for MemoryRegister {
         name: &ObjectName,
         token: &Token,
         head: &Current,
+        inscribed: Option<&super::WriteId>,
     ) -> Result<Resolution, RegisterError> {
-        Ok(self.step(name, |_, slot, terms, now| record::resolve(slot, token, head, terms, now)))
+        Ok(self.step(name, |_, slot, terms, now| {
+            record::resolve(slot, token, head, inscribed, terms, now)
+        }))
     }
 
     async fn note_upload(

@@ -68,12 +68,14 @@ pub trait Register: Send + Sync + fmt::Debug {
         name: &ObjectName,
         step: &ReleaseStep<'_>,
     ) -> Result<bool, RegisterError>;
-    /// Settles the key's doubt by what a HEAD under the lease said.
+    /// Settles the key's doubt by what a HEAD under the lease said, and by the id of the write that
+    /// left it, where one is written on it.
     async fn resolve(
         &self,
         name: &ObjectName,
         token: &Token,
         head: &Current,
+        inscribed: Option<&WriteId>,
     ) -> Result<Resolution, RegisterError>;
     /// Remembers how a key stood before a multipart upload of it was created; `false` where the
     /// register began a new epoch meanwhile. Safe to repeat.

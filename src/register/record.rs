@@ -491,11 +491,13 @@ fn end_without_landing(epoch: &mut Epoch, record: &mut Record, lease: &Lease, st
     record.state = if lease.tainted { State::Unknown } else { state };
 }
 
-/// Settles the key's doubt by what a HEAD under the lease said.
+/// Settles the key's doubt by what a HEAD under the lease said: what stands there, and the id of the
+/// write that left it, where one is written on it.
 pub fn resolve(
     slot: &mut Slot,
     token: &Token,
     head: &Current,
+    inscribed: Option<&WriteId>,
     terms: &Terms,
     now: Millis,
 ) -> Resolution {
@@ -503,10 +505,14 @@ pub fn resolve(
         return Resolution::Nothing;
     }
     let Some(doubt) = slot.record.doubt.take() else { return Resolution::Nothing };
-    let resolution = match terms.writers {
+    let Doubt { write_id, armed } = &doubt;
+    let by_its_id = inscribed
+        .filter(|_| armed.expect == Expect::Inscribed)
+        .map(|inscribed| verdict_by_id(armed, head, inscribed == write_id));
+    let resolution = by_its_id.unwrap_or_else(|| match terms.writers {
         Writers::Shared => Resolution::Undetermined,
-        Writers::Exclusive => verdict_on(&doubt.armed, head),
-    };
+        Writers::Exclusive => verdict_on(armed, head),
+    });
     let record = &mut slot.record;
     let state = State::from(head.clone());
     match resolution {
@@ -548,6 +554,17 @@ pub fn note_upload(epoch: &Epoch, slot: &mut Slot, step: &UploadStep<'_>, now: M
     true
 }
 
+/// Did a write land that leaves its id on what it writes, where some write's id is seen? Another's
+/// was there before, unless the state has changed: since the lease was armed nobody has written
+/// through the proxies, and whoever goes around them leaves no id of this key.
+fn verdict_by_id(armed: &Armed, head: &Current, its_own: bool) -> Resolution {
+    match armed.pre.known() {
+        _ if its_own => Resolution::Landed,
+        Some(pre) if pre != *head => Resolution::Undetermined,
+        Some(_) | None => Resolution::DidNot,
+    }
+}
+
 /// Did the write land, where nobody else writes? Changed, so it was this one. Unchanged, and it
 /// would have changed something: it did not. Equal bytes hide a landing.
 fn verdict_on(armed: &Armed, head: &Current) -> Resolution {
@@ -557,9 +574,9 @@ fn verdict_on(armed: &Armed, head: &Current) -> Resolution {
     }
     let would_show = match (&armed.expect, head) {
         (Expect::Absent, Current::Present(_))
-        | (Expect::Present(_) | Expect::SomeObject, Current::Absent) => true,
+        | (Expect::Present(_) | Expect::SomeObject | Expect::Inscribed, Current::Absent) => true,
         (Expect::Present(etag), Current::Present(now)) => etag != now,
-        (Expect::SomeObject | Expect::Anything, Current::Present(_))
+        (Expect::SomeObject | Expect::Inscribed | Expect::Anything, Current::Present(_))
         | (Expect::Absent | Expect::Anything, Current::Absent) => false,
     };
     if would_show { Resolution::DidNot } else { Resolution::Undetermined }

@@ -96,6 +96,8 @@ pub enum Expect {
     Present(ETag),
     /// An object, whatever its ETag.
     SomeObject,
+    /// An object that has the write's id written on it, whatever its ETag.
+    Inscribed,
     /// Anything: the request was not understood.
     Anything,
 }

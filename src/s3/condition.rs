@@ -73,6 +73,8 @@ pub struct Seen {
     pub size_bytes: Option<u64>,
     /// Its generation, where the register has said it.
     pub generation: Option<Box<str>>,
+    /// What the write that left it has written on it, where it has.
+    pub inscription: Option<Box<str>>,
 }
 
 impl Seen {
@@ -82,6 +84,7 @@ impl Seen {
         last_modified_s: None,
         size_bytes: None,
         generation: None,
+        inscription: None,
     };
 }
 

@@ -50,6 +50,7 @@ class Settings:
     domains: tuple[str, ...] = (DOMAIN,)
     ca_file: str | None = None
     checksums: str = "send"
+    write_ids: bool = False
     writes: int = 4096
     writes_per_key: int = 256
     rules: str = ""
@@ -121,6 +122,7 @@ secret_access_key_env = "E2E_BACKEND_SECRET"
 empty_segments = {quoted(empty_segments)}
 addressing = {quoted(settings.addressing)}
 checksums = {quoted(settings.checksums)}
+write_ids = {json.dumps(settings.write_ids)}
 {ca_file}
 
 [register]

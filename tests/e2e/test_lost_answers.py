@@ -44,6 +44,8 @@ class OneObject:
         if self.loses:
             self.loses = False
             return 500, {}, b""
+        if "x-amz-copy-source" in request.headers:
+            return 200, {}, f"<CopyObjectResult><ETag>e{self.version}</ETag></CopyObjectResult>".encode()
         return (204, {}, b"") if deletes else (200, {"ETag": f'"e{self.version}"'}, b"")
 
 
@@ -91,3 +93,70 @@ def test_a_form_is_told_of_its_landing(proxy, store):
     answer = post(f"{proxy.url}/bucket", [*parts, FILE])
     assert answer.status == 204, answer
     assert (answer.headers["etag"], answer.headers["x-ifmatch-replayed"]) == ('"e2"', "true")
+
+
+# === write ids ===
+
+ID = "x-amz-meta-ifmatch-id"
+
+
+@pytest.fixture
+def inscribing(store, redis_server, tmp_path):
+    """Where others write around it: only an id tells whose an object is."""
+    settings = Settings(register=redis_server.new_database(), write_ids=True, settle=SETTLE,
+                        settle_long=SETTLE, lease_wait=2)
+    proxy = in_front_of(store.scripted.store, "bucket", tmp_path, settings)
+    store.version, store.metadata = 0, None
+    yield proxy
+    proxy.stop()
+
+
+def test_an_id_on_the_object_tells_a_landing_where_others_write(inscribing, store):
+    store.loses = True
+    began = time.monotonic()
+    create = inscribing.raw().put("/bucket/key", b"1", headers={"if-none-match": "*"})
+    assert (create.status, create.headers["x-ifmatch-replayed"]) == (200, "true"), create
+    assert time.monotonic() - began < SETTLE
+
+
+def test_a_retry_finds_its_landing_by_its_id_when_redis_has_lost_all(inscribing, store, redis_server):
+    sent = {"if-none-match": "*", "amz-sdk-invocation-id": "b1946ac9-2e6d-4c1e-8a53-7d1b2f0a6c11"}
+    raw = inscribing.raw()
+    first = raw.put("/bucket/key", b"1", headers={**sent, "amz-sdk-request": "attempt=1; max=3"})
+    assert first.status == 200
+    redis_server.client().flushall()
+    inscribing.skip_quarantine()
+    again = raw.put("/bucket/key", b"1", headers={**sent, "amz-sdk-request": "attempt=2; max=3"})
+    assert (again.status, again.headers["x-ifmatch-replayed"]) == (200, "true"), again
+    assert again.headers["etag"] == first.headers["etag"]
+    other = raw.put("/bucket/key", b"1", headers={"if-none-match": "*"})
+    assert other.code == "PreconditionFailed", other
+
+
+def test_no_client_sets_an_id_or_sees_one(inscribing, store):
+    raw = inscribing.raw()
+    forged = {ID: "forged", "x-amz-meta-own": "kept"}
+    assert raw.put("/bucket/key", b"1", headers=forged).status == 200
+    assert store.metadata[ID] != "forged" and store.metadata["x-amz-meta-own"] == "kept"
+    raw.request("POST", "/bucket/key?uploads=", headers=forged)
+    [create] = [each for each in store.scripted.take() if "?uploads" in each.target]
+    assert ID not in create.headers and create.headers["x-amz-meta-own"] == "kept"
+    parts = signed("bucket", {"key": "key"}, secret=inscribing.user[1], key_id=inscribing.user[0])
+    assert post(f"{inscribing.url}/bucket", [*parts, FILE]).status == 204
+    assert ID in store.metadata
+    for method in ("GET", "HEAD"):
+        read = raw.request(method, "/bucket/key")
+        assert (read.status, read.headers["etag"]) == (200, f'"e{store.version}"')
+        assert ID not in read.headers, f"{method}: {read}"
+
+
+def test_a_copy_that_takes_its_source_s_metadata_along_is_not_taken_for_its_own(inscribing, store):
+    raw = inscribing.raw()
+    source = {"x-amz-copy-source": "/bucket/other"}
+    store.metadata = {}
+    for directive, inscribes in [({}, False), ({"x-amz-metadata-directive": "COPY"}, False),
+                                 ({"x-amz-metadata-directive": "REPLACE"}, True)]:
+        store.scripted.take()
+        assert raw.put("/bucket/key", headers={**source, **directive}).status == 200
+        [copy] = [each for each in store.scripted.take() if each.method == "PUT"]
+        assert (ID in copy.headers) == inscribes, directive

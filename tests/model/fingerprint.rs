@@ -151,7 +151,8 @@ impl<'a> Print<'a> {
             }
             if let Some(held) = &writer.held {
                 self.generation(held.armed.as_ref());
-                self.put((&held.token, held.young_epoch, held.rivalled, &held.pre));
+                self.put((&held.token, &held.pre));
+                self.put((held.young_epoch, held.rivalled, held.not_ours));
                 self.generation(held.generation.as_ref());
                 if let Some(doubt) = &held.doubt {
                     self.put(&doubt.write_id);

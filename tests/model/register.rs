@@ -153,11 +153,16 @@ impl Server<'_> {
         released
     }
 
-    pub(crate) fn resolve(&mut self, token: &Token, head: &Current) -> Resolution {
+    pub(crate) fn resolve(
+        &mut self,
+        token: &Token,
+        head: &Current,
+        inscribed: Option<&WriteId>,
+    ) -> Resolution {
         let terms = self.terms(Safeguard::ChangedProvesNothingIfShared);
         let before = self.memory.slot.clone();
         let slot = &mut self.memory.slot;
-        let resolution = record::resolve(slot, token, head, &terms, self.now);
+        let resolution = record::resolve(slot, token, head, inscribed, &terms, self.now);
         if resolution == Resolution::Undetermined {
             if self.without(Safeguard::UndeterminedBurnsGeneration) {
                 self.memory.slot.record.generation = before.record.generation;

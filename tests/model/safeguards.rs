@@ -86,6 +86,8 @@ pub(crate) enum Safeguard {
     TakeoverLeavesDoubt,
     /// A wait ends early only when there was one copy.
     EarlyEndOfOneCopy,
+    /// An id ends a wait early only when it was not there before.
+    EarlyEndByANewId,
     /// A wait ends early only when the HEAD was answered under the lease.
     EarlyEndUnderLease,
     /// A wait ends early only when the write has landed.
@@ -179,6 +181,10 @@ fn scenario(safeguard: Safeguard) -> Scenario {
             vec![replace("e0", "e1"), replace("e1", "e2")],
             Faults { lost_answers: 1, resends: 1, ..NONE },
         ),
+        S::EarlyEndByANewId => with(
+            vec![put("e0").inscribed(), replace("e0", "e1")],
+            Faults { lost_answers: 1, ..NONE },
+        ),
         S::EarlyEndUnderLease => with(rivals(), Faults { lost_answers: 1, freezes: 1, ..NONE }),
         S::EarlyEndOnlyOnProof => with(rivals(), lost),
         S::Reclaim => {
@@ -200,8 +206,10 @@ fn scenario(safeguard: Safeguard) -> Scenario {
             | S::UndeterminedJournalled
             | S::BuriedDoubtJournalled
     );
-    let early_end =
-        matches!(safeguard, S::EarlyEndOfOneCopy | S::EarlyEndUnderLease | S::EarlyEndOnlyOnProof);
+    let early_end = matches!(
+        safeguard,
+        S::EarlyEndOfOneCopy | S::EarlyEndByANewId | S::EarlyEndUnderLease | S::EarlyEndOnlyOnProof
+    );
     let journal_lines = if safeguard == S::JournalKnowsItForgot { 1 } else { usize::MAX };
     let object = if empty { None } else { scenario.object };
     Scenario { object, early_end, journal_lines, without: Some(safeguard), ..scenario }
@@ -255,6 +263,7 @@ needed! {
     armed_before_sending: ArmedBeforeSending,
     takeover_leaves_doubt: TakeoverLeavesDoubt,
     early_end_of_one_copy: EarlyEndOfOneCopy,
+    early_end_by_a_new_id: EarlyEndByANewId,
     early_end_under_lease: EarlyEndUnderLease,
     early_end_only_on_proof: EarlyEndOnlyOnProof,
     reclaim: Reclaim,

@@ -70,7 +70,13 @@ impl Scenario {
 
 impl CallSpec {
     const fn new(condition: Condition, leaves: Option<&'static str>) -> Self {
-        Self { condition, leaves, class: Settle::Plain, attempts: 1 }
+        Self { condition, leaves, class: Settle::Plain, attempts: 1, inscribed: false }
+    }
+
+    /// It leaves its id on the object.
+    pub(crate) fn inscribed(mut self) -> Self {
+        self.inscribed = true;
+        self
     }
 
     /// The client tries twice.
@@ -266,6 +272,35 @@ fn writers_around_the_proxies() {
         every("foreign, a lost reply", lost_replies(1)).foreign(&[Some("f1")]),
         every("foreign, a crash", crashes(1)).foreign(&[Some("f1")]),
         every("foreign, a resend", RESEND).foreign(&[Some("f1")]),
+    ]);
+}
+
+#[test]
+fn ids_on_objects_where_others_write() {
+    let calls = || vec![replace("e0", "e1").inscribed().twice()];
+    let every = |name, faults| {
+        let scenario = Scenario::shared(name, calls()).with(faults);
+        Scenario { early_end: true, ..scenario }
+    };
+    hold(vec![
+        every("ids, a lost answer", lost_answers(1)).foreign(&[Some("f1"), Some("e0")]),
+        every("ids, a crash", crashes(1)).foreign(&[Some("f1")]),
+        every("ids, a resend", RESEND).foreign(&[Some("f1")]),
+        every("ids, a loss", losses(1)).foreign(&[Some("f1")]),
+    ]);
+}
+
+#[test]
+#[ignore = "hundreds of thousands of states: make model"]
+fn ids_on_objects_and_equal_bytes() {
+    let calls = || vec![replace("e0", "e0").inscribed().twice(), put("e0").inscribed()];
+    let every = |name, faults| {
+        let scenario = Scenario::exclusive(name, calls()).with(faults);
+        Scenario { early_end: true, ..scenario }
+    };
+    hold(vec![
+        every("ids and equal bytes, a lost answer", lost_answers(1)),
+        every("ids and equal bytes, a crash", crashes(1)),
     ]);
 }
 

@@ -155,7 +155,7 @@ fn goes_on(step: &Step) -> String {
         Step::Sending { .. } => "it is on its way".to_owned(),
         Step::Acquire => "it waits for the lease".to_owned(),
         Step::Done => "it is at its end".to_owned(),
-        Step::Resolve(_) => "there is a doubt to resolve".to_owned(),
+        Step::Resolve(..) => "there is a doubt to resolve".to_owned(),
         other => format!("{other:?}"),
     }
 }

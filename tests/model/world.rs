@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ifmatch::register::record::Slot;
 use ifmatch::register::steps::InDoubt;
-use ifmatch::register::{Epoch, EpochId, Generation, Millis, Settle, State, Terms, Token, Writers};
+use ifmatch::register::{
+    Epoch, EpochId, Generation, Millis, Settle, State, Terms, Token, WriteId, Writers,
+};
 use ifmatch::s3::{Condition, Current, ETag};
 
 use crate::faults::Faults;
@@ -68,6 +70,8 @@ pub(crate) struct CallSpec {
     pub(crate) class: Settle,
     /// How often the client tries, with the same write id.
     pub(crate) attempts: u8,
+    /// It leaves its id on the object.
+    pub(crate) inscribed: bool,
 }
 
 /// What stands at the key.
@@ -146,6 +150,8 @@ pub(crate) struct Held {
     pub(crate) generation: Option<Generation>,
     /// That begins with this write, once armed.
     pub(crate) armed: Option<Generation>,
+    /// A HEAD under it has seen that no copy of this call has left what stands there.
+    pub(crate) not_ours: bool,
     /// Another attempt of the same call is in doubt.
     pub(crate) rivalled: bool,
     /// A doubt that must be resolved first.
@@ -166,7 +172,8 @@ pub(crate) enum Step {
     Early,
     Acquire,
     Head,
-    Resolve(Current),
+    /// What the HEAD said, and the write whose id it saw.
+    Resolve(Current, Option<WriteId>),
     Release {
         learned: Option<State>,
         refused: bool,

@@ -12,8 +12,8 @@ use crate::register::Server;
 use crate::safeguards::Safeguard;
 use crate::store::settle;
 use crate::world::{
-    CallSpec, Copy, GRACE, HORIZON, Held, LEASE, MARGIN, Reply, Saw, Scenario, Standing, Step,
-    Then, Tick, World, Writer, ticks,
+    Author, CallSpec, Copy, GRACE, HORIZON, Held, LEASE, MARGIN, Reply, Saw, Scenario, Standing,
+    Step, Then, Tick, World, Writer, ticks,
 };
 
 /// How a question to the register fares.
@@ -67,7 +67,11 @@ impl CallSpec {
     }
 
     fn expect(&self) -> Expect {
-        if self.leaves.is_some() { Expect::SomeObject } else { Expect::Absent }
+        match self.leaves {
+            Some(_) if self.inscribed => Expect::Inscribed,
+            Some(_) => Expect::SomeObject,
+            None => Expect::Absent,
+        }
     }
 }
 
@@ -108,7 +112,7 @@ impl World {
                     moves.push(Move::HeadFails);
                 }
             }
-            Step::Resolve(_) => moves.extend(ways(Move::Resolve)),
+            Step::Resolve(..) => moves.extend(ways(Move::Resolve)),
             Step::Release { .. } => moves.extend(ways(Move::Release)),
             Step::Arm(_) => moves.extend(ways(Move::Arm)),
             Step::Check => moves.push(Move::Check),
@@ -322,6 +326,7 @@ impl World {
             generation: grant.generation,
             armed: grant.armed,
             rivalled: grant.rivalled,
+            not_ours: false,
             doubt: grant.doubt,
             young_epoch: grant.epoch_age < ticks(HORIZON),
             deadline: asked + LEASE,
@@ -362,26 +367,33 @@ impl World {
     }
 
     fn judge_by_head(&mut self, scenario: &Scenario, index: usize) {
-        let current = self.head();
+        let (current, inscribed) = (self.head(), self.inscribed(scenario));
         let saw = self.sees(scenario, index);
         let held = self.held(index);
         held.saw = saw;
         if held.doubt.is_some() {
-            self.writers[index].step = Step::Resolve(current);
+            self.writers[index].step = Step::Resolve(current, inscribed);
         } else {
-            self.judge(scenario, index, &current);
+            self.judge(scenario, index, &current, inscribed.as_ref());
         }
     }
 
+    /// The id of the write that left what stands there, where it has left one.
+    fn inscribed(&self, scenario: &Scenario) -> Option<WriteId> {
+        let Author::Call(call) = self.object.by else { return None };
+        let spec = &scenario.calls[call];
+        (spec.inscribed && spec.leaves.is_some()).then(|| write_id(call))
+    }
+
     fn resolve(&mut self, scenario: &Scenario, index: usize, way: Way) {
-        let Step::Resolve(current) = self.writers[index].step.clone() else { return };
+        let Step::Resolve(current, inscribed) = self.writers[index].step.clone() else { return };
         let held = self.held(index);
         let token = held.token.clone();
         let Some(doubted) = held.doubt.take() else { return };
         let own = doubted.write_id == write_id(self.writers[index].call);
         let mut resolution = Resolution::Nothing;
         if way != Way::NotReached {
-            resolution = self.server(scenario, index).resolve(&token, &current);
+            resolution = self.server(scenario, index).resolve(&token, &current, inscribed.as_ref());
             if resolution != Resolution::Nothing {
                 properties::generation_is_seen(self, scenario, self.writers[index].on_old_master);
             }
@@ -401,10 +413,21 @@ impl World {
         if own {
             self.writers[index].in_doubt = false;
         }
-        self.judge(scenario, index, &current);
+        self.judge(scenario, index, &current, inscribed.as_ref());
     }
 
-    fn judge(&mut self, scenario: &Scenario, index: usize, current: &Current) {
+    fn judge(
+        &mut self,
+        scenario: &Scenario,
+        index: usize,
+        current: &Current,
+        inscribed: Option<&WriteId>,
+    ) {
+        if inscribed == Some(&write_id(self.writers[index].call)) {
+            let learned = learned(scenario, current);
+            return self.then_release(index, learned, false, Then::Tell(Reply::Success));
+        }
+        self.held(index).not_ours = true;
         let writer = &self.writers[index];
         let Some(held) = &writer.held else { return };
         let foreign =
@@ -572,8 +595,9 @@ impl World {
             writer.stands_by = Some(Standing { token: held.token, pre: held.pre, until });
         }
         let one_copy = first_copy.is_none() || scenario.is_without(Safeguard::EarlyEndOfOneCopy);
-        let proves = scenario.writers == Writers::Exclusive
-            || scenario.is_without(Safeguard::ChangedProvesNothingIfShared);
+        let anew = held.not_ours || scenario.is_without(Safeguard::EarlyEndByANewId);
+        let by_id = scenario.calls[writer.call].inscribed && anew;
+        let proves = believes_changes(scenario) || by_id;
         if scenario.early_end && one_copy && proves && now < held.deadline {
             writer.step = Step::EarlyEnd;
         } else {
@@ -599,8 +623,10 @@ impl World {
         let held = self.held(index);
         let in_time = now < held.deadline || scenario.is_without(Safeguard::EarlyEndUnderLease);
         let changed = held.pre.known().is_some_and(|pre| pre != current);
+        let anew = held.not_ours || scenario.is_without(Safeguard::EarlyEndByANewId);
         let new = State::from(current);
-        if in_time && changed {
+        let own = anew && self.inscribed(scenario) == Some(write_id(self.writers[index].call));
+        if in_time && (own || (changed && believes_changes(scenario))) {
             self.writers[index].stands_by = None;
             let landed = Step::Landed { new, quiet: None, told: false, committed: false };
             self.writers[index].step = landed;
@@ -778,6 +804,12 @@ impl World {
             now && over && self.now < standing.until && !standing.token.is_of(&epoch.id)
         })
     }
+}
+
+/// Is "changed, so it was ours" said?
+fn believes_changes(scenario: &Scenario) -> bool {
+    scenario.writers == Writers::Exclusive
+        || scenario.is_without(Safeguard::ChangedProvesNothingIfShared)
 }
 
 /// What a HEAD under the lease tells the register: nothing where others write.

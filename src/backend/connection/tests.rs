@@ -47,6 +47,7 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         empty_segments: EmptySegments::Keep,
         definite_errors: Vec::new(),
         checksums: Checksums::Send,
+        write_ids: false,
     };
     (Connections::new(&backend, Duration::from_secs(10)).await.unwrap(), task)
 }

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::super::*;
 use super::{GRACE, LEASE, SETTLE, SETTLE_LONG};
+use crate::backend::headers::INSCRIPTION;
 use crate::backend::{Answer, Exchange, HeadError, Question, Sending, Signing};
 use crate::register::memory::MemoryRegister;
 use crate::register::{
@@ -53,6 +54,8 @@ pub(super) struct Bench {
     pub(super) register: Arc<Fragile>,
     gate: Gate,
     name: ObjectName,
+    /// Writes leave their ids on the object.
+    inscribes: bool,
     _dir: tempfile::TempDir,
 }
 
@@ -79,7 +82,12 @@ impl Bench {
             bucket: BucketName::parse("bucket").unwrap(),
             key: ObjectKey::parse("key", EmptySegments::Kept).unwrap(),
         };
-        Self { store, register, gate, name, _dir: dir }
+        Self { store, register, gate, name, inscribes: false, _dir: dir }
+    }
+
+    /// The same, its writes leaving their ids on the object.
+    pub(super) fn with_write_ids(writers: Writers, lease_wait: Duration) -> Self {
+        Self { inscribes: true, ..Self::new(writers, lease_wait) }
     }
 
     /// A write through another process's gate.
@@ -155,10 +163,16 @@ impl Bench {
         attempt: u32,
     ) -> Reply {
         let upload_id = id.strip_prefix("complete ");
-        let request = match upload_id {
+        let mut request = match upload_id {
             Some(upload_id) => self.request(&[("uploadId", upload_id)]),
             None => self.request(&[]),
         };
+        let write_id = WriteId(id.to_owned());
+        let inscribed = self.inscribes && operation == Operation::PutObject;
+        if inscribed {
+            let inscription = inscription(&self.name, &write_id).unwrap();
+            request.headers.insert(INSCRIPTION, inscription);
+        }
         let outcome = gate
             .write(&Write {
                 name: &self.name,
@@ -166,12 +180,13 @@ impl Bench {
                 condition: &condition,
                 request: &request,
                 body: &Body::empty(),
-                write_id: WriteId(id.to_owned()),
+                write_id,
                 attempt,
                 arrived: Instant::now(),
                 head_headers: &HeaderMap::new(),
                 version_id: None,
                 upload_id,
+                inscribed,
                 keep_alive: None,
             })
             .await;
@@ -202,6 +217,8 @@ pub(super) enum Fault {
 #[derive(Default)]
 pub(super) struct FakeStore {
     etag: Mutex<Option<String>>,
+    /// What is written on the object.
+    inscription: Mutex<Option<Box<str>>>,
     faults: Mutex<VecDeque<Fault>>,
     takes: Mutex<Duration>,
     written: AtomicUsize,
@@ -212,7 +229,7 @@ pub(super) struct FakeStore {
     begun: AtomicUsize,
     bucket_lost: AtomicBool,
     /// When a write whose connection has ended will land.
-    late: Mutex<Option<Instant>>,
+    late: Mutex<Option<(Instant, Option<Box<str>>)>>,
     pub(super) next_upload: Mutex<String>,
     /// When the object was last modified, and when every upload began.
     pub(super) dates_s: Mutex<(i64, i64)>,
@@ -237,6 +254,7 @@ impl FakeStore {
 
     pub(super) fn put_around(&self, etag: &str) {
         *self.etag.lock().unwrap() = Some(etag.to_owned());
+        *self.inscription.lock().unwrap() = None;
     }
 
     pub(super) fn remove_around(&self) {
@@ -248,9 +266,10 @@ impl FakeStore {
     }
 
     pub(super) fn etag(&self) -> Option<String> {
-        let late = self.late.lock().unwrap().take_if(|late| *late <= Instant::now());
-        if late.is_some() {
+        let late = self.late.lock().unwrap().take_if(|(at, _)| *at <= Instant::now());
+        if let Some((_, inscription)) = late {
             self.land();
+            *self.inscription.lock().unwrap() = inscription;
         }
         self.etag.lock().unwrap().clone()
     }
@@ -306,6 +325,28 @@ impl FakeStore {
         Exchange::Answered(Answer { status, headers, body: document.into() })
     }
 
+    fn exchange_with_fault(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange {
+        let fault = self.faults.lock().unwrap().pop_front();
+        match fault {
+            None => self.done(request),
+            Some(Fault::LostAfterLanding) => {
+                self.land();
+                Exchange::Lost("cut".to_owned())
+            }
+            Some(Fault::LostAndLate) => {
+                let late = (Instant::now() + LEASE * 2, inscription_of(request));
+                *self.late.lock().unwrap() = Some(late);
+                Exchange::Lost("cut".to_owned())
+            }
+            Some(Fault::LostBeforeLanding) => Exchange::Lost("cut".to_owned()),
+            Some(Fault::NotSent) => Exchange::NotSent("refused".to_owned()),
+            // A fresh connection is not a pooled one.
+            Some(Fault::DeadPooled) if sending.fresh => self.done(request),
+            Some(Fault::DeadPooled) => Exchange::DeadPooled(Instant::now(), "closed".to_owned()),
+            Some(Fault::Status(status)) => Self::answer(status, None),
+        }
+    }
+
     pub(super) fn answer(status: u16, etag: Option<&str>) -> Exchange {
         let mut headers = HeaderMap::new();
         if let Some(etag) = etag {
@@ -320,6 +361,10 @@ impl FakeStore {
     }
 }
 
+fn inscription_of(request: &StoreRequest) -> Option<Box<str>> {
+    request.headers.get(INSCRIPTION).map(|value| value.to_str().unwrap().into())
+}
+
 #[async_trait]
 impl Store for FakeStore {
     async fn exchange(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange {
@@ -331,24 +376,13 @@ impl Store for FakeStore {
         tokio::time::sleep(takes).await;
         self.working.fetch_sub(1, Ordering::Relaxed);
         self.finished.fetch_add(1, Ordering::Relaxed);
-        let fault = self.faults.lock().unwrap().pop_front();
-        match fault {
-            None => self.done(request),
-            Some(Fault::LostAfterLanding) => {
-                self.land();
-                Exchange::Lost("cut".to_owned())
-            }
-            Some(Fault::LostAndLate) => {
-                *self.late.lock().unwrap() = Some(Instant::now() + LEASE * 2);
-                Exchange::Lost("cut".to_owned())
-            }
-            Some(Fault::LostBeforeLanding) => Exchange::Lost("cut".to_owned()),
-            Some(Fault::NotSent) => Exchange::NotSent("refused".to_owned()),
-            // A fresh connection is not a pooled one.
-            Some(Fault::DeadPooled) if sending.fresh => self.done(request),
-            Some(Fault::DeadPooled) => Exchange::DeadPooled(Instant::now(), "closed".to_owned()),
-            Some(Fault::Status(status)) => Self::answer(status, None),
+        let inscription = inscription_of(request);
+        let before = self.written();
+        let exchange = self.exchange_with_fault(request, sending);
+        if self.written() > before {
+            *self.inscription.lock().unwrap() = inscription;
         }
+        exchange
     }
 
     async fn head(&self, _: Question<'_>) -> Result<Seen, HeadError> {
@@ -356,6 +390,7 @@ impl Store for FakeStore {
         Ok(match self.etag() {
             Some(etag) => Seen {
                 current: Current::Present(ETag::parse(etag.as_bytes())),
+                inscription: self.inscription.lock().unwrap().clone(),
                 last_modified_s: Some(self.dates_s.lock().unwrap().0),
                 size_bytes: None,
                 generation: None,
@@ -609,10 +644,15 @@ impl<L: Line> Register for Distant<L> {
         name: &ObjectName,
         token: &Token,
         head: &Current,
+        inscribed: Option<&WriteId>,
     ) -> Result<Resolution, RegisterError> {
         let inner = Arc::clone(&self.inner);
         let (name, token, head) = (name.clone(), token.clone(), head.clone());
-        self.ask(Step::Resolve, async move { inner.resolve(&name, &token, &head).await }).await
+        let inscribed = inscribed.cloned();
+        self.ask(Step::Resolve, async move {
+            inner.resolve(&name, &token, &head, inscribed.as_ref()).await
+        })
+        .await
     }
 
     async fn reclaim(

@@ -127,6 +127,65 @@ async fn a_landing_that_is_seen_ends_no_wait_where_another_copy_may_follow() {
     assert!(began.elapsed() >= SETTLED);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_id_on_the_object_tells_a_landing_where_others_write() {
+    let bench = Bench::with_write_ids(Writers::Shared, SETTLED * 2);
+    for (condition, etag) in [(Condition::IfNoneMatchAny, "e1"), (if_match("e1"), "e2")] {
+        bench.store.next(Fault::LostAfterLanding);
+        let began = Instant::now();
+        let reply = bench.write(condition).await;
+        assert!(is_replay(&reply, &State::Present(ETag::parse(etag.as_bytes()))), "{reply:?}");
+        assert!(began.elapsed() < LEASE, "nobody waits for what has landed");
+    }
+    // Not yet to be seen, and then seen; not to be seen, and never done.
+    bench.store.next(Fault::LostAndLate);
+    let reply = bench.write(if_match("e2")).await;
+    assert!(is_replay(&reply, &State::Present(ETag::parse(b"e3"))), "{reply:?}");
+    bench.store.next(Fault::LostBeforeLanding);
+    assert_eq!(status(&bench.write(if_match("e3")).await), 200);
+    assert_eq!(bench.store.written(), 4);
+}
+
+/// Found by the model: the id may be an earlier copy's, and the last one is still to land.
+#[tokio::test(start_paused = true)]
+async fn an_id_that_may_have_been_there_before_ends_no_wait() {
+    let bench = Bench::with_write_ids(Writers::Shared, SETTLED * 2);
+    assert_eq!(status(&bench.attempt(Condition::None, "call", 1).await), 200);
+    bench.register.forget();
+    advance(SETTLED).await;
+    bench.store.next(Fault::LostAndLate);
+    let began = Instant::now();
+    assert_eq!(status(&bench.attempt(Condition::None, "call", 2).await), 200);
+    assert!(began.elapsed() >= SETTLED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_wrote_over_a_landing_leaves_it_unknown() {
+    let bench = Bench::with_write_ids(Writers::Shared, SETTLED * 2);
+    bench.store.takes(Duration::from_secs(1));
+    bench.store.next(Fault::LostBeforeLanding);
+    let foreign = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        bench.store.put_around("foreign");
+    };
+    let (reply, ()) = tokio::join!(bench.write(Condition::IfNoneMatchAny), foreign);
+    assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_on_the_object_outlives_the_register() {
+    for writers in [Writers::Shared, Writers::Exclusive] {
+        let bench = Bench::with_write_ids(writers, LEASE);
+        assert_eq!(status(&bench.attempt(Condition::IfNoneMatchAny, "call", 1).await), 200);
+        bench.register.forget();
+        advance(SETTLED).await;
+        let again = bench.attempt(Condition::IfNoneMatchAny, "call", 2).await;
+        assert!(is_replay(&again, &State::Present(ETag::parse(b"e1"))), "{again:?}");
+        let other = bench.attempt(Condition::IfNoneMatchAny, "other", 1).await;
+        assert!(is_error(&other, "PreconditionFailed"), "{other:?}");
+    }
+}
+
 /// A delete by the store's own rules, say, is no landing of a PUT.
 #[tokio::test(start_paused = true)]
 async fn what_a_write_cannot_have_left_ends_no_wait() {

@@ -123,6 +123,7 @@ pub(super) fn expect_text(expect: &Expect) -> Vec<u8> {
         Expect::Absent => b"A".to_vec(),
         Expect::Present(etag) => [b"P", etag.as_bytes()].concat(),
         Expect::SomeObject => b"object".to_vec(),
+        Expect::Inscribed => b"inscribed".to_vec(),
         Expect::Anything => b"anything".to_vec(),
     }
 }

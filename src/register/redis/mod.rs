@@ -34,7 +34,7 @@ use super::words::{Millis, in_millis};
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, EpochId, Grant,
     Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution,
-    Status, Terms, Token, UploadName, UploadStep,
+    Status, Terms, Token, UploadName, UploadStep, WriteId,
 };
 use crate::s3::{Current, ObjectName};
 use crate::secret::Secret;
@@ -380,8 +380,10 @@ impl Register for RedisRegister {
         name: &ObjectName,
         token: &Token,
         head: &Current,
+        inscribed: Option<&WriteId>,
     ) -> Result<Resolution, RegisterError> {
-        let arguments: [&[u8]; 2] = [token.0.as_bytes(), &current_text(head)];
+        let inscribed = inscribed.map(|id| id.0.as_bytes()).unwrap_or_default();
+        let arguments: [&[u8]; 3] = [token.0.as_bytes(), &current_text(head), inscribed];
         let reply = self.run(&self.scripts().resolve, name, &arguments, Repeat::Never).await?;
         match reply.word() {
             "landed" => Ok(Resolution::Landed),

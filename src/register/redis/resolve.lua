@@ -1,4 +1,13 @@
-local token, head = ARGV[2], ARGV[3]
+local token, head, inscribed = ARGV[2], ARGV[3], ARGV[4]
+
+-- Did a write land that leaves its id on what it writes, where some write's id is seen? Another's
+-- was there before, unless the state has changed.
+local function verdict_by_id(write_id, pre)
+  if inscribed == write_id then
+    return 'landed'
+  end
+  return (pre == '?' or pre == head) and 'did not' or 'undetermined'
+end
 
 -- Did the write land, where nobody else writes?
 local function verdict(pre, expect)
@@ -11,7 +20,7 @@ local function verdict(pre, expect)
   local would_show
   if expect == 'anything' then
     would_show = false
-  elseif expect == 'object' then
+  elseif expect == 'object' or expect == 'inscribed' then
     would_show = head == 'A'
   else
     would_show = expect ~= head
@@ -24,7 +33,12 @@ if not held_by(token) or not doubt then
   return {now, 'nothing'}
 end
 local write_id, pre, expect, generation = unpack(doubt)
-local resolution = verdict(pre, expect)
+local resolution
+if expect == 'inscribed' and inscribed ~= '' then
+  resolution = verdict_by_id(write_id, pre)
+else
+  resolution = verdict(pre, expect)
+end
 if resolution ~= 'did not' then
   write_down(write_id, resolution == 'landed' and landed(head, generation) or undetermined(generation))
   record.generation = generation

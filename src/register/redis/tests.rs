@@ -109,6 +109,7 @@ enum Act {
     },
     Resolve {
         head: Current,
+        inscribed: Option<u8>,
     },
     /// Unconditional writes, acquire and commit: they fill the journal.
     Writes {
@@ -155,6 +156,7 @@ fn expect() -> impl Strategy<Value = Expect> {
         Just(Expect::Absent),
         etag().prop_map(Expect::Present),
         Just(Expect::SomeObject),
+        Just(Expect::Inscribed),
         Just(Expect::Anything),
     ]
 }
@@ -212,7 +214,8 @@ fn act() -> impl Strategy<Value = Act> {
         5 => (state(), refused()).prop_map(|(pre, refused)| Act::Disarm { pre, refused }),
         8 => (prop::option::of(state()), refused())
             .prop_map(|(learned, refused)| Act::Release { learned, refused }),
-        10 => current().prop_map(|head| Act::Resolve { head }),
+        10 => (current(), prop::option::of(0..4_u8))
+            .prop_map(|(head, inscribed)| Act::Resolve { head, inscribed }),
         8 => (4..40_u8, 1..20_u8).prop_map(|(from, count)| Act::Writes { from, count }),
         10 => (state(), expect(), prop::option::weighted(0.7, current()))
             .prop_map(|(pre, expect, then)| Act::Lose { pre, expect, then }),
@@ -223,6 +226,13 @@ fn act() -> impl Strategy<Value = Act> {
         3 => Just(Act::SkipQuarantine),
         1 => Just(Act::ForgetScripts),
     ]
+}
+
+fn write_id(number: u8) -> WriteId {
+    match number {
+        0 => WriteId::alone("write"),
+        _ => WriteId(format!("write {number}.")),
+    }
 }
 
 fn refused() -> impl Strategy<Value = Option<&'static str>> {
@@ -421,10 +431,7 @@ impl<'a> Pair<'a> {
         let before = self.writers[writer].nonce.clone();
         Ask {
             nonce: if again && !before.is_empty() { before } else { fresh },
-            write_id: match write_id {
-                0 => WriteId::alone("write"),
-                _ => WriteId(format!("write {write_id}.")),
-            },
+            write_id: self::write_id(write_id),
             settle: Settle::Plain,
             age: Duration::ZERO,
             condition: Condition::None,
@@ -552,7 +559,7 @@ impl<'a> Pair<'a> {
     ) {
         let arm = Act::Arm { pre, expect, age: 0 };
         let next = match then {
-            Some(head) => Act::Resolve { head },
+            Some(head) => Act::Resolve { head, inscribed: None },
             None => Act::Release { learned: Some(State::Absent), refused: None },
         };
         for (write_id, act) in [(40, arm), (41, next)] {
@@ -610,11 +617,15 @@ impl<'a> Pair<'a> {
                 )
                 .await;
             }
-            Act::Resolve { head } => {
+            Act::Resolve { head, inscribed } => {
+                let inscribed = inscribed.map(write_id);
+                let inscribed = inscribed.as_ref();
                 self.both(
                     key,
-                    async |register, name| register.resolve(name, token, &head).await,
-                    |_, slot, terms, now| record::resolve(slot, token, &head, terms, now),
+                    async |register, name| register.resolve(name, token, &head, inscribed).await,
+                    |_, slot, terms, now| {
+                        record::resolve(slot, token, &head, inscribed, terms, now)
+                    },
                 )
                 .await;
             }
@@ -697,6 +708,7 @@ fn read_armed(
     let pre = reply.state()?;
     let expect = match reply.text()?.as_bytes() {
         b"object" => Expect::SomeObject,
+        b"inscribed" => Expect::Inscribed,
         b"anything" => Expect::Anything,
         text => match format::state_of(text) {
             Some(State::Absent) => Expect::Absent,

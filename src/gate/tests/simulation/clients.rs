@@ -13,7 +13,7 @@ use super::world::{Counter, TAG, World};
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
 use crate::chance;
-use crate::gate::{Outcome, Reply, Write, X_IFMATCH_GENERATION};
+use crate::gate::{Outcome, Reply, Write, X_IFMATCH_GENERATION, inscription};
 use crate::register::{State, WriteId};
 use crate::s3::documents::{SuccessBody, outcome_of_success_body};
 use crate::s3::{Condition, ETag, Operation};
@@ -34,6 +34,7 @@ struct Request {
     condition: Condition,
     upload: Option<String>,
     write_id: WriteId,
+    inscribed: bool,
 }
 
 impl Client {
@@ -126,7 +127,13 @@ impl Client {
             None => WriteId::alone(&chance::name()),
         };
         let attempts = if !retries || write_id.is_alone() { 1 } else { 3 };
-        let asked = Request { call, key, operation, condition, upload, write_id };
+        let inscribed = world.write_ids && operation == Operation::PutObject;
+        if inscribed {
+            let inscription = inscription(&world.names[key], &write_id).unwrap();
+            let inscription = inscription.to_str().unwrap().into();
+            world.history().calls[call].inscription = Some(inscription);
+        }
+        let asked = Request { call, key, operation, condition, upload, write_id, inscribed };
         let asked = Arc::new(asked);
         let mut told = Told::Unknown;
         for attempt in 1..=attempts {
@@ -180,7 +187,7 @@ async fn serve(
     attempt: u32,
     reply_to: oneshot::Sender<Reply>,
 ) {
-    let Request { call, key, operation, condition, upload, write_id } = &*asked;
+    let Request { call, key, operation, condition, upload, write_id, inscribed } = &*asked;
     let arrived = Instant::now();
     let name = &world.names[*key];
     if world.dice.falls(400) {
@@ -210,6 +217,7 @@ async fn serve(
         head_headers: &headers,
         version_id: None,
         upload_id: upload.as_deref(),
+        inscribed: *inscribed,
         keep_alive: None,
     };
     let Outcome { reply, commit, .. } = process.gate.write(&write).await;
@@ -244,7 +252,10 @@ fn understood(operation: Operation, reply: &Reply) -> Told {
                 State::Present(etag) => Some(text(etag)),
                 State::Absent | State::Unknown => None,
             };
-            Told::Success { etag, generation: Some(generation.0.clone()) }
+            Told::Success {
+                etag,
+                generation: generation.as_ref().map(|generation| generation.0.clone()),
+            }
         }
         Reply::Store(answer) if answer.status.is_success() => {
             let etag = match operation {

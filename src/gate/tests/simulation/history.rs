@@ -30,6 +30,8 @@ pub(super) struct History {
 #[derive(Debug, Clone)]
 pub(super) struct Version {
     pub(super) etag: Option<String>,
+    /// What is written on it.
+    pub(super) inscription: Option<Box<str>>,
     by: Author,
     /// When it was sent, among all copies.
     sent: u64,
@@ -53,6 +55,8 @@ pub(super) struct Call {
     /// The ETag of what it writes; where there is none, every copy of it gets another.
     pub(super) content: Option<String>,
     pub(super) upload: Option<String>,
+    /// What it writes on the object.
+    pub(super) inscription: Option<Box<str>>,
     pub(super) began: Instant,
     pub(super) told: Option<Told>,
     pub(super) landings: Vec<Option<String>>,
@@ -68,6 +72,7 @@ impl Call {
             condition,
             content: None,
             upload: None,
+            inscription: None,
             began: Instant::now(),
             told: None,
             landings: Vec::new(),
@@ -109,7 +114,13 @@ pub(super) struct Copy {
 
 impl History {
     pub(super) fn new(keys: usize, shared: bool) -> Self {
-        let nothing = Version { etag: None, by: Author::Nobody, sent: 0, at: Instant::now() };
+        let nothing = Version {
+            etag: None,
+            inscription: None,
+            by: Author::Nobody,
+            sent: 0,
+            at: Instant::now(),
+        };
         Self { keys: vec![vec![nothing]; keys], shared, ..Self::default() }
     }
 
@@ -135,7 +146,8 @@ impl History {
     /// Somebody writes around the proxies.
     pub(super) fn foreign(&mut self, key: usize, etag: Option<String>) {
         let sent = self.order();
-        let version = Version { etag, by: Author::Foreign, sent, at: Instant::now() };
+        let (by, at) = (Author::Foreign, Instant::now());
+        let version = Version { etag, inscription: None, by, sent, at };
         self.keys[key].push(version);
     }
 
@@ -156,8 +168,13 @@ impl History {
             Operation::DeleteObject => None,
             _ => Some(call.content.clone().unwrap_or_else(|| format!("s{sent}"))),
         };
-        let version =
-            Version { etag: etag.clone(), by: Author::Call(index), sent, at: Instant::now() };
+        let inscription = match call.operation {
+            // Onto itself: it takes along what is written there.
+            Operation::CopyObject => standing.inscription.clone(),
+            _ => call.inscription.clone(),
+        };
+        let (by, at) = (Author::Call(index), Instant::now());
+        let version = Version { etag: etag.clone(), inscription, by, sent, at };
         self.keys[key].push(version);
         self.calls[index].landings.push(etag.clone());
         for law in found {

@@ -118,6 +118,8 @@ pub(super) struct World {
     pub(super) writers: Writers,
     pub(super) register: Arc<MemoryRegister>,
     pub(super) names: Vec<ObjectName>,
+    /// Objects carry the id of the write that left them.
+    pub(super) write_ids: bool,
     lease_wait: Duration,
     began: Instant,
     state: Mutex<State>,
@@ -171,12 +173,14 @@ impl World {
             started: 0,
         };
         let lease_wait = Duration::from_millis(dice.one_of(&[300, 2_500, 6_000]));
+        let write_ids = dice.index(3) == 0;
         let world = Arc::new(Self {
             faults,
             without: plan.without,
             writers,
             register,
             names: names.collect(),
+            write_ids,
             lease_wait,
             began: Instant::now(),
             state: Mutex::new(state),
@@ -186,7 +190,10 @@ impl World {
             counters: Mutex::default(),
             dice,
         });
-        world.note(|| format!("{writers:?}, lease_wait {lease_wait:?}, {:?}", world.faults));
+        world.note(|| {
+            let faults = &world.faults;
+            format!("{writers:?}, lease_wait {lease_wait:?}, write ids {write_ids}, {faults:?}")
+        });
         let processes = 1 + world.dice.index(4);
         let processes = (0..processes).map(|_| Process::start(&world)).collect();
         world.state().processes = processes;

@@ -1,0 +1,54 @@
+//! Write ids on objects: what a write leaves may carry its id among its metadata, where only the
+//! store can lose it. It says for certain whose landing stands there, where others write around the
+//! proxies, where equal bytes hide it, and where the register has forgotten all.
+//!
+//! Metadata travel with copies. So the key's own name is part of what is written, and an id is only
+//! believed of a write that would have left one (`Expect::Inscribed`).
+
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+use crate::register::WriteId;
+use crate::s3::ObjectName;
+
+/// What a write of this key leaves on the object. `None` where its id cannot stand in a header.
+pub fn inscription(name: &ObjectName, write_id: &WriteId) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("{}.{}", mark(name), write_id.0)).ok()
+}
+
+/// The id of the write of this key that left what carries this inscription.
+pub(super) fn inscribed_on(name: &ObjectName, inscription: &str) -> Option<WriteId> {
+    let (of_key, write_id) = inscription.split_once('.')?;
+    (of_key == mark(name)).then(|| WriteId(write_id.to_owned()))
+}
+
+/// Tells keys apart; no secret.
+fn mark(name: &ObjectName) -> String {
+    hex::encode(&Sha256::digest(name.to_string())[..4])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s3::{BucketName, EmptySegments, ObjectKey};
+
+    fn named(key: &str) -> ObjectName {
+        ObjectName {
+            bucket: BucketName::parse("bucket").unwrap(),
+            key: ObjectKey::parse(key, EmptySegments::Kept).unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_id_is_read_back_from_its_own_key_and_from_no_copy_elsewhere() {
+        for id in [WriteId("iD+/0.9".to_owned()), WriteId::alone("name")] {
+            let value = inscription(&named("a"), &id).unwrap();
+            let text = value.to_str().unwrap();
+            assert_eq!(inscribed_on(&named("a"), text), Some(id));
+            assert_eq!(inscribed_on(&named("b"), text), None);
+        }
+        for forged in ["", ".", "id", "00000000.id"] {
+            assert_eq!(inscribed_on(&named("a"), forged), None, "{forged}");
+        }
+    }
+}
