@@ -52,18 +52,7 @@ pub(super) async fn serve(
         Err(error) => return respond::error(session, context, &error, None).await,
     };
     let body = Body::from(upload.form.file().clone());
-    let mut headers = upload.headers.clone();
-    // Whether a page of another origin may read the answer is for the bucket's CORS to say.
-    let origin = session.req_header().headers.get(header::ORIGIN);
-    headers.extend(origin.map(|origin| (header::ORIGIN, origin.clone())));
-    let mut request = StoreRequest {
-        signing: Signing::Anew,
-        method: Method::PUT,
-        path: upload.name.path(),
-        query: Vec::new(),
-        headers,
-        sha256: Some(Sha256::digest(upload.form.file()).into()),
-    };
+    let mut request = upload.put(session);
     let write_id = WriteId::alone(&chance::name());
     let inscribed = !upload.passes
         && proxy.store.writes_ids()
@@ -240,6 +229,22 @@ fn of_the_store(answer: HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderVa
 }
 
 impl Upload {
+    /// What goes to the store.
+    fn put(&self, session: &Session) -> StoreRequest {
+        let mut headers = self.headers.clone();
+        // Whether a page of another origin may read the answer is for the bucket's CORS to say.
+        let origin = session.req_header().headers.get(header::ORIGIN);
+        headers.extend(origin.map(|origin| (header::ORIGIN, origin.clone())));
+        StoreRequest {
+            signing: Signing::Anew,
+            method: Method::PUT,
+            path: self.name.path(),
+            query: Vec::new(),
+            headers,
+            sha256: Some(Sha256::digest(self.form.file()).into()),
+        }
+    }
+
     /// AWS: `success_action_redirect`, else `success_action_status` 200, 201 or 204.
     fn success(&self, session: &Session, etag: Option<&ETag>) -> (StatusCode, HeaderMap, Bytes) {
         let location = respond::location(session, &self.name);
