@@ -2,7 +2,7 @@
 //! and leave the same state behind.
 
 #[path = "../../../tests/support/redis_server.rs"]
-#[allow(dead_code, reason = "shared with tests/register.rs, which uses all of it")]
+#[allow(dead_code, reason = "shared with tests/register*.rs, which use more of it")]
 mod redis_server;
 
 use std::time::Duration;
@@ -247,6 +247,7 @@ fn terms(writers: Writers) -> Terms {
         settle_long: ms(300),
         retry_horizon: ms(1000),
         record_ttl: Duration::from_hours(1),
+        failover_lag: Duration::ZERO,
         writers,
     }
 }
@@ -265,9 +266,9 @@ fn named(key: &str) -> ObjectName {
 /// Two keys of one partition.
 fn two_keys() -> [ObjectName; 2] {
     let first = named("a/ключ");
-    let home = format::partition_of(&first.to_string());
+    let home = partition_of(&first.to_string());
     let second = (0..).map(|i| named(&format!("{i}")));
-    let mut second = second.filter(|name| format::partition_of(&name.to_string()) == home);
+    let mut second = second.filter(|name| partition_of(&name.to_string()) == home);
     [first, second.next().unwrap()]
 }
 
@@ -709,8 +710,10 @@ fn read_armed(
 
 fn settings(server: &RedisServer, database: u32) -> RedisSettings {
     RedisSettings {
-        host: "127.0.0.1".to_owned(),
-        port: server.port(),
+        place: Place::One {
+            address: Address { host: "127.0.0.1".to_owned(), port: server.port() },
+            never_promoted: false,
+        },
         database,
         username: None,
         password: None,
@@ -718,6 +721,7 @@ fn settings(server: &RedisServer, database: u32) -> RedisSettings {
         connections: 1,
         timeout: Duration::from_secs(10),
         clock_jump_max: Duration::MAX,
+        failover_lag_is_stated: false,
     }
 }
 
