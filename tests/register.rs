@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test, in its helpers too")]
 
+#[path = "support/cluster_servers.rs"]
+#[allow(dead_code, reason = "shared with the tests of Cluster, which use more of it")]
+mod cluster_servers;
 #[path = "support/redis_server.rs"]
 #[allow(dead_code, reason = "shared with the tests of Sentinel and Cluster, which use more of it")]
 mod redis_server;
@@ -29,6 +32,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use self::cluster_servers::ClusterServers;
 use self::redis_server::RedisServer;
 use self::steps::{
     ask, ask_to_create, at, commit, granted, is_unreachable, key, object, present, tell, write,
@@ -397,9 +401,27 @@ async fn the_redis_register_keeps_the_contract() {
     let server = RedisServer::start(&[]).await;
     let fresh = register_in(&server, "quarantine");
     a_register_begins_with_a_quarantine_that_can_be_skipped(&fresh).await;
+    keeps_the_contract(|name| register_in(&server, name)).await;
+}
+
+#[tokio::test]
+async fn the_redis_register_keeps_the_contract_in_a_cluster() {
+    let cluster = ClusterServers::start(0, "1000").await;
+    // The cluster's timeout and half a lease.
+    let terms = Terms { failover_lag: Duration::from_secs(1) + LEASE / 2, ..terms() };
+    keeps_the_contract(|name| {
+        let place = Place::Cluster(vec![at(cluster.servers[0].port())]);
+        let namespace = name.to_owned();
+        let settings = RedisSettings { place, namespace, ..settings(&cluster.servers[0]) };
+        RedisRegister::connect(&settings, &terms).unwrap()
+    })
+    .await;
+}
+
+async fn keeps_the_contract(open: impl Fn(&str) -> RedisRegister) {
     let mut cases = JoinSet::new();
     for (name, case) in CONTRACT {
-        let register = register_in(&server, name);
+        let register = open(name);
         cases.spawn(async move {
             register.skip_quarantine().await.unwrap();
             let outcome = tokio::spawn(async move { case(&register).await }).await;

@@ -9,6 +9,7 @@ use ifmatch::register::{
 };
 use ifmatch::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey, ObjectName};
 use redis::aio::MultiplexedConnection;
+use tokio::time::{Instant, sleep};
 
 /// This port of this machine.
 pub(crate) fn at(port: u16) -> Address {
@@ -89,3 +90,14 @@ pub(crate) async fn tell(connection: &mut MultiplexedConnection, command: &str) 
 pub(crate) fn is_unreachable<T>(answer: &Result<T, RegisterError>) -> bool {
     matches!(answer, Err(RegisterError::Unreachable(_)))
 }
+
+/// Waits for something to happen.
+pub(crate) async fn until(what: &str, mut happens: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !happens().await {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);

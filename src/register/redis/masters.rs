@@ -15,6 +15,11 @@ impl Masters {
         Self((0..PARTITIONS).map(|_| Some(address.clone())).collect())
     }
 
+    /// As this says of each partition.
+    pub(super) fn by(of: impl FnMut(u64) -> Option<Address>) -> Self {
+        Self((0..PARTITIONS).map(of).collect())
+    }
+
     /// The master of a partition.
     pub(super) fn of(&self, partition: u64) -> Option<&Address> {
         self.0.get(usize::try_from(partition).ok()?)?.as_ref()

@@ -4,6 +4,7 @@
 //! Redis is described in `format.rs`.
 
 mod clock_watch;
+mod cluster;
 mod connections;
 mod faults;
 mod format;
@@ -37,7 +38,7 @@ use self::node::Node;
 use self::partitions::{Partitions, Survey, new_epoch_id};
 pub use self::place::{Address, Place, SentinelPlace};
 use self::reply::Reply;
-use self::router::{Known, Router};
+use self::router::{Known, Router, no_master};
 use self::scripts::{CLOCK, Scripts, Step};
 use self::suitability::{Demands, REPLICA, Setting};
 use super::words::{Millis, in_millis};
@@ -118,9 +119,6 @@ impl RedisRegister {
                 "register.namespace {namespace:?} is empty or has a brace in it, which Redis \
                  Cluster reads as part of its own grammar. Use letters and digits"
             )));
-        }
-        if matches!(settings.place, Place::Cluster(_)) {
-            return Err(RegisterError::Unsuitable("Redis Cluster is not supported yet".to_owned()));
         }
         let believed_for = believed_for(terms);
         let router = Router::new(settings, believed_for);
@@ -353,19 +351,6 @@ impl RedisRegister {
         Ok((masters, known))
     }
 
-    /// What all masters answered; an error last, so that all that could be done was done.
-    fn all<T>(
-        &self,
-        done: Vec<Result<T, RegisterError>>,
-        known: &Known,
-    ) -> Result<Vec<T>, RegisterError> {
-        let done = done.into_iter().collect::<Result<_, _>>()?;
-        match known.masters.missing() {
-            0 => Ok(done),
-            missing => Err(self.router.no_master(missing)),
-        }
-    }
-
     /// Surveys one master and compares its clock.
     async fn look_at(
         &self,
@@ -401,6 +386,15 @@ impl RedisRegister {
             Reply::read(answer.map_err(|error| fault(&error))?, &self.partitions.terms)?;
         }
         Ok(())
+    }
+}
+
+/// What all masters answered; an error last, so that all that could be done was done.
+fn all<T>(done: Vec<Result<T, RegisterError>>, known: &Known) -> Result<Vec<T>, RegisterError> {
+    let done = done.into_iter().collect::<Result<_, _>>()?;
+    match known.masters.missing() {
+        0 => Ok(done),
+        missing => Err(no_master(missing)),
     }
 }
 
@@ -596,7 +590,7 @@ impl Register for RedisRegister {
         let deadline = Instant::now() + self.settings.timeout;
         let (masters, known) = self.every_master(deadline).await?;
         let looking = masters.iter().map(|node| self.look_at(node, &known, deadline));
-        let surveys = self.all(join_all(looking).await, &known)?;
+        let surveys = all(join_all(looking).await, &known)?;
         let mut status = Status { quarantine: Duration::ZERO, leases: 0 };
         for survey in surveys {
             if let Some(elsewhere) = survey.elsewhere {
@@ -612,7 +606,7 @@ impl Register for RedisRegister {
         let deadline = Instant::now() + self.settings.timeout;
         let (masters, known) = self.every_master(deadline).await?;
         let skipping = masters.iter().map(|node| self.skip_quarantine_of(node, &known, deadline));
-        self.all(join_all(skipping).await, &known).map(drop)
+        all(join_all(skipping).await, &known).map(drop)
     }
 
     /// Nothing to do: what is in Redis is everybody's.

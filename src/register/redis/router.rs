@@ -13,6 +13,7 @@ use redis::RedisConnectionInfo;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::RedisSettings;
+use super::cluster::Cluster;
 use super::connections::login;
 use super::masters::Masters;
 use super::node::{Node, Standing};
@@ -42,6 +43,19 @@ enum Guide {
     /// The operator.
     Nobody,
     Sentinels(Sentinels),
+    Cluster(Cluster),
+}
+
+impl Guide {
+    fn new(settings: &RedisSettings) -> Self {
+        match &settings.place {
+            Place::One { .. } => Self::Nobody,
+            Place::Sentinels(place) => Self::Sentinels(Sentinels::new(place)),
+            Place::Cluster(seeds) => {
+                Self::Cluster(Cluster::new(seeds, login_of(settings), &settings.namespace))
+            }
+        }
+    }
 }
 
 /// What is known whoever found it out: shared by all copies of a register.
@@ -63,24 +77,17 @@ pub(super) struct Router {
     nodes: Mutex<HashMap<Address, Arc<Node>>>,
     /// One asks at a time. Holds how the last question failed, and when it was put.
     asking: tokio::sync::Mutex<Option<(Instant, RegisterError)>>,
-    place: String,
 }
 
 impl Router {
     /// `believed_for`: how long to believe what Sentinels or a cluster say.
     pub(super) fn new(settings: &RedisSettings, believed_for: Duration) -> Self {
-        let (known, guide, place) = match &settings.place {
+        let known = match &settings.place {
             Place::One { address, .. } => {
                 let masters = Arc::new(Masters::all_at(address));
-                let known = Known { masters, asked: Instant::now(), good_for: None };
-                (Some(known), Guide::Nobody, format!("redis://{address}/{}", settings.database))
+                Some(Known { masters, asked: Instant::now(), good_for: None })
             }
-            Place::Sentinels(place) => {
-                let sentinels = Sentinels::new(place);
-                let shown = format!("the master {:?}", place.master);
-                (None, Guide::Sentinels(sentinels), shown)
-            }
-            Place::Cluster(_) => unreachable!(),
+            Place::Sentinels(_) | Place::Cluster(_) => None,
         };
         let common = Common {
             known: Mutex::new(known),
@@ -88,29 +95,22 @@ impl Router {
             clock_jump_max: settings.clock_jump_max,
             believed_for,
         };
-        Self::over(settings, Arc::new(common), guide, place)
+        Self::over(settings, Arc::new(common))
     }
 
     /// A router with connections of its own, which knows what this one finds out, and tells it.
     pub(super) fn apart(&self, settings: &RedisSettings) -> Self {
-        let guide = match &settings.place {
-            Place::One { .. } => Guide::Nobody,
-            Place::Sentinels(place) => Guide::Sentinels(Sentinels::new(place)),
-            Place::Cluster(_) => unreachable!(),
-        };
-        Self::over(settings, Arc::clone(&self.common), guide, self.place.clone())
+        Self::over(settings, Arc::clone(&self.common))
     }
 
-    fn over(settings: &RedisSettings, common: Arc<Common>, guide: Guide, place: String) -> Self {
-        let (username, password) = (settings.username.as_deref(), settings.password.as_ref());
+    fn over(settings: &RedisSettings, common: Arc<Common>) -> Self {
         Self {
             common,
-            guide,
-            login: login(username, password, settings.database),
+            guide: Guide::new(settings),
+            login: login_of(settings),
             connections: settings.connections,
             nodes: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
-            place,
         }
     }
 
@@ -133,13 +133,15 @@ impl Router {
             }
             self.ask(&mut failed).await
         };
-        let late = || Err(RegisterError::Unreachable(format!("{}: nobody says where", self.place)));
+        let late = || Err(RegisterError::Unreachable("no master was found in time".to_owned()));
         timeout_at(deadline, asking).await.unwrap_or_else(|_| late())
     }
 
     /// Keeps what is known young, as long as it is polled.
     pub(super) async fn keep_asking(&self) {
-        let Guide::Sentinels(_) = self.guide else { return };
+        if !self.is_guided() {
+            return;
+        }
         let mut in_sight = true;
         loop {
             sleep(self.common.believed_for / ASKED_PER_BELIEF).await;
@@ -147,9 +149,9 @@ impl Router {
             let answer = self.ask(&mut failed).await;
             drop(failed);
             match answer {
-                Ok(_) if !in_sight => tracing::info!("{} is in sight again", self.place),
+                Ok(_) if !in_sight => tracing::info!("the register's masters are known again"),
                 Err(error) if in_sight => {
-                    tracing::warn!(%error, "{} is out of sight", self.place);
+                    tracing::warn!(%error, "who the register's masters are is not known any more");
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -166,6 +168,7 @@ impl Router {
         let answer = match &self.guide {
             Guide::Nobody => unreachable!("what the operator says is believed for ever"),
             Guide::Sentinels(sentinels) => sentinels.ask(patience).await,
+            Guide::Cluster(cluster) => cluster.ask(patience).await,
         };
         match answer {
             Ok(masters) => Ok(self.common.learn(masters, asked)),
@@ -213,17 +216,21 @@ impl Router {
     ) -> Result<Arc<Node>, RegisterError> {
         match known.masters.of(partition) {
             Some(address) => Ok(self.node(address, known)),
-            None => Err(self.no_master(1)),
+            None => Err(no_master(1)),
         }
     }
+}
 
-    /// So many partitions have no master.
-    pub(super) fn no_master(&self, partitions: usize) -> RegisterError {
-        RegisterError::Unreachable(format!(
-            "{}: there is no master that most agree on for {partitions} of the register's partitions",
-            self.place
-        ))
-    }
+/// So many partitions have no master.
+pub(super) fn no_master(partitions: usize) -> RegisterError {
+    RegisterError::Unreachable(format!(
+        "most of the cluster's masters do not agree on the master of {partitions} of the register's \
+         partitions"
+    ))
+}
+
+fn login_of(settings: &RedisSettings) -> RedisConnectionInfo {
+    login(settings.username.as_deref(), settings.password.as_ref(), settings.database)
 }
 
 impl Common {
@@ -245,7 +252,7 @@ impl Common {
                         .join(", ")
                 };
                 let was = before.map_or_else(|| "unknown".to_owned(), |was| named(&was.masters));
-                tracing::info!(master = named(&masters), was, "the register has a master");
+                tracing::info!(master = named(&masters), was, "the register's masters");
                 Arc::new(masters)
             }
         };

@@ -1,0 +1,425 @@
+//! The masters of a cluster, as most of them see it.
+//!
+//! Each master is asked directly how it sees the cluster (`CLUSTER SHARDS`). A partition's master is
+//! who more than half of all masters say owns its slot and is well. A master that was replaced while
+//! it was frozen, or cut off, goes on taking itself for one: it is outvoted. One that most have given
+//! up (`fail`) is left before another has its place, since those very masters have to vote for that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::{FromRedisValue, Pipeline, RedisConnectionInfo, Value};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::format::partition_key;
+use super::masters::Masters;
+use super::place::Address;
+use super::voter::{Unanswered, Voter};
+use crate::register::RegisterError;
+
+/// A cluster, and those of it that are asked.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    seeds: Vec<Address>,
+    namespace: String,
+    login: RedisConnectionInfo,
+    question: Arc<Pipeline>,
+    voters: Mutex<BTreeMap<Address, Arc<Voter>>>,
+}
+
+/// How one member sees the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct View {
+    /// Whose view it is.
+    me: String,
+    masters: Vec<Master>,
+}
+
+/// A master with slots, as somebody sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Master {
+    id: String,
+    address: Option<Address>,
+    /// First and last of each range.
+    slots: Vec<(u16, u16)>,
+    /// Given up by most masters.
+    failed: bool,
+}
+
+/// All views so far, by whose they are.
+#[derive(Debug, Default)]
+struct Election(BTreeMap<String, View>);
+
+/// A word of a member: its view, or why there is none and whether an operator must act.
+type Word = Result<View, (String, bool)>;
+
+impl Cluster {
+    /// `login` is to database 0, the only one there is.
+    pub(super) fn new(seeds: &[Address], login: RedisConnectionInfo, namespace: &str) -> Self {
+        let mut question = Pipeline::new();
+        question.ignore_errors();
+        question.cmd("CLUSTER").arg("MYID").cmd("CLUSTER").arg("SHARDS");
+        Self {
+            seeds: seeds.to_vec(),
+            namespace: namespace.to_owned(),
+            login,
+            question: Arc::new(question),
+            voters: Mutex::default(),
+        }
+    }
+
+    /// Asks the seeds and everybody who is a master as far as was heard, and waits until most masters
+    /// agree on the master of each partition, or all have answered.
+    pub(super) async fn ask(&self, patience: Duration) -> Result<Masters, RegisterError> {
+        let until = Instant::now() + patience;
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let (mut asked, mut waiting) = (BTreeSet::new(), 0);
+        let mut ask = |address: &Address, waiting: &mut usize| {
+            if !asked.insert(address.clone()) {
+                return;
+            }
+            *waiting += 1;
+            let (voter, question, tell) =
+                (self.voter(address), Arc::clone(&self.question), tell.clone());
+            // On its own, so that one which is slower than the majority keeps its connection.
+            tokio::spawn(async move {
+                let left = until.saturating_duration_since(Instant::now());
+                let word = word_of(voter.ask(&question, left).await, voter.address());
+                // Nobody listens any more where most have spoken.
+                let _ = tell.send((voter.address().clone(), word));
+            });
+        };
+        for address in self.seeds.iter().chain(&self.known()) {
+            ask(address, &mut waiting);
+        }
+        let (mut election, mut failures) = (Election::default(), BTreeMap::new());
+        while waiting > 0
+            && let Some((address, word)) = told.recv().await
+        {
+            waiting -= 1;
+            match word {
+                Ok(view) => {
+                    view.addresses().for_each(|address| ask(address, &mut waiting));
+                    election.0.insert(view.me.clone(), view);
+                    if self.masters(&election).missing() == 0 {
+                        break;
+                    }
+                }
+                Err(why) => {
+                    failures.insert(address, why);
+                }
+            }
+        }
+        self.forget_all_but(&election);
+        let masters = self.masters(&election);
+        if masters.each().is_empty() { Err(failure(&election, &failures)) } else { Ok(masters) }
+    }
+
+    fn masters(&self, election: &Election) -> Masters {
+        let slot = |partition| slot_of(&partition_key(&self.namespace, partition));
+        Masters::by(|partition| election.owner_of(slot(partition)).cloned())
+    }
+
+    /// Who was a master when last asked.
+    fn known(&self) -> Vec<Address> {
+        self.voters.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    fn voter(&self, address: &Address) -> Arc<Voter> {
+        let mut voters = self.voters.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Voter::new(address.clone(), self.login.clone()));
+        Arc::clone(voters.entry(address.clone()).or_insert_with(new))
+    }
+
+    /// Keeps those who are masters in anybody's eyes, as far as anybody has eyes.
+    fn forget_all_but(&self, election: &Election) {
+        let masters: BTreeSet<_> = election.0.values().flat_map(View::addresses).collect();
+        if !masters.is_empty() {
+            let mut voters = self.voters.lock().unwrap_or_else(PoisonError::into_inner);
+            voters.retain(|address, _| masters.contains(address) || self.seeds.contains(address));
+        }
+    }
+}
+
+impl View {
+    /// What stands in the answers to `CLUSTER MYID` and `CLUSTER SHARDS` of the member at this
+    /// address. `None` where they are not of that form.
+    fn read(answers: Vec<Value>, asked: &Address) -> Option<Self> {
+        let [me, shards] = <[Value; 2]>::try_from(answers).ok()?;
+        let mut masters = Vec::new();
+        for shard in list(shards)? {
+            let mut shard = fields(shard)?;
+            let slots: Vec<u16> = redis::from_redis_value(shard.remove("slots")?).ok()?;
+            let slots: Vec<_> = slots.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+            if slots.is_empty() {
+                continue;
+            }
+            for node in list(shard.remove("nodes")?)? {
+                let mut node = fields(node)?;
+                let mut text = |name| {
+                    let value = node.remove(name)?;
+                    <Option<String>>::from_redis_value(value).ok()
+                };
+                if text("role")?.as_deref() != Some("master") {
+                    continue;
+                }
+                let failed = text("health")?.as_deref() != Some("online");
+                let id = text("id")??;
+                // An endpoint that is not known to it is at the host where it was asked.
+                let host = match text("endpoint")? {
+                    Some(host) if !matches!(host.as_str(), "" | "?") => host,
+                    _ => asked.host.clone(),
+                };
+                let port: Option<u16> =
+                    node.remove("port").and_then(|port| redis::from_redis_value(port).ok());
+                let address = port.map(|port| Address { host, port });
+                masters.push(Master { id, address, slots: slots.clone(), failed });
+            }
+        }
+        Some(Self { me: redis::from_redis_value(me).ok()?, masters })
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.masters.iter().filter_map(|master| master.address.as_ref())
+    }
+
+    fn owner_of(&self, slot: u16) -> Option<&Master> {
+        self.masters.iter().find(|master| {
+            master.slots.iter().any(|(first, last)| (*first..=*last).contains(&slot))
+        })
+    }
+
+    fn takes_itself_for_a_master(&self) -> bool {
+        self.masters.iter().any(|master| master.id == self.me)
+    }
+}
+
+impl Election {
+    /// The views of masters; that of a replica helps to find them and counts for nothing.
+    fn voters(&self) -> impl Iterator<Item = &View> {
+        self.0.values().filter(|view| view.takes_itself_for_a_master())
+    }
+
+    /// Where most masters say that the owner of this slot is.
+    fn owner_of(&self, slot: u16) -> Option<&Address> {
+        let all: BTreeSet<&str> = self
+            .voters()
+            .flat_map(|view| view.masters.iter().map(|master| master.id.as_str()))
+            .collect();
+        let mut votes: BTreeMap<&str, (usize, Option<&Address>)> = BTreeMap::new();
+        for owner in self.voters().filter_map(|view| view.owner_of(slot)) {
+            if !owner.failed {
+                let (count, address) = votes.entry(&owner.id).or_default();
+                *count += 1;
+                *address = address.or(owner.address.as_ref());
+            }
+        }
+        votes.into_values().find(|(count, _)| *count > all.len() / 2).and_then(|(_, at)| at)
+    }
+}
+
+fn list(value: Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(items) => Some(items),
+        _ => None,
+    }
+}
+
+/// The values of a map that comes as a list, by their names.
+fn fields(map: Value) -> Option<BTreeMap<String, Value>> {
+    let mut fields = BTreeMap::new();
+    let mut list = list(map)?.into_iter();
+    while let (Some(name), Some(value)) = (list.next(), list.next()) {
+        fields.insert(redis::from_redis_value(name).ok()?, value);
+    }
+    Some(fields)
+}
+
+/// An answer as a word.
+fn word_of(answer: Result<Vec<Value>, Unanswered>, asked: &Address) -> Word {
+    match answer {
+        Ok(answers) => View::read(answers, asked)
+            .ok_or_else(|| ("answers what this version does not understand".to_owned(), true)),
+        Err(refused) if refused.is_login() => Err((LOGIN.to_owned(), true)),
+        Err(refused) if refused.is_permission() => Err((PERMISSION.to_owned(), true)),
+        Err(Unanswered::Silent(why)) => Err((format!("does not answer ({why})"), false)),
+        Err(refused) => {
+            let said = refused.to_string();
+            // It may be about to: LOADING.
+            let passing = said.starts_with("LOADING") || said.starts_with("BUSY");
+            let advice = "write redis:// in register.url if it is not part of a cluster";
+            Err((format!("answers {said:?}: {advice}"), !passing))
+        }
+    }
+}
+
+/// Why no master is known. Where nobody has a view and everybody needs an operator, one must act.
+fn failure(election: &Election, failures: &BTreeMap<Address, (String, bool)>) -> RegisterError {
+    let each: Vec<_> =
+        failures.iter().map(|(address, (why, _))| format!("{address} {why}")).collect();
+    let each = each.join("; ");
+    if !election.0.is_empty() {
+        return RegisterError::Unreachable(format!(
+            "most of the cluster's masters do not agree on any master that holds the register ({} \
+             answered; {each})",
+            election.0.len()
+        ));
+    }
+    let sentence = format!("no server of the cluster says who is a master: {each}");
+    if failures.values().all(|(_, operator)| *operator) {
+        RegisterError::Unsuitable(sentence)
+    } else {
+        RegisterError::Unreachable(sentence)
+    }
+}
+
+/// The slot of a key that is a hash tag and nothing more: CRC16 (XMODEM) of what stands between the
+/// braces, modulo 16384 (Redis Cluster specification).
+fn slot_of(tag: &str) -> u16 {
+    let inner = tag.trim_start_matches('{').trim_end_matches('}');
+    let crc = inner.bytes().fold(0_u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
+            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+        })
+    });
+    crc % 16384
+}
+
+const LOGIN: &str = "refuses the user name or the password. Set both in register.url, or the \
+                     password in register.password";
+const PERMISSION: &str = "does not let its user ask. Allow him +cluster|myid +cluster|shards";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(port: u16) -> Address {
+        Address { host: "host".to_owned(), port }
+    }
+
+    /// A view of masters a, b, c… at ports 1, 2, 3…, each with a slot of its number, but for `owner`,
+    /// who has slot 1 too, or instead of a.
+    fn view(me: &str, masters: &str) -> View {
+        let masters = masters.split(' ').map(|master| {
+            let failed = master.ends_with('!');
+            let (id, slot) = master.trim_end_matches('!').split_once('=').unwrap();
+            let slot: u16 = slot.parse().unwrap();
+            let port = u16::from(id.as_bytes()[0] - b'a') + 1;
+            Master { id: id.to_owned(), address: Some(at(port)), slots: vec![(slot, slot)], failed }
+        });
+        View { me: me.to_owned(), masters: masters.collect() }
+    }
+
+    #[test]
+    fn a_slot_is_where_more_than_half_of_all_masters_see_it() {
+        let sees = "a=1 b=2 c=3";
+        // d has a's place.
+        let new = "d=1 b=2 c=3";
+        for (views, owner, what) in [
+            (vec![("a", sees), ("b", sees), ("c", sees)], Some(1), "all agree"),
+            (vec![("a", sees), ("b", sees)], Some(1), "two of three"),
+            (vec![("a", sees)], None, "one of three"),
+            (vec![("a", sees), ("x", sees), ("y", sees)], None, "replicas do not count"),
+            (vec![("a", sees), ("d", new), ("c", new)], None, "not yet three of four"),
+            (vec![("b", new), ("d", new), ("c", new)], Some(4), "the old one is gone"),
+            (vec![("a", sees), ("b", new), ("d", new), ("c", new)], Some(4), "it is outvoted"),
+            (
+                vec![("a", sees), ("b", "a=1! b=2 c=3"), ("c", "a=1! b=2 c=3")],
+                None,
+                "given up, and not replaced",
+            ),
+            (vec![("a", "a=1")], Some(1), "a cluster of one"),
+        ] {
+            let views = views.into_iter().map(|(me, sees)| (me.to_owned(), view(me, sees)));
+            let election = Election(views.collect());
+            assert_eq!(election.owner_of(1), owner.map(at).as_ref(), "{what}");
+            assert_eq!(election.owner_of(9), None, "{what}");
+        }
+    }
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    fn node(role: &str, id: &str, endpoint: Value, health: &str) -> Value {
+        Value::Array(vec![
+            text("id"),
+            text(id),
+            text("port"),
+            Value::Int(7),
+            text("ip"),
+            text("10.0.0.1"),
+            text("endpoint"),
+            endpoint,
+            text("role"),
+            text(role),
+            text("replication-offset"),
+            Value::Int(1),
+            text("health"),
+            text(health),
+        ])
+    }
+
+    fn shard(slots: &[i64], nodes: Vec<Value>) -> Value {
+        let slots = slots.iter().map(|slot| Value::Int(*slot)).collect();
+        Value::Array(vec![text("slots"), Value::Array(slots), text("nodes"), Value::Array(nodes)])
+    }
+
+    #[test]
+    fn what_a_cluster_says_of_itself_is_understood() {
+        let shards = Value::Array(vec![
+            shard(
+                &[0, 99, 200, 200],
+                vec![
+                    node("replica", "r", text("replica"), "online"),
+                    node("master", "a", text("announced"), "online"),
+                ],
+            ),
+            shard(&[100, 199], vec![node("master", "b", Value::Nil, "fail")]),
+            shard(&[], vec![node("master", "without slots", text("old"), "online")]),
+        ]);
+        let view = View::read(vec![text("a"), shards], &at(1)).unwrap();
+        let found = |slot| {
+            let owner = view.owner_of(slot)?;
+            Some((owner.id.as_str(), owner.address.clone().unwrap().host, owner.failed))
+        };
+        assert_eq!(found(99), Some(("a", "announced".to_owned(), false)));
+        assert_eq!(found(200), Some(("a", "announced".to_owned(), false)));
+        assert_eq!(found(100), Some(("b", "host".to_owned(), true)), "where it was asked");
+        assert_eq!(found(201), None);
+        assert!(view.takes_itself_for_a_master());
+        assert_eq!(view.masters.len(), 2);
+        for strange in [vec![], vec![text("a"), text("b")], vec![text("a"), Value::Nil]] {
+            assert_eq!(View::read(strange, &at(1)), None);
+        }
+    }
+
+    #[test]
+    fn an_operator_is_called_only_where_waiting_cannot_help() {
+        let error = |code: &str| {
+            let error = redis::make_extension_error(code.to_owned(), Some("more".to_owned()));
+            word_of(Err(Unanswered::Error(error)), &at(1)).unwrap_err()
+        };
+        let silent = word_of(Err(Unanswered::Silent("late".to_owned())), &at(1)).unwrap_err();
+        for (words, operator) in [
+            (vec![error("NOAUTH")], true),
+            (vec![error("NOPERM")], true),
+            (vec![error("WHAT")], true),
+            (vec![error("NOAUTH"), silent.clone()], false),
+            (vec![silent], false),
+        ] {
+            let failures = (1..).zip(words).map(|(port, word)| (at(port), word)).collect();
+            let error = failure(&Election::default(), &failures);
+            assert_eq!(matches!(error, RegisterError::Unsuitable(_)), operator, "{error}");
+        }
+    }
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(slot_of("{123456789}"), 0x31c3);
+        assert_eq!(slot_of("{foo}"), 12182);
+        assert_eq!(slot_of("{}"), 0);
+    }
+}
