@@ -10,6 +10,8 @@ ARGS   ?=
 OPTIMISED := --config profile.dev.package.ifmatch.opt-level=2
 # How long each target is fuzzed, and faults are played: make fuzz SECONDS=600
 SECONDS ?= 60
+# Where the register of the histories is: standalone, sentinel or cluster.
+REGISTER ?= standalone
 # How many seeds are simulated: make simulation SEEDS=100000
 SEEDS ?= 10000
 # The stores that the end-to-end tests run against: everyday, full (with OpenStack Swift and Ceph,
@@ -55,9 +57,9 @@ e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full 
 	scripts/setup $(if $(filter everyday,$(STORES)),e2e,test)
 	$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile --stores $(STORES) $(ARGS)
 
-histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again
+histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again; REGISTER=sentinel, cluster
 	scripts/setup e2e
-	cd tests/e2e && ../../.venv/bin/python -m histories --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	cd tests/e2e && ../../.venv/bin/python -m histories --seconds $(SECONDS) --register $(REGISTER) $(if $(SEED),--seed $(SEED))
 
 bench: build ## rates and CPU time beside nginx and the bare store
 	scripts/setup bench

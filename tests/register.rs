@@ -737,7 +737,7 @@ async fn unread_bytes(meddler: &mut MultiplexedConnection) -> usize {
 /// A master that does not notice when somebody else takes its place would go on granting.
 #[tokio::test]
 async fn a_redis_with_replicas_is_used_only_if_it_stops_when_one_of_them_is_promoted() {
-    const LAG: Duration = Duration::from_secs(3);
+    const LAG: Duration = Duration::from_secs(7);
     let (server, replica) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
     let (mut meddler, mut other) = (server.connection().await, replica.connection().await);
     let of = |never_promoted, failover_lag, namespace: &str| {
@@ -766,8 +766,8 @@ async fn a_redis_with_replicas_is_used_only_if_it_stops_when_one_of_them_is_prom
     };
     refused_with(&serving, "Set min-replicas-to-write to 1").await;
     of(true, Duration::ZERO, "for good").check().await.unwrap();
-    tell(&mut meddler, "CONFIG SET min-replicas-to-write 1 min-replicas-max-lag 1").await;
-    refused_with(&serving, "to 3 s or more").await;
+    tell(&mut meddler, "CONFIG SET min-replicas-to-write 1 min-replicas-max-lag 5").await;
+    refused_with(&serving, "to 7 s or more").await;
     tell(&mut meddler, "ACL SETUSER blind on nopass ~* +@all -config").await;
     let settings = RedisSettings {
         username: Some("blind".to_owned()),

@@ -224,6 +224,26 @@ async fn a_master_that_froze_is_replaced_and_not_asked_when_it_wakes() {
     .await;
 }
 
+/// It has all slots, and is a cluster, but alone.
+#[tokio::test]
+async fn a_server_that_the_others_know_nothing_of_is_not_asked() {
+    let (loner, _) = cluster_servers::server(NODE_TIMEOUT).await;
+    let mut at_loner = loner.connection().await;
+    tell(&mut at_loner, "CLUSTER ADDSLOTSRANGE 0 16383").await;
+    until("it serves", async || {
+        redis::cmd("GET").arg("any").query_async::<redis::Value>(&mut at_loner).await.is_ok()
+    })
+    .await;
+    let cluster = ClusterServers::start(0, NODE_TIMEOUT).await;
+    let [first, second, third] = &cluster.servers[..] else { panic!("it has three") };
+    let register = watched(&settings(&[&loner, first, second, third]));
+    register.skip_quarantine().await.unwrap();
+    let keys = Keys::write(&register, &mut at_loner).await;
+    keys.are_untouched(&register, 0..64).await;
+    let held: usize = redis::cmd("DBSIZE").query_async(&mut at_loner).await.unwrap();
+    assert_eq!(held, 0, "nothing of the register is there");
+}
+
 #[tokio::test]
 async fn a_cluster_that_has_lost_a_part_of_its_slots_grants_nothing() {
     let mut cluster = ClusterServers::start(0, NODE_TIMEOUT).await;

@@ -191,7 +191,7 @@ async fn a_master_that_most_sentinels_have_left_is_not_used_although_it_lives() 
     let named = Instant::now();
     until("the new master is used", async || register.renew(&key(), &lease).await == Ok(false))
         .await;
-    assert!(named.elapsed() < 2 * LAG, "{:?}", named.elapsed());
+    assert!(named.elapsed() < 4 * LEASE, "{:?}", named.elapsed());
     let dbsize: usize =
         redis::cmd("DBSIZE").query_async(&mut new.connection().await).await.unwrap();
     assert!(dbsize >= 64, "an epoch has begun in each partition");

@@ -109,7 +109,7 @@ impl ClusterServers {
 }
 
 /// A server that is ready to be part of a cluster, and its bus's port.
-async fn server(node_timeout: &str) -> (RedisServer, u16) {
+pub(crate) async fn server(node_timeout: &str) -> (RedisServer, u16) {
     // Its own choice would be 10,000 ports higher, where there may be none.
     let bus = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let options = [

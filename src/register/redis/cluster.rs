@@ -1,7 +1,8 @@
 //! The masters of a cluster, as most of them see it.
 //!
 //! Each master is asked directly how it sees the cluster (`CLUSTER SHARDS`). A partition's master is
-//! who more than half of all masters say owns its slot and is well. A master that was replaced while
+//! who more than half of all masters say owns its slot and is well; who is asked and says nothing, and
+//! whom nobody knows, may be a master. A master that was replaced while
 //! it was frozen, or cut off, goes on taking itself for one: it is outvoted. One that most have given
 //! up (`fail`) is left before another has its place, since those very masters have to vote for that.
 
@@ -35,6 +36,7 @@ struct View {
     /// Whose view it is.
     me: String,
     masters: Vec<Master>,
+    replicas: Vec<Address>,
 }
 
 /// A master with slots, as somebody sees it.
@@ -48,9 +50,14 @@ struct Master {
     failed: bool,
 }
 
-/// All views so far, by whose they are.
+/// All views so far.
 #[derive(Debug, Default)]
-struct Election(BTreeMap<String, View>);
+struct Election {
+    /// By whose they are.
+    views: BTreeMap<String, View>,
+    /// Who was asked and has said nothing.
+    silent: BTreeSet<Address>,
+}
 
 /// A word of a member: its view, or why there is none and whether an operator must act.
 type Word = Result<View, (String, bool)>;
@@ -76,11 +83,13 @@ impl Cluster {
         let until = Instant::now() + patience;
         let (tell, mut told) = mpsc::unbounded_channel();
         let (mut asked, mut waiting) = (BTreeSet::new(), 0);
-        let mut ask = |address: &Address, waiting: &mut usize| {
+        let mut election = Election::default();
+        let mut ask = |address: &Address, election: &mut Election, waiting: &mut usize| {
             if !asked.insert(address.clone()) {
                 return;
             }
             *waiting += 1;
+            election.silent.insert(address.clone());
             let (voter, question, tell) =
                 (self.voter(address), Arc::clone(&self.question), tell.clone());
             // On its own, so that one which is slower than the majority keeps its connection.
@@ -92,17 +101,20 @@ impl Cluster {
             });
         };
         for address in self.seeds.iter().chain(&self.known()) {
-            ask(address, &mut waiting);
+            ask(address, &mut election, &mut waiting);
         }
-        let (mut election, mut failures) = (Election::default(), BTreeMap::new());
+        let mut failures = BTreeMap::new();
         while waiting > 0
             && let Some((address, word)) = told.recv().await
         {
             waiting -= 1;
             match word {
                 Ok(view) => {
-                    view.addresses().for_each(|address| ask(address, &mut waiting));
-                    election.0.insert(view.me.clone(), view);
+                    election.silent.remove(&address);
+                    for address in view.addresses() {
+                        ask(address, &mut election, &mut waiting);
+                    }
+                    election.views.insert(view.me.clone(), view);
                     if self.masters(&election).missing() == 0 {
                         break;
                     }
@@ -119,7 +131,8 @@ impl Cluster {
 
     fn masters(&self, election: &Election) -> Masters {
         let slot = |partition| slot_of(&partition_key(&self.namespace, partition));
-        Masters::by(|partition| election.owner_of(slot(partition)).cloned())
+        let unknown = election.unknown();
+        Masters::by(|partition| election.owner_of(slot(partition), unknown).cloned())
     }
 
     /// Who was a master when last asked.
@@ -135,7 +148,7 @@ impl Cluster {
 
     /// Keeps those who are masters in anybody's eyes, as far as anybody has eyes.
     fn forget_all_but(&self, election: &Election) {
-        let masters: BTreeSet<_> = election.0.values().flat_map(View::addresses).collect();
+        let masters: BTreeSet<_> = election.views.values().flat_map(View::addresses).collect();
         if !masters.is_empty() {
             let mut voters = self.voters.lock().unwrap_or_else(PoisonError::into_inner);
             voters.retain(|address, _| masters.contains(address) || self.seeds.contains(address));
@@ -148,23 +161,18 @@ impl View {
     /// address. `None` where they are not of that form.
     fn read(answers: Vec<Value>, asked: &Address) -> Option<Self> {
         let [me, shards] = <[Value; 2]>::try_from(answers).ok()?;
-        let mut masters = Vec::new();
+        let (mut masters, mut replicas) = (Vec::new(), Vec::new());
         for shard in list(shards)? {
             let mut shard = fields(shard)?;
             let slots: Vec<u16> = redis::from_redis_value(shard.remove("slots")?).ok()?;
             let slots: Vec<_> = slots.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-            if slots.is_empty() {
-                continue;
-            }
             for node in list(shard.remove("nodes")?)? {
                 let mut node = fields(node)?;
                 let mut text = |name| {
                     let value = node.remove(name)?;
                     <Option<String>>::from_redis_value(value).ok()
                 };
-                if text("role")?.as_deref() != Some("master") {
-                    continue;
-                }
+                let is_master = text("role")?.as_deref() == Some("master");
                 let failed = text("health")?.as_deref() != Some("online");
                 let id = text("id")??;
                 // An endpoint that is not known to it is at the host where it was asked.
@@ -175,10 +183,14 @@ impl View {
                 let port: Option<u16> =
                     node.remove("port").and_then(|port| redis::from_redis_value(port).ok());
                 let address = port.map(|port| Address { host, port });
-                masters.push(Master { id, address, slots: slots.clone(), failed });
+                if is_master && !slots.is_empty() {
+                    masters.push(Master { id, address, slots: slots.clone(), failed });
+                } else {
+                    replicas.extend(address);
+                }
             }
         }
-        Some(Self { me: redis::from_redis_value(me).ok()?, masters })
+        Some(Self { me: redis::from_redis_value(me).ok()?, masters, replicas })
     }
 
     fn addresses(&self) -> impl Iterator<Item = &Address> {
@@ -199,11 +211,18 @@ impl View {
 impl Election {
     /// The views of masters; that of a replica helps to find them and counts for nothing.
     fn voters(&self) -> impl Iterator<Item = &View> {
-        self.0.values().filter(|view| view.takes_itself_for_a_master())
+        self.views.values().filter(|view| view.takes_itself_for_a_master())
     }
 
-    /// Where most masters say that the owner of this slot is.
-    fn owner_of(&self, slot: u16) -> Option<&Address> {
+    /// How many have said nothing whom nobody knows: each may be a master, and of another mind.
+    fn unknown(&self) -> usize {
+        let known: BTreeSet<&Address> =
+            self.voters().flat_map(|view| view.addresses().chain(&view.replicas)).collect();
+        self.silent.iter().filter(|address| !known.contains(address)).count()
+    }
+
+    /// Where most masters say that the owner of this slot is; there may be so many more of them.
+    fn owner_of(&self, slot: u16, unknown: usize) -> Option<&Address> {
         let all: BTreeSet<&str> = self
             .voters()
             .flat_map(|view| view.masters.iter().map(|master| master.id.as_str()))
@@ -216,7 +235,8 @@ impl Election {
                 *address = address.or(owner.address.as_ref());
             }
         }
-        votes.into_values().find(|(count, _)| *count > all.len() / 2).and_then(|(_, at)| at)
+        let most = all.len().midpoint(unknown);
+        votes.into_values().find(|(count, _)| *count > most).and_then(|(_, at)| at)
     }
 }
 
@@ -260,11 +280,11 @@ fn failure(election: &Election, failures: &BTreeMap<Address, (String, bool)>) ->
     let each: Vec<_> =
         failures.iter().map(|(address, (why, _))| format!("{address} {why}")).collect();
     let each = each.join("; ");
-    if !election.0.is_empty() {
+    if !election.views.is_empty() {
         return RegisterError::Unreachable(format!(
             "most of the cluster's masters do not agree on any master that holds the register ({} \
              answered; {each})",
-            election.0.len()
+            election.views.len()
         ));
     }
     let sentence = format!("no server of the cluster says who is a master: {each}");
@@ -309,7 +329,7 @@ mod tests {
             let port = u16::from(id.as_bytes()[0] - b'a') + 1;
             Master { id: id.to_owned(), address: Some(at(port)), slots: vec![(slot, slot)], failed }
         });
-        View { me: me.to_owned(), masters: masters.collect() }
+        View { me: me.to_owned(), masters: masters.collect(), replicas: vec![at(99)] }
     }
 
     #[test]
@@ -333,9 +353,27 @@ mod tests {
             (vec![("a", "a=1")], Some(1), "a cluster of one"),
         ] {
             let views = views.into_iter().map(|(me, sees)| (me.to_owned(), view(me, sees)));
-            let election = Election(views.collect());
-            assert_eq!(election.owner_of(1), owner.map(at).as_ref(), "{what}");
-            assert_eq!(election.owner_of(9), None, "{what}");
+            let election = Election { views: views.collect(), ..Election::default() };
+            assert_eq!(election.owner_of(1, 0), owner.map(at).as_ref(), "{what}");
+            assert_eq!(election.owner_of(9, 0), None, "{what}");
+        }
+    }
+
+    #[test]
+    fn who_says_nothing_and_is_known_to_nobody_may_be_of_another_mind() {
+        let sees = "a=1 b=2 c=3";
+        for (answered, silent, owner) in [
+            (vec!["a", "b"], vec![3], Some(1)),
+            (vec!["a", "b"], vec![99], Some(1)),
+            (vec!["a", "b"], vec![50], None),
+            (vec!["a", "b", "c"], vec![50, 51], Some(1)),
+            (vec!["a", "b", "c"], vec![50, 51, 52], None),
+        ] {
+            let views = answered.iter().map(|me| ((*me).to_owned(), view(me, sees))).collect();
+            let silent = silent.into_iter().map(at).collect();
+            let election = Election { views, silent };
+            let found = election.owner_of(1, election.unknown());
+            assert_eq!(found, owner.map(at).as_ref(), "{election:?}");
         }
     }
 
@@ -391,6 +429,7 @@ mod tests {
         assert_eq!(found(201), None);
         assert!(view.takes_itself_for_a_master());
         assert_eq!(view.masters.len(), 2);
+        assert_eq!(view.replicas.len(), 2, "also who has no slots");
         for strange in [vec![], vec![text("a"), text("b")], vec![text("a"), Value::Nil]] {
             assert_eq!(View::read(strange, &at(1)), None);
         }

@@ -31,8 +31,8 @@ use self::clock_watch::Reading;
 use self::connections::Connection;
 use self::faults::{fault, spoils_connection};
 use self::format::{
-    condition_text, current_text, expect_text, generation_text, keys_of, partition_of,
-    refusal_text, settle_text, state_text, terms_line,
+    condition_text, current_text, expect_text, generation_text, keys_of, refusal_text, settle_text,
+    state_text, terms_line,
 };
 use self::node::Node;
 use self::partitions::{Partitions, Survey, new_epoch_id};
@@ -81,6 +81,9 @@ pub struct RedisRegister {
     router: Router,
     partitions: Arc<Partitions>,
 }
+
+/// A master, and a connection to it or the reason why there is none.
+type Reached = (Arc<Node>, Result<Connection, RegisterError>);
 
 /// May a step whose answer was lost be asked again? Only where asking twice is asking once.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -218,9 +221,8 @@ impl RedisRegister {
         arguments: &[&[u8]],
         deadline: Instant,
     ) -> Result<Reply, Failure> {
-        let partition = partition_of(&name.to_string());
-        let (node, mut connection, known) = self.connection_for(partition, deadline).await?;
-        let (partition, record) = keys_of(&self.partitions.namespace, name);
+        let (number, partition, record) = keys_of(&self.partitions.namespace, name);
+        let (node, mut connection, known) = self.connection_for(number, deadline).await?;
         let epoch = new_epoch_id();
         let command = |verb, script| {
             let mut command = Cmd::new();
@@ -270,13 +272,17 @@ impl RedisRegister {
         partition: u64,
         deadline: Instant,
     ) -> Result<(Arc<Node>, Connection, Known), RegisterError> {
-        let known = self.router.masters(deadline).await?;
-        let node = self.router.node_of(partition, &known)?;
-        let connection = self.connection_to(&node, &known, deadline).await?;
-        Ok((node, connection, known))
+        loop {
+            let known = self.router.masters(deadline).await?;
+            let node = self.router.node_of(partition, &known)?;
+            let connection = self.connection_to(&node, &known, deadline).await?;
+            // To connect may have taken longer than the news stays young.
+            if known.is_fresh() {
+                return Ok((node, connection, known));
+            }
+        }
     }
 
-    /// A connection to this master, who is known to be one at this moment.
     async fn connection_to(
         &self,
         node: &Node,
@@ -285,11 +291,7 @@ impl RedisRegister {
     ) -> Result<Connection, RegisterError> {
         let taken = timeout_at(deadline, node.take(&self.partitions, known)).await;
         let taken = taken.unwrap_or_else(|_| Err(silent(node, "connecting")));
-        match taken {
-            // To connect may have taken long.
-            Ok(_) if !known.is_fresh() => Err(silent(node, "connecting")),
-            taken => taken.map_err(|error| self.demoted(error, known)),
-        }
+        taken.map_err(|error| self.demoted(error, known))
     }
 
     /// Where masters are looked for, one that has become a replica is no mistake of the operator's,
@@ -340,25 +342,33 @@ impl RedisRegister {
         Err(RegisterError::Unreachable(format!("{node}: its clock has jumped")))
     }
 
-    /// Every master, and what is known of them.
+    /// Every master, and what is known of them at this moment.
     async fn every_master(
         &self,
         deadline: Instant,
-    ) -> Result<(Vec<Arc<Node>>, Known), RegisterError> {
-        let known = self.router.masters(deadline).await?;
-        let masters = known.masters.each().into_keys();
-        let masters = masters.map(|address| self.router.node(address, &known)).collect();
-        Ok((masters, known))
+    ) -> Result<(Vec<Reached>, Known), RegisterError> {
+        loop {
+            let known = self.router.masters(deadline).await?;
+            let connected = known.masters.each().into_keys().map(async |address| {
+                let node = self.router.node(address, &known);
+                let connection = self.connection_to(&node, &known, deadline).await;
+                (node, connection)
+            });
+            let masters = join_all(connected).await;
+            if known.is_fresh() {
+                return Ok((masters, known));
+            }
+        }
     }
 
     /// Surveys one master and compares its clock.
     async fn look_at(
         &self,
-        node: &Node,
+        (node, connection): &Reached,
         known: &Known,
         deadline: Instant,
     ) -> Result<Survey, RegisterError> {
-        let mut connection = self.connection_to(node, known, deadline).await?;
+        let mut connection = connection.clone()?;
         let asked = Instant::now();
         let survey = node.survey(&mut connection, &self.partitions, known);
         let survey = timeout_at(deadline, survey).await;
@@ -372,12 +382,12 @@ impl RedisRegister {
     /// Ends the quarantine of one master's partitions.
     async fn skip_quarantine_of(
         &self,
-        node: &Node,
+        (node, connection): &Reached,
         known: &Known,
         deadline: Instant,
     ) -> Result<(), RegisterError> {
         let step = &self.scripts().skip_quarantine;
-        let mut connection = self.connection_to(node, known, deadline).await?;
+        let mut connection = connection.clone()?;
         let own = known.masters.partitions_of(node.address());
         let skip = self.partitions.run_in(&mut connection.requests, step, &own);
         let answers = timeout_at(deadline, skip).await;
@@ -589,7 +599,7 @@ impl Register for RedisRegister {
     async fn check(&self) -> Result<Status, RegisterError> {
         let deadline = Instant::now() + self.settings.timeout;
         let (masters, known) = self.every_master(deadline).await?;
-        let looking = masters.iter().map(|node| self.look_at(node, &known, deadline));
+        let looking = masters.iter().map(|master| self.look_at(master, &known, deadline));
         let surveys = all(join_all(looking).await, &known)?;
         let mut status = Status { quarantine: Duration::ZERO, leases: 0 };
         for survey in surveys {
@@ -605,7 +615,8 @@ impl Register for RedisRegister {
     async fn skip_quarantine(&self) -> Result<(), RegisterError> {
         let deadline = Instant::now() + self.settings.timeout;
         let (masters, known) = self.every_master(deadline).await?;
-        let skipping = masters.iter().map(|node| self.skip_quarantine_of(node, &known, deadline));
+        let skipping =
+            masters.iter().map(|master| self.skip_quarantine_of(master, &known, deadline));
         all(join_all(skipping).await, &known).map(drop)
     }
 

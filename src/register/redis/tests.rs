@@ -266,9 +266,9 @@ fn named(key: &str) -> ObjectName {
 /// Two keys of one partition.
 fn two_keys() -> [ObjectName; 2] {
     let first = named("a/ключ");
-    let home = partition_of(&first.to_string());
+    let home = format::partition_of(&first.to_string());
     let second = (0..).map(|i| named(&format!("{i}")));
-    let mut second = second.filter(|name| partition_of(&name.to_string()) == home);
+    let mut second = second.filter(|name| format::partition_of(&name.to_string()) == home);
     [first, second.next().unwrap()]
 }
 
@@ -336,7 +336,7 @@ impl<'a> Pair<'a> {
     async fn held(&mut self) -> (Epoch, [Slot; 2]) {
         let mut pipeline = redis::pipe();
         for name in &self.names {
-            let (partition, record) = keys_of("test", name);
+            let (_, partition, record) = keys_of("test", name);
             pipeline.cmd("EVALSHA").arg(&self.read.sha).arg(2).arg(partition).arg(record).arg("");
         }
         let values: [Value; 2] = pipeline.query_async(&mut self.meddler).await.unwrap();
@@ -496,7 +496,7 @@ impl<'a> Pair<'a> {
                 self.load_reading().await;
             }
             Act::ForgetRecord => {
-                let (_, record) = keys_of("test", &self.names[key]);
+                let (_, _, record) = keys_of("test", &self.names[key]);
                 self.meddle(&format!("DEL {record}")).await;
                 // What a lease says of the state is kept with the lease.
                 self.slots[key].record = Record::UNKNOWN;
