@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::reading::Reading;
-use super::settings::{Addressing, Body, Endpoint, RedisPlace, RegisterKind, Terms};
+use super::settings::{Addressing, Body, Endpoint, RedisPlace, RegisterKind, Replicas, Terms};
 use super::units::{show_duration, show_size};
 
 /// The register's times agree with each other.
@@ -53,6 +53,16 @@ pub(super) fn only_for(reading: &mut Reading, paths: &[&str], what: &str, url: &
         if reading.is_written(path) && !reading.faults.any_at(&["register.url"]) {
             reading.faults.push(*path, format!("{what}, but register.url is {url}"));
         }
+    }
+}
+
+/// Only of a Redis at its own address is it for an operator to say what becomes of replicas.
+pub(super) fn replicas(reading: &mut Reading, replicas: Replicas, place: Option<&RedisPlace>) {
+    let alone = matches!(place, Some(RedisPlace::One(_)));
+    if replicas == Replicas::NeverPromoted && !alone && !reading.faults.any_at(&["register.url"]) {
+        let message = "\"never-promoted\" is for redis:// only: who has Sentinels or a cluster has \
+                       replicas promoted, and \"memory:\" has none";
+        reading.faults.push("register.replicas", message);
     }
 }
 

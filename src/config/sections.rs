@@ -11,8 +11,7 @@ use super::reading::Reading;
 use super::rules;
 use super::secrets;
 use super::settings::{
-    Backend, Body, Endpoint, Limits, Log, Redis, RedisPlace, Register, RegisterKind, Replicas,
-    Terms,
+    Backend, Body, Endpoint, Limits, Log, Redis, RedisPlace, Register, RegisterKind, Terms,
 };
 use super::values::Bytes;
 
@@ -74,9 +73,9 @@ pub(super) fn register(reading: &mut Reading, store: Option<&Endpoint>) -> Regis
             let lock_file = reading.derived("register.lock_file", default_lock_file(store));
             // The table's other keys are read all the same, so that a fault in them is told.
             redis_terms(reading);
-            let _: Replicas = reading.value("register.replicas");
+            let replicas = reading.value("register.replicas");
+            rules::replicas(reading, replicas, None);
             rules::only_for(reading, &FOR_SENTINELS, "is for Sentinels", "\"memory:\"");
-            rules::only_for(reading, &FOR_REDIS, "is for Redis", "\"memory:\"");
             RegisterKind::Memory { lock_file }
         }
         RegisterUrl::Redis { place, database, username, password } => {
@@ -92,11 +91,9 @@ pub(super) fn register(reading: &mut Reading, store: Option<&Endpoint>) -> Regis
                 rules::only_for(reading, &FOR_SENTINELS, "is for Sentinels", &shown);
                 (None, None)
             };
-            if !matches!(place, RedisPlace::One(_)) {
-                rules::only_for(reading, &["register.replicas"], "is for redis://", &shown);
-            }
             rules::sentinels(reading, &place);
             let replicas = reading.value("register.replicas");
+            rules::replicas(reading, replicas, Some(&place));
             let password = if password.is_some() {
                 rules::no_second_password(reading);
                 password
@@ -163,7 +160,6 @@ const FOR_SENTINELS: [&str; 4] = [
     "register.sentinel_password_file",
     "register.sentinel_password_env",
 ];
-const FOR_REDIS: [&str; 2] = ["register.replicas", "register.failover_lag"];
 
 /// Processes of one machine that stand in front of the same store must find the same file.
 fn default_lock_file(store: Option<&Endpoint>) -> PathBuf {
