@@ -26,8 +26,8 @@ pub(super) struct Sentinels {
 /// What one Sentinel says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Word {
-    /// This is the master.
-    Names(Address),
+    /// This is the master; said by the Sentinel of this id.
+    Names(Address, String),
     /// Nothing now, for this reason.
     Silent(String),
     /// Nothing until an operator acts, as this sentence says.
@@ -48,6 +48,7 @@ impl Sentinels {
         let mut question = Pipeline::new();
         question.ignore_errors();
         question.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&place.master);
+        question.cmd("SENTINEL").arg("MYID");
         Self {
             voters: place.sentinels.iter().map(voter).collect(),
             master: place.master.clone(),
@@ -71,7 +72,7 @@ impl Sentinels {
         drop(tell);
         let mut ballot = Ballot::of(self);
         while let Some((number, word)) = told.recv().await {
-            ballot.words[number].1 = Some(word);
+            ballot.add(number, word);
             if let Some(address) = ballot.winner() {
                 return Ok(Masters::all_at(address));
             }
@@ -92,13 +93,14 @@ fn word_of(answer: Result<Vec<Value>, Unanswered>) -> Word {
             return Word::Unfit(format!("answers {said:?}: that is no Sentinel"));
         }
     };
-    match values.into_iter().next() {
-        Some(Value::Nil) => Word::Unfit(String::new()),
-        Some(value) => match redis::from_redis_value::<(String, u16)>(value) {
-            Ok((host, port)) => Word::Names(Address { host, port }),
-            Err(_) => Word::Unfit("answers what this version does not understand".to_owned()),
-        },
-        None => Word::Silent("no answer".to_owned()),
+    let strange = || Word::Unfit("answers what this version does not understand".to_owned());
+    let Ok([master, id]) = <[Value; 2]>::try_from(values) else { return strange() };
+    if master == Value::Nil {
+        return Word::Unfit(String::new());
+    }
+    match (redis::from_redis_value::<(String, u16)>(master), redis::from_redis_value(id)) {
+        (Ok((host, port)), Ok(id)) => Word::Names(Address { host, port }, id),
+        (_, _) => strange(),
     }
 }
 
@@ -109,6 +111,19 @@ impl Ballot {
             master: sentinels.master.clone(),
             words: sentinels.voters.iter().map(word).collect(),
         }
+    }
+
+    /// One that is listed under two names has one voice.
+    fn add(&mut self, number: usize, word: Word) {
+        let twin = self.words.iter().find(|(_, said)| match (said, &word) {
+            (Some(Word::Names(_, before)), Word::Names(_, id)) => before == id,
+            (_, _) => false,
+        });
+        let word = match twin {
+            Some((twin, _)) => Word::Unfit(format!("is the same as {twin}. Name each once")),
+            None => word,
+        };
+        self.words[number].1 = Some(word);
     }
 
     fn majority(&self) -> usize {
@@ -124,7 +139,7 @@ impl Ballot {
 
     fn named(&self) -> impl Iterator<Item = &Address> {
         self.words.iter().filter_map(|(_, word)| match word {
-            Some(Word::Names(address)) => Some(address),
+            Some(Word::Names(address, _)) => Some(address),
             Some(Word::Silent(_) | Word::Unfit(_)) | None => None,
         })
     }
@@ -138,7 +153,7 @@ impl Ballot {
             .words
             .iter()
             .map(|(sentinel, word)| match word {
-                Some(Word::Names(address)) => format!("{sentinel} names {address}"),
+                Some(Word::Names(address, _)) => format!("{sentinel} names {address}"),
                 Some(Word::Silent(why)) => format!("{sentinel} does not answer ({why})"),
                 Some(Word::Unfit(why)) if why.is_empty() => {
                     format!("{sentinel} does not know a master {master:?}")
@@ -162,7 +177,8 @@ impl Ballot {
 
 const LOGIN: &str = "refuses the user name or the password. Set register.sentinel_username and \
                      register.sentinel_password";
-const PERMISSION: &str = "does not let its user ask. Allow him +sentinel|get-master-addr-by-name";
+const PERMISSION: &str = "does not let its user ask. Allow him +sentinel|get-master-addr-by-name and \
+                          +sentinel|myid";
 
 #[cfg(test)]
 mod tests {
@@ -173,12 +189,27 @@ mod tests {
     }
 
     fn ballot(words: &[Word]) -> Ballot {
-        let words = (1..).zip(words).map(|(port, word)| (at(port), Some(word.clone()))).collect();
-        Ballot { master: "main".to_owned(), words }
+        let silent = (1..).zip(words).map(|(port, _)| (at(port), None)).collect();
+        let mut ballot = Ballot { master: "main".to_owned(), words: silent };
+        for (number, word) in words.iter().enumerate() {
+            let word = match word {
+                // Each is another one unless a test says who it is.
+                Word::Names(address, id) if id.is_empty() => {
+                    Word::Names(address.clone(), number.to_string())
+                }
+                word => word.clone(),
+            };
+            ballot.add(number, word);
+        }
+        ballot
     }
 
     fn names(port: u16) -> Word {
-        Word::Names(at(port))
+        Word::Names(at(port), String::new())
+    }
+
+    fn named_by(id: &str) -> Word {
+        Word::Names(at(7), id.to_owned())
     }
 
     fn silent() -> Word {
@@ -199,6 +230,8 @@ mod tests {
             (vec![names(7), silent(), silent()], None),
             (vec![names(7), names(8), silent()], None),
             (vec![names(7)], Some(7)),
+            (vec![named_by("one"), named_by("one"), silent()], None),
+            (vec![named_by("one"), named_by("one"), named_by("two")], Some(7)),
             (vec![names(7), silent()], None),
             (vec![names(7), names(7), silent(), silent()], None),
             (vec![names(7), names(8), names(9), names(7), names(7)], Some(7)),
@@ -214,6 +247,7 @@ mod tests {
             (vec![silent(), silent(), silent()], false, "host:1 does not answer (refused)"),
             (vec![names(7), names(8), silent()], false, "host:2 names host:8"),
             (vec![unknown(), names(7), silent()], false, "host:1 does not know a master \"main\""),
+            (vec![named_by("one"), named_by("one")], true, "host:2 is the same as host:1"),
             (vec![unknown(), names(7), unknown()], true, "host:3 does not know a master \"main\""),
             (vec![Word::Unfit(LOGIN.to_owned())], true, "register.sentinel_password"),
         ] {
@@ -228,11 +262,14 @@ mod tests {
     fn what_a_sentinel_answers_becomes_a_word() {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let pair = Value::Array(vec![text("::1"), text("6379")]);
-        let named = word_of(Ok(vec![pair]));
-        assert_eq!(named, Word::Names(Address { host: "::1".to_owned(), port: 6379 }));
-        assert_eq!(word_of(Ok(vec![Value::Nil])), Word::Unfit(String::new()));
-        let strange = word_of(Ok(vec![Value::Int(1)]));
-        assert!(matches!(strange, Word::Unfit(_)), "{strange:?}");
+        let named = word_of(Ok(vec![pair.clone(), text("id")]));
+        let address = Address { host: "::1".to_owned(), port: 6379 };
+        assert_eq!(named, Word::Names(address, "id".to_owned()));
+        assert_eq!(word_of(Ok(vec![Value::Nil, text("id")])), Word::Unfit(String::new()));
+        for strange in [vec![Value::Int(1), text("id")], vec![pair], vec![]] {
+            let word = word_of(Ok(strange));
+            assert!(matches!(&word, Word::Unfit(why) if !why.is_empty()), "{word:?}");
+        }
         let error = |code: &str| {
             let error = redis::make_extension_error(code.to_owned(), Some("more".to_owned()));
             word_of(Err(Unanswered::Error(error)))

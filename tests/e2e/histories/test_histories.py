@@ -43,7 +43,7 @@ def test_faults_of_all_kinds_lose_nothing(capsys):
     assert not report.complaints(), f"seed {seed}"
     # A history in which nothing happens proves nothing.
     outcomes = report.outcomes()
-    assert outcomes[OK] > 200 and outcomes["412"] > 50 and outcomes[UNKNOWN] > 0, report
+    assert outcomes[OK] > 150 and outcomes["412"] > 40 and outcomes[UNKNOWN] > 0, report
     assert sum(report.kinds().values()) >= 5, report
 
 
