@@ -19,7 +19,7 @@ SEEDS ?= 10000
 STORES ?= everyday
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt model simulation build e2e histories bench fuzz clean
+.PHONY: help run test check fmt model simulation build e2e valkey histories bench fuzz clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -56,6 +56,14 @@ build: ## the release binary
 e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names)
 	scripts/setup $(if $(filter everyday,$(STORES)),e2e,test)
 	$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile --stores $(STORES) $(ARGS)
+
+valkey: build ## the tests that need a Redis, with Valkey in its place
+	scripts/setup valkey
+	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server $(CARGO) test --locked --lib -- redis
+	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server \
+		$(CARGO) test --locked --test register --test register_id
+	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server \
+		$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile -k 'crash or marker or upgrade or hammer' $(ARGS)
 
 histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again; REGISTER=sentinel, cluster
 	scripts/setup e2e

@@ -19,6 +19,7 @@
 //! - [`body`]: bodies taken whole, in memory or on disk.
 //! - [`backend`]: the store behind.
 //! - [`gate`]: the guarded write, top to bottom.
+//! - [`marker`]: which register keeps the locks of this store.
 //! - [`proxy`]: the only room that knows Pingora's phases.
 //! - [`config`], [`embedded`], [`server`], [`cli`]: what is set, the store in this process, putting
 //!   it all together, talking to a person.
@@ -33,6 +34,7 @@ pub mod clock;
 pub mod config;
 pub mod embedded;
 pub mod gate;
+pub mod marker;
 pub mod proxy;
 pub mod register;
 pub mod s3;

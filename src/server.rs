@@ -1,10 +1,13 @@
 //! Puts the parts together and runs them.
 
+mod handover;
 mod listener;
 mod shutdown;
+mod usher;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
@@ -12,19 +15,24 @@ use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::backend::HttpStore;
+use crate::backend::{HttpStore, Store};
 use crate::body::Larder;
 use crate::config::{self, Config, RegisterKind};
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
+use crate::marker::{Marker, MarkerError};
 use crate::proxy::{Clients, Door, InFlight, Proxy, Rules};
+use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
 use crate::s3::{Dialect, EmptySegments, Naming};
 use crate::sigv4::{Credential, SigningKeys};
-use listener::Reserved;
+pub use handover::HandoverError;
+use handover::Inheritance;
+use listener::ListeningSocket;
 pub(crate) use shutdown::told_to_stop;
+use usher::Usher;
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +43,12 @@ pub enum StartError {
     /// The listen address.
     #[error("cannot listen on {0}: {1}. Choose another with listen = \"…\" or --listen")]
     Listen(SocketAddr, std::io::Error),
+    /// Where a successor would ask.
+    #[error("nobody could take over from this process: upgrade_socket {0} cannot be opened: {1}")]
+    UpgradeSocket(std::path::PathBuf, std::io::Error),
+    /// Nothing was taken over.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// The store behind.
     #[error(
         "the store at {0} cannot be used: {1}. Check backend.url and that the store is running"
@@ -43,6 +57,12 @@ pub enum StartError {
     /// The register.
     #[error("{0}. Check register.url")]
     Register(#[from] RegisterError),
+    /// Nothing says which object would be the marker.
+    #[error("register.marker is not set: there is nothing to adopt")]
+    NoMarker,
+    /// The register is not this store's.
+    #[error(transparent)]
+    Marker(#[from] MarkerError),
     /// The store in this process.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
@@ -57,67 +77,139 @@ pub struct Started {
     pub register: Status,
 }
 
-/// Serves until told to stop by a signal. `ready` is called once, when clients are served.
+/// Serves until told to stop by a signal. `ready` is called once, when clients are served. An
+/// `upgrade` takes the listening socket over from the process that serves now.
 ///
 /// # Errors
 /// Whatever would make serving impossible is found before the first client is accepted.
 pub fn run(
     mut config: Config,
+    upgrade: bool,
     ready: impl FnOnce(&Started) + Send + 'static,
 ) -> Result<(), StartError> {
+    let inherited = if upgrade { Some(claim(&config)?) } else { None };
     // Outlives Pingora's own runtimes: the store in this process and the end of the work live here.
     let keeper = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(if config.embedded.is_some() { config.threads } else { 1 })
         .thread_name("keeper")
         .enable_all()
         .build()?;
-    let reserved = keeper
-        .block_on(async { Reserved::new(config.listen) })
-        .map_err(|error| StartError::Listen(config.listen, error))?;
+    let listen = config.listen;
+    let cannot_listen = |error| StartError::Listen(listen, error);
+    let (socket, inheritance) = match inherited {
+        Some((socket, inheritance)) => (socket, Some(inheritance)),
+        None => (ListeningSocket::bind(listen).map_err(cannot_listen)?, None),
+    };
     serve_embedded(&keeper, &mut config)?;
-    let (register, status) = opened_register(&keeper, &config)?;
+    let Opened { mut register, looked_at, status } = opened_register(&keeper, &config)?;
     let keys = Arc::new(SigningKeys::default());
     let store = Arc::new(keeper.block_on(reachable_store(&config, Arc::clone(&keys)))?);
+    if let Some(marker) = marker(&config, looked_at, Arc::clone(&store) as _) {
+        let watch = keeper.block_on(marker.begin())?;
+        register = watch.guard(register);
+        keeper.spawn(watch.keep(watch_pause(&config)));
+    }
     let proxy = proxy(&config, Arc::clone(&register), store, keys);
-    let drained = proxy.in_flight.clone();
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     let door = Door::new(proxy, &server.configuration);
-    let mut service = Service::new("proxy".to_owned(), door);
-    let listening = reserved.add_to(&mut service);
+    let doorway = door.doorway();
+    socket.listen().map_err(cannot_listen)?;
+    let listening = socket.address();
+    let usher = Usher::new(&keeper, &config, &socket, inheritance, doorway.clone())?;
+    let handed_over = usher.handed_over();
+    let service = socket.given_to(Service::new("proxy".to_owned(), door));
+    let accepting = service.accepting();
     server.add_service(service);
 
     let started = Started { listening, register: status };
-    keeper.spawn(async move {
-        listener::wait_until_accepting(listening).await;
-        ready(&started);
-    });
-    shutdown::spawn(&keeper, &server, drained, Arc::clone(&register));
-    server.run(shutdown::run_args());
+    let end = shutdown::End {
+        doorway,
+        accepting,
+        handed_over: handed_over.clone(),
+        usher: keeper.spawn(usher.attend(listening, move || ready(&started))),
+        register: Arc::clone(&register),
+    };
+    shutdown::spawn(&keeper, &server, end);
+    server.run(shutdown::run_args(handed_over));
     if let Err(error) = keeper.block_on(register.close()) {
         tracing::warn!(%error, "the register was not closed");
     }
     Ok(())
 }
 
+/// The listening socket of the process that serves now. Nothing else has been touched by then.
+fn claim(config: &Config) -> Result<(ListeningSocket, Inheritance), HandoverError> {
+    if let RegisterKind::Memory { .. } = config.register.kind {
+        return Err(HandoverError::InProcess("the register in memory"));
+    }
+    let at = config.upgrade_socket.as_ref().ok_or(HandoverError::NoSocket)?;
+    Inheritance::claim(&at.path, config.listen)
+}
+
 /// The register to serve with, found fit for use. One in Redis is watched from the keeper's runtime;
 /// its connections are made where it is used, since others would cost every step a change of threads.
-fn opened_register(
-    keeper: &Runtime,
-    config: &Config,
-) -> Result<(Arc<dyn Register>, Status), StartError> {
+fn opened_register(keeper: &Runtime, config: &Config) -> Result<Opened, StartError> {
     let RegisterKind::Redis(redis) = &config.register.kind else {
-        let register = keeper.block_on(open_register(config))?;
+        let looked_at = open(config)?;
+        let register = Arc::clone(&looked_at.register);
         let status = keeper.block_on(register.check())?;
-        return Ok((register, status));
+        return Ok(Opened { register, looked_at, status });
     };
-    let watched = redis_register(config, redis)?;
+    let watched = Arc::new(redis_register(config, redis)?);
     let status = keeper.block_on(watched.check())?;
-    let register = watched.apart();
-    let pause = config.register.terms.lease / 3;
+    let register = Arc::new(watched.apart());
+    let looked_at = Handles::of(Arc::clone(&watched));
+    let pause = watch_pause(config);
     keeper.spawn(async move { watched.keep_watch(pause).await });
-    Ok((Arc::new(register), status))
+    Ok(Opened { register, looked_at, status })
+}
+
+/// A register, found fit for use.
+struct Opened {
+    /// To serve with.
+    register: Arc<dyn Register>,
+    /// The same one, for use in the keeper's runtime.
+    looked_at: Handles,
+    status: Status,
+}
+
+/// A register by what is asked of it.
+struct Handles {
+    register: Arc<dyn Register>,
+    identified: Arc<dyn Identified>,
+}
+
+impl Handles {
+    fn of<R: Register + Identified + 'static>(register: Arc<R>) -> Self {
+        Self { register: Arc::clone(&register) as _, identified: register }
+    }
+}
+
+/// How often the register is looked at while nobody writes.
+fn watch_pause(config: &Config) -> Duration {
+    config.register.terms.lease / 3
+}
+
+/// The marker as configured; it has a gate of its own.
+fn marker(config: &Config, register: Handles, store: Arc<dyn Store>) -> Option<Marker> {
+    let name = config.register.marker.clone()?;
+    let Handles { register, identified } = register;
+    let gate = Gate::new(Arc::clone(&register), Arc::clone(&store), gate_settings(config));
+    Some(Marker::new(name, register, identified, store, gate))
+}
+
+/// Says that the configured register, which has no id, is the one that the marker names.
+///
+/// # Errors
+/// When it is not, or none of the two can be asked.
+pub async fn adopt_register(config: &Config) -> Result<(RegisterId, bool), StartError> {
+    let register = open(config)?;
+    register.register.check().await?;
+    let store = reachable_store(config, Arc::new(SigningKeys::default())).await?;
+    let marker = marker(config, register, Arc::new(store)).ok_or(StartError::NoMarker)?;
+    Ok(marker.adopt().await?)
 }
 
 /// The register as configured.
@@ -125,11 +217,15 @@ fn opened_register(
 /// # Errors
 /// When the in-memory register's lock file is held or cannot be opened.
 pub async fn open_register(config: &Config) -> Result<Arc<dyn Register>, RegisterError> {
+    Ok(open(config)?.register)
+}
+
+fn open(config: &Config) -> Result<Handles, RegisterError> {
     Ok(match &config.register.kind {
         RegisterKind::Memory { lock_file } => {
-            Arc::new(MemoryRegister::open(lock_file, terms(config))?)
+            Handles::of(Arc::new(MemoryRegister::open(lock_file, terms(config))?))
         }
-        RegisterKind::Redis(redis) => Arc::new(redis_register(config, redis)?),
+        RegisterKind::Redis(redis) => Handles::of(Arc::new(redis_register(config, redis)?)),
     })
 }
 
@@ -197,22 +293,14 @@ fn proxy(
     keys: Arc<SigningKeys>,
 ) -> Proxy {
     let backend = &config.backend;
-    let settings = gate::Settings {
-        terms: terms(config),
-        margin: config.register.terms.margin,
-        lease_wait: config.register.terms.lease_wait,
-        writes_per_key: config.limits.writes_per_key,
-        write_timeout: backend.write_timeout,
-        long_write_timeout: backend.long_write_timeout,
-        definite_errors: backend.definite_errors.clone(),
-    };
+    let settings = gate_settings(config);
     let body = &config.body;
     let forms_bytes = body.memory_bytes / 4;
     Proxy {
         gate: Gate::new(register, Arc::clone(&store) as _, settings),
         store,
         clients: Clients::new(&config.clients, config.anonymous.clone()),
-        rules: Rules::new(&config.rules),
+        rules: Rules::new(&config.rules, config.register.marker.as_ref()),
         naming: Naming {
             domains: config.domains.clone(),
             empty_segments: match backend.empty_segments {
@@ -240,6 +328,19 @@ fn proxy(
     }
 }
 
+fn gate_settings(config: &Config) -> gate::Settings {
+    let backend = &config.backend;
+    gate::Settings {
+        terms: terms(config),
+        margin: config.register.terms.margin,
+        lease_wait: config.register.terms.lease_wait,
+        writes_per_key: config.limits.writes_per_key,
+        write_timeout: backend.write_timeout,
+        long_write_timeout: backend.long_write_timeout,
+        definite_errors: backend.definite_errors.clone(),
+    }
+}
+
 fn terms(config: &Config) -> Terms {
     let terms = &config.register.terms;
     Terms {
@@ -262,9 +363,7 @@ fn server_conf(config: &Config) -> ServerConf {
         threads: config.threads,
         upstream_keepalive_pool_size: config.backend.connections,
         ca_file: config.backend.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned()),
-        // Pingora sleeps for the whole of this time whatever is left to do; `shutdown` ends the
-        // process before, as soon as the last request is answered.
-        grace_period_seconds: Some(shutdown::PATIENCE.as_secs()),
+        grace_period_seconds: Some(shutdown::NEVER.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     }

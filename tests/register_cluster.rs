@@ -16,6 +16,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ifmatch::register::identity::{Identified, RegisterId};
 use ifmatch::register::redis::{Place, RedisRegister, RedisSettings};
 use ifmatch::register::{
     Acquired, CommitAnswer, Generation, Register, RegisterError, State, Terms, Token, Writers,
@@ -240,6 +241,10 @@ async fn a_server_that_the_others_know_nothing_of_is_not_asked() {
     register.skip_quarantine().await.unwrap();
     let keys = Keys::write(&register, &mut at_loner).await;
     keys.are_untouched(&register, 0..64).await;
+    assert_eq!(register.name().await, Ok(None));
+    let id = RegisterId::new();
+    assert_eq!(register.name_if_nameless(&id).await, Ok(id.clone()));
+    assert_eq!(register.apart().name().await, Ok(Some(id)), "its id is kept too");
     let held: usize = redis::cmd("DBSIZE").query_async(&mut at_loner).await.unwrap();
     assert_eq!(held, 0, "nothing of the register is there");
 }

@@ -250,7 +250,7 @@ async fn sentinels_that_cannot_say_who_is_the_master_are_refused_with_a_sentence
     };
     let unsuitable = |error: RegisterError| match error {
         RegisterError::Unsuitable(sentence) => sentence,
-        RegisterError::Unreachable(sentence) => panic!("an operator must act: {sentence}"),
+        error => panic!("an operator must act: {error}"),
     };
     RedisRegister::connect(&with(Some("hunter2"), "main"), &terms())
         .unwrap()

@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{Failure, Settings};
-use crate::config::RegisterKind;
-use crate::server::open_register;
+use crate::config::{Config, RegisterKind};
+use crate::server::{adopt_register, open_register};
 
 /// `ifmatch register …`
 #[derive(Debug, Subcommand)]
@@ -13,34 +13,49 @@ pub(super) enum Command {
     Status(Settings),
     /// End the quarantine at once. Only when no proxy was running before the register (re)started.
     SkipQuarantine(Settings),
+    /// Give a register that has lost its memory the id that the marker names. Only when it is the
+    /// register of all proxies that write to this store.
+    Adopt(Settings),
 }
 
 impl Command {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (settings, skip) = match self {
-            Self::Status(settings) => (settings, false),
-            Self::SkipQuarantine(settings) => (settings, true),
-        };
-        let config = settings.load(None)?;
-        if let RegisterKind::Memory { .. } = config.register.kind {
-            return Err(Failure::Usage(
-                "the register is in the memory of the process that serves, and cannot be reached \
-                 from another one. This command is for a register in Redis"
-                    .to_owned(),
-            ));
-        }
         let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(async {
-            let register = open_register(&config).await?;
-            if skip {
-                // Touched first, so that an epoch which is yet to begin begins before.
-                register.check().await?;
-                register.skip_quarantine().await?;
+        match self {
+            Self::Status(settings) => runtime.block_on(status(&in_redis(settings)?, false)),
+            Self::SkipQuarantine(settings) => runtime.block_on(status(&in_redis(settings)?, true)),
+            Self::Adopt(settings) => {
+                let config = settings.load(None)?;
+                let (id, needed) = runtime.block_on(adopt_register(&config))?;
+                let how = if needed { "adopted" } else { "had that id already" };
+                println!("register {id}: {how}");
+                Ok(())
             }
-            let status = register.check().await?;
-            println!("quarantine: {:.1} s left", status.quarantine.as_secs_f64());
-            println!("leases held: {}", status.leases);
-            Ok(())
-        })
+        }
     }
+}
+
+fn in_redis(settings: Settings) -> Result<Config, Failure> {
+    let config = settings.load(None)?;
+    if let RegisterKind::Memory { .. } = config.register.kind {
+        return Err(Failure::Usage(
+            "the register is in the memory of the process that serves, and cannot be reached from \
+             another one. This command is for a register in Redis"
+                .to_owned(),
+        ));
+    }
+    Ok(config)
+}
+
+async fn status(config: &Config, skip: bool) -> Result<(), Failure> {
+    let register = open_register(config).await?;
+    if skip {
+        // Touched first, so that an epoch which is yet to begin begins before.
+        register.check().await?;
+        register.skip_quarantine().await?;
+    }
+    let status = register.check().await?;
+    println!("quarantine: {:.1} s left", status.quarantine.as_secs_f64());
+    println!("leases held: {}", status.leases);
+    Ok(())
 }

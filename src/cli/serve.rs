@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, Settings, logging};
 use crate::config::{Client, RegisterKind};
-use crate::server::{self, Started};
+use crate::server::{self, HandoverError, StartError, Started};
 
 /// `ifmatch serve`
 #[derive(Debug, Args)]
@@ -16,10 +16,20 @@ pub(super) struct Serve {
     /// Run everything in one process: a store on this directory and a register in memory.
     #[arg(long, value_name = "DIR")]
     embedded: Option<PathBuf>,
+    /// Take over from the process that serves now: no connection is refused, no request lost, and
+    /// that process ends with the last of its own. Needs a register in Redis.
+    #[arg(long)]
+    upgrade: bool,
 }
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
+        if self.upgrade && self.embedded.is_some() {
+            // Before the configuration is read, which would make the embedded store's secret.
+            return Err(
+                StartError::from(HandoverError::InProcess("the store of --embedded")).into()
+            );
+        }
         let config = self.settings.load(self.embedded)?;
         logging::begin(&config.log)?;
         for warning in &config.warnings {
@@ -28,7 +38,7 @@ impl Serve {
         let embedded = config.embedded.clone();
         let client = config.clients.first().cloned();
         let in_memory = matches!(config.register.kind, RegisterKind::Memory { .. });
-        server::run(config, move |started| {
+        server::run(config, self.upgrade, move |started| {
             announce(started, in_memory);
             if let (Some(dir), Some(client)) = (embedded, client) {
                 welcome(started, &dir, &client);

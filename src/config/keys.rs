@@ -145,8 +145,12 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 
 /// All keys but those of `[[client]]` and `[[rule]]`, in the order in which they are read and
 /// described.
-pub(super) const KEYS: [Key; 59] = [
+pub(super) const KEYS: [Key; 61] = [
     key("listen", Value("127.0.0.1:9000")),
+    key(
+        "upgrade_socket",
+        Derived("in a directory of this user in the system's temporary one, named after listen"),
+    ),
     key("threads", Value("0")),
     key("domains", Value("")),
     key("writers", Value("shared")),
@@ -203,6 +207,7 @@ pub(super) const KEYS: [Key; 59] = [
     key("register.connections", Value("2")),
     key("register.timeout", Value("2s")),
     key("register.namespace", Value("ifmatch")),
+    key("register.marker", Nothing("nothing tells whether another register has this store too")),
     key("body.memory", Value("256MiB")),
     key("body.memory_per_body", Value("8MiB")),
     key("body.spool_dir", Derived("the system's temporary directory")),

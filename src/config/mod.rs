@@ -34,7 +34,7 @@ pub use faults::{ConfigErrors, Fault};
 pub use settings::{
     Addressing, Backend, Body, BucketPattern, Checksums, Client, Config, Dialect, EmptySegments,
     Endpoint, HostPort, Log, LogFormat, Redis, RedisPlace, Register, RegisterKind, Replicas,
-    Require, Rights, Rule, RuleMode, Signatures, Terms, Writers,
+    Require, Rights, Rule, RuleMode, Signatures, Terms, UpgradeSocket, Writers,
 };
 
 use file::Counts;
@@ -154,6 +154,7 @@ fn assemble(
     (counts, last_is_environment): WrittenCounts,
 ) -> Option<Config> {
     let listen: SocketAddr = reading.value("listen");
+    let upgrade_socket = sections::upgrade_socket(reading, listen);
     let threads = threads(reading.count("threads", 0..=1024));
     let domains = domains(reading);
     let writers = reading.value("writers");
@@ -170,6 +171,8 @@ fn assemble(
         reading.faults.push("backend.url", message);
     }
     let register = sections::register(reading, store);
+    let upgrade_socket =
+        rules::upgrade_socket(reading, upgrade_socket, &register.kind, embedded.is_some());
     let body = sections::body(reading);
     let limits = sections::limits(reading);
     let log = sections::log(reading);
@@ -196,6 +199,7 @@ fn assemble(
     }
     Some(Config {
         listen,
+        upgrade_socket,
         threads,
         domains,
         writers,

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::describe::Line;
 use super::reading::Reading;
-use super::settings::{Addressing, Body, Endpoint, RedisPlace, RegisterKind, Replicas, Terms};
+use super::settings::{
+    Addressing, Body, Endpoint, RedisPlace, RegisterKind, Replicas, Terms, UpgradeSocket,
+};
 use super::units::{show_duration, show_size};
 
 /// The register's times agree with each other.
@@ -100,6 +103,27 @@ pub(super) fn no_lock_file_for_redis(reading: &mut Reading) {
         let message = "is for the register in memory only, but register.url names a Redis";
         reading.faults.push("register.lock_file", message);
     }
+}
+
+/// Nothing can take over what lives in this process.
+pub(super) fn upgrade_socket(
+    reading: &mut Reading,
+    socket: Option<UpgradeSocket>,
+    register: &RegisterKind,
+    embedded: bool,
+) -> Option<UpgradeSocket> {
+    if !embedded && !matches!(register, RegisterKind::Memory { .. }) {
+        return socket;
+    }
+    if socket.is_some_and(|socket| socket.written) && !reading.faults.any_at(&["register.url"]) {
+        let message = "is for a register in Redis and a store of its own: what lives in this process \
+                       cannot be taken over by another";
+        reading.faults.push("upgrade_socket", message);
+    }
+    if let Some(line) = reading.lines.iter_mut().find(|line| line.path == "upgrade_socket") {
+        *line = Line::unset("upgrade_socket", "nothing can take over what lives in this process");
+    }
+    None
 }
 
 /// A password has no meaning without Redis.

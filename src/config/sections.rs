@@ -1,5 +1,6 @@
 //! The tables of the file, one function each: read, judge, assemble.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,8 +13,23 @@ use super::rules;
 use super::secrets;
 use super::settings::{
     Backend, Body, Endpoint, Limits, Log, Redis, RedisPlace, Register, RegisterKind, Terms,
+    UpgradeSocket,
 };
 use super::values::Bytes;
+
+/// `upgrade_socket`, whatever the register. By default none where the port is yet to be chosen:
+/// nobody could find it.
+pub(super) fn upgrade_socket(reading: &mut Reading, listen: SocketAddr) -> Option<UpgradeSocket> {
+    let written = reading.is_written("upgrade_socket");
+    if !written && listen.port() == 0 {
+        reading.lines.push(Line::unset("upgrade_socket", "the port is not known before the start"));
+        return None;
+    }
+    let user = rustix::process::geteuid().as_raw();
+    let directory = std::env::temp_dir().join(format!("ifmatch-{user}"));
+    let path = reading.derived("upgrade_socket", directory.join(format!("{listen}.sock")));
+    Some(UpgradeSocket { path, written })
+}
 
 /// `[backend]`; `None` only after noting a fault. An embedded store has no address yet: the port is
 /// 0 until it is known.
@@ -118,7 +134,8 @@ pub(super) fn register(reading: &mut Reading, store: Option<&Endpoint>) -> Regis
     };
     let terms = terms(reading, &kind);
     rules::terms(reading, &terms, &kind);
-    Register { kind, terms }
+    let marker = reading.optional("register.marker");
+    Register { kind, terms, marker }
 }
 
 fn redis_terms(reading: &mut Reading) -> (usize, Duration, String) {

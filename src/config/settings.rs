@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::describe::Line;
+use crate::s3::ObjectName;
 use crate::secret::Secret;
 
 /// All settings of one process. Comes from [`Config::load`] only.
@@ -14,6 +15,8 @@ use crate::secret::Secret;
 pub struct Config {
     /// Where clients are listened for.
     pub listen: SocketAddr,
+    /// Where a process asks that is to take over from this one; nowhere when absent.
+    pub upgrade_socket: Option<UpgradeSocket>,
     /// Worker threads, at least one.
     pub threads: usize,
     /// The domains under which `bucket.domain` names a bucket, in lower case.
@@ -49,6 +52,15 @@ pub struct Config {
     /// What is allowed but unwise, a sentence each.
     pub warnings: Vec<String>,
     pub(super) lines: Vec<Line>,
+}
+
+/// A Unix socket of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpgradeSocket {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether somebody named it. Else its directory has to be made, and has to be private.
+    pub written: bool,
 }
 
 /// Whether all writers pass the fleet of proxies.
@@ -175,6 +187,8 @@ pub struct Register {
     pub kind: RegisterKind,
     /// Its times; all proxies of a fleet must have the same.
     pub terms: Terms,
+    /// The object that names this store's register; none is looked at when absent.
+    pub marker: Option<ObjectName>,
 }
 
 /// Where the register is.

@@ -242,6 +242,28 @@ fn a_lock_file_is_per_store() {
 }
 
 #[test]
+fn an_upgrade_socket_is_per_address_and_for_a_register_in_redis() {
+    let redis = |listen: &str, more: &[(&str, &str)]| {
+        let variables = [&[("IFMATCH_LISTEN", listen)], more].concat();
+        load("valid/redis.toml", &variables, Flags::default()).unwrap()
+    };
+    let derived = redis("0.0.0.0:9000", &[]).upgrade_socket.unwrap();
+    assert!(!derived.written && derived.path.starts_with(std::env::temp_dir()));
+    assert_ne!(derived, redis("0.0.0.0:9001", &[]).upgrade_socket.unwrap());
+    assert_eq!(redis("0.0.0.0:0", &[]).upgrade_socket, None);
+    let named = ("IFMATCH_UPGRADE_SOCKET", "/run/ifmatch/upgrade.sock");
+    let path = PathBuf::from(named.1);
+    let written = redis("0.0.0.0:0", &[named]).upgrade_socket;
+    assert_eq!(written, Some(UpgradeSocket { path, written: true }));
+
+    let memory = smallest(&[]).unwrap();
+    assert_eq!(memory.upgrade_socket, None);
+    assert!(memory.describe().contains("# upgrade_socket "), "{}", memory.describe());
+    let [refused] = &faults(smallest(&[named]))[..] else { panic!("one fault") };
+    assert!(refused.starts_with("upgrade_socket: is for a register in Redis"), "{refused}");
+}
+
+#[test]
 fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
     let all = [("IFMATCH_LISTEN", "[::1]:1"), ("IFMATCH_REGISTER_LEASE", "8s")];
     let flags = Flags { listen: Some("[::1]:2".to_owned()), ..Flags::default() };

@@ -10,6 +10,7 @@ use super::settings::{
     Signatures, Writers,
 };
 use super::units;
+use crate::s3::{self, BucketName, ObjectKey, ObjectName};
 
 /// A value as written.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +80,21 @@ impl Setting for PathBuf {
 
     fn show(&self) -> String {
         quoted(&self.display().to_string())
+    }
+}
+
+impl Setting for ObjectName {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let text = String::read(raw)?;
+        let (bucket, key) = text.split_once('/').unwrap_or((&text, ""));
+        match (BucketName::parse(bucket), ObjectKey::parse(key, s3::EmptySegments::Refused)) {
+            (Ok(bucket), Ok(key)) => Ok(Self { bucket, key }),
+            _ => Err(raw.or_not("a bucket and a key such as \"tables/.ifmatch-register\"")),
+        }
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.to_string())
     }
 }
 

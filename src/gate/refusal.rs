@@ -10,11 +10,17 @@ use crate::s3::{Code, ObjectName, Refusal, S3Error};
 /// Seconds after which it is worth trying again where nothing better is known.
 const RETRY_AFTER_S: u32 = 1;
 
+const UNREACHABLE: &str = "The register of conditional writes cannot be reached. Please try again.";
+const DISOWNED: &str = "This proxy's register is not, or not yet, the one that keeps the locks of this \
+                        store, so nothing is written. Its operator has to look at its log.";
+
 /// The register cannot be asked: nothing is written (law 5).
 pub(super) fn register_failed(error: &RegisterError) -> S3Error {
     tracing::error!(%error, "a write was refused");
-    S3Error::service_unavailable(RETRY_AFTER_S)
-        .because("The register of conditional writes cannot be reached. Please try again.")
+    S3Error::service_unavailable(RETRY_AFTER_S).because(match error {
+        RegisterError::Disowned(_) => DISOWNED,
+        RegisterError::Unreachable(_) | RegisterError::Unsuitable(_) => UNREACHABLE,
+    })
 }
 
 /// The register has just begun a new epoch.

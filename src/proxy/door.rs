@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Proxy;
 use super::context::Context;
+use super::doorway::Doorway;
 use super::in_flight::InFlight;
 use super::respond::{HOST, HOST_ID, LINGER, LINGER_BYTES_MAX, LINGER_IDLE, REQUEST_ID};
 use crate::s3::wire::{HeadScan, authority, check_head};
@@ -36,6 +37,7 @@ const PIECE_BYTES: usize = 4096;
 pub struct Door {
     proxy: Arc<HttpProxy<Proxy>>,
     in_flight: InFlight,
+    doorway: Doorway,
     /// How long a head may take to arrive, from its first byte to its last.
     patience: Duration,
 }
@@ -44,7 +46,13 @@ impl Door {
     /// The way in to this proxy.
     pub fn new(proxy: Proxy, conf: &Arc<ServerConf>) -> Self {
         let (in_flight, patience) = (proxy.in_flight.clone(), proxy.idle_timeout);
-        Self { proxy: Arc::new(http_proxy(conf, proxy)), in_flight, patience }
+        let doorway = Doorway::new(in_flight.clone());
+        Self { proxy: Arc::new(http_proxy(conf, proxy)), in_flight, doorway, patience }
+    }
+
+    /// What is known of it while Pingora has it.
+    pub fn doorway(&self) -> Doorway {
+        self.doorway.clone()
     }
 
     /// The next head, and what came with it.
@@ -102,13 +110,15 @@ impl ServerApp for Door {
         mut stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
+        let _entered = self.doorway.enter();
         let mut settings = None;
         loop {
-            let mut stopping = shutdown.clone();
             let head = tokio::select! {
                 biased;
                 head = self.head(&mut stream) => head,
-                _ = stopping.wait_for(|stop| *stop) => return None,
+                // Not at Pingora's word, `shutdown`: where another process has taken over, whoever is
+                // connected may send one more request, whose answer then says that it was the last.
+                () = self.doorway.closing() => return None,
             };
             let received = match head {
                 Ok(received) => received,

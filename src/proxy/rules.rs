@@ -4,9 +4,12 @@ use crate::config::{Require, Rule, RuleMode};
 use crate::s3::condition::{Dialect, IF_GENERATION_MATCH};
 use crate::s3::{Condition, ObjectName, Operation, RequestHead, Requirement, S3Error};
 
-/// The rules, in order.
+/// The rules, in order, and the one key that nobody may touch.
 #[derive(Debug)]
-pub struct Rules(Vec<Rule>);
+pub struct Rules {
+    rules: Vec<Rule>,
+    marker: Option<ObjectName>,
+}
 
 /// How one key is treated. By default it is guarded and nothing is required.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,15 +20,18 @@ pub(super) struct Treatment {
 }
 
 impl Rules {
-    /// The configured rules.
-    pub fn new(rules: &[Rule]) -> Self {
-        Self(rules.to_vec())
+    /// The configured rules, and the register's marker.
+    pub fn new(rules: &[Rule], marker: Option<&ObjectName>) -> Self {
+        Self { rules: rules.to_vec(), marker: marker.cloned() }
     }
 
     /// How this key is treated: the first rule that fits decides.
     pub(super) fn treatment(&self, name: &ObjectName) -> Treatment {
+        if self.marker.as_ref() == Some(name) {
+            return Treatment { passes: false, requirement: Some(Requirement::Untouchable) };
+        }
         let (bucket, key) = (name.bucket.as_str(), name.key.as_str());
-        let rule = self.0.iter().find(|rule| rule.fits(bucket, key));
+        let rule = self.rules.iter().find(|rule| rule.fits(bucket, key));
         rule.map_or_else(Treatment::default, |rule| Treatment {
             passes: rule.mode == RuleMode::Pass,
             requirement: rule.require.map(|require| match require {
@@ -90,12 +96,16 @@ mod tests {
             require: Some(Require::CreateOnly),
             ..rule(logs.clone(), "wal/", RuleMode::Guard)
         };
-        let rules = Rules::new(&[once, rule(logs, "", RuleMode::Pass)]);
+        let marker = name("logs-1", "marker");
+        let rules = Rules::new(&[once, rule(logs, "", RuleMode::Pass)], Some(&marker));
         let of = |bucket, key| rules.treatment(&name(bucket, key));
         let once = Treatment { passes: false, requirement: Some(Requirement::CreateOnly) };
         assert_eq!(of("logs-1", "wal/7"), once);
         assert_eq!(of("logs-1", "wal"), Treatment { passes: true, requirement: None });
         assert_eq!(of("tables", "wal/7"), Treatment::default());
+        let untouchable = Treatment { passes: false, requirement: Some(Requirement::Untouchable) };
+        assert_eq!(of("logs-1", "marker"), untouchable);
+        assert!(of("logs-2", "marker").passes);
         assert!(!Treatment::default().passes);
     }
 

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use self::lock_file::{LockFile, Marker};
+use super::identity::{Identified, RegisterId};
 use super::record::{self, Slot};
 use super::words::{Epoch, EpochId, Millis, Settle, in_millis};
 use super::{
@@ -298,6 +299,22 @@ impl Register for MemoryRegister {
             }
             inner.lock_file.leave(Marker::Clean)
         })
+    }
+}
+
+#[async_trait]
+impl Identified for MemoryRegister {
+    async fn name(&self) -> Result<Option<RegisterId>, RegisterError> {
+        Ok(self.lock().lock_file.id().cloned())
+    }
+
+    async fn name_if_nameless(&self, id: &RegisterId) -> Result<RegisterId, RegisterError> {
+        let mut inner = self.lock();
+        if let Some(known) = inner.lock_file.id() {
+            return Ok(known.clone());
+        }
+        inner.lock_file.take_id(id.clone())?;
+        Ok(id.clone())
     }
 }
 

@@ -5,6 +5,7 @@
 //! The register may lose everything at any moment. It then begins a new epoch: all leases are
 //! dropped, all records distrusted, and nothing is granted for a quarantine.
 
+pub mod identity;
 pub mod memory;
 pub mod record;
 pub mod redis;
@@ -108,4 +109,7 @@ pub enum RegisterError {
     /// It answered, and must not be used as it is: an operator must act.
     #[error("the register cannot be used: {0}")]
     Unsuitable(String),
+    /// It is not the one of this store.
+    #[error("the register is not the one that keeps the locks of this store: {0}")]
+    Disowned(String),
 }

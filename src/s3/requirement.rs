@@ -12,6 +12,8 @@ pub enum Requirement {
     CreateOnly,
     /// A condition: of a delete `If-Match`, of all else whichever.
     Conditional,
+    /// Nothing allows it: only the proxies themselves write the key.
+    Untouchable,
 }
 
 impl Requirement {
@@ -20,6 +22,7 @@ impl Requirement {
     /// upload is judged when it is completed, not when it is created or when a part of it comes.
     pub fn check(self, operation: Operation, condition: &Condition) -> Result<(), S3Error> {
         match operation.effect() {
+            Effect::Streams if self == Self::Untouchable => {}
             Effect::Read | Effect::Streams => return Ok(()),
             Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite => {}
         }
@@ -30,6 +33,7 @@ impl Requirement {
             Self::CreateOnly => Err(S3Error::access_denied().because(CREATE_ONLY)),
             Self::Conditional if *condition != Condition::None => Ok(()),
             Self::Conditional => Err(S3Error::access_denied().because(CONDITIONAL)),
+            Self::Untouchable => Err(S3Error::access_denied().because(UNTOUCHABLE)),
         }
     }
 }
@@ -44,6 +48,8 @@ const CREATE_ONLY: &str = "A rule of this proxy lets this key be written once: a
                            If-None-Match: *, and nothing may change or delete what is there.";
 const CONDITIONAL: &str = "A rule of this proxy lets this key be changed under a condition only: a \
                            write must carry If-Match or If-None-Match, a delete If-Match.";
+const UNTOUCHABLE: &str = "This object names the register that keeps the locks of this store. Only the \
+                           proxies write it.";
 
 #[cfg(test)]
 mod tests {
@@ -86,6 +92,27 @@ mod tests {
             let what = format!("{operation:?} {condition:?}");
             assert_eq!(is_allowed(CreateOnly, operation, condition), create_only, "{what}");
             assert_eq!(is_allowed(Conditional, operation, condition), conditional, "{what}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_reading_is_allowed_of_what_nobody_may_touch() {
+        for operation in [
+            Operation::PutObject,
+            Operation::CopyObject,
+            Operation::DeleteObject,
+            Operation::DeleteObjectVersion,
+            Operation::CompleteMultipartUpload,
+            Operation::CreateMultipartUpload,
+            Operation::UploadPart,
+            Operation::PutObjectTagging,
+            Operation::UnknownWrite,
+        ] {
+            let condition = &Condition::IfNoneMatchAny;
+            assert!(!is_allowed(Requirement::Untouchable, operation, condition), "{operation:?}");
+        }
+        for operation in [Operation::GetObject, Operation::HeadObject] {
+            assert!(is_allowed(Requirement::Untouchable, operation, &Condition::None));
         }
     }
 

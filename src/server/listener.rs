@@ -1,62 +1,149 @@
-//! The listening socket: Pingora binds it, and does not say to which port.
+//! The listening socket: bound before anything else, or inherited, and given to Pingora, which
+//! would bind one of its own and does not say to which port.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd as _, IntoRawFd as _, OwnedFd};
 use std::time::Duration;
 
-use pingora::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
+use async_trait::async_trait;
+use pingora::apps::ServerApp;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
+use pingora::server::{ListenFds, RuntimeOpts, ShutdownWatch};
+use pingora::services::Service as PingoraService;
 use pingora::services::listening::Service;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::proxy::Doorway;
 
 /// What every connection holds, busy or not: room for a head and a small body. Pingora's 64 KiB are for
 /// TLS; bodies are read past it.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
 
-/// An address that is ours to listen on.
-///
-/// For port 0 the kernel is asked for a free port by binding a socket that never listens; Pingora
-/// then shares that port with it (`SO_REUSEPORT`). A port that was named is not shared: another
-/// process that took it too would get half of the connections.
+/// How many connections may wait to be accepted; as many as Pingora says.
+const BACKLOG: i32 = 65_535;
+
+/// An address that is ours, and the socket bound to it.
 #[derive(Debug)]
-pub(super) struct Reserved {
+pub(super) struct ListeningSocket {
     address: SocketAddr,
-    holder: Option<TcpSocket>,
+    socket: OwnedFd,
 }
 
-impl Reserved {
-    /// Fails when the address cannot be bound.
-    pub(super) fn new(listen: SocketAddr) -> std::io::Result<Self> {
+impl ListeningSocket {
+    /// Binds it; nobody is listened to yet.
+    pub(super) fn bind(listen: SocketAddr) -> io::Result<Self> {
         let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        let free_port = listen.port() == 0;
-        if free_port {
-            socket.set_reuseport(true)?;
-        } else {
-            // As Pingora will: connections of an earlier process may still be closing.
-            socket.set_reuseaddr(true)?;
-        }
+        // Connections of an earlier process may still be closing.
+        socket.set_reuseaddr(true)?;
         socket.bind(listen)?;
-        let address = socket.local_addr()?;
-        // A named port was only tried: it must be free when Pingora binds it.
-        Ok(Self { address, holder: free_port.then_some(socket) })
+        Ok(Self { address: socket.local_addr()?, socket: socket.as_fd().try_clone_to_owned()? })
     }
 
-    /// Has the service listen there. The reservation is kept for as long as the process lives.
-    pub(super) fn add_to<A>(self, service: &mut Service<A>) -> SocketAddr {
-        let address = self.address.to_string();
-        let mut options = TcpSocketOptions::default();
-        if let Some(holder) = self.holder {
-            options.so_reuseport = Some(true);
-            std::mem::forget(holder);
-        }
-        let endpoint = ListenerConfig::tcp(address)
-            .tcp_socket_options(options)
-            .l4_buffer(L4BufferSettings::default().read(READ_BUFFER_BYTES));
-        service.add_listener(endpoint);
+    /// One that another process has bound.
+    pub(super) fn inherited(socket: OwnedFd) -> io::Result<Self> {
+        let listener = TcpListener::from(socket);
+        listener.set_nonblocking(true)?;
+        Ok(Self { address: listener.local_addr()?, socket: listener.into() })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// From now on connections wait instead of being refused.
+    pub(super) fn listen(&self) -> io::Result<()> {
+        Ok(rustix::net::listen(&self.socket, BACKLOG)?)
+    }
+
+    /// Another descriptor of the same socket.
+    pub(super) fn shared(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+
+    /// Has the service listen there.
+    pub(super) fn given_to<A>(self, mut service: Service<A>) -> Listening<A> {
+        let address = self.address.to_string();
+        let endpoint = ListenerConfig::tcp(address.clone())
+            .l4_buffer(L4BufferSettings::default().read(READ_BUFFER_BYTES));
+        service.add_listener(endpoint);
+        Listening {
+            service,
+            address,
+            socket: Some(self.socket),
+            accepting: watch::Sender::new(true),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn into_std(self) -> TcpListener {
+        self.socket.into()
+    }
 }
 
-/// Returns when a connection is accepted there.
-pub(super) async fn wait_until_accepting(listening: SocketAddr) {
+/// A service of Pingora with a socket that is there already, put where Pingora keeps those that it
+/// has inherited.
+pub(super) struct Listening<A> {
+    service: Service<A>,
+    address: String,
+    socket: Option<OwnedFd>,
+    accepting: watch::Sender<bool>,
+}
+
+impl<A> Listening<A> {
+    /// Becomes false when the last connection has been accepted.
+    pub(super) fn accepting(&self) -> watch::Receiver<bool> {
+        self.accepting.subscribe()
+    }
+}
+
+impl<A> fmt::Debug for Listening<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> PingoraService for Listening<A> {
+    async fn start_service(
+        &mut self,
+        sockets: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
+        let sockets = sockets.expect("Pingora keeps a table of sockets on every Unix");
+        if let Some(socket) = self.socket.take() {
+            // Pingora's listener owns it from here on.
+            sockets.lock().add(self.address.clone(), socket.into_raw_fd());
+        }
+        self.service.start_service(Some(sockets), shutdown, listeners_per_fd).await;
+        self.accepting.send_replace(false);
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        PingoraService::threads(&self.service)
+    }
+
+    fn runtime_opts_override(&self, global: &RuntimeOpts) -> Option<RuntimeOpts> {
+        self.service.runtime_opts_override(global)
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        self.service.listen_addresses()
+    }
+}
+
+/// Returns when this process accepts connections there. Connecting proves nothing: they wait until
+/// somebody accepts them, and another process may share the socket.
+pub(super) async fn wait_until_accepting(listening: SocketAddr, doorway: &Doorway) {
+    const EACH: Duration = Duration::from_millis(10);
     let mut reachable = listening;
     if reachable.ip().is_unspecified() {
         reachable.set_ip(if reachable.is_ipv4() {
@@ -65,7 +152,10 @@ pub(super) async fn wait_until_accepting(listening: SocketAddr) {
             std::net::Ipv6Addr::LOCALHOST.into()
         });
     }
-    while TcpStream::connect(reachable).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+    loop {
+        let _knock = timeout(EACH, TcpStream::connect(reachable)).await;
+        if timeout(EACH, doorway.first_entry()).await.is_ok() {
+            return;
+        }
     }
 }

@@ -7,17 +7,29 @@ use async_trait::async_trait;
 use pingora::server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
-use crate::proxy::InFlight;
+use crate::proxy::Doorway;
 use crate::register::Register;
 
 /// How long requests under way may take after the signal.
-pub(super) const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Pingora sleeps for the whole of this time after the signal, whatever is left to do; the process
+/// always ends before.
+pub(super) const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// How long a connection may be on its way from Pingora's acceptor, which has ended, to the door:
+/// nothing tells of it, and nobody waits for this process any more.
+const ON_THE_DOORSTEP: Duration = Duration::from_secs(1);
 
 /// SIGTERM and SIGINT both end in good order; a second one of either ends at once, and so does
-/// SIGQUIT.
-struct Signals;
+/// SIGQUIT. When another process has taken over, this one ends in good order too.
+struct Signals {
+    handed_over: watch::Receiver<bool>,
+}
 
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
@@ -30,7 +42,9 @@ impl ShutdownSignalWatch for Signals {
             tracing::error!("signals cannot be waited for; only SIGKILL will end this process");
             return std::future::pending().await;
         };
+        let mut handed_over = self.handed_over.clone();
         tokio::select! {
+            Ok(_) = handed_over.wait_for(|over| *over) => ShutdownSignal::GracefulTerminate,
             _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
             _ = interrupt.recv() => ShutdownSignal::GracefulTerminate,
             _ = quit.recv() => ShutdownSignal::FastShutdown,
@@ -38,18 +52,25 @@ impl ShutdownSignalWatch for Signals {
     }
 }
 
-pub(super) fn run_args() -> RunArgs {
-    RunArgs { shutdown_signal: Box::new(Signals) }
+pub(super) fn run_args(handed_over: watch::Receiver<bool>) -> RunArgs {
+    RunArgs { shutdown_signal: Box::new(Signals { handed_over }) }
+}
+
+/// What the end has to do with.
+pub(super) struct End {
+    pub(super) doorway: Doorway,
+    /// False when the last connection has been accepted.
+    pub(super) accepting: watch::Receiver<bool>,
+    /// Whether another process serves in this one's place.
+    pub(super) handed_over: watch::Receiver<bool>,
+    /// What brings that about.
+    pub(super) usher: JoinHandle<()>,
+    pub(super) register: Arc<dyn Register>,
 }
 
 /// Watches for the end. Pingora waits a fixed time after the signal, however little is left to do:
 /// this ends the process as soon as nothing is.
-pub(super) fn spawn(
-    keeper: &Runtime,
-    server: &Server,
-    in_flight: InFlight,
-    register: Arc<dyn Register>,
-) {
+pub(super) fn spawn(keeper: &Runtime, server: &Server, mut end: End) {
     let mut phases = server.watch_execution_phase();
     keeper.spawn(async move {
         loop {
@@ -59,20 +80,51 @@ pub(super) fn spawn(
                 Err(_) => return,
             }
         }
+        let left = *end.handed_over.borrow() && end.left_by_all().await;
+        if !left {
+            end.stop().await;
+        }
+        if let Err(error) = end.register.close().await {
+            tracing::warn!(%error, "the register was not closed");
+        }
+        tracing::info!("stopped");
+        exit();
+    });
+}
+
+impl End {
+    /// Serves those who are connected until they go, each of them for one more request at most:
+    /// nobody waits for this process, and a connection closed on a client may cost it a request.
+    /// `false` when the process is told to stop before.
+    async fn left_by_all(&mut self) -> bool {
+        tracing::info!("finishing what is under way; whoever is connected goes in his own time");
+        let left = async {
+            // Cannot fail in earnest: whoever held the other end is gone, and accepts no more.
+            let _ = self.accepting.wait_for(|accepting| !*accepting).await;
+            sleep(ON_THE_DOORSTEP).await;
+            self.doorway.deserted().await;
+        };
+        tokio::select! {
+            () = left => true,
+            () = told_to_stop() => false,
+        }
+    }
+
+    /// Finishes what is under way and closes all other connections.
+    async fn stop(&mut self) {
         tracing::info!("stopping: no new requests; those under way are finished");
+        self.usher.abort();
+        // With it goes its descriptor of the listening socket: nobody would accept there.
+        let _ = (&mut self.usher).await;
+        self.doorway.close();
         let finished = tokio::select! {
-            finished = timeout(PATIENCE, in_flight.none_left()) => finished.is_ok(),
+            finished = timeout(PATIENCE, self.doorway.no_request()) => finished.is_ok(),
             () = told_to_stop() => false,
         };
         if !finished {
             tracing::warn!("stopping with requests under way; their writes are in doubt");
         }
-        if let Err(error) = register.close().await {
-            tracing::warn!(%error, "the register was not closed");
-        }
-        tracing::info!("stopped");
-        end();
-    });
+    }
 }
 
 /// Returns at the next SIGTERM or SIGINT; never where signals cannot be waited for.
@@ -93,6 +145,6 @@ pub(crate) async fn told_to_stop() {
     clippy::disallowed_methods,
     reason = "Pingora's main thread is asleep and offers no other way out; all is done by now"
 )]
-fn end() {
+fn exit() {
     std::process::exit(0)
 }

@@ -56,6 +56,9 @@ class Settings:
     writes_per_key: int = 256
     rules: str = ""
     """`[[rule]]` tables as the file has them."""
+    upgrade_socket: Path | None = None
+    marker: str | None = None
+    """Bucket and key."""
 
     @property
     def quarantine(self) -> float:
@@ -77,6 +80,8 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
         register = f"timeout = {seconds(settings.lease / 4)}"
         if settings.failover_lag is not None:
             register += f"\nfailover_lag = {seconds(settings.failover_lag)}"
+    if settings.marker:
+        register += f"\nmarker = {quoted(settings.marker)}"
     clients = "" if settings.signatures == "passthrough" else f"""
 [[client]]
 access_key_id = {quoted(ACCESS_KEY)}
@@ -102,8 +107,11 @@ session_token_env = "E2E_TEMPORARY_TOKEN"
 buckets = {json.dumps(settings.anonymous)}
 read_only = {json.dumps(settings.anonymous_read_only)}"""
     ca_file = f"ca_file = {quoted(settings.ca_file)}" if settings.ca_file else ""
+    upgrade_socket = (f"upgrade_socket = {quoted(settings.upgrade_socket)}"
+                      if settings.upgrade_socket else "")
     return f"""\
 listen = "127.0.0.1:0"
+{upgrade_socket}
 domains = {json.dumps(settings.domains)}
 signatures = {quoted(settings.signatures)}
 writers = {quoted(settings.writers)}
@@ -160,8 +168,10 @@ class Proxy:
     """One `ifmatch serve` in front of `store`, or of `backend_url` (a relay before the store)."""
 
     def __init__(self, directory: Path, store: Store, settings: Settings = Settings(),
-                 name: str = "ifmatch", backend_url: str | None = None):
+                 name: str = "ifmatch", backend_url: str | None = None,
+                 arguments: tuple[str, ...] = ()):
         self.directory, self.store, self.settings, self.name = directory, store, settings, name
+        self.arguments = arguments
         (directory / "spool").mkdir(parents=True, exist_ok=True)
         self.config = directory / "ifmatch.toml"
         self.config.write_text(config_text(backend_url or store.url, store.access_key, settings,
@@ -174,8 +184,8 @@ class Proxy:
         self.start()
 
     def start(self) -> None:
-        self.process = Process(self.name, [str(BINARY), "serve", "--config", str(self.config)],
-                               env=secrets_env(self.store))
+        command = [str(BINARY), "serve", "--config", str(self.config), *self.arguments]
+        self.process = Process(self.name, command, env=secrets_env(self.store))
         self.url = self.process.wait_for_line(r"^listening on (http://\S+)")[1]
 
     def command(self, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:

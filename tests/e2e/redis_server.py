@@ -4,6 +4,7 @@ with replicas and Sentinels, or a cluster."""
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from pathlib import Path
 from typing import Callable
@@ -14,6 +15,8 @@ from processes import NotReady, Process, free_ports
 from relay import Relay
 
 DATABASES = 512
+BINARY = os.environ.get("IFMATCH_TEST_REDIS_SERVER", "redis-server")
+"""Another server that is to do as well, such as Valkey's."""
 NODE_TIMEOUT = 1.0
 """Seconds after which a master of a cluster that says nothing is replaced."""
 SENTINEL_PATIENCE = 0.5
@@ -60,7 +63,7 @@ class RedisServer:
         keep = ["--appendonly", "yes", "--appendfsync", "always"] if self.appendonly else []
         self.process = Process(
             f"redis-{self.port}",
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+            [BINARY, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
              "--dir", str(self.directory), "--databases", str(DATABASES),
              "--maxmemory-policy", "noeviction", *keep, *self.options],
         )
@@ -126,7 +129,7 @@ sentinel monitor main 127.0.0.1 {self.servers[0].port} 2
 sentinel down-after-milliseconds main {round(SENTINEL_PATIENCE * 1000)}
 sentinel failover-timeout main 2000
 """)
-            process = Process(f"sentinel-{port}", ["redis-server", str(file), "--sentinel"])
+            process = Process(f"sentinel-{port}", [BINARY, str(file), "--sentinel"])
             try:
                 process.wait_for_line("monitor master main", 10)
             except NotReady:

@@ -113,11 +113,14 @@ impl Drop for RedisServer {
 }
 
 fn spawn(arguments: &[String]) -> Child {
-    let spawned = Command::new("redis-server").args(arguments).stdout(Stdio::null()).spawn();
+    // Another server that is to do as well, such as Valkey's.
+    let named = std::env::var_os("IFMATCH_TEST_REDIS_SERVER");
+    let binary = named.unwrap_or_else(|| "redis-server".into());
+    let spawned = Command::new(&binary).args(arguments).stdout(Stdio::null()).spawn();
     match spawned {
         Ok(child) => child,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            panic!("there is no redis-server on this machine: run scripts/setup test")
+            panic!("there is no {} on this machine: run scripts/setup test", binary.display())
         }
         Err(error) => panic!("redis-server cannot be run: {error}"),
     }

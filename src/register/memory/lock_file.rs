@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::register::identity::RegisterId;
 use crate::register::{RegisterError, Terms};
 
 /// What stands in the file: what the next process must wait for if this one ends now.
@@ -46,6 +47,8 @@ pub(super) struct LockFile {
     inherited: Marker,
     /// `None` after a write that failed, of which any part may stand there.
     standing: Option<Marker>,
+    /// What the register is called, where that was ever asked for; a line of its own.
+    id: Option<RegisterId>,
 }
 
 impl LockFile {
@@ -84,13 +87,25 @@ impl LockFile {
             }
             Err(TryLockError::Error(error)) => return Err(broken(error)),
         }
-        let inherited = read_marker(&mut file).map_err(broken)?;
-        Ok(Self { file, inherited, standing: Some(inherited) })
+        let (inherited, id) = read(&mut file).map_err(broken)?;
+        Ok(Self { file, inherited, standing: Some(inherited), id })
     }
 
     /// What the process before this one left.
     pub(super) fn inherited(&self) -> Marker {
         self.inherited
+    }
+
+    /// The register's id, where it was given one.
+    pub(super) fn id(&self) -> Option<&RegisterId> {
+        self.id.as_ref()
+    }
+
+    /// Keeps this id from now on.
+    pub(super) fn take_id(&mut self, id: RegisterId) -> Result<(), RegisterError> {
+        self.id = Some(id);
+        let standing = self.standing.take().unwrap_or(self.inherited);
+        self.leave(standing).inspect_err(|_| self.id = None)
     }
 
     /// Writes what the next process must wait for, to survive a power cut too.
@@ -110,7 +125,8 @@ impl LockFile {
     fn write(&mut self, marker: Marker, synced: bool) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(marker.text().as_bytes())?;
+        let id = self.id.as_ref().map(|id| format!("{ID}{id}\n")).unwrap_or_default();
+        self.file.write_all([marker.text(), &id].concat().as_bytes())?;
         if synced { self.file.sync_all() } else { Ok(()) }
     }
 }
@@ -118,15 +134,26 @@ impl LockFile {
 /// Bytes read of a file that may be any file.
 const MARKER_BYTES_MAX: u64 = 64;
 
-fn read_marker(file: &mut File) -> io::Result<Marker> {
+/// What the line of the id begins with.
+const ID: &str = "id ";
+
+fn read(file: &mut File) -> io::Result<(Marker, Option<RegisterId>)> {
     let mut text = Vec::new();
     file.take(MARKER_BYTES_MAX).read_to_end(&mut text)?;
+    let lines = String::from_utf8_lossy(&text);
+    let id =
+        lines.lines().find_map(|line| Some((line, RegisterId::parse(line.strip_prefix(ID)?)?)));
+    let Some((line, id)) = id else { return Ok((marker(&text), None)) };
+    Ok((marker(lines.replace(&format!("{line}\n"), "").as_bytes()), Some(id)))
+}
+
+fn marker(text: &[u8]) -> Marker {
     let long = Marker::Long.text().trim_end().as_bytes();
-    Ok(if text == Marker::Clean.text().as_bytes() {
+    if text == Marker::Clean.text().as_bytes() {
         Marker::Clean
     } else if text.windows(long.len()).any(|window| window == long) {
         Marker::Long
     } else {
         Marker::Open
-    })
+    }
 }

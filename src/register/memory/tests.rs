@@ -333,3 +333,22 @@ async fn what_is_forgotten_is_handed_back_and_leased_keys_are_kept() {
     commit(&register, "leased", &token, None).await;
     assert_eq!(register.lock().long_armed, 0);
 }
+
+#[tokio::test]
+async fn its_id_stays_in_the_lock_file_beside_what_the_next_process_waits_for() {
+    let place = Place::clean();
+    let register = place.open();
+    assert_eq!(register.name().await.unwrap(), None);
+    let id = RegisterId::new();
+    assert_eq!(register.name_if_nameless(&id).await.unwrap(), id);
+    assert_eq!(register.name_if_nameless(&RegisterId::new()).await.unwrap(), id);
+    drop(register);
+    assert_eq!(place.next_waits().await, Duration::ZERO, "it had no write on its way");
+
+    let register = place.open();
+    assert_eq!(register.name().await.unwrap(), Some(id.clone()));
+    armed(&register, "key", Settle::Long).await;
+    drop(register);
+    assert_eq!(place.next_waits().await, SETTLE_LONG);
+    assert_eq!(place.open().name().await.unwrap(), Some(id));
+}

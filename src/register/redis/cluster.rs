@@ -14,8 +14,8 @@ use redis::{FromRedisValue, Pipeline, RedisConnectionInfo, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::format::partition_key;
-use super::masters::Masters;
+use super::format::{id_key, partition_key};
+use super::masters::{Masters, Part};
 use super::place::Address;
 use super::voter::{Unanswered, Voter};
 use crate::register::RegisterError;
@@ -130,9 +130,12 @@ impl Cluster {
     }
 
     fn masters(&self, election: &Election) -> Masters {
-        let slot = |partition| slot_of(&partition_key(&self.namespace, partition));
+        let key = |part| match part {
+            Part::Partition(number) => partition_key(&self.namespace, number),
+            Part::Id => id_key(&self.namespace),
+        };
         let unknown = election.unknown();
-        Masters::by(|partition| election.owner_of(slot(partition), unknown).cloned())
+        Masters::by(|part| election.owner_of(slot_of(&key(part)), unknown).cloned())
     }
 
     /// Who was a master when last asked.

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `{<namespace>:<p>}` | hash, no TTL | a partition: its epoch, and a field for each leased key |
 //! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl`, with uploads 7 days at least | a record |
+//! | `{<namespace>:id}` | string, no TTL | the register's id, where a marker is configured |
 //!
 //! The partition number `p` is [`partition_of`]. Fields of a partition:
 //!
@@ -58,6 +59,11 @@ pub(super) fn partition_of(name: &str) -> u64 {
 /// The name of a partition's hash.
 pub(super) fn partition_key(namespace: &str, partition: u64) -> String {
     format!("{{{namespace}:{partition}}}")
+}
+
+/// The name of the register's id.
+pub(super) fn id_key(namespace: &str) -> String {
+    format!("{{{namespace}:id}}")
 }
 
 /// A key's partition, and the names of that and of its record.

@@ -8,6 +8,7 @@ mod cluster;
 mod connections;
 mod faults;
 mod format;
+mod identity;
 mod masters;
 mod node;
 mod partitions;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
 use self::clock_watch::Reading;
@@ -34,6 +35,7 @@ use self::format::{
     condition_text, current_text, expect_text, generation_text, keys_of, refusal_text, settle_text,
     state_text, terms_line,
 };
+use self::masters::Part;
 use self::node::Node;
 use self::partitions::{Partitions, Survey, new_epoch_id};
 pub use self::place::{Address, Place, SentinelPlace};
@@ -97,6 +99,14 @@ enum Failure {
     /// The server said that the partition is not there any more. The step did not run.
     Moved(RegisterError),
     Other(RegisterError),
+}
+
+impl Failure {
+    fn into_error(self) -> RegisterError {
+        match self {
+            Self::Moved(error) | Self::Other(error) => error,
+        }
+    }
 }
 
 /// For how long an answer of Sentinels, or of a cluster, about its masters is believed.
@@ -204,17 +214,15 @@ impl RedisRegister {
         arguments: &[&[u8]],
         deadline: Instant,
     ) -> Result<Reply, RegisterError> {
-        match self.ask(step, name, arguments, deadline).await {
+        match self.ask_once(step, name, arguments, deadline).await {
             Err(Failure::Moved(_)) => {}
             Err(Failure::Other(error)) => return Err(error),
             Ok(reply) => return Ok(reply),
         }
-        self.ask(step, name, arguments, deadline).await.map_err(|failure| match failure {
-            Failure::Moved(error) | Failure::Other(error) => error,
-        })
+        self.ask_once(step, name, arguments, deadline).await.map_err(Failure::into_error)
     }
 
-    async fn ask(
+    async fn ask_once(
         &self,
         step: &Step,
         name: &ObjectName,
@@ -222,7 +230,8 @@ impl RedisRegister {
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         let (number, partition, record) = keys_of(&self.partitions.namespace, name);
-        let (node, mut connection, known) = self.connection_for(number, deadline).await?;
+        let (node, mut connection, known) =
+            self.connection_for(Part::Partition(number), deadline).await?;
         let epoch = new_epoch_id();
         let command = |verb, script| {
             let mut command = Cmd::new();
@@ -249,16 +258,7 @@ impl RedisRegister {
                     .await?;
                 Ok(reply)
             }
-            Ok(Err(error)) => {
-                if spoils_connection(&error) {
-                    connection.spoil();
-                }
-                if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
-                    self.router.doubt(&known);
-                    return Err(Failure::Moved(fault(&error)));
-                }
-                Err(self.overthrown(fault(&error), &known, &connection).into())
-            }
+            Ok(Err(error)) => Err(self.failure(&error, &known, &connection)),
             Err(_) => {
                 connection.spoil();
                 Err(silent(&node, step.name).into())
@@ -266,15 +266,27 @@ impl RedisRegister {
         }
     }
 
-    /// A connection to the master of this partition, who is known to be it at this moment.
+    /// What an error means for who is asked next.
+    fn failure(&self, error: &RedisError, known: &Known, connection: &Connection) -> Failure {
+        if spoils_connection(error) {
+            connection.spoil();
+        }
+        if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
+            self.router.doubt(known);
+            return Failure::Moved(fault(error));
+        }
+        self.overthrown(fault(error), known, connection).into()
+    }
+
+    /// A connection to the master of this part, who is known to be it at this moment.
     async fn connection_for(
         &self,
-        partition: u64,
+        part: Part,
         deadline: Instant,
     ) -> Result<(Arc<Node>, Connection, Known), RegisterError> {
         loop {
             let known = self.router.masters(deadline).await?;
-            let node = self.router.node_of(partition, &known)?;
+            let node = self.router.node_of(part, &known)?;
             let connection = self.connection_to(&node, &known, deadline).await?;
             // To connect may have taken longer than the news stays young.
             if known.is_fresh() {

@@ -49,7 +49,9 @@ impl Partitions {
             self.judge_configuration(requests, wanted).await?;
         }
         let mut status = Status { quarantine: Duration::ZERO, leases: 0 };
-        let (mut at, mut elsewhere) = (None, None);
+        // One that has the register's id alone has no clock that anything is counted by.
+        let mut at = partitions.is_empty().then_some(Millis(0));
+        let mut elsewhere = None;
         for answer in self.run_in(requests, &self.scripts.touch, partitions).await? {
             let mut reply = match answer {
                 Ok(value) => Reply::read(value, &self.terms)?,

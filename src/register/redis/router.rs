@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::RedisSettings;
 use super::cluster::Cluster;
 use super::connections::login;
-use super::masters::Masters;
+use super::masters::{Masters, Part};
 use super::node::{Node, Standing};
 use super::place::{Address, Place};
 use super::sentinels::Sentinels;
@@ -200,7 +200,9 @@ impl Router {
             return Arc::clone(node);
         }
         let each = known.masters.each();
-        nodes.retain(|address, _| each.contains_key(address));
+        nodes.retain(|address, _| {
+            each.contains_key(address) || known.masters.of(Part::Id) == Some(address)
+        });
         let standing = self.common.standing(address);
         let node = Node::new(address.clone(), self.login.clone(), self.connections, standing);
         let node = Arc::new(node);
@@ -208,24 +210,20 @@ impl Router {
         node
     }
 
-    /// The server of this partition.
-    pub(super) fn node_of(
-        &self,
-        partition: u64,
-        known: &Known,
-    ) -> Result<Arc<Node>, RegisterError> {
-        match known.masters.of(partition) {
+    /// The server of this part.
+    pub(super) fn node_of(&self, part: Part, known: &Known) -> Result<Arc<Node>, RegisterError> {
+        match known.masters.of(part) {
             Some(address) => Ok(self.node(address, known)),
             None => Err(no_master(1)),
         }
     }
 }
 
-/// So many partitions have no master.
-pub(super) fn no_master(partitions: usize) -> RegisterError {
+/// So many parts have no master.
+pub(super) fn no_master(parts: usize) -> RegisterError {
     RegisterError::Unreachable(format!(
-        "most of the cluster's masters do not agree on the master of {partitions} of the register's \
-         partitions"
+        "most of the cluster's masters do not agree on the master of {parts} of the register's \
+         parts"
     ))
 }
 

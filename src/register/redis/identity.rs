@@ -1,0 +1,72 @@
+//! The name of a register in Redis: a key of its own without a time to live, so that new epochs, which
+//! empty the partitions, leave it.
+
+use async_trait::async_trait;
+use redis::{Cmd, FromRedisValue};
+use tokio::time::{Instant, timeout_at};
+
+use super::format::id_key;
+use super::masters::Part;
+use super::{Failure, RedisRegister, silent};
+use crate::register::RegisterError;
+use crate::register::identity::{Identified, RegisterId};
+
+impl RedisRegister {
+    /// Puts a question about the id; a second time where the first server only said that it has
+    /// moved.
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RegisterError> {
+        let deadline = Instant::now() + self.settings.timeout;
+        match self.ask_for_id(command, deadline).await {
+            Err(Failure::Moved(_)) => {
+                self.ask_for_id(command, deadline).await.map_err(Failure::into_error)
+            }
+            answer => answer.map_err(Failure::into_error),
+        }
+    }
+
+    async fn ask_for_id<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<T, Failure> {
+        let (node, mut connection, known) = self.connection_for(Part::Id, deadline).await?;
+        let answer = timeout_at(deadline, command.query_async(&mut connection.requests)).await;
+        match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.failure(&error, &known, &connection)),
+            Err(_) => {
+                connection.spoil();
+                Err(silent(&node, "identity").into())
+            }
+        }
+    }
+
+    fn identity_key(&self) -> String {
+        id_key(&self.partitions.namespace)
+    }
+
+    fn read_id(&self, text: &str) -> Result<RegisterId, RegisterError> {
+        RegisterId::parse(text).ok_or_else(|| {
+            RegisterError::Unsuitable(format!(
+                "its key {} holds what is no register's id. Is something else using \
+                 register.namespace?",
+                self.identity_key()
+            ))
+        })
+    }
+}
+
+#[async_trait]
+impl Identified for RedisRegister {
+    async fn name(&self) -> Result<Option<RegisterId>, RegisterError> {
+        let found: Option<String> = self.ask(redis::cmd("GET").arg(self.identity_key())).await?;
+        found.map(|text| self.read_id(&text)).transpose()
+    }
+
+    async fn name_if_nameless(&self, id: &RegisterId) -> Result<RegisterId, RegisterError> {
+        let mut set = redis::cmd("SET");
+        set.arg(self.identity_key()).arg(id.as_str()).arg("NX").arg("GET");
+        let before: Option<String> = self.ask(&set).await?;
+        before.map_or_else(|| Ok(id.clone()), |text| self.read_id(&text))
+    }
+}

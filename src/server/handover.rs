@@ -1,0 +1,406 @@
+//! One process takes the listening socket over from another, and no connection is refused meanwhile.
+//!
+//! The one that serves waits at a Unix socket. Its successor asks there, is sent the descriptor of
+//! the listening socket, and says when it serves; only then does the first one stop. A successor
+//! that fails on its way changes nothing. (Pingora has a hand-over of its own, by a signal: the old
+//! process stops in any case, at a fixed time, whether or not there is a new one.)
+
+use std::fs::{DirBuilder, Permissions};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
+};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::net::UnixListener;
+use tokio::time::timeout;
+
+use super::listener::ListeningSocket;
+use crate::config::UpgradeSocket;
+
+/// What the successor begins with; the number is that of this conversation's form.
+const ASKING: &[u8] = b"ifmatch: hand over 1\n";
+/// What the descriptor comes with.
+const HERE: &[u8] = b"ifmatch: here 1\n";
+/// What the successor says when it serves.
+const SERVING: &[u8] = b"serving\n";
+/// The answer to that.
+const LEAVING: &[u8] = b"leaving\n";
+
+/// How long one side waits for a word that the other only has to say.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why nothing is taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum HandoverError {
+    /// What this process would serve with cannot be shared with the running one.
+    #[error(
+        "--upgrade needs a register in Redis and a store of its own: {0} lives and ends with its \
+         process. Stop the running process and start this one without --upgrade"
+    )]
+    InProcess(&'static str),
+    /// Port 0 does not say which process is meant.
+    #[error("--upgrade needs upgrade_socket to be set where the port to listen on is 0")]
+    NoSocket,
+    /// Nobody answers.
+    #[error(
+        "no process hands over its listening socket at {0}: {1}. It must run as the same user, with \
+         the same upgrade_socket (see ifmatch check-config), and with a register in Redis. Where none \
+         runs yet, leave out --upgrade"
+    )]
+    Nobody(PathBuf, io::Error),
+    /// The other one does not do its part.
+    #[error(
+        "the process at {0} does not hand over its listening socket: {1}. It may be stopping, or be \
+         handing over to another process already; it goes on as it was. Try again, or stop it and \
+         start this one without --upgrade"
+    )]
+    Refused(PathBuf, io::Error),
+    /// It listens elsewhere.
+    #[error(
+        "the running process listens on {there}, and this one is to listen on {here}. Set listen to \
+         the same address; the running process goes on as it was"
+    )]
+    Elsewhere {
+        /// Where the running one listens.
+        there: SocketAddr,
+        /// What is configured here.
+        here: SocketAddr,
+    },
+}
+
+/// The running process's side: where a successor asks.
+#[derive(Debug)]
+pub(super) struct Offer {
+    listener: UnixListener,
+    path: PathBuf,
+    socket: OwnedFd,
+}
+
+impl Offer {
+    /// Waits there from now on. To be called within a runtime.
+    pub(super) fn open(at: &UpgradeSocket, socket: OwnedFd) -> io::Result<Self> {
+        let path = at.path.clone();
+        if let Some(directory) = path.parent() {
+            make_private(directory, at.written)?;
+        }
+        remove_abandoned(&path)?;
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path, socket })
+    }
+
+    /// Returns when a successor serves.
+    pub(super) async fn taken(self) {
+        loop {
+            let mut stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "nobody can take over at present");
+                    // Out of descriptors, most likely: others must end first.
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            let pid = stream.peer_cred().ok().and_then(|peer| peer.pid()).unwrap_or_default();
+            match self.hand_over(&mut stream, pid).await {
+                Ok(true) => {
+                    tracing::info!(pid, "another process has taken over");
+                    // It waits at the same path from now on.
+                    drop(self);
+                    let _ = timeout(PATIENCE, stream.write_all(LEAVING)).await;
+                    return;
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(pid, %error, "the listening socket was not taken over");
+                }
+            }
+        }
+    }
+
+    /// Whether the successor serves; one that never asked is none.
+    async fn hand_over(&self, stream: &mut tokio::net::UnixStream, pid: i32) -> io::Result<bool> {
+        if !may_take_part(stream.peer_cred()?.uid()) {
+            return Err(io::Error::new(ErrorKind::PermissionDenied, "another user asks for it"));
+        }
+        let mut asked = [0; ASKING.len()];
+        match timeout(PATIENCE, stream.read_exact(&mut asked)).await? {
+            Ok(_) if asked == ASKING => {}
+            Ok(_) => return Err(io::Error::new(ErrorKind::InvalidData, "it speaks otherwise")),
+            Err(_) => return Ok(false),
+        }
+        tracing::info!(pid, "another process is about to take over");
+        let sending = stream
+            .async_io(Interest::WRITABLE, || send_with(stream.as_fd(), HERE, self.socket.as_fd()));
+        timeout(PATIENCE, sending).await??;
+        // It checks the store and the register now, and may take its time.
+        let mut said = [0; SERVING.len()];
+        match stream.read_exact(&mut said).await {
+            Ok(_) if said == SERVING => Ok(true),
+            Ok(_) => Err(io::Error::new(ErrorKind::InvalidData, "it speaks otherwise")),
+            Err(_) => Err(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                "the other process ended before it served; this one goes on",
+            )),
+        }
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        // One that is left behind is replaced by the next process.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The successor's side, from the asking until it serves.
+#[derive(Debug)]
+pub(super) struct Inheritance {
+    stream: UnixStream,
+}
+
+impl Inheritance {
+    /// Asks the running process for its listening socket. Until `serving` it is not told to stop.
+    pub(super) fn claim(
+        path: &Path,
+        listen: SocketAddr,
+    ) -> Result<(ListeningSocket, Self), HandoverError> {
+        let nobody = |error| HandoverError::Nobody(path.to_owned(), error);
+        let stream = UnixStream::connect(path).map_err(nobody)?;
+        let peer = sockopt::socket_peercred(&stream).map_err(|error| nobody(error.into()))?;
+        if !may_take_part(peer.uid.as_raw()) {
+            let who = io::Error::new(ErrorKind::PermissionDenied, "it belongs to another user");
+            return Err(nobody(who));
+        }
+        let socket = Self::received(&stream)
+            .and_then(ListeningSocket::inherited)
+            .map_err(|error| HandoverError::Refused(path.to_owned(), error))?;
+        let (there, here) = (socket.address(), listen);
+        if there.ip() != here.ip() || (here.port() != 0 && there.port() != here.port()) {
+            return Err(HandoverError::Elsewhere { there, here });
+        }
+        Ok((socket, Self { stream }))
+    }
+
+    fn received(mut stream: &UnixStream) -> io::Result<OwnedFd> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.write_all(ASKING)?;
+        receive_with(stream.as_fd(), HERE).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "it says nothing"),
+            _ => error,
+        })
+    }
+
+    /// Tells the other process that this one serves, and waits until it leaves. Blocks.
+    pub(super) fn serving(mut self) {
+        let mut said = [0; LEAVING.len()];
+        let heard = self.stream.write_all(SERVING).and_then(|()| self.stream.read_exact(&mut said));
+        match heard {
+            Ok(()) => tracing::info!("taken over: the process before this one finishes and ends"),
+            // It has ended by itself, or it stands still; both may serve.
+            Err(error) => {
+                tracing::warn!(%error, "the process before this one does not say that it leaves");
+            }
+        }
+    }
+}
+
+/// A process of this user, or of root.
+fn may_take_part(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+fn send_with(stream: BorrowedFd<'_>, words: &[u8], socket: BorrowedFd<'_>) -> io::Result<()> {
+    let sockets = [socket];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&sockets));
+    let sent = sendmsg(stream, &[IoSlice::new(words)], &mut control, SendFlags::NOSIGNAL)?;
+    if sent == words.len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
+}
+
+fn receive_with(stream: BorrowedFd<'_>, words: &[u8]) -> io::Result<OwnedFd> {
+    let mut said = vec![0; words.len()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(stream, &mut [IoSliceMut::new(&mut said)], &mut control, flags)?;
+    let socket = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
+        _ => None,
+    });
+    match socket {
+        Some(socket) if said[..received.bytes] == *words => Ok(socket),
+        _ if received.bytes == 0 => Err(io::Error::new(ErrorKind::UnexpectedEof, "it hangs up")),
+        _ => Err(io::Error::new(ErrorKind::InvalidData, "it is no ifmatch of a version like this")),
+    }
+}
+
+/// A directory that only this user can look into: anybody could have made one of this name before,
+/// unless its name was chosen.
+fn make_private(directory: &Path, chosen: bool) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    if chosen {
+        return Ok(());
+    }
+    let found = std::fs::symlink_metadata(directory)?;
+    let ours = found.uid() == rustix::process::geteuid().as_raw();
+    if !found.is_dir() || !ours || found.mode() & 0o077 != 0 {
+        let why = format!("{} is not a directory of this user alone", directory.display());
+        return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+    }
+    Ok(())
+}
+
+/// Takes away the socket that a process left behind; one at which somebody answers stays.
+fn remove_abandoned(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(ErrorKind::AlreadyExists, "there is a file, not a socket"));
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::new(ErrorKind::AddrInUse, "another process waits there")),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::{JoinHandle, spawn_blocking};
+
+    use super::*;
+
+    const ANY: &str = "127.0.0.1:0";
+
+    /// A process that serves, as far as this room knows one.
+    struct Running {
+        address: SocketAddr,
+        path: PathBuf,
+        taken: JoinHandle<()>,
+        _directory: tempfile::TempDir,
+    }
+
+    fn running() -> Running {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("private").join("socket");
+        let socket = ListeningSocket::bind(ANY.parse().unwrap()).unwrap();
+        socket.listen().unwrap();
+        let address = socket.address();
+        let at = UpgradeSocket { path: path.clone(), written: false };
+        let offer = Offer::open(&at, socket.shared().unwrap()).unwrap();
+        let taken = tokio::spawn(offer.taken());
+        Running { address, path, taken, _directory: directory }
+    }
+
+    async fn claim(
+        running: &Running,
+        listen: SocketAddr,
+    ) -> Result<(ListeningSocket, Inheritance), HandoverError> {
+        let path = running.path.clone();
+        spawn_blocking(move || Inheritance::claim(&path, listen)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_successor_accepts_at_the_same_socket_and_the_first_one_leaves_when_it_serves() {
+        let running = running();
+        let (socket, inheritance) = claim(&running, running.address).await.unwrap();
+        assert!(!running.taken.is_finished());
+        let inherited = TcpListener::from_std(socket.into_std()).unwrap();
+        let _client = TcpStream::connect(running.address).await.unwrap();
+        inherited.accept().await.unwrap();
+        spawn_blocking(|| inheritance.serving()).await.unwrap();
+        running.taken.await.unwrap();
+        assert!(!running.path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_successor_that_ends_before_it_serves_changes_nothing() {
+        let running = running();
+        drop(claim(&running, running.address).await.unwrap());
+        // Another one that only looks whether somebody is there.
+        drop(UnixStream::connect(&running.path).unwrap());
+        let (_socket, inheritance) = claim(&running, ANY.parse().unwrap()).await.unwrap();
+        assert!(!running.taken.is_finished());
+        spawn_blocking(|| inheritance.serving()).await.unwrap();
+        running.taken.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_not_the_running_one_s_is_refused() {
+        let running = running();
+        let mut other = running.address;
+        other.set_port(running.address.port() ^ 1);
+        let refused = claim(&running, other).await.unwrap_err();
+        assert!(refused.to_string().contains("goes on as it was"), "{refused}");
+        other = "0.0.0.0:0".parse().unwrap();
+        assert!(matches!(
+            claim(&running, other).await,
+            Err(HandoverError::Elsewhere { there, .. }) if there == running.address
+        ));
+        assert!(!running.taken.is_finished());
+    }
+
+    #[tokio::test]
+    async fn only_this_user_reaches_it() {
+        let running = running();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&running.path), 0o600);
+        assert_eq!(mode(running.path.parent().unwrap()), 0o700);
+        let open = running.path.parent().unwrap().with_file_name("open");
+        std::fs::create_dir(&open).unwrap();
+        std::fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+        let socket = || ListeningSocket::bind(ANY.parse().unwrap()).unwrap().shared().unwrap();
+        let derived = UpgradeSocket { path: open.join("socket"), written: false };
+        let refused = Offer::open(&derived, socket()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+        // Who names a path himself knows his directory.
+        Offer::open(&UpgradeSocket { written: true, ..derived }, socket()).unwrap();
+        let new = UpgradeSocket { path: open.with_file_name("new").join("socket"), written: true };
+        Offer::open(&new, socket()).unwrap();
+        assert_eq!(mode(new.path.parent().unwrap()), 0o700);
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_process_left_is_replaced_and_what_a_living_one_holds_is_not() {
+        let running = running();
+        let mut at = UpgradeSocket { path: running.path.clone(), written: true };
+        let socket = || ListeningSocket::bind(ANY.parse().unwrap()).unwrap().shared().unwrap();
+        assert_eq!(Offer::open(&at, socket()).unwrap_err().kind(), ErrorKind::AddrInUse);
+        at.path = running.path.with_file_name("left");
+        drop(std::os::unix::net::UnixListener::bind(&at.path).unwrap());
+        let none = HandoverError::Nobody(PathBuf::new(), ErrorKind::NotFound.into()).to_string();
+        assert!(none.contains("leave out --upgrade"), "{none}");
+        assert!(matches!(
+            Inheritance::claim(&at.path, running.address),
+            Err(HandoverError::Nobody(..))
+        ));
+        Offer::open(&at, socket()).unwrap();
+        let file = at.path.with_file_name("file");
+        std::fs::write(&file, "kept").unwrap();
+        assert!(
+            Offer::open(&UpgradeSocket { path: file.clone(), written: true }, socket()).is_err()
+        );
+        assert_eq!(std::fs::read(file).unwrap(), b"kept");
+    }
+}

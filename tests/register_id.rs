@@ -1,0 +1,86 @@
+//! The id of a register in a real Redis: what it outlives, and what it does not.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test, in its helpers too")]
+
+#[path = "support/redis_server.rs"]
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+mod redis_server;
+
+use std::time::Duration;
+
+use ifmatch::register::identity::{Identified, RegisterId};
+use ifmatch::register::redis::{Address, Place, RedisRegister, RedisSettings};
+use ifmatch::register::{Register, RegisterError, Terms, Writers};
+use redis::aio::MultiplexedConnection;
+
+use self::redis_server::RedisServer;
+
+fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
+    let settings = RedisSettings {
+        place: Place::One {
+            address: Address { host: "127.0.0.1".to_owned(), port: server.port() },
+            never_promoted: false,
+        },
+        database: 0,
+        username: None,
+        password: None,
+        namespace: namespace.to_owned(),
+        connections: 1,
+        timeout: Duration::from_secs(2),
+        clock_jump_max: Duration::from_secs(3),
+        failover_lag_is_stated: false,
+    };
+    let terms = Terms {
+        lease: Duration::from_secs(6),
+        grace: Duration::from_secs(3),
+        settle: Duration::from_secs(10),
+        settle_long: Duration::from_mins(5),
+        retry_horizon: Duration::from_mins(10),
+        record_ttl: Duration::from_hours(1),
+        failover_lag: Duration::ZERO,
+        writers: Writers::Shared,
+    };
+    RedisRegister::connect(&settings, &terms).unwrap()
+}
+
+async fn tell(connection: &mut MultiplexedConnection, command: &[&str]) {
+    let mut words = redis::cmd(command[0]);
+    let () = words.arg(&command[1..]).query_async(connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_register_s_id_outlives_epochs_and_restarts_and_goes_with_its_memory() {
+    let mut server = RedisServer::start(&[]).await;
+    let register = register_in(&server, "a");
+    assert_eq!(register.name().await, Ok(None));
+    let id = RegisterId::new();
+    assert_eq!(register.name_if_nameless(&id).await.unwrap(), id);
+    let another = register_in(&server, "a");
+    assert_eq!(another.name_if_nameless(&RegisterId::new()).await.unwrap(), id, "it has one");
+    assert_eq!(register_in(&server, "b").name().await, Ok(None), "a register of its own");
+
+    tell(&mut server.connection().await, &["SAVE"]).await;
+    server.kill();
+    server.start_again().await;
+    let restarted = register_in(&server, "a");
+    assert!(restarted.check().await.unwrap().quarantine > Duration::ZERO, "a new epoch");
+    assert_eq!(restarted.name().await, Ok(Some(id)));
+
+    tell(&mut server.connection().await, &["FLUSHALL"]).await;
+    assert_eq!(restarted.name().await, Ok(None));
+}
+
+#[tokio::test]
+async fn what_is_no_id_is_not_taken_for_one() {
+    let server = RedisServer::start(&[]).await;
+    tell(&mut server.connection().await, &["SET", "{a:id}", "somebody's"]).await;
+    let register = register_in(&server, "a");
+    for answer in [register.name().await.map(drop), named(&register).await] {
+        let Err(RegisterError::Unsuitable(why)) = answer else { panic!("{answer:?}") };
+        assert!(why.contains("{a:id}") && why.contains("register.namespace"), "{why}");
+    }
+}
+
+async fn named(register: &RedisRegister) -> Result<(), RegisterError> {
+    register.name_if_nameless(&RegisterId::new()).await.map(drop)
+}
