@@ -61,7 +61,7 @@ valkey: build ## the tests that need a Redis, with Valkey in its place
 	scripts/setup valkey
 	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server $(CARGO) test --locked --lib -- redis
 	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server \
-		$(CARGO) test --locked --test register --test register_id
+		$(CARGO) test --locked --test register --test register_id --test register_sentinel --test register_cluster
 	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server \
 		$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile -k 'crash or marker or upgrade or hammer' $(ARGS)
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -133,7 +134,9 @@ fn free_port() -> u16 {
 
 async fn connect(port: u16) -> redis::RedisResult<MultiplexedConnection> {
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}/"))?;
-    client.get_multiplexed_async_connection().await
+    // The machine may be busy with other tests.
+    let patient = AsyncConnectionConfig::new().set_response_timeout(Some(START_MAX));
+    client.get_multiplexed_async_connection_with_config(&patient).await
 }
 
 const PORT_TRIES_MAX: usize = 5;

@@ -1,6 +1,6 @@
 //! The masters of a cluster, as most of them see it.
 //!
-//! Each master is asked directly how it sees the cluster (`CLUSTER SHARDS`). A partition's master is
+//! Each master is asked directly how it sees the cluster (`CLUSTER SLOTS`, `SHARDS`). A partition's master is
 //! who more than half of all masters say owns its slot and is well; who is asked and says nothing, and
 //! whom nobody knows, may be a master. A master that was replaced while
 //! it was frozen, or cut off, goes on taking itself for one: it is outvoted. One that most have given
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::{FromRedisValue, Pipeline, RedisConnectionInfo, Value};
+use redis::{Pipeline, RedisConnectionInfo, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -67,7 +67,8 @@ impl Cluster {
     pub(super) fn new(seeds: &[Address], login: RedisConnectionInfo, namespace: &str) -> Self {
         let mut question = Pipeline::new();
         question.ignore_errors();
-        question.cmd("CLUSTER").arg("MYID").cmd("CLUSTER").arg("SHARDS");
+        question.cmd("CLUSTER").arg("MYID");
+        question.cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("SHARDS");
         Self {
             seeds: seeds.to_vec(),
             namespace: namespace.to_owned(),
@@ -160,40 +161,39 @@ impl Cluster {
 }
 
 impl View {
-    /// What stands in the answers to `CLUSTER MYID` and `CLUSTER SHARDS` of the member at this
-    /// address. `None` where they are not of that form.
+    /// What stands in the answers to `CLUSTER MYID`, `SLOTS` and `SHARDS` of the member at this
+    /// address: who owns what, and who is well. (`SHARDS` alone does not tell which of a shard's
+    /// masters owns its slots: after a failover there may be two.) `None` where they are not of that
+    /// form.
     fn read(answers: Vec<Value>, asked: &Address) -> Option<Self> {
-        let [me, shards] = <[Value; 2]>::try_from(answers).ok()?;
-        let (mut masters, mut replicas) = (Vec::new(), Vec::new());
+        let [me, slots, shards] = <[Value; 3]>::try_from(answers).ok()?;
+        let mut masters: BTreeMap<String, Master> = BTreeMap::new();
+        for range in list(slots)? {
+            let mut range = list(range)?.into_iter();
+            let first = redis::from_redis_value(range.next()?).ok()?;
+            let last = redis::from_redis_value(range.next()?).ok()?;
+            let mut owner = list(range.next()?)?.into_iter();
+            let address = address(owner.next()?, owner.next()?, asked);
+            let id: String = redis::from_redis_value(owner.next()?).ok()?;
+            let new = Master { id: id.clone(), address, slots: Vec::new(), failed: true };
+            masters.entry(id).or_insert(new).slots.push((first, last));
+        }
+        let mut replicas = Vec::new();
         for shard in list(shards)? {
-            let mut shard = fields(shard)?;
-            let slots: Vec<u16> = redis::from_redis_value(shard.remove("slots")?).ok()?;
-            let slots: Vec<_> = slots.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-            for node in list(shard.remove("nodes")?)? {
+            for node in list(fields(shard)?.remove("nodes")?)? {
                 let mut node = fields(node)?;
-                let mut text = |name| {
-                    let value = node.remove(name)?;
-                    <Option<String>>::from_redis_value(value).ok()
-                };
-                let is_master = text("role")?.as_deref() == Some("master");
-                let failed = text("health")?.as_deref() != Some("online");
-                let id = text("id")??;
-                // An endpoint that is not known to it is at the host where it was asked.
-                let host = match text("endpoint")? {
-                    Some(host) if !matches!(host.as_str(), "" | "?") => host,
-                    _ => asked.host.clone(),
-                };
-                let port: Option<u16> =
-                    node.remove("port").and_then(|port| redis::from_redis_value(port).ok());
-                let address = port.map(|port| Address { host, port });
-                if is_master && !slots.is_empty() {
-                    masters.push(Master { id, address, slots: slots.clone(), failed });
+                let id: String = redis::from_redis_value(node.remove("id")?).ok()?;
+                let health: String = redis::from_redis_value(node.remove("health")?).ok()?;
+                if let Some(master) = masters.get_mut(&id) {
+                    master.failed = health != "online";
                 } else {
-                    replicas.extend(address);
+                    let port = node.remove("port").unwrap_or(Value::Nil);
+                    replicas.extend(address(node.remove("endpoint")?, port, asked));
                 }
             }
         }
-        Some(Self { me: redis::from_redis_value(me).ok()?, masters, replicas })
+        let me = redis::from_redis_value(me).ok()?;
+        Some(Self { me, masters: masters.into_values().collect(), replicas })
     }
 
     fn addresses(&self) -> impl Iterator<Item = &Address> {
@@ -248,6 +248,16 @@ fn list(value: Value) -> Option<Vec<Value>> {
         Value::Array(items) => Some(items),
         _ => None,
     }
+}
+
+/// Where a member is as another one announces it; an endpoint that is not known to it is at the host
+/// where it was asked.
+fn address(endpoint: Value, port: Value, asked: &Address) -> Option<Address> {
+    let host = match redis::from_redis_value::<Option<String>>(endpoint).ok()? {
+        Some(host) if !matches!(host.as_str(), "" | "?") => host,
+        _ => asked.host.clone(),
+    };
+    Some(Address { host, port: redis::from_redis_value(port).ok()? })
 }
 
 /// The values of a map that comes as a list, by their names.
@@ -312,7 +322,8 @@ fn slot_of(tag: &str) -> u16 {
 
 const LOGIN: &str = "refuses the user name or the password. Set both in register.url, or the \
                      password in register.password";
-const PERMISSION: &str = "does not let its user ask. Allow him +cluster|myid +cluster|shards";
+const PERMISSION: &str =
+    "does not let its user ask. Allow him +cluster|myid +cluster|slots +cluster|shards";
 
 #[cfg(test)]
 mod tests {
@@ -403,25 +414,34 @@ mod tests {
         ])
     }
 
-    fn shard(slots: &[i64], nodes: Vec<Value>) -> Value {
-        let slots = slots.iter().map(|slot| Value::Int(*slot)).collect();
-        Value::Array(vec![text("slots"), Value::Array(slots), text("nodes"), Value::Array(nodes)])
+    fn shard(nodes: Vec<Value>) -> Value {
+        let slots = Value::Array(vec![Value::Int(0), Value::Int(1)]);
+        Value::Array(vec![text("slots"), slots, text("nodes"), Value::Array(nodes)])
+    }
+
+    fn range(first: i64, last: i64, endpoint: Value, id: &str) -> Value {
+        let owner = Value::Array(vec![endpoint, Value::Int(7), text(id), Value::Array(vec![])]);
+        let replica = Value::Array(vec![text("replica"), Value::Int(7), text("r")]);
+        Value::Array(vec![Value::Int(first), Value::Int(last), owner, replica])
     }
 
     #[test]
     fn what_a_cluster_says_of_itself_is_understood() {
-        let shards = Value::Array(vec![
-            shard(
-                &[0, 99, 200, 200],
-                vec![
-                    node("replica", "r", text("replica"), "online"),
-                    node("master", "a", text("announced"), "online"),
-                ],
-            ),
-            shard(&[100, 199], vec![node("master", "b", Value::Nil, "fail")]),
-            shard(&[], vec![node("master", "without slots", text("old"), "online")]),
+        let slots = Value::Array(vec![
+            range(0, 99, text("announced"), "a"),
+            range(100, 199, Value::Nil, "b"),
+            range(200, 200, text("announced"), "a"),
         ]);
-        let view = View::read(vec![text("a"), shards], &at(1)).unwrap();
+        let shards = Value::Array(vec![
+            shard(vec![
+                // Whose place it has.
+                node("master", "before a", text("old"), "fail"),
+                node("replica", "r", text("replica"), "online"),
+                node("master", "a", text("announced"), "online"),
+            ]),
+            shard(vec![node("master", "b", Value::Nil, "fail")]),
+        ]);
+        let view = View::read(vec![text("a"), slots.clone(), shards.clone()], &at(1)).unwrap();
         let found = |slot| {
             let owner = view.owner_of(slot)?;
             Some((owner.id.as_str(), owner.address.clone().unwrap().host, owner.failed))
@@ -431,9 +451,13 @@ mod tests {
         assert_eq!(found(100), Some(("b", "host".to_owned(), true)), "where it was asked");
         assert_eq!(found(201), None);
         assert!(view.takes_itself_for_a_master());
-        assert_eq!(view.masters.len(), 2);
-        assert_eq!(view.replicas.len(), 2, "also who has no slots");
-        for strange in [vec![], vec![text("a"), text("b")], vec![text("a"), Value::Nil]] {
+        assert_eq!((view.masters.len(), view.replicas.len()), (2, 2));
+        for strange in [
+            vec![],
+            vec![text("a"), slots],
+            vec![text("a"), Value::Nil, shards.clone()],
+            vec![text("a"), shards.clone(), shards],
+        ] {
             assert_eq!(View::read(strange, &at(1)), None);
         }
     }
