@@ -10,6 +10,8 @@ ARGS   ?=
 OPTIMISED := --config profile.dev.package.ifmatch.opt-level=2
 # How long each target is fuzzed, and faults are played: make fuzz SECONDS=600
 SECONDS ?= 60
+# Where the register of the histories is: standalone, sentinel or cluster.
+REGISTER ?= standalone
 # How many seeds are simulated: make simulation SEEDS=100000
 SEEDS ?= 10000
 # The stores that the end-to-end tests run against: everyday, full (with OpenStack Swift and Ceph,
@@ -59,13 +61,13 @@ valkey: build ## the tests that need a Redis, with Valkey in its place
 	scripts/setup valkey
 	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server $(CARGO) test --locked --lib -- redis
 	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server \
-		$(CARGO) test --locked --test register --test register_id
+		$(CARGO) test --locked --test register --test register_id --test register_sentinel --test register_cluster
 	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server \
 		$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile -k 'crash or marker or upgrade or hammer' $(ARGS)
 
-histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again
+histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again; REGISTER=sentinel, cluster
 	scripts/setup e2e
-	cd tests/e2e && ../../.venv/bin/python -m histories --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	cd tests/e2e && ../../.venv/bin/python -m histories --seconds $(SECONDS) --register $(REGISTER) $(if $(SEED),--seed $(SEED))
 
 bench: build ## rates and CPU time beside nginx and the bare store
 	scripts/setup bench

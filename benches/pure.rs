@@ -159,6 +159,7 @@ fn register(criterion: &mut Criterion) {
         settle_long: Duration::from_mins(5),
         retry_horizon: Duration::from_mins(10),
         record_ttl: Duration::from_hours(24),
+        failover_lag: Duration::ZERO,
         writers: Writers::Exclusive,
     };
     let etag = ETag::parse(ETAG.as_bytes());

@@ -24,7 +24,7 @@ use crate::marker::{Marker, MarkerError};
 use crate::proxy::{Clients, Door, InFlight, Proxy, Rules};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
-use crate::register::redis::{RedisRegister, RedisSettings};
+use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
 use crate::s3::{Dialect, EmptySegments, Naming};
 use crate::sigv4::{Credential, SigningKeys};
@@ -231,8 +231,7 @@ fn open(config: &Config) -> Result<Handles, RegisterError> {
 
 fn redis_register(config: &Config, redis: &config::Redis) -> Result<RedisRegister, RegisterError> {
     let settings = RedisSettings {
-        host: redis.host.clone(),
-        port: redis.port,
+        place: place(redis),
         database: redis.database,
         username: redis.username.clone(),
         password: redis.password.clone(),
@@ -240,8 +239,26 @@ fn redis_register(config: &Config, redis: &config::Redis) -> Result<RedisRegiste
         connections: redis.connections,
         timeout: redis.timeout,
         clock_jump_max: config.register.terms.margin / 2,
+        failover_lag_is_stated: redis.failover_lag_is_stated,
     };
     RedisRegister::connect(&settings, &terms(config))
+}
+
+fn place(redis: &config::Redis) -> Place {
+    let address = |at: &config::HostPort| Address { host: at.host.clone(), port: at.port };
+    match &redis.place {
+        config::RedisPlace::One(one) => Place::One {
+            address: address(one),
+            never_promoted: redis.replicas == config::Replicas::NeverPromoted,
+        },
+        config::RedisPlace::Sentinels { sentinels, master } => Place::Sentinels(SentinelPlace {
+            sentinels: sentinels.iter().map(address).collect(),
+            master: master.clone(),
+            username: redis.sentinel_username.clone(),
+            password: redis.sentinel_password.clone(),
+        }),
+        config::RedisPlace::Cluster(seeds) => Place::Cluster(seeds.iter().map(address).collect()),
+    }
 }
 
 /// Starts the store in this process, if there is one, and tells the configuration where it is.
@@ -333,6 +350,7 @@ fn terms(config: &Config) -> Terms {
         settle_long: terms.settle_long,
         retry_horizon: terms.retry_horizon,
         record_ttl: terms.record_ttl,
+        failover_lag: terms.failover_lag,
         writers: match config.writers {
             config::Writers::Shared => Writers::Shared,
             config::Writers::Exclusive => Writers::Exclusive,

@@ -3,8 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test, in its helpers too")]
 
+#[path = "support/cluster_servers.rs"]
+#[allow(dead_code, reason = "shared with the tests of Cluster, which use more of it")]
+mod cluster_servers;
 #[path = "support/redis_server.rs"]
+#[allow(dead_code, reason = "shared with the tests of Sentinel and Cluster, which use more of it")]
 mod redis_server;
+#[path = "support/steps.rs"]
+#[allow(dead_code, reason = "shared with the tests of Sentinel and Cluster, which use more of it")]
+mod steps;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,19 +20,23 @@ use std::time::Duration;
 
 use ifmatch::register::memory::MemoryRegister;
 use ifmatch::register::record::JOURNAL_ENTRIES_MAX;
-use ifmatch::register::redis::{RedisRegister, RedisSettings};
+use ifmatch::register::redis::{Place, RedisRegister, RedisSettings};
 use ifmatch::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Ending, Expect,
-    Generation, Grant, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
-    Resolution, Settle, State, Terms, Token, WriteId, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Ending, Expect, Grant,
+    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Settle, State,
+    Terms, Token, WriteId, Writers,
 };
-use ifmatch::s3::{BucketName, Condition, Current, ETag, EmptySegments, ObjectKey, ObjectName};
+use ifmatch::s3::{Condition, Current, ETag};
 use ifmatch::secret::Secret;
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use self::cluster_servers::ClusterServers;
 use self::redis_server::RedisServer;
+use self::steps::{
+    ask, ask_to_create, at, commit, granted, is_unreachable, key, object, present, tell, write,
+};
 
 const LEASE: Duration = Duration::from_millis(800);
 const GRACE: Duration = Duration::from_millis(100);
@@ -41,68 +52,13 @@ fn terms() -> Terms {
         settle_long: Duration::from_mins(1),
         retry_horizon: Duration::from_mins(1),
         record_ttl: Duration::from_mins(10),
+        failover_lag: Duration::ZERO,
         writers: Writers::Exclusive,
     }
 }
 
-fn object(key: &str) -> ObjectName {
-    ObjectName {
-        bucket: BucketName::parse("bucket").unwrap(),
-        key: ObjectKey::parse(key, EmptySegments::Kept).unwrap(),
-    }
-}
-
-fn key() -> ObjectName {
-    object("key")
-}
-
-fn present(etag: &str) -> State {
-    State::Present(ETag::parse(etag.as_bytes()))
-}
-
 fn at_key(etag: &str) -> Current {
     Current::Present(ETag::parse(etag.as_bytes()))
-}
-
-fn ask(write: &str) -> Ask {
-    Ask {
-        nonce: format!("nonce of {write}"),
-        write_id: WriteId(write.to_owned()),
-        settle: Settle::Plain,
-        age: Duration::ZERO,
-        condition: Condition::None,
-        expect: Expect::SomeObject,
-        upload: None,
-        own_doubt: None,
-    }
-}
-
-fn ask_to_create(write: &str) -> Ask {
-    Ask { condition: Condition::IfNoneMatchAny, ..ask(write) }
-}
-
-async fn granted(register: &dyn Register, name: &ObjectName, ask: &Ask) -> Grant {
-    match register.acquire(name, ask).await {
-        Ok(Acquired::Granted(grant)) => grant,
-        other => panic!("not granted: {other:?}"),
-    }
-}
-
-async fn commit(
-    register: &dyn Register,
-    name: &ObjectName,
-    token: &Token,
-    new: State,
-) -> Result<CommitAnswer, RegisterError> {
-    register.commit(name, &CommitStep { token, new, quiet: None }).await
-}
-
-/// An unconditional write that lands; the generation it began.
-async fn write(register: &dyn Register, name: &ObjectName, id: &str, etag: &str) -> Generation {
-    let grant = granted(register, name, &ask(id)).await;
-    let answer = commit(register, name, &grant.token, present(etag)).await;
-    assert_eq!(answer, Ok(CommitAnswer::Committed));
-    grant.armed.expect("an unconditional write is armed at once")
 }
 
 async fn arm(register: &dyn Register, token: &Token, pre: State) -> ArmAnswer {
@@ -424,19 +380,30 @@ async fn the_memory_register_keeps_the_contract() {
 async fn the_memory_register_is_one_process_alone_and_waits_only_after_a_bad_end() {
     let directory = tempfile::tempdir().unwrap();
     let open = || MemoryRegister::open(&directory.path().join("lock"), terms());
+    // A server that another test is just starting holds what this process has open, until it runs.
+    let opened = async || {
+        let began = Instant::now();
+        loop {
+            match open() {
+                Ok(register) => return register,
+                Err(error) => assert!(began.elapsed() < Duration::from_secs(5), "{error}"),
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
     let first = open().unwrap();
     assert!(matches!(open(), Err(RegisterError::Unsuitable(_))), "it is locked");
     drop(first);
-    let after_crash = open().unwrap();
+    let after_crash = opened().await;
     assert!(after_crash.check().await.unwrap().quarantine > Duration::ZERO);
     sleep(SETTLE).await;
     after_crash.close().await.unwrap();
     drop(after_crash);
-    let after_good_end = open().unwrap();
+    let after_good_end = opened().await;
     granted(&after_good_end, &key(), &ask("a")).await;
     after_good_end.close().await.unwrap();
     drop(after_good_end);
-    let write_on_its_way = open().unwrap();
+    let write_on_its_way = opened().await;
     assert!(write_on_its_way.check().await.unwrap().quarantine > Duration::ZERO);
 }
 
@@ -445,9 +412,27 @@ async fn the_redis_register_keeps_the_contract() {
     let server = RedisServer::start(&[]).await;
     let fresh = register_in(&server, "quarantine");
     a_register_begins_with_a_quarantine_that_can_be_skipped(&fresh).await;
+    keeps_the_contract(|name| register_in(&server, name)).await;
+}
+
+#[tokio::test]
+async fn the_redis_register_keeps_the_contract_in_a_cluster() {
+    let cluster = ClusterServers::start(0, "1000").await;
+    // The cluster's timeout and half a lease.
+    let terms = Terms { failover_lag: Duration::from_secs(1) + LEASE / 2, ..terms() };
+    keeps_the_contract(|name| {
+        let place = Place::Cluster(vec![at(cluster.servers[0].port())]);
+        let namespace = name.to_owned();
+        let settings = RedisSettings { place, namespace, ..settings(&cluster.servers[0]) };
+        RedisRegister::connect(&settings, &terms).unwrap()
+    })
+    .await;
+}
+
+async fn keeps_the_contract(open: impl Fn(&str) -> RedisRegister) {
     let mut cases = JoinSet::new();
     for (name, case) in CONTRACT {
-        let register = register_in(&server, name);
+        let register = open(name);
         cases.spawn(async move {
             register.skip_quarantine().await.unwrap();
             let outcome = tokio::spawn(async move { case(&register).await }).await;
@@ -462,8 +447,7 @@ async fn the_redis_register_keeps_the_contract() {
 
 fn settings(server: &RedisServer) -> RedisSettings {
     RedisSettings {
-        host: "127.0.0.1".to_owned(),
-        port: server.port(),
+        place: Place::One { address: at(server.port()), never_promoted: false },
         database: 0,
         username: None,
         password: None,
@@ -471,25 +455,13 @@ fn settings(server: &RedisServer) -> RedisSettings {
         connections: 2,
         timeout: Duration::from_secs(2),
         clock_jump_max: Duration::from_millis(1500),
+        failover_lag_is_stated: false,
     }
 }
 
 fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
     let settings = RedisSettings { namespace: namespace.to_owned(), ..settings(server) };
     RedisRegister::connect(&settings, &terms()).unwrap()
-}
-
-async fn tell(connection: &mut MultiplexedConnection, command: &str) {
-    let mut words = command.split(' ');
-    let mut told = redis::cmd(words.next().unwrap());
-    for word in words {
-        told.arg(word);
-    }
-    let _: redis::Value = told.query_async(connection).await.unwrap();
-}
-
-fn is_unreachable<T>(answer: &Result<T, RegisterError>) -> bool {
-    matches!(answer, Err(RegisterError::Unreachable(_)))
 }
 
 /// The sentence by which a register refuses this server.
@@ -687,7 +659,7 @@ async fn a_redis_that_cannot_keep_the_promise_is_refused_with_a_sentence() {
     assert!(refusal(&settings(&server), &terms()).await.contains("it is a replica"));
 
     let clustered = RedisServer::start(&["--cluster-enabled", "yes"]).await;
-    assert!(refusal(&settings(&clustered), &terms()).await.contains("not supported yet"));
+    assert!(refusal(&settings(&clustered), &terms()).await.contains("redis+cluster://"));
 
     for namespace in ["", "a}b", "{a"] {
         let settings = RedisSettings { namespace: namespace.to_owned(), ..settings(&master) };
@@ -771,4 +743,60 @@ async fn unread_bytes(meddler: &mut MultiplexedConnection) -> usize {
     let list: String = redis::cmd("CLIENT").arg("LIST").query_async(meddler).await.unwrap();
     let fields = list.split_ascii_whitespace();
     fields.filter_map(|field| field.strip_prefix("qbuf=")?.parse::<usize>().ok()).sum()
+}
+
+/// A master that does not notice when somebody else takes its place would go on granting.
+#[tokio::test]
+async fn a_redis_with_replicas_is_used_only_if_it_stops_when_one_of_them_is_promoted() {
+    const LAG: Duration = Duration::from_secs(7);
+    let (server, replica) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
+    let (mut meddler, mut other) = (server.connection().await, replica.connection().await);
+    let of = |never_promoted, failover_lag, namespace: &str| {
+        let place = Place::One { address: at(server.port()), never_promoted };
+        let namespace = namespace.to_owned();
+        let settings = RedisSettings { place, namespace, ..settings(&server) };
+        RedisRegister::connect(&settings, &Terms { failover_lag, ..terms() }).unwrap()
+    };
+    let alone = of(false, Duration::ZERO, "alone");
+    let serving = alone.apart();
+    serving.observe(&key()).await.unwrap();
+    tokio::spawn(async move { alone.keep_watch(LEASE / 3).await });
+    tell(&mut other, &format!("REPLICAOF 127.0.0.1 {}", server.port())).await;
+
+    // Whoever used it before the replica came uses it no more.
+    let refused_with = async |register: &RedisRegister, advice: &str| {
+        let began = Instant::now();
+        loop {
+            let seen = register.observe(&key()).await;
+            if matches!(&seen, Err(RegisterError::Unsuitable(said)) if said.contains(advice)) {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(10), "{advice}: {seen:?}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    refused_with(&serving, "Set min-replicas-to-write to 1").await;
+    of(true, Duration::ZERO, "for good").check().await.unwrap();
+    tell(&mut meddler, "CONFIG SET min-replicas-to-write 1 min-replicas-max-lag 5").await;
+    refused_with(&serving, "to 7 s or more").await;
+    tell(&mut meddler, "ACL SETUSER blind on nopass ~* +@all -config").await;
+    let settings = RedisSettings {
+        username: Some("blind".to_owned()),
+        password: Some(Secret::new("any")),
+        ..settings(&server)
+    };
+    assert!(refusal(&settings, &terms()).await.contains("Allow +config|get"));
+
+    let register = of(false, LAG, "guarded");
+    let quarantine = register.check().await.unwrap().quarantine;
+    assert!(quarantine > LAG && quarantine <= LEASE + GRACE + SETTLE + LAG, "{quarantine:?}");
+    register.skip_quarantine().await.unwrap();
+    let lease = granted(&register, &key(), &ask_to_create("a")).await.token;
+    tell(&mut other, "REPLICAOF NO ONE").await;
+    let promoted = Instant::now();
+    while !is_unreachable(&register.renew(&key(), &lease).await) {
+        assert!(promoted.elapsed() < LAG, "the old master goes on");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(is_unreachable(&register.acquire(&key(), &ask("b")).await));
 }

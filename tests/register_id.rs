@@ -9,7 +9,7 @@ mod redis_server;
 use std::time::Duration;
 
 use ifmatch::register::identity::{Identified, RegisterId};
-use ifmatch::register::redis::{RedisRegister, RedisSettings};
+use ifmatch::register::redis::{Address, Place, RedisRegister, RedisSettings};
 use ifmatch::register::{Register, RegisterError, Terms, Writers};
 use redis::aio::MultiplexedConnection;
 
@@ -17,8 +17,10 @@ use self::redis_server::RedisServer;
 
 fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
     let settings = RedisSettings {
-        host: "127.0.0.1".to_owned(),
-        port: server.port(),
+        place: Place::One {
+            address: Address { host: "127.0.0.1".to_owned(), port: server.port() },
+            never_promoted: false,
+        },
         database: 0,
         username: None,
         password: None,
@@ -26,6 +28,7 @@ fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
         connections: 1,
         timeout: Duration::from_secs(2),
         clock_jump_max: Duration::from_secs(3),
+        failover_lag_is_stated: false,
     };
     let terms = Terms {
         lease: Duration::from_secs(6),
@@ -34,6 +37,7 @@ fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
         settle_long: Duration::from_mins(5),
         retry_horizon: Duration::from_mins(10),
         record_ttl: Duration::from_hours(1),
+        failover_lag: Duration::ZERO,
         writers: Writers::Shared,
     };
     RedisRegister::connect(&settings, &terms).unwrap()

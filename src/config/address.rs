@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::settings::Endpoint;
+use super::settings::{Endpoint, HostPort, RedisPlace};
 use super::values::{Raw, Setting, quoted};
 use crate::s3::encoding;
 use crate::secret::Secret;
@@ -12,14 +12,9 @@ use crate::secret::Secret;
 pub(super) enum RegisterUrl {
     /// `memory:`.
     Memory,
-    /// `redis://[user[:password]@]host[:port][/database]`.
-    Redis {
-        host: String,
-        port: u16,
-        database: u32,
-        username: Option<String>,
-        password: Option<Secret>,
-    },
+    /// `redis://[user[:password]@]host[:port][/database]`, or with more hosts
+    /// `redis+sentinel://…/master[/database]` or `redis+cluster://…`.
+    Redis { place: RedisPlace, database: u32, username: Option<String>, password: Option<Secret> },
 }
 
 impl Setting for Endpoint {
@@ -59,16 +54,20 @@ impl Setting for RegisterUrl {
         }
         let (scheme, rest) = text.split_once("://").unwrap_or(("", ""));
         match scheme.to_ascii_lowercase().as_str() {
-            "redis" => redis_url(rest).ok_or_else(|| REGISTER_FORM.to_owned()),
-            "rediss" => Err("TLS to Redis is not supported yet: use redis:// on a trusted \
+            "redis" => redis_url(rest, one_redis).ok_or_else(|| REGISTER_FORM.to_owned()),
+            "redis+sentinel" => redis_url(rest, sentinels).ok_or_else(|| SENTINEL_FORM.to_owned()),
+            "redis+cluster" => redis_url(rest, cluster).ok_or_else(|| CLUSTER_FORM.to_owned()),
+            "rediss" | "rediss+sentinel" | "rediss+cluster" => {
+                Err("TLS to Redis is not supported yet: use redis:// on a trusted \
                              network, or through a local tunnel"
-                .to_owned()),
+                    .to_owned())
+            }
             _ => Err(REGISTER_FORM.to_owned()),
         }
     }
 
     fn show(&self) -> String {
-        let Self::Redis { host, port, database, username, password } = self else {
+        let Self::Redis { place, database, username, password } = self else {
             return quoted("memory:");
         };
         let user = username.as_deref().map(encoding::encode_query).unwrap_or_default();
@@ -77,24 +76,67 @@ impl Setting for RegisterUrl {
             (false, None) => format!("{user}@"),
             (true, None) => String::new(),
         };
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        quoted(&format!("redis://{user}{host}:{port}/{database}"))
+        quoted(&place.url(&user, *database))
     }
 }
 
-fn redis_url(rest: &str) -> Option<RegisterUrl> {
-    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+/// `place` reads the hosts, and the path without its first slash: where it is, and which database.
+fn redis_url(
+    rest: &str,
+    place: impl FnOnce(&str, &str) -> Option<(RedisPlace, u32)>,
+) -> Option<RegisterUrl> {
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
     let (username, password) = user.split_once(':').unwrap_or((user, ""));
-    let (host, port) = host_and_port(host, 6379)?;
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    let (place, database) = place(hosts, path)?;
     Some(RegisterUrl::Redis {
-        host,
-        port,
-        database: if database.is_empty() { 0 } else { database.parse().ok()? },
+        place,
+        database,
         username: some(encoding::decode(username)?),
         password: some(encoding::decode(password)?).map(Secret::new),
     })
+}
+
+fn one_redis(host: &str, path: &str) -> Option<(RedisPlace, u32)> {
+    let (host, port) = host_and_port(host, 6379)?;
+    Some((RedisPlace::One(HostPort { host, port }), database(path)?))
+}
+
+fn sentinels(hosts: &str, path: &str) -> Option<(RedisPlace, u32)> {
+    let (master, number) = path.split_once('/').unwrap_or((path, ""));
+    let master = encoding::decode(master)?;
+    // As Sentinel itself has it (sentinel.c): letters, digits, and these three.
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if master.is_empty() || !master.chars().all(allowed) {
+        return None;
+    }
+    let place = RedisPlace::Sentinels { sentinels: hosts_and_ports(hosts, 26379)?, master };
+    Some((place, database(number)?))
+}
+
+/// A cluster has one database, 0.
+fn cluster(hosts: &str, path: &str) -> Option<(RedisPlace, u32)> {
+    let seeds = hosts_and_ports(hosts, 6379)?;
+    matches!(path, "" | "0").then_some((RedisPlace::Cluster(seeds), 0))
+}
+
+fn database(number: &str) -> Option<u32> {
+    if number.is_empty() { Some(0) } else { number.parse().ok() }
+}
+
+/// Hosts with commas between them, none of them twice.
+fn hosts_and_ports(hosts: &str, port_implied: u16) -> Option<Vec<HostPort>> {
+    let mut all: Vec<HostPort> = Vec::new();
+    for host in hosts.split(',') {
+        let (host, port) = host_and_port(host, port_implied)?;
+        let host = HostPort { host, port };
+        if all.contains(&host) {
+            return None;
+        }
+        all.push(host);
+    }
+    Some(all)
 }
 
 /// Splits `host`, `host:port`, `[v6]` or `[v6]:port`; the host comes in lower case and without
@@ -138,6 +180,12 @@ pub(super) fn is_loop(endpoint: &Endpoint, listen: SocketAddr) -> bool {
 }
 
 const BACKEND_FORM: &str = "is not of the form \"http://host:port\" or \"https://host\"";
+const SENTINEL_FORM: &str = "is not of the form \"redis+sentinel://host:26379,host:26379,host:26379/\
+                             master/0\", each Sentinel once (characters such as @ and / in a \
+                             password are written %40 and %2F)";
+const CLUSTER_FORM: &str = "is not of the form \"redis+cluster://host:6379,host:6379\", each server \
+                            once, without a database: a cluster has but one (characters such as @ \
+                            and / in a password are written %40 and %2F)";
 const REGISTER_FORM: &str = "is not of the form \"memory:\" or \"redis://host:port/0\" \
                              (characters such as @ and / in a password are written %40 and %2F)";
 
@@ -192,6 +240,13 @@ mod tests {
             ("redis://:hunter2@r", "redis://:***@r:6379/0"),
             ("redis://joe:hunter2%40@[::1]:1", "redis://joe:***@[::1]:1/0"),
             ("redis://joe@r/1", "redis://joe@r:6379/1"),
+            ("redis+sentinel://s/m", "redis+sentinel://s:26379/m/0"),
+            (
+                "redis+sentinel://:hunter2@S1:1,[::1],s3/my-master/2",
+                "redis+sentinel://:***@s1:1,[::1]:26379,s3:26379/my-master/2",
+            ),
+            ("redis+cluster://a,b:7000", "redis+cluster://a:6379,b:7000"),
+            ("redis+cluster://joe:hunter2@a/0", "redis+cluster://joe:***@a:6379"),
         ] {
             assert_eq!(register(text).unwrap().show(), quoted(shown), "{text}");
         }
@@ -211,6 +266,18 @@ mod tests {
             "redis://joe:hunter2%@r",
             "rediss://:hunter2@r",
             "unix:/hunter2",
+            "redis://a,b",
+            "redis+sentinel://:hunter2@s",
+            "redis+sentinel://s/",
+            "redis+sentinel://s//0",
+            "redis+sentinel://s/a%20b",
+            "redis+sentinel://s/m/x",
+            "redis+sentinel://s,/m",
+            "redis+sentinel://s,S:26379/m",
+            "redis+cluster://:hunter2@a/1",
+            "redis+cluster://a,a:6379",
+            "redis+cluster://",
+            "rediss+cluster://:hunter2@a",
         ] {
             let error = register(wrong).unwrap_err();
             assert!(!error.contains("hunter2"), "{wrong}: {error}");

@@ -145,7 +145,7 @@ const fn key(path: &'static str, fallback: Fallback) -> Key {
 
 /// All keys but those of `[[client]]` and `[[rule]]`, in the order in which they are read and
 /// described.
-pub(super) const KEYS: [Key; 56] = [
+pub(super) const KEYS: &[Key] = &[
     key("listen", Value("127.0.0.1:9000")),
     key(
         "upgrade_socket",
@@ -188,6 +188,11 @@ pub(super) const KEYS: [Key; 56] = [
     key("register.password", Secret),
     key("register.password_file", Secret),
     key("register.password_env", Secret),
+    key("register.sentinel_username", Nothing("the Sentinels' default user")),
+    key("register.sentinel_password", Secret),
+    key("register.sentinel_password_file", Secret),
+    key("register.sentinel_password_env", Secret),
+    key("register.replicas", Value("promotable")),
     key("register.lease", Value("6s")),
     key("register.margin", Derived("half of register.lease")),
     key("register.grace", Value("3s")),
@@ -195,6 +200,10 @@ pub(super) const KEYS: [Key; 56] = [
     key("register.settle_long", Value("5m")),
     key("register.retry_horizon", Value("10m")),
     key("register.record_ttl", Value("24h")),
+    key(
+        "register.failover_lag",
+        Derived("0s; half of register.lease with Sentinels, and 15s more in a cluster"),
+    ),
     key("register.lease_wait", Value("10s")),
     key("register.connections", Value("2")),
     key("register.timeout", Value("2s")),

@@ -33,8 +33,8 @@ pub use environment::of_process;
 pub use faults::{ConfigErrors, Fault};
 pub use settings::{
     Addressing, Backend, Body, BucketPattern, Checksums, Client, Config, Dialect, EmptySegments,
-    Endpoint, Log, LogFormat, Redis, Register, RegisterKind, Require, Rights, Rule, RuleMode,
-    Signatures, Terms, UpgradeSocket, Writers,
+    Endpoint, HostPort, Log, LogFormat, Redis, RedisPlace, Register, RegisterKind, Replicas,
+    Require, Rights, Rule, RuleMode, Signatures, Terms, UpgradeSocket, Writers,
 };
 
 use file::Counts;

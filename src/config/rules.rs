@@ -9,7 +9,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::describe::Line;
 use super::reading::Reading;
-use super::settings::{Addressing, Body, Endpoint, RegisterKind, Terms, UpgradeSocket};
+use super::settings::{
+    Addressing, Body, Endpoint, RedisPlace, RegisterKind, Replicas, Terms, UpgradeSocket,
+};
 use super::units::{show_duration, show_size};
 
 /// The register's times agree with each other.
@@ -29,6 +31,55 @@ pub(super) fn terms(reading: &mut Reading, terms: &Terms, kind: &RegisterKind) {
         if grace == Duration::ZERO && !reading.faults.any_at(&["register.grace"]) {
             reading.faults.push("register.grace", GRACE);
         }
+        if !matches!(redis.place, RedisPlace::One(_)) {
+            long_enough(reading, terms.failover_lag, lease / 2);
+        }
+    }
+}
+
+/// What Sentinels and clusters say of their masters is believed for a while.
+fn long_enough(reading: &mut Reading, lag: Duration, believed_for: Duration) {
+    let path = "register.failover_lag";
+    if lag < believed_for && !reading.faults.any_at(&[path, "register.lease"]) {
+        let (lag, least) = (show_duration(lag), show_duration(believed_for));
+        let message = format!(
+            "{lag} is shorter than half of register.lease ({least}), for which a master that was \
+             replaced may still be asked"
+        );
+        reading.faults.push(path, message);
+    }
+}
+
+/// These settings have no meaning with this register.
+pub(super) fn only_for(reading: &mut Reading, paths: &[&str], what: &str, url: &str) {
+    for path in paths {
+        if reading.is_written(path) && !reading.faults.any_at(&["register.url"]) {
+            reading.faults.push(*path, format!("{what}, but register.url is {url}"));
+        }
+    }
+}
+
+/// Only of a Redis at its own address is it for an operator to say what becomes of replicas.
+pub(super) fn replicas(reading: &mut Reading, replicas: Replicas, place: Option<&RedisPlace>) {
+    let alone = matches!(place, Some(RedisPlace::One(_)));
+    if replicas == Replicas::NeverPromoted && !alone && !reading.faults.any_at(&["register.url"]) {
+        let message = "\"never-promoted\" is for redis:// only: who has Sentinels or a cluster has \
+                       replicas promoted, and \"memory:\" has none";
+        reading.faults.push("register.replicas", message);
+    }
+}
+
+/// Enough Sentinels to outvote one that is gone.
+pub(super) fn sentinels(reading: &mut Reading, place: &RedisPlace) {
+    if let RedisPlace::Sentinels { sentinels, .. } = place
+        && sentinels.len() < 3
+    {
+        reading.warnings.push(format!(
+            "register.url names {} of the Sentinels: most of them have to agree on the master, so with \
+             fewer than three nothing is written while one of them is gone. Name all of them, the \
+             same for every proxy",
+            sentinels.len()
+        ));
     }
 }
 

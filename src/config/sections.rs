@@ -12,7 +12,8 @@ use super::reading::Reading;
 use super::rules;
 use super::secrets;
 use super::settings::{
-    Backend, Body, Endpoint, Limits, Log, Redis, Register, RegisterKind, Terms, UpgradeSocket,
+    Backend, Body, Endpoint, Limits, Log, Redis, RedisPlace, Register, RegisterKind, Terms,
+    UpgradeSocket,
 };
 use super::values::Bytes;
 
@@ -90,10 +91,27 @@ pub(super) fn register(reading: &mut Reading, store: Option<&Endpoint>) -> Regis
             let lock_file = reading.derived("register.lock_file", default_lock_file(store));
             // The table's other keys are read all the same, so that a fault in them is told.
             redis_terms(reading);
+            let replicas = reading.value("register.replicas");
+            rules::replicas(reading, replicas, None);
+            rules::only_for(reading, &FOR_SENTINELS, "is for Sentinels", "\"memory:\"");
             RegisterKind::Memory { lock_file }
         }
-        RegisterUrl::Redis { host, port, database, username, password } => {
+        RegisterUrl::Redis { place, database, username, password } => {
             rules::no_lock_file_for_redis(reading);
+            let shown = place.url("", database);
+            let by_sentinels = matches!(place, RedisPlace::Sentinels { .. });
+            let (sentinel_username, sentinel_password) = if by_sentinels {
+                (
+                    reading.optional("register.sentinel_username"),
+                    secrets::read(reading, "register.sentinel_password"),
+                )
+            } else {
+                rules::only_for(reading, &FOR_SENTINELS, "is for Sentinels", &shown);
+                (None, None)
+            };
+            rules::sentinels(reading, &place);
+            let replicas = reading.value("register.replicas");
+            rules::replicas(reading, replicas, Some(&place));
             let password = if password.is_some() {
                 rules::no_second_password(reading);
                 password
@@ -102,18 +120,21 @@ pub(super) fn register(reading: &mut Reading, store: Option<&Endpoint>) -> Regis
             };
             let (connections, timeout, namespace) = redis_terms(reading);
             RegisterKind::Redis(Redis {
-                host,
-                port,
+                place,
                 database,
                 username,
                 password,
+                sentinel_username,
+                sentinel_password,
+                replicas,
                 namespace,
                 connections,
                 timeout,
+                failover_lag_is_stated: reading.is_written("register.failover_lag"),
             })
         }
     };
-    let terms = terms(reading);
+    let terms = terms(reading, &kind);
     rules::terms(reading, &terms, &kind);
     let marker = reading.optional("register.marker");
     Register { kind, terms, marker }
@@ -127,8 +148,18 @@ fn redis_terms(reading: &mut Reading) -> (usize, Duration, String) {
     (connections, timeout, namespace)
 }
 
-fn terms(reading: &mut Reading) -> Terms {
+fn terms(reading: &mut Reading, kind: &RegisterKind) -> Terms {
     let lease = reading.positive("register.lease");
+    // What Sentinels and clusters say of their masters is believed for half a lease; a cluster of
+    // Redis's own making replaces a master that is cut off within 15 s (cluster-node-timeout).
+    let failover_lag = match kind {
+        RegisterKind::Memory { .. }
+        | RegisterKind::Redis(Redis { place: RedisPlace::One(_), .. }) => Duration::ZERO,
+        RegisterKind::Redis(Redis { place: RedisPlace::Sentinels { .. }, .. }) => lease / 2,
+        RegisterKind::Redis(Redis { place: RedisPlace::Cluster(_), .. }) => {
+            lease / 2 + Duration::from_secs(15)
+        }
+    };
     Terms {
         lease,
         margin: reading.derived("register.margin", lease / 2),
@@ -137,9 +168,17 @@ fn terms(reading: &mut Reading) -> Terms {
         settle_long: reading.value("register.settle_long"),
         retry_horizon: reading.positive("register.retry_horizon"),
         record_ttl: reading.positive("register.record_ttl"),
+        failover_lag: reading.derived("register.failover_lag", failover_lag),
         lease_wait: reading.value("register.lease_wait"),
     }
 }
+
+const FOR_SENTINELS: [&str; 4] = [
+    "register.sentinel_username",
+    "register.sentinel_password",
+    "register.sentinel_password_file",
+    "register.sentinel_password_env",
+];
 
 /// Processes of one machine that stand in front of the same store must find the same file.
 fn default_lock_file(store: Option<&Endpoint>) -> PathBuf {

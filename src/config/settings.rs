@@ -208,34 +208,94 @@ pub enum RegisterKind {
 /// How Redis is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redis {
-    /// Name or address; an IPv6 address without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// The number of the database.
+    /// Where it is.
+    pub place: RedisPlace,
+    /// The number of the database; 0 in a cluster.
     pub database: u32,
     /// The ACL user; Redis's default user when absent.
     pub username: Option<String>,
     /// The password, when one is needed.
     pub password: Option<Secret>,
+    /// The Sentinels' ACL user.
+    pub sentinel_username: Option<String>,
+    /// The Sentinels' password, when one is needed.
+    pub sentinel_password: Option<Secret>,
+    /// What may become of replicas of a Redis that is reached by its own address.
+    pub replicas: Replicas,
     /// What every key begins with.
     pub namespace: String,
-    /// Connections held open.
+    /// Connections held open to each server.
     pub connections: usize,
     /// How long one call may take.
     pub timeout: Duration,
+    /// Whether somebody wrote `failover_lag`.
+    pub failover_lag_is_stated: bool,
+}
+
+/// Where Redis is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedisPlace {
+    /// At one address.
+    One(HostPort),
+    /// Where most of these Sentinels say.
+    Sentinels {
+        /// All of them, at least one.
+        sentinels: Vec<HostPort>,
+        /// What they call the master.
+        master: String,
+    },
+    /// A cluster that these servers are part of, at least one.
+    Cluster(Vec<HostPort>),
+}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// Name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// What may become of replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replicas {
+    /// One may be promoted, and then answer at the same address.
+    Promotable,
+    /// None is ever promoted behind this address.
+    NeverPromoted,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", bracketed(&self.host), self.port)
+    }
+}
+
+impl RedisPlace {
+    /// The URL of this place, with what stands before the `@` in it.
+    pub(super) fn url(&self, user: &str, database: u32) -> String {
+        let listed =
+            |all: &[HostPort]| all.iter().map(HostPort::to_string).collect::<Vec<_>>().join(",");
+        match self {
+            Self::One(one) => format!("redis://{user}{one}/{database}"),
+            Self::Sentinels { sentinels, master } => {
+                format!("redis+sentinel://{user}{}/{master}/{database}", listed(sentinels))
+            }
+            Self::Cluster(seeds) => format!("redis+cluster://{user}{}", listed(seeds)),
+        }
+    }
 }
 
 impl fmt::Display for Redis {
     /// The URL, a password as `***`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("redis://")?;
-        match (&self.username, &self.password) {
-            (None, None) => {}
-            (Some(user), None) => write!(f, "{user}@")?,
-            (user, Some(_)) => write!(f, "{}:***@", user.as_deref().unwrap_or_default())?,
-        }
-        write!(f, "{}:{}/{}", bracketed(&self.host), self.port, self.database)
+        let user = match (&self.username, &self.password) {
+            (None, None) => String::new(),
+            (Some(user), None) => format!("{user}@"),
+            (user, Some(_)) => format!("{}:***@", user.as_deref().unwrap_or_default()),
+        };
+        f.write_str(&self.place.url(&user, self.database))
     }
 }
 
@@ -256,6 +316,8 @@ pub struct Terms {
     pub retry_horizon: Duration,
     /// How long an untouched record is kept; not shorter than `retry_horizon`.
     pub record_ttl: Duration,
+    /// How long a Redis that has been replaced may go on granting.
+    pub failover_lag: Duration,
     /// How long a write waits for a busy key.
     pub lease_wait: Duration,
 }

@@ -17,6 +17,7 @@ fn variables(extra: &[(&str, &str)]) -> Vec<(String, String)> {
         ("BOB_SECRET", "bob's"),
         ("REDIS_PASSWORD", "hunter2"),
         ("BACKEND_SECRET", "store's"),
+        ("SENTINEL_PASSWORD", "sentinels'"),
         ("TERRAFORM_SECRET", "terraform's"),
         ("HOME", "/root"),
     ]
@@ -151,6 +152,34 @@ fn what_the_file_says_is_used() {
     assert_eq!(reach("state-1"), (true, true));
     assert_eq!(reach("photos2"), (false, true));
     assert_eq!((alice.rights.read_only, bob.rights.read_only), (false, true));
+}
+
+#[test]
+fn a_register_may_be_behind_sentinels_or_in_a_cluster() {
+    let read = |file: &str| load(file, &[], Flags::default()).unwrap();
+    let config = read("valid/sentinel.toml");
+    let RegisterKind::Redis(redis) = &config.register.kind else { panic!("Redis is written") };
+    let url = "redis+sentinel://joe:***@s1:26379,s2:26379,[::1]:26380/my-master/3";
+    assert_eq!(redis.to_string(), url);
+    assert_eq!(redis.password.as_ref().map(Secret::expose), Some("hunter2"));
+    assert_eq!(redis.sentinel_username.as_deref(), Some("asker"));
+    assert_eq!(redis.sentinel_password.as_ref().map(Secret::expose), Some("store's"));
+    assert_eq!(config.register.terms.failover_lag, Duration::from_secs(2));
+    assert!(!redis.failover_lag_is_stated);
+    let few = config.warnings.iter().filter(|warning| warning.contains("Sentinels"));
+    assert_eq!(few.count(), 0, "three are enough");
+
+    let config = read("valid/cluster.toml");
+    let RegisterKind::Redis(redis) = &config.register.kind else { panic!("Redis is written") };
+    assert_eq!(redis.to_string(), "redis+cluster://:***@r1:6379,r2:7000");
+    assert_eq!(config.register.terms.failover_lag, Duration::from_secs(8));
+    assert!(redis.failover_lag_is_stated);
+
+    let lag = |url| smallest(&[("IFMATCH_REGISTER_URL", url)]).unwrap().register.terms.failover_lag;
+    assert_eq!(lag("redis://r"), Duration::ZERO);
+    assert_eq!(lag("redis+cluster://r"), Duration::from_secs(18));
+    let two = smallest(&[("IFMATCH_REGISTER_URL", "redis+sentinel://s1,s2/m")]).unwrap();
+    assert!(two.warnings.iter().any(|warning| warning.contains("names 2 of the Sentinels")));
 }
 
 fn warnings_about_rules(config: &Config) -> Vec<&String> {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::{
-    Addressing, Checksums, Dialect, EmptySegments, LogFormat, Require, RuleMode, Signatures,
-    Writers,
+    Addressing, Checksums, Dialect, EmptySegments, LogFormat, Replicas, Require, RuleMode,
+    Signatures, Writers,
 };
 use super::units;
 use crate::s3::{self, BucketName, ObjectKey, ObjectName};
@@ -243,6 +243,11 @@ impl Choice for EmptySegments {
 impl Choice for Checksums {
     const SPELLINGS: &'static [(&'static str, Self)] =
         &[("send", Self::Send), ("drop", Self::Drop)];
+}
+
+impl Choice for Replicas {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("promotable", Self::Promotable), ("never-promoted", Self::NeverPromoted)];
 }
 
 impl Choice for RuleMode {

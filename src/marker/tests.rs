@@ -198,6 +198,7 @@ fn terms() -> Terms {
         settle_long: Duration::from_mins(5),
         retry_horizon: Duration::from_mins(10),
         record_ttl: Duration::from_hours(1),
+        failover_lag: Duration::ZERO,
         writers: Writers::Shared,
     }
 }

@@ -236,6 +236,8 @@ pub struct Terms {
     pub retry_horizon: Duration,
     /// How long an untouched record is kept; at least the retry horizon.
     pub record_ttl: Duration,
+    /// How long after a failover a master that was replaced may still grant.
+    pub failover_lag: Duration,
     /// Who else may change objects.
     pub writers: Writers,
 }
@@ -252,7 +254,7 @@ impl Terms {
     /// How long nothing is granted after an epoch began: whatever was leased before it is over by
     /// then.
     pub fn quarantine(&self) -> Duration {
-        self.lease + self.grace + self.settle
+        self.lease + self.grace + self.settle + self.failover_lag
     }
 
     /// The text by which proxies with other terms are told apart.
@@ -262,11 +264,12 @@ impl Terms {
             Writers::Exclusive => "exclusive",
         };
         format!(
-            "lease={} grace={} settle={} settle_long={} writers={mode}",
+            "lease={} grace={} settle={} settle_long={} failover_lag={} writers={mode}",
             in_millis(self.lease),
             in_millis(self.grace),
             in_millis(self.settle),
-            in_millis(self.settle_long)
+            in_millis(self.settle_long),
+            in_millis(self.failover_lag)
         )
     }
 }

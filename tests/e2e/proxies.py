@@ -37,6 +37,8 @@ class Settings:
     grace: float = 1
     settle: float = 1
     settle_long: float = 3
+    failover_lag: float | None = None
+    """As it follows from the rest, where it is not given."""
     lease_wait: float = 5
     body_memory: str = "64MiB"
     body_max: str = "5GiB"
@@ -61,7 +63,7 @@ class Settings:
 
     @property
     def quarantine(self) -> float:
-        return self.lease + self.grace + self.settle
+        return self.lease + self.grace + self.settle + (self.failover_lag or 0)
 
 
 def config_text(store_url: str, store_key: str, settings: Settings, directory: Path,
@@ -77,6 +79,8 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
         register = f"lock_file = {quoted(directory / 'register.lock')}"
     else:
         register = f"timeout = {seconds(settings.lease / 4)}"
+        if settings.failover_lag is not None:
+            register += f"\nfailover_lag = {seconds(settings.failover_lag)}"
     if settings.marker:
         register += f"\nmarker = {quoted(settings.marker)}"
     clients = "" if settings.signatures == "passthrough" else f"""
@@ -257,7 +261,7 @@ def in_front_of(store: Store, bucket: str, directory: Path, settings: Settings,
                 name: str = "ifmatch") -> Proxy:
     """A proxy that already accepts writes to `bucket`."""
     proxy = Proxy(directory, store, settings, name)
-    if settings.register.startswith("redis:"):
+    if settings.register != "memory:":
         proxy.skip_quarantine()
     proxy.wait_writable(bucket)
     return proxy

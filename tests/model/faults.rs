@@ -1,7 +1,7 @@
 //! What can go wrong, and how often within one run.
 
 use ifmatch::register::record::Slot;
-use ifmatch::register::{Epoch, EpochId, Settle};
+use ifmatch::register::{Epoch, EpochId, Settle, Terms};
 
 use crate::safeguards::Safeguard;
 use crate::store::settle;
@@ -139,8 +139,8 @@ impl World {
         let now = self.register_now();
         let id = EpochId(format!("e{}", self.epochs));
         self.epochs += 1;
-        let mut epoch = Epoch::begin(id, &scenario.terms(), now);
-        epoch.quarantine_until = epoch.quarantine_until + ticks(lag);
+        let terms = Terms { failover_lag: ticks(lag), ..scenario.terms() };
+        let mut epoch = Epoch::begin(id, &terms, now);
         if scenario.is_without(Safeguard::Quarantine) {
             epoch.quarantine_until = now;
         }

@@ -291,6 +291,7 @@ impl Scenario {
             settle_long: ticks(SETTLE_LONG),
             retry_horizon: ticks(HORIZON),
             record_ttl: ticks(2 * HORIZON),
+            failover_lag: Duration::ZERO,
             writers: self.writers,
         }
     }

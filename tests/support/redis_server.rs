@@ -2,9 +2,11 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -15,17 +17,31 @@ pub(crate) struct RedisServer {
     child: Child,
     port: u16,
     directory: TempDir,
-    options: Vec<&'static str>,
+    arguments: Vec<String>,
 }
 
 impl RedisServer {
     /// Starts one with these options more, and waits until it answers.
-    pub(crate) async fn start(options: &[&'static str]) -> Self {
+    pub(crate) async fn start(options: &[&str]) -> Self {
+        Self::start_with(|port, directory| {
+            let port = port.to_string();
+            let directory = directory.to_str().expect("a directory's name in UTF-8");
+            let fixed = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir", directory];
+            // A replica is to be there at once.
+            let fixed = fixed.iter().chain(&["--repl-diskless-sync-delay", "0"]);
+            fixed.chain(options).map(|word| (*word).to_owned()).collect()
+        })
+        .await
+    }
+
+    /// Starts one with the arguments that this makes of its port and its directory.
+    pub(crate) async fn start_with(arguments: impl Fn(u16, &Path) -> Vec<String>) -> Self {
         for _ in 0..PORT_TRIES_MAX {
             let directory = tempfile::tempdir().expect("a directory for Redis");
             let port = free_port();
-            let child = spawn(port, &directory, options);
-            let mut server = Self { child, port, directory, options: options.to_vec() };
+            let arguments = arguments(port, directory.path());
+            let child = spawn(&arguments);
+            let mut server = Self { child, port, directory, arguments };
             if server.answers().await {
                 return server;
             }
@@ -50,9 +66,16 @@ impl RedisServer {
         self.child.wait().expect("redis-server was killed");
     }
 
+    /// Stops it, so that it is silent but its connections live, or lets it go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let told = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(told.expect("kill can be run").success(), "{signal}");
+    }
+
     /// Starts it again after [`RedisServer::kill`], on the same port, with the data last saved.
     pub(crate) async fn start_again(&mut self) {
-        self.child = spawn(self.port, &self.directory, &self.options);
+        self.child = spawn(&self.arguments);
         assert!(self.answers().await, "redis-server did not come back on port {}", self.port);
     }
 
@@ -90,17 +113,11 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(port: u16, directory: &TempDir, options: &[&str]) -> Child {
+fn spawn(arguments: &[String]) -> Child {
     // Another server that is to do as well, such as Valkey's.
     let named = std::env::var_os("IFMATCH_TEST_REDIS_SERVER");
     let binary = named.unwrap_or_else(|| "redis-server".into());
-    let spawned = Command::new(&binary)
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-        .arg("--dir")
-        .arg(directory.path())
-        .args(options)
-        .stdout(Stdio::null())
-        .spawn();
+    let spawned = Command::new(&binary).args(arguments).stdout(Stdio::null()).spawn();
     match spawned {
         Ok(child) => child,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -117,7 +134,9 @@ fn free_port() -> u16 {
 
 async fn connect(port: u16) -> redis::RedisResult<MultiplexedConnection> {
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}/"))?;
-    client.get_multiplexed_async_connection().await
+    // The machine may be busy with other tests.
+    let patient = AsyncConnectionConfig::new().set_response_timeout(Some(START_MAX));
+    client.get_multiplexed_async_connection_with_config(&patient).await
 }
 
 const PORT_TRIES_MAX: usize = 5;

@@ -45,6 +45,7 @@ pub(super) const TERMS: Terms = Terms {
     settle_long: SETTLE_LONG,
     retry_horizon: RETRY_HORIZON,
     record_ttl: Duration::from_hours(1),
+    failover_lag: Duration::ZERO,
     writers: Writers::Exclusive,
 };
 

@@ -20,6 +20,7 @@ fn terms() -> Terms {
         settle_long: SETTLE_LONG,
         retry_horizon: Duration::from_mins(10),
         record_ttl: Duration::from_hours(1),
+        failover_lag: Duration::ZERO,
         writers: Writers::Exclusive,
     }
 }

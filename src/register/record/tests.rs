@@ -28,6 +28,7 @@ fn terms(writers: Writers) -> Terms {
         settle_long: ms(SETTLE_LONG),
         retry_horizon: ms(HORIZON),
         record_ttl: ms(10 * HORIZON),
+        failover_lag: Duration::ZERO,
         writers,
     }
 }

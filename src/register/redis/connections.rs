@@ -1,24 +1,25 @@
 //! Connections to Redis: made where they are first needed, and anew after they failed.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
 use super::faults::fault;
-use super::partitions::Partitions;
-use super::{RedisSettings, RegisterError};
+use super::place::Address;
+use crate::register::RegisterError;
+use crate::secret::Secret;
 
 /// A fixed number of connections, taken in turn. Each carries any number of calls at once, their
 /// answers in the order of their questions.
 pub(super) struct Connections {
-    host: String,
-    port: u16,
+    address: Address,
     login: RedisConnectionInfo,
     slots: Vec<Mutex<Option<Connection>>>,
     next: AtomicUsize,
@@ -38,57 +39,89 @@ struct Driver {
     spoilt: AtomicBool,
 }
 
+/// Why a connection could not be opened.
+pub(super) enum OpenError {
+    /// Nobody there.
+    Unreachable(io::Error),
+    /// Whoever is there will not have it.
+    Refused(RedisError),
+}
+
+/// The next connection in turn; nobody else is given it as long as this lives.
+pub(super) struct Turn<'a>(MutexGuard<'a, Option<Connection>>);
+
 impl Connections {
-    pub(super) fn new(settings: &RedisSettings) -> Self {
-        let mut login = RedisConnectionInfo::default()
-            .set_db(i64::from(settings.database))
-            .set_skip_set_lib_name();
-        if let Some(username) = &settings.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &settings.password {
-            login = login.set_password(password.expose());
-        }
+    pub(super) fn new(address: Address, login: RedisConnectionInfo, count: usize) -> Self {
         Self {
-            host: settings.host.clone(),
-            port: settings.port,
+            address,
             login,
-            slots: (0..settings.connections.max(1)).map(|_| Mutex::new(None)).collect(),
+            slots: (0..count.max(1)).map(|_| Mutex::new(None)).collect(),
             next: AtomicUsize::new(0),
         }
     }
 
-    /// The next connection in turn, opened if need be. A connection that is opened touches all
-    /// partitions before anything else: where Redis lost its memory, a new epoch begins with it.
-    pub(super) async fn take(&self, partitions: &Partitions) -> Result<Connection, RegisterError> {
+    /// The next connection in turn.
+    pub(super) async fn next(&self) -> Turn<'_> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len();
-        let mut slot = self.slots[turn].lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| connection.is_usable()) {
-            return Ok(connection.clone());
-        }
-        *slot = None;
-        let mut connection = self.open().await?;
-        partitions.survey(&mut connection.requests).await?;
-        *slot = Some(connection.clone());
-        Ok(connection)
+        Turn(self.slots[turn].lock().await)
     }
 
-    async fn open(&self) -> Result<Connection, RegisterError> {
-        let broken = |error| RegisterError::Unreachable(format!("{self}: {error}"));
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(broken)?;
-        // Else a step would wait for the acknowledgement of the one before it.
-        stream.set_nodelay(true).map_err(broken)?;
-        // The caller's own time limit covers all; the client's would come on top.
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(CALLS_QUEUED_MAX);
-        let (requests, driver) =
-            MultiplexedConnection::new_with_config(&self.login, stream, config)
-                .await
-                .map_err(|error| fault(&error))?;
-        let driver = Driver { task: tokio::spawn(driver), spoilt: AtomicBool::new(false) };
-        Ok(Connection { requests, driver: Arc::new(driver) })
+    /// A new connection.
+    pub(super) async fn open(&self) -> Result<Connection, RegisterError> {
+        open(&self.address, &self.login).await.map_err(|error| match error {
+            OpenError::Unreachable(error) => RegisterError::Unreachable(format!("{self}: {error}")),
+            OpenError::Refused(error) => fault(&error),
+        })
     }
+}
+
+impl Turn<'_> {
+    /// The connection, if it is there and still of use.
+    pub(super) fn open_one(&self) -> Option<Connection> {
+        self.0.clone().filter(Connection::is_usable)
+    }
+
+    /// Keeps this one in its place; `None` keeps none.
+    pub(super) fn keep(&mut self, connection: Option<Connection>) {
+        *self.0 = connection;
+    }
+}
+
+/// Who comes, and to which database.
+pub(super) fn login(
+    username: Option<&str>,
+    password: Option<&Secret>,
+    database: u32,
+) -> RedisConnectionInfo {
+    let mut login =
+        RedisConnectionInfo::default().set_db(i64::from(database)).set_skip_set_lib_name();
+    if let Some(username) = username {
+        login = login.set_username(username);
+    }
+    if let Some(password) = password {
+        login = login.set_password(password.expose());
+    }
+    login
+}
+
+/// Opens a connection in the present runtime.
+pub(super) async fn open(
+    address: &Address,
+    login: &RedisConnectionInfo,
+) -> Result<Connection, OpenError> {
+    let to = (address.host.as_str(), address.port);
+    let stream = TcpStream::connect(to).await.map_err(OpenError::Unreachable)?;
+    // Else a step would wait for the acknowledgement of the one before it.
+    stream.set_nodelay(true).map_err(OpenError::Unreachable)?;
+    // The caller's own time limit covers all; the client's would come on top.
+    let config = AsyncConnectionConfig::new()
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(CALLS_QUEUED_MAX);
+    let (requests, driver) = MultiplexedConnection::new_with_config(login, stream, config)
+        .await
+        .map_err(OpenError::Refused)?;
+    let driver = Driver { task: tokio::spawn(driver), spoilt: AtomicBool::new(false) };
+    Ok(Connection { requests, driver: Arc::new(driver) })
 }
 
 impl Connection {
@@ -97,7 +130,7 @@ impl Connection {
         self.driver.spoilt.store(true, Ordering::Relaxed);
     }
 
-    fn is_usable(&self) -> bool {
+    pub(super) fn is_usable(&self) -> bool {
         !self.driver.spoilt.load(Ordering::Relaxed) && !self.driver.task.is_finished()
     }
 }
@@ -112,11 +145,7 @@ impl Drop for Driver {
 /// Where, and never with which password.
 impl fmt::Display for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "redis://[{}]:{}/{}", self.host, self.port, self.login.db())
-        } else {
-            write!(f, "redis://{}:{}/{}", self.host, self.port, self.login.db())
-        }
+        write!(f, "redis://{}/{}", self.address, self.login.db())
     }
 }
 

@@ -36,13 +36,35 @@ pub(super) fn spoils_connection(error: &RedisError) -> bool {
     }
 }
 
+/// Does this error say that the partition is somewhere else, or on its way there? Then the step did
+/// not run.
+pub(super) fn is_elsewhere(error: &RedisError) -> bool {
+    use ServerErrorKind::{Ask, ClusterDown, Moved, TryAgain};
+    matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain | ClusterDown))
+}
+
+/// Does a server that was asked not to tell refuse so?
+pub(super) fn is_withheld(error: &RedisError) -> bool {
+    let unknown = || error.detail().is_some_and(|detail| detail.starts_with("unknown command"));
+    error.code() == Some("NOPERM") || unknown()
+}
+
 fn unsuitable(sentence: String) -> RegisterError {
     RegisterError::Unsuitable(sentence)
 }
 
 /// Codes that a server answers with for a while, and then no more.
-const PASSING: [&str; 7] =
-    ["LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED"];
+const PASSING: [&str; 9] = [
+    "LOADING",
+    "BUSY",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "UNBLOCKED",
+];
 
 const REFUSED: &str = "it refuses the user name or the password. Set both in register.url, or the \
                        password in register.password";
@@ -56,7 +78,7 @@ mod tests {
         let of = |code: &str| {
             fault(&redis::make_extension_error(code.to_owned(), Some("more".to_owned())))
         };
-        for code in ["BUSY", "NOREPLICAS"] {
+        for code in ["BUSY", "NOREPLICAS", "ASK"] {
             assert_eq!(of(code), RegisterError::Unreachable(format!("{code} more")));
         }
         for (code, sentence) in [

@@ -61,12 +61,18 @@ pub(super) fn partition_key(namespace: &str, partition: u64) -> String {
     format!("{{{namespace}:{partition}}}")
 }
 
-/// The names of a key's partition and of its record.
-pub(super) fn keys_of(namespace: &str, name: &ObjectName) -> (String, String) {
+/// The name of the register's id.
+pub(super) fn id_key(namespace: &str) -> String {
+    format!("{{{namespace}:id}}")
+}
+
+/// A key's partition, and the names of that and of its record.
+pub(super) fn keys_of(namespace: &str, name: &ObjectName) -> (u64, String, String) {
     let name = name.to_string();
-    let partition = partition_key(namespace, partition_of(&name));
+    let number = partition_of(&name);
+    let partition = partition_key(namespace, number);
     let record = format!("{partition}{name}");
-    (partition, record)
+    (number, partition, record)
 }
 
 /// What all proxies must agree on, this format among it.

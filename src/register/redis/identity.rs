@@ -5,33 +5,44 @@ use async_trait::async_trait;
 use redis::{Cmd, FromRedisValue};
 use tokio::time::{Instant, timeout_at};
 
-use super::RedisRegister;
-use super::faults::{fault, spoils_connection};
+use super::format::id_key;
+use super::masters::Part;
+use super::{Failure, RedisRegister, silent};
 use crate::register::RegisterError;
 use crate::register::identity::{Identified, RegisterId};
 
 impl RedisRegister {
+    /// Puts a question about the id; a second time where the first server only said that it has
+    /// moved.
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RegisterError> {
         let deadline = Instant::now() + self.settings.timeout;
-        let mut connection = self.connection(deadline).await?;
+        match self.ask_for_id(command, deadline).await {
+            Err(Failure::Moved(_)) => {
+                self.ask_for_id(command, deadline).await.map_err(Failure::into_error)
+            }
+            answer => answer.map_err(Failure::into_error),
+        }
+    }
+
+    async fn ask_for_id<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<T, Failure> {
+        let (node, mut connection, known) = self.connection_for(Part::Id, deadline).await?;
         let answer = timeout_at(deadline, command.query_async(&mut connection.requests)).await;
         match answer {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                if spoils_connection(&error) {
-                    connection.spoil();
-                }
-                Err(fault(&error))
-            }
+            Ok(Err(error)) => Err(self.failure(&error, &known, &connection)),
             Err(_) => {
                 connection.spoil();
-                Err(self.silent("identity"))
+                Err(silent(&node, "identity").into())
             }
         }
     }
 
     fn identity_key(&self) -> String {
-        format!("{{{}:id}}", self.partitions.namespace)
+        id_key(&self.partitions.namespace)
     }
 
     fn read_id(&self, text: &str) -> Result<RegisterId, RegisterError> {

@@ -4,32 +4,45 @@
 //! Redis is described in `format.rs`.
 
 mod clock_watch;
+mod cluster;
 mod connections;
 mod faults;
 mod format;
 mod identity;
+mod masters;
+mod node;
 mod partitions;
+mod place;
 mod reply;
+mod router;
 mod scripts;
+mod sentinels;
 mod suitability;
+mod voter;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, ErrorKind, RedisResult, ServerErrorKind, Value};
+use futures_util::future::join_all;
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
-use self::clock_watch::{ClockWatch, Reading};
-use self::connections::{Connection, Connections};
+use self::clock_watch::Reading;
+use self::connections::Connection;
 use self::faults::{fault, spoils_connection};
 use self::format::{
     condition_text, current_text, expect_text, generation_text, keys_of, refusal_text, settle_text,
     state_text, terms_line,
 };
-use self::partitions::{Partitions, new_epoch_id};
+use self::masters::Part;
+use self::node::Node;
+use self::partitions::{Partitions, Survey, new_epoch_id};
+pub use self::place::{Address, Place, SentinelPlace};
 use self::reply::Reply;
+use self::router::{Known, Router, no_master};
 use self::scripts::{CLOCK, Scripts, Step};
+use self::suitability::{Demands, REPLICA, Setting};
 use super::words::{Millis, in_millis};
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, EpochId, Grant,
@@ -42,11 +55,9 @@ use crate::secret::Secret;
 /// How Redis is reached.
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
-    /// Name or address; an IPv6 address without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// The number of the database.
+    /// Where it is.
+    pub place: Place,
+    /// The number of the database; 0 in a cluster.
     pub database: u32,
     /// The ACL user; Redis's default user when absent. Of no effect without password.
     pub username: Option<String>,
@@ -54,28 +65,53 @@ pub struct RedisSettings {
     pub password: Option<Secret>,
     /// What every key begins with: `{<namespace>:`. Not empty, without braces.
     pub namespace: String,
-    /// How many connections are kept; each carries any number of calls at once.
+    /// How many connections are kept to each server; each carries any number of calls at once.
     pub connections: usize,
     /// How long one step may take, connecting and repeating included.
     pub timeout: Duration,
     /// How far the clock of Redis may jump before the register forgets its leases.
     pub clock_jump_max: Duration,
+    /// An operator has set the terms' `failover_lag`, and answers for it where a server does not
+    /// tell what it depends on.
+    pub failover_lag_is_stated: bool,
 }
 
 /// The register in Redis.
 #[derive(Debug)]
 pub struct RedisRegister {
     settings: RedisSettings,
-    connections: Connections,
+    router: Router,
     partitions: Arc<Partitions>,
-    clock: Arc<ClockWatch>,
 }
+
+/// A master, and a connection to it or the reason why there is none.
+type Reached = (Arc<Node>, Result<Connection, RegisterError>);
 
 /// May a step whose answer was lost be asked again? Only where asking twice is asking once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Repeat {
     Never,
     Once,
+}
+
+/// Why a step has no answer.
+enum Failure {
+    /// The server said that the partition is not there any more. The step did not run.
+    Moved(RegisterError),
+    Other(RegisterError),
+}
+
+impl Failure {
+    fn into_error(self) -> RegisterError {
+        match self {
+            Self::Moved(error) | Self::Other(error) => error,
+        }
+    }
+}
+
+/// For how long an answer of Sentinels, or of a cluster, about its masters is believed.
+fn believed_for(terms: &Terms) -> Duration {
+    terms.lease / 2
 }
 
 impl RedisRegister {
@@ -97,36 +133,54 @@ impl RedisRegister {
                  Cluster reads as part of its own grammar. Use letters and digits"
             )));
         }
+        let believed_for = believed_for(terms);
+        let router = Router::new(settings, believed_for);
+        if router.is_guided() && terms.failover_lag < believed_for {
+            return Err(RegisterError::Unsuitable(
+                "register.failover_lag is shorter than half of register.lease, for which a replaced \
+                 master may still be asked. Lengthen it"
+                    .to_owned(),
+            ));
+        }
+        let demands = Demands {
+            setting: match settings.place {
+                Place::One { never_promoted: true, .. } => Setting::AloneForGood,
+                Place::One { never_promoted: false, .. } => Setting::Alone,
+                Place::Sentinels(_) => Setting::Watched,
+                Place::Cluster(_) => Setting::Cluster { believed_for },
+            },
+            failover_lag: terms.failover_lag,
+            lag_is_stated: settings.failover_lag_is_stated,
+        };
         let scripts = Scripts::new(terms, clock);
-        Ok(Self {
-            settings: settings.clone(),
-            connections: Connections::new(settings),
-            partitions: Arc::new(Partitions { namespace, scripts, terms: terms_line(terms) }),
-            clock: Arc::new(ClockWatch::new(settings.clock_jump_max)),
-        })
+        let partitions = Partitions { namespace, scripts, terms: terms_line(terms), demands };
+        Ok(Self { settings: settings.clone(), router, partitions: Arc::new(partitions) })
     }
 
-    /// The same register over connections of its own, for another runtime. What one of the two sees
-    /// of Redis's clock, the other knows.
+    /// The same register over connections of its own, for another runtime. What one of the two
+    /// learns of Redis's masters and their clocks, the other knows.
     #[must_use]
     pub fn apart(&self) -> Self {
         Self {
             settings: self.settings.clone(),
-            connections: Connections::new(&self.settings),
+            router: self.router.apart(&self.settings),
             partitions: Arc::clone(&self.partitions),
-            clock: Arc::clone(&self.clock),
         }
     }
 
     /// Looks at the register again and again, as long as it is polled: an epoch that is due begins
-    /// also while nobody writes, and a clock that jumps is seen before anything is granted by it.
+    /// also while nobody writes, a clock that jumps is seen before anything is granted by it, a server
+    /// that has become unfit is not used, and who the masters are does not become old news.
     pub async fn keep_watch(&self, pause: Duration) {
-        loop {
-            tokio::time::sleep(pause).await;
-            if let Err(error) = self.check().await {
-                tracing::debug!(%error, "the register could not be looked at");
+        let surveying = async {
+            loop {
+                tokio::time::sleep(pause).await;
+                if let Err(error) = self.check().await {
+                    tracing::debug!(%error, "the register could not be looked at");
+                }
             }
-        }
+        };
+        tokio::join!(surveying, self.router.keep_asking());
     }
 
     fn scripts(&self) -> &Scripts {
@@ -152,6 +206,7 @@ impl RedisRegister {
         self.attempt(step, name, arguments, began + self.settings.timeout).await
     }
 
+    /// Asks once; a second time where the first server only said that the partition has moved.
     async fn attempt(
         &self,
         step: &Step,
@@ -159,8 +214,24 @@ impl RedisRegister {
         arguments: &[&[u8]],
         deadline: Instant,
     ) -> Result<Reply, RegisterError> {
-        let mut connection = self.connection(deadline).await?;
-        let (partition, record) = keys_of(&self.partitions.namespace, name);
+        match self.ask_once(step, name, arguments, deadline).await {
+            Err(Failure::Moved(_)) => {}
+            Err(Failure::Other(error)) => return Err(error),
+            Ok(reply) => return Ok(reply),
+        }
+        self.ask_once(step, name, arguments, deadline).await.map_err(Failure::into_error)
+    }
+
+    async fn ask_once(
+        &self,
+        step: &Step,
+        name: &ObjectName,
+        arguments: &[&[u8]],
+        deadline: Instant,
+    ) -> Result<Reply, Failure> {
+        let (number, partition, record) = keys_of(&self.partitions.namespace, name);
+        let (node, mut connection, known) =
+            self.connection_for(Part::Partition(number), deadline).await?;
         let epoch = new_epoch_id();
         let command = |verb, script| {
             let mut command = Cmd::new();
@@ -181,55 +252,185 @@ impl RedisRegister {
         };
         match timeout_at(deadline, call).await {
             Ok(Ok(value)) => {
-                let reply = Reply::read(value, &self.partitions.terms)?;
-                self.compare_clocks(asked, reply.at, &mut connection, deadline).await?;
+                let reply = Reply::read(value, &self.partitions.terms);
+                let reply = reply.map_err(|error| self.overthrown(error, &known, &connection))?;
+                self.compare_clocks(&node, asked, reply.at, (&mut connection, &known), deadline)
+                    .await?;
                 Ok(reply)
             }
-            Ok(Err(error)) => {
-                if spoils_connection(&error) {
-                    connection.spoil();
-                }
-                Err(fault(&error))
-            }
+            Ok(Err(error)) => Err(self.failure(&error, &known, &connection)),
             Err(_) => {
                 connection.spoil();
-                Err(self.silent(step.name))
+                Err(silent(&node, step.name).into())
             }
         }
     }
 
+    /// What an error means for who is asked next.
+    fn failure(&self, error: &RedisError, known: &Known, connection: &Connection) -> Failure {
+        if spoils_connection(error) {
+            connection.spoil();
+        }
+        if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
+            self.router.doubt(known);
+            return Failure::Moved(fault(error));
+        }
+        self.overthrown(fault(error), known, connection).into()
+    }
+
+    /// A connection to the master of this part, who is known to be it at this moment.
+    async fn connection_for(
+        &self,
+        part: Part,
+        deadline: Instant,
+    ) -> Result<(Arc<Node>, Connection, Known), RegisterError> {
+        loop {
+            let known = self.router.masters(deadline).await?;
+            let node = self.router.node_of(part, &known)?;
+            let connection = self.connection_to(&node, &known, deadline).await?;
+            // To connect may have taken longer than the news stays young.
+            if known.is_fresh() {
+                return Ok((node, connection, known));
+            }
+        }
+    }
+
+    async fn connection_to(
+        &self,
+        node: &Node,
+        known: &Known,
+        deadline: Instant,
+    ) -> Result<Connection, RegisterError> {
+        let taken = timeout_at(deadline, node.take(&self.partitions, known)).await;
+        let taken = taken.unwrap_or_else(|_| Err(silent(node, "connecting")));
+        taken.map_err(|error| self.demoted(error, known))
+    }
+
+    /// Where masters are looked for, one that has become a replica is no mistake of the operator's,
+    /// but old news.
+    fn demoted(&self, error: RegisterError, known: &Known) -> RegisterError {
+        if !self.router.is_guided() || !is_replica(&error) {
+            return error;
+        }
+        self.router.doubt(known);
+        RegisterError::Unreachable("the master has become a replica".to_owned())
+    }
+
+    /// The same, of a connection to such a master: it is of no more use.
+    fn overthrown(
+        &self,
+        error: RegisterError,
+        known: &Known,
+        connection: &Connection,
+    ) -> RegisterError {
+        if is_replica(&error) {
+            connection.spoil();
+        }
+        self.demoted(error, known)
+    }
+
     /// Refuses an answer by which the clock of Redis has jumped: leases may have ended early by it,
-    /// and this may be one more. The register forgets them all, and waits until nothing that was sent
-    /// under them can land.
+    /// and this may be one more. The register forgets all that this server holds of them, and waits
+    /// until nothing that was sent under them can land.
     async fn compare_clocks(
         &self,
+        node: &Node,
         asked: Instant,
         at: Millis,
-        connection: &mut Connection,
+        (connection, known): (&mut Connection, &Known),
         deadline: Instant,
     ) -> Result<(), RegisterError> {
         let reading = Reading { asked, answered: Instant::now(), at };
-        let Some(jump) = self.clock.jump(reading) else { return Ok(()) };
+        let Some(jump) = node.standing.clock.jump(reading) else { return Ok(()) };
         tracing::error!(
             jump_s = jump.as_secs_f64(),
-            "ALARM: the clock of {} has jumped, or this machine has slept; the register begins a \
-             new epoch",
-            self.connections
+            "ALARM: the clock of {node} has jumped, or this machine has slept; the register begins a \
+             new epoch"
         );
-        let forget = self.partitions.forget(&mut connection.requests);
-        timeout_at(deadline, forget).await.unwrap_or_else(|_| Err(self.silent("forgetting")))?;
-        self.clock.accept(reading);
-        Err(RegisterError::Unreachable(format!("{}: its clock has jumped", self.connections)))
+        let own = known.masters.partitions_of(node.address());
+        let forget = self.partitions.forget(&mut connection.requests, &own);
+        timeout_at(deadline, forget).await.unwrap_or_else(|_| Err(silent(node, "forgetting")))?;
+        node.standing.clock.accept(reading);
+        Err(RegisterError::Unreachable(format!("{node}: its clock has jumped")))
     }
 
-    async fn connection(&self, deadline: Instant) -> Result<Connection, RegisterError> {
-        timeout_at(deadline, self.connections.take(&self.partitions))
-            .await
-            .unwrap_or_else(|_| Err(self.silent("connecting")))
+    /// Every master, and what is known of them at this moment.
+    async fn every_master(
+        &self,
+        deadline: Instant,
+    ) -> Result<(Vec<Reached>, Known), RegisterError> {
+        loop {
+            let known = self.router.masters(deadline).await?;
+            let connected = known.masters.each().into_keys().map(async |address| {
+                let node = self.router.node(address, &known);
+                let connection = self.connection_to(&node, &known, deadline).await;
+                (node, connection)
+            });
+            let masters = join_all(connected).await;
+            if known.is_fresh() {
+                return Ok((masters, known));
+            }
+        }
     }
 
-    fn silent(&self, doing: &str) -> RegisterError {
-        RegisterError::Unreachable(format!("{}: no answer in time ({doing})", self.connections))
+    /// Surveys one master and compares its clock.
+    async fn look_at(
+        &self,
+        (node, connection): &Reached,
+        known: &Known,
+        deadline: Instant,
+    ) -> Result<Survey, RegisterError> {
+        let mut connection = connection.clone()?;
+        let asked = Instant::now();
+        let survey = node.survey(&mut connection, &self.partitions, known);
+        let survey = timeout_at(deadline, survey).await;
+        let survey = survey.unwrap_or_else(|_| Err(silent(node, "check")));
+        let survey = survey.inspect_err(|_| connection.spoil());
+        let survey = survey.map_err(|error| self.demoted(error, known))?;
+        self.compare_clocks(node, asked, survey.at, (&mut connection, known), deadline).await?;
+        Ok(survey)
+    }
+
+    /// Ends the quarantine of one master's partitions.
+    async fn skip_quarantine_of(
+        &self,
+        (node, connection): &Reached,
+        known: &Known,
+        deadline: Instant,
+    ) -> Result<(), RegisterError> {
+        let step = &self.scripts().skip_quarantine;
+        let mut connection = connection.clone()?;
+        let own = known.masters.partitions_of(node.address());
+        let skip = self.partitions.run_in(&mut connection.requests, step, &own);
+        let answers = timeout_at(deadline, skip).await;
+        let answers = answers.unwrap_or_else(|_| Err(silent(node, step.name)));
+        for answer in answers.inspect_err(|_| connection.spoil())? {
+            Reply::read(answer.map_err(|error| fault(&error))?, &self.partitions.terms)?;
+        }
+        Ok(())
+    }
+}
+
+/// What all masters answered; an error last, so that all that could be done was done.
+fn all<T>(done: Vec<Result<T, RegisterError>>, known: &Known) -> Result<Vec<T>, RegisterError> {
+    let done = done.into_iter().collect::<Result<_, _>>()?;
+    match known.masters.missing() {
+        0 => Ok(done),
+        missing => Err(no_master(missing)),
+    }
+}
+
+fn is_replica(error: &RegisterError) -> bool {
+    matches!(error, RegisterError::Unsuitable(sentence) if sentence == REPLICA)
+}
+
+fn silent(node: &Node, doing: &str) -> RegisterError {
+    RegisterError::Unreachable(format!("{node}: no answer in time ({doing})"))
+}
+
+impl From<RegisterError> for Failure {
+    fn from(error: RegisterError) -> Self {
+        Self::Other(error)
     }
 }
 
@@ -411,24 +612,26 @@ impl Register for RedisRegister {
 
     async fn check(&self) -> Result<Status, RegisterError> {
         let deadline = Instant::now() + self.settings.timeout;
-        let mut connection = self.connection(deadline).await?;
-        let asked = Instant::now();
-        let survey = self.partitions.survey(&mut connection.requests);
-        let surveyed = timeout_at(deadline, survey).await;
-        let surveyed = surveyed.unwrap_or_else(|_| Err(self.silent("check")));
-        let (status, at) = surveyed.inspect_err(|_| connection.spoil())?;
-        self.compare_clocks(asked, at, &mut connection, deadline).await?;
+        let (masters, known) = self.every_master(deadline).await?;
+        let looking = masters.iter().map(|master| self.look_at(master, &known, deadline));
+        let surveys = all(join_all(looking).await, &known)?;
+        let mut status = Status { quarantine: Duration::ZERO, leases: 0 };
+        for survey in surveys {
+            if let Some(elsewhere) = survey.elsewhere {
+                return Err(elsewhere);
+            }
+            status.quarantine = status.quarantine.max(survey.status.quarantine);
+            status.leases += survey.status.leases;
+        }
         Ok(status)
     }
 
     async fn skip_quarantine(&self) -> Result<(), RegisterError> {
         let deadline = Instant::now() + self.settings.timeout;
-        let mut connection = self.connection(deadline).await?;
-        let step = &self.scripts().skip_quarantine;
-        let skip = self.partitions.run_in_each(&mut connection.requests, step);
-        let replies = timeout_at(deadline, skip).await;
-        let replies = replies.unwrap_or_else(|_| Err(self.silent(step.name)));
-        replies.inspect_err(|_| connection.spoil()).map(drop)
+        let (masters, known) = self.every_master(deadline).await?;
+        let skipping =
+            masters.iter().map(|master| self.skip_quarantine_of(master, &known, deadline));
+        all(join_all(skipping).await, &known).map(drop)
     }
 
     /// Nothing to do: what is in Redis is everybody's.

@@ -1,13 +1,16 @@
 //! All partitions of a register, gone through at once.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, Value, cmd};
 
-use super::faults::fault;
-use super::format::{PARTITIONS, partition_key};
+use super::faults::{fault, is_elsewhere, is_withheld};
+use super::format::partition_key;
 use super::reply::Reply;
 use super::scripts::{Scripts, Step};
-use super::suitability;
+use super::suitability::{self, Demands, Wanted};
 use crate::register::words::Millis;
 use crate::register::{EpochId, RegisterError, Status};
 
@@ -18,57 +21,106 @@ pub(super) struct Partitions {
     pub(super) scripts: Scripts,
     /// This proxy's terms, as the partitions keep them.
     pub(super) terms: String,
+    /// What is demanded of the servers that hold them.
+    pub(super) demands: Demands,
+}
+
+/// How the partitions of one server stand.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) status: Status,
+    /// When that was, on Redis's clock.
+    pub(super) at: Millis,
+    /// Some were not there, or on their way to another server.
+    pub(super) elsewhere: Option<RegisterError>,
 }
 
 impl Partitions {
-    /// Asks whether this Redis may be used, and touches every partition, so that an epoch that is
-    /// due begins now. Also says when that was, on Redis's clock.
+    /// Asks whether this Redis may be used, and touches these partitions, so that an epoch that is
+    /// due begins now.
     pub(super) async fn survey(
         &self,
         requests: &mut MultiplexedConnection,
-    ) -> Result<(Status, Millis), RegisterError> {
+        partitions: &[u64],
+    ) -> Result<Survey, RegisterError> {
         let info: String = cmd("INFO").query_async(requests).await.map_err(|e| fault(&e))?;
-        suitability::judge(&info).map_err(RegisterError::Unsuitable)?;
-        let mut status = Status { quarantine: std::time::Duration::ZERO, leases: 0 };
-        let mut at = Millis(0);
-        for mut reply in self.run_in_each(requests, &self.scripts.touch).await? {
-            at = at.max(reply.at);
+        let wanted = suitability::judge(&info, &self.demands).map_err(RegisterError::Unsuitable)?;
+        if let Some(wanted) = wanted {
+            self.judge_configuration(requests, wanted).await?;
+        }
+        let mut status = Status { quarantine: Duration::ZERO, leases: 0 };
+        // One that has the register's id alone has no clock that anything is counted by.
+        let mut at = partitions.is_empty().then_some(Millis(0));
+        let mut elsewhere = None;
+        for answer in self.run_in(requests, &self.scripts.touch, partitions).await? {
+            let mut reply = match answer {
+                Ok(value) => Reply::read(value, &self.terms)?,
+                Err(error) if is_elsewhere(&error) => {
+                    elsewhere = Some(fault(&error));
+                    continue;
+                }
+                Err(error) => return Err(fault(&error)),
+            };
+            at = at.max(Some(reply.at));
             status.quarantine = status.quarantine.max(reply.duration()?);
             status.leases += usize::try_from(reply.number()?).unwrap_or(usize::MAX);
         }
-        Ok((status, at))
+        match at {
+            Some(at) => Ok(Survey { status, at, elsewhere }),
+            None => Err(elsewhere.unwrap_or_else(|| {
+                RegisterError::Unreachable("it holds none of the register's partitions".to_owned())
+            })),
+        }
     }
 
-    /// Takes everything that the register knows of leases, so that a new epoch begins.
+    async fn judge_configuration(
+        &self,
+        requests: &mut MultiplexedConnection,
+        wanted: Wanted,
+    ) -> Result<(), RegisterError> {
+        let mut question = cmd("CONFIG");
+        question.arg("GET").arg(wanted.parameters());
+        let answer: RedisResult<HashMap<String, String>> = question.query_async(requests).await;
+        let configuration = match answer {
+            Ok(configuration) => Some(configuration),
+            Err(error) if is_withheld(&error) => None,
+            Err(error) => return Err(fault(&error)),
+        };
+        wanted.judge(configuration.as_ref(), &self.demands).map_err(RegisterError::Unsuitable)
+    }
+
+    /// Takes everything that the register knows of these partitions' leases, so that a new epoch
+    /// begins.
     pub(super) async fn forget(
         &self,
         requests: &mut MultiplexedConnection,
+        partitions: &[u64],
     ) -> Result<(), RegisterError> {
         let mut pipeline = Pipeline::new();
-        for partition in 0..PARTITIONS {
-            pipeline.del(partition_key(&self.namespace, partition)).ignore();
+        for partition in partitions {
+            pipeline.del(partition_key(&self.namespace, *partition)).ignore();
         }
         pipeline.query_async(requests).await.map_err(|e| fault(&e))
     }
 
-    /// Runs a step that knows no key in every partition, in one round trip.
-    pub(super) async fn run_in_each(
+    /// Runs a step that knows no key in each of these partitions, in one round trip.
+    pub(super) async fn run_in(
         &self,
         requests: &mut MultiplexedConnection,
         step: &Step,
-    ) -> Result<Vec<Reply>, RegisterError> {
+        partitions: &[u64],
+    ) -> Result<Vec<RedisResult<Value>>, RegisterError> {
         let mut pipeline = Pipeline::new();
         pipeline.ignore_errors().cmd("SCRIPT").arg("LOAD").arg(&step.text);
-        for partition in 0..PARTITIONS {
-            let key = partition_key(&self.namespace, partition);
+        for partition in partitions {
+            let key = partition_key(&self.namespace, *partition);
             pipeline.cmd("EVALSHA").arg(&step.sha).arg(1).arg(key).arg(new_epoch_id().0);
         }
-        let answers: Vec<RedisResult<Value>> =
+        let mut answers: Vec<RedisResult<Value>> =
             pipeline.query_async(requests).await.map_err(|e| fault(&e))?;
-        let mut answers = answers.into_iter();
         // Without permission to load it, the script's own absence would hide the cause.
-        answers.next().transpose().map_err(|e| fault(&e))?;
-        answers.map(|answer| Reply::read(answer.map_err(|e| fault(&e))?, &self.terms)).collect()
+        answers.remove(0).map_err(|e| fault(&e))?;
+        Ok(answers)
     }
 }
 

@@ -1,7 +1,43 @@
-//! May this Redis be used at all? Judged by its `INFO`.
+//! May this Redis be used at all? Judged by its `INFO`, and by some of its configuration where
+//! another server may take its place.
 
-/// `Err` says what is wrong with the server and what to do about it.
-pub(super) fn judge(info: &str) -> Result<(), String> {
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// What is demanded of a server.
+#[derive(Debug, Clone)]
+pub(super) struct Demands {
+    pub(super) setting: Setting,
+    /// How long a replaced master may go on granting at most: a quarantine waits for it.
+    pub(super) failover_lag: Duration,
+    /// An operator has set this, and answers for it where the server does not tell.
+    pub(super) lag_is_stated: bool,
+}
+
+/// What the server is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Setting {
+    /// Nothing: whoever promotes a replica of it tells nobody.
+    Alone,
+    /// Nothing, and no replica of it is ever promoted.
+    AloneForGood,
+    /// Sentinels watch it, and are asked.
+    Watched,
+    /// A cluster, whose members are asked; what they say is believed for so long.
+    Cluster { believed_for: Duration },
+}
+
+/// What else has to be known of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// What makes it stop when this many replicas leave it.
+    MinReplicas { connected: u64 },
+    /// When it stops because it is cut off.
+    NodeTimeout { believed_for: Duration },
+}
+
+/// `Err` says what is wrong with the server and what to do about it; `Ok` what else has to be known.
+pub(super) fn judge(info: &str, demands: &Demands) -> Result<Option<Wanted>, String> {
     let field = |name: &str| {
         info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
     };
@@ -15,13 +51,6 @@ pub(super) fn judge(info: &str) -> Result<(), String> {
     if field("role") != Some("master") {
         return Err(REPLICA.to_owned());
     }
-    if field("cluster_enabled").is_some_and(|enabled| enabled != "0") {
-        return Err(
-            "it runs in cluster mode, which is not supported yet. Use a Redis that is not \
-                    part of a cluster"
-                .to_owned(),
-        );
-    }
     let policy = field("maxmemory_policy").unwrap_or("unknown");
     if policy != "noeviction" && field("maxmemory") != Some("0") {
         return Err(format!(
@@ -29,7 +58,116 @@ pub(super) fn judge(info: &str) -> Result<(), String> {
              noeviction"
         ));
     }
+    let in_cluster = field("cluster_enabled").is_some_and(|enabled| enabled != "0");
+    let connected = field("connected_slaves").and_then(|count| count.parse().ok()).unwrap_or(0);
+    match demands.setting {
+        Setting::Cluster { believed_for } if in_cluster => {
+            Ok(Some(Wanted::NodeTimeout { believed_for }))
+        }
+        Setting::Cluster { .. } => Err("it is not part of a cluster. Write redis:// instead of \
+                                        redis+cluster:// in register.url"
+            .to_owned()),
+        _ if in_cluster => Err("it is part of a cluster. Write redis+cluster:// in register.url, \
+                                and name some of the cluster's servers"
+            .to_owned()),
+        Setting::Alone if connected > 0 => Ok(Some(Wanted::MinReplicas { connected })),
+        Setting::Alone | Setting::AloneForGood | Setting::Watched => Ok(None),
+    }
+}
+
+impl Wanted {
+    /// The parameters to ask for.
+    pub(super) fn parameters(self) -> &'static [&'static str] {
+        match self {
+            Self::MinReplicas { .. } => &[MIN_REPLICAS, MAX_LAG],
+            Self::NodeTimeout { .. } => &[NODE_TIMEOUT],
+        }
+    }
+
+    /// The same as [`judge`], by the server's configuration; `None` where it does not tell.
+    pub(super) fn judge(
+        self,
+        configuration: Option<&HashMap<String, String>>,
+        demands: &Demands,
+    ) -> Result<(), String> {
+        let number = |name: &str| configuration.and_then(|all| all.get(name)?.parse::<u64>().ok());
+        match self {
+            Self::MinReplicas { connected } => {
+                let (Some(least), Some(lag)) = (number(MIN_REPLICAS), number(MAX_LAG)) else {
+                    return Err(format!(
+                        "{}, and it does not tell its {MIN_REPLICAS} and {MAX_LAG} \
+                                        (CONFIG GET is refused). Allow +config|get, or {WAYS_OUT}",
+                        replicas(connected)
+                    ));
+                };
+                min_replicas(connected, least, lag, demands)
+            }
+            Self::NodeTimeout { believed_for } => match number(NODE_TIMEOUT) {
+                Some(millis) => node_timeout(Duration::from_millis(millis), believed_for, demands),
+                None if demands.lag_is_stated => Ok(()),
+                None => Err(format!(
+                    "it does not tell its {NODE_TIMEOUT} (CONFIG GET is refused). Allow \
+                     +config|get, or set register.failover_lag, for all proxies, to that timeout \
+                     and {} more",
+                    seconds(believed_for)
+                )),
+            },
+        }
+    }
+}
+
+/// A master stops once fewer replicas than `least` have answered within `lag` seconds. Only if all
+/// of them have to does it stop when one of them is promoted (protocol, section 5, story 2).
+fn min_replicas(connected: u64, least: u64, lag: u64, demands: &Demands) -> Result<(), String> {
+    if lag == 0 || least < connected {
+        return Err(format!(
+            "{}, its {MIN_REPLICAS} is {least} and its {MAX_LAG} {lag}: were a replica promoted, \
+             this server would go on granting. Set {MIN_REPLICAS} to {connected} and {MAX_LAG} to a \
+             few seconds, or {WAYS_OUT}",
+            replicas(connected)
+        ));
+    }
+    let needed = Duration::from_secs(lag) + LAG_ROUNDING;
+    if needed > demands.failover_lag {
+        return Err(format!(
+            "{}, and notices the loss of one only after its {MAX_LAG}, {lag} s, and {} more. Set \
+             register.failover_lag, for all proxies, to {} or more, or {WAYS_OUT}",
+            replicas(connected),
+            seconds(LAG_ROUNDING),
+            seconds(needed)
+        ));
+    }
     Ok(())
+}
+
+fn node_timeout(
+    timeout: Duration,
+    believed_for: Duration,
+    demands: &Demands,
+) -> Result<(), String> {
+    let needed = timeout + believed_for;
+    if needed <= demands.failover_lag {
+        return Ok(());
+    }
+    Err(format!(
+        "its {NODE_TIMEOUT} is {}, so that after a failover the old master may be asked for {} \
+         (half a lease more). Set register.failover_lag, for all proxies, to {} or more, or lower \
+         the timeout",
+        seconds(timeout),
+        seconds(needed),
+        seconds(needed)
+    ))
+}
+
+fn replicas(connected: u64) -> String {
+    match connected {
+        1 => "it has a replica".to_owned(),
+        more => format!("it has {more} replicas"),
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
 }
 
 /// What is wrong with a replica.
@@ -37,14 +175,28 @@ pub(super) const REPLICA: &str =
     "it is a replica, which must not decide. Point register.url at the master";
 
 const MAJOR_MIN: u32 = 7;
+const MIN_REPLICAS: &str = "min-replicas-to-write";
+const MAX_LAG: &str = "min-replicas-max-lag";
+const NODE_TIMEOUT: &str = "cluster-node-timeout";
+const WAYS_OUT: &str = "reach it through its Sentinels (redis+sentinel://), or, if no replica is \
+                        ever promoted behind this address, set register.replicas to \
+                        \"never-promoted\"";
+
+/// Redis counts a replica's silence in whole seconds, and looks at it once a second (measured).
+const LAG_ROUNDING: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const GOOD: &str = "# Server\r\nredis_version:7.0.15\r\n# Memory\r\nmaxmemory:0\r\n\
-        maxmemory_policy:noeviction\r\n# Replication\r\nrole:master\r\n\
+        maxmemory_policy:noeviction\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\
         # Cluster\r\ncluster_enabled:0\r\n";
+    const CLUSTER: Setting = Setting::Cluster { believed_for: Duration::from_secs(3) };
+
+    fn demands(setting: Setting) -> Demands {
+        Demands { setting, failover_lag: Duration::from_secs(12), lag_is_stated: false }
+    }
 
     #[test]
     fn a_server_that_cannot_keep_the_promise_is_refused_with_advice() {
@@ -53,7 +205,7 @@ mod tests {
             ("version:7.0.15", "version:new", "Upgrade it"),
             ("redis_version", "version", "Upgrade it"),
             ("role:master", "role:slave", "Point register.url at the master"),
-            ("cluster_enabled:0", "cluster_enabled:1", "not supported yet"),
+            ("cluster_enabled:0", "cluster_enabled:1", "Write redis+cluster://"),
             ("maxmemory:0\r\nmaxmemory_policy:noeviction", "maxmemory:1", "Set it to noeviction"),
             (
                 "maxmemory:0\r\nmaxmemory_policy:noeviction",
@@ -63,9 +215,11 @@ mod tests {
         ] {
             let info = GOOD.replace(found, instead);
             assert_ne!(info, GOOD, "{found}");
-            let sentence = judge(&info).unwrap_err();
+            let sentence = judge(&info, &demands(Setting::Alone)).unwrap_err();
             assert!(sentence.contains(advice), "{instead}: {sentence}");
         }
+        let sentence = judge(GOOD, &demands(CLUSTER)).unwrap_err();
+        assert!(sentence.contains("Write redis://"), "{sentence}");
     }
 
     #[test]
@@ -76,7 +230,64 @@ mod tests {
             ("policy:noeviction", "policy:allkeys-lru"),
             ("maxmemory:0", "maxmemory:1000000"),
         ] {
-            assert_eq!(judge(&GOOD.replace(found, instead)), Ok(()), "{instead}");
+            let info = GOOD.replace(found, instead);
+            assert_eq!(judge(&info, &demands(Setting::Alone)), Ok(None), "{instead}");
         }
+    }
+
+    #[test]
+    fn where_another_server_may_take_its_place_more_has_to_be_known() {
+        let replicas = GOOD.replace("connected_slaves:0", "connected_slaves:2");
+        let cluster = GOOD.replace("cluster_enabled:0", "cluster_enabled:1");
+        for (info, setting, wanted) in [
+            (&replicas, Setting::Alone, Some(Wanted::MinReplicas { connected: 2 })),
+            (&replicas, Setting::AloneForGood, None),
+            (&replicas, Setting::Watched, None),
+            (&cluster, CLUSTER, Some(Wanted::NodeTimeout { believed_for: Duration::from_secs(3) })),
+        ] {
+            assert_eq!(judge(info, &demands(setting)), Ok(wanted), "{setting:?}");
+        }
+    }
+
+    /// What is said of these parameters.
+    fn told(wanted: Wanted, parameters: Option<&[(&str, u64)]>, stated: bool) -> String {
+        let all = parameters.map(|all| {
+            all.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect()
+        });
+        let demands = Demands { lag_is_stated: stated, ..demands(Setting::Alone) };
+        wanted.judge(all.as_ref(), &demands).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_master_that_would_not_notice_the_promotion_of_a_replica_is_refused() {
+        let wanted = Wanted::MinReplicas { connected: 2 };
+        let of = |least, lag| told(wanted, Some(&[(MIN_REPLICAS, least), (MAX_LAG, lag)]), true);
+        for (least, lag, advice) in [
+            (2, 10, ""),
+            (3, 1, ""),
+            (1, 10, "Set min-replicas-to-write to 2"),
+            (0, 10, "Set min-replicas-to-write to 2"),
+            (2, 0, "Set min-replicas-to-write to 2"),
+            (2, 11, "register.failover_lag, for all proxies, to 13 s"),
+        ] {
+            let sentence = of(least, lag);
+            assert!(sentence.contains(advice), "{least} {lag}: {sentence}");
+            assert_eq!(sentence.is_empty(), advice.is_empty(), "{least} {lag}: {sentence}");
+        }
+        let untold = told(wanted, None, true);
+        assert!(untold.contains("Allow +config|get"), "{untold}");
+    }
+
+    #[test]
+    fn a_cluster_that_takes_longer_to_replace_a_master_is_refused() {
+        let wanted = Wanted::NodeTimeout { believed_for: Duration::from_secs(3) };
+        for (millis, advice) in [(9_000, ""), (9_001, "register.failover_lag")] {
+            let sentence = told(wanted, Some(&[(NODE_TIMEOUT, millis)]), false);
+            assert_eq!(sentence.is_empty(), advice.is_empty(), "{millis}: {sentence}");
+            assert!(sentence.contains(advice), "{millis}: {sentence}");
+        }
+        assert_eq!(told(wanted, None, true), "");
+        let untold = told(wanted, None, false);
+        assert!(untold.contains("CONFIG GET is refused"), "{untold}");
     }
 }

@@ -2,7 +2,7 @@
 //! and leave the same state behind.
 
 #[path = "../../../tests/support/redis_server.rs"]
-#[allow(dead_code, reason = "shared with tests/register.rs, which uses all of it")]
+#[allow(dead_code, reason = "shared with tests/register*.rs, which use more of it")]
 mod redis_server;
 
 use std::time::Duration;
@@ -257,6 +257,7 @@ fn terms(writers: Writers) -> Terms {
         settle_long: ms(300),
         retry_horizon: ms(1000),
         record_ttl: Duration::from_hours(1),
+        failover_lag: Duration::ZERO,
         writers,
     }
 }
@@ -345,7 +346,7 @@ impl<'a> Pair<'a> {
     async fn held(&mut self) -> (Epoch, [Slot; 2]) {
         let mut pipeline = redis::pipe();
         for name in &self.names {
-            let (partition, record) = keys_of("test", name);
+            let (_, partition, record) = keys_of("test", name);
             pipeline.cmd("EVALSHA").arg(&self.read.sha).arg(2).arg(partition).arg(record).arg("");
         }
         let values: [Value; 2] = pipeline.query_async(&mut self.meddler).await.unwrap();
@@ -502,7 +503,7 @@ impl<'a> Pair<'a> {
                 self.load_reading().await;
             }
             Act::ForgetRecord => {
-                let (_, record) = keys_of("test", &self.names[key]);
+                let (_, _, record) = keys_of("test", &self.names[key]);
                 self.meddle(&format!("DEL {record}")).await;
                 // What a lease says of the state is kept with the lease.
                 self.slots[key].record = Record::UNKNOWN;
@@ -721,8 +722,10 @@ fn read_armed(
 
 fn settings(server: &RedisServer, database: u32) -> RedisSettings {
     RedisSettings {
-        host: "127.0.0.1".to_owned(),
-        port: server.port(),
+        place: Place::One {
+            address: Address { host: "127.0.0.1".to_owned(), port: server.port() },
+            never_promoted: false,
+        },
         database,
         username: None,
         password: None,
@@ -730,6 +733,7 @@ fn settings(server: &RedisServer, database: u32) -> RedisSettings {
         connections: 1,
         timeout: Duration::from_secs(10),
         clock_jump_max: Duration::MAX,
+        failover_lag_is_stated: false,
     }
 }
 

@@ -1,7 +1,8 @@
 """Histories under real faults: what clients saw while things died, and whether it can be explained.
 
 `python -m histories --seconds 600 --seed 7` from tests/e2e runs as long as you like (`make
-histories SECONDS=600`); `test_histories.py` runs a minute of it. File by file:
+histories SECONDS=600`), with the register in one Redis, behind Sentinels or in a cluster
+(`--register`); `test_histories.py` runs a minute and a half of it. File by file:
 
 - `operation.py`, `history.py`: what one client did; what all of them did, as JSON lines;
 - `checker.py`, `reduction.py`: whether a history is linearizable; the part that shows it is not;

@@ -15,13 +15,15 @@ def main() -> int:
                         help="what proxies believe of the register (in turn)")
     parser.add_argument("--only", default="", metavar="NAME",
                         help="faults that have this in their names")
+    parser.add_argument("--register", choices=["standalone", "sentinel", "cluster"],
+                        default="standalone", help="where the register is (standalone)")
     given = parser.parse_args()
     import conftest  # noqa: F401 - takes this machine's own settings out of the environment
     from histories.run import run
 
     seed = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
     print(f"seed {seed}", flush=True)
-    report = run(given.seconds, seed, given.writers, given.only,
+    report = run(given.seconds, seed, given.writers, given.only, given.register,
                  progress=lambda text: print(text, flush=True))
     print(report)
     return 1 if report.complaints() else 0

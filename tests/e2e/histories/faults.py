@@ -14,8 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Callable, ContextManager, Iterator
 
-from histories.scene import Post, Scene
+from redis.crc import key_slot
+
+from histories.scene import KEYS, Post, Scene
 from processes import Process
+from redis_server import RedisServer
 from relay import Relay
 
 
@@ -69,10 +72,12 @@ def freeze_proxy(scene: Scene, chance: random.Random) -> Iterator[Struck]:
     waits = chance.random() < 0.5
     at = time.monotonic()
     if waits:
-        post.to_register.hold_all()
+        for relay in post.to_register:
+            relay.hold_all()
         time.sleep(chance.uniform(0.05, 0.2))
     post.proxy.process.signal(signal.SIGSTOP)
-    post.to_register.release()
+    for relay in post.to_register:
+        relay.release()
     try:
         yield Struck(at, f"{number}{', waiting for the register' if waits else ''}")
     finally:
@@ -122,7 +127,7 @@ def _writes_on_their_way(scene: Scene, chance: random.Random) -> Iterator[str]:
 def kill_redis(scene: Scene, chance: random.Random) -> Iterator[Struck]:
     with _writes_on_their_way(scene, chance) as where:
         at = time.monotonic()
-        with _nobody_there([post.to_register for post in scene.posts]):
+        with _nobody_there([relay for post in scene.posts for relay in post.to_register]):
             scene.redis.kill9()
             try:
                 yield Struck(at, where)
@@ -158,13 +163,16 @@ def kill_store(scene: Scene, chance: random.Random) -> Iterator[Struck]:
 
 def _relays(scene: Scene, chance: random.Random, between: str) -> tuple[str, list[Relay]]:
     """The connections of one proxy, or of all."""
-    name = {"client-proxy": "door", "proxy-redis": "to_register", "proxy-store": "to_store"}
+    def of(post: Post) -> list[Relay]:
+        return {"client-proxy": [post.door], "proxy-redis": post.to_register,
+                "proxy-store": [post.to_store]}[between]
+
     if chance.random() < 0.3:
         where, posts = "all", scene.posts
     else:
         number, post = _any_post(scene, chance)
         where, posts = str(number), [post]
-    return where, [getattr(post, name[between]) for post in posts]
+    return where, [relay for post in posts for relay in of(post)]
 
 
 MANNERS = {"reset": 1, "silent": 1, "answers lost": 2}
@@ -212,6 +220,98 @@ def delay(between: str) -> Fault:
     return fault
 
 
+# === where another Redis takes the master's place ===
+
+
+def _master(scene: Scene, chance: random.Random) -> RedisServer:
+    """The one master, or in a cluster one that holds a part of the register that is written."""
+    scene.redis.settle()
+    if scene.redis.kind == "sentinel":
+        return scene.redis.master()
+    return scene.redis.owner(_slot(scene, chance))[0]
+
+
+def _slot(scene: Scene, chance: random.Random) -> int:
+    """Where the register has a key that is written."""
+    return key_slot(partition_key(f"{scene.bucket}/{chance.choice(KEYS)}").encode())
+
+
+@contextmanager
+def kill_master(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    master = _master(scene, chance)
+    with _writes_on_their_way(scene, chance) as where:
+        at = time.monotonic()
+        master.kill9()
+        try:
+            yield Struck(at, where)
+        finally:
+            master.start()
+
+
+@contextmanager
+def freeze_master(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    """SIGSTOP for longer than it takes to replace it. It wakes in the middle of what it was asked,
+    with all its connections, and takes itself for the master."""
+    master = _master(scene, chance)
+    at = time.monotonic()
+    master.process.signal(signal.SIGSTOP)
+    try:
+        yield Struck(at)
+    finally:
+        master.process.signal(signal.SIGCONT)
+
+
+@contextmanager
+def hand_over(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    """Another one is made the master. Sentinels tell the old one only seconds later; in a cluster
+    both agree on it."""
+    master = _master(scene, chance)
+    with _writes_on_their_way(scene, chance) as where:
+        at = time.monotonic()
+        if scene.redis.kind == "sentinel":
+            scene.redis.fail_over()
+        else:
+            scene.redis.fail_over(master)
+        yield Struck(at, where)
+
+
+@contextmanager
+def hand_over_unheard(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    """Another one is made the master, and one proxy cannot hear the Sentinels: it still has its
+    connections to the old one, which takes itself for the master for some 10 s."""
+    number, post = _any_post(scene, chance)
+    scene.redis.settle()
+    at = time.monotonic()
+    for relay in post.to_register:
+        relay.hold_all()
+    scene.redis.fail_over()
+    try:
+        yield Struck(at, f"{number} does not hear of it")
+    finally:
+        for relay in post.to_register:
+            relay.cut()
+
+
+@contextmanager
+def move_slot(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    """A part of the register that is written goes to another master, and lies between the two for a
+    while."""
+    scene.redis.settle()
+    slot = _slot(scene, chance)
+    with _writes_on_their_way(scene, chance) as where:
+        at = time.monotonic()
+        scene.redis.move_slot(slot, between=lambda: time.sleep(chance.uniform(0, 0.5)))
+        yield Struck(at, where)
+
+
+def partition_key(name: str) -> str:
+    """The hash of the register that a key's lease is in (src/register/redis/format.rs)."""
+    number = 0xcbf29ce484222325
+    for byte in name.encode():
+        number = (number ^ byte) * 0x100000001b3 % 2**64
+    return f"{{ifmatch:{(number ^ (number >> 32)) % 64}}}"
+
+
 @dataclass(frozen=True)
 class Kind:
     play: Fault
@@ -245,6 +345,29 @@ FAULTS = {
     "delay proxy-redis": Kind(delay("proxy-redis"), "redis"),
     "delay proxy-store": Kind(delay("proxy-store"), "store"),
 }
+
+
+_COMMON = [name for name, kind in FAULTS.items() if kind.what != "redis"]
+
+REPLACED = {
+    **{name: FAULTS[name] for name in [*_COMMON, "FLUSHALL"]},
+    "kill -9 of the master": Kind(kill_master, "redis", (1, 3), alone=True, times=2),
+    "freeze of the master": Kind(freeze_master, "redis", (2, 4), alone=True),
+    "failover to a new master": Kind(hand_over, "redis", (0.5, 2.5), alone=True, times=2),
+}
+"""Where another Redis may take the master's place."""
+
+OF_REGISTER = {
+    "standalone": FAULTS,
+    "sentinel": REPLACED | {
+        "cut proxy-redis": FAULTS["cut proxy-redis"],
+        # Longer than a quarantine: then both masters would grant.
+        "failover to a master unheard of": Kind(hand_over_unheard, "redis", (8, 9.5), alone=True)},
+    "cluster": REPLACED | {
+        "move of a slot to another master": Kind(move_slot, "redis", (0.1, 0.5), alone=True,
+                                                 times=2)},
+}
+"""The faults of each kind of register."""
 
 
 def may_meet(one: Kind, other: Kind) -> bool:

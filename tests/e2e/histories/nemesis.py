@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-from histories.faults import FAULTS, may_meet
+from histories.faults import OF_REGISTER, may_meet
 from histories.history import History
 from histories.scene import Scene
 
@@ -38,9 +38,10 @@ class Strike:
 class Nemesis:
     """Goes through all kinds of faults, some of them twice, before it begins again."""
 
-    def __init__(self, chance: random.Random, only: str = ""):
+    def __init__(self, chance: random.Random, only: str = "", register: str = "standalone"):
         self._chance = chance
-        self._kinds = [name for name, kind in FAULTS.items() for _ in range(kind.times)
+        self._faults = OF_REGISTER[register]
+        self._kinds = [name for name, kind in self._faults.items() for _ in range(kind.times)
                        if only in name]
         self._deck: list[str] = []
 
@@ -48,17 +49,17 @@ class Nemesis:
         """One fault, sometimes a second while it lasts, until every key can be written again."""
         kinds = [self._draw()]
         second = self._draw()
-        if may_meet(FAULTS[kinds[0]], FAULTS[second]) and self._chance.random() < TWO_AT_ONCE:
+        if may_meet(self._faults[kinds[0]], self._faults[second]) and self._chance.random() < TWO_AT_ONCE:
             kinds.append(second)
         else:
             self._deck.append(second)
         strikes = []
         with ExitStack() as lasting:
             for kind in kinds:
-                blow = lasting.enter_context(FAULTS[kind].play(scene, self._chance))
+                blow = lasting.enter_context(self._faults[kind].play(scene, self._chance))
                 strikes.append(Strike(kind, blow.where, history.at(blow.at), history.now(), 0,
                                       alone=len(kinds) == 1))
-                time.sleep(self._chance.uniform(*FAULTS[kind].seconds))
+                time.sleep(self._chance.uniform(*self._faults[kind].seconds))
         healed = history.now()
         stuck = history.wait_written(keys, healed, 2 * scene.takeover + PATIENCE)
         for each in strikes:

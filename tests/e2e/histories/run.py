@@ -13,30 +13,37 @@ from histories.heart import Heart
 from histories.history import History, save
 from histories.nemesis import Nemesis, Strike
 from histories.report import Report, Round
-from histories.scene import KilledStore, Scene
+from histories.scene import KEYS, KilledStore, Registers, Scene
 from histories.workload import Crowd
 from processes import ROOT
-from redis_server import RedisServer
+from redis_server import RedisCluster, RedisServer, SentinelSet
 
 CLIENTS = 8
-KEYS = [f"key-{number}" for number in range(4)]
 ROUND = 30
 """Seconds, about: long enough for half of the faults, short enough to search its history."""
 CALM_MAX = 0.5
 KEPT = ROOT / "target" / "histories"
 
 
+REGISTERS: dict[str, Callable[[Path], Registers]] = {
+    "standalone": lambda directory: RedisServer(directory, appendonly=True),
+    "sentinel": SentinelSet,
+    "cluster": RedisCluster,
+}
+
+
 def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
+        register: str = "standalone",
         progress: Callable[[str], None] = lambda _: None) -> Report:
     """`writers` is what the proxies believe of the register in all rounds; in turn otherwise.
-    `only` is part of the names of the faults that are wanted."""
+    `only` is part of the names of the faults that are wanted. `register` is one of `REGISTERS`."""
     chance = random.Random(seed)
-    nemesis, report = Nemesis(chance, only), Report(seed)
+    nemesis, report = Nemesis(chance, only, register), Report(seed)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="histories-") as name, Heart() as heart:
         directory = Path(name)
         store = KilledStore(directory / "store")
-        redis = RedisServer(directory / "redis", appendonly=True)
+        redis = REGISTERS[register](directory / "redis")
         try:
             while (left := seconds - (time.monotonic() - began)) > ROUND / 4:
                 number = len(report.rounds)

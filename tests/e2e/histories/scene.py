@@ -1,6 +1,6 @@
 """The processes of a round, with a relay between each two that talk.
 
-    clients ── door ── proxy ──┬── relay ── Redis
+    clients ── door ── proxy ──┬── relay ── Redis, or each of its Sentinels
                                └── relay ── store
 """
 
@@ -16,10 +16,13 @@ from clients import Raw
 from conftest import new_bucket
 from histories.workload import TIMEOUT
 from proxies import Proxy, Settings
-from redis_server import RedisServer
+from redis_server import RedisCluster, RedisServer, SentinelSet
 from relay import Relay
 from stores import Store, s3s_fs
 
+Registers = RedisServer | SentinelSet | RedisCluster
+
+KEYS = [f"key-{number}" for number in range(4)]
 PROXIES = 3
 TERMS = Settings(lease=1.5, grace=1, settle=3, lease_wait=1)
 """Short, so that a minute sees through many faults; `settle` long beside the lease, so that a write
@@ -32,7 +35,8 @@ class Post:
 
     proxy: Proxy
     door: Relay
-    to_register: Relay
+    to_register: list[Relay]
+    """To Redis; to the Sentinels, where there are any; none in a cluster."""
     to_store: Relay
 
     def restart(self) -> None:
@@ -41,7 +45,7 @@ class Post:
 
     def stop(self) -> None:
         self.proxy.stop()
-        for relay in (self.door, self.to_register, self.to_store):
+        for relay in (self.door, *self.to_register, self.to_store):
             relay.close()
 
 
@@ -86,10 +90,13 @@ def finish_half_written(directory: Path) -> int:
 class Scene:
     """Store, Redis and proxies, and a bucket that nobody else uses."""
 
-    def __init__(self, directory: Path, store: KilledStore, redis: RedisServer, writers: str,
+    def __init__(self, directory: Path, store: KilledStore, redis: Registers, writers: str,
                  terms: Settings = TERMS, proxies: int = PROXIES):
         self.store, self.redis = store, redis
-        self.settings = replace(terms, register=redis.new_database(), writers=writers)
+        # What Sentinels and clusters say of their masters is believed for half a lease.
+        lag = redis.lag if redis.kind == "standalone" else redis.lag + terms.lease / 2
+        self.settings = replace(terms, register=redis.new_database(), writers=writers,
+                                failover_lag=lag)
         self.bucket = new_bucket(store.store)
         self.posts = [self._post(directory / f"proxy-{number}", number)
                       for number in range(proxies)]
@@ -98,9 +105,8 @@ class Scene:
             post.proxy.wait_writable(self.bucket)
 
     def _post(self, directory: Path, number: int) -> Post:
-        address, _, database = self.settings.register.rpartition("/")
-        to_register, to_store = Relay(address), Relay(self.store.store.url)
-        register = to_register.url.replace("http:", "redis:") + f"/{database}"
+        to_register, register = self.redis.relayed(self.settings.register)
+        to_store = Relay(self.store.store.url)
         proxy = Proxy(directory, self.store.store, replace(self.settings, register=register),
                       f"ifmatch-{number}", backend_url=to_store.url)
         return Post(proxy, Relay(proxy.url), to_register, to_store)
@@ -116,7 +122,7 @@ class Scene:
     @property
     def takeover(self) -> float:
         """The longest that an armed lease of a dead holder keeps others out; and a quarantine."""
-        return self.settings.lease + self.settings.grace + self.settings.settle
+        return self.settings.quarantine
 
     def stop(self) -> None:
         for post in self.posts:

@@ -359,6 +359,7 @@ fn terms(writers: Writers) -> Terms {
         settle_long: SETTLE_LONG,
         retry_horizon: RETRY_HORIZON,
         record_ttl: Duration::from_hours(1),
+        failover_lag: Duration::ZERO,
         writers,
     }
 }
