@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import stat
 import threading
 import time
@@ -244,6 +245,20 @@ def test_a_process_that_was_taken_over_can_be_told_to_hurry(line):
     assert raw.get("/bucket/still").status == 200
 
 
+def test_a_successor_that_crashed_starts_again_as_it_was_started(line):
+    """As systemd does it: with --upgrade, although nobody is left to take over from."""
+    old = line.first()
+    new = line.successor()
+    assert ended(old) == 0
+    new.kill9()
+    new.arguments = ("--upgrade", "--listen", old.url.removeprefix("http://"))
+    new.start()
+    assert new.url == old.url
+    assert new.raw().put("/bucket/again", b"x").status == 200
+    line.successor()
+    assert ended(new) == 0
+
+
 def refusal(proxy: Proxy, *arguments: str) -> str:
     done = proxy.command("serve", "--config", str(proxy.config), "--upgrade", *arguments)
     assert done.returncode == 1, done.stdout
@@ -269,8 +284,12 @@ def test_a_takeover_that_cannot_be_is_refused_with_what_to_do(line):
     proxy = line.first()
     told = refusal(proxy, "--listen", "127.0.0.1:1")
     assert "Set listen to the same address" in told and proxy.url.split("/")[-1] in told
-    # It speaks otherwise, or not at all.
     assert proxy.stop() == 0
+    # Which address would be meant?
     told = refusal(proxy)
     assert "no process hands over its listening socket at" in told
     assert "leave out --upgrade" in told
+    # Somebody serves, and does not wait where he should.
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        told = refusal(proxy, "--listen", "{}:{}".format(*other.getsockname()))
+        assert "no process hands over its listening socket at" in told
