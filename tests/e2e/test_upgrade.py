@@ -245,6 +245,34 @@ def test_a_process_that_was_taken_over_can_be_told_to_hurry(line):
     assert raw.get("/bucket/still").status == 200
 
 
+def test_who_comes_while_the_old_process_is_told_to_stop_waits_for_the_new_one(line):
+    old = line.first()
+    asked, go = threading.Event(), threading.Event()
+
+    def answer(request):
+        if request.method == "GET" and request.target == "/":
+            asked.set()
+            assert go.wait(60)
+        return 200, {"ETag": '"e"'}, b""
+
+    line.store.answer = answer
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            new = pool.submit(line.successor)
+            assert asked.wait(SOON), "it has the descriptor, and looks whether its store is there"
+            old.process.signal(signal.SIGTERM)
+            assert ended(old) == 0
+            waiting = pool.submit(old.raw().get, "/bucket/key")
+        finally:
+            go.set()
+        assert waiting.result().status == 200
+        new = new.result()
+    new.request_logged(key="key")
+    # The next one finds it where it found the old one.
+    line.successor()
+    assert ended(new) == 0
+
+
 def test_a_successor_that_crashed_starts_again_as_it_was_started(line):
     """As systemd does it: with --upgrade, although nobody is left to take over from."""
     old = line.first()
