@@ -21,8 +21,9 @@ use crate::body::Larder;
 use crate::config::{self, Config, RegisterKind};
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
+use crate::in_flight::InFlight;
 use crate::marker::{Marker, MarkerError};
-use crate::proxy::{Clients, Door, InFlight, Proxy, Rules};
+use crate::proxy::{Clients, Door, Proxy, Rules};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{RedisRegister, RedisSettings};
@@ -107,6 +108,7 @@ pub fn run(
     }
     let proxy = proxy(&config, Arc::clone(&register), store, keys);
 
+    let standing_by = proxy.gate.standing_by();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     let door = Door::new(proxy, &server.configuration);
@@ -122,6 +124,7 @@ pub fn run(
     let started = Started { listening, register: status };
     let end = shutdown::End {
         doorway,
+        standing_by,
         accepting,
         handed_over: handed_over.clone(),
         usher: keeper.spawn(usher.attend(listening, move || ready(&started))),

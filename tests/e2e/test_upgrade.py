@@ -273,6 +273,22 @@ def test_who_comes_while_the_old_process_is_told_to_stop_waits_for_the_new_one(l
     assert ended(new) == 0
 
 
+def test_a_process_that_was_taken_over_stands_by_for_its_copy_in_doubt(line):
+    """Should the register forget it, nobody else could put it back."""
+    line.settings = replace(line.settings, settle_long=8, lease_wait=1)
+    old = line.first()
+    line.store.answer = lambda request: (500 if "x-amz-copy-source" in request.headers else 200,
+                                         {"ETag": '"e"'}, b"")
+    copied = old.raw().put("/bucket/copy", headers={"x-amz-copy-source": "bucket/source"})
+    assert copied.status == 503, str(copied)
+    line.successor()
+    old.process.wait_for_line("finishing what is under way")
+    with pytest.raises(Exception, match="timed out"):
+        ended(old, 4)
+    settings = line.settings
+    assert ended(old, settings.lease + settings.grace + settings.settle_long + SOON) == 0
+
+
 def test_a_successor_that_crashed_starts_again_as_it_was_started(line):
     """As systemd does it: with --upgrade, although nobody is left to take over from."""
     old = line.first()
