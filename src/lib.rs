@@ -34,6 +34,7 @@ pub mod clock;
 pub mod config;
 pub mod embedded;
 pub mod gate;
+pub mod in_flight;
 pub mod marker;
 pub mod proxy;
 pub mod register;

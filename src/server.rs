@@ -5,6 +5,7 @@ mod listener;
 mod shutdown;
 mod usher;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +21,9 @@ use crate::body::Larder;
 use crate::config::{self, Config, RegisterKind};
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
+use crate::in_flight::InFlight;
 use crate::marker::{Marker, MarkerError};
-use crate::proxy::{Clients, Door, InFlight, Proxy, Rules};
+use crate::proxy::{Clients, Door, Proxy, Rules};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
@@ -87,19 +89,14 @@ pub fn run(
     upgrade: bool,
     ready: impl FnOnce(&Started) + Send + 'static,
 ) -> Result<(), StartError> {
-    let inherited = if upgrade { Some(claim(&config)?) } else { None };
+    let (socket, inheritance) =
+        if upgrade { taken_over(&config)? } else { (bound(config.listen)?, None) };
     // Outlives Pingora's own runtimes: the store in this process and the end of the work live here.
     let keeper = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(if config.embedded.is_some() { config.threads } else { 1 })
         .thread_name("keeper")
         .enable_all()
         .build()?;
-    let listen = config.listen;
-    let cannot_listen = |error| StartError::Listen(listen, error);
-    let (socket, inheritance) = match inherited {
-        Some((socket, inheritance)) => (socket, Some(inheritance)),
-        None => (ListeningSocket::bind(listen).map_err(cannot_listen)?, None),
-    };
     serve_embedded(&keeper, &mut config)?;
     let Opened { mut register, looked_at, status } = opened_register(&keeper, &config)?;
     let keys = Arc::new(SigningKeys::default());
@@ -111,11 +108,12 @@ pub fn run(
     }
     let proxy = proxy(&config, Arc::clone(&register), store, keys);
 
+    let standing_by = proxy.gate.standing_by();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     let door = Door::new(proxy, &server.configuration);
     let doorway = door.doorway();
-    socket.listen().map_err(cannot_listen)?;
+    socket.listen().map_err(|error| StartError::Listen(config.listen, error))?;
     let listening = socket.address();
     let usher = Usher::new(&keeper, &config, &socket, inheritance, doorway.clone())?;
     let handed_over = usher.handed_over();
@@ -126,6 +124,7 @@ pub fn run(
     let started = Started { listening, register: status };
     let end = shutdown::End {
         doorway,
+        standing_by,
         accepting,
         handed_over: handed_over.clone(),
         usher: keeper.spawn(usher.attend(listening, move || ready(&started))),
@@ -139,13 +138,34 @@ pub fn run(
     Ok(())
 }
 
+fn bound(listen: SocketAddr) -> Result<ListeningSocket, StartError> {
+    ListeningSocket::bind(listen).map_err(|error| StartError::Listen(listen, error))
+}
+
 /// The listening socket of the process that serves now. Nothing else has been touched by then.
-fn claim(config: &Config) -> Result<(ListeningSocket, Inheritance), HandoverError> {
+///
+/// Where nobody waits to be asked, and nobody listens at the address, there is nothing to take over:
+/// a supervisor starts a process that has crashed with the arguments that it had.
+fn taken_over(config: &Config) -> Result<(ListeningSocket, Option<Inheritance>), StartError> {
     if let RegisterKind::Memory { .. } = config.register.kind {
-        return Err(HandoverError::InProcess("the register in memory"));
+        return Err(HandoverError::InProcess("the register in memory").into());
     }
-    let at = config.upgrade_socket.as_ref().ok_or(HandoverError::NoSocket)?;
-    Inheritance::claim(&at.path, config.listen)
+    let (listen, at) = (config.listen, config.upgrade_socket.as_ref());
+    let at = at.ok_or(HandoverError::NoSocket)?;
+    let nobody = match Inheritance::claim(&at.path, listen) {
+        Ok((socket, inheritance)) => return Ok((socket, Some(inheritance))),
+        Err(error) if error.is_nobody() && listen.port() != 0 => error,
+        Err(error) => return Err(error.into()),
+    };
+    match bound(listen) {
+        Err(StartError::Listen(_, why)) if why.kind() == ErrorKind::AddrInUse => Err(nobody.into()),
+        bound => {
+            let socket = bound?;
+            let path = at.path.display();
+            tracing::warn!(%listen, %path, "nothing to take over: nobody listens there; this process is the first");
+            Ok((socket, None))
+        }
+    }
 }
 
 /// The register to serve with, found fit for use. One in Redis is watched from the keeper's runtime;

@@ -17,7 +17,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "DIR")]
     embedded: Option<PathBuf>,
     /// Take over from the process that serves now: no connection is refused, no request lost, and
-    /// that process ends with the last of its own. Needs a register in Redis.
+    /// that process ends with the last of its own. Needs a register in Redis. Where nobody listens at
+    /// the address, this is the first process there.
     #[arg(long)]
     upgrade: bool,
 }

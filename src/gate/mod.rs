@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use crate::backend::{KeepAlive, Question, Store, StoreRequest};
 use crate::body::Body;
+use crate::in_flight::InFlight;
 use crate::register::{Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Condition, Current, Effect, ObjectName, Operation, WriteClass};
 pub use inscription::inscription;
@@ -46,6 +47,8 @@ pub struct Gate {
     store: Arc<dyn Store>,
     settings: Settings,
     queue: Queue,
+    /// The writes in doubt whose holders stand by.
+    standing_by: InFlight,
 }
 
 /// How the gate goes about its work.
@@ -101,7 +104,14 @@ pub struct Write<'a> {
 impl Gate {
     /// A gate in front of this store, with this register.
     pub fn new(register: Arc<dyn Register>, store: Arc<dyn Store>, settings: Settings) -> Self {
-        Self { register, store, settings, queue: Queue::default() }
+        let (queue, standing_by) = (Queue::default(), InFlight::default());
+        Self { register, store, settings, queue, standing_by }
+    }
+
+    /// The completes and copies in doubt for which this process is still needed: should the register
+    /// forget them, nobody else could put them back.
+    pub fn standing_by(&self) -> InFlight {
+        self.standing_by.clone()
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::lease::Lease;
 use super::{Gate, Write};
 use crate::chance;
+use crate::in_flight::InFlight;
 use crate::register::{
     Expect, ReclaimAnswer, ReclaimStep, Register, RegisterError, Settle, State, Terms, Token,
     WriteId,
@@ -33,6 +34,7 @@ pub(super) struct Standing {
     pre: State,
     expect: Expect,
     deadline: Instant,
+    count: InFlight,
 }
 
 impl Standing {
@@ -48,6 +50,7 @@ impl Standing {
             pre: pre.clone(),
             expect: write.expect(),
             deadline: lease.deadline,
+            count: gate.standing_by.clone(),
         }
     }
 
@@ -73,7 +76,9 @@ impl Standing {
         let until = self.deadline + self.terms.grace + self.terms.settle(self.settle);
         // Often enough to be there in every quarantine.
         let pause = (self.terms.quarantine() / 4).max(Duration::from_millis(100));
+        let counted = self.count.enter();
         Some(tokio::spawn(async move {
+            let _counted = counted;
             while Instant::now() + pause < until {
                 sleep(pause).await;
                 match self.reclaim().await {

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::guarded::Guarded;
-use crate::backend::{EMPTY_SHA256, Exchange, Sending, Signing, Store, StoreRequest};
+use crate::backend::{Answer, EMPTY_SHA256, Exchange, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::chance;
 use crate::gate::{Gate, Reply, Write};
@@ -33,10 +33,10 @@ use crate::s3::{Condition, ObjectName, Operation};
 /// How often the marker is looked at while all is well.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
-/// How often while another register is named, or the marker cannot be read.
+/// How often while another register is named, or the marker can neither be read nor written.
 const WHILE_FOREIGN: Duration = Duration::from_secs(10);
 
-/// How soon again after it could not be written: the register grants nothing yet.
+/// How soon again while there is none, and the register grants nothing yet.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// How long a look at the marker may take.
@@ -211,10 +211,7 @@ impl Marker {
                 }
                 _ => Ok(None),
             },
-            status => {
-                let code = parse_store_error(&answer.body).map(|error| error.code);
-                Err(unreadable(format!("the store answers {status} {}", code.unwrap_or_default())))
-            }
+            _ => Err(unreadable(said(&answer))),
         }
     }
 
@@ -247,10 +244,10 @@ impl Marker {
         }
         match outcome.reply {
             Reply::Store(answer) if answer.status.is_success() => Ok(()),
-            Reply::Store(answer) => Err(format!("the store answers {}", answer.status)),
+            Reply::Store(answer) => Err(said(&answer)),
             // Somebody was faster; whom it names is read next.
             Reply::Error(error, _) if error.status() == StatusCode::PRECONDITION_FAILED => Ok(()),
-            Reply::Error(error, _) => Err(error.code().to_owned()),
+            Reply::Error(error, _) => Err(error.to_string()),
             Reply::Replayed(..) => Ok(()),
         }
     }
@@ -280,15 +277,17 @@ impl Watch {
         let mut look_at = Instant::now();
         loop {
             self.look_at_register().await;
-            if let Ok(observed) = self.marker.register.observe(&self.marker.name).await
-                && epoch.as_ref() != Some(&observed.epoch)
-            {
-                epoch = Some(observed.epoch);
-                look_at = Instant::now();
+            let mut grants = false;
+            if let Ok(observed) = self.marker.register.observe(&self.marker.name).await {
+                grants = observed.quarantine.is_zero();
+                if epoch.as_ref() != Some(&observed.epoch) {
+                    epoch = Some(observed.epoch);
+                    look_at = Instant::now();
+                }
             }
             let mut next = pause;
             if Instant::now() >= look_at {
-                let again = self.look_at_marker().await;
+                let again = self.look_at_marker(grants).await;
                 look_at = Instant::now() + again;
                 next = pause.min(again);
             }
@@ -298,23 +297,31 @@ impl Watch {
 
     /// A register that has forgotten its name is given it again.
     async fn look_at_register(&mut self) {
-        let Ok(name) = self.marker.identified.name().await else { return };
-        let name = match name {
-            Some(name) => name,
-            None => match self.marker.identified.name_if_nameless(&self.own).await {
-                Ok(name) => {
-                    tracing::warn!(id = %name, "the register had forgotten its id and was given it again");
-                    name
-                }
-                Err(_) => return,
-            },
-        };
-        self.misnamed = (name != self.own).then_some(name);
-        self.tell();
+        match self.register_named().await {
+            Ok(name) => {
+                self.misnamed = (name != self.own).then_some(name);
+                self.tell();
+            }
+            // It grants nothing either.
+            Err(error @ RegisterError::Unreachable(_)) => {
+                tracing::debug!(%error, "the register's id could not be looked at");
+            }
+            Err(error) => tracing::warn!(%error, "the register's id could not be looked at"),
+        }
     }
 
-    /// Looks, and says when to look again.
-    async fn look_at_marker(&mut self) -> Duration {
+    async fn register_named(&self) -> Result<RegisterId, RegisterError> {
+        if let Some(name) = self.marker.identified.name().await? {
+            return Ok(name);
+        }
+        let name = self.marker.identified.name_if_nameless(&self.own).await?;
+        tracing::warn!(id = %name, "the register had forgotten its id and was given it again");
+        Ok(name)
+    }
+
+    /// Looks, and says when to look again. A marker that is not there is written where the register
+    /// is known to grant leases.
+    async fn look_at_marker(&mut self, grants: bool) -> Duration {
         let foreign = |why| (Standing::Foreign(why), WHILE_FOREIGN);
         let again;
         (self.marked, again) = match self.marker.read().await {
@@ -324,6 +331,9 @@ impl Watch {
                 self.marker.name, self.own
             )),
             Err(error @ MarkerError::NoMarker(_)) => foreign(error.to_string()),
+            // Neither the name of the one nor of the other is this proxy's to write.
+            Ok(None) if self.misnamed.is_some() => (self.without_marker(), WHILE_FOREIGN),
+            Ok(None) if !grants => (self.without_marker(), AGAIN_AFTER),
             Ok(None) => match self.marker.write(&self.own).await {
                 Ok(()) => {
                     tracing::info!(marker = %self.marker.name, id = %self.own, "the register's marker was written");
@@ -331,8 +341,8 @@ impl Watch {
                     (self.without_marker(), Duration::ZERO)
                 }
                 Err(why) => {
-                    tracing::debug!(why, "the register's marker cannot be written yet");
-                    (self.without_marker(), AGAIN_AFTER)
+                    tracing::warn!(marker = %self.marker.name, why, "the register's marker could not be written");
+                    (self.without_marker(), WHILE_FOREIGN)
                 }
             },
             Err(error) => {
@@ -383,6 +393,11 @@ impl Watch {
         }
         news
     }
+}
+
+fn said(answer: &Answer) -> String {
+    let code = parse_store_error(&answer.body).map(|error| error.code);
+    format!("the store answers {} {}", answer.status, code.unwrap_or_default())
 }
 
 fn id_of(text: &[u8]) -> Option<RegisterId> {

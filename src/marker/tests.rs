@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::backend::{Answer, HeadError, Question};
+use crate::backend::{HeadError, Question};
 use crate::gate::Settings;
 use crate::register::memory::MemoryRegister;
 use crate::register::{Acquired, Ask, Expect, Settle, Terms, Writers};
@@ -20,6 +20,9 @@ const LEASE: Duration = Duration::from_secs(6);
 struct World {
     object: Mutex<Option<Bytes>>,
     bucket_is_lost: Mutex<bool>,
+    is_read_only: Mutex<bool>,
+    /// How many times somebody tried to write the object.
+    puts: Mutex<u32>,
     id: Mutex<Option<RegisterId>>,
 }
 
@@ -42,7 +45,12 @@ impl World {
 impl Store for World {
     async fn exchange(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange {
         let lost = *self.bucket_is_lost.lock().unwrap();
-        let (status, body) = if request.method == Method::PUT {
+        let is_put = request.method == Method::PUT;
+        *self.puts.lock().unwrap() += u32::from(is_put);
+        let (status, body) = if is_put && *self.is_read_only.lock().unwrap() {
+            let error = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+            (StatusCode::FORBIDDEN, Bytes::from(error))
+        } else if is_put {
             *self.object.lock().unwrap() = Some(sending.body.to_bytes().await.unwrap());
             (StatusCode::OK, Bytes::new())
         } else if lost {
@@ -301,6 +309,36 @@ async fn a_running_proxy_stops_writing_while_the_marker_or_the_register_has_anot
     assert!(proxy.is_disowned().await);
     fleet.world.name_register(Some(&id));
     proxy.wait_granted(true, LEASE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_whose_register_is_another_one_now_writes_no_marker() {
+    let fleet = Fleet::new(false);
+    let proxy = fleet.proxy().await.unwrap();
+    proxy.wait_granted(true, LEASE).await;
+    let id = fleet.world.named().unwrap();
+    fleet.world.name_register(Some(&RegisterId::new()));
+    proxy.wait_granted(false, LEASE).await;
+    fleet.world.mark(None);
+    sleep(LOOK_EVERY * 2).await;
+    assert_eq!(fleet.world.named(), None, "whose register that is, is not for it to say");
+    fleet.world.name_register(Some(&id));
+    sleep(WHILE_FOREIGN + LEASE).await;
+    assert_eq!(fleet.world.named(), Some(id));
+    assert!(proxy.is_granted().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_takes_no_marker_is_not_asked_all_the_time() {
+    let fleet = Fleet::new(false);
+    *fleet.world.is_read_only.lock().unwrap() = true;
+    let proxy = fleet.proxy().await.unwrap();
+    sleep(LOOK_EVERY).await;
+    assert!(proxy.is_disowned().await);
+    let asked = *fleet.world.puts.lock().unwrap();
+    assert!((2..10).contains(&asked), "{asked} times within a minute");
+    *fleet.world.is_read_only.lock().unwrap() = false;
+    proxy.wait_granted(true, WHILE_FOREIGN + LEASE).await;
 }
 
 #[tokio::test(start_paused = true)]

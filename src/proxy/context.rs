@@ -4,9 +4,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::forward::Forward;
-use super::in_flight::UnderWay;
 use crate::chance;
 use crate::gate::{Decider, Outcome, Reply};
+use crate::in_flight::UnderWay;
 use crate::s3::{Operation, S3Error};
 
 /// What belongs to one request.

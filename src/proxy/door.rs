@@ -22,8 +22,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Proxy;
 use super::context::Context;
 use super::doorway::Doorway;
-use super::in_flight::InFlight;
 use super::respond::{HOST, HOST_ID, LINGER, LINGER_BYTES_MAX, LINGER_IDLE, REQUEST_ID};
+use crate::in_flight::InFlight;
 use crate::s3::wire::{HeadScan, authority, check_head};
 use crate::s3::{Code, S3Error};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::in_flight::{InFlight, UnderWay};
+use crate::in_flight::{InFlight, UnderWay};
 
 /// Shared by the door and the rest of the process.
 #[derive(Debug, Clone)]

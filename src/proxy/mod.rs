@@ -15,7 +15,6 @@ mod door;
 mod doorway;
 mod form;
 mod forward;
-mod in_flight;
 mod intake;
 mod passthrough;
 mod reads;
@@ -42,6 +41,7 @@ use crate::backend::headers::INSCRIPTION;
 use crate::body::Larder;
 use crate::config::Signatures;
 use crate::gate::Gate;
+use crate::in_flight::InFlight;
 use crate::s3::{Dialect, Effect, Naming, Operation, S3Error};
 use crate::sigv4::SigningKeys;
 pub use access::Clients;
@@ -50,7 +50,6 @@ use context::Context;
 pub use door::Door;
 pub use doorway::Doorway;
 use forward::Forward;
-pub use in_flight::InFlight;
 pub use rules::Rules;
 
 /// The proxy: what every request is served with.

@@ -79,6 +79,14 @@ pub enum HandoverError {
     },
 }
 
+impl HandoverError {
+    /// Nobody waits to be asked, as opposed to somebody who does not answer as he should.
+    pub(super) fn is_nobody(&self) -> bool {
+        let none = [ErrorKind::NotFound, ErrorKind::ConnectionRefused];
+        matches!(self, Self::Nobody(_, error) if none.contains(&error.kind()))
+    }
+}
+
 /// The running process's side: where a successor asks.
 #[derive(Debug)]
 pub(super) struct Offer {

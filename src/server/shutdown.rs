@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::in_flight::InFlight;
 use crate::proxy::Doorway;
 use crate::register::Register;
 
@@ -59,6 +60,8 @@ pub(super) fn run_args(handed_over: watch::Receiver<bool>) -> RunArgs {
 /// What the end has to do with.
 pub(super) struct End {
     pub(super) doorway: Doorway,
+    /// The writes in doubt for which this process is still needed.
+    pub(super) standing_by: InFlight,
     /// False when the last connection has been accepted.
     pub(super) accepting: watch::Receiver<bool>,
     /// Whether another process serves in this one's place.
@@ -95,6 +98,7 @@ pub(super) fn spawn(keeper: &Runtime, server: &Server, mut end: End) {
 impl End {
     /// Serves those who are connected until they go, each of them for one more request at most:
     /// nobody waits for this process, and a connection closed on a client may cost it a request.
+    /// Then stands by for completes and copies in doubt: an upgrade is no death of their holder.
     /// `false` when the process is told to stop before.
     async fn left_by_all(&mut self) -> bool {
         tracing::info!("finishing what is under way; whoever is connected goes in his own time");
@@ -103,6 +107,7 @@ impl End {
             let _ = self.accepting.wait_for(|accepting| !*accepting).await;
             sleep(ON_THE_DOORSTEP).await;
             self.doorway.deserted().await;
+            self.standing_by.none_left().await;
         };
         tokio::select! {
             () = left => true,

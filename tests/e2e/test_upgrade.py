@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import stat
 import threading
 import time
@@ -244,6 +245,64 @@ def test_a_process_that_was_taken_over_can_be_told_to_hurry(line):
     assert raw.get("/bucket/still").status == 200
 
 
+def test_who_comes_while_the_old_process_is_told_to_stop_waits_for_the_new_one(line):
+    old = line.first()
+    asked, go = threading.Event(), threading.Event()
+
+    def answer(request):
+        if request.method == "GET" and request.target == "/":
+            asked.set()
+            assert go.wait(60)
+        return 200, {"ETag": '"e"'}, b""
+
+    line.store.answer = answer
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            new = pool.submit(line.successor)
+            assert asked.wait(SOON), "it has the descriptor, and looks whether its store is there"
+            old.process.signal(signal.SIGTERM)
+            assert ended(old) == 0
+            waiting = pool.submit(old.raw().get, "/bucket/key")
+        finally:
+            go.set()
+        assert waiting.result().status == 200
+        new = new.result()
+    new.request_logged(key="key")
+    # The next one finds it where it found the old one.
+    line.successor()
+    assert ended(new) == 0
+
+
+def test_a_process_that_was_taken_over_stands_by_for_its_copy_in_doubt(line):
+    """Should the register forget it, nobody else could put it back."""
+    line.settings = replace(line.settings, settle_long=8, lease_wait=1)
+    old = line.first()
+    line.store.answer = lambda request: (500 if "x-amz-copy-source" in request.headers else 200,
+                                         {"ETag": '"e"'}, b"")
+    copied = old.raw().put("/bucket/copy", headers={"x-amz-copy-source": "bucket/source"})
+    assert copied.status == 503, str(copied)
+    line.successor()
+    old.process.wait_for_line("finishing what is under way")
+    with pytest.raises(Exception, match="timed out"):
+        ended(old, 4)
+    settings = line.settings
+    assert ended(old, settings.lease + settings.grace + settings.settle_long + SOON) == 0
+
+
+def test_a_successor_that_crashed_starts_again_as_it_was_started(line):
+    """As systemd does it: with --upgrade, although nobody is left to take over from."""
+    old = line.first()
+    new = line.successor()
+    assert ended(old) == 0
+    new.kill9()
+    new.arguments = ("--upgrade", "--listen", old.url.removeprefix("http://"))
+    new.start()
+    assert new.url == old.url
+    assert new.raw().put("/bucket/again", b"x").status == 200
+    line.successor()
+    assert ended(new) == 0
+
+
 def refusal(proxy: Proxy, *arguments: str) -> str:
     done = proxy.command("serve", "--config", str(proxy.config), "--upgrade", *arguments)
     assert done.returncode == 1, done.stdout
@@ -269,8 +328,12 @@ def test_a_takeover_that_cannot_be_is_refused_with_what_to_do(line):
     proxy = line.first()
     told = refusal(proxy, "--listen", "127.0.0.1:1")
     assert "Set listen to the same address" in told and proxy.url.split("/")[-1] in told
-    # It speaks otherwise, or not at all.
     assert proxy.stop() == 0
+    # Which address would be meant?
     told = refusal(proxy)
     assert "no process hands over its listening socket at" in told
     assert "leave out --upgrade" in told
+    # Somebody serves, and does not wait where he should.
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        told = refusal(proxy, "--listen", "{}:{}".format(*other.getsockname()))
+        assert "no process hands over its listening socket at" in told

@@ -53,7 +53,7 @@ pub(super) const TERMS: Terms = Terms {
 pub(super) struct Bench {
     pub(super) store: Arc<FakeStore>,
     pub(super) register: Arc<Fragile>,
-    gate: Gate,
+    pub(super) gate: Gate,
     name: ObjectName,
     /// Writes leave their ids on the object.
     inscribes: bool,

@@ -7,6 +7,7 @@ mod uploads;
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::StatusCode;
 use tokio::time::{Instant, advance};
 
@@ -370,6 +371,24 @@ async fn a_lost_copy_keeps_the_key_shut_although_the_register_forgot_it() {
     assert!(is_error(&bench.write(Condition::None).await, "SlowDown"));
     tokio::time::sleep(SETTLE_LONG + SETTLED).await;
     assert_eq!(status(&bench.write(Condition::None).await), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_is_needed_for_as_long_as_its_lost_copy_may_land() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
+    let standing_by = bench.gate.standing_by();
+    bench.store.next(Fault::LostBeforeLanding);
+    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+    assert!(
+        standing_by.none_left().now_or_never().is_some(),
+        "the quarantine covers a plain write"
+    );
+    tokio::time::sleep(SETTLED * 2).await;
+    bench.store.next(Fault::LostBeforeLanding);
+    assert!(is_error(&bench.copy().await, "ServiceUnavailable"));
+    tokio::time::sleep(SETTLE_LONG).await;
+    assert!(standing_by.none_left().now_or_never().is_none());
+    tokio::time::timeout(SETTLED * 3, standing_by.none_left()).await.unwrap();
 }
 
 /// Found by the simulation: a reclaim whose answer was lost found its own lease in the way when it

@@ -1,14 +1,14 @@
-//! How many requests are under way: a process that is told to stop ends with the last of them.
+//! How much is under way, of one kind: a process that is told to stop ends with the last of it.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Counts the requests under way.
+/// Counts what is under way.
 #[derive(Debug, Clone)]
 pub struct InFlight(Arc<watch::Sender<usize>>);
 
-/// One request under way, as long as it lives.
+/// One thing under way, as long as it lives.
 #[derive(Debug)]
 pub struct UnderWay(Arc<watch::Sender<usize>>);
 
@@ -19,13 +19,13 @@ impl Default for InFlight {
 }
 
 impl InFlight {
-    /// Counts one more request.
+    /// Counts one more.
     pub fn enter(&self) -> UnderWay {
         self.0.send_modify(|count| *count += 1);
         UnderWay(Arc::clone(&self.0))
     }
 
-    /// Returns when no request is under way.
+    /// Returns when nothing is under way.
     pub async fn none_left(&self) {
         let mut count = self.0.subscribe();
         // Cannot fail: the sender is `self`.
