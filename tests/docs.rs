@@ -1,4 +1,5 @@
-//! docs/protocol.md names a test for each of its lines: they exist.
+//! docs/protocol.md names a test for each of its lines: they exist. What it promises, and what breaks
+//! that, the README says in the same words.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -40,4 +41,24 @@ fn every_test_that_the_protocol_names_exists() {
     assert!(wanted.len() > 60, "the page was not read: {wanted:?}");
     let missing: Vec<_> = wanted.iter().filter(|name| !names.contains(**name)).collect();
     assert!(missing.is_empty(), "no such tests: {missing:?}");
+}
+
+/// The text between two marks, its lines made one.
+fn between(text: &str, from: &str, to: &str) -> String {
+    let rest = text.split_once(from).unwrap_or_else(|| panic!("no {from:?}")).1;
+    let found = rest.split_once(to).unwrap_or_else(|| panic!("no {to:?} after {from:?}")).0;
+    found.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_readme_promises_what_the_protocol_does() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let protocol = std::fs::read_to_string(root.join("docs/protocol.md")).unwrap();
+    let promise = between(&readme, "**The promise.**", "**What breaks it.**");
+    assert_eq!(promise, between(&protocol, "## The promise", "## What breaks it"));
+    let list = between(&protocol, "## What breaks it", "## Words");
+    let sentences: Vec<_> = list.split("**").skip(1).step_by(2).collect();
+    assert!(sentences.len() > 5, "the list was not read: {sentences:?}");
+    assert_eq!(between(&readme, "**What breaks it.**", "[docs/protocol.md]"), sentences.join(" "));
 }
