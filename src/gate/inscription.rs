@@ -8,16 +8,22 @@
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
+use super::Write;
 use crate::register::WriteId;
-use crate::s3::ObjectName;
+use crate::s3::{ObjectName, Seen};
 
 /// What a write of this key leaves on the object. `None` where its id cannot stand in a header.
 pub fn inscription(name: &ObjectName, write_id: &WriteId) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{}.{}", mark(name), write_id.0)).ok()
 }
 
+/// The id that is written on what stands at the key.
+pub(super) fn inscribed(write: &Write<'_>, seen: &Seen) -> Option<WriteId> {
+    inscribed_on(write.name, seen.inscription.as_deref()?)
+}
+
 /// The id of the write of this key that left what carries this inscription.
-pub(super) fn inscribed_on(name: &ObjectName, inscription: &str) -> Option<WriteId> {
+fn inscribed_on(name: &ObjectName, inscription: &str) -> Option<WriteId> {
     let (of_key, write_id) = inscription.split_once('.')?;
     (of_key == mark(name)).then(|| WriteId(write_id.to_owned()))
 }

@@ -4,14 +4,14 @@
 //! its own retry: it asks for the lease again like everybody else, waits until nothing of the first
 //! attempt can land any more, and finds out by a HEAD what became of it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::doubt::Copies;
 use super::finding::{self, Finding, finding};
-use super::inscription::inscribed_on;
+use super::inscription::inscribed;
 use super::lease::Lease;
 use super::queue::{Turn, Unserved};
 use super::standing::Standing;
@@ -21,11 +21,10 @@ use super::{
 use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
 use crate::chance;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, DisarmStep, Ending, Expect, Generation, ReclaimAnswer,
-    RegisterError, ReleaseStep, Resolution, Settle, State, WriteId, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, Ending, Expect, Generation, ReclaimAnswer, RegisterError,
+    Resolution, Settle, State, Writers,
 };
-use crate::s3::documents::parse_store_error;
-use crate::s3::{Code, Current, S3Error, Seen};
+use crate::s3::{Current, S3Error, Seen};
 
 /// How a round of the write ended without a landing of its own.
 pub(super) enum Stop {
@@ -69,11 +68,11 @@ struct Progress {
 }
 
 /// A write that the store has applied.
-struct Landing {
-    lease: Lease,
-    reply: Reply,
-    new: State,
-    quiet: Option<Duration>,
+pub(super) struct Landing {
+    pub(super) lease: Lease,
+    pub(super) reply: Reply,
+    pub(super) new: State,
+    pub(super) quiet: Option<Duration>,
 }
 
 impl Gate {
@@ -237,36 +236,9 @@ impl Gate {
         }
     }
 
-    /// Gives the lease back, nothing having been applied, and says what the writer is told. `state`
-    /// is what stands there now, where that is known.
-    ///
-    /// A retry's first attempt may be on its way still, and whoever was told that the write is
-    /// refused must not see it land: unless the journal keeps it out, nothing is promised. Nor is
-    /// it by a register too young to know whether that attempt has landed.
-    pub(super) async fn turn_away(
-        &self,
-        write: &Write<'_>,
-        lease: &Lease,
-        state: Option<State>,
-        refusal: Stop,
-    ) -> Stop {
-        let retry = write.attempt >= 2;
-        let remembered = lease.epoch_age >= self.settings.terms.retry_horizon;
-        let note = (retry && remembered).then(|| code_of(&refusal));
-        let note = note.as_deref();
-        let given_back = if lease.armed.is_some() {
-            let pre = state.as_ref().unwrap_or(&lease.believed);
-            self.disarm(write, lease, pre, note).await
-        } else {
-            self.release(write, lease, state, note).await
-        };
-        let noted = note.is_some() && given_back;
-        if retry && !noted { Stop::error(refusal::outcome_unknown()) } else { refusal }
-    }
-
     /// The generation of what stands at the key: none where somebody who goes around the proxies
     /// may have written since.
-    fn generation_under(&self, lease: &Lease, current: &Current) -> Option<Box<str>> {
+    pub(super) fn generation_under(&self, lease: &Lease, current: &Current) -> Option<Box<str>> {
         let foreign = self.may_be_foreign(lease, current);
         let generation = lease.generation.as_ref().filter(|_| !foreign)?;
         Some(generation.0.as_str().into())
@@ -275,7 +247,7 @@ impl Gate {
     /// What a HEAD under the lease tells the register. Nothing where others write: the record must
     /// go on saying what the last landing through the proxies left, or what others have written
     /// since would pass for the generation that this landing began.
-    fn learned(&self, current: Current) -> Option<State> {
+    pub(super) fn learned(&self, current: Current) -> Option<State> {
         let shared = self.settings.terms.writers == Writers::Shared;
         (!shared).then(|| State::from(current))
     }
@@ -294,35 +266,6 @@ impl Gate {
                 Err(error.into())
             }
         }
-    }
-
-    /// This write's own earlier attempt is no longer in doubt: one that landed is answered, one
-    /// that cannot be known is said to be unknown, one that did not land is judged anew.
-    async fn own_doubt_resolved(
-        &self,
-        write: &Write<'_>,
-        lease: &Lease,
-        resolution: Resolution,
-        current: &Current,
-    ) -> Result<(), Stop> {
-        let stop = match resolution {
-            Resolution::DidNot => return Ok(()),
-            Resolution::Landed => Stop::InJournal,
-            Resolution::Undetermined | Resolution::Nothing => {
-                Stop::error(refusal::outcome_unknown())
-            }
-        };
-        self.release(write, lease, self.learned(current.clone()), None).await;
-        Err(stop)
-    }
-
-    /// An earlier attempt of this very write has left what stands there, and the register has
-    /// forgotten it.
-    async fn own_landing(&self, write: &Write<'_>, lease: &Lease, seen: &Seen) -> Stop {
-        let generation = self.generation_under(lease, &seen.current);
-        let generation = generation.map(|name| Generation(name.into()));
-        self.release(write, lease, self.learned(seen.current.clone()), None).await;
-        Stop::Reply(Reply::Replayed(State::from(seen.current.clone()), generation))
     }
 
     // === 7: arm and send ===
@@ -463,72 +406,6 @@ impl Gate {
         Ok(Landing { lease, reply: Reply::Store(answer), new, quiet })
     }
 
-    /// The lease stays armed, and its holder stands by for as long as the write may land: until then
-    /// nobody can tell what became of it. But where one single copy was sent, what has landed cannot
-    /// land again: once it is seen, the wait is over.
-    async fn in_doubt(
-        &self,
-        write: &Write<'_>,
-        mut lease: Lease,
-        pre: &State,
-        copies: Copies,
-        why: String,
-        give_up: Instant,
-    ) -> Result<Landing, Stop> {
-        let stands_by = Standing::new(self, write, &mut lease, pre).stand_by();
-        if let (Copies::One, Some(generation)) = (copies, lease.armed.clone())
-            && let Some(new) = self.seen_to_land(write, &lease, pre, give_up).await
-        {
-            tracing::info!(name = %write.name, why, "a write whose answer was lost has landed");
-            if let Some(task) = stands_by {
-                task.abort();
-            }
-            let reply = Reply::Replayed(new.clone(), Some(generation));
-            return Ok(Landing { lease, reply, new, quiet: None });
-        }
-        Err(Stop::Doubt(why, lease.armed.filter(|_| !lease.rivalled)))
-    }
-
-    /// Looks for a landing as long as the lease keeps everybody else out, and returns what it left.
-    /// Where others write around the proxies, a change proves nothing, and the write's id does: if it
-    /// was not there before, or an earlier copy may have left it.
-    async fn seen_to_land(
-        &self,
-        write: &Write<'_>,
-        lease: &Lease,
-        pre: &State,
-        give_up: Instant,
-    ) -> Option<State> {
-        let exclusive = self.settings.terms.writers == Writers::Exclusive;
-        let pre = pre.known().filter(|_| exclusive);
-        let by_id = write.inscribed && lease.not_ours;
-        if pre.is_none() && !by_id {
-            return None;
-        }
-        let landed = |seen: &Seen| {
-            let changed = pre.as_ref().is_some_and(|pre| seen.current != *pre);
-            (changed && write.may_leave(&seen.current))
-                || (by_id && inscribed(write, seen).as_ref() == Some(&write.write_id))
-        };
-        let until = lease.deadline.min(give_up);
-        let mut pause = LOOK_FIRST;
-        loop {
-            let head = self.store.head(write.question());
-            let seen = timeout_at(until, head).await.ok()?;
-            if let Ok(seen) = seen
-                && landed(&seen)
-                && Instant::now() < lease.deadline
-            {
-                return Some(State::from(seen.current));
-            }
-            sleep_until((Instant::now() + pause).min(until)).await;
-            if Instant::now() >= until {
-                return None;
-            }
-            pause *= 2;
-        }
-    }
-
     /// A landing whose answer does not say what stands there now (no ETag, an empty one) is looked
     /// up, and the answer completed; where that fails the record stays Unknown.
     async fn looked_up(&self, write: &Write<'_>, new: State, answer: &mut Answer) -> State {
@@ -569,41 +446,6 @@ impl Gate {
             }),
         }
     }
-
-    // === giving the lease back ===
-    //
-    // Nothing is lost where this fails: the lease runs out by itself.
-
-    /// Whether the register has confirmed it, and with it that a refused retry is written down.
-    pub(super) async fn release(
-        &self,
-        write: &Write<'_>,
-        lease: &Lease,
-        learned: Option<State>,
-        refused: Option<&str>,
-    ) -> bool {
-        let step = ReleaseStep { token: &lease.token, learned, refused };
-        given_back(write, self.register.release(write.name, &step).await)
-    }
-
-    /// As [`Self::release`], for a lease that is armed.
-    async fn disarm(
-        &self,
-        write: &Write<'_>,
-        lease: &Lease,
-        pre: &State,
-        refused: Option<&str>,
-    ) -> bool {
-        let step = DisarmStep { token: &lease.token, pre, refused };
-        given_back(write, self.register.disarm(write.name, &step).await)
-    }
-}
-
-fn given_back(write: &Write<'_>, answer: Result<bool, RegisterError>) -> bool {
-    answer.unwrap_or_else(|error| {
-        tracing::warn!(name = %write.name, %error, "a lease was not given back");
-        false
-    })
 }
 
 impl Outcome {
@@ -619,22 +461,10 @@ impl Outcome {
     }
 }
 
-/// How many copies of a write the store may have got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Copies {
-    One,
-    Two,
-}
-
 /// What came of sending, and when the first of two copies was last readable.
 struct Sent {
     exchange: Exchange,
     first_copy: Option<Instant>,
-}
-
-/// The id that is written on what stands at the key.
-fn inscribed(write: &Write<'_>, seen: &Seen) -> Option<WriteId> {
-    inscribed_on(write.name, seen.inscription.as_deref()?)
 }
 
 /// The journal knows this very write.
@@ -648,26 +478,11 @@ fn ended(write: &Write<'_>, ending: Ending) -> Stop {
     }
 }
 
-/// The code by which a refusal can be told again.
-fn code_of(refusal: &Stop) -> Cow<'static, str> {
-    match refusal {
-        Stop::Reply(Reply::Error(error, _)) => Cow::Owned(error.code().to_owned()),
-        Stop::Refused(answer) => {
-            let code = parse_store_error(&answer.body).and_then(|error| Code::spelled(&error.code));
-            Cow::Borrowed(code.map_or("", Code::as_str))
-        }
-        _ => Cow::Borrowed(""),
-    }
-}
-
 /// Up to half as much again, so that the proxies of a fleet do not ask in step.
 fn jittered(pause: Duration) -> Duration {
     let noise = u32::from(chance::byte());
     pause + pause * noise / 512
 }
-
-/// A write in doubt is looked for at once, again after this long, then after twice as long each time.
-const LOOK_FIRST: Duration = Duration::from_millis(50);
 
 /// A busy key is asked for again after this long, then after twice as long each time.
 const POLL_FIRST: Duration = Duration::from_millis(2);
