@@ -16,6 +16,8 @@ pub(super) struct History {
     generations: HashMap<String, usize>,
     /// When an attempt of a call last looked at its key.
     pub(super) looked: HashMap<(usize, u32), Instant>,
+    /// When its sender had looked, of each copy: what is looked at later decides nothing about it.
+    judged: HashMap<u64, Instant>,
     /// How often the register has forgotten.
     pub(super) epochs: usize,
     /// How often the beginning of an upload was not noted. Then the store's dates decide, which are
@@ -138,6 +140,15 @@ impl History {
         self.sent
     }
 
+    /// A copy is sent.
+    pub(super) fn send(&mut self, call: usize, attempt: u32) -> Copy {
+        let sent = self.order();
+        if let Some(looked) = self.looked.get(&(call, attempt)) {
+            self.judged.insert(sent, *looked);
+        }
+        Copy { call, attempt, sent }
+    }
+
     pub(super) fn begin(&mut self, call: Call) -> usize {
         self.calls.push(call);
         self.calls.len() - 1
@@ -227,7 +238,7 @@ impl History {
 
     /// The race with a writer around the proxies who came after the judgement is not closed.
     fn is_foreign_race(&self, copy: Copy, key: usize) -> bool {
-        let looked = self.looked.get(&(copy.call, copy.attempt));
+        let looked = self.judged.get(&copy.sent);
         self.keys[key]
             .iter()
             .rev()

@@ -235,8 +235,8 @@ impl Store for Link {
             let key = self.world.names.iter().position(|name| name.path() == request.path);
             return self.create_upload(key.expect("a key of the simulation")).await;
         };
-        let sent = self.world.history().order();
-        self.send(Copy { call, attempt, sent }, sending).await
+        let copy = self.world.history().send(call, attempt);
+        self.send(copy, sending).await
     }
 
     async fn head(&self, question: Question<'_>) -> Result<Seen, HeadError> {
