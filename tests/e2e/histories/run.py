@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
@@ -13,7 +14,7 @@ from histories.heart import Heart
 from histories.history import History, save
 from histories.nemesis import Nemesis, Strike
 from histories.report import Report, Round
-from histories.scene import KEYS, KilledStore, Registers, Scene
+from histories.scene import KEYS, TERMS, KilledStore, Registers, Scene
 from histories.workload import Crowd
 from processes import ROOT
 from redis_server import RedisCluster, RedisServer, SentinelSet
@@ -48,7 +49,9 @@ def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
             while (left := seconds - (time.monotonic() - began)) > ROUND / 4:
                 number = len(report.rounds)
                 mode = writers or ("exclusive", "shared")[number % 2]
-                scene = Scene(directory / f"round-{number}", store, redis, mode)
+                terms = replace(TERMS, write_ids=chance.random() < 0.5)
+                scene = Scene(directory / f"round-{number}", store, redis, mode, terms)
+                mode += " with ids" * terms.write_ids
                 try:
                     done = play(scene, nemesis, chance, mode, min(left, ROUND))
                 finally:
