@@ -110,7 +110,6 @@ pub(super) enum Told {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Copy {
     pub(super) call: usize,
-    pub(super) attempt: u32,
     pub(super) sent: u64,
 }
 
@@ -146,7 +145,7 @@ impl History {
         if let Some(looked) = self.looked.get(&(call, attempt)) {
             self.judged.insert(sent, *looked);
         }
-        Copy { call, attempt, sent }
+        Copy { call, sent }
     }
 
     pub(super) fn begin(&mut self, call: Call) -> usize {
@@ -164,7 +163,7 @@ impl History {
 
     /// A copy of a call is applied: the laws, where they could break.
     pub(super) fn land(&mut self, copy: Copy) -> Option<String> {
-        let Copy { call: index, sent, .. } = copy;
+        let Copy { call: index, sent } = copy;
         let call = &self.calls[index];
         let key = call.key;
         let standing = self.current(key).clone();
@@ -230,6 +229,9 @@ impl History {
             && upload.epochs == self.epochs
             && !self.shared
             && upload.created.is_some_and(|created| standing.sent > created)
+            // One that was under way when the upload was created is taken to have come first.
+            && let Author::Call(other) = standing.by
+            && self.calls[other].began > upload.initiated
         {
             found.push("uploads: a complete lands although its key has changed since");
         }
