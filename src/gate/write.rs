@@ -197,8 +197,8 @@ impl Gate {
         }
         let mut seen = self.look(write, lease, write.question()).await?;
         let current = &seen.current;
+        let inscribed = inscribed(write, &seen);
         if let Some(doubted) = lease.doubt.take() {
-            let inscribed = inscribed(write, &seen);
             let resolution = self
                 .register
                 .resolve(write.name, &lease.token, current, inscribed.as_ref())
@@ -211,7 +211,7 @@ impl Gate {
                 progress.in_doubt = false;
             }
         }
-        if write.inscribed && inscribed(write, &seen).as_ref() == Some(&write.write_id) {
+        if write.inscribed && inscribed.as_ref() == Some(&write.write_id) {
             return Err(self.own_landing(write, lease, &seen).await);
         }
         lease.not_ours = true;

@@ -54,9 +54,7 @@ pub(super) async fn serve(
     let body = Body::from(upload.form.file().clone());
     let mut request = upload.put(session);
     let write_id = WriteId::alone(&chance::name());
-    let inscribed = !upload.passes
-        && proxy.store.writes_ids()
-        && inscribe(&mut request, &upload.name, &write_id);
+    let inscribed = !upload.passes && inscribe(proxy, &mut request, &upload.name, &write_id);
     let mut outcome = if upload.passes {
         proxy.gate.pass(Operation::PostObject, &request, &body, None).await
     } else {

@@ -67,9 +67,8 @@ pub(super) async fn serve(
     }
     let write_id = write_id(&admitted, signed, &name, upload_id.as_deref(), &checked);
     let inscribed = guarded
-        && proxy.store.writes_ids()
         && takes_metadata(&admitted, &request)
-        && inscribe(&mut request, &name, &write_id);
+        && inscribe(proxy, &mut request, &name, &write_id);
     let keep_alive = KeepAlive::default();
     let write = Write {
         name: &name,
@@ -180,8 +179,16 @@ fn takes_metadata(admitted: &Admitted, request: &StoreRequest) -> bool {
     }
 }
 
-/// Has the object carry its write's id.
-pub(super) fn inscribe(request: &mut StoreRequest, name: &ObjectName, write_id: &WriteId) -> bool {
+/// Has the object carry its write's id, where objects are to. Whether it will.
+pub(super) fn inscribe(
+    proxy: &Proxy,
+    request: &mut StoreRequest,
+    name: &ObjectName,
+    write_id: &WriteId,
+) -> bool {
+    if !proxy.store.writes_ids() {
+        return false;
+    }
     inscription(name, write_id).map(|id| request.headers.insert(INSCRIPTION, id)).is_some()
 }
 
