@@ -13,7 +13,6 @@ mod steps;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ifmatch::register::identity::{Identified, RegisterId};
@@ -28,7 +27,8 @@ use redis::aio::MultiplexedConnection;
 use self::cluster_servers::ClusterServers;
 use self::redis_server::RedisServer;
 use self::steps::{
-    ask, ask_to_create, at, commit, granted, is_unreachable, object, present, tell, until, write,
+    ask, ask_to_create, at, commit, granted, is_unreachable, object, present, settings_of, tell,
+    until, watched, write,
 };
 
 const LEASE: Duration = Duration::from_millis(1600);
@@ -52,25 +52,7 @@ fn terms() -> Terms {
 }
 
 fn settings(seeds: &[&RedisServer]) -> RedisSettings {
-    RedisSettings {
-        place: Place::Cluster(seeds.iter().map(|seed| at(seed.port())).collect()),
-        database: 0,
-        username: None,
-        password: None,
-        namespace: "test".to_owned(),
-        connections: 2,
-        timeout: Duration::from_secs(1),
-        clock_jump_max: Duration::from_millis(1500),
-        failover_lag_is_stated: false,
-    }
-}
-
-/// A register that is watched, as a proxy's is: one copy looks, the other is worked with.
-fn watched(settings: &RedisSettings) -> Arc<RedisRegister> {
-    let watched = RedisRegister::connect(settings, &terms()).unwrap();
-    let register = Arc::new(watched.apart());
-    tokio::spawn(async move { watched.keep_watch(LEASE / 3).await });
-    register
+    settings_of(Place::Cluster(seeds.iter().map(|seed| at(seed.port())).collect()))
 }
 
 /// A key in each partition that a register has written, and the slot of each.
@@ -150,7 +132,7 @@ async fn has_begun_anew(register: &RedisRegister, name: &ObjectName, old: &Token
 async fn a_slot_that_moves_begins_anew_and_the_others_go_on() {
     let cluster = ClusterServers::start(0, NODE_TIMEOUT).await;
     // One seed is enough to find them all.
-    let register = watched(&settings(&[&cluster.servers[1]]));
+    let register = watched(&settings(&[&cluster.servers[1]]), &terms());
     register.skip_quarantine().await.unwrap();
     let mut connection = cluster.servers[0].connection().await;
     let keys = Keys::write(&register, &mut connection).await;
@@ -192,7 +174,7 @@ async fn a_slot_that_moves_begins_anew_and_the_others_go_on() {
 #[tokio::test]
 async fn a_master_that_froze_is_replaced_and_not_asked_when_it_wakes() {
     let cluster = ClusterServers::start(1, NODE_TIMEOUT).await;
-    let register = watched(&settings(&[&cluster.servers[1], &cluster.servers[2]]));
+    let register = watched(&settings(&[&cluster.servers[1], &cluster.servers[2]]), &terms());
     register.skip_quarantine().await.unwrap();
     let mut connection = cluster.servers[1].connection().await;
     let keys = Keys::write(&register, &mut connection).await;
@@ -237,7 +219,7 @@ async fn a_server_that_the_others_know_nothing_of_is_not_asked() {
     .await;
     let cluster = ClusterServers::start(0, NODE_TIMEOUT).await;
     let [first, second, third] = &cluster.servers[..] else { panic!("it has three") };
-    let register = watched(&settings(&[&loner, first, second, third]));
+    let register = watched(&settings(&[&loner, first, second, third]), &terms());
     register.skip_quarantine().await.unwrap();
     let keys = Keys::write(&register, &mut at_loner).await;
     keys.are_untouched(&register, 0..64).await;
@@ -253,7 +235,7 @@ async fn a_server_that_the_others_know_nothing_of_is_not_asked() {
 async fn a_cluster_that_has_lost_a_part_of_its_slots_grants_nothing() {
     let mut cluster = ClusterServers::start(0, NODE_TIMEOUT).await;
     let settings = settings(&cluster.servers.iter().collect::<Vec<_>>());
-    let register = watched(&settings);
+    let register = watched(&settings, &terms());
     register.skip_quarantine().await.unwrap();
     let mut connection = cluster.servers[0].connection().await;
     let keys = Keys::write(&register, &mut connection).await;

@@ -10,7 +10,6 @@ mod redis_server;
 mod steps;
 
 use std::fs;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -21,7 +20,8 @@ use tokio::time::Instant;
 
 use self::redis_server::RedisServer;
 use self::steps::{
-    ask, ask_to_create, at, commit, granted, is_unreachable, key, present, tell, until, write,
+    ask, ask_to_create, at, commit, granted, is_unreachable, key, present, settings_of, tell,
+    until, watched, write,
 };
 
 const LEASE: Duration = Duration::from_millis(800);
@@ -43,30 +43,12 @@ fn terms() -> Terms {
 }
 
 fn settings(sentinels: &[RedisServer], master: &str) -> RedisSettings {
-    RedisSettings {
-        place: Place::Sentinels(SentinelPlace {
-            sentinels: sentinels.iter().map(|sentinel| at(sentinel.port())).collect(),
-            master: master.to_owned(),
-            username: None,
-            password: None,
-        }),
-        database: 0,
+    settings_of(Place::Sentinels(SentinelPlace {
+        sentinels: sentinels.iter().map(|sentinel| at(sentinel.port())).collect(),
+        master: master.to_owned(),
         username: None,
         password: None,
-        namespace: "test".to_owned(),
-        connections: 2,
-        timeout: Duration::from_secs(1),
-        clock_jump_max: Duration::from_millis(1500),
-        failover_lag_is_stated: false,
-    }
-}
-
-/// A register that is watched, as a proxy's is: one copy looks, the other is worked with.
-fn watched(settings: &RedisSettings) -> Arc<RedisRegister> {
-    let watched = RedisRegister::connect(settings, &terms()).unwrap();
-    let register = Arc::new(watched.apart());
-    tokio::spawn(async move { watched.keep_watch(LEASE / 3).await });
-    register
+    }))
 }
 
 /// A Sentinel that calls the Redis on this port `main`.
@@ -147,7 +129,7 @@ async fn a_new_master_begins_anew(register: &RedisRegister, old: &ifmatch::regis
 #[tokio::test]
 async fn a_killed_master_is_replaced_and_what_it_granted_is_over() {
     let mut set = Set::start().await;
-    let register = watched(&settings(&set.sentinels, "main"));
+    let register = watched(&settings(&set.sentinels, "main"), &terms());
     register.skip_quarantine().await.unwrap();
     write(&*register, &key(), "a", "x").await;
     let old = granted(&*register, &key(), &ask_to_create("b")).await.token;
@@ -159,7 +141,7 @@ async fn a_killed_master_is_replaced_and_what_it_granted_is_over() {
 #[tokio::test]
 async fn a_master_that_hands_over_is_left_for_the_new_one() {
     let set = Set::start().await;
-    let register = watched(&settings(&set.sentinels, "main"));
+    let register = watched(&settings(&set.sentinels, "main"), &terms());
     register.skip_quarantine().await.unwrap();
     write(&*register, &key(), "a", "x").await;
     let old = granted(&*register, &key(), &ask_to_create("b")).await.token;
@@ -174,7 +156,7 @@ async fn a_master_that_hands_over_is_left_for_the_new_one() {
 async fn a_master_that_most_sentinels_have_left_is_not_used_although_it_lives() {
     let (old, new) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
     let sentinels = join_all((0..3).map(|_| sentinel(old.port(), 1))).await;
-    let register = watched(&settings(&sentinels, "main"));
+    let register = watched(&settings(&sentinels, "main"), &terms());
     register.skip_quarantine().await.unwrap();
     let lease = granted(&*register, &key(), &ask_to_create("a")).await.token;
     for sentinel in &sentinels[1..] {
@@ -201,7 +183,7 @@ async fn a_master_that_most_sentinels_have_left_is_not_used_although_it_lives() 
 async fn what_sentinels_said_is_believed_for_half_a_lease_and_no_longer() {
     let server = RedisServer::start(&[]).await;
     let sentinels = join_all((0..3).map(|_| sentinel(server.port(), 1))).await;
-    let register = watched(&settings(&sentinels, "main"));
+    let register = watched(&settings(&sentinels, "main"), &terms());
     register.skip_quarantine().await.unwrap();
     let lease = granted(&*register, &key(), &ask_to_create("a")).await.token;
     for frozen in &sentinels[..2] {

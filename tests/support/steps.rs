@@ -1,11 +1,12 @@
 //! What the tests of registers do with one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ifmatch::register::redis::Address;
+use ifmatch::register::redis::{Address, Place, RedisRegister, RedisSettings};
 use ifmatch::register::{
     Acquired, Ask, CommitAnswer, CommitStep, Expect, Generation, Grant, Register, RegisterError,
-    Settle, State, Token, WriteId,
+    Settle, State, Terms, Token, WriteId,
 };
 use ifmatch::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey, ObjectName};
 use redis::aio::MultiplexedConnection;
@@ -14,6 +15,29 @@ use tokio::time::{Instant, sleep};
 /// This port of this machine.
 pub(crate) fn at(port: u16) -> Address {
     Address { host: "127.0.0.1".to_owned(), port }
+}
+
+/// How a register whose master may be replaced is reached there.
+pub(crate) fn settings_of(place: Place) -> RedisSettings {
+    RedisSettings {
+        place,
+        database: 0,
+        username: None,
+        password: None,
+        namespace: "test".to_owned(),
+        connections: 2,
+        timeout: Duration::from_secs(1),
+        clock_jump_max: Duration::from_millis(1500),
+        failover_lag_is_stated: false,
+    }
+}
+
+/// A register that is watched, as a proxy's is: one copy looks, the other is worked with.
+pub(crate) fn watched(settings: &RedisSettings, terms: &Terms) -> Arc<RedisRegister> {
+    let (watched, pause) = (RedisRegister::connect(settings, terms).unwrap(), terms.lease / 3);
+    let register = Arc::new(watched.apart());
+    tokio::spawn(async move { watched.keep_watch(pause).await });
+    register
 }
 
 pub(crate) fn object(key: &str) -> ObjectName {
