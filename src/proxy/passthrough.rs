@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::proxy::Session;
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Proxy;
 use super::admission::Admitted;
@@ -47,8 +47,7 @@ pub(super) fn check(
 ) -> Result<(), S3Error> {
     let host = head.header(&header::HOST).unwrap_or_default();
     if !hosts.is_known(host) {
-        return Err(S3Error::new(Code::InvalidRequest)
-            .because("Whether this Host names a bucket is not known; see `domains`."));
+        return Err(S3Error::new(Code::InvalidRequest).because(UNKNOWN_HOST));
     }
     if !is_plain(head.path) || head.query.contains('#') {
         return Err(S3Error::new(Code::InvalidUri));
@@ -60,29 +59,35 @@ pub(super) fn check(
     }
 }
 
+const UNKNOWN_HOST: &str = "Whether this Host names a bucket to the store is not known to the proxy: \
+     the hosts that clients use, also a bare name such as \"proxy\", stand in its setting `domains`, \
+     in lower case and without a dot at the end.";
 const OF_A_VENDOR: &str =
     "S3 gives this header no meaning, and the signature does not let it be left out";
 
 impl Hosts<'_> {
-    /// An address, a name without a dot and the store's own name are no bucket's; a domain and what
-    /// is under it are understood here as there.
+    /// Addresses, `localhost` and the store's own name are no bucket's; a domain and what is under
+    /// it are understood here as there. Any other name may be a bucket's: s3rver, for one, takes a
+    /// name without a dot for one. Nor does every store compare names as DNS does, which knows no
+    /// case and lets a name end in a dot.
     fn is_known(self, host: &str) -> bool {
-        let host = host.to_ascii_lowercase();
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-            _ => &host,
+            _ => host,
         };
-        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-        if address.unwrap_or(name).parse::<IpAddr>().is_ok() {
+        if let Some(address) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            return address.parse::<Ipv6Addr>().is_ok();
+        }
+        if name.parse::<Ipv4Addr>().is_ok() {
             return true;
         }
-        let name = name.strip_suffix('.').unwrap_or(name);
         let is_under = |domain: &String| {
             name.strip_suffix(domain.as_str())
                 .is_some_and(|left| left.is_empty() || left.ends_with('.'))
         };
-        let is_label = !name.is_empty() && !name.contains('.');
-        is_label || name == self.store || self.domains.iter().any(is_under)
+        let is_canonical = !name.ends_with('.') && !name.bytes().any(|b| b.is_ascii_uppercase());
+        is_canonical
+            && (name == "localhost" || name == self.store || self.domains.iter().any(is_under))
     }
 }
 
@@ -342,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_host_that_may_name_a_bucket_the_proxy_does_not_see_is_not_known() {
-        let domains = ["s3.test".to_owned()];
+        let domains = ["s3.test".to_owned(), "proxy".to_owned()];
         let hosts = Hosts { domains: &domains, store: "garage.internal" };
         for host in [
             "127.0.0.1",
@@ -351,14 +356,32 @@ mod tests {
             "proxy",
             "proxy:9000",
             "s3.test",
-            "S3.test.:80",
+            "localhost:9000",
+            "s3.test:80",
             "bucket.s3.test",
             "a.b.s3.test:1",
             "garage.internal:3900",
         ] {
             assert!(hosts.is_known(host), "{host}");
         }
-        for host in ["", ":80", "xs3.test", "bucket.garage.internal", "s3.test.evil", "1.2.3"] {
+        for host in [
+            "",
+            ":80",
+            "[]",
+            "[127.0.0.1]",
+            "xs3.test",
+            "bucket.garage.internal",
+            "s3.test.evil",
+            "1.2.3",
+            "bucket",
+            "atk:9000",
+            "bucket.localhost",
+            // Known to DNS by the same name, but not to every store.
+            "S3.test",
+            "s3.test.",
+            "LOCALHOST",
+            "127.0.0.1.",
+        ] {
             assert!(!hosts.is_known(host), "{host}");
         }
     }

@@ -229,7 +229,7 @@ def test_batches_name_one_key(passing):
 def recorded(tmp_path_factory):
     recorder = Recorder()
     store = Store("recorder", recorder.url, "storekey", "storesecret")
-    settings = Settings(settle=0, signatures="passthrough", domains=("s3.test",))
+    settings = Settings(settle=0, signatures="passthrough", domains=("s3.test", "proxy"))
     proxy = Proxy(tmp_path_factory.mktemp("recorded"), store, settings)
     recorder.take()
     yield recorder, proxy, proxy.raw("ownkey", "ownsecret")
@@ -274,9 +274,9 @@ def test_streams_pass_untouched(recorded):
         request = sent_of(recorder, method)
         assert request[1] == target and request[3] == body
         assert is_signed_by(request, "ownkey", "ownsecret")
-    assert raw.send("OPTIONS", "/bucket/key?a", {"Host": "h:1", "Origin": "o"}, b"").status == 200
+    assert raw.send("OPTIONS", "/bucket/key?a", {"Host": "proxy:1", "Origin": "o"}, b"").status == 200
     _, path, headers, _ = sent_of(recorder, "OPTIONS")
-    assert (path, lower(headers)) == ("/bucket/key?a", {"host": "h:1", "origin": "o"})
+    assert (path, lower(headers)) == ("/bucket/key?a", {"host": "proxy:1", "origin": "o"})
 
 
 def test_a_stream_of_unknown_length_passes(recorded):
@@ -305,6 +305,7 @@ def test_what_is_not_s3_s_is_left_out_or_refused(recorded):
 
 @pytest.mark.parametrize("host, target, status", [
     ("bucket.store.example", "/key", 400), ("store.example", "/bucket/key", 400),
+    ("bucket", "/key", 400), ("S3.test", "/bucket/key", 400), ("s3.test.", "/bucket/key", 400),
     ("xs3.test", "/bucket/key", 400), (None, "/bucket/a+b", 400), (None, "/bucket/a;b", 400),
     (None, "/bucket/a%5C..%5Cb", 200), (None, "/bucket/a\\b", 400),
     (None, "/bucket/a/../b", 400), (None, "/bucket/a%2F%2e%2e%2Fb", 400), (None, "//bucket/a", 400),
@@ -316,6 +317,23 @@ def test_what_two_could_read_differently_is_refused(recorded, host, target, stat
     answer = raw.send("PUT", target, signed, b"x")
     assert answer.status == status, str(answer)
     assert len([method for method, *_ in recorder.take() if method == "PUT"]) == (status == 200)
+
+
+@pytest.mark.parametrize("spelling", [str, str.upper, "{}.".format, "{}:80".format])
+def test_no_host_is_a_bucket_to_the_store_alone(store_named, tmp_path, spelling):
+    """s3rver takes a host that it does not know for a bucket, with or without a dot in it."""
+    store = store_named("s3rver")
+    bucket, rule = new_bucket(store), '[[rule]]\nprefix = "once/"\nrequire = "create-only"\n'
+    store_s3 = boto(store.url, store.access_key, store.secret_key)
+    store_s3.put_object(Bucket=bucket, Key="once/k", Body=b"first")
+    proxy = in_front_of(store, bucket, tmp_path, Settings(**PASSTHROUGH, rules=rule))
+    raw = proxy.raw()
+    signed = raw.signed("PUT", "/once/k", {"Host": spelling(bucket)}, b"second")
+    answer = raw.send("PUT", "/once/k", signed, b"second")
+    assert (answer.status, answer.code) == (400, "InvalidRequest"), str(answer)
+    assert "`domains`" in answer.fields["Message"]
+    assert store_s3.get_object(Bucket=bucket, Key="once/k")["Body"].read() == b"first"
+    proxy.stop()
 
 
 def test_signed_chunks_go_on_in_their_framing(recorded):
