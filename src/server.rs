@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::backend::{HttpStore, Store};
 use crate::body::Larder;
-use crate::config::{self, Config, RegisterKind};
+use crate::config::{self, Backend, Config, RegisterKind};
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
 use crate::in_flight::InFlight;
@@ -109,7 +109,7 @@ pub fn run(
     let proxy = proxy(&config, Arc::clone(&register), store, keys);
 
     let standing_by = proxy.gate.standing_by();
-    let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(&config)?);
     server.bootstrap();
     let door = Door::new(proxy, &server.configuration);
     let doorway = door.doorway();
@@ -378,13 +378,17 @@ fn terms(config: &Config) -> Terms {
     }
 }
 
-fn server_conf(config: &Config) -> ServerConf {
-    ServerConf {
+fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
+    let Backend { endpoint, ca_file, .. } = &config.backend;
+    let ca_file = config::certificates(endpoint.https, ca_file.as_deref()).map_err(|why| {
+        StartError::Backend(endpoint.to_string(), format!("backend.ca_file {why}"))
+    })?;
+    Ok(ServerConf {
         threads: config.threads,
         upstream_keepalive_pool_size: config.backend.connections,
-        ca_file: config.backend.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned()),
+        ca_file,
         grace_period_seconds: Some(shutdown::NEVER.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
-    }
+    })
 }

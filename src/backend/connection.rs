@@ -3,6 +3,7 @@
 //! A connection goes back to the pool only after the request was sent whole and the answer read
 //! whole; everything else closes it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::headers::from_store;
 use super::{Answer, Exchange, KeepAlive, Sending};
 use crate::body::Body;
-use crate::config::{Backend, Endpoint};
+use crate::config::{Backend, Endpoint, certificates};
 use crate::s3::documents::is_prologue;
 
 /// How long an answer to a write may be: it is read whole.
@@ -77,9 +78,11 @@ impl std::fmt::Debug for Connections {
 impl Connections {
     /// Resolves the store's name; the address is looked up again when it cannot be connected to.
     /// `settle` is how long a plain write may land after its last byte: no byte may travel longer.
-    pub async fn new(backend: &Backend, settle: Duration) -> std::io::Result<Self> {
+    pub async fn new(backend: &Backend, settle: Duration) -> io::Result<Self> {
         let mut options = ConnectorOptions::new(backend.connections);
-        options.ca_file = backend.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned());
+        // Checked again: the file may have changed, and what cannot be used would be a panic.
+        options.ca_file = certificates(backend.endpoint.https, backend.ca_file.as_deref())
+            .map_err(|why| io::Error::other(format!("backend.ca_file {why}")))?;
         let timeouts = Timeouts {
             connect: backend.connect_timeout,
             read: backend.read_timeout,
@@ -344,7 +347,7 @@ async fn send(
     body: &Body,
 ) -> Result<(HttpSession, bool), String> {
     let mut reader = body.reader();
-    let spool = |e: std::io::Error| format!("reading the spool: {e}");
+    let spool = |e: io::Error| format!("reading the spool: {e}");
     if body.length_bytes() <= AT_ONCE_BYTES_MAX && head.method != Method::HEAD {
         // Each call to the system costs as much as all the rules together.
         let mut wire = http_req_header_to_wire(&head).ok_or("the request is not well-formed")?;
@@ -411,9 +414,9 @@ async fn read_body(session: &mut HttpSession, heard: impl Fn(&[u8])) -> Result<B
     Ok(whole.freeze())
 }
 
-async fn resolve(endpoint: &Endpoint) -> std::io::Result<SocketAddr> {
+async fn resolve(endpoint: &Endpoint) -> io::Result<SocketAddr> {
     let mut found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await?;
-    found.next().ok_or_else(|| std::io::Error::other("the name has no address"))
+    found.next().ok_or_else(|| io::Error::other("the name has no address"))
 }
 
 fn peer(endpoint: &Endpoint, address: SocketAddr, timeouts: Timeouts) -> HttpPeer {

@@ -6,6 +6,7 @@ use std::path::Path;
 use toml::Value;
 
 use super::faults::Faults;
+use super::files;
 use super::keys::{self, KEYS, TABLES};
 use super::layers::{Layer, Source, Written};
 use super::values::Raw;
@@ -21,10 +22,10 @@ pub(super) struct Counts {
 /// it cannot be read or is not TOML.
 pub(super) fn read(path: &Path, faults: &mut Faults) -> Option<(Layer, Counts)> {
     let name = path.display().to_string();
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_text(path) {
         Ok(text) => text,
-        Err(error) => {
-            faults.push(name, format!("cannot be read: {error}"));
+        Err(why) => {
+            faults.push(name, why);
             return None;
         }
     };
@@ -39,6 +40,16 @@ pub(super) fn read(path: &Path, faults: &mut Faults) -> Option<(Layer, Counts)> 
             None
         }
     }
+}
+
+/// Far above any configuration.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let content = files::read(path, FILE_BYTES_MAX)?;
+    let text = String::from_utf8(content.bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
+    // What some editors begin a file with.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// The parser's message with line and column, but without the line itself, which may hold a

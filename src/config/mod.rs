@@ -11,6 +11,7 @@ mod embedded;
 mod environment;
 mod faults;
 mod file;
+mod files;
 mod keys;
 mod layers;
 mod reading;
@@ -19,6 +20,7 @@ mod secrets;
 mod sections;
 mod settings;
 mod treatments;
+mod trust;
 mod units;
 mod values;
 
@@ -36,6 +38,8 @@ pub use settings::{
     Endpoint, HostPort, Log, LogFormat, Redis, RedisPlace, Register, RegisterKind, Replicas,
     Require, Rights, Rule, RuleMode, Signatures, Terms, UpgradeSocket, Writers,
 };
+
+pub use trust::certificates;
 
 use file::Counts;
 use layers::{Layer, Source, Written};
@@ -76,7 +80,7 @@ pub struct Flags {
 }
 
 impl Config {
-    /// Reads and judges all settings. Blocks on the file system; creates nothing, except for
+    /// Reads and judges all settings. Blocks on the file system; leaves nothing there, except for
     /// `--embedded` without a client, which makes that client's secret at its first start.
     ///
     /// # Errors
@@ -170,7 +174,7 @@ fn assemble(
         let message = format!("is where this proxy itself listens ({listen}); change one of them");
         reading.faults.push("backend.url", message);
     }
-    let register = sections::register(reading, store);
+    let register = sections::register(reading, store, embedded.is_some());
     let upgrade_socket =
         rules::upgrade_socket(reading, upgrade_socket, &register.kind, embedded.is_some());
     let body = sections::body(reading);

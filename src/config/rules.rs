@@ -1,7 +1,9 @@
 //! What may not be, beyond what one value's form can say: bounds and contradictions. A rule over a
 //! value that is at fault already stays silent.
 
+use std::fs::symlink_metadata;
 use std::net::IpAddr;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use super::reading::Reading;
 use super::settings::{
     Addressing, Body, Endpoint, RedisPlace, RegisterKind, Replicas, Terms, UpgradeSocket,
 };
+use super::trust;
 use super::units::{show_duration, show_size};
 
 /// The register's times agree with each other.
@@ -113,6 +116,9 @@ pub(super) fn upgrade_socket(
     embedded: bool,
 ) -> Option<UpgradeSocket> {
     if !embedded && !matches!(register, RegisterKind::Memory { .. }) {
+        if let Some(UpgradeSocket { path, written: true }) = &socket {
+            place_of_socket(reading, path);
+        }
         return socket;
     }
     if socket.is_some_and(|socket| socket.written) && !reading.faults.any_at(&["register.url"]) {
@@ -125,6 +131,23 @@ pub(super) fn upgrade_socket(
     }
     None
 }
+
+/// A socket can be made there.
+fn place_of_socket(reading: &mut Reading, path: &Path) {
+    let shown = path.display();
+    let bytes = path.as_os_str().len();
+    let why = match symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => format!("{shown} is something else already"),
+        _ if bytes > SOCKET_BYTES_MAX => {
+            format!("a socket's path has at most {SOCKET_BYTES_MAX} bytes, and this one {bytes}")
+        }
+        _ => return,
+    };
+    reading.faults.push("upgrade_socket", why);
+}
+
+/// Linux, unix(7): `sun_path`, less the zero at its end.
+const SOCKET_BYTES_MAX: usize = 107;
 
 /// A password has no meaning without Redis.
 pub(super) fn no_password_for_memory(reading: &mut Reading) {
@@ -168,6 +191,10 @@ pub(super) fn body(reading: &mut Reading, body: &Body) {
     if !body.spool_dir.is_dir() {
         let message = format!("{} is not a directory; create it", body.spool_dir.display());
         reading.faults.push("body.spool_dir", message);
+    } else if let Err(error) = tempfile::tempfile_in(&body.spool_dir) {
+        let shown = body.spool_dir.display();
+        let message = format!("no file can be made in {shown}: {error}");
+        reading.faults.push("body.spool_dir", message);
     }
 }
 
@@ -202,16 +229,32 @@ pub(super) fn addressing(reading: &mut Reading, how: Addressing, store: Option<&
     }
 }
 
-/// Certificates are for TLS, and the file is there.
+/// Certificates are for TLS, and there are some.
 pub(super) fn ca_file(reading: &mut Reading, file: Option<&Path>, store: Option<&Endpoint>) {
-    let Some(file) = file else { return };
-    if store.is_some_and(|store| !store.https) {
+    let https = store.is_none_or(|store| store.https);
+    if file.is_some() && !https {
         let message = "has no meaning with an http:// store; leave it out, or write https://";
         reading.faults.push("backend.ca_file", message);
-    } else if !file.is_file() {
-        let message = format!("{} is not a file", file.display());
-        reading.faults.push("backend.ca_file", message);
+    } else if (file.is_some() || store.is_some())
+        && let Err(why) = trust::certificates(https, file)
+    {
+        let named = file.map(|file| format!("{} ", file.display())).unwrap_or_default();
+        reading.faults.push("backend.ca_file", named + &why);
     }
+}
+
+/// What the in-memory register locks is a file, or can become one. An embedded store makes its
+/// directory when it starts.
+pub(super) fn lock_file(reading: &mut Reading, path: &Path, embedded: bool) {
+    let shown = path.display();
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let why = match symlink_metadata(path) {
+        Ok(found) if !found.is_file() => format!("{shown} is not a file"),
+        Ok(_) => return,
+        Err(_) if embedded || directory.is_none_or(Path::is_dir) => return,
+        Err(error) => format!("{shown} cannot be made: {error}"),
+    };
+    reading.faults.push("register.lock_file", why);
 }
 
 /// S3 error codes are letters, digits and dots (AWS: Error Responses).

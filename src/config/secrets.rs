@@ -1,11 +1,10 @@
 //! Secrets: read from where they are kept, never from the file of settings itself.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::describe::Line;
+use super::files;
 use super::layers::{Source, Written, secret_paths};
 use super::reading::Reading;
 use super::values::{Raw, Setting as _, quoted};
@@ -84,17 +83,11 @@ pub(super) fn of_file(reading: &mut Reading, at: &str, path: &Path) -> Option<Se
 }
 
 fn read_file(path: &Path) -> Result<(Secret, u32), String> {
-    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    let file = File::open(path).map_err(cannot)?;
-    let mode = file.metadata().map_err(cannot)?.mode();
-    let mut text = String::new();
-    let bytes = file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(cannot)?;
-    if bytes as u64 > SECRET_BYTES_MAX {
-        return Err(format!("is longer than {SECRET_BYTES_MAX} bytes: that is not a secret"));
-    }
+    let content = files::read(path, SECRET_BYTES_MAX)?;
+    let text = String::from_utf8(content.bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err("is empty".to_owned()),
-        secret => Ok((Secret::new(secret), mode)),
+        secret => Ok((Secret::new(secret), content.metadata.mode())),
     }
 }
 

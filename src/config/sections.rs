@@ -83,12 +83,17 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
 }
 
 /// `[register]`. The store's endpoint names the default lock file.
-pub(super) fn register(reading: &mut Reading, store: Option<&Endpoint>) -> Register {
+pub(super) fn register(
+    reading: &mut Reading,
+    store: Option<&Endpoint>,
+    embedded: bool,
+) -> Register {
     let url = reading.value::<RegisterUrl>("register.url");
     let kind = match url {
         RegisterUrl::Memory => {
             rules::no_password_for_memory(reading);
             let lock_file = reading.derived("register.lock_file", default_lock_file(store));
+            rules::lock_file(reading, &lock_file, embedded);
             // The table's other keys are read all the same, so that a fault in them is told.
             redis_terms(reading);
             let replicas = reading.value("register.replicas");

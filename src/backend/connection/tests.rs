@@ -279,5 +279,5 @@ async fn a_connection_that_is_given_up_takes_back_what_was_not_read() {
     // A close in the usual way would be an end of stream after all that the kernel held.
     let mut sink = Vec::new();
     let read = accepted.unwrap().0.read_to_end(&mut sink).await;
-    assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }

@@ -65,6 +65,13 @@ impl LockFile {
                     "the lock file {shown} is a symbolic link. Name the file itself"
                 )));
             }
+            // A pipe could be opened, and then never read to its end.
+            Ok(found) if !found.is_file() => {
+                return Err(RegisterError::Unsuitable(format!(
+                    "the lock file {shown} is not a file. Name one, or a place for one, with \
+                     register.lock_file"
+                )));
+            }
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(broken(error)),
