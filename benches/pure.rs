@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion, Throughput};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ifmatch::register::record::{Acquired, Ask, CommitAnswer, CommitStep, Slot, acquire, commit};
 use ifmatch::register::{
-    Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, WriteId, Writers,
+    Asker, Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, WriteId, Writers,
 };
 use ifmatch::s3::{
     Condition, Current, Dialect, ETag, Naming, Operation, RequestHead, Seen, Target, Verdict,
@@ -173,6 +173,7 @@ fn register(criterion: &mut Criterion) {
             number += 1;
             now = now + Duration::from_millis(1);
             let ask = Ask {
+                asker: Asker("one".to_owned()),
                 nonce: number.to_string(),
                 write_id: WriteId(number.to_string()),
                 settle: Settle::Plain,

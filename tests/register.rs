@@ -21,10 +21,11 @@ use std::time::Duration;
 use ifmatch::register::memory::MemoryRegister;
 use ifmatch::register::record::JOURNAL_ENTRIES_MAX;
 use ifmatch::register::redis::{Place, RedisRegister, RedisSettings};
+use ifmatch::register::waiters::TURN_GRANTS;
 use ifmatch::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Ending, Expect, Grant,
-    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Settle, State,
-    Terms, Token, WriteId, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, Asker, CommitAnswer, CommitStep, DisarmStep, Ending, Expect,
+    Grant, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Settle,
+    State, Terms, Token, WriteId, Writers,
 };
 use ifmatch::s3::{Condition, Current, ETag};
 use ifmatch::secret::Secret;
@@ -97,6 +98,7 @@ macro_rules! contract {
 contract![
     what_was_written_is_observed,
     a_busy_key_is_free_after_release,
+    who_waits_for_a_key_gets_it_after_a_turn,
     asking_again_with_the_same_nonce_gets_the_same_grant,
     a_lease_that_was_not_renewed_is_over,
     a_lost_write_is_a_doubt_that_the_next_holder_resolves,
@@ -122,12 +124,36 @@ async fn what_was_written_is_observed(register: &dyn Register) {
     assert_eq!((after.state, after.generation, after.leased), (present("x"), Some(second), false));
 }
 
+/// One process with a writer always ready, and another that asks in vain between any two of them.
+async fn who_waits_for_a_key_gets_it_after_a_turn(register: &dyn Register) {
+    let other = |write: &str| Ask { asker: Asker("other".to_owned()), ..ask(write) };
+    let mut held = granted(register, &key(), &ask("0")).await.token;
+    for number in 1_u64.. {
+        let busy = register.acquire(&key(), &other("waits")).await.unwrap();
+        assert!(matches!(busy, Acquired::Busy { .. }), "{busy:?}");
+        let answer = commit(register, &key(), &held, present("x")).await;
+        assert_eq!(answer, Ok(CommitAnswer::Committed));
+        match register.acquire(&key(), &ask(&number.to_string())).await.unwrap() {
+            Acquired::Granted(grant) => held = grant.token,
+            Acquired::Busy { write_id, .. } => {
+                assert_eq!((write_id, number <= TURN_GRANTS + 1), (None, true));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let held = granted(register, &key(), &other("waited")).await.token;
+    let answer = commit(register, &key(), &held, present("y")).await;
+    assert_eq!(answer, Ok(CommitAnswer::Committed));
+    granted(register, &key(), &ask("nobody waits")).await;
+}
+
 async fn a_busy_key_is_free_after_release(register: &dyn Register) {
     let grant = granted(register, &key(), &ask_to_create("a")).await;
     assert_eq!(grant.armed, None);
     let busy = register.acquire(&key(), &ask_to_create("b")).await.unwrap();
     let Acquired::Busy { write_id, free_in } = busy else { panic!("not busy: {busy:?}") };
-    assert_eq!(write_id, WriteId("a".to_owned()));
+    assert_eq!(write_id, Some(WriteId("a".to_owned())));
     assert!(free_in <= LEASE && free_in > Duration::ZERO, "{free_in:?}");
     granted(register, &object("another"), &ask("c")).await;
     assert!(release(register, &grant.token, None).await);
@@ -338,7 +364,7 @@ async fn a_living_holder_reclaims_what_a_register_that_has_just_begun_forgot(
     }
     let busy = register.acquire(&key(), &ask("b")).await.unwrap();
     let Acquired::Busy { write_id, .. } = busy else { panic!("not busy: {busy:?}") };
-    assert_eq!(write_id, WriteId("reclaimed".to_owned()));
+    assert_eq!(write_id, Some(WriteId("reclaimed".to_owned())));
     let answer = commit(register, &key(), &token, present("x")).await;
     assert_eq!(answer, Ok(CommitAnswer::Committed));
     let seen = register.observe(&key()).await.unwrap();

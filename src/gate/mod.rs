@@ -27,8 +27,9 @@ use tokio::time::Instant;
 
 use crate::backend::{KeepAlive, Question, Store, StoreRequest};
 use crate::body::Body;
+use crate::chance;
 use crate::in_flight::InFlight;
-use crate::register::{Expect, Register, Settle, Terms, UploadName, WriteId};
+use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Condition, Current, Effect, ObjectName, Operation, WriteClass};
 pub use inscription::inscription;
 pub use outcome::{Commit, Decider, Outcome, Reply};
@@ -49,6 +50,8 @@ pub struct Gate {
     store: Arc<dyn Store>,
     settings: Settings,
     queue: Queue,
+    /// By which the register tells this process from others that wait.
+    asker: Asker,
     /// The writes in doubt whose holders stand by.
     standing_by: InFlight,
 }
@@ -107,7 +110,7 @@ impl Gate {
     /// A gate in front of this store, with this register.
     pub fn new(register: Arc<dyn Register>, store: Arc<dyn Store>, settings: Settings) -> Self {
         let (queue, standing_by) = (Queue::default(), InFlight::default());
-        Self { register, store, settings, queue, standing_by }
+        Self { register, store, settings, queue, asker: Asker(chance::name()), standing_by }
     }
 
     /// The completes and copies in doubt for which this process is still needed: should the register

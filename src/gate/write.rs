@@ -154,6 +154,7 @@ impl Gate {
         loop {
             let asked = Instant::now();
             let ask = Ask {
+                asker: self.asker.clone(),
                 nonce: chance::name(),
                 write_id: write.write_id.clone(),
                 settle: write.settle(),
@@ -169,7 +170,9 @@ impl Gate {
                 }
                 Acquired::Quarantine(left) => return Err(Stop::error(refusal::quarantine(left))),
                 Acquired::Ended(ending) => return Err(ended(write, ending)),
-                Acquired::Busy { write_id, free_in } => (write_id == write.write_id, free_in),
+                Acquired::Busy { write_id, free_in } => {
+                    (write_id.as_ref() == Some(&write.write_id), free_in)
+                }
             };
             let now = Instant::now();
             if now >= give_up {

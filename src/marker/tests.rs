@@ -10,7 +10,7 @@ use super::*;
 use crate::backend::{HeadError, Question};
 use crate::gate::Settings;
 use crate::register::memory::MemoryRegister;
-use crate::register::{Acquired, Ask, Expect, Settle, Terms, Writers};
+use crate::register::{Acquired, Ask, Asker, Expect, Settle, Terms, Writers};
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, Seen};
 
 const LEASE: Duration = Duration::from_secs(6);
@@ -187,6 +187,7 @@ fn name(key: &str) -> ObjectName {
 
 fn ask(condition: Condition) -> Ask {
     Ask {
+        asker: Asker("one".to_owned()),
         nonce: chance::name(),
         write_id: WriteId(chance::name()),
         settle: Settle::Plain,

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod record;
 pub mod redis;
 pub mod steps;
+pub mod waiters;
 pub mod words;
 
 use std::fmt;
@@ -23,7 +24,7 @@ pub use steps::{
     Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
 };
 pub use words::{
-    Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms, Token, Upload,
+    Asker, Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms, Token, Upload,
     UploadName, WriteId, Writers,
 };
 

@@ -12,6 +12,7 @@ pub use super::steps::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Grant, InDoubt,
     Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
 };
+use super::waiters::Waiters;
 use super::words::{
     Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token, Upload,
     UploadName, WriteId, Writers,
@@ -151,11 +152,13 @@ pub struct Slot {
     pub record: Record,
     /// Who may change it.
     pub lease: Option<Lease>,
+    /// Who waits for it.
+    pub waiters: Waiters,
 }
 
 impl Default for Slot {
     fn default() -> Self {
-        Self { record: Record::UNKNOWN, lease: None }
+        Self { record: Record::UNKNOWN, lease: None, waiters: Waiters::default() }
     }
 }
 
@@ -181,6 +184,12 @@ impl Slot {
         let armed = self.lease.as_ref().and_then(|lease| lease.armed.as_ref());
         let doubted = self.record.doubt.as_ref().map(|doubt| &doubt.armed);
         armed.or(doubted).map(|armed| &armed.generation)
+    }
+
+    /// The write under the lease, or in doubt.
+    fn last_seen_write(&self) -> Option<&WriteId> {
+        let leased = self.lease.as_ref().map(|lease| &lease.write_id);
+        leased.or_else(|| self.record.doubt.as_ref().map(|doubt| &doubt.write_id))
     }
 
     /// Does the journal tell of another attempt of the same write, in doubt since this one arrived?
@@ -274,10 +283,17 @@ pub fn acquire(
     if let Some(lease) = &slot.lease {
         let free_at = blocked_until(lease, terms);
         if now < free_at {
-            let write_id = lease.write_id.clone();
+            let write_id = Some(lease.write_id.clone());
+            slot.waiters.join(&ask.asker, now);
             return Acquired::Busy { write_id, free_in: now.until(free_at) };
         }
     }
+    if let Some(until) = slot.waiters.kept_for_another(&ask.asker, now) {
+        slot.waiters.join(&ask.asker, now);
+        let write_id = slot.last_seen_write().cloned();
+        return Acquired::Busy { write_id, free_in: now.until(until) };
+    }
+    slot.waiters.leave(&ask.asker, now);
     slot.take_over(terms, now);
     slot.lease = Some(Lease {
         token: Some(token.clone()),

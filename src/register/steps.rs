@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use super::words::{
-    Ending, EpochId, Expect, Generation, Settle, State, Token, Upload, UploadName, WriteId,
+    Asker, Ending, EpochId, Expect, Generation, Settle, State, Token, Upload, UploadName, WriteId,
 };
 use crate::s3::Condition;
 
 /// A request for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
+    /// The process that asks: by this it keeps its place among those who wait for the key.
+    pub asker: Asker,
     /// Makes the token unique; random.
     pub nonce: String,
     /// The write it is for.
@@ -40,9 +42,11 @@ pub enum Acquired {
     Ended(Ending),
     /// Somebody else's until then at the latest, unless renewed.
     Busy {
-        /// What the holder is writing.
-        write_id: WriteId,
-        /// When the lease can be taken over unless it is renewed or ends before.
+        /// What the holder is writing. Where nobody holds the key, and it is kept for one who has
+        /// waited longer: the write in doubt, if there is one.
+        write_id: Option<WriteId>,
+        /// When the key can be had unless its lease is renewed or ends before, or he who has waited
+        /// longer takes it.
         free_in: Duration,
     },
     /// The lease is the asker's.

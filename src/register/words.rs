@@ -123,6 +123,11 @@ impl Token {
     }
 }
 
+/// Names a process that asks for leases, among all of a fleet's. It asks for each key with one write
+/// at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Asker(pub String);
+
 /// Names one state of one key: opaque, compared for equality only. A new one begins whenever a
 /// write may have landed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

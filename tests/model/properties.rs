@@ -1,7 +1,7 @@
 //! The laws, checked where they could break.
 
 use ifmatch::register::record;
-use ifmatch::register::{Acquired, Ask, Expect, Generation, Settle, WriteId, Writers};
+use ifmatch::register::{Acquired, Ask, Asker, Expect, Generation, Settle, WriteId, Writers};
 use ifmatch::s3::{Condition, Current, Seen, Verdict, judge};
 
 use crate::register::generation;
@@ -97,6 +97,7 @@ pub(crate) fn reopens(world: &mut World, scenario: &Scenario) {
     let mut memory = world.register.clone();
     let now = world.register_now() + ticks(LONG_ENOUGH);
     let ask = Ask {
+        asker: Asker("probe".to_owned()),
         nonce: "probe".to_owned(),
         write_id: WriteId("probe".to_owned()),
         settle: Settle::Plain,

@@ -2,6 +2,7 @@
 //! its effect is undone here on what the transition has left behind.
 
 use ifmatch::register::record::{self, Slot};
+use ifmatch::register::waiters::Waiters;
 use ifmatch::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Ending, Generation,
     Millis, Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Terms, Token,
@@ -58,6 +59,8 @@ impl Server<'_> {
         }
         let Memory { epoch, slot } = &mut *self.memory;
         let mut answer = record::acquire(epoch, slot, &ask, &terms, self.now);
+        // No law rests on who came first: the order is lost all the time.
+        slot.waiters = Waiters::default();
         if self.without(Safeguard::JournalFirst) {
             let journal = before.record.journal.clone();
             self.memory.slot.record.journal.splice(0..0, journal);

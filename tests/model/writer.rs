@@ -2,8 +2,9 @@
 //! functions have the names of those they follow.
 
 use ifmatch::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitStep, DisarmStep, Ending, Expect, Grant, Millis,
-    ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Settle, State, Token, WriteId, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending, Expect, Grant,
+    Millis, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Settle, State, Token, WriteId,
+    Writers,
 };
 use ifmatch::s3::{Condition, Current};
 
@@ -266,6 +267,7 @@ impl World {
         let writer = &self.writers[index];
         let spec = &scenario.calls[writer.call];
         Ask {
+            asker: Asker(index.to_string()),
             nonce: format!("{index}-{}", writer.round),
             write_id: write_id(writer.call),
             settle: spec.class,
@@ -348,12 +350,17 @@ impl World {
     fn give_up(&mut self, scenario: &Scenario, index: usize) {
         let ask = self.ask(scenario, index);
         let mut peek = self.clone();
-        let Acquired::Busy { write_id: holder, .. } = peek.server(scenario, index).acquire(&ask)
-        else {
-            return;
+        let before = peek.server(scenario, index).memory.slot.clone();
+        let leased = before.lease.as_ref().map(|lease| lease.write_id.clone());
+        let doubted = before.record.doubt.as_ref().map(|doubt| doubt.write_id.clone());
+        let holder = match peek.server(scenario, index).acquire(&ask) {
+            Acquired::Busy { write_id, .. } => write_id,
+            // It may be kept for one who has waited longer.
+            Acquired::Granted(_) => leased.or(doubted),
+            Acquired::Quarantine(_) | Acquired::Ended(_) => return,
         };
         let writer = &self.writers[index];
-        let own = holder == write_id(writer.call) || writer.attempt >= 2;
+        let own = holder == Some(write_id(writer.call)) || writer.attempt >= 2;
         let own = own && !scenario.is_without(Safeguard::BusyByOwnIsUnknown);
         let unconditional = scenario.calls[writer.call].is_unconditional();
         let reply = if own || unconditional { Reply::Unknown } else { Reply::Conflict };

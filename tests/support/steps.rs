@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ifmatch::register::redis::{Address, Place, RedisRegister, RedisSettings};
 use ifmatch::register::{
-    Acquired, Ask, CommitAnswer, CommitStep, Expect, Generation, Grant, Register, RegisterError,
-    Settle, State, Terms, Token, WriteId,
+    Acquired, Ask, Asker, CommitAnswer, CommitStep, Expect, Generation, Grant, Register,
+    RegisterError, Settle, State, Terms, Token, WriteId,
 };
 use ifmatch::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey, ObjectName};
 use redis::aio::MultiplexedConnection;
@@ -57,6 +57,7 @@ pub(crate) fn present(etag: &str) -> State {
 
 pub(crate) fn ask(write: &str) -> Ask {
     Ask {
+        asker: Asker("one".to_owned()),
         nonce: format!("nonce of {write}"),
         write_id: WriteId(write.to_owned()),
         settle: Settle::Plain,

@@ -91,26 +91,35 @@ impl Bench {
         Self { inscribes: true, ..Self::new(writers, lease_wait) }
     }
 
-    /// A write through another process's gate.
-    pub(super) async fn rival(&self, condition: Condition) -> Reply {
-        let gate = Gate::new(
+    /// Another process's gate, before the same store.
+    pub(super) fn another_process(&self) -> Gate {
+        Gate::new(
             Arc::clone(&self.register) as _,
             Arc::clone(&self.store) as _,
             self.gate.settings.clone(),
-        );
-        let id = crate::chance::name();
-        self.perform_at(&gate, Operation::PutObject, condition, &id, 1).await
+        )
+    }
+
+    /// A write through another process's gate.
+    pub(super) async fn rival(&self, condition: Condition) -> Reply {
+        self.write_at(&self.another_process(), condition).await
+    }
+
+    /// A write that stands for itself, through this gate.
+    pub(super) async fn write_at(&self, gate: &Gate, condition: Condition) -> Reply {
+        let id = chance::name();
+        self.perform_at(gate, Operation::PutObject, condition, &id, 1).await
     }
 
     /// A write that stands for itself.
     pub(super) async fn write(&self, condition: Condition) -> Reply {
-        let id = crate::chance::name();
+        let id = chance::name();
         self.attempt(condition, &id, 1).await
     }
 
     /// A copy onto the key, which the store may work on for long.
     pub(super) async fn copy(&self) -> Reply {
-        let id = crate::chance::name();
+        let id = chance::name();
         self.perform(Operation::CopyObject, Condition::None, &id, 1).await
     }
 

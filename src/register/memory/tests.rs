@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::register::{Expect, State, WriteId, Writers};
+use crate::register::{Asker, Expect, State, WriteId, Writers};
 use crate::s3::{BucketName, Condition, EmptySegments, ObjectKey};
 
 const SETTLE: Duration = Duration::from_secs(10);
@@ -69,6 +69,7 @@ async fn quarantine(register: &MemoryRegister) -> Duration {
 
 fn ask(nonce: &str, settle: Settle) -> Ask {
     Ask {
+        asker: Asker("one".to_owned()),
         nonce: nonce.to_owned(),
         write_id: WriteId(nonce.to_owned()),
         settle,

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 use super::*;
-use crate::register::words::{EpochId, in_millis};
+use crate::register::waiters::{TURN, WAITER_KEPT};
+use crate::register::words::{Asker, EpochId, in_millis};
 use crate::s3::ETag;
 
 const LEASE: u64 = 100;
@@ -44,6 +45,7 @@ fn at_key(etag: &str) -> Current {
 /// A request for an unconditional write, its nonce the write's name.
 fn ask(write: &str) -> Ask {
     Ask {
+        asker: Asker("one".to_owned()),
         nonce: write.to_owned(),
         write_id: WriteId(write.to_owned()),
         settle: Settle::Plain,
@@ -230,6 +232,48 @@ fn nothing_is_granted_in_quarantine() {
 }
 
 #[test]
+fn a_free_key_is_kept_for_who_has_waited_for_a_turn() {
+    let from = |asker: &str, write: &str| Ask { asker: Asker(asker.to_owned()), ..ask(write) };
+    let turn = in_millis(TURN);
+    let mut key = Key::exclusive();
+    let token = key.grant(&from("one", "a")).token;
+    for _ in 0..2 {
+        key.acquire(&from("two", "b"));
+        key.wait(turn / 2);
+    }
+    assert_eq!(key.commit(&token, present("x"), None), CommitAnswer::Committed);
+    let free_in = WAITER_KEPT.saturating_sub(TURN / 2);
+    let kept = Acquired::Busy { write_id: None, free_in };
+    assert_eq!(key.acquire(&from("one", "c")), kept);
+    let mut gone = key.clone();
+    let token = key.grant(&from("two", "b")).token;
+    assert_eq!(key.commit(&token, present("y"), None), CommitAnswer::Committed);
+    key.grant(&from("two", "d"));
+
+    gone.wait(in_millis(free_in));
+    gone.grant(&from("one", "c"));
+}
+
+#[test]
+fn a_key_in_doubt_that_is_kept_for_another_names_the_write_in_doubt() {
+    let from = |asker: &str, write: &str| Ask { asker: Asker(asker.to_owned()), ..ask(write) };
+    let mut key = Key::exclusive();
+    key.grant(&from("one", "a"));
+    key.wait(LEASE + GRACE + SETTLE - 1);
+    key.acquire(&from("two", "b"));
+    let turn = in_millis(TURN);
+    key.wait(turn / 2);
+    key.slot.waiters.join(&Asker("two".to_owned()), key.now);
+    key.wait(turn / 2);
+    let Acquired::Busy { write_id, .. } =
+        key.acquire(&Ask { nonce: "again".to_owned(), ..from("one", "a") })
+    else {
+        panic!("granted")
+    };
+    assert_eq!(write_id, Some(WriteId("a".to_owned())));
+}
+
+#[test]
 fn a_lease_blocks_others_and_says_for_how_long() {
     let mut key = Key::exclusive();
     key.grant(&ask_to_create("a"));
@@ -237,14 +281,14 @@ fn a_lease_blocks_others_and_says_for_how_long() {
     let write_id = WriteId("a".to_owned());
     assert_eq!(
         key.acquire(&ask("b")),
-        Acquired::Busy { write_id, free_in: ms(LEASE - 40) },
+        Acquired::Busy { write_id: Some(write_id), free_in: ms(LEASE - 40) },
         "unarmed: its expiry"
     );
     for (settle, settle_ms) in [(Settle::Plain, SETTLE), (Settle::Long, SETTLE_LONG)] {
         let mut key = Key::exclusive();
         key.grant(&Ask { settle, ..ask("a") });
         key.wait(40);
-        let write_id = WriteId("a".to_owned());
+        let write_id = Some(WriteId("a".to_owned()));
         let free_in = ms(LEASE - 40 + GRACE + settle_ms);
         assert_eq!(key.acquire(&ask("b")), Acquired::Busy { write_id, free_in }, "{settle:?}");
         key.wait(LEASE - 40 + GRACE + settle_ms - 1);
@@ -612,7 +656,7 @@ fn after_a_resend_the_key_stays_quiet_and_then_its_state_is_unknown() {
     assert_eq!(key.commit(&token, present("x"), Some(70)), CommitAnswer::Committed);
     let generation = key.observe().generation;
     assert_eq!((key.observe().state, key.observe().leased), (present("x"), true));
-    let write_id = WriteId("a".to_owned());
+    let write_id = Some(WriteId("a".to_owned()));
     assert_eq!(key.acquire(&ask("b")), Acquired::Busy { write_id, free_in: ms(70) });
     assert!(!key.renew(&token) && !key.release(&token, None, false), "it is nobody's");
     key.wait(70);
@@ -839,7 +883,8 @@ fn an_armed_lease_that_the_register_forgot_is_reclaimed_while_nothing_is_granted
     key.wait(1);
     let write_id = WriteId("reclaimed".to_owned());
     let free_in = ms(LEASE + GRACE + SETTLE - 1);
-    assert_eq!(key.acquire(&ask("b")), Acquired::Busy { write_id: write_id.clone(), free_in });
+    let busy = Acquired::Busy { write_id: Some(write_id.clone()), free_in };
+    assert_eq!(key.acquire(&ask("b")), busy);
     assert_eq!(key.observe().state, State::Unknown);
     let mut lost = key.clone();
     assert!(key.renew(&token));

@@ -1,6 +1,6 @@
-local nonce, write_id, long = ARGV[2], ARGV[3], ARGV[4] == 'long'
-local age, condition, expect = tonumber(ARGV[5]), ARGV[6], ARGV[7]
-local upload, own_doubt = upload_named(ARGV[8]), ARGV[9]
+local nonce, write_id, long = ARGV[3], ARGV[4], ARGV[5] == 'long'
+local age, condition, expect = tonumber(ARGV[6]), ARGV[7], ARGV[8]
+local upload, own_doubt = upload_named(ARGV[9]), ARGV[10]
 
 local function satisfied()
   if condition == 'object' then
@@ -13,7 +13,7 @@ end
 
 -- To a complete with a condition: is the key as it was when the upload was created?
 local function untouched()
-  if ARGV[8] == '' then
+  if ARGV[9] == '' then
     return true
   end
   local generation = record.generation or false
@@ -56,11 +56,17 @@ if ending then
     return {now, 'ended', kind, generation, state}
   end
 end
+local free_at = lease and blocked_until(lease) or 0
+if now >= free_at then
+  free_at = kept_for_another() or 0
+end
+if now < free_at then
+  wait_for_key()
+  local doubt = record.doubt or {}
+  return {now, 'busy', lease and lease.write_id or doubt[1] or false, free_at - now}
+end
+wait_no_more()
 if lease then
-  local free_at = blocked_until(lease)
-  if now < free_at then
-    return {now, 'busy', lease.write_id, free_at - now}
-  end
   if lease.generation then
     bury_doubt()
     if lease.nonce then

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `{<namespace>:<p>}` | hash, no TTL | a partition: its epoch, and a field for each leased key |
 //! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl`, with uploads 7 days at least | a record |
+//! | `{<namespace>:<p>}><bucket>/<key>` | string, TTL 10 s | who waits for the key |
 //! | `{<namespace>:id}` | string, no TTL | the register's id, where a marker is configured |
 //!
 //! The partition number `p` is [`partition_of`]. Fields of a partition:
@@ -31,11 +32,18 @@
 //! numbers outside of MessagePack are big-endian. While the lease is armed and somebody's, the
 //! state is not what the record says but unknown.
 //!
+//! Waiters: the epoch's name and three MessagePack values: since when the first is the first, how
+//! many have got the key since then, and a list, in their order, each of asker and when it is forgotten. Versions that do not know of them
+//! are safe beside those that do, and may keep them waiting.
+//!
 //! Tokens and generations are stored without their epoch's name, which is the partition's: nothing
 //! of another epoch is ever read. States, expectations, conditions and endings are short texts, for
 //! which see the functions here, `landed` and `undetermined` in `record.lua`.
 
+use std::time::Duration;
+
 use crate::register::record::{JOURNAL_ENTRIES_MAX, UPLOAD_TTL, UPLOADS_MAX};
+use crate::register::waiters::{TURN, TURN_GRANTS, WAITER_KEPT, WAITERS_MAX};
 use crate::register::words::in_millis;
 use crate::register::{EpochId, Expect, Generation, Settle, State, Terms, Writers};
 use crate::s3::{Condition, Current, ETag, ObjectName};
@@ -45,6 +53,10 @@ pub(super) const FORMAT: u32 = 3;
 
 /// How many partitions there are. More spread a cluster's load better and cost more to touch.
 pub(super) const PARTITIONS: u64 = 64;
+
+/// How long waiters are kept after one of them last asked: each of them is forgotten long before,
+/// and then only its place is left.
+const WAITERS_TTL: Duration = Duration::from_secs(10);
 
 /// The partition of a key: FNV-1a over `<bucket>/<key>`, 64 bits, its two halves folded by XOR,
 /// modulo [`PARTITIONS`].
@@ -66,13 +78,25 @@ pub(super) fn id_key(namespace: &str) -> String {
     format!("{{{namespace}:id}}")
 }
 
-/// A key's partition, and the names of that and of its record.
-pub(super) fn keys_of(namespace: &str, name: &ObjectName) -> (u64, String, String) {
+/// Where all that concerns one key is kept.
+pub(super) struct Keys {
+    /// The number of its partition.
+    pub number: u64,
+    /// The names of the partition's hash, of the record, and of those who wait. (No bucket's name
+    /// begins with the latter's `>`.)
+    pub partition: String,
+    pub record: String,
+    pub waiters: String,
+}
+
+/// The names for a key.
+pub(super) fn keys_of(namespace: &str, name: &ObjectName) -> Keys {
     let name = name.to_string();
     let number = partition_of(&name);
     let partition = partition_key(namespace, number);
     let record = format!("{partition}{name}");
-    (number, partition, record)
+    let waiters = format!("{partition}>{name}");
+    Keys { number, partition, record, waiters }
 }
 
 /// What all proxies must agree on, this format among it.
@@ -175,7 +199,9 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
          local LEASE, GRACE, SETTLE, SETTLE_LONG = {}, {}, {}, {}\n\
          local QUARANTINE, HORIZON, RECORD_TTL = {}, {}, '{}'\n\
          local UPLOAD_TTL, RECORD_TTL_UPLOADS, UPLOADS_MAX = {}, '{}', {UPLOADS_MAX}\n\
-         local EXCLUSIVE, JOURNAL_ENTRIES_MAX = {exclusive}, {JOURNAL_ENTRIES_MAX}\n",
+         local EXCLUSIVE, JOURNAL_ENTRIES_MAX = {exclusive}, {JOURNAL_ENTRIES_MAX}\n\
+         local TURN, WAITER_KEPT, WAITERS_MAX, WAITERS_TTL = {}, {}, {WAITERS_MAX}, {}\n\
+         local TURN_GRANTS = {TURN_GRANTS}\n",
         terms_line(terms),
         ms(terms.lease),
         ms(terms.grace),
@@ -186,6 +212,9 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
         ms(record_ttl),
         ms(UPLOAD_TTL),
         ms(record_ttl.max(UPLOAD_TTL)),
+        ms(TURN),
+        ms(WAITER_KEPT),
+        ms(WAITERS_TTL),
     )
 }
 

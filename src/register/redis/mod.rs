@@ -229,13 +229,14 @@ impl RedisRegister {
         arguments: &[&[u8]],
         deadline: Instant,
     ) -> Result<Reply, Failure> {
-        let (number, partition, record) = keys_of(&self.partitions.namespace, name);
+        let keys = keys_of(&self.partitions.namespace, name);
         let (node, mut connection, known) =
-            self.connection_for(Part::Partition(number), deadline).await?;
+            self.connection_for(Part::Partition(keys.number), deadline).await?;
         let epoch = new_epoch_id();
         let command = |verb, script| {
             let mut command = Cmd::new();
-            command.arg(verb).arg(script).arg(2).arg(&partition).arg(&record);
+            command.arg(verb).arg(script).arg(3);
+            command.arg(&keys.partition).arg(&keys.record).arg(&keys.waiters);
             command.arg(&epoch.0).arg(arguments);
             command
         };
@@ -455,7 +456,8 @@ impl Register for RedisRegister {
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
         let age = millis(ask.age);
         let own_doubt = ask.own_doubt.as_ref().map(|generation| generation.0.as_bytes());
-        let arguments: [&[u8]; 8] = [
+        let arguments: [&[u8]; 9] = [
+            ask.asker.0.as_bytes(),
             ask.nonce.as_bytes(),
             ask.write_id.0.as_bytes(),
             settle_text(ask.settle).as_bytes(),
@@ -469,10 +471,9 @@ impl Register for RedisRegister {
         match reply.word() {
             "quarantine" => Ok(Acquired::Quarantine(reply.duration()?)),
             "ended" => Ok(Acquired::Ended(reply.ending()?)),
-            "busy" => Ok(Acquired::Busy {
-                write_id: reply.write_id()?.ok_or_else(|| reply.unknown())?,
-                free_in: reply.duration()?,
-            }),
+            "busy" => {
+                Ok(Acquired::Busy { write_id: reply.write_id()?, free_in: reply.duration()? })
+            }
             "granted" => Ok(Acquired::Granted(Grant {
                 token: Token(reply.text()?),
                 state: reply.state()?,

@@ -11,6 +11,7 @@ pub(super) const CLOCK: &str = include_str!("clock.lua");
 const PRELUDE: &str = include_str!("prelude.lua");
 const LEASE: &str = include_str!("lease.lua");
 const RECORD: &str = include_str!("record.lua");
+const WAITERS: &str = include_str!("waiters.lua");
 const ARMING: &str = include_str!("arming.lua");
 const OBSERVE: &str = include_str!("observe.lua");
 const ENDING: &str = include_str!("ending.lua");
@@ -51,7 +52,11 @@ impl Scripts {
         Self {
             observe: step("observe", &[LEASE, RECORD], OBSERVE),
             pin: step("pin", &[LEASE, RECORD, include_str!("pin.lua")], OBSERVE),
-            acquire: step("acquire", &[LEASE, RECORD, ARMING], include_str!("acquire.lua")),
+            acquire: step(
+                "acquire",
+                &[LEASE, RECORD, ARMING, WAITERS],
+                include_str!("acquire.lua"),
+            ),
             arm: step("arm", &[LEASE, RECORD, ARMING], include_str!("arm.lua")),
             reclaim: step("reclaim", &[LEASE, RECORD, ARMING], include_str!("reclaim.lua")),
             renew: step("renew", &[LEASE], include_str!("renew.lua")),
@@ -65,10 +70,10 @@ impl Scripts {
         }
     }
 
-    /// Lua that reads a key's lease and record, to be followed by a `return`.
+    /// Lua that reads a key's lease, record and waiters, to be followed by a `return`.
     #[cfg(test)]
     pub(super) fn reading(terms: &Terms, clock: &str, own: &str) -> Step {
-        compose("read", terms, clock, &[LEASE, RECORD], own)
+        compose("read", terms, clock, &[LEASE, RECORD, WAITERS], own)
     }
 }
 

@@ -15,8 +15,9 @@ use redis::cmd;
 use self::redis_server::RedisServer;
 use super::*;
 use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
+use crate::register::waiters::{Waiter, Waiters};
 use crate::register::words::{Entry, Epoch, Millis};
-use crate::register::{Ending, Expect, Generation, Settle, State, Upload, WriteId, Writers};
+use crate::register::{Asker, Ending, Expect, Generation, Settle, State, Upload, WriteId, Writers};
 use crate::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey};
 
 /// In place of Redis's `TIME`: a clock that the test turns.
@@ -45,6 +46,10 @@ end
 add(record.forgotten or 0, #record.uploads)
 for _, upload in ipairs(record.uploads) do
   add(upload[1], named(upload[2]), named(upload[3]), upload[4])
+end
+add(first_since, gone_before, #waiters)
+for _, waiter in ipairs(waiters) do
+  add(waiter[1], waiter[2])
 end
 add(record.lines)
 local pos = record.from
@@ -121,6 +126,13 @@ enum Act {
         pre: State,
         expect: Expect,
         then: Option<Current>,
+    },
+    /// Another writer comes while one has the key, waits so long, asks again and waits again; then
+    /// the one commits, and both ask.
+    Contend {
+        waits: [u64; 2],
+        /// How often the one gets the key again before.
+        again: u8,
     },
     Wait(u64),
     ForgetRecord,
@@ -200,6 +212,7 @@ fn act() -> impl Strategy<Value = Act> {
             expect,
             again,
         });
+    let contended = || prop::sample::select(vec![0, 60, 99, 100, 199, 200, 201]);
     let quiet = prop::option::weighted(0.3, prop::sample::select(vec![1, 50, 500]));
     let wait = prop::sample::select(vec![1, 40, 99, 100, 101, 179, 180, 181, 449, 450, 1000, 1001]);
     prop_oneof![
@@ -219,6 +232,8 @@ fn act() -> impl Strategy<Value = Act> {
         8 => (4..40_u8, 1..20_u8).prop_map(|(from, count)| Act::Writes { from, count }),
         10 => (state(), expect(), prop::option::weighted(0.7, current()))
             .prop_map(|(pre, expect, then)| Act::Lose { pre, expect, then }),
+        10 => ([contended(), contended()], prop::sample::select(vec![0, 0, 7, 8, 9]))
+            .prop_map(|(waits, again)| Act::Contend { waits, again }),
         24 => wait.prop_map(Act::Wait),
         2 => Just(Act::ForgetRecord),
         1 => Just(Act::Flush),
@@ -346,8 +361,9 @@ impl<'a> Pair<'a> {
     async fn held(&mut self) -> (Epoch, [Slot; 2]) {
         let mut pipeline = redis::pipe();
         for name in &self.names {
-            let (_, partition, record) = keys_of("test", name);
-            pipeline.cmd("EVALSHA").arg(&self.read.sha).arg(2).arg(partition).arg(record).arg("");
+            let keys = keys_of("test", name);
+            pipeline.cmd("EVALSHA").arg(&self.read.sha).arg(3);
+            pipeline.arg(keys.partition).arg(keys.record).arg(keys.waiters).arg("");
         }
         let values: [Value; 2] = pipeline.query_async(&mut self.meddler).await.unwrap();
         let [(epoch, first), (_, second)] =
@@ -431,6 +447,7 @@ impl<'a> Pair<'a> {
         let fresh = format!("nonce-{}", self.nonces);
         let before = self.writers[writer].nonce.clone();
         Ask {
+            asker: Asker(format!("asker {writer}")),
             nonce: if again && !before.is_empty() { before } else { fresh },
             write_id: self::write_id(write_id),
             settle: Settle::Plain,
@@ -503,7 +520,7 @@ impl<'a> Pair<'a> {
                 self.load_reading().await;
             }
             Act::ForgetRecord => {
-                let (_, _, record) = keys_of("test", &self.names[key]);
+                let record = keys_of("test", &self.names[key]).record;
                 self.meddle(&format!("DEL {record}")).await;
                 // What a lease says of the state is kept with the lease.
                 self.slots[key].record = Record::UNKNOWN;
@@ -537,6 +554,7 @@ impl<'a> Pair<'a> {
                 let ask = self.ask(writer, write_id, again);
                 self.reclaim(key, writer, &Ask { settle, expect, ..ask }, &pre).await;
             }
+            Act::Contend { waits, again } => self.contend(key, writer, waits, again).await,
             Act::Lose { pre, expect, then } => self.lose(key, writer, pre, expect, then).await,
             Act::Observe => {
                 self.observe(key).await;
@@ -547,6 +565,33 @@ impl<'a> Pair<'a> {
                     self.play_with(act, key, &token).await;
                 }
             }
+        }
+    }
+
+    async fn contend(&mut self, key: usize, writer: usize, waits: [u64; 2], again: u8) {
+        let other = (writer + 1) % self.writers.len();
+        let ask = self.ask(writer, 50, false);
+        self.acquire(key, writer, ask).await;
+        for (write_id, wait) in [51, 52].into_iter().zip(waits) {
+            let ask = self.ask(other, write_id, false);
+            self.acquire(key, other, ask).await;
+            self.wait(wait).await;
+        }
+        for write_id in 0..again {
+            self.commit_own(key, writer).await;
+            let ask = self.ask(writer, 60 + write_id, false);
+            self.acquire(key, writer, ask).await;
+        }
+        self.commit_own(key, writer).await;
+        for (write_id, asker) in [(53, writer), (54, other)] {
+            let ask = self.ask(asker, write_id, false);
+            self.acquire(key, asker, ask).await;
+        }
+    }
+
+    async fn commit_own(&mut self, key: usize, writer: usize) {
+        if let Some(token) = self.writers[writer].token.clone() {
+            self.commit(key, &token, State::Absent, None).await;
         }
     }
 
@@ -692,6 +737,15 @@ fn read_slot(reply: &mut Reply) -> Result<(Epoch, Slot), RegisterError> {
             at: Millis(reply.number()?),
         });
     }
+    let mut waiters = Waiters {
+        first_since: Millis(reply.number()?),
+        gone_before: reply.number()?,
+        waiting: Vec::new(),
+    };
+    for _ in 0..reply.number()? {
+        let (asker, until) = (Asker(reply.text()?), Millis(reply.number()?));
+        waiters.waiting.push(Waiter { asker, until });
+    }
     for _ in 0..reply.number()? {
         record.journal.push(Entry {
             write_id: WriteId(reply.text()?),
@@ -699,7 +753,7 @@ fn read_slot(reply: &mut Reply) -> Result<(Epoch, Slot), RegisterError> {
             at: Millis(reply.number()?),
         });
     }
-    Ok((epoch, Slot { record, lease }))
+    Ok((epoch, Slot { record, lease, waiters }))
 }
 
 fn read_armed(
@@ -789,6 +843,7 @@ async fn a_clock_that_jumps_ends_the_epoch_and_grants_nothing() {
     let register = RedisRegister::with_clock(&settings, &terms, TEST_CLOCK).unwrap();
     let other = register.apart();
     let ask = |nonce: &str| Ask {
+        asker: Asker("one".to_owned()),
         nonce: nonce.to_owned(),
         write_id: WriteId(nonce.to_owned()),
         settle: Settle::Plain,
