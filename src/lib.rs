@@ -34,6 +34,7 @@ pub mod clock;
 pub mod config;
 pub mod embedded;
 pub mod gate;
+pub mod http1;
 pub mod in_flight;
 pub mod marker;
 pub mod proxy;

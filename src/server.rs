@@ -343,6 +343,7 @@ fn proxy(
         forms: Larder::new(forms_bytes, 0, body.spool_dir.clone()),
         body_bytes_max: body.bytes_max,
         idle_timeout: body.idle_timeout,
+        body_least_rate: body.least_rate,
         writes: Arc::new(Semaphore::new(config.limits.writes)),
         in_flight: InFlight::default(),
     }

@@ -214,6 +214,7 @@ pub(super) const KEYS: &[Key] = &[
     key("body.spool_dir", Derived("the system's temporary directory")),
     key("body.max", Value("5GiB")),
     key("body.idle_timeout", Value("60s")),
+    key("body.least_rate", Value("1KiB")),
     key("limits.writes", Value("4096")),
     key("limits.writes_per_key", Value("256")),
     key("log.format", Value("text")),

@@ -199,7 +199,15 @@ pub(super) fn body(reading: &mut Reading) -> Body {
     let spool_dir = reading.derived("body.spool_dir", std::env::temp_dir());
     let Bytes(bytes_max) = reading.value("body.max");
     let idle_timeout = reading.positive("body.idle_timeout");
-    let body = Body { memory_bytes, memory_per_body_bytes, spool_dir, bytes_max, idle_timeout };
+    let Bytes(least_rate) = reading.value("body.least_rate");
+    let body = Body {
+        memory_bytes,
+        memory_per_body_bytes,
+        spool_dir,
+        bytes_max,
+        idle_timeout,
+        least_rate,
+    };
     rules::body(reading, &body);
     body
 }

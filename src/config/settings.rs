@@ -335,6 +335,8 @@ pub struct Body {
     pub bytes_max: u64,
     /// How long a client may send nothing in the middle of a body, and take for a whole head.
     pub idle_timeout: Duration,
+    /// How fast a body has to come, in bytes per second; 0 where any pace will do.
+    pub least_rate: u64,
 }
 
 /// How much is taken on at once; what is more is answered 503 SlowDown.

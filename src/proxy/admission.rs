@@ -1,8 +1,8 @@
 //! Admission: what is asked, by whom, and what the head promises. Nothing is answered about a key
 //! before its caller has proved who he is (law 6).
 
-use http::HeaderMap;
 use http::header::{self, HeaderName};
+use http::{HeaderMap, Version};
 use pingora::proxy::Session;
 
 use super::Proxy;
@@ -105,9 +105,11 @@ impl Admitted {
             copy_source,
             signed,
             retry,
-            expects_continue: head
-                .header(&header::EXPECT)
-                .is_some_and(|value| value.eq_ignore_ascii_case("100-continue")),
+            // RFC 9110 §10.1.1, §15.2: not of HTTP/1.0, which knows no informational answers.
+            expects_continue: request.version == Version::HTTP_11
+                && head
+                    .header(&header::EXPECT)
+                    .is_some_and(|value| value.eq_ignore_ascii_case("100-continue")),
         })
     }
 

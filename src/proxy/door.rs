@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BytesMut};
 use http::StatusCode;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora::protocols::Stream;
@@ -16,22 +16,29 @@ use pingora::protocols::http::date::get_cached_date;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Proxy;
 use super::context::Context;
 use super::doorway::Doorway;
-use super::respond::{HOST, HOST_ID, LINGER, LINGER_BYTES_MAX, LINGER_IDLE, REQUEST_ID};
+use super::respond::{HOST, HOST_ID, REQUEST_ID};
+use super::wire::Wire;
+use crate::http1::Framing;
+use crate::http1::pace::LeastRate;
 use crate::in_flight::InFlight;
-use crate::s3::wire::{HeadScan, authority, check_head};
+use crate::s3::wire::{HeadScan, check_head, in_origin_form};
 use crate::s3::{Code, S3Error};
 
 /// How long a connection may be open between two requests; what Pingora tells clients, too.
 const BETWEEN_REQUESTS: Duration = Duration::from_mins(1);
 
-/// A head is read in pieces of this size at most.
-const PIECE_BYTES: usize = 4096;
+/// A head up to this size has its memory with its connection; AWS takes none that is larger.
+const SMALL_HEAD_BYTES: usize = 8 * 1024;
+
+/// How many larger ones there may be at a time, arriving or being served.
+const LARGE_HEADS_MAX: usize = 512;
 
 /// Where connections come in.
 pub struct Door {
@@ -40,14 +47,23 @@ pub struct Door {
     doorway: Doorway,
     /// How long a head may take to arrive, from its first byte to its last.
     patience: Duration,
+    /// How fast a body has to come.
+    least_rate: LeastRate,
+    large_heads: Arc<Semaphore>,
 }
 
 impl Door {
     /// The way in to this proxy.
     pub fn new(proxy: Proxy, conf: &Arc<ServerConf>) -> Self {
         let (in_flight, patience) = (proxy.in_flight.clone(), proxy.idle_timeout);
-        let doorway = Doorway::new(in_flight.clone());
-        Self { proxy: Arc::new(http_proxy(conf, proxy)), in_flight, doorway, patience }
+        Self {
+            doorway: Doorway::new(in_flight.clone()),
+            least_rate: LeastRate { bytes_per_s: proxy.body_least_rate, grace: patience },
+            proxy: Arc::new(http_proxy(conf, proxy)),
+            in_flight,
+            patience,
+            large_heads: Arc::new(Semaphore::new(LARGE_HEADS_MAX)),
+        }
     }
 
     /// What is known of it while Pingora has it.
@@ -55,51 +71,74 @@ impl Door {
         self.doorway.clone()
     }
 
-    /// The next head, and what came with it.
-    async fn head(&self, stream: &mut Stream) -> Result<BytesMut, NoHead> {
-        let mut received = BytesMut::with_capacity(PIECE_BYTES);
-        match timeout(BETWEEN_REQUESTS, stream.read_buf(&mut received)).await {
-            Ok(Ok(bytes)) if bytes > 0 => {}
-            Ok(_) | Err(_) => return Err(NoHead::Gone),
-        }
+    /// The next head, from its first byte to its last, and where the body after it ends. It is taken
+    /// from what is ahead; what came with it stays there.
+    async fn head(&self, wire: &mut Wire) -> Result<Head, NoHead> {
+        self.begins(wire).await?;
         let end = Instant::now() + self.patience;
         let mut scan = HeadScan::default();
+        let mut room = None;
         loop {
-            if let Some(bytes) = scan.scan(&received)? {
-                check_head(&received[..bytes])?;
-                if let Some(authority) = authority(&received) {
-                    let path = received.split_off(authority.all.end);
-                    received.truncate(authority.all.start);
-                    received.extend_from_slice(&path);
+            if let Some(bytes) = scan.scan(wire.ahead())? {
+                let mut head = wire.ahead().split_to(bytes);
+                let framing = check_head(&head)?;
+                if let Some(brought) = in_origin_form(&head) {
+                    head = BytesMut::from(brought.as_slice());
                 }
-                return Ok(received);
+                return Ok(Head { bytes: head, framing, _room: room });
             }
-            received.reserve(1);
-            let mut piece = (&mut received).limit(PIECE_BYTES);
-            match timeout_at(end, stream.read_buf(&mut piece)).await {
-                Ok(Ok(0)) => return Err(ended_early().into()),
-                Ok(Ok(_)) => {}
-                Ok(Err(_)) => return Err(NoHead::Gone),
+            if wire.ahead().len() > SMALL_HEAD_BYTES && room.is_none() {
+                let taken = Arc::clone(&self.large_heads).try_acquire_owned();
+                room = Some(taken.map_err(|_| too_many_heads())?);
+            }
+            match timeout_at(end, wire.more()).await {
+                Ok(true) => {}
+                Ok(false) => return Err(ended_early().into()),
                 Err(_) => return Err(S3Error::new(Code::RequestTimeout).into()),
             }
         }
     }
 
-    /// Answers a head that is none, and closes.
-    async fn refuse(&self, stream: &mut Stream, error: &S3Error) {
+    /// Returns when a head begins. Empty lines before it are passed over (RFC 9112 §2.2).
+    async fn begins(&self, wire: &mut Wire) -> Result<(), NoHead> {
+        // Requests that are here already are served without a wait; others have a turn, too.
+        tokio::task::consume_budget().await;
+        let idle = timeout(BETWEEN_REQUESTS, async {
+            loop {
+                while wire.ahead().starts_with(b"\r\n") {
+                    wire.ahead().advance(2);
+                }
+                if !matches!(wire.ahead().as_ref(), [] | [b'\r']) {
+                    return true;
+                }
+                if !wire.more().await {
+                    return false;
+                }
+            }
+        });
+        tokio::select! {
+            biased;
+            begins = idle => if begins == Ok(true) { Ok(()) } else { Err(NoHead::Gone) },
+            // Not at Pingora's word, `shutdown`: where another process has taken over, whoever is
+            // connected may send one more request, whose answer then says that it was the last.
+            () = self.doorway.closing() => Err(NoHead::Gone),
+        }
+    }
+
+    /// Answers a head that is none; the connection ends here.
+    async fn refuse(&self, mut wire: Wire, error: &S3Error) {
         let mut context = Context::new(self.in_flight.enter());
         error.code().clone_into(&mut context.log.code);
         let answer = answer(error, &context.request_id);
         let written = timeout(self.patience, async {
-            stream.write_all(&answer).await?;
-            stream.flush().await?;
-            AsyncWriteExt::shutdown(stream).await
+            wire.write_all(&answer).await?;
+            wire.flush().await
         });
         if !matches!(written.await, Ok(Ok(()))) {
             context.log.client_gone();
         }
         context.write_log_line(Some(error.status().as_u16()), 0, answer.len());
-        linger(stream).await;
+        wire.give_up();
     }
 }
 
@@ -107,34 +146,30 @@ impl Door {
 impl ServerApp for Door {
     async fn process_new(
         self: &Arc<Self>,
-        mut stream: Stream,
+        stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let _entered = self.doorway.enter();
+        let mut wire = Box::new(Wire::new(stream, self.doorway.enter()));
         let mut settings = None;
         loop {
-            let head = tokio::select! {
-                biased;
-                head = self.head(&mut stream) => head,
-                // Not at Pingora's word, `shutdown`: where another process has taken over, whoever is
-                // connected may send one more request, whose answer then says that it was the last.
-                () = self.doorway.closing() => return None,
-            };
-            let received = match head {
-                Ok(received) => received,
+            let head = match self.head(&mut wire).await {
+                Ok(head) => head,
                 Err(NoHead::Refused(error)) => {
-                    self.refuse(&mut stream, &error).await;
+                    self.refuse(*wire, &error).await;
                     return None;
                 }
                 Err(NoHead::Gone) => return None,
             };
-            let mut session = ServerSession::new_http1(stream);
+            wire.begin(head.framing, self.least_rate);
+            let mut session = ServerSession::new_http1(wire);
             session.set_keepalive(Some(BETWEEN_REQUESTS.as_secs()));
             if let Some(settings) = settings.take() {
                 HttpPersistentSettings::apply_to_session(settings, &mut session);
             }
-            session.set_pipelined_prefix(received);
-            (stream, settings) = self.proxy.process_new_http(session, shutdown).await?.consume();
+            session.set_pipelined_prefix(head.bytes);
+            let (stream, kept) = self.proxy.process_new_http(session, shutdown).await?.consume();
+            settings = kept;
+            wire = stream.into_any().downcast().ok()?;
         }
     }
 
@@ -149,6 +184,14 @@ impl fmt::Debug for Door {
     }
 }
 
+/// A head that was found good.
+struct Head {
+    bytes: BytesMut,
+    framing: Framing,
+    /// Held until the request is served.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
 /// Why there is no request.
 enum NoHead {
     /// The client said nothing, or is no longer there.
@@ -161,6 +204,10 @@ impl From<S3Error> for NoHead {
     fn from(error: S3Error) -> Self {
         Self::Refused(error)
     }
+}
+
+fn too_many_heads() -> S3Error {
+    S3Error::slow_down(1).because("Too many requests with large heads are under way.")
 }
 
 fn ended_early() -> S3Error {
@@ -185,20 +232,4 @@ fn answer(error: &S3Error, request_id: &str) -> Vec<u8> {
          Connection: close\r\n\r\n"
     );
     [head.as_bytes(), document.as_ref()].concat()
-}
-
-/// Reads and forgets what the client still sends: closing at once would reset the connection and
-/// destroy the answer on its way.
-async fn linger(stream: &mut Stream) {
-    let end = Instant::now() + LINGER;
-    let mut bytes = 0;
-    let mut forgotten = BytesMut::with_capacity(PIECE_BYTES);
-    while bytes < LINGER_BYTES_MAX {
-        forgotten.clear();
-        let until = end.min(Instant::now() + LINGER_IDLE);
-        match timeout_at(until, stream.read_buf(&mut forgotten)).await {
-            Ok(Ok(more)) if more > 0 => bytes += more,
-            Ok(_) | Err(_) => return,
-        }
-    }
 }

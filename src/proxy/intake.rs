@@ -11,6 +11,7 @@ use super::admission::foreign;
 use super::context::Context;
 use super::passthrough;
 use super::respond;
+use super::wire::Broken;
 use crate::body::{Body, InMemory};
 use crate::config::Signatures;
 use crate::s3::{Code, S3Error};
@@ -89,7 +90,7 @@ pub(super) async fn take_for(
     let mut check = BodyCheck::new(promise, wanted);
     let mut taking = proxy.larder.begin(kept_bytes_max).await.map_err(|e| spool_failed(&e))?;
     if expects_continue {
-        session.write_continue_response().await.map_err(|_| Untaken::ClientGone)?;
+        respond::go_on(session).await.map_err(|_| Untaken::ClientGone)?;
     }
     let mut content: Vec<Bytes> = Vec::new();
     let mut left = kept_bytes_max;
@@ -131,7 +132,7 @@ pub(super) async fn take_unsigned(
         S3Error::slow_down(1).because("The proxy has no room for the form right now.")
     })?;
     if expects_continue {
-        session.write_continue_response().await.map_err(|_| Untaken::ClientGone)?;
+        respond::go_on(session).await.map_err(|_| Untaken::ClientGone)?;
     }
     let all = async {
         while let Some(bytes) = session.read_request_body().await.map_err(|e| untaken(&e))? {
@@ -167,6 +168,16 @@ fn untaken(error: &pingora::Error) -> Untaken {
 /// What is wrong with a body that could not be read to its end; `None` when nobody is left to be
 /// told.
 pub(super) fn fault_of_body(error: &pingora::Error) -> Option<S3Error> {
+    match Broken::of(error) {
+        Some(Broken::Slow(_)) => {
+            let because = "The request body came more slowly than body.least_rate allows.";
+            return Some(S3Error::new(Code::RequestTimeout).because(because));
+        }
+        Some(broken) => {
+            return Some(S3Error::incomplete_body().because(format!("{}.", capital(&broken))));
+        }
+        None => {}
+    }
     match error.etype() {
         ErrorType::ReadTimedout => Some(S3Error::new(Code::RequestTimeout)),
         // Cut short, or a chunked transfer that is not one. Whoever said that this was all may
@@ -176,6 +187,12 @@ pub(super) fn fault_of_body(error: &pingora::Error) -> Option<S3Error> {
         }
         _ => None,
     }
+}
+
+fn capital(text: &impl ToString) -> String {
+    let text = text.to_string();
+    let (first, rest) = text.split_at(text.len().min(1));
+    first.to_uppercase() + rest
 }
 
 fn spool_failed(error: &std::io::Error) -> S3Error {

@@ -23,6 +23,7 @@ mod rules;
 mod uploads;
 mod waiting;
 mod whole;
+mod wire;
 mod writes;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use crate::backend::headers::INSCRIPTION;
 use crate::body::Larder;
 use crate::config::Signatures;
 use crate::gate::Gate;
+use crate::http1::persists;
 use crate::in_flight::InFlight;
 use crate::s3::{Dialect, Effect, Naming, Operation, S3Error};
 use crate::sigv4::SigningKeys;
@@ -82,6 +84,8 @@ pub struct Proxy {
     pub body_bytes_max: u64,
     /// How long a client may send nothing in the middle of a body.
     pub idle_timeout: Duration,
+    /// How fast a body has to come, in bytes per second; 0 where any pace will do.
+    pub body_least_rate: u64,
     /// Room for requests that change something.
     pub writes: Arc<Semaphore>,
     /// The requests under way.
@@ -103,6 +107,9 @@ impl ProxyHttp for Proxy {
     ) -> pingora::Result<bool> {
         session.set_read_timeout(Some(self.idle_timeout));
         session.set_write_timeout(Some(self.idle_timeout));
+        if !persists(session.req_header().version, &session.req_header().headers) {
+            session.set_keepalive(None);
+        }
         let admitted = match Admitted::new(self, session, context) {
             Ok(admitted) => admitted,
             Err(error) => {
@@ -140,7 +147,7 @@ impl ProxyHttp for Proxy {
             Effect::Read | Effect::Streams => {
                 if admitted.expects_continue && !admitted.is_as_sent() {
                     // Nothing can be found against it any more; the store is not asked.
-                    session.write_continue_response().await?;
+                    respond::go_on(session).await?;
                 }
                 let forward = Forward::new(session, &admitted);
                 if session.req_header().method.is_safe() && session.is_body_empty() {

@@ -1,14 +1,11 @@
 //! Answers to the client that this proxy writes itself.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header;
 use http::{HeaderMap, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::proxy::Session;
-use tokio::time::{Instant, timeout_at};
 
 use super::admission::Admitted;
 use super::context::Context;
@@ -29,12 +26,6 @@ const REPLAYED: &str = "x-ifmatch-replayed";
 
 /// Who answers, where AWS names a host.
 pub(super) const HOST: &str = "ifmatch";
-
-/// A client that is refused while it still sends is listened to for a while: closing at once would
-/// reset the connection and destroy the answer on its way (protocol, 5.18).
-pub(super) const LINGER: Duration = Duration::from_secs(10);
-pub(super) const LINGER_IDLE: Duration = Duration::from_secs(2);
-pub(super) const LINGER_BYTES_MAX: usize = 64 << 20;
 
 /// Answers an error. `current` is the object's ETag, where a HEAD has just said it: it saves a
 /// compare-and-swap loop its next read.
@@ -184,6 +175,16 @@ pub(super) fn location(session: &Session, name: &ObjectName) -> String {
     format!("http://{host}{}", name.path())
 }
 
+/// Tells a client that waits for it to send its body (RFC 9110 §10.1.1).
+pub(super) async fn go_on(session: &mut Session) -> pingora::Result<()> {
+    // Pingora takes what is sent before the body has come for the answer, and would end the
+    // connection with the request.
+    session.set_close_on_response_before_downstream_finish(false);
+    let sent = session.write_continue_response().await;
+    session.set_close_on_response_before_downstream_finish(true);
+    sent
+}
+
 /// Writes a whole answer and leaves the connection in order.
 pub(super) async fn write(
     session: &mut Session,
@@ -208,8 +209,7 @@ pub(super) async fn write(
     } else {
         response.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
-    let unread = !session.is_body_done();
-    if unread {
+    if !session.is_body_done() {
         session.set_keepalive(None);
     }
     let no_body = bare || is_head || body.is_empty();
@@ -217,24 +217,5 @@ pub(super) async fn write(
     if !no_body {
         session.write_response_body(Some(body), true).await?;
     }
-    if unread {
-        linger(session).await;
-    }
     Ok(())
-}
-
-/// Reads and forgets what the client still sends.
-async fn linger(session: &mut Session) {
-    if session.as_downstream_mut().finish_body().await.is_err() {
-        return;
-    }
-    let end = Instant::now() + LINGER;
-    let mut bytes = 0;
-    while bytes < LINGER_BYTES_MAX {
-        let until = end.min(Instant::now() + LINGER_IDLE);
-        match timeout_at(until, session.read_request_body()).await {
-            Ok(Ok(Some(more))) => bytes += more.len(),
-            Ok(Ok(None) | Err(_)) | Err(_) => return,
-        }
-    }
 }

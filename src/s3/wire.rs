@@ -1,11 +1,11 @@
 //! A request's head as it stands on the wire, judged before anybody reads it into anything: what
 //! two readers could take for two different requests is refused (RFC 9112 §11.2).
 
-use std::ops::Range;
 use std::str;
 
 use super::answer::S3Error;
 use super::code::Code;
+use crate::http1::Framing;
 
 /// The longest head taken, in bytes. AWS takes 8 KiB; some stores allow more metadata.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -51,11 +51,11 @@ impl HeadScan {
 }
 
 /// Judges a whole head: its grammar, that it says in one way where the body ends, and to whom it
-/// is addressed.
+/// is addressed. Returns where the body ends.
 ///
 /// 400 `BadRequest` or `RequestHeaderSectionTooLarge`; 405 for CONNECT; 501 for a transfer coding
 /// other than `chunked`; 505 for another version than 1.0 and 1.1.
-pub fn check_head(head: &[u8]) -> Result<(), S3Error> {
+pub fn check_head(head: &[u8]) -> Result<Framing, S3Error> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
@@ -73,15 +73,21 @@ pub fn check_head(head: &[u8]) -> Result<(), S3Error> {
     if host.is_none() && !version_1_0 {
         return Err(malformed("no Host header"));
     }
-    if let Some(authority) = authority(head)
-        && !host.is_some_and(|host| host.eq_ignore_ascii_case(&head[authority.named]))
-    {
-        return Err(malformed("the target and the Host header name two hosts"));
+    if host.is_some_and(|host| !is_host(host)) {
+        return Err(malformed("a Host header that names no host"));
+    }
+    if let Some(authority) = authority(head) {
+        check_authority(&authority, host)?;
     }
     let length = only("content-length")?;
-    if length.is_some_and(|length| content_length(length).is_none()) {
-        return Err(malformed("a Content-Length that is no length"));
-    }
+    let length_bytes = match length {
+        Some(length) => {
+            content_length(length).ok_or_else(|| malformed("a Content-Length that is no length"))?
+        }
+        None => 0,
+    };
+    let mut framing =
+        if length_bytes == 0 { Framing::Nothing } else { Framing::Length(length_bytes) };
     if let Some(coding) = only("transfer-encoding")? {
         if length.is_some() {
             return Err(malformed("both Content-Length and Transfer-Encoding"));
@@ -92,33 +98,99 @@ pub fn check_head(head: &[u8]) -> Result<(), S3Error> {
         if !coding.eq_ignore_ascii_case(b"chunked") {
             return Err(S3Error::not_implemented("Transfer-Encoding", None));
         }
+        framing = Framing::Chunked;
     }
     if request.method == Some("CONNECT") {
         return Err(S3Error::new(Code::MethodNotAllowed).with("Method", "CONNECT"));
     }
-    Ok(())
+    Ok(framing)
 }
 
 /// What a target in absolute form has before its path: a client that takes us for a forward proxy
 /// sends it, and every server must understand it (RFC 9112 §3.2.2).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authority {
-    /// Where the scheme and the host are, to be cut out.
-    pub all: Range<usize>,
-    named: Range<usize>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Authority<'a> {
+    /// Where the target begins.
+    start: usize,
+    /// Where what comes after the authority begins.
+    end: usize,
+    named: &'a [u8],
+    /// The port that the scheme implies.
+    implied_port: &'a [u8],
 }
 
 /// Finds the authority in the target of a head; `None` when the target has another form.
-pub fn authority(head: &[u8]) -> Option<Authority> {
+fn authority(head: &[u8]) -> Option<Authority<'_>> {
     let start = head.iter().position(|byte| *byte == b' ')? + 1;
-    let target = head[start..].split(|byte| *byte == b' ').next()?;
-    let is_scheme = |scheme: &&[u8]| {
+    let target = head[start..].split(|byte| matches!(byte, b' ' | b'\r')).next()?;
+    let is_scheme = |(scheme, _): &(&[u8], _)| {
         target.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
     };
-    let scheme = [b"http://".as_slice(), b"https://"].into_iter().find(is_scheme)?.len();
-    let length = target[scheme..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'))?;
-    let end = start + scheme + length;
-    (head[end] == b'/').then(|| Authority { all: start..end, named: start + scheme..end })
+    let schemes = [(b"http://".as_slice(), b":80".as_slice()), (b"https://", b":443")];
+    let (scheme, implied_port) = schemes.into_iter().find(is_scheme)?;
+    let rest = &target[scheme.len()..];
+    let length = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let end = start + scheme.len() + length;
+    Some(Authority { start, end, named: &rest[..length], implied_port })
+}
+
+/// The target's authority is a host, and no other than the one that the Host header names. RFC 9112
+/// §3.2.2 would have the target's win; but the sender may have signed the other.
+fn check_authority(authority: &Authority<'_>, host: Option<&[u8]>) -> Result<(), S3Error> {
+    if !is_host(authority.named) {
+        return Err(malformed("a target whose host is none"));
+    }
+    let bare = |named: &[u8]| {
+        let bare = named.strip_suffix(authority.implied_port).unwrap_or(named);
+        bare.to_ascii_lowercase()
+    };
+    match host {
+        Some(host) if bare(host) != bare(authority.named) => {
+            Err(malformed("the target and the Host header name two hosts"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// `uri-host [ ":" port ]` (RFC 9112 §3.2, RFC 3986 §3.2.2) of a host that is named. A comma, which
+/// a name may have there, is refused: it may join two Host headers.
+fn is_host(value: &[u8]) -> bool {
+    let name_bytes = match value {
+        [b'[', ..] => value.iter().position(|byte| *byte == b']').map_or(0, |end| end + 1),
+        _ => value.iter().position(|byte| *byte == b':').unwrap_or(value.len()),
+    };
+    let (name, port) = value.split_at(name_bytes);
+    let address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    let valid = match name {
+        [] => false,
+        [b'[', address_bytes @ .., b']'] => address_bytes.iter().all(address),
+        _ => name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte)),
+    };
+    valid && (port.is_empty() || port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit))
+}
+
+/// A whole head that [`check_head`] has found good, with its target in origin form where it came in
+/// absolute form, and its authority as the Host header where it has none; `None` where nothing is to
+/// be changed (RFC 9112 §3.2.1, §3.2.4).
+pub fn in_origin_form(head: &[u8]) -> Option<Vec<u8>> {
+    let authority = authority(head)?;
+    let rest = &head[authority.end..];
+    let path: &[u8] = match rest.first() {
+        Some(b'/') => b"",
+        Some(b' ') if head.starts_with(b"OPTIONS ") => b"*",
+        _ => b"/",
+    };
+    let line_bytes = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
+    let (line, fields) = rest.split_at(line_bytes);
+    let mut whole = [&head[..authority.start], path, line].concat();
+    let names_host = |line: &[u8]| line.get(..5).is_some_and(|n| n.eq_ignore_ascii_case(b"host:"));
+    if !fields.split(|byte| *byte == b'\n').any(names_host) {
+        whole.extend_from_slice(&[b"Host: ", authority.named, b"\r\n"].concat());
+    }
+    whole.extend_from_slice(fields);
+    Some(whole)
 }
 
 /// Whether the request line has the three parts it should have, the last of them a version.
@@ -141,9 +213,10 @@ fn only_value<'a>(
 }
 
 /// `1*DIGIT` (RFC 9110 §8.6), and a length that every reader can count to.
-fn content_length(value: &[u8]) -> Option<i64> {
+fn content_length(value: &[u8]) -> Option<u64> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
+    let length: i64 = str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()?;
+    length.try_into().ok()
 }
 
 fn too_large() -> S3Error {
@@ -167,7 +240,7 @@ mod tests {
         let bytes = head.as_bytes();
         let code = |error: S3Error| format!("{} {}", error.status().as_u16(), error.code());
         match HeadScan::default().scan(bytes).map_err(code)? {
-            Some(end) => check_head(&bytes[..end]).map_err(code),
+            Some(end) => check_head(&bytes[..end]).map(drop).map_err(code),
             None => Err("not whole".to_owned()),
         }
     }
@@ -239,22 +312,73 @@ mod tests {
     }
 
     #[test]
-    fn the_authority_of_a_target_can_be_cut_out() {
-        let cut = |line: &str| {
-            let found = authority(line.as_bytes()).map(|authority| authority.all)?;
-            Some([&line[..found.start], &line[found.end..]].concat())
+    fn a_target_in_absolute_form_is_brought_into_origin_form_rfc_9112_3_2_2() {
+        let brought = |line: &str, host: &str| {
+            let head = format!("{line} HTTP/1.1\r\na: b\r\n{host}\r\n");
+            judged(&head).unwrap();
+            String::from_utf8(in_origin_form(head.as_bytes())?).ok()
         };
-        for (line, left) in [
-            ("GET http://h:80/b/k?q=http://x/ HTTP/1.1", Some("GET /b/k?q=http://x/ HTTP/1.1")),
-            ("GET HTTPS://h/ HTTP/1.1", Some("GET / HTTP/1.1")),
-            ("GET http://h?q=/ HTTP/1.1", None),
-            ("GET http://h HTTP/1.1", None),
-            ("GET /http://h/ HTTP/1.1", None),
-            ("GET ftp://h/ HTTP/1.1", None),
-            ("GET", None),
+        for (line, brought_to) in [
+            ("GET http://h:81/b/k?q=http://x/", "GET /b/k?q=http://x/"),
+            ("GET HTTPS://H:81/", "GET /"),
+            ("GET http://h:81?q=/", "GET /?q=/"),
+            ("GET http://h:81", "GET /"),
+            ("OPTIONS http://h:81", "OPTIONS *"),
+            ("OPTIONS http://h:81/", "OPTIONS /"),
         ] {
-            assert_eq!(cut(line).as_deref(), left, "{line}");
+            let expected = format!("{brought_to} HTTP/1.1\r\na: b\r\nHost: h:81\r\n\r\n");
+            assert_eq!(brought(line, "Host: h:81\r\n"), Some(expected), "{line}");
         }
+        for line in ["GET /http://h/", "GET ftp://h/", "OPTIONS *", "GET x"] {
+            assert_eq!(brought(line, "Host: h\r\n"), None, "{line}");
+        }
+        let of_1_0 = b"GET http://h:81/k HTTP/1.0\r\na: b\r\n\r\n";
+        let with_host = b"GET /k HTTP/1.0\r\nHost: h:81\r\na: b\r\n\r\n";
+        assert_eq!(in_origin_form(of_1_0).as_deref(), Some(with_host.as_slice()));
+    }
+
+    #[test]
+    fn a_host_is_one_and_named_rfc_9112_3_2() {
+        let with = |host: &str, target: &str| {
+            judged(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+        };
+        for host in
+            ["h", "h:80", "h:", "a-b.c_d~:1", "127.0.0.1:9000", "[::1]", "[::1]:9000", "a%20b"]
+        {
+            assert_eq!(with(host, "/"), Ok(()), "{host}");
+        }
+        for host in [
+            "", ":80", "h/", "h/b", "h,i", "a@h", "h:80x", "h:80:81", "[::1", "::1", "[::1]x",
+            "[]x", "h i", "h?q", "h#f", "h\\i", "[h]",
+        ] {
+            assert_eq!(with(host, "/"), Err("400 BadRequest".to_owned()), "{host}");
+        }
+        for (host, target) in
+            [("h", "http://h:80/"), ("h:80", "http://H"), ("h", "https://h:443/x")]
+        {
+            assert_eq!(with(host, target), Ok(()), "{host} {target}");
+        }
+        for (host, target) in [
+            ("h", "http://h:443/"),
+            ("h", "http://i/"),
+            ("h", "http:///"),
+            ("h", "http://a@h/"),
+            ("a@h", "http://a@h/"),
+            ("h", "http://?q"),
+        ] {
+            assert_eq!(with(host, target), Err("400 BadRequest".to_owned()), "{host} {target}");
+        }
+    }
+
+    #[test]
+    fn a_head_says_where_its_body_ends() {
+        let framing = |fields: &str| {
+            check_head(format!("PUT / HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes()).unwrap()
+        };
+        assert_eq!(framing(""), Framing::Nothing);
+        assert_eq!(framing("Content-Length: 0\r\n"), Framing::Nothing);
+        assert_eq!(framing("Content-Length: 007\r\n"), Framing::Length(7));
+        assert_eq!(framing("Transfer-Encoding: Chunked\r\n"), Framing::Chunked);
     }
 
     #[test]

@@ -43,6 +43,8 @@ class Settings:
     body_memory: str = "64MiB"
     body_max: str = "5GiB"
     body_idle_timeout: float = 60
+    body_least_rate: str = "1KiB"
+    """A second."""
     log_level: str = "info"
     anonymous: tuple[str, ...] = ()
     """Buckets open to everybody."""
@@ -142,6 +144,7 @@ lease_wait = {seconds(settings.lease_wait)}
 memory = {quoted(settings.body_memory)}
 max = {quoted(settings.body_max)}
 idle_timeout = {seconds(settings.body_idle_timeout)}
+least_rate = {quoted(settings.body_least_rate)}
 spool_dir = {quoted(directory / "spool")}
 
 [limits]

@@ -1,0 +1,231 @@
+//! The chunked transfer coding, followed byte by byte (RFC 9112 §7.1): where a body ends, and that
+//! no other reader could take it to end elsewhere. What is lax in one reader and not in the next
+//! hides a request in a body; so nothing is taken that the grammar does not have.
+
+use std::fmt;
+
+/// The longest line that tells a chunk's size, in bytes. Nobody has use for longer extensions.
+const SIZE_LINE_BYTES_MAX: usize = 256;
+
+/// The most bytes of extensions in one body, so that they cannot outweigh it.
+const EXTENSION_BYTES_MAX: usize = 16 * 1024;
+
+/// The most bytes of trailer fields.
+const TRAILER_BYTES_MAX: usize = 8 * 1024;
+
+/// The most digits of a size: what 64 bits can hold.
+const SIZE_DIGITS_MAX: usize = 16;
+
+/// Follows the body of one message.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    expected: Expected,
+    /// Of the line that is arriving, without its end.
+    line: Vec<u8>,
+    extension_bytes: usize,
+    trailer_bytes: usize,
+}
+
+/// What has to come next.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    #[default]
+    Size,
+    Data(u64),
+    DataCr,
+    DataLf,
+    Trailer,
+    Nothing,
+}
+
+/// Why a body is not chunked: one of a few sentences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadChunks(&'static str);
+
+impl fmt::Display for BadChunks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for BadChunks {}
+
+impl Chunks {
+    /// Follows what has come, and says how many bytes of it belong to this body: all of them, or
+    /// those up to its end.
+    ///
+    /// Fails where the bytes are no chunked body. What comes after that has no meaning.
+    pub fn follow(&mut self, came: &[u8]) -> Result<usize, BadChunks> {
+        let mut at = 0;
+        while at < came.len() && self.expected != Expected::Nothing {
+            match self.expected {
+                Expected::Data(left) => {
+                    let here = usize::try_from(left).unwrap_or(usize::MAX).min(came.len() - at);
+                    let left = left - here as u64;
+                    self.expected = if left == 0 { Expected::DataCr } else { Expected::Data(left) };
+                    at += here;
+                }
+                Expected::DataCr | Expected::DataLf => {
+                    self.end_of_data(came[at])?;
+                    at += 1;
+                }
+                Expected::Size | Expected::Trailer => {
+                    self.line_byte(came[at])?;
+                    at += 1;
+                }
+                Expected::Nothing => {}
+            }
+        }
+        Ok(at)
+    }
+
+    /// Whether the body has come to its end.
+    pub fn is_done(&self) -> bool {
+        self.expected == Expected::Nothing
+    }
+
+    /// The size was told before: CR LF has to follow the last byte, whatever another reader would
+    /// look for.
+    fn end_of_data(&mut self, byte: u8) -> Result<(), BadChunks> {
+        self.expected = match (self.expected, byte) {
+            (Expected::DataCr, b'\r') => Expected::DataLf,
+            (Expected::DataLf, b'\n') => Expected::Size,
+            _ => return Err(BadChunks("a chunk is not as long as it says")),
+        };
+        Ok(())
+    }
+
+    fn line_byte(&mut self, byte: u8) -> Result<(), BadChunks> {
+        match (self.line.last(), byte) {
+            (Some(b'\r'), b'\n') => {
+                self.line.pop();
+                let line = std::mem::take(&mut self.line);
+                self.line_ended(&line)?;
+                // The same memory for the next one.
+                self.line = line;
+                self.line.clear();
+                return Ok(());
+            }
+            (Some(b'\r'), _) | (_, b'\n') => {
+                return Err(BadChunks("a line must end with CR LF"));
+            }
+            (_, b'\r' | b'\t') => {}
+            (_, byte) if byte.is_ascii_control() => {
+                return Err(BadChunks("a control character between chunks"));
+            }
+            _ => {}
+        }
+        if self.expected == Expected::Trailer {
+            self.trailer_bytes += 1;
+            if self.trailer_bytes > TRAILER_BYTES_MAX {
+                return Err(BadChunks("the trailer fields are too long"));
+            }
+        } else if self.line.len() == SIZE_LINE_BYTES_MAX {
+            return Err(BadChunks("the line of a chunk's size is too long"));
+        }
+        self.line.push(byte);
+        Ok(())
+    }
+
+    fn line_ended(&mut self, line: &[u8]) -> Result<(), BadChunks> {
+        if self.expected == Expected::Trailer {
+            if line.is_empty() {
+                self.expected = Expected::Nothing;
+                return Ok(());
+            }
+            return check_trailer(line);
+        }
+        let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let size = size(&line[..digits])?;
+        check_extensions(&line[digits..])?;
+        self.extension_bytes += line.len() - digits;
+        if self.extension_bytes > EXTENSION_BYTES_MAX {
+            return Err(BadChunks("the chunk extensions are too long"));
+        }
+        self.expected = if size == 0 { Expected::Trailer } else { Expected::Data(size) };
+        Ok(())
+    }
+}
+
+/// `chunk-size = 1*HEXDIG`, of a size that every reader can count to.
+fn size(digits: &[u8]) -> Result<u64, BadChunks> {
+    if digits.is_empty() {
+        return Err(BadChunks("a chunk without a size"));
+    }
+    let too_large = BadChunks("the size of a chunk is too large");
+    if digits.len() > SIZE_DIGITS_MAX {
+        return Err(too_large);
+    }
+    let value = digits.iter().fold(0_u64, |value, digit| {
+        let digit = char::from(*digit).to_digit(16).unwrap_or_default();
+        value << 4 | u64::from(digit)
+    });
+    if i64::try_from(value).is_err() { Err(too_large) } else { Ok(value) }
+}
+
+/// `chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (§7.1.1).
+fn check_extensions(mut rest: &[u8]) -> Result<(), BadChunks> {
+    while !rest.is_empty() {
+        rest = extension(rest).ok_or(BadChunks("a chunk extension that is none"))?;
+    }
+    Ok(())
+}
+
+/// What is left behind the first extension.
+fn extension(rest: &[u8]) -> Option<&[u8]> {
+    let rest = without_token(without_blanks(without_blanks(rest).strip_prefix(b";")?))?;
+    match without_blanks(rest).strip_prefix(b"=") {
+        None => Some(rest),
+        Some(value) => {
+            let value = without_blanks(value);
+            match value.strip_prefix(b"\"") {
+                Some(quoted) => without_quoted(quoted),
+                None => without_token(value),
+            }
+        }
+    }
+}
+
+fn without_blanks(bytes: &[u8]) -> &[u8] {
+    let blanks = bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    &bytes[blanks..]
+}
+
+fn without_token(bytes: &[u8]) -> Option<&[u8]> {
+    let token = bytes.iter().take_while(|byte| is_token(**byte)).count();
+    (token > 0).then(|| &bytes[token..])
+}
+
+/// Behind the quotation mark that ends it; control characters have been refused by then.
+fn without_quoted(bytes: &[u8]) -> Option<&[u8]> {
+    let mut escaped = false;
+    let end = bytes.iter().position(|byte| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    })?;
+    Some(&bytes[end + 1..])
+}
+
+/// `field-line = field-name ":" OWS field-value OWS` (§5), and none that would say anew where the
+/// message ends or whom it is for (RFC 9110 §6.5.1).
+fn check_trailer(line: &[u8]) -> Result<(), BadChunks> {
+    let name = line.iter().take_while(|byte| is_token(**byte)).count();
+    if name == 0 || line.get(name) != Some(&b':') {
+        return Err(BadChunks("a trailer that is no field"));
+    }
+    let framing = ["content-length", "transfer-encoding", "host"];
+    if framing.iter().any(|field| line[..name].eq_ignore_ascii_case(field.as_bytes())) {
+        return Err(BadChunks("a trailer that may stand in a head only"));
+    }
+    Ok(())
+}
+
+/// `tchar` (RFC 9110 §5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+#[path = "chunks_tests.rs"]
+mod tests;

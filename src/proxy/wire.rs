@@ -1,0 +1,352 @@
+//! A client's connection as Pingora reads it: to the end of the request under way, and no further.
+//!
+//! Where that end is, the head has said; here it is kept. What comes behind it waits for its turn,
+//! so that requests may follow each other in one segment. A chunked body is held to its grammar
+//! before anybody takes it apart, and a body that comes too slowly is given up.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf, BufMut, BytesMut};
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    Stream, TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::http1::Framing;
+use crate::http1::chunks::{BadChunks, Chunks};
+use crate::http1::pace::{LeastRate, Pace, TooSlow};
+use crate::in_flight::UnderWay;
+
+/// What is between two requests is read in pieces of this size at most.
+const PIECE_BYTES: usize = 4096;
+
+/// A client whose request was not read to its end is listened to for a while after the answer:
+/// closing at once would reset the connection and destroy the answer on its way (RFC 9112 §9.6;
+/// protocol, 5.18).
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_IDLE: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 64 << 20;
+
+/// One connection.
+pub(super) struct Wire {
+    /// Always there; taken out by `drop` alone.
+    stream: Option<Stream>,
+    /// What came and belongs to no request that was begun.
+    ahead: BytesMut,
+    rest: Rest,
+    pace: Option<Pace>,
+    /// Since when a body is waited for that is asked for and does not come.
+    waits_since: Option<Instant>,
+    /// Whether the client has said that nothing more comes, or is gone.
+    ended: bool,
+    /// The connection is counted for as long as it is open.
+    place: Option<UnderWay>,
+}
+
+/// What is yet to come of the request under way.
+enum Rest {
+    Nothing,
+    Length(u64),
+    Chunked(Chunks),
+    /// Nobody knows where it ends: its head or its body broke the rules.
+    Unknown(Broken),
+}
+
+/// Why a body cannot be read on. What Pingora makes of it keeps it as its cause.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub(super) enum Broken {
+    /// No request that could be answered has been read.
+    #[error("no request was understood")]
+    Head,
+    /// Its framing.
+    #[error("the body is not chunked: {0}")]
+    Chunks(#[from] BadChunks),
+    /// Its pace.
+    #[error(transparent)]
+    Slow(#[from] TooSlow),
+}
+
+impl Broken {
+    /// Finds it again in an error that a body's reader gave.
+    pub(super) fn of(error: &pingora::Error) -> Option<Self> {
+        let cause = error.root_cause().downcast_ref::<io::Error>()?;
+        cause.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl From<Broken> for io::Error {
+    fn from(broken: Broken) -> Self {
+        Self::new(io::ErrorKind::InvalidData, broken)
+    }
+}
+
+impl Wire {
+    pub(super) fn new(stream: Stream, place: UnderWay) -> Self {
+        Self {
+            stream: Some(stream),
+            ahead: BytesMut::new(),
+            rest: Rest::Nothing,
+            pace: None,
+            waits_since: None,
+            ended: false,
+            place: Some(place),
+        }
+    }
+
+    /// What came and belongs to no request yet.
+    pub(super) fn ahead(&mut self) -> &mut BytesMut {
+        &mut self.ahead
+    }
+
+    /// Waits for more of what belongs to no request yet; `false` when nothing comes any more.
+    pub(super) async fn more(&mut self) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        self.ahead.reserve(1);
+        let mut piece = (&mut self.ahead).limit(PIECE_BYTES);
+        let came = stream.read_buf(&mut piece).await;
+        self.ended = !matches!(came, Ok(bytes) if bytes > 0);
+        !self.ended
+    }
+
+    /// A request begins whose head has been taken from what was ahead. Its body has to come as fast
+    /// as this at least.
+    pub(super) fn begin(&mut self, framing: Framing, least: LeastRate) {
+        self.rest = match framing {
+            Framing::Nothing | Framing::Length(0) => Rest::Nothing,
+            Framing::Length(bytes) => Rest::Length(bytes),
+            Framing::Chunked => Rest::Chunked(Chunks::default()),
+        };
+        self.pace = Some(Pace::new(least));
+        self.waits_since = None;
+    }
+
+    /// No request could be read, and nobody knows where it would have ended.
+    pub(super) fn give_up(&mut self) {
+        self.rest = Rest::Unknown(Broken::Head);
+    }
+
+    /// How many of these bytes belong to the request under way.
+    fn follow(&mut self, came: &[u8]) -> Result<usize, Broken> {
+        let waited = self.waits_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        let (belongs, done) = match &mut self.rest {
+            Rest::Nothing => return Ok(0),
+            Rest::Length(left) => {
+                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(came.len());
+                *left -= here as u64;
+                (here, *left == 0)
+            }
+            Rest::Chunked(chunks) => (chunks.follow(came)?, chunks.is_done()),
+            Rest::Unknown(broken) => return Err(*broken),
+        };
+        if done {
+            self.rest = Rest::Nothing;
+        } else if let Some(pace) = &mut self.pace {
+            pace.came(belongs, waited)?;
+        }
+        Ok(belongs)
+    }
+
+    /// The same; from a fault on there is nothing more to be read.
+    fn followed(&mut self, came: &[u8]) -> io::Result<usize> {
+        self.follow(came).map_err(|broken| {
+            self.rest = Rest::Unknown(broken);
+            broken.into()
+        })
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// After the end of a request, its reader asks whether the client is still there. Something of
+    /// the next request is no answer to that: it waits.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            return Poll::Pending;
+        }
+        let mut space = [0; 512];
+        let mut piece = ReadBuf::new(&mut space);
+        ready!(self.stream()?.poll_read(cx, &mut piece))?;
+        if piece.filled().is_empty() {
+            self.ended = true;
+            return Poll::Ready(Ok(()));
+        }
+        self.ahead.extend_from_slice(piece.filled());
+        Poll::Pending
+    }
+
+    /// Reads on in the body under way.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let mut ahead = mem::take(&mut self.ahead);
+            let belongs = self.followed(&ahead[..ahead.len().min(buf.remaining())]);
+            if let Ok(belongs) = belongs {
+                buf.put_slice(&ahead[..belongs]);
+                ahead.advance(belongs);
+            }
+            self.ahead = ahead;
+            return Poll::Ready(belongs.map(drop));
+        }
+        let before = buf.filled().len();
+        match self.stream()?.poll_read(cx, buf) {
+            Poll::Pending => {
+                self.waits_since.get_or_insert_with(Instant::now);
+                return Poll::Pending;
+            }
+            Poll::Ready(read) => {
+                self.ended = read.is_err() || buf.filled().len() == before;
+                read?;
+            }
+        }
+        let belongs = match self.followed(&buf.filled()[before..]) {
+            Ok(belongs) => belongs,
+            Err(error) => {
+                buf.set_filled(before);
+                return Poll::Ready(Err(error));
+            }
+        };
+        self.ahead.extend_from_slice(&buf.filled()[before + belongs..]);
+        buf.set_filled(before + belongs);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.rest {
+            Rest::Nothing => self.poll_end(cx),
+            Rest::Unknown(broken) => Poll::Ready(Err(broken.into())),
+            Rest::Length(_) | Rest::Chunked(_) => self.poll_body(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+}
+
+impl Drop for Wire {
+    /// A connection whose client still sends is closed in two steps.
+    fn drop(&mut self) {
+        let unread = !matches!(self.rest, Rest::Nothing) || !self.ahead.is_empty();
+        if self.ended || !unread {
+            return;
+        }
+        if let (Some(stream), Ok(runtime)) = (self.stream.take(), Handle::try_current()) {
+            runtime.spawn(linger(stream, self.place.take()));
+        }
+    }
+}
+
+/// Says that nothing more comes, then reads and forgets what the client still sends.
+async fn linger(mut stream: Stream, _place: Option<UnderWay>) {
+    let end = Instant::now() + LINGER;
+    if !matches!(timeout_at(end, AsyncWriteExt::shutdown(&mut stream)).await, Ok(Ok(()))) {
+        return;
+    }
+    let mut bytes = 0;
+    let mut forgotten = BytesMut::with_capacity(PIECE_BYTES);
+    while bytes < LINGER_BYTES_MAX {
+        forgotten.clear();
+        let until = end.min(Instant::now() + LINGER_IDLE);
+        match timeout_at(until, stream.read_buf(&mut forgotten)).await {
+            Ok(Ok(more)) if more > 0 => bytes += more,
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+// === what else Pingora asks of a connection ===
+
+#[async_trait]
+impl Shutdown for Wire {
+    async fn shutdown(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            Shutdown::shutdown(stream.as_mut()).await;
+        }
+    }
+}
+
+impl UniqueID for Wire {
+    fn id(&self) -> UniqueIDType {
+        self.stream.as_ref().map_or(0, |stream| stream.id())
+    }
+}
+
+impl Ssl for Wire {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.as_ref()?.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.as_ref()?.selected_alpn_proto()
+    }
+}
+
+impl Peek for Wire {}
+
+impl GetTimingDigest for Wire {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.as_ref().map(|stream| stream.get_timing_digest()).unwrap_or_default()
+    }
+}
+
+impl GetProxyDigest for Wire {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.as_ref()?.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Wire {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.as_ref()?.get_socket_digest()
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
