@@ -4,6 +4,7 @@
 //! guarded write itself, the protocol's steps 4 to 8 from top to bottom. [`Gate::pass`] is the side
 //! door for keys that a rule takes out of its care.
 
+mod busy;
 mod doubt;
 mod early;
 pub mod finding;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Write;
+use super::busy::InTheWay;
 use crate::backend::HeadError;
 use crate::register::RegisterError;
 use crate::s3::{Code, ObjectName, Refusal, S3Error};
@@ -25,24 +26,58 @@ pub(super) fn register_failed(error: &RegisterError) -> S3Error {
 
 /// The register has just begun a new epoch.
 pub(super) fn quarantine(left: Duration) -> S3Error {
-    let seconds = u32::try_from(left.as_secs() + 1).unwrap_or(u32::MAX);
-    S3Error::service_unavailable(seconds).because(
+    S3Error::service_unavailable(whole_seconds(left)).because(
         "The register of conditional writes has just started and waits for earlier writes to end. \
          Please try again.",
     )
 }
 
 /// The key stayed busy. A client that named a condition is told of the conflict and reads again;
-/// one that may be its own earlier attempt's rival, or named none, is asked to come back, since
-/// SDKs retry 503 and not 409.
-pub(super) fn busy(write: &Write<'_>, own_write: bool) -> S3Error {
+/// one that may be its own earlier attempt's rival, or named none, is told what it waited for and
+/// asked to come back, since SDKs retry 503 and not 409. Not `SlowDown`: fewer requests would not
+/// help.
+pub(super) fn busy(write: &Write<'_>, in_the_way: InTheWay) -> S3Error {
+    let own = match in_the_way {
+        InTheWay::Line => false,
+        InTheWay::Write { own } | InTheWay::Doubt { own, .. } => own,
+    };
     match write.condition.header() {
-        Some(header) if !own_write && write.attempt < 2 => {
+        Some(header) if !own && write.attempt < 2 => {
             S3Error::conditional_request_conflict(header, write.name.key.as_str())
         }
-        _ => S3Error::slow_down(RETRY_AFTER_S)
-            .because("Another write of this key is in progress. Please try again."),
+        _ => waited_for(in_the_way),
     }
+}
+
+fn waited_for(in_the_way: InTheWay) -> S3Error {
+    let (seconds, sentence) = match in_the_way {
+        InTheWay::Line => (
+            RETRY_AFTER_S,
+            "Earlier writes of this key have not ended yet. Please try again.".to_owned(),
+        ),
+        InTheWay::Write { own: false } => (
+            RETRY_AFTER_S,
+            "Another write of this key has not ended yet. Please try again.".to_owned(),
+        ),
+        InTheWay::Write { own: true } => (
+            RETRY_AFTER_S,
+            "An earlier attempt of this write has not ended yet. Please try again.".to_owned(),
+        ),
+        InTheWay::Doubt { own, free_in } => {
+            let seconds = whole_seconds(free_in);
+            let whose = if own { "An earlier attempt of this write" } else { "Another write" };
+            let sentence = format!(
+                "{whose} may still take effect at this key: its outcome is not known. The key can \
+                 be written again in {seconds} s. Please try again then."
+            );
+            (seconds, sentence)
+        }
+    };
+    S3Error::service_unavailable(seconds).because(sentence)
+}
+
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs() + 1).unwrap_or(u32::MAX)
 }
 
 /// More writes of the key wait already than could be served in time.

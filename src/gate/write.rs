@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::busy::{InTheWay, Watch};
 use super::doubt::Copies;
 use super::finding::{self, Finding, finding};
 use super::inscription::inscribed;
@@ -87,7 +88,7 @@ impl Gate {
             Err(unserved) => {
                 let refused = match unserved {
                     Unserved::TooMany => refusal::crowded(),
-                    Unserved::TooLong => refusal::busy(write, false),
+                    Unserved::TooLong => refusal::busy(write, InTheWay::Line),
                 };
                 let reply = Reply::Error(refused, None);
                 return Outcome::without_landing(reply, Decider::Gate, started, None);
@@ -151,6 +152,7 @@ impl Gate {
         own_doubt: Option<&Generation>,
     ) -> Result<Lease, Stop> {
         let mut pause = POLL_FIRST;
+        let (mut watch, term) = (None, self.settings.terms.lease);
         loop {
             let asked = Instant::now();
             let ask = Ask {
@@ -164,20 +166,21 @@ impl Gate {
                 upload: write.upload(),
                 own_doubt: own_doubt.cloned(),
             };
-            let (own, free_in) = match self.register.acquire(write.name, &ask).await? {
+            let (holder, free_in) = match self.register.acquire(write.name, &ask).await? {
                 Acquired::Granted(grant) => {
-                    return Ok(Lease::new(grant, asked, self.settings.terms.lease));
+                    return Ok(Lease::new(grant, asked, term));
                 }
                 Acquired::Quarantine(left) => return Err(Stop::error(refusal::quarantine(left))),
                 Acquired::Ended(ending) => return Err(ended(write, ending)),
-                Acquired::Busy { write_id, free_in } => {
-                    (write_id.as_ref() == Some(&write.write_id), free_in)
-                }
+                Acquired::Busy { write_id, free_in } => (write_id, free_in),
             };
             let now = Instant::now();
+            let seen = Watch::after(watch, holder, free_in, term, now);
             if now >= give_up {
-                return Err(Stop::error(refusal::busy(write, own)));
+                let in_the_way = seen.in_the_way(&write.write_id, term, now);
+                return Err(Stop::error(refusal::busy(write, in_the_way)));
             }
+            watch = Some(seen);
             sleep(jittered(pause).min(free_in.max(POLL_FIRST)).min(give_up - now)).await;
             pause = (pause * 2).min(POLL_LAST);
         }

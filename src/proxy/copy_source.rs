@@ -183,7 +183,8 @@ fn told_to(admitted: &Admitted, refused: S3Error) -> S3Error {
 }
 
 fn changes_all_the_time() -> S3Error {
-    S3Error::slow_down(1).because("The source of the copy keeps changing. Please try again.")
+    S3Error::service_unavailable(1)
+        .because("The source of the copy keeps changing. Please try again.")
 }
 
 /// The HEAD of a source gave no fact.

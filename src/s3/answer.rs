@@ -110,7 +110,7 @@ impl S3Error {
             .with("MaxSizeAllowed", KEY_BYTES_MAX.to_string())
     }
 
-    /// 503: the key is busy; SDKs slow down and try again.
+    /// 503: more than can be taken on; SDKs slow down and try again.
     pub fn slow_down(retry_after_s: u32) -> Self {
         Self::new(Code::SlowDown).retry_after(retry_after_s)
     }
@@ -259,9 +259,9 @@ mod tests {
 
     #[test]
     fn messages_and_retry_after_can_be_set_and_foreign_errors_keep_their_own() {
-        let busy = S3Error::slow_down(3).because("The key is busy");
+        let busy = S3Error::slow_down(3).because("No room");
         assert_eq!((busy.status().as_u16(), busy.retry_after_s()), (503, Some(3)));
-        assert_eq!(busy.to_string(), "503 SlowDown: The key is busy");
+        assert_eq!(busy.to_string(), "503 SlowDown: No room");
         let foreign = S3Error::foreign(
             StatusCode::FORBIDDEN,
             "SignatureDoesNotMatch",

@@ -288,7 +288,7 @@ def test_a_source_that_never_rests_is_given_up(scripted, target):
     store.answer = World(etags, refuses=lambda pin: True)
     store.take()
     answer = proxy.raw().put(target, headers=conditional("bucket/s", {INM: ETAG}))
-    assert (answer.status, answer.code) == (503, "SlowDown"), str(answer)
+    assert (answer.status, answer.code) == (503, "ServiceUnavailable"), str(answer)
     assert pins(store) == etags[:3]
 
 
