@@ -28,7 +28,7 @@ use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
-use crate::s3::{Dialect, EmptySegments, Naming};
+use crate::s3::{Dialect, DotSegments, EmptySegments, Naming, Segments};
 use crate::sigv4::{Credential, SigningKeys};
 pub use handover::HandoverError;
 use handover::Inheritance;
@@ -306,6 +306,19 @@ async fn reachable_store(config: &Config, keys: Arc<SigningKeys>) -> Result<Http
     Ok(store)
 }
 
+fn segments(backend: &Backend) -> Segments {
+    Segments {
+        empty: match backend.empty_segments {
+            config::EmptySegments::Keep => EmptySegments::Kept,
+            config::EmptySegments::Refuse => EmptySegments::Refused,
+        },
+        dots: match backend.dot_segments {
+            config::DotSegments::Keep => DotSegments::Kept,
+            config::DotSegments::Refuse => DotSegments::Refused,
+        },
+    }
+}
+
 fn proxy(
     config: &Config,
     register: Arc<dyn Register>,
@@ -321,13 +334,7 @@ fn proxy(
         store,
         clients: Clients::new(&config.clients, config.anonymous.clone()),
         rules: Rules::new(&config.rules, config.register.marker.as_ref()),
-        naming: Naming {
-            domains: config.domains.clone(),
-            empty_segments: match backend.empty_segments {
-                config::EmptySegments::Keep => EmptySegments::Kept,
-                config::EmptySegments::Refuse => EmptySegments::Refused,
-            },
-        },
+        naming: Naming { domains: config.domains.clone(), segments: segments(backend) },
         dialect: match config.dialect {
             config::Dialect::Aws => Dialect::Aws,
             config::Dialect::Rfc => Dialect::Rfc,

@@ -5,7 +5,7 @@
 use http::Method;
 use ifmatch::s3::encoding::decode;
 use ifmatch::s3::{
-    Condition, CopySource, Dialect, Effect, EmptySegments, Naming, Target, classify, refusal,
+    Condition, CopySource, Dialect, Effect, Naming, Segments, Target, classify, refusal,
 };
 use ifmatch_fuzz::{Request, escaped};
 use libfuzzer_sys::fuzz_target;
@@ -34,10 +34,10 @@ fuzz_target!(|input: &[u8]| {
             assert!((400..600).contains(&error.status().as_u16()));
         }
     }
-    if let Ok(Some(source)) = CopySource::from_head(request.head(), EmptySegments::Refused) {
+    if let Ok(Some(source)) = CopySource::from_head(request.head(), Segments::default()) {
         let value = source.header_value().expect("what was decoded can be written");
         request.headers.insert("x-amz-copy-source", value);
-        let again = CopySource::from_head(request.head(), EmptySegments::Refused);
+        let again = CopySource::from_head(request.head(), Segments::default());
         assert_eq!(again, Ok(Some(source)));
     }
     if !reads && refused.is_none() {

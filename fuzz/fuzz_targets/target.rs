@@ -4,21 +4,24 @@
 
 use ifmatch::s3::encoding::encode_path;
 use ifmatch::s3::name::KEY_BYTES_MAX;
-use ifmatch::s3::{EmptySegments, Naming, Target};
+use ifmatch::s3::{DotSegments, EmptySegments, Naming, Segments, Target};
 use ifmatch_fuzz::{Request, escaped};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let Some(mut request) = Request::read(input) else { return };
-    for empty_segments in [EmptySegments::Kept, EmptySegments::Refused] {
-        let naming =
-            Naming { domains: vec!["s3.test".into(), "eu.s3.test".into()], empty_segments };
+    for (empty, dots) in
+        [(EmptySegments::Kept, DotSegments::Refused), (EmptySegments::Refused, DotSegments::Kept)]
+    {
+        let segments = Segments { empty, dots };
+        let naming = Naming { domains: vec!["s3.test".into(), "eu.s3.test".into()], segments };
         let Ok(target) = Target::parse(request.head(), &naming) else { continue };
         let Target::Object(name) = &target else { continue };
         let key = name.key.as_str();
         assert!(!key.is_empty() && key.len() <= KEY_BYTES_MAX);
-        assert!(!key.split('/').any(|segment| segment == "." || segment == ".."));
-        assert!(empty_segments == EmptySegments::Kept || !key.contains("//"));
+        let dotted = key.split('/').any(|segment| segment == "." || segment == "..");
+        assert!(dots == DotSegments::Kept || !dotted);
+        assert!(empty == EmptySegments::Kept || !key.contains("//"));
         assert!(!name.bucket.as_str().contains(['/', '%', '\0']));
         let as_sent = request.path.clone();
         for spelling in [encode_path(key), escaped(key)] {

@@ -17,7 +17,7 @@ use super::Failure;
 use crate::backend::{Answer, Exchange, HttpStore, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::chance;
-use crate::config::{Addressing, Backend, Checksums, EmptySegments, Endpoint};
+use crate::config::{Addressing, Backend, Checksums, DotSegments, EmptySegments, Endpoint};
 use crate::secret::Secret;
 use crate::sigv4::SigningKeys;
 
@@ -116,6 +116,7 @@ impl Client {
             ca_file: None,
             connections: 1,
             empty_segments: EmptySegments::Keep,
+            dot_segments: DotSegments::Refuse,
             definite_errors: Vec::new(),
             checksums: Checksums::Send,
             write_ids: false,

@@ -88,9 +88,10 @@ fn random_secret() -> String {
 }
 
 /// What it decides, and how.
-const DECIDED: [(&str, &str); 5] = [
+const DECIDED: [(&str, &str); 6] = [
     ("backend.access_key_id", "embedded"),
     ("backend.empty_segments", "refuse"),
+    ("backend.dot_segments", "refuse"),
     ("register.url", "memory:"),
     ("register.settle", "0s"),
     ("register.settle_long", "0s"),

@@ -177,6 +177,7 @@ pub(super) const KEYS: &[Key] = &[
     key("backend.ca_file", Nothing("the system's certificate authorities are trusted")),
     key("backend.connections", Value("128")),
     key("backend.empty_segments", Value("keep")),
+    key("backend.dot_segments", Value("refuse")),
     key("backend.definite_errors", Value("NotImplemented")),
     key("backend.checksums", Value("send")),
     key("backend.write_ids", Value("false")),

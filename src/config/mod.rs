@@ -34,9 +34,9 @@ use std::path::PathBuf;
 pub use environment::of_process;
 pub use faults::{ConfigErrors, Fault};
 pub use settings::{
-    Addressing, Backend, Body, BucketPattern, Checksums, Client, Config, Dialect, EmptySegments,
-    Endpoint, HostPort, Log, LogFormat, Redis, RedisPlace, Register, RegisterKind, Replicas,
-    Require, Rights, Rule, RuleMode, Signatures, Terms, UpgradeSocket, Writers,
+    Addressing, Backend, Body, BucketPattern, Checksums, Client, Config, Dialect, DotSegments,
+    EmptySegments, Endpoint, HostPort, Log, LogFormat, Redis, RedisPlace, Register, RegisterKind,
+    Replicas, Require, Rights, Rule, RuleMode, Signatures, Terms, UpgradeSocket, Writers,
 };
 
 pub use trust::certificates;

@@ -54,6 +54,7 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
     let ca_file = reading.optional::<PathBuf>("backend.ca_file");
     let connections = reading.count("backend.connections", 1..=65_536);
     let empty_segments = reading.value("backend.empty_segments");
+    let dot_segments = reading.value("backend.dot_segments");
     let definite_errors = reading.value::<Vec<String>>("backend.definite_errors");
     let checksums = reading.value("backend.checksums");
     let write_ids = reading.value("backend.write_ids");
@@ -76,6 +77,7 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
         ca_file,
         connections,
         empty_segments,
+        dot_segments,
         definite_errors,
         checksums,
         write_ids,

@@ -119,6 +119,8 @@ pub struct Backend {
     pub connections: usize,
     /// What becomes of keys with empty segments, such as `a//b`.
     pub empty_segments: EmptySegments,
+    /// What becomes of keys with a segment `.` or `..`.
+    pub dot_segments: DotSegments,
     /// S3 error codes that this store gives only before it has done anything, even with a 5xx.
     pub definite_errors: Vec<String>,
     /// Whether the store is told clients' checksums.
@@ -162,6 +164,16 @@ pub enum Addressing {
     Path,
     /// `/key` at the host `bucket.host`.
     VirtualHost,
+}
+
+/// What becomes of keys with a segment `.` or `..`, such as `a/../b`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DotSegments {
+    /// They are names like others: the store resolves nothing.
+    Keep,
+    /// They are refused: a store that resolves them would take `a/../b` for `b`, or for another
+    /// bucket's.
+    Refuse,
 }
 
 /// What becomes of keys with empty segments, such as `a//b`.

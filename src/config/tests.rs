@@ -140,6 +140,7 @@ fn what_the_file_says_is_used() {
     assert_eq!((config.threads, config.writers), (3, Writers::Exclusive));
     assert_eq!(config.domains, ["s3.example.com"]);
     assert_eq!(config.backend.empty_segments, EmptySegments::Refuse);
+    assert_eq!(config.backend.dot_segments, DotSegments::Keep);
     assert_eq!(config.backend.definite_errors, ["NotImplemented", "SlowDown"]);
     let RegisterKind::Redis(redis) = config.register.kind else { panic!("Redis is written") };
     assert_eq!(redis.to_string(), "redis://joe:***@redis.internal:7000/3");
@@ -517,6 +518,7 @@ fn embedded_needs_nothing_else_and_keeps_its_secret() {
     assert_eq!(config.embedded, Some(dir.clone()));
     assert_eq!(config.writers, Writers::Exclusive);
     assert_eq!(config.backend.empty_segments, EmptySegments::Refuse);
+    assert_eq!(config.backend.dot_segments, DotSegments::Refuse);
     let terms = config.register.terms;
     assert_eq!((terms.settle, terms.settle_long), (Duration::ZERO, Duration::ZERO));
     assert_eq!(terms.grace, Duration::from_secs(3));

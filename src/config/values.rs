@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::{
-    Addressing, Checksums, Dialect, EmptySegments, LogFormat, Replicas, Require, RuleMode,
-    Signatures, Writers,
+    Addressing, Checksums, Dialect, DotSegments, EmptySegments, LogFormat, Replicas, Require,
+    RuleMode, Signatures, Writers,
 };
 use super::units;
 use crate::s3::{self, BucketName, ObjectKey, ObjectName};
@@ -238,6 +238,11 @@ impl Choice for Addressing {
 impl Choice for EmptySegments {
     const SPELLINGS: &'static [(&'static str, Self)] =
         &[("keep", Self::Keep), ("refuse", Self::Refuse)];
+}
+
+impl Choice for DotSegments {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("keep", Self::Keep)];
 }
 
 impl Choice for Checksums {

@@ -74,7 +74,7 @@ impl Admitted {
             Signatures::Resign => Signed::check(proxy, head, operation)?,
             Signatures::Passthrough => Some(Signed::unproved(proxy, head)?),
         };
-        let copy_source = CopySource::from_head(head, proxy.naming.empty_segments)?;
+        let copy_source = CopySource::from_head(head, proxy.naming.segments)?;
         if let Some(signed) = &signed {
             signed.caller.access_key_id().clone_into(&mut context.log.access_key_id);
             proxy.clients.authorize(

@@ -144,7 +144,7 @@ impl Batch<'_> {
     }
 
     async fn guarded_delete(&self, index: usize, entry: &DeleteEntry) -> Result<Answer, S3Error> {
-        let key = ObjectKey::parse(&entry.key, self.proxy.naming.empty_segments)?;
+        let key = ObjectKey::parse(&entry.key, self.proxy.naming.segments)?;
         let name = ObjectName { bucket: self.bucket.clone(), key };
         let condition: Condition = entry.condition(self.proxy.dialect)?;
         let version = entry.version_id.as_deref();

@@ -135,7 +135,7 @@ fn admit(
     if let Some(policy) = form.field("policy") {
         PostPolicy::parse(policy)?.check(&form, bucket.as_str(), clock::unix_seconds())?;
     }
-    let key = ObjectKey::parse(form.key(), proxy.naming.empty_segments)?;
+    let key = ObjectKey::parse(form.key(), proxy.naming.segments)?;
     let name = ObjectName { bucket, key };
     let treatment = proxy.rules.treatment(&name);
     treatment.check(Operation::PostObject, &Condition::None)?;

@@ -205,7 +205,7 @@ fn form_name(
         // What becomes of paths and quotes in a file's name differs from store to store.
         return Err(S3Error::not_implemented("key", Some(FROM_FILE_NAME)));
     }
-    let key = ObjectKey::parse(form.key(), proxy.naming.empty_segments)?;
+    let key = ObjectKey::parse(form.key(), proxy.naming.segments)?;
     Ok(ObjectName { bucket, key })
 }
 
@@ -280,7 +280,7 @@ fn only_entry(
     let [entry] = &request.objects[..] else {
         return Err(S3Error::not_implemented("delete", Some(ONE_KEY)));
     };
-    let key = ObjectKey::parse(&entry.key, proxy.naming.empty_segments)?;
+    let key = ObjectKey::parse(&entry.key, proxy.naming.segments)?;
     let condition = entry.condition(proxy.dialect)?;
     Ok((request, ObjectName { bucket, key }, condition))
 }

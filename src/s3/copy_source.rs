@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 use super::answer::S3Error;
 use super::encoding::{decode, encode_path, encode_query};
 use super::head::RequestHead;
-use super::name::{BucketName, EmptySegments, ObjectKey, ObjectName};
+use super::name::{BucketName, ObjectKey, ObjectName, Segments};
 
 /// The header.
 pub const X_AMZ_COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
@@ -24,10 +24,7 @@ impl CopySource {
     /// must not be asked for another bucket than the one whose rights were looked up. 400 for what
     /// is none, an access point's ARN among them: no store behind this proxy has those; 501 for a
     /// source in the query, which stores understand differently.
-    pub fn from_head(
-        head: RequestHead<'_>,
-        empty_segments: EmptySegments,
-    ) -> Result<Option<Self>, S3Error> {
+    pub fn from_head(head: RequestHead<'_>, segments: Segments) -> Result<Option<Self>, S3Error> {
         let is_source = |name: &str| name.eq_ignore_ascii_case(X_AMZ_COPY_SOURCE.as_str());
         if head.query_pairs().filter_map(|(name, _)| decode(name)).any(|name| is_source(&name)) {
             return Err(S3Error::not_implemented(X_AMZ_COPY_SOURCE.as_str(), Some(IN_QUERY)));
@@ -36,10 +33,10 @@ impl CopySource {
             return Ok(None);
         }
         let value = head.header(&X_AMZ_COPY_SOURCE).unwrap_or_default();
-        Self::parse(value, empty_segments).map(Some)
+        Self::parse(value, segments).map(Some)
     }
 
-    fn parse(value: &str, empty_segments: EmptySegments) -> Result<Self, S3Error> {
+    fn parse(value: &str, segments: Segments) -> Result<Self, S3Error> {
         let invalid = || S3Error::invalid_argument(INVALID, X_AMZ_COPY_SOURCE.as_str(), value);
         let (path, version_id) = match value.split_once("?versionId=") {
             Some((path, id)) => (path, Some(decode(id).ok_or_else(invalid)?)),
@@ -51,7 +48,7 @@ impl CopySource {
         let path = path.strip_prefix('/').unwrap_or(&path);
         let (bucket, key) = path.split_once('/').ok_or_else(invalid)?;
         let bucket = BucketName::parse(bucket)?;
-        let key = ObjectKey::parse(key, empty_segments)?;
+        let key = ObjectKey::parse(key, segments)?;
         Ok(Self { name: ObjectName { bucket, key }, version_id })
     }
 
@@ -86,7 +83,7 @@ mod tests {
             headers.insert(X_AMZ_COPY_SOURCE, HeaderValue::from_str(value).unwrap());
         }
         let head = RequestHead { method: &Method::PUT, path: "/b/k", query, headers: &headers };
-        CopySource::from_head(head, EmptySegments::Kept)
+        CopySource::from_head(head, Segments::default())
             .map(|source| source.map(|s| s.header_value().unwrap().to_str().unwrap().to_owned()))
             .map_err(|error| error.code().to_owned())
     }

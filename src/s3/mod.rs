@@ -35,7 +35,7 @@ pub use copy_source::CopySource;
 pub use etag::ETag;
 pub use form::PostForm;
 pub use head::RequestHead;
-pub use name::{BucketName, EmptySegments, ObjectKey, ObjectName};
+pub use name::{BucketName, DotSegments, EmptySegments, ObjectKey, ObjectName, Segments};
 pub use operation::{Effect, Operation, WriteClass};
 pub use policy::PostPolicy;
 pub use precondition::{Precondition, Preconditions, Validators};

@@ -21,6 +21,32 @@ pub enum EmptySegments {
     Refused,
 }
 
+/// Whether a key may hold a segment `.` or `..` (`a/../b`, `./a`). Some stores resolve them as a file
+/// system does: then two keys are one object, and `/bucket/../other/key` is another bucket's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DotSegments {
+    /// The store takes them as they are, as AWS does.
+    Kept,
+    /// Such keys get 400.
+    #[default]
+    Refused,
+}
+
+/// Which segments a key may hold: what the store is known to keep apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Segments {
+    /// Those that are empty.
+    pub empty: EmptySegments,
+    /// Those of dots.
+    pub dots: DotSegments,
+}
+
+impl From<EmptySegments> for Segments {
+    fn from(empty: EmptySegments) -> Self {
+        Self { empty, dots: DotSegments::Refused }
+    }
+}
+
 /// A bucket's name: 3 to 255 bytes of ASCII letters, digits, `.`, `-` and `_`, beginning with a
 /// letter or digit, without `..`. Wider than AWS's rules of today, as some stores and old buckets
 /// are.
@@ -48,14 +74,15 @@ impl BucketName {
     }
 }
 
-/// An object's key, decoded: 1 to [`KEY_BYTES_MAX`] bytes of UTF-8 without NUL and without a
-/// segment `.` or `..`, which some stores resolve, so that two keys would be one object.
+/// An object's key, decoded: 1 to [`KEY_BYTES_MAX`] bytes of UTF-8 without NUL, and without segments
+/// that the store may take for others ([`Segments`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(Arc<str>);
 
 impl ObjectKey {
     /// Checks a decoded key. 400 `KeyTooLongError`, or `InvalidArgument` naming what is wrong.
-    pub fn parse(key: &str, empty_segments: EmptySegments) -> Result<Self, S3Error> {
+    pub fn parse(key: &str, segments: impl Into<Segments>) -> Result<Self, S3Error> {
+        let segments = segments.into();
         if key.len() > KEY_BYTES_MAX {
             return Err(S3Error::key_too_long(key.len()));
         }
@@ -63,11 +90,12 @@ impl ObjectKey {
             "The object key must not be empty"
         } else if key.contains('\0') {
             "The object key must not contain a NUL character"
-        } else if key.split('/').any(|segment| matches!(segment, "." | "..")) {
-            "The object key must not contain a segment '.' or '..'"
-        } else if empty_segments == EmptySegments::Refused && has_empty_segment(key) {
+        } else if segments.dots == DotSegments::Refused && has_dot_segment(key) {
+            "The object key must not contain a segment '.' or '..', which some stores resolve \
+             (backend.dot_segments)"
+        } else if segments.empty == EmptySegments::Refused && has_empty_segment(key) {
             "The object key must not begin with '/' or contain '//': this store would take it for \
-             another key"
+             another key (backend.empty_segments)"
         } else {
             return Ok(Self(key.into()));
         };
@@ -121,6 +149,10 @@ fn has_empty_segment(key: &str) -> bool {
     key.starts_with('/') || key.contains("//")
 }
 
+fn has_dot_segment(key: &str) -> bool {
+    key.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
 const BUCKET_BYTES_MIN: usize = 3;
 /// What AWS allowed in us-east-1 before 2018; today's rule is 63.
 const BUCKET_BYTES_MAX: usize = 255;
@@ -162,6 +194,24 @@ mod tests {
             assert_eq!(ObjectKey::parse(key, Kept).is_ok(), kept, "{key}");
             assert_eq!(ObjectKey::parse(key, Refused).is_ok(), refused, "{key}");
         }
+    }
+
+    #[test]
+    fn segments_of_dots_are_names_where_the_store_keeps_them_and_refused_by_default() {
+        let kept = Segments { dots: DotSegments::Kept, ..Segments::default() };
+        for key in [".", "..", "a/..", "../a", "a/./b", "a/.", "./a", "a/../../b", "a/../"] {
+            assert_eq!(ObjectKey::parse(key, kept).unwrap().as_str(), key);
+            let error = ObjectKey::parse(key, Segments::default()).unwrap_err();
+            assert_eq!(error.code(), "InvalidArgument");
+            assert!(error.message().contains("backend.dot_segments"), "{error}");
+            let name = ObjectName {
+                bucket: BucketName::parse("bucket").unwrap(),
+                key: ObjectKey::parse(key, kept).unwrap(),
+            };
+            assert_eq!(name.path(), format!("/bucket/{key}"), "as it is, nothing resolved");
+        }
+        let none_empty = Segments { empty: EmptySegments::Refused, dots: DotSegments::Kept };
+        assert!(ObjectKey::parse("a//..", none_empty).is_err());
     }
 
     #[test]

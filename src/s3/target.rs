@@ -6,7 +6,7 @@ use super::answer::S3Error;
 use super::code::Code;
 use super::encoding::decode;
 use super::head::RequestHead;
-use super::name::{BucketName, EmptySegments, ObjectKey, ObjectName};
+use super::name::{BucketName, ObjectKey, ObjectName, Segments};
 
 /// How names are found in requests.
 #[derive(Debug, Clone, Default)]
@@ -14,8 +14,8 @@ pub struct Naming {
     /// Host names under which `<bucket>.<domain>` means that bucket (virtual-host style), without
     /// port. Other hosts are path style.
     pub domains: Vec<String>,
-    /// What the store makes of empty segments.
-    pub empty_segments: EmptySegments,
+    /// Which segments keys may hold.
+    pub segments: Segments,
 }
 
 /// What a request is addressed to.
@@ -52,7 +52,7 @@ impl Target {
             return Ok(Self::Bucket(bucket));
         }
         let key = decode(key).ok_or_else(invalid_uri)?;
-        let key = ObjectKey::parse(&key, naming.empty_segments)?;
+        let key = ObjectKey::parse(&key, naming.segments)?;
         Ok(Self::Object(ObjectName { bucket, key }))
     }
 
@@ -129,6 +129,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::s3::EmptySegments;
     use crate::s3::encoding::encode_path;
 
     fn parse(host: &str, path: &str, empty_segments: EmptySegments) -> Result<String, String> {
@@ -137,8 +138,10 @@ mod tests {
             headers.insert(HOST, HeaderValue::from_str(host).unwrap());
         }
         let head = RequestHead { method: &Method::GET, path, query: "", headers: &headers };
-        let naming =
-            Naming { domains: vec!["s3.test".to_owned(), "EU.s3.test".to_owned()], empty_segments };
+        let naming = Naming {
+            domains: vec!["s3.test".to_owned(), "EU.s3.test".to_owned()],
+            segments: empty_segments.into(),
+        };
         match Target::parse(head, &naming) {
             Ok(Target::Service) => Ok(String::new()),
             Ok(Target::Bucket(bucket)) => Ok(format!("{bucket}|")),

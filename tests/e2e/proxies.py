@@ -54,6 +54,7 @@ class Settings:
     domains: tuple[str, ...] = (DOMAIN,)
     ca_file: str | None = None
     checksums: str = "send"
+    dot_segments: str = "refuse"
     write_ids: bool = False
     writes: int = 4096
     writes_per_key: int = 256
@@ -126,6 +127,7 @@ region = "us-east-1"
 access_key_id = {quoted(store_key)}
 secret_access_key_env = "E2E_BACKEND_SECRET"
 empty_segments = {quoted(empty_segments)}
+dot_segments = {quoted(settings.dot_segments)}
 addressing = {quoted(settings.addressing)}
 checksums = {quoted(settings.checksums)}
 write_ids = {json.dumps(settings.write_ids)}
