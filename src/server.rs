@@ -16,9 +16,10 @@ use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::backend::{HttpStore, Store};
+use crate::backend::understanding::warn_of_power;
+use crate::backend::{HttpStore, Store, Understanding};
 use crate::body::Larder;
-use crate::config::{self, Backend, Config, RegisterKind};
+use crate::config::{self, Addressing, Backend, Config, RegisterKind};
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
 use crate::in_flight::InFlight;
@@ -28,7 +29,7 @@ use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
-use crate::s3::{Dialect, DotSegments, EmptySegments, Naming, Segments};
+use crate::s3::{Dialect, DotSegments, EmptySegments, Naming, Reserved, Segments};
 use crate::sigv4::{Credential, SigningKeys};
 pub use handover::HandoverError;
 use handover::Inheritance;
@@ -106,7 +107,10 @@ pub fn run(
         register = watch.guard(register);
         keeper.spawn(watch.keep(watch_pause(&config)));
     }
-    let proxy = proxy(&config, Arc::clone(&register), store, keys);
+    let understanding =
+        Understanding::new(config.backend.subresources, config.register.marker.clone());
+    keeper.block_on(look_at_store(&config, &understanding, Arc::clone(&keys)));
+    let proxy = proxy(&config, Arc::clone(&register), (store, understanding), keys);
 
     let standing_by = proxy.gate.standing_by();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config)?);
@@ -319,10 +323,28 @@ fn segments(backend: &Backend) -> Segments {
     }
 }
 
+/// Sees what the store understands and what our credential may do there, over connections of its own:
+/// those that serve are made where they are used.
+async fn look_at_store(config: &Config, understanding: &Understanding, keys: Arc<SigningKeys>) {
+    let settle = config.register.terms.settle;
+    // An administration is no bucket, so no host names it.
+    let by_path = Backend { addressing: Addressing::Path, ..config.backend.clone() };
+    let opened = tokio::join!(
+        HttpStore::new(&config.backend, settle, Arc::clone(&keys)),
+        HttpStore::new(&by_path, settle, keys)
+    );
+    match opened {
+        (Ok(store), Ok(by_path)) => {
+            tokio::join!(understanding.look(&store), warn_of_power(&by_path));
+        }
+        (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the store was not looked at"),
+    }
+}
+
 fn proxy(
     config: &Config,
     register: Arc<dyn Register>,
-    store: Arc<HttpStore>,
+    (store, understanding): (Arc<HttpStore>, Understanding),
     keys: Arc<SigningKeys>,
 ) -> Proxy {
     let backend = &config.backend;
@@ -334,6 +356,8 @@ fn proxy(
         store,
         clients: Clients::new(&config.clients, config.anonymous.clone()),
         rules: Rules::new(&config.rules, config.register.marker.as_ref()),
+        reserved: Reserved::new(&backend.reserved),
+        understanding,
         naming: Naming { domains: config.domains.clone(), segments: segments(backend) },
         dialect: match config.dialect {
             config::Dialect::Aws => Dialect::Aws,

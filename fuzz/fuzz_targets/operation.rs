@@ -5,7 +5,8 @@
 use http::Method;
 use ifmatch::s3::encoding::decode;
 use ifmatch::s3::{
-    Condition, CopySource, Dialect, Effect, Naming, Segments, Target, classify, refusal,
+    Condition, CopySource, Dialect, Effect, Naming, Operation, Segments, Subresource, Target,
+    Understood, body_refusal, classify, refusal,
 };
 use ifmatch_fuzz::{Request, escaped};
 use libfuzzer_sys::fuzz_target;
@@ -24,11 +25,14 @@ fuzz_target!(|input: &[u8]| {
     let Ok(target) = Target::parse(request.head(), &Naming::default()) else { return };
     let operation = classify(request.head(), &target);
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method);
+    let reads = reads && operation != Operation::UnknownBucketWrite;
     assert_eq!(operation.effect() == Effect::Read, reads, "{operation:?}");
     let refused = refusal(request.head(), operation);
-    if let Some(error) = &refused {
-        assert!([400, 501].contains(&error.status().as_u16()));
+    for error in refused.iter().chain(&body_refusal(request.head(), operation, true)) {
+        assert!([400, 405, 501].contains(&error.status().as_u16()));
     }
+    let all = Understood::from_iter(Subresource::ALL);
+    assert!(operation.subresource().is_none() || operation.effect_at(all) != operation.effect());
     for dialect in [Dialect::Aws, Dialect::Rfc] {
         if let Err(error) = Condition::parse(request.head(), operation, dialect) {
             assert!((400..600).contains(&error.status().as_u16()));

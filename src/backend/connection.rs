@@ -195,6 +195,11 @@ impl Opened {
         self.announced().is_some_and(|bytes| bytes <= SHORT_BYTES_MAX)
     }
 
+    /// Is the body said to be longer than that?
+    pub fn is_long(&self) -> bool {
+        self.announced().is_some_and(|bytes| bytes > SHORT_BYTES_MAX)
+    }
+
     /// Reads a short body to its end; `false` for a long one, and one that breaks off.
     async fn ends_soon(&mut self) -> bool {
         // An answer to a HEAD, and a 304, tell the length of what they do not carry.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::uri::InvalidUri;
 use http::{HeaderMap, Method, StatusCode};
@@ -23,6 +24,7 @@ use crate::config::{Addressing, Backend, Checksums, Endpoint};
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
 use crate::s3::precondition::last_modified_s;
+use crate::s3::subresource::Described;
 use crate::s3::uploads::{ListedUpload, parse_uploads};
 use crate::s3::{Current, ETag, ObjectName, Seen, Validators};
 use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
@@ -202,6 +204,41 @@ impl HttpStore {
         head.uri = target.parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
         head.headers = headers;
         Ok(Composed { head: head.into(), server_name: place.server_name(&self.endpoint) })
+    }
+
+    /// Reads a document of the store's, up to a few MiB. Fails where the store cannot be asked, with
+    /// a sentence; a refusal is an answer.
+    pub async fn read(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, String> {
+        let opened = self.open_document(path, query).await?;
+        self.collect(opened).await
+    }
+
+    /// The same, but without its body where that is long: it may be an object's.
+    pub async fn read_short(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, String> {
+        let opened = self.open_document(path, query).await?;
+        if opened.is_long() {
+            let (status, headers) = (opened.status, opened.headers.clone());
+            self.dismiss(opened).await;
+            return Ok(Answer { status, headers, body: Bytes::new() });
+        }
+        self.collect(opened).await
+    }
+
+    async fn open_document(&self, path: &str, query: &[(&str, &str)]) -> Result<Opened, String> {
+        let query = query.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let (signing, sha256) = (Signing::Anew, Some(EMPTY_SHA256));
+        let (method, path, headers) = (Method::GET, path.to_owned(), HeaderMap::new());
+        let request = StoreRequest { signing, method, path, query, headers, sha256 };
+        self.open(&request).await
+    }
+
+    /// What a HEAD says of an object's ETag and length; `None` when there is no such object.
+    pub async fn described(&self, name: &ObjectName) -> Result<Option<Described>, String> {
+        let asked = self.ask(Method::HEAD, name.path(), Vec::new(), HeaderMap::new()).await;
+        let answer = answered(asked).map_err(|error| error.to_string())?;
+        let etag = answer.headers.get(header::ETAG).map(|etag| ETag::parse(etag.as_bytes()));
+        let described = Described { etag, size_bytes: size_bytes(&answer.headers) };
+        Ok((answer.status == StatusCode::OK).then_some(described))
     }
 
     /// Asks the store for anything at all, to find out before the first client comes whether it can

@@ -4,6 +4,7 @@ mod addressing;
 pub mod connection;
 pub mod headers;
 pub mod http_store;
+pub mod understanding;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use crate::body::Body;
 use crate::s3::{ObjectName, Seen};
 pub use http_store::HttpStore;
+pub use understanding::Understanding;
 
 /// SHA-256 of nothing.
 pub const EMPTY_SHA256: [u8; 32] = [

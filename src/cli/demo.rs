@@ -17,7 +17,10 @@ use super::Failure;
 use crate::backend::{Answer, Exchange, HttpStore, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::chance;
-use crate::config::{Addressing, Backend, Checksums, DotSegments, EmptySegments, Endpoint};
+use crate::config::{
+    Addressing, Backend, Checksums, DotSegments, EmptySegments, Endpoint, Subresources,
+};
+use crate::s3::Understood;
 use crate::secret::Secret;
 use crate::sigv4::SigningKeys;
 
@@ -117,6 +120,8 @@ impl Client {
             connections: 1,
             empty_segments: EmptySegments::Keep,
             dot_segments: DotSegments::Refuse,
+            subresources: Subresources::Named(Understood::NONE),
+            reserved: Vec::new(),
             definite_errors: Vec::new(),
             checksums: Checksums::Send,
             write_ids: false,

@@ -40,11 +40,15 @@ fn read_one(reading: &mut Reading, number: usize, variables: bool) -> Option<Cli
     let names = reading.value(&path("buckets"));
     let buckets = buckets(reading, &path("buckets"), names, "this client could do nothing");
     let read_only = reading.value(&path("read_only"));
+    let configure = reading.value(&path("configure"));
+    if read_only && configure {
+        reading.faults.push(path("configure"), "is for a client that may write, not read_only");
+    }
     Some(Client {
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
         session_token,
-        rights: Rights { buckets, read_only },
+        rights: Rights { buckets, read_only, configure },
     })
 }
 
@@ -67,7 +71,7 @@ pub(super) fn anonymous(reading: &mut Reading) -> Option<Rights> {
              in {buckets_path}"
         ));
     }
-    Some(Rights { buckets, read_only })
+    Some(Rights { buckets, read_only, configure: false })
 }
 
 /// Buckets by name or by how it begins. `if_empty` says what it would mean to name none.

@@ -67,7 +67,11 @@ pub(super) fn client(reading: &mut Reading, dir: &Path) -> Option<Client> {
         access_key_id: "ifmatch".to_owned(),
         secret_access_key,
         session_token: None,
-        rights: Rights { buckets: vec![BucketPattern::Prefix(String::new())], read_only: false },
+        rights: Rights {
+            buckets: vec![BucketPattern::Prefix(String::new())],
+            read_only: false,
+            configure: false,
+        },
     })
 }
 

@@ -103,7 +103,7 @@ pub(super) const PREFIX: &str = "IFMATCH_";
 pub(super) const TABLES: [&str; 6] = ["backend", "register", "body", "limits", "log", "anonymous"];
 
 /// The keys of each `[[client]]`; the path of the third client's buckets is `client #3.buckets`.
-pub(super) const CLIENT_KEYS: [Key; 9] = [
+pub(super) const CLIENT_KEYS: [Key; 10] = [
     key("client.access_key_id", Required("the access key that this client signs with")),
     key("client.secret_access_key", Secret),
     key("client.secret_access_key_file", Secret),
@@ -113,14 +113,16 @@ pub(super) const CLIENT_KEYS: [Key; 9] = [
     key("client.session_token_env", Secret),
     key("client.buckets", Value("*")),
     key("client.read_only", Value("false")),
+    key("client.configure", Value("false")),
 ];
 
 /// The keys of each `[[rule]]`.
-pub(super) const RULE_KEYS: [Key; 4] = [
+pub(super) const RULE_KEYS: [Key; 5] = [
     key("rule.buckets", Value("*")),
     key("rule.prefix", Nothing("all keys of these buckets")),
     key("rule.mode", Value("guard")),
     key("rule.require", Nothing("no condition is required")),
+    key("rule.allow_configuration", Value("")),
 ];
 
 /// The client that the environment describes: variable, and the key of `[[client]]` it stands for.
@@ -136,6 +138,11 @@ pub(super) const CLIENT_VARIABLES: [(&str, &str); 7] = [
 
 /// Variables with our prefix that the command line reads and this room lets pass.
 pub(super) const COMMAND_LINE_VARIABLES: [&str; 1] = ["IFMATCH_CONFIG"];
+
+/// What stores serve beside buckets, at the same port: Ceph's `admin`, `auth` and `swift`; MinIO's
+/// `minio`; RustFS's `rustfs`; Swift's `auth`, `endpoints`, `healthcheck`, `info`, `v1` and `v1.0`;
+/// moto's `moto-api`.
+const RESERVED: &str = "admin,auth,endpoints,healthcheck,info,minio,moto-api,rustfs,swift,v1,v1.0";
 
 use Fallback::{Derived, Nothing, Required, Secret, Value};
 
@@ -178,6 +185,8 @@ pub(super) const KEYS: &[Key] = &[
     key("backend.connections", Value("128")),
     key("backend.empty_segments", Value("keep")),
     key("backend.dot_segments", Value("refuse")),
+    key("backend.subresources", Value("seen")),
+    key("backend.reserved", Value(RESERVED)),
     key("backend.definite_errors", Value("NotImplemented")),
     key("backend.checksums", Value("send")),
     key("backend.write_ids", Value("false")),

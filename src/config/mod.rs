@@ -36,7 +36,8 @@ pub use faults::{ConfigErrors, Fault};
 pub use settings::{
     Addressing, Backend, Body, BucketPattern, Checksums, Client, Config, Dialect, DotSegments,
     EmptySegments, Endpoint, HostPort, Log, LogFormat, Redis, RedisPlace, Register, RegisterKind,
-    Replicas, Require, Rights, Rule, RuleMode, Signatures, Terms, UpgradeSocket, Writers,
+    Replicas, Require, Rights, Rule, RuleMode, Signatures, Subresources, Terms, UpgradeSocket,
+    Writers,
 };
 
 pub use trust::certificates;
@@ -183,6 +184,9 @@ fn assemble(
     let rules = treatments::read(reading, counts.rules);
     let mut clients = clients::read(reading, counts.clients, last_is_environment);
     let anonymous = clients::anonymous(reading);
+    if let Some(backend) = &backend {
+        warn_of_reserved(reading, &backend.reserved, (&clients, &rules, anonymous.as_ref()));
+    }
     if signatures == Signatures::Passthrough {
         rules::passthrough(reading, counts.clients, embedded.is_some());
     }
@@ -222,6 +226,25 @@ fn assemble(
         warnings: Vec::new(),
         lines: Vec::new(),
     })
+}
+
+/// Says where a name is used for a bucket that cannot be one.
+fn warn_of_reserved(
+    reading: &mut Reading,
+    reserved: &[String],
+    (clients, treatments, anonymous): (&[Client], &[Rule], Option<&Rights>),
+) {
+    for (index, client) in clients.iter().enumerate() {
+        let path = keys::client_path(index + 1, "buckets");
+        rules::not_reserved(reading, &path, &client.rights.buckets, reserved);
+    }
+    for (index, rule) in treatments.iter().enumerate() {
+        let path = keys::rule_path(index + 1, "buckets");
+        rules::not_reserved(reading, &path, &rule.buckets, reserved);
+    }
+    if let Some(rights) = anonymous {
+        rules::not_reserved(reading, "anonymous.buckets", &rights.buckets, reserved);
+    }
 }
 
 fn threads(written: usize) -> usize {

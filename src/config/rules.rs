@@ -12,10 +12,12 @@ use tracing_subscriber::EnvFilter;
 use super::describe::Line;
 use super::reading::Reading;
 use super::settings::{
-    Addressing, Body, Endpoint, RedisPlace, RegisterKind, Replicas, Terms, UpgradeSocket,
+    Addressing, Body, BucketPattern, Endpoint, RedisPlace, RegisterKind, Replicas, Terms,
+    UpgradeSocket,
 };
 use super::trust;
 use super::units::{show_duration, show_size};
+use crate::s3::configuration::reaching;
 
 /// The register's times agree with each other.
 pub(super) fn terms(reading: &mut Reading, terms: &Terms, kind: &RegisterKind) {
@@ -255,6 +257,45 @@ pub(super) fn lock_file(reading: &mut Reading, path: &Path, embedded: bool) {
         Err(error) => format!("{shown} cannot be made: {error}"),
     };
     reading.faults.push("register.lock_file", why);
+}
+
+/// What stands in a bucket's place in a path.
+pub(super) fn reserved(reading: &mut Reading, names: &[String]) {
+    if let Some(name) = names.iter().find(|name| name.is_empty() || name.contains(['/', '*', '%']))
+    {
+        let message = format!("\"{name}\" is not the first part of a path such as \"admin\"");
+        reading.faults.push("backend.reserved", message);
+    }
+}
+
+/// Buckets by these names are asked for by nobody.
+pub(super) fn not_reserved(
+    reading: &mut Reading,
+    path: &str,
+    buckets: &[BucketPattern],
+    reserved: &[String],
+) {
+    let named = buckets.iter().filter_map(|bucket| match bucket {
+        BucketPattern::Name(name) => Some(name),
+        BucketPattern::Prefix(_) => None,
+    });
+    for name in named.filter(|name| reserved.contains(&name.to_ascii_lowercase())) {
+        reading.warnings.push(format!(
+            "{path} names \"{name}\", which backend.reserved keeps from being used as a bucket; take it \
+             off that list if the store serves nothing else under this name"
+        ));
+    }
+}
+
+/// Configurations that are allowed by name.
+pub(super) fn configurations(reading: &mut Reading, path: &str, names: &[String]) {
+    for name in names {
+        if !reaching().any(|known| known == name) {
+            let all: Vec<_> = reaching().collect();
+            let message = format!("\"{name}\" is none of {}", all.join(", "));
+            reading.faults.push(path, message);
+        }
+    }
 }
 
 /// S3 error codes are letters, digits and dots (AWS: Error Responses).

@@ -55,6 +55,9 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
     let connections = reading.count("backend.connections", 1..=65_536);
     let empty_segments = reading.value("backend.empty_segments");
     let dot_segments = reading.value("backend.dot_segments");
+    let subresources = reading.value("backend.subresources");
+    let reserved = reading.value::<Vec<String>>("backend.reserved");
+    rules::reserved(reading, &reserved);
     let definite_errors = reading.value::<Vec<String>>("backend.definite_errors");
     let checksums = reading.value("backend.checksums");
     let write_ids = reading.value("backend.write_ids");
@@ -78,6 +81,8 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
         connections,
         empty_segments,
         dot_segments,
+        subresources,
+        reserved: reserved.iter().map(|name| name.to_ascii_lowercase()).collect(),
         definite_errors,
         checksums,
         write_ids,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::describe::Line;
-use crate::s3::ObjectName;
+use crate::s3::{ObjectName, Understood};
 use crate::secret::Secret;
 
 /// All settings of one process. Comes from [`Config::load`] only.
@@ -121,12 +121,25 @@ pub struct Backend {
     pub empty_segments: EmptySegments,
     /// What becomes of keys with a segment `.` or `..`.
     pub dot_segments: DotSegments,
+    /// The subresources of objects that the store understands.
+    pub subresources: Subresources,
+    /// What stands in a bucket's place in a path and is no bucket, in lower case.
+    pub reserved: Vec<String>,
     /// S3 error codes that this store gives only before it has done anything, even with a 5xx.
     pub definite_errors: Vec<String>,
     /// Whether the store is told clients' checksums.
     pub checksums: Checksums,
     /// Whether objects carry the id of the write that left them.
     pub write_ids: bool,
+}
+
+/// Which subresources of objects a store understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subresources {
+    /// Those that its answers show it to understand.
+    Seen,
+    /// These.
+    Named(Understood),
 }
 
 /// Scheme, host and port of a store.
@@ -371,6 +384,8 @@ pub struct Rule {
     pub mode: RuleMode,
     /// What their writes must carry.
     pub require: Option<Require>,
+    /// Configurations that their buckets may be given although something is required of writes.
+    pub allow_configuration: Vec<String>,
 }
 
 impl Rule {
@@ -419,6 +434,8 @@ pub struct Rights {
     pub buckets: Vec<BucketPattern>,
     /// Whether they may only be read.
     pub read_only: bool,
+    /// Whether they may be given a configuration by which the store itself, or others, change objects.
+    pub configure: bool,
 }
 
 impl Rights {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::keys::{CLIENT_KEYS, Fallback, KEYS, Key, RULE_KEYS};
 use super::*;
+use crate::s3::{Subresource, Understood};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/config");
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/ifmatch.toml");
@@ -153,6 +154,10 @@ fn what_the_file_says_is_used() {
     assert_eq!(reach("state-1"), (true, true));
     assert_eq!(reach("photos2"), (false, true));
     assert_eq!((alice.rights.read_only, bob.rights.read_only), (false, true));
+    assert_eq!((alice.rights.configure, bob.rights.configure), (true, false));
+    let understood = [Subresource::Acl, Subresource::Tagging].into_iter().collect();
+    assert_eq!(config.backend.subresources, Subresources::Named(understood));
+    assert_eq!(config.backend.reserved, ["admin"]);
 }
 
 #[test]
@@ -181,6 +186,37 @@ fn a_register_may_be_behind_sentinels_or_in_a_cluster() {
     assert_eq!(lag("redis+cluster://r"), Duration::from_secs(18));
     let two = smallest(&[("IFMATCH_REGISTER_URL", "redis+sentinel://s1,s2/m")]).unwrap();
     assert!(two.warnings.iter().any(|warning| warning.contains("names 2 of the Sentinels")));
+}
+
+#[test]
+fn which_subresources_are_understood_is_seen_unless_it_is_written() {
+    let with =
+        |text| smallest(&[("IFMATCH_BACKEND_SUBRESOURCES", text)]).unwrap().backend.subresources;
+    assert_eq!(smallest(&[]).unwrap().backend.subresources, Subresources::Seen);
+    assert_eq!(with("seen"), Subresources::Seen);
+    assert_eq!(with("restore"), Subresources::Named(Understood::NONE.with(Subresource::Restore)));
+    let config = smallest(&[]).unwrap();
+    for name in ["admin", "minio", "moto-api", "swift", "v1.0"] {
+        assert!(config.backend.reserved.iter().any(|reserved| reserved == name), "{name}");
+    }
+}
+
+#[test]
+fn a_reserved_name_among_the_buckets_is_warned_about() {
+    let warned = |text| {
+        let config = smallest(&[("IFMATCH_ANONYMOUS_BUCKETS", text)]).unwrap();
+        config
+            .warnings
+            .into_iter()
+            .filter(|told| told.contains("backend.reserved"))
+            .collect::<Vec<_>>()
+    };
+    let told = warned("Swift,public");
+    assert!(
+        told.len() == 1 && told[0].starts_with("anonymous.buckets names \"Swift\""),
+        "{told:?}"
+    );
+    assert_eq!(warned("public,swift*"), Vec::<String>::new());
 }
 
 fn warnings_about_rules(config: &Config) -> Vec<&String> {

@@ -3,6 +3,7 @@
 use super::clients;
 use super::keys::rule_path;
 use super::reading::Reading;
+use super::rules;
 use super::settings::{BucketPattern, Require, Rule, RuleMode};
 
 /// The rules numbered from 1 to `count`. The first that fits a key decides, so one that says the
@@ -40,7 +41,15 @@ fn read_one(reading: &mut Reading, number: usize) -> Rule {
              whether it holds is left to the store"
         ));
     }
-    Rule { buckets, prefix, mode, require }
+    let configurations = path("allow_configuration");
+    let allow_configuration = reading.value::<Vec<String>>(&configurations);
+    rules::configurations(reading, &configurations, &allow_configuration);
+    if require.is_none() && !allow_configuration.is_empty() {
+        reading.warnings.push(format!(
+            "rule #{number} requires nothing, so its allow_configuration says nothing"
+        ));
+    }
+    Rule { buckets, prefix, mode, require, allow_configuration }
 }
 
 fn are_about_the_same(a: &Rule, b: &Rule) -> bool {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::settings::{
     Addressing, Checksums, Dialect, DotSegments, EmptySegments, LogFormat, Replicas, Require,
-    RuleMode, Signatures, Writers,
+    RuleMode, Signatures, Subresources, Writers,
 };
 use super::units;
-use crate::s3::{self, BucketName, ObjectKey, ObjectName};
+use crate::s3::{self, BucketName, ObjectKey, ObjectName, Subresource};
 
 /// A value as written.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,6 +148,30 @@ impl Setting for Vec<String> {
 
     fn show(&self) -> String {
         toml::Value::from(self.clone()).to_string()
+    }
+}
+
+impl Setting for Subresources {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        if raw.text() == Some("seen") {
+            return Ok(Self::Seen);
+        }
+        let named = |name: &String| Subresource::named(name);
+        let names = Vec::<String>::read(raw).ok();
+        let found = names.and_then(|names| names.iter().map(named).collect::<Option<_>>());
+        found.map(Self::Named).ok_or_else(|| {
+            let all = Subresource::ALL.map(|known| quoted(known.name())).join(", ");
+            raw.or_not(&format!("\"seen\" or a list of {all}"))
+        })
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Seen => quoted("seen"),
+            Self::Named(understood) => {
+                understood.names().map(str::to_owned).collect::<Vec<_>>().show()
+            }
+        }
     }
 }
 

@@ -131,7 +131,9 @@ impl Write<'_> {
     fn settle(&self) -> Settle {
         match (self.operation, self.operation.effect()) {
             (Operation::PostObject | Operation::DeleteObjects, _)
-            | (_, Effect::WritesKey(WriteClass::Plain)) => Settle::Plain,
+            | (_, Effect::WritesKey(WriteClass::Plain) | Effect::UnknownWrite(WriteClass::Plain)) => {
+                Settle::Plain
+            }
             _ => Settle::Long,
         }
     }

@@ -23,12 +23,13 @@ impl Gate {
         let started = Instant::now();
         // Nobody waits for a part of an upload, however large.
         let patience = match operation.effect() {
-            Effect::WritesKey(WriteClass::Long) | Effect::UnknownWrite | Effect::Streams => {
-                self.settings.long_write_timeout
-            }
-            Effect::WritesKey(WriteClass::Plain) | Effect::WritesKeysInBody | Effect::Read => {
-                self.settings.write_timeout
-            }
+            Effect::WritesKey(WriteClass::Long)
+            | Effect::UnknownWrite(WriteClass::Long)
+            | Effect::Streams => self.settings.long_write_timeout,
+            Effect::WritesKey(WriteClass::Plain)
+            | Effect::UnknownWrite(WriteClass::Plain)
+            | Effect::WritesKeysInBody
+            | Effect::Read => self.settings.write_timeout,
         };
         let sending = Sending { keep_alive, ..Sending::new(body, started + patience) };
         let reply = match self.store.exchange(request, sending).await {

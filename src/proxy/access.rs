@@ -54,25 +54,27 @@ impl Clients {
     }
 
     /// 403 when this caller may not do that there, or not read the bucket it copies from.
-    pub(super) fn authorize(
-        &self,
-        caller: &Caller,
-        operation: Operation,
-        target: &Target,
-        source_bucket: Option<&str>,
-    ) -> Result<(), S3Error> {
+    pub(super) fn authorize(&self, caller: &Caller, asked: &Asked<'_>) -> Result<(), S3Error> {
         let denied = || S3Error::new(Code::AccessDenied);
         let rights = match caller {
             Caller::Unproved(_) => return Ok(()),
             Caller::Client(access_key_id) => self.known.get(access_key_id).map(|(_, of)| of),
-            Caller::Anonymous => self.anonymous.as_ref().filter(|_| is_about_objects(operation)),
+            Caller::Anonymous => self.anonymous.as_ref().filter(|_| asked.is_for_everybody()),
         };
         let rights = rights.ok_or_else(denied)?;
         // Without a bucket it is the list of them: for those only who may touch all (`*`).
-        let may_touch = rights.may_touch(target.bucket().map_or("", BucketName::as_str));
-        let may_read_source = source_bucket.is_none_or(|bucket| rights.may_touch(bucket));
-        let may_write = !rights.read_only || operation.effect() == Effect::Read;
-        if may_touch && may_read_source && may_write { Ok(()) } else { Err(denied()) }
+        let may_touch = rights.may_touch(asked.target.bucket().map_or("", BucketName::as_str));
+        let may_read_source = asked.source_bucket.is_none_or(|bucket| rights.may_touch(bucket));
+        let may_write = !rights.read_only || asked.effect == Effect::Read;
+        if !(may_touch && may_read_source && may_write) {
+            return Err(denied());
+        }
+        match asked.operation {
+            Operation::ConfigureBucket(name) if !rights.configure => {
+                Err(denied().because(format!("{NO_RIGHT} ({name})")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -82,52 +84,147 @@ impl CredentialLookup for Clients {
     }
 }
 
-/// A bucket that is open to everybody is open in what it holds. How it is set up, and which others
-/// there are, is its owner's affair, as whom this proxy would sign.
-const fn is_about_objects(operation: Operation) -> bool {
-    !matches!(
-        operation,
-        Operation::ListBuckets
-            | Operation::CreateBucket
-            | Operation::DeleteBucket
-            | Operation::CreateSession
-            | Operation::BucketRead
-            | Operation::BucketWrite
-            | Operation::UnknownBucketWrite
-    )
+/// What a caller asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) operation: Operation,
+    /// What it does to objects, at this store.
+    pub(super) effect: Effect,
+    pub(super) target: &'a Target,
+    /// Whether one version of the object is named.
+    pub(super) of_version: bool,
+    /// The bucket that is copied from.
+    pub(super) source_bucket: Option<&'a str>,
 }
+
+impl<'a> Asked<'a> {
+    /// An operation that does the same at every store, and copies from nowhere.
+    pub(super) fn of(operation: Operation, target: &'a Target) -> Self {
+        let effect = operation.effect();
+        Self { operation, effect, target, of_version: false, source_bucket: None }
+    }
+}
+
+impl Asked<'_> {
+    /// A bucket that is open to everybody is open in what it holds now. What it held, how it and its
+    /// objects are set up, which uploads are under way, and which other buckets there are, is its
+    /// owner's affair, as whom this proxy would sign (AWS: the permissions that are not s3:GetObject
+    /// and s3:ListBucket).
+    fn is_for_everybody(&self) -> bool {
+        use Operation as Op;
+        let reads = matches!(
+            self.operation,
+            Op::GetObject | Op::HeadObject | Op::ListObjects | Op::ListObjectsV2 | Op::HeadBucket
+        );
+        let writes_an_object = matches!(self.operation, Op::DeleteObjects | Op::PostObject)
+            || (self.target.object().is_some() && self.effect != Effect::Read);
+        (reads && !self.of_version) || writes_an_object
+    }
+}
+
+const NO_RIGHT: &str = "By this configuration the store itself may later write or delete objects, or \
+                        lets others do so around this proxy. It takes the right to configure";
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::BucketPattern;
+    use crate::s3::{EmptySegments, ObjectKey, ObjectName, Understood};
+    use crate::secret::Secret;
+
+    fn bucket() -> Target {
+        Target::Bucket(BucketName::parse("open").unwrap())
+    }
+
+    fn object() -> Target {
+        let bucket = BucketName::parse("open").unwrap();
+        let key = ObjectKey::parse("key", EmptySegments::Kept).unwrap();
+        Target::Object(ObjectName { bucket, key })
+    }
+
+    fn rights(read_only: bool, configure: bool) -> Rights {
+        Rights { buckets: vec![BucketPattern::Prefix(String::new())], read_only, configure }
+    }
+
+    fn asked(operation: Operation, target: &Target) -> Asked<'_> {
+        let effect = operation.effect_at(Understood::NONE);
+        Asked { operation, effect, target, of_version: false, source_bucket: None }
+    }
 
     #[test]
     fn everybody_may_use_what_an_open_bucket_holds_and_nothing_else() {
-        let rights =
-            |read_only| Rights { buckets: vec![BucketPattern::Prefix(String::new())], read_only };
-        let bucket = &Target::Bucket(BucketName::parse("open").unwrap());
-        let may = |read_only, operation, target| {
-            let clients = Clients::new(&[], Some(rights(read_only)));
-            clients.authorize(&Caller::Anonymous, operation, target, None).is_ok()
+        use Operation as Op;
+        let (bucket, object) = (bucket(), object());
+        let may = |read_only, asked: Asked<'_>| {
+            let clients = Clients::new(&[], Some(rights(read_only, true)));
+            clients.authorize(&Caller::Anonymous, &asked).is_ok()
         };
-        for operation in [Operation::GetObject, Operation::ListObjectsV2, Operation::HeadBucket] {
-            assert!(may(true, operation, bucket), "{operation:?}");
+        for operation in [Op::GetObject, Op::HeadObject] {
+            assert!(may(true, asked(operation, &object)), "{operation:?}");
+            let version = Asked { of_version: true, ..asked(operation, &object) };
+            assert!(!may(false, version), "{operation:?} of a version");
         }
-        for operation in [Operation::PutObject, Operation::DeleteObjects, Operation::UploadPart] {
-            assert_eq!([true, false].map(|r| may(r, operation, bucket)), [false, true]);
+        for operation in [Op::ListObjects, Op::ListObjectsV2, Op::HeadBucket] {
+            assert!(may(true, asked(operation, &bucket)), "{operation:?}");
+        }
+        for operation in [Op::PutObject, Op::UploadPart, Op::CopyObject, Op::DeleteObject] {
+            let asked = asked(operation, &object);
+            assert_eq!([true, false].map(|r| may(r, asked)), [false, true], "{operation:?}");
+        }
+        for operation in [Op::DeleteObjects, Op::PostObject] {
+            let asked = asked(operation, &bucket);
+            assert_eq!([true, false].map(|r| may(r, asked)), [false, true], "{operation:?}");
         }
         for operation in [
-            Operation::BucketRead,
-            Operation::BucketWrite,
-            Operation::CreateBucket,
-            Operation::DeleteBucket,
+            Op::BucketRead,
+            Op::BucketWrite,
+            Op::ConfigureBucket("lifecycle"),
+            Op::CreateBucket,
+            Op::DeleteBucket,
+            Op::GetBucketLocation,
+            Op::ListObjectVersions,
+            Op::ListMultipartUploads,
         ] {
-            assert!(!may(false, operation, bucket), "{operation:?}");
+            assert!(!may(false, asked(operation, &bucket)), "{operation:?}");
         }
-        assert!(!may(false, Operation::ListBuckets, &Target::Service));
+        for operation in [
+            Op::GetObjectAcl,
+            Op::GetObjectAnnotation,
+            Op::GetObjectAttributes,
+            Op::GetObjectLegalHold,
+            Op::GetObjectRetention,
+            Op::GetObjectTagging,
+            Op::GetObjectTorrent,
+            Op::ListParts,
+        ] {
+            assert!(!may(false, asked(operation, &object)), "{operation:?}");
+        }
+        assert!(!may(false, asked(Op::ListBuckets, &Target::Service)));
         let closed = Clients::new(&[], None);
-        let denied = closed.authorize(&Caller::Anonymous, Operation::GetObject, bucket, None);
+        let denied = closed.authorize(&Caller::Anonymous, &asked(Op::GetObject, &object));
         assert_eq!(denied.unwrap_err().code(), "AccessDenied");
+    }
+
+    #[test]
+    fn what_lets_the_store_act_on_its_own_takes_a_right_of_its_own() {
+        let bucket = bucket();
+        let client = |configure| Client {
+            access_key_id: "k".to_owned(),
+            secret_access_key: Secret::new("s"),
+            session_token: None,
+            rights: rights(false, configure),
+        };
+        let may = |configure, operation| {
+            let clients = Clients::new(&[client(configure)], None);
+            let caller = Caller::Client("k".to_owned());
+            clients.authorize(&caller, &asked(operation, &bucket)).is_ok()
+        };
+        for name in crate::s3::configuration::reaching() {
+            let operation = Operation::ConfigureBucket(name);
+            assert_eq!([true, false].map(|c| may(c, operation)), [true, false], "{name}");
+        }
+        for operation in [Operation::BucketWrite, Operation::CreateBucket, Operation::BucketRead] {
+            assert!(may(false, operation), "{operation:?}");
+        }
     }
 }

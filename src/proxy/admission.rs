@@ -6,7 +6,7 @@ use http::{HeaderMap, Version};
 use pingora::proxy::Session;
 
 use super::Proxy;
-use super::access::Caller;
+use super::access::{Asked, Caller};
 use super::context::Context;
 use super::passthrough::{self, Hosts};
 use super::rules::Treatment;
@@ -14,8 +14,8 @@ use crate::clock;
 use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
-    BucketName, Code, Condition, CopySource, Operation, RequestHead, S3Error, Target, classify,
-    refusal,
+    BucketName, Code, Condition, CopySource, Effect, Operation, RequestHead, S3Error, Target,
+    body_refusal, classify, refusal,
 };
 use crate::sigv4::{AuthError, AwsAnswer, BodyPromise, Claimed, PayloadKind, authenticate};
 
@@ -24,6 +24,8 @@ use crate::sigv4::{AuthError, AwsAnswer, BodyPromise, Claimed, PayloadKind, auth
 pub(super) struct Admitted {
     pub(super) target: Target,
     pub(super) operation: Operation,
+    /// What the operation does to objects, at this store.
+    pub(super) effect: Effect,
     pub(super) condition: Condition,
     /// How its key is treated; of a request that names none, as if no rule were.
     pub(super) treatment: Treatment,
@@ -69,24 +71,31 @@ impl Admitted {
         context.log.operation = Some(operation);
         context.log.bucket = target.bucket().map(ToString::to_string).unwrap_or_default();
         context.log.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
+        if let Some(bucket) = target.bucket() {
+            proxy.reserved.check(bucket)?;
+        }
+        let effect = operation.effect_at(proxy.understanding.understood());
         check_nominations(head)?;
         let signed = match proxy.signatures {
             Signatures::Resign => Signed::check(proxy, head, operation)?,
             Signatures::Passthrough => Some(Signed::unproved(proxy, head)?),
         };
         let copy_source = CopySource::from_head(head, proxy.naming.segments)?;
+        if let Some(source) = &copy_source {
+            proxy.reserved.check(&source.name.bucket)?;
+        }
         if let Some(signed) = &signed {
             signed.caller.access_key_id().clone_into(&mut context.log.access_key_id);
-            proxy.clients.authorize(
-                &signed.caller,
+            let asked = Asked {
                 operation,
-                &target,
-                copy_source.as_ref().map(|source| source.name.bucket.as_str()),
-            )?;
+                effect,
+                target: &target,
+                of_version: head.has_parameter("versionId"),
+                source_bucket: copy_source.as_ref().map(|source| source.name.bucket.as_str()),
+            };
+            proxy.clients.authorize(&signed.caller, &asked)?;
         }
-        if let Some(refused) = refusal(head, operation) {
-            return Err(refused);
-        }
+        check_request(proxy, head, &target, (operation, effect))?;
         let retry = Retry::from_head(head);
         context.log.attempt = retry.attempt;
         // Of a caller who is not known nothing was remembered: to the gate his retry is a request
@@ -95,9 +104,14 @@ impl Admitted {
         let retry = if known { retry } else { Retry { invocation: None, attempt: 1 } };
         let copy_source = copy_source.filter(|_| known);
         let treatment = target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
-        let condition = treatment.condition(head, operation, proxy.dialect)?;
-        treatment.check(operation, &condition)?;
+        // Of what is known to leave the content alone, the conditions are the store's to judge.
+        let condition = match (operation.subresource(), effect) {
+            (Some(_), Effect::Read | Effect::Streams) => Condition::None,
+            _ => treatment.condition(head, operation, proxy.dialect)?,
+        };
+        treatment.check_effect(operation, effect, &condition)?;
         Ok(Self {
+            effect,
             condition,
             treatment,
             target,
@@ -140,6 +154,34 @@ impl Admitted {
         }
     }
 }
+
+/// Whether what is asked can be done through this proxy at all, whoever asks.
+fn check_request(
+    proxy: &Proxy,
+    head: RequestHead<'_>,
+    target: &Target,
+    (operation, effect): (Operation, Effect),
+) -> Result<(), S3Error> {
+    let as_sent = proxy.signatures == Signatures::Passthrough;
+    if let Some(refused) =
+        refusal(head, operation).or_else(|| body_refusal(head, operation, as_sent))
+    {
+        return Err(refused);
+    }
+    if operation == Operation::SelectObjectContent && effect != Effect::Read {
+        return Err(S3Error::not_implemented("select", None).because(SELECT));
+    }
+    match (operation, target.bucket()) {
+        (Operation::ConfigureBucket(name), Some(bucket)) => {
+            proxy.rules.check_configuration(bucket.as_str(), name)
+        }
+        _ => Ok(()),
+    }
+}
+
+const SELECT: &str = "That this store understands SelectObjectContent cannot be seen, and to one that \
+                      does not it may be a write. If it does, name \"select\" in \
+                      backend.subresources.";
 
 impl Signed {
     fn check(

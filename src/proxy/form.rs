@@ -9,7 +9,7 @@ use pingora::proxy::Session;
 use sha2::{Digest, Sha256};
 
 use super::Proxy;
-use super::access::Caller;
+use super::access::{Asked, Caller};
 use super::admission::foreign;
 use super::context::Context;
 use super::intake;
@@ -131,7 +131,7 @@ fn admit(
     caller.access_key_id().clone_into(&mut context.log.access_key_id);
     form.key().clone_into(&mut context.log.key);
     let target = Target::Bucket(bucket.clone());
-    proxy.clients.authorize(&caller, Operation::PostObject, &target, None)?;
+    proxy.clients.authorize(&caller, &Asked::of(Operation::PostObject, &target))?;
     if let Some(policy) = form.field("policy") {
         PostPolicy::parse(policy)?.check(&form, bucket.as_str(), clock::unix_seconds())?;
     }

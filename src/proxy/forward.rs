@@ -6,6 +6,7 @@ use pingora::proxy::Session;
 
 use super::admission::{Admitted, foreign};
 use super::passthrough;
+use super::whole::name_document;
 use super::writes::query_to_store;
 use crate::backend::headers::to_store;
 use crate::backend::{Signing, StoreRequest};
@@ -29,6 +30,7 @@ pub(super) fn request_to_store(session: &Session, admitted: &Admitted) -> StoreR
     let request = session.req_header();
     let mut headers = to_store(&request.headers);
     admitted.spell_copy_source(&mut headers);
+    name_document(&mut headers, &request.method, admitted.operation);
     StoreRequest {
         signing: Signing::Anew,
         method: request.method.clone(),

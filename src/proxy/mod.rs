@@ -38,13 +38,14 @@ use pingora::{Error, ErrorSource, ErrorType};
 use tokio::sync::Semaphore;
 
 use crate::backend::HttpStore;
+use crate::backend::Understanding;
 use crate::backend::headers::INSCRIPTION;
 use crate::body::Larder;
 use crate::config::Signatures;
 use crate::gate::Gate;
 use crate::http1::persists;
 use crate::in_flight::InFlight;
-use crate::s3::{Dialect, Effect, Naming, Operation, S3Error};
+use crate::s3::{Dialect, Effect, Naming, Operation, Reserved, S3Error};
 use crate::sigv4::SigningKeys;
 pub use access::Clients;
 use admission::Admitted;
@@ -65,6 +66,10 @@ pub struct Proxy {
     pub clients: Clients,
     /// How each key is treated.
     pub rules: Rules,
+    /// Which buckets there cannot be.
+    pub reserved: Reserved,
+    /// What the store understands.
+    pub understanding: Understanding,
     /// How names are found in requests.
     pub naming: Naming,
     /// Whose answers are given.
@@ -117,14 +122,15 @@ impl ProxyHttp for Proxy {
                 return Ok(true);
             }
         };
-        if admitted.operation.effect() != Effect::Read {
+        self.understanding.look_if_due(&self.store, admitted.operation);
+        if admitted.effect != Effect::Read {
             let Ok(room) = Arc::clone(&self.writes).try_acquire_owned() else {
                 respond::error(session, context, &S3Error::slow_down(1), None).await?;
                 return Ok(true);
             };
             context.room = Some(room);
         }
-        match admitted.operation.effect() {
+        match admitted.effect {
             Effect::Read
                 if admitted.operation == Operation::Preflight && !admitted.is_as_sent() =>
             {
@@ -157,7 +163,7 @@ impl ProxyHttp for Proxy {
                 context.forward = Some(forward);
                 return Ok(false);
             }
-            Effect::WritesKey(_) | Effect::UnknownWrite => {
+            Effect::WritesKey(_) | Effect::UnknownWrite(_) => {
                 writes::serve(self, session, context, admitted).await?;
             }
             Effect::WritesKeysInBody if admitted.is_as_sent() => {

@@ -2,7 +2,8 @@
 
 use crate::config::{Require, Rule, RuleMode};
 use crate::s3::condition::{Dialect, IF_GENERATION_MATCH};
-use crate::s3::{Condition, ObjectName, Operation, RequestHead, Requirement, S3Error};
+use crate::s3::configuration::{self, Reach};
+use crate::s3::{Condition, Effect, ObjectName, Operation, RequestHead, Requirement, S3Error};
 
 /// The rules, in order, and the one key that nobody may touch.
 #[derive(Debug)]
@@ -42,6 +43,25 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// 403 when a rule requires something of writes in a bucket that this configuration may have the
+    /// store write to, and does not allow it by name. Where the document names other buckets, it may
+    /// name any: then all rules count.
+    pub(super) fn check_configuration(&self, bucket: &str, name: &str) -> Result<(), S3Error> {
+        let anywhere = configuration::reach(name) == Some(Reach::OtherBuckets);
+        let forbids = |rule: &Rule| {
+            let fits = anywhere || rule.buckets.iter().any(|pattern| pattern.matches(bucket));
+            let allowed = rule.allow_configuration.iter().any(|allowed| allowed == name);
+            rule.require.is_some() && fits && !allowed
+        };
+        if self.rules.iter().any(forbids) {
+            let sentence = format!("{BY_THE_STORE} ({name})");
+            return Err(S3Error::access_denied().because(sentence));
+        }
+        Ok(())
+    }
+}
+
 impl Treatment {
     /// The condition to judge a request by. Where its key passes, its conditions are the store's to
     /// judge, and are not even read unless one is required. 501 for a generation there: no store
@@ -64,10 +84,23 @@ impl Treatment {
 
     /// 403 when the request does not carry the condition that it must.
     pub(super) fn check(self, operation: Operation, condition: &Condition) -> Result<(), S3Error> {
-        self.requirement.map_or(Ok(()), |requirement| requirement.check(operation, condition))
+        self.check_effect(operation, operation.effect(), condition)
+    }
+
+    /// The same for an operation that has this effect at this store.
+    pub(super) fn check_effect(
+        self,
+        operation: Operation,
+        effect: Effect,
+        condition: &Condition,
+    ) -> Result<(), S3Error> {
+        self.requirement.map_or(Ok(()), |required| required.check(operation, effect, condition))
     }
 }
 
+const BY_THE_STORE: &str = "A rule of this proxy requires a condition of writes, and by this configuration \
+                            the store itself, or others, would write or delete without one. The rule can \
+                            allow it by name: allow_configuration";
 const NO_GENERATIONS: &str = "Writes of this key pass the register, which alone knows generations";
 
 #[cfg(test)]
@@ -86,7 +119,13 @@ mod tests {
     }
 
     fn rule(bucket: BucketPattern, prefix: &str, mode: RuleMode) -> Rule {
-        Rule { buckets: vec![bucket], prefix: prefix.to_owned(), mode, require: None }
+        Rule {
+            buckets: vec![bucket],
+            prefix: prefix.to_owned(),
+            mode,
+            require: None,
+            allow_configuration: Vec::new(),
+        }
     }
 
     #[test]
@@ -107,6 +146,22 @@ mod tests {
         assert_eq!(of("logs-1", "marker"), untouchable);
         assert!(of("logs-2", "marker").passes);
         assert!(!Treatment::default().passes);
+    }
+
+    #[test]
+    fn what_the_store_would_do_without_a_condition_is_allowed_by_name_only() {
+        let once = Rule {
+            require: Some(Require::CreateOnly),
+            allow_configuration: vec!["lifecycle".to_owned(), "logging".to_owned()],
+            ..rule(BucketPattern::Name("tables".to_owned()), "wal/", RuleMode::Guard)
+        };
+        let free = rule(BucketPattern::Prefix(String::new()), "", RuleMode::Pass);
+        let rules = Rules::new(&[once, free], None);
+        let may = |bucket, name| rules.check_configuration(bucket, name).is_ok();
+        assert!(may("tables", "lifecycle") && !may("tables", "policy"));
+        assert!(may("others", "lifecycle") && may("others", "policy"));
+        // Replication from any bucket may write into this one; so may logs, which are allowed.
+        assert!(!may("others", "replication") && may("others", "logging"));
     }
 
     #[test]

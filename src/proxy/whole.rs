@@ -3,7 +3,7 @@
 //! and parts of uploads whose checksum follows them, where no old store reads it.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora::proxy::Session;
 
 use super::Proxy;
@@ -28,7 +28,7 @@ pub(super) fn is_due(proxy: &Proxy, admitted: &Admitted) -> bool {
         return false;
     };
     let Some(length_bytes) = signed.promise.length else { return false };
-    if has_document(admitted.operation) {
+    if configures(admitted.operation) {
         return (1..=DOCUMENT_BYTES_MAX).contains(&length_bytes);
     }
     let trails = matches!(signed.promise.checksum, Some(PromisedChecksum::Trailer(_)));
@@ -47,7 +47,7 @@ pub(super) async fn serve(
         return respond::error(session, context, &denied, None).await;
     };
     let (promise, operation) = (signed.promise.clone(), admitted.operation);
-    let wanted = Wanted { sha256: true, md5: has_document(operation) };
+    let wanted = Wanted { sha256: true, md5: configures(operation) };
     let taken = intake::take_for(proxy, session, promise, admitted.expects_continue, wanted).await;
     let (body, checked) = match taken {
         Ok(taken) => taken,
@@ -69,7 +69,10 @@ pub(super) async fn take(
     signed: &Signed,
 ) -> Result<(Body, CheckedBody), Untaken> {
     let promise = signed.promise.clone();
-    let (body, checked) = intake::take(proxy, session, promise, admitted.expects_continue).await?;
+    let has_body = promise.length.is_some_and(|bytes| bytes > 0);
+    let wanted = Wanted { sha256: true, md5: has_body && configures(admitted.operation) };
+    let taken = intake::take_for(proxy, session, promise, admitted.expects_continue, wanted).await;
+    let (body, checked) = taken?;
     let completes = admitted.operation == Operation::CompleteMultipartUpload;
     if !completes
         || !proxy.store.drops_checksums()
@@ -103,16 +106,17 @@ pub(super) fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
 
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
-/// Whether the body is a document that configures something.
-const fn has_document(operation: Operation) -> bool {
-    matches!(
-        operation,
-        Operation::BucketWrite
-            | Operation::CreateBucket
-            | Operation::PutObjectAcl
-            | Operation::PutObjectLegalHold
-            | Operation::PutObjectRetention
-            | Operation::PutObjectTagging
-            | Operation::RestoreObject
-    )
+/// Whether the body is a document that configures something, which is taken whole.
+fn configures(operation: Operation) -> bool {
+    use Operation as Op;
+    let others = [Op::DeleteObjects, Op::CompleteMultipartUpload, Op::SelectObjectContent];
+    operation.has_document() && !others.contains(&operation)
+}
+
+/// Says of a POST's document that it is one, whatever its client has said: there are stores that take
+/// a form from whatever a POST brings.
+pub(super) fn name_document(headers: &mut HeaderMap, method: &Method, operation: Operation) {
+    if *method == Method::POST && operation.has_document() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    }
 }

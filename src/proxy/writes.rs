@@ -156,6 +156,7 @@ pub(super) fn to_request(
     };
     admitted.spell_copy_source(&mut headers);
     whole::insert_digests(&mut headers, checked);
+    whole::name_document(&mut headers, &request.method, admitted.operation);
     StoreRequest {
         signing: Signing::Anew,
         method: request.method.clone(),

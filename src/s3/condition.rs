@@ -153,7 +153,7 @@ impl Condition {
     ) -> Result<Self, S3Error> {
         match operation.effect() {
             Effect::Read | Effect::Streams => return Ok(Self::None),
-            Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite => {}
+            Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite(_) => {}
         }
         let deletes = matches!(operation, Operation::DeleteObject | Operation::DeleteObjectVersion);
         if let Some(condition) = generation_match(head, operation)? {

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, Method};
 
+use super::encoding::decode;
+
 /// A request's head, borrowed from whatever HTTP server received it. Path and query are the bytes
 /// as sent: nothing is decoded, so that a signature can be checked over exactly these.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +37,11 @@ impl<'a> RequestHead<'a> {
             .split('&')
             .filter(|pair| !pair.is_empty())
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    }
+
+    /// Whether the query has a parameter of this name, however it is spelled.
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.query_pairs().any(|(spelled, _)| decode(spelled).is_some_and(|found| found == name))
     }
 
     /// The value, as sent, of the first query parameter of this name.

@@ -1,5 +1,7 @@
 //! The operations of S3 and what each does to objects.
 
+use super::subresource::{Subresource, Understood};
+
 /// An S3 operation in AWS's names (AWS: Actions). Those on buckets and the service are named only
 /// where this proxy treats them in a way of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,8 +23,13 @@ pub enum Operation {
     PostObject,
     /// Any other reading of a bucket or the service.
     BucketRead,
-    /// Any other change of a bucket's configuration that AWS documents.
+    /// A change of a bucket's configuration that stays without effect on what its objects hold, and
+    /// on who may change them.
     BucketWrite,
+    /// A change of the bucket's configuration of this name, by which the store itself may later
+    /// write or delete objects, or lets others do so around the proxies (see
+    /// [`super::configuration`]).
+    ConfigureBucket(&'static str),
     /// A change of a bucket or the service that is not understood. It may change objects without
     /// naming them, so it is refused (see [`super::refusal()`]).
     UnknownBucketWrite,
@@ -40,12 +47,15 @@ pub enum Operation {
     SelectObjectContent,
     /// `OPTIONS`, on whatever target: a browser asks what it may do.
     Preflight,
-    // objects, changing something beside the content
+    // multipart uploads, which change nothing before they are completed
     CreateMultipartUpload,
     UploadPart,
     UploadPartCopy,
     AbortMultipartUpload,
+    // objects, changing something beside the content, at a store that knows the subresource
     PutObjectAcl,
+    PutObjectAnnotation,
+    DeleteObjectAnnotation,
     PutObjectLegalHold,
     PutObjectRetention,
     PutObjectTagging,
@@ -62,8 +72,6 @@ pub enum Operation {
     /// PutObject with `x-amz-write-offset-bytes`, or another store's `?append`.
     AppendObject,
     RenameObject,
-    PutObjectAnnotation,
-    DeleteObjectAnnotation,
     UpdateObjectEncryption,
     /// A mutating request on an object that is not understood.
     UnknownWrite,
@@ -80,9 +88,9 @@ pub enum Effect {
     WritesKey(WriteClass),
     /// Changes the content of keys that only the body names.
     WritesKeysInBody,
-    /// May change the content of the key that the request names, in a way not understood: takes
-    /// the lease as a [`WriteClass::Long`] write and leaves the record unknown.
-    UnknownWrite,
+    /// May change the content of the key that the request names, in a way not understood: passes the
+    /// gate, and leaves the record unknown.
+    UnknownWrite(WriteClass),
 }
 
 /// How long a write may go on in the store after its last byte was read; says which settle time
@@ -113,6 +121,7 @@ impl Operation {
             Self::PostObject => "PostObject",
             Self::BucketRead => "BucketRead",
             Self::BucketWrite => "BucketWrite",
+            Self::ConfigureBucket(_) => "ConfigureBucket",
             Self::UnknownBucketWrite => "UnknownBucketWrite",
             Self::GetObject => "GetObject",
             Self::HeadObject => "HeadObject",
@@ -150,7 +159,9 @@ impl Operation {
         }
     }
 
-    /// What the operation does to objects.
+    /// What the operation may do to objects, at a store that is not known to understand the query's
+    /// subresource: to such a store `PUT /b/k?tagging` is a PutObject, and `DELETE /b/k?tagging`
+    /// deletes the object. Multipart uploads are part of every S3 store, and of what is asked of one.
     pub const fn effect(self) -> Effect {
         match self {
             Self::ListBuckets
@@ -172,35 +183,78 @@ impl Operation {
             | Self::GetObjectTagging
             | Self::GetObjectTorrent
             | Self::ListParts
-            | Self::SelectObjectContent
             | Self::Preflight => Effect::Read,
             Self::CreateBucket
             | Self::DeleteBucket
             | Self::BucketWrite
+            | Self::ConfigureBucket(_)
             | Self::UnknownBucketWrite
             | Self::CreateMultipartUpload
             | Self::UploadPart
             | Self::UploadPartCopy
-            | Self::AbortMultipartUpload
-            | Self::PutObjectAcl
-            | Self::PutObjectLegalHold
-            | Self::PutObjectRetention
-            | Self::PutObjectTagging
-            | Self::DeleteObjectTagging
-            | Self::RestoreObject => Effect::Streams,
+            | Self::AbortMultipartUpload => Effect::Streams,
             Self::PutObject | Self::DeleteObject | Self::DeleteObjectVersion => {
                 Effect::WritesKey(WriteClass::Plain)
             }
             Self::CopyObject | Self::CompleteMultipartUpload => Effect::WritesKey(WriteClass::Long),
             Self::DeleteObjects | Self::PostObject => Effect::WritesKeysInBody,
-            // The younger subresources are here because a store that has not heard of them may
-            // take `PUT /b/k?annotation` for a plain PutObject.
-            Self::AppendObject
-            | Self::RenameObject
+            // What they carry is a document, or nothing: a store that takes it for an object has
+            // written it as soon as any other.
+            Self::PutObjectAcl
             | Self::PutObjectAnnotation
             | Self::DeleteObjectAnnotation
+            | Self::PutObjectLegalHold
+            | Self::PutObjectRetention
+            | Self::PutObjectTagging
+            | Self::DeleteObjectTagging
+            | Self::RestoreObject
+            | Self::SelectObjectContent => Effect::UnknownWrite(WriteClass::Plain),
+            Self::AppendObject
+            | Self::RenameObject
             | Self::UpdateObjectEncryption
-            | Self::UnknownWrite => Effect::UnknownWrite,
+            | Self::UnknownWrite => Effect::UnknownWrite(WriteClass::Long),
         }
+    }
+
+    /// The subresource that makes the operation leave the object's content alone, where the store
+    /// understands it.
+    pub const fn subresource(self) -> Option<Subresource> {
+        Some(match self {
+            Self::PutObjectAcl => Subresource::Acl,
+            Self::PutObjectAnnotation | Self::DeleteObjectAnnotation => Subresource::Annotation,
+            Self::PutObjectLegalHold => Subresource::LegalHold,
+            Self::PutObjectRetention => Subresource::Retention,
+            Self::PutObjectTagging | Self::DeleteObjectTagging => Subresource::Tagging,
+            Self::RestoreObject => Subresource::Restore,
+            Self::SelectObjectContent => Subresource::Select,
+            _ => return None,
+        })
+    }
+
+    /// What the operation does to objects, at a store that understands these subresources.
+    pub fn effect_at(self, understood: Understood) -> Effect {
+        match self.subresource() {
+            Some(Subresource::Select) if understood.has(Subresource::Select) => Effect::Read,
+            Some(subresource) if understood.has(subresource) => Effect::Streams,
+            Some(_) | None => self.effect(),
+        }
+    }
+
+    /// Whether the body is an XML (or JSON) document that says what is asked.
+    pub const fn has_document(self) -> bool {
+        matches!(
+            self,
+            Self::BucketWrite
+                | Self::ConfigureBucket(_)
+                | Self::CreateBucket
+                | Self::DeleteObjects
+                | Self::CompleteMultipartUpload
+                | Self::PutObjectAcl
+                | Self::PutObjectLegalHold
+                | Self::PutObjectRetention
+                | Self::PutObjectTagging
+                | Self::RestoreObject
+                | Self::SelectObjectContent
+        )
     }
 }

@@ -6,11 +6,17 @@ use super::code::Code;
 use super::encoding::decode;
 use super::head::RequestHead;
 use super::operation::Operation;
+use http::Method;
 
 /// Why this request cannot be let through at all: 501, naming the header or subresource; 400 for a
-/// query that is none, or that speaks of a multipart upload in a way no operation does. To be asked
-/// for every request, reads too, before anything else is done with it.
+/// query that is none, or that speaks of a multipart upload in a way no operation does; 405 for a
+/// method that S3 does not have. To be asked for every request, reads too, before anything else is
+/// done with it.
 pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
+    // Stores have operations of their own under such methods: PATCH and COPY among them.
+    if !METHODS.contains(head.method) {
+        return Some(S3Error::new(Code::MethodNotAllowed).with("Method", head.method.as_str()));
+    }
     // A presigned URL may carry such a header as a query parameter.
     let in_query = head.query_pairs().filter_map(|(name, _)| decode(name));
     let in_headers = head.headers.keys().map(|name| name.as_str().to_owned());
@@ -45,6 +51,9 @@ pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
     }
 }
 
+const METHODS: [Method; 6] =
+    [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE, Method::OPTIONS];
+
 /// A parameter that only operations on multipart uploads have.
 fn multipart_parameter(head: RequestHead<'_>) -> Option<(String, String)> {
     head.query_pairs()
@@ -65,6 +74,9 @@ pub fn reaches_other_keys(name: &str) -> Option<&'static str> {
     } else if name.ends_with("snowball-auto-extract") {
         // MinIO, RustFS, AWS Snowball: the body is an archive, each member becomes an object.
         Some("It writes objects that the request does not name")
+    } else if matches!(name.as_str(), "extract-archive" | "bulk-delete" | "multipart-manifest") {
+        // Swift: an archive's members, the lines of a list, the segments that a manifest names.
+        Some("It changes objects that the request does not name")
     } else if name == "x-http-method-override" {
         Some("The method must be the one that the request line says")
     } else {
@@ -95,6 +107,8 @@ mod tests {
             "x-amz-meta-snowball-auto-extract",
             "x-amz-meta-rustfs-snowball-auto-extract",
             "x-http-method-override",
+            "extract-archive",
+            "multipart-manifest",
         ] {
             for operation in [Operation::DeleteBucket, Operation::PutObject, Operation::GetObject] {
                 assert_eq!(refused(operation, header, "").as_deref(), Some(header));
@@ -125,6 +139,15 @@ mod tests {
     fn code(method: &Method, operation: Operation, query: &str) -> Option<String> {
         let head = RequestHead { method, path: "/buck/key", query, headers: &HeaderMap::new() };
         refusal(head, operation).map(|error| error.code().to_owned())
+    }
+
+    #[test]
+    fn a_method_that_s3_does_not_have_is_refused() {
+        for method in ["PATCH", "COPY", "get", "PROPFIND", "TRACE"] {
+            let method: Method = method.parse().unwrap();
+            let refused = code(&method, Operation::UnknownWrite, "");
+            assert_eq!(refused.as_deref(), Some("MethodNotAllowed"), "{method}");
+        }
     }
 
     #[test]

@@ -17,16 +17,25 @@ pub enum Requirement {
 }
 
 impl Requirement {
-    /// Whether this operation on a key may be done under this condition. 403 `AccessDenied` when it
-    /// does not carry what it must. Only changes of a key's content are asked: as at AWS, an
-    /// upload is judged when it is completed, not when it is created or when a part of it comes.
-    pub fn check(self, operation: Operation, condition: &Condition) -> Result<(), S3Error> {
-        match operation.effect() {
+    /// Whether this operation on a key, with this effect at this store, may be done under this
+    /// condition. 403 `AccessDenied` when it does not carry what it must. Only changes of a key's
+    /// content are asked: as at AWS, an upload is judged when it is completed, not when it is created
+    /// or when a part of it comes.
+    pub fn check(
+        self,
+        operation: Operation,
+        effect: Effect,
+        condition: &Condition,
+    ) -> Result<(), S3Error> {
+        match effect {
             Effect::Streams if self == Self::Untouchable => {}
             Effect::Read | Effect::Streams => return Ok(()),
-            Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite => {}
+            Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite(_) => {}
         }
         match self {
+            Self::CreateOnly | Self::Conditional if operation.subresource().is_some() => {
+                Err(S3Error::access_denied().because(NOT_UNDERSTOOD))
+            }
             Self::CreateOnly if creates(operation) && *condition == Condition::IfNoneMatchAny => {
                 Ok(())
             }
@@ -48,16 +57,20 @@ const CREATE_ONLY: &str = "A rule of this proxy lets this key be written once: a
                            If-None-Match: *, and nothing may change or delete what is there.";
 const CONDITIONAL: &str = "A rule of this proxy lets this key be changed under a condition only: a \
                            write must carry If-Match or If-None-Match, a delete If-Match.";
+const NOT_UNDERSTOOD: &str = "A rule of this proxy lets this key be changed under a condition only, \
+                              and this store is not known to understand the subresource: it may \
+                              take the request for a write of the object. If it does understand \
+                              it, name it in backend.subresources.";
 const UNTOUCHABLE: &str = "This object names the register that keeps the locks of this store. Only the \
                            proxies write it.";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::s3::ETag;
+    use crate::s3::{ETag, Understood};
 
     fn is_allowed(requirement: Requirement, operation: Operation, condition: &Condition) -> bool {
-        match requirement.check(operation, condition) {
+        match requirement.check(operation, operation.effect(), condition) {
             Ok(()) => true,
             Err(error) => {
                 assert_eq!((error.status().as_u16(), error.code()), (403, "AccessDenied"));
@@ -124,11 +137,32 @@ mod tests {
             Operation::UploadPart,
             Operation::UploadPartCopy,
             Operation::AbortMultipartUpload,
-            Operation::PutObjectRetention,
-            Operation::PutObjectTagging,
         ] {
             for requirement in [Requirement::CreateOnly, Requirement::Conditional] {
                 assert!(is_allowed(requirement, operation, &Condition::None), "{operation:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_subresource_needs_no_condition_where_the_store_understands_it() {
+        for operation in [
+            Operation::PutObjectAcl,
+            Operation::PutObjectRetention,
+            Operation::PutObjectLegalHold,
+            Operation::PutObjectTagging,
+            Operation::DeleteObjectTagging,
+            Operation::RestoreObject,
+        ] {
+            let understood: Understood = operation.subresource().into_iter().collect();
+            for requirement in [Requirement::CreateOnly, Requirement::Conditional] {
+                let check = |effect| requirement.check(operation, effect, &Condition::None).is_ok();
+                assert!(check(operation.effect_at(understood)), "{operation:?}");
+                assert!(!check(operation.effect_at(Understood::NONE)), "{operation:?}");
+                // Not even a condition helps: what the store makes of the request is not known.
+                for condition in [&Condition::IfNoneMatchAny, &Condition::IfMatchAny] {
+                    assert!(!is_allowed(requirement, operation, condition), "{operation:?}");
+                }
             }
         }
     }

@@ -200,7 +200,7 @@ def front_on(store_named, redis_server, tmp_path_factory):
             store = store_named(store_name)
             url = redis_server.new_database() if register == "redis" else "memory:"
             bucket = new_bucket(store)
-            settings = Settings(register=url, writers=writers)
+            settings = Settings(register=url, writers=writers, configure=True)
             directory = tmp_path_factory.mktemp("-".join(wanted))
             proxy = in_front_of(store, bucket, directory, settings, "ifmatch-" + "-".join(wanted))
             running[wanted] = Front(proxy, store, bucket)

@@ -55,6 +55,11 @@ class Settings:
     ca_file: str | None = None
     checksums: str = "send"
     dot_segments: str = "refuse"
+    configure: bool = False
+    """Whether the ordinary client may let the store act on its own."""
+    subresources: str | list[str] = "seen"
+    reserved: list[str] | None = None
+    """As it is by default, where it is not given."""
     write_ids: bool = False
     writes: int = 4096
     writes_per_key: int = 256
@@ -90,6 +95,7 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
 [[client]]
 access_key_id = {quoted(ACCESS_KEY)}
 secret_access_key_env = "E2E_CLIENT_SECRET"
+configure = {json.dumps(settings.configure)}
 
 [[client]]
 access_key_id = {quoted(READER_KEY)}
@@ -110,6 +116,8 @@ session_token_env = "E2E_TEMPORARY_TOKEN"
 [anonymous]
 buckets = {json.dumps(settings.anonymous)}
 read_only = {json.dumps(settings.anonymous_read_only)}"""
+    reserved = ("" if settings.reserved is None
+                else f"reserved = {json.dumps(settings.reserved)}")
     ca_file = f"ca_file = {quoted(settings.ca_file)}" if settings.ca_file else ""
     upgrade_socket = (f"upgrade_socket = {quoted(settings.upgrade_socket)}"
                       if settings.upgrade_socket else "")
@@ -131,6 +139,8 @@ dot_segments = {quoted(settings.dot_segments)}
 addressing = {quoted(settings.addressing)}
 checksums = {quoted(settings.checksums)}
 write_ids = {json.dumps(settings.write_ids)}
+subresources = {json.dumps(settings.subresources)}
+{reserved}
 {ca_file}
 
 [register]

@@ -172,7 +172,7 @@ def test_documents_of_configuration(through, store_name, scheme):
 def recorded(request, tmp_path_factory, certificate):
     recorder = Recorder()
     proxy = Proxy(tmp_path_factory.mktemp("recorded"), recorder.store,
-                  Settings(settle=0, checksums=request.param))
+                  Settings(settle=0, checksums=request.param, configure=True))
     tls = TlsFront(proxy.url, *certificate)
     s3 = boto(tls.url, ACCESS_KEY, CLIENT_SECRET, verify=certificate[0])
     recorder.take()

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::{Addressing, Checksums, DotSegments, EmptySegments};
+use crate::config::{Addressing, Checksums, DotSegments, EmptySegments, Subresources};
 use crate::secret::Secret;
 
 /// What a connection of the server does: read so many bytes of each request, then say this.
@@ -46,6 +46,8 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         connections: 4,
         empty_segments: EmptySegments::Keep,
         dot_segments: DotSegments::Refuse,
+        subresources: Subresources::Seen,
+        reserved: Vec::new(),
         definite_errors: Vec::new(),
         checksums: Checksums::Send,
         write_ids: false,

@@ -1,0 +1,50 @@
+//! Names that stand in a bucket's place and are none: what a store serves beside buckets at the same
+//! port (its administration, its health, other protocols). A request for such a path that this proxy
+//! signs would be done with the proxy's own credential, whatever rights the caller has.
+
+use super::answer::S3Error;
+use super::name::BucketName;
+
+/// The names, in lower case.
+#[derive(Debug, Clone, Default)]
+pub struct Reserved(Vec<String>);
+
+impl Reserved {
+    /// These names, whatever their case.
+    pub fn new(names: &[String]) -> Self {
+        Self(names.iter().map(|name| name.to_ascii_lowercase()).collect())
+    }
+
+    /// 403 `AccessDenied` when this bucket's name is reserved, in whatever case: it is a legal name,
+    /// so AWS's `InvalidBucketName` would say what is not so. Asked before anything else, since the
+    /// answer is the same for everybody.
+    pub fn check(&self, bucket: &BucketName) -> Result<(), S3Error> {
+        let name = bucket.as_str().to_ascii_lowercase();
+        if !self.0.contains(&name) {
+            return Ok(());
+        }
+        Err(S3Error::access_denied().because(RESERVED).with("BucketName", bucket.as_str()))
+    }
+}
+
+const RESERVED: &str = "Under this name a store may serve its own administration, so no bucket can be \
+                        used by it through this proxy. Whoever runs the proxy can take it off the \
+                        list backend.reserved.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_name_is_no_bucket_in_any_case() {
+        let reserved = Reserved::new(&["admin".to_owned(), "Moto-API".to_owned()]);
+        let check = |name| reserved.check(&BucketName::parse(name).unwrap());
+        for name in ["admin", "Admin", "ADMIN", "moto-api"] {
+            let refused = check(name).unwrap_err();
+            assert_eq!((refused.status().as_u16(), refused.code()), (403, "AccessDenied"));
+        }
+        for name in ["admins", "an-admin", "tables"] {
+            assert_eq!(check(name), Ok(()), "{name}");
+        }
+    }
+}
