@@ -185,7 +185,7 @@ fn register(criterion: &mut Criterion) {
             };
             let token = granted(acquire(&mut epoch, &mut slot, &ask, &terms, now));
             let new = State::Present(etag.clone());
-            let step = CommitStep { token: &token, new, quiet: None };
+            let step = CommitStep { token: &token, generation: None, new, quiet: None };
             let committed = commit(&mut epoch, &mut slot, &step, &terms, now);
             assert_eq!(committed, CommitAnswer::Committed);
         });

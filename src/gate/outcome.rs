@@ -66,6 +66,7 @@ pub struct Commit {
     pub(super) register: Arc<dyn Register>,
     pub(super) name: ObjectName,
     pub(super) token: Token,
+    pub(super) generation: Option<Generation>,
     pub(super) new: State,
     pub(super) quiet: Option<Duration>,
     /// The next writer of this process waits until the lease is gone.
@@ -79,7 +80,8 @@ impl Commit {
     /// Records the landing and ends the lease. Where the register does not answer, the lease stays
     /// armed, and whoever holds the key next finds out by a HEAD.
     pub async fn record(self) {
-        let step = CommitStep { token: &self.token, new: self.new.clone(), quiet: self.quiet };
+        let (token, generation) = (&self.token, self.generation.as_ref());
+        let step = CommitStep { token, generation, new: self.new.clone(), quiet: self.quiet };
         let mut unanswered = false;
         for attempt in 1..=COMMIT_ATTEMPTS {
             match self.register.commit(&self.name, &step).await {

@@ -446,6 +446,7 @@ impl Gate {
                 register: Arc::clone(&self.register),
                 name: write.name.clone(),
                 token: lease.token,
+                generation: lease.armed,
                 new,
                 quiet,
                 turn: Some(turn),

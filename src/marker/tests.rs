@@ -361,7 +361,7 @@ async fn what_was_granted_before_may_end_but_nothing_more_is_sent() {
     proxy.wait_granted(false, LEASE).await;
     assert!(proxy.register.renew(&key, &sending.token).await.unwrap());
     let new = State::Present(ETag::parse(b"\"e\""));
-    let commit = CommitStep { token: &sending.token, new, quiet: None };
+    let commit = CommitStep { token: &sending.token, generation: None, new, quiet: None };
     assert_eq!(proxy.register.commit(&key, &commit).await, Ok(CommitAnswer::Committed));
     let token = &judging.token;
     let step =

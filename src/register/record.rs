@@ -259,6 +259,17 @@ pub fn is_leased(slot: &Slot, terms: &Terms, now: Millis) -> bool {
     slot.lease.as_ref().is_some_and(|lease| now < blocked_until(lease, terms))
 }
 
+/// Ends a lease that keeps nobody out any more, as the next holder would: a write that may have landed
+/// becomes a doubt of the record. So leases that nobody asks about again are not kept for ever.
+/// `false` when there is none.
+pub fn set_aside(slot: &mut Slot, terms: &Terms, now: Millis) -> bool {
+    let over = slot.lease.is_some() && !is_leased(slot, terms, now);
+    if over {
+        slot.take_over(terms, now);
+    }
+    over
+}
+
 /// Asks for the key's lease, and arms it at once where nothing needs to be looked up first. Asked
 /// again with the same nonce (the answer was lost), it answers the same again.
 pub fn acquire(
@@ -413,7 +424,11 @@ pub fn commit(
     let held =
         slot.held_by(step.token).and_then(|lease| Some((lease.clone(), lease.armed.clone()?)));
     let Some((lease, armed)) = held else {
-        return commit_came_late(epoch, slot, step.token);
+        let alone = slot.lease.is_none() && step.token.is_of(&epoch.id);
+        return match slot.record.doubt.take_if(|doubt| alone && step.is_of(doubt)) {
+            Some(doubt) => commit_in_doubt(slot, doubt, step, terms, now),
+            None => commit_came_late(epoch, slot, step.token),
+        };
     };
     let record = &mut slot.record;
     record.state = if lease.tainted { State::Unknown } else { step.new.clone() };
@@ -430,6 +445,35 @@ pub fn commit(
         quiet_until: now + quiet,
         ..lease
     });
+    CommitAnswer::Committed
+}
+
+impl CommitStep<'_> {
+    /// Was the write that has landed the one in doubt? Whoever arms a lease begins a generation of
+    /// its own. One that was sent twice is not looked for: its first copy may still land.
+    fn is_of(&self, doubt: &Doubt) -> bool {
+        self.quiet.is_none() && self.generation == Some(&doubt.armed.generation)
+    }
+}
+
+/// A landing reported after its lease was set aside, before anybody came between. What stands there
+/// now a HEAD must say: somebody may have told of a landing under the lease that is gone.
+fn commit_in_doubt(
+    slot: &mut Slot,
+    doubt: Doubt,
+    step: &CommitStep<'_>,
+    terms: &Terms,
+    now: Millis,
+) -> CommitAnswer {
+    let Doubt { write_id, armed: Armed { generation, .. } } = doubt;
+    let record = &mut slot.record;
+    record.state = State::Unknown;
+    record.generation = Some(generation.clone());
+    record.last_token = Some(step.token.clone());
+    if !write_id.is_alone() {
+        let ending = Ending::Landed { state: step.new.clone(), generation };
+        record.write_down(&write_id, ending, terms, now);
+    }
     CommitAnswer::Committed
 }
 

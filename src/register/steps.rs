@@ -197,6 +197,9 @@ pub enum ReclaimAnswer {
 pub struct CommitStep<'a> {
     /// The lease.
     pub token: &'a Token,
+    /// The generation that it was armed with, by which the write is known where its lease was set
+    /// aside.
+    pub generation: Option<&'a Generation>,
     /// What the write left at the key.
     pub new: State,
     /// The write was sent twice: for so long the first copy may still land.

@@ -1,6 +1,6 @@
 //! What can go wrong, and how often within one run.
 
-use ifmatch::register::record::Slot;
+use ifmatch::register::record::{self, Slot};
 use ifmatch::register::{Epoch, EpochId, Settle, Terms};
 
 use crate::safeguards::Safeguard;
@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) split_brains: u8,
     /// The one process of an in-memory register dies with all its writes, and is started again.
     pub(crate) restarts: u8,
+    /// A survey sets aside a lease that is over.
+    pub(crate) surveys: u8,
     /// The key's record outlives its time, unless it holds what a retry or a doubt needs.
     pub(crate) evictions: u8,
 }
@@ -45,6 +47,7 @@ pub(crate) enum Fault {
     SplitBrain,
     Restart,
     Eviction,
+    Survey,
     Foreign,
 }
 
@@ -72,6 +75,9 @@ impl World {
         if_left(left.losses, Fault::Loss);
         if_left(left.split_brains, Fault::SplitBrain);
         if_left(left.restarts, Fault::Restart);
+        if self.may_be_set_aside(scenario) {
+            if_left(left.surveys, Fault::Survey);
+        }
         if self.may_be_evicted(scenario) {
             if_left(left.evictions, Fault::Eviction);
         }
@@ -84,6 +90,11 @@ impl World {
             faults.push(Fault::Foreign);
         }
         faults
+    }
+
+    fn may_be_set_aside(&self, scenario: &Scenario) -> bool {
+        let (now, slot) = (self.register_now(), &self.register.slot);
+        slot.lease.is_some() && !record::is_leased(slot, &scenario.terms(), now)
     }
 
     fn may_be_evicted(&self, scenario: &Scenario) -> bool {
@@ -115,6 +126,11 @@ impl World {
             Fault::SplitBrain => self.split_brain(scenario),
             Fault::Restart => self.restart(scenario),
             Fault::Eviction => self.evict(scenario),
+            Fault::Survey => {
+                self.faults.surveys -= 1;
+                let (now, slot) = (self.register_now(), &mut self.register.slot);
+                record::set_aside(slot, &scenario.terms(), now);
+            }
             Fault::Foreign => self.foreign_write(scenario),
         }
     }

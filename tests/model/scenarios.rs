@@ -20,6 +20,7 @@ pub(crate) const NONE: Faults = Faults {
     losses: 0,
     split_brains: 0,
     restarts: 0,
+    surveys: 0,
     evictions: 0,
 };
 
@@ -226,6 +227,36 @@ fn a_blind_write_and_one_fault() {
         every("blind, a resend", RESEND),
         every("blind, a freeze", freezes(1)),
         every("blind, a loss", losses(1)),
+    ]);
+}
+
+/// What a lease that is over has left in doubt is moved into the record, whoever comes next, and
+/// however late its holder is.
+#[test]
+fn leases_that_are_over_are_set_aside() {
+    let surveyed = |faults| Faults { surveys: 1, ..faults };
+    let every = |name, calls, faults| Scenario::exclusive(name, calls).with(surveyed(faults));
+    hold(vec![
+        every("set aside, rivals, a crash", rivals(), crashes(1)),
+        every("set aside, rivals, a freeze", rivals(), freezes(1)),
+        every("set aside, rivals, a resend", rivals(), RESEND),
+        every("set aside, blind, a lost answer", blind_and_next(), lost_answers(1)),
+        every("set aside, blind, a freeze", blind_and_next(), freezes(1)),
+        Scenario::shared("set aside, foreign, a crash", vec![replace("e0", "e1").twice()])
+            .with(surveyed(crashes(1)))
+            .foreign(&[Some("f1")]),
+    ]);
+}
+
+#[test]
+#[ignore = "hundreds of thousands of states: make model"]
+fn leases_of_retries_are_set_aside() {
+    let surveyed = |faults| Faults { surveys: 1, ..faults };
+    let every = |name, faults| Scenario::exclusive(name, retry_and_next()).with(surveyed(faults));
+    hold(vec![
+        every("set aside, a retry, a lost answer", lost_answers(1)),
+        every("set aside, a retry, a crash", crashes(1)),
+        every("set aside, a retry, a freeze", freezes(1)),
     ]);
 }
 

@@ -90,6 +90,7 @@ fn suffered(world: &World, fault: Fault, after: &World) -> String {
         Fault::Snapshot => "a replica has got this far".to_owned(),
         Fault::SplitBrain => "a failover; the old master does not know it".to_owned(),
         Fault::Restart => "the only process dies and is started again".to_owned(),
+        Fault::Survey => "a survey sets the lease aside, which is over".to_owned(),
         Fault::Eviction => "the register's record is evicted".to_owned(),
         Fault::Foreign => {
             format!("somebody around the proxies writes {}", after.object.etag.unwrap_or("nothing"))

@@ -675,7 +675,9 @@ impl World {
         };
         let token = self.held(index).token.clone();
         if way != Way::NotReached {
-            let step = CommitStep { token: &token, new: new.clone(), quiet: quiet.map(ticks) };
+            let armed = self.held(index).armed.clone();
+            let (generation, quiet) = (armed.as_ref(), quiet.map(ticks));
+            let step = CommitStep { token: &token, generation, new: new.clone(), quiet };
             self.server(scenario, index).commit(step);
         }
         if way != Way::Answered {

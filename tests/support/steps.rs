@@ -86,7 +86,7 @@ pub(crate) async fn commit(
     token: &Token,
     new: State,
 ) -> Result<CommitAnswer, RegisterError> {
-    register.commit(name, &CommitStep { token, new, quiet: None }).await
+    register.commit(name, &CommitStep { token, generation: None, new, quiet: None }).await
 }
 
 /// An unconditional write that lands; the generation it began.

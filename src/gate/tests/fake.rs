@@ -604,9 +604,10 @@ impl<L: Line> Register for Distant<L> {
     ) -> Result<CommitAnswer, RegisterError> {
         let inner = Arc::clone(&self.inner);
         let (name, token) = (name.clone(), step.token.clone());
-        let (new, quiet) = (step.new.clone(), step.quiet);
+        let (new, quiet, generation) = (step.new.clone(), step.quiet, step.generation.cloned());
         self.ask(Step::Commit, async move {
-            inner.commit(&name, &CommitStep { token: &token, new, quiet }).await
+            let generation = generation.as_ref();
+            inner.commit(&name, &CommitStep { token: &token, generation, new, quiet }).await
         })
         .await
     }

@@ -90,7 +90,7 @@ async fn armed(register: &MemoryRegister, key: &str, settle: Settle) -> Token {
 }
 
 async fn commit(register: &MemoryRegister, key: &str, token: &Token, quiet: Option<Duration>) {
-    let step = CommitStep { token, new: State::Absent, quiet };
+    let step = CommitStep { token, generation: None, new: State::Absent, quiet };
     let answer = register.commit(&named(key), &step).await;
     assert_eq!(answer, Ok(CommitAnswer::Committed));
 }

@@ -147,8 +147,19 @@ impl Key {
     }
 
     fn commit(&mut self, token: &Token, new: State, quiet: Option<u64>) -> CommitAnswer {
-        let step = CommitStep { token, new, quiet: quiet.map(ms) };
+        let step = CommitStep { token, generation: None, new, quiet: quiet.map(ms) };
         commit(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
+    }
+
+    /// As its holder does, who knows the generation that it was armed with.
+    fn commit_known(&mut self, token: &Token, generation: &Generation) -> CommitAnswer {
+        let (generation, new) = (Some(generation), present("x"));
+        let step = CommitStep { token, generation, new, quiet: None };
+        commit(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
+    }
+
+    fn set_aside(&mut self) -> bool {
+        set_aside(&mut self.slot, &self.terms, self.now)
     }
 
     fn disarm(&mut self, token: &Token, pre: &State) -> bool {
@@ -1310,4 +1321,55 @@ proptest! {
             world.play(*who, act);
         }
     }
+}
+
+// === what is over ===
+
+#[test]
+fn a_lease_that_is_over_is_set_aside_and_its_doubt_is_kept() {
+    let mut key = Key::exclusive();
+    assert!(!key.set_aside(), "there is none");
+    key.grant(&ask_to_create("unarmed"));
+    let before = key.slot.record.clone();
+    key.wait(LEASE - 1);
+    assert!(!key.set_aside(), "it keeps others out");
+    key.wait(1);
+    assert!(key.set_aside());
+    assert_eq!((&key.slot.lease, &key.slot.record), (&None, &before));
+
+    let lost = key.lose("a", State::Absent, Expect::SomeObject);
+    let mut asked = key.clone();
+    assert!(key.set_aside() && !key.set_aside());
+    assert_eq!((key.slot.lease.clone(), key.observe().pending), (None, Some(lost)));
+    // Whoever comes next finds what he would have found without.
+    let next = ask_to_create("b");
+    assert_eq!(key.grant(&next), asked.grant(&next));
+    assert_eq!(key.slot, asked.slot);
+}
+
+#[test]
+fn a_landing_whose_lease_was_set_aside_is_recorded_unless_somebody_came_between() {
+    let mut key = Key::exclusive();
+    let grant = key.grant(&ask("a"));
+    let (token, generation) = (grant.token, grant.armed.unwrap());
+    key.wait(LEASE + GRACE + SETTLE);
+    assert!(key.set_aside());
+    let mut unnamed = key.clone();
+    assert_eq!(unnamed.commit(&token, present("x"), None), CommitAnswer::Overtaken);
+    let mut buried = key.clone();
+    buried.write("b", "y");
+    assert_eq!(buried.commit_known(&token, &generation), CommitAnswer::Overtaken);
+    let mut held = key.clone();
+    held.grant(&ask_to_create("b"));
+    assert_eq!(held.commit_known(&token, &generation), CommitAnswer::Overtaken);
+
+    for _ in 0..2 {
+        assert_eq!(key.commit_known(&token, &generation), CommitAnswer::Committed);
+        let seen = key.observe();
+        assert_eq!((seen.state, seen.generation.as_ref()), (State::Unknown, Some(&generation)));
+        assert_eq!(key.slot.record.doubt, None);
+    }
+    let landed = Ending::Landed { state: present("x"), generation };
+    let retry = Ask { nonce: "again".to_owned(), ..ask("a") };
+    assert_eq!(key.acquire(&retry), Acquired::Ended(landed));
 }

@@ -66,16 +66,7 @@ if now < free_at then
   return {now, 'busy', lease and lease.write_id or doubt[1] or false, free_at - now}
 end
 wait_no_more()
-if lease then
-  if lease.generation then
-    bury_doubt()
-    if lease.nonce then
-      record.doubt = {lease.write_id, lease.pre, lease.expect, lease.generation}
-    end
-    record.state = '?'
-    put_record()
-  end
-end
+take_over()
 lease = {nonce = nonce, expires = now + LEASE, quiet_until = 0, tainted = false,
   write_id = write_id, long = long, generation = false, pre = false, expect = false}
 local nothing_to_ask = condition == 'none'

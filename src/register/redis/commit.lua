@@ -1,4 +1,12 @@
-local token, new, quiet = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local token, new, quiet, generation = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+
+-- Nobody asks again for a write that stands for itself.
+local function write_down_landing(write_id, of)
+  if string.sub(write_id, 1, 1) ~= '~' then
+    write_down(write_id, landed(new, of))
+  end
+end
+
 if record.last_nonce and token == token_of(record.last_nonce) then
   return {now, 'committed'}
 end
@@ -7,16 +15,23 @@ if held_by(token) and lease.generation then
   record.generation = lease.generation
   record.doubt = nil
   record.last_nonce = lease.nonce
-  -- Nobody asks again for a write that stands for itself.
-  if string.sub(lease.write_id, 1, 1) ~= '~' then
-    write_down(lease.write_id, landed(new, lease.generation))
-  end
+  write_down_landing(lease.write_id, lease.generation)
   if quiet then
     lease.nonce, lease.expires, lease.quiet_until = false, 0, now + quiet
     put_lease()
   else
     drop_lease()
   end
+  put_record()
+  return {now, 'committed'}
+end
+-- Its lease was set aside, and nobody came between.
+local doubt = record.doubt
+local alone = not lease and not quiet and of_this_epoch(token)
+if alone and doubt and named(doubt[4]) == generation then
+  record.state, record.doubt = '?', nil
+  record.generation, record.last_nonce = doubt[4], string.sub(token, #eid + 2)
+  write_down_landing(doubt[1], doubt[4])
   put_record()
   return {now, 'committed'}
 end

@@ -5,7 +5,6 @@
 //! |---|---|---|
 //! | `{<namespace>:<p>}` | hash, no TTL | a partition: its epoch, and a field for each leased key |
 //! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl`, with uploads 7 days at least | a record |
-//! | `{<namespace>:<p>}><bucket>/<key>` | string, TTL 10 s | who waits for the key |
 //! | `{<namespace>:id}` | string, no TTL | the register's id, where a marker is configured |
 //!
 //! The partition number `p` is [`partition_of`]. Fields of a partition:
@@ -18,6 +17,7 @@
 //! | `since`, `quar` | when it began, and until when nothing is granted; ms of Redis's `TIME` |
 //! | `n` | the last generation's number |
 //! | `<bucket>/<key>` | a lease |
+//! | `>` and SHA-1 of that, in hex | who waits for the key |
 //!
 //! Lease: nine MessagePack values in a row: nonce, expires, quiet_until, tainted, write id, long
 //! (settles as a long one), generation, pre, expect. The nonce is `false` for nobody's lease, the
@@ -32,15 +32,14 @@
 //! numbers outside of MessagePack are big-endian. While the lease is armed and somebody's, the
 //! state is not what the record says but unknown.
 //!
-//! Waiters: the epoch's name and three MessagePack values: since when the first is the first, how
-//! many have got the key since then, and a list, in their order, each of asker and when it is forgotten. Versions that do not know of them
-//! are safe beside those that do, and may keep them waiting.
+//! Waiters: four MessagePack values: when the last of them is forgotten, since when the first is the
+//! first, how many have got the key since then, and a list, in their order, each of asker and when it
+//! is forgotten. Versions that do not know of them are safe beside those that do, and may keep them
+//! waiting.
 //!
 //! Tokens and generations are stored without their epoch's name, which is the partition's: nothing
 //! of another epoch is ever read. States, expectations, conditions and endings are short texts, for
 //! which see the functions here, `landed` and `undetermined` in `record.lua`.
-
-use std::time::Duration;
 
 use crate::register::record::{JOURNAL_ENTRIES_MAX, UPLOAD_TTL, UPLOADS_MAX};
 use crate::register::waiters::{TURN, TURN_GRANTS, WAITER_KEPT, WAITERS_MAX};
@@ -54,9 +53,12 @@ pub(super) const FORMAT: u32 = 3;
 /// How many partitions there are. More spread a cluster's load better and cost more to touch.
 pub(super) const PARTITIONS: u64 = 64;
 
-/// How long waiters are kept after one of them last asked: each of them is forgotten long before,
-/// and then only its place is left.
-const WAITERS_TTL: Duration = Duration::from_secs(10);
+/// How many fields of a partition are its epoch's.
+const EPOCH_FIELDS: u32 = 6;
+
+/// How many fields of a partition a survey looks at: what it costs, and how many leases that are over
+/// it may set aside.
+const SURVEYED_MAX: u32 = 16;
 
 /// The partition of a key: FNV-1a over `<bucket>/<key>`, 64 bits, its two halves folded by XOR,
 /// modulo [`PARTITIONS`].
@@ -82,21 +84,23 @@ pub(super) fn id_key(namespace: &str) -> String {
 pub(super) struct Keys {
     /// The number of its partition.
     pub number: u64,
-    /// The names of the partition's hash, of the record, and of those who wait. (No bucket's name
-    /// begins with the latter's `>`.)
+    /// The name of that one's hash.
     pub partition: String,
+    /// The name of its record.
     pub record: String,
-    pub waiters: String,
 }
 
 /// The names for a key.
 pub(super) fn keys_of(namespace: &str, name: &ObjectName) -> Keys {
-    let name = name.to_string();
-    let number = partition_of(&name);
+    keys_of_name(namespace, &name.to_string())
+}
+
+/// The same for a key that is called `<bucket>/<key>`, as its lease's field is.
+pub(super) fn keys_of_name(namespace: &str, name: &str) -> Keys {
+    let number = partition_of(name);
     let partition = partition_key(namespace, number);
     let record = format!("{partition}{name}");
-    let waiters = format!("{partition}>{name}");
-    Keys { number, partition, record, waiters }
+    Keys { number, partition, record }
 }
 
 /// What all proxies must agree on, this format among it.
@@ -200,8 +204,9 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
          local QUARANTINE, HORIZON, RECORD_TTL = {}, {}, '{}'\n\
          local UPLOAD_TTL, RECORD_TTL_UPLOADS, UPLOADS_MAX = {}, '{}', {UPLOADS_MAX}\n\
          local EXCLUSIVE, JOURNAL_ENTRIES_MAX = {exclusive}, {JOURNAL_ENTRIES_MAX}\n\
-         local TURN, WAITER_KEPT, WAITERS_MAX, WAITERS_TTL = {}, {}, {WAITERS_MAX}, {}\n\
-         local TURN_GRANTS = {TURN_GRANTS}\n",
+         local TURN, WAITER_KEPT, WAITERS_MAX = {}, {}, {WAITERS_MAX}\n\
+         local TURN_GRANTS = {TURN_GRANTS}\n\
+         local EPOCH_FIELDS, SURVEYED = {EPOCH_FIELDS}, {SURVEYED_MAX}\n",
         terms_line(terms),
         ms(terms.lease),
         ms(terms.grace),
@@ -214,7 +219,6 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
         ms(record_ttl.max(UPLOAD_TTL)),
         ms(TURN),
         ms(WAITER_KEPT),
-        ms(WAITERS_TTL),
     )
 }
 

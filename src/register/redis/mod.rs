@@ -45,9 +45,9 @@ use self::scripts::{CLOCK, Scripts, Step};
 use self::suitability::{Demands, REPLICA, Setting};
 use super::words::{Millis, in_millis};
 use super::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, EpochId, Grant,
-    Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution,
-    Status, Terms, Token, UploadName, UploadStep, WriteId,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, EpochId, Generation,
+    Grant, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
+    Resolution, Status, Terms, Token, UploadName, UploadStep, WriteId,
 };
 use crate::s3::{Current, ObjectName};
 use crate::secret::Secret;
@@ -235,8 +235,7 @@ impl RedisRegister {
         let epoch = new_epoch_id();
         let command = |verb, script| {
             let mut command = Cmd::new();
-            command.arg(verb).arg(script).arg(3);
-            command.arg(&keys.partition).arg(&keys.record).arg(&keys.waiters);
+            command.arg(verb).arg(script).arg(2).arg(&keys.partition).arg(&keys.record);
             command.arg(&epoch.0).arg(arguments);
             command
         };
@@ -387,9 +386,42 @@ impl RedisRegister {
         let survey = timeout_at(deadline, survey).await;
         let survey = survey.unwrap_or_else(|_| Err(silent(node, "check")));
         let survey = survey.inspect_err(|_| connection.spoil());
-        let survey = survey.map_err(|error| self.demoted(error, known))?;
+        let mut survey = survey.map_err(|error| self.demoted(error, known))?;
         self.compare_clocks(node, asked, survey.at, (&mut connection, known), deadline).await?;
+        let over = std::mem::take(&mut survey.over);
+        self.set_aside((node, &mut connection), over, known, deadline).await?;
         Ok(survey)
+    }
+
+    /// Moves what is known of leases that are over into their keys' records. Where that fails it is
+    /// left for another survey.
+    async fn set_aside(
+        &self,
+        (node, connection): (&Node, &mut Connection),
+        over: Vec<String>,
+        known: &Known,
+        deadline: Instant,
+    ) -> Result<(), RegisterError> {
+        if over.is_empty() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let setting = self.partitions.set_aside(&mut connection.requests, &over);
+        let answers = timeout_at(deadline, setting).await;
+        let answers = match answers.unwrap_or_else(|_| Err(silent(node, "set_aside"))) {
+            Ok(answers) => answers,
+            Err(error) => {
+                connection.spoil();
+                tracing::debug!(%error, "leases that are over were not set aside");
+                return Ok(());
+            }
+        };
+        let replies = answers.into_iter().flatten();
+        let replies = replies.filter_map(|value| Reply::read(value, &self.partitions.terms).ok());
+        match replies.map(|reply| reply.at).max() {
+            Some(at) => self.compare_clocks(node, asked, at, (connection, known), deadline).await,
+            None => Ok(()),
+        }
     }
 
     /// Ends the quarantine of one master's partitions.
@@ -544,8 +576,13 @@ impl Register for RedisRegister {
         step: &CommitStep<'_>,
     ) -> Result<CommitAnswer, RegisterError> {
         let quiet = step.quiet.map(millis).unwrap_or_default();
-        let arguments: [&[u8]; 3] =
-            [step.token.0.as_bytes(), &state_text(&step.new), quiet.as_bytes()];
+        let generation = step.generation.map(|Generation(name)| name.as_bytes());
+        let arguments: [&[u8]; 4] = [
+            step.token.0.as_bytes(),
+            &state_text(&step.new),
+            quiet.as_bytes(),
+            generation.unwrap_or_default(),
+        ];
         let reply = self.run(&self.scripts().commit, name, &arguments, Repeat::Once).await?;
         match reply.word() {
             "committed" => Ok(CommitAnswer::Committed),

@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, Value, cmd};
 
 use super::faults::{fault, is_elsewhere, is_withheld};
-use super::format::partition_key;
+use super::format::{keys_of_name, partition_key};
 use super::reply::Reply;
 use super::scripts::{Scripts, Step};
 use super::suitability::{self, Demands, Wanted};
@@ -31,6 +31,8 @@ pub(super) struct Survey {
     pub(super) status: Status,
     /// When that was, on Redis's clock.
     pub(super) at: Millis,
+    /// Keys whose leases are over: some of them, where there are many.
+    pub(super) over: Vec<String>,
     /// Some were not there, or on their way to another server.
     pub(super) elsewhere: Option<RegisterError>,
 }
@@ -51,7 +53,7 @@ impl Partitions {
         let mut status = Status { quarantine: Duration::ZERO, leases: 0 };
         // One that has the register's id alone has no clock that anything is counted by.
         let mut at = partitions.is_empty().then_some(Millis(0));
-        let mut elsewhere = None;
+        let (mut elsewhere, mut over) = (None, Vec::new());
         for answer in self.run_in(requests, &self.scripts.touch, partitions).await? {
             let mut reply = match answer {
                 Ok(value) => Reply::read(value, &self.terms)?,
@@ -64,9 +66,10 @@ impl Partitions {
             at = at.max(Some(reply.at));
             status.quarantine = status.quarantine.max(reply.duration()?);
             status.leases += usize::try_from(reply.number()?).unwrap_or(usize::MAX);
+            over.extend(reply.texts()?);
         }
         match at {
-            Some(at) => Ok(Survey { status, at, elsewhere }),
+            Some(at) => Ok(Survey { status, at, over, elsewhere }),
             None => Err(elsewhere.unwrap_or_else(|| {
                 RegisterError::Unreachable("it holds none of the register's partitions".to_owned())
             })),
@@ -101,6 +104,26 @@ impl Partitions {
             pipeline.del(partition_key(&self.namespace, *partition)).ignore();
         }
         pipeline.query_async(requests).await.map_err(|e| fault(&e))
+    }
+
+    /// Sets aside what is over of the leases of these keys, each named `<bucket>/<key>`.
+    pub(super) async fn set_aside(
+        &self,
+        requests: &mut MultiplexedConnection,
+        names: &[String],
+    ) -> Result<Vec<RedisResult<Value>>, RegisterError> {
+        let step = &self.scripts.set_aside;
+        let mut pipeline = Pipeline::new();
+        pipeline.ignore_errors().cmd("SCRIPT").arg("LOAD").arg(&step.text);
+        for name in names {
+            let keys = keys_of_name(&self.namespace, name);
+            pipeline.cmd("EVALSHA").arg(&step.sha).arg(2);
+            pipeline.arg(keys.partition).arg(keys.record).arg(new_epoch_id().0);
+        }
+        let mut answers: Vec<RedisResult<Value>> =
+            pipeline.query_async(requests).await.map_err(|e| fault(&e))?;
+        answers.remove(0).map_err(|e| fault(&e))?;
+        Ok(answers)
     }
 
     /// Runs a step that knows no key in each of these partitions, in one round trip.

@@ -126,6 +126,13 @@ impl Reply {
         text.map_err(|_| strange("text that is not UTF-8"))
     }
 
+    /// A list of texts.
+    pub(super) fn texts(&mut self) -> Result<Vec<String>, RegisterError> {
+        let Some(Value::Array(items)) = self.rest.next() else { return Err(strange("no list")) };
+        let mut items = Self { at: self.at, word: String::new(), rest: items.into_iter() };
+        (0..items.rest.len()).map(|_| items.text()).collect()
+    }
+
     pub(super) fn bytes(&mut self) -> Result<Option<Vec<u8>>, RegisterError> {
         match self.rest.next() {
             Some(Value::BulkString(bytes)) => Ok(Some(bytes)),

@@ -13,6 +13,7 @@ const LEASE: &str = include_str!("lease.lua");
 const RECORD: &str = include_str!("record.lua");
 const WAITERS: &str = include_str!("waiters.lua");
 const ARMING: &str = include_str!("arming.lua");
+const TAKING_OVER: &str = include_str!("taking_over.lua");
 const OBSERVE: &str = include_str!("observe.lua");
 const ENDING: &str = include_str!("ending.lua");
 
@@ -41,6 +42,7 @@ pub(super) struct Scripts {
     pub release: Step,
     pub resolve: Step,
     pub note_upload: Step,
+    pub set_aside: Step,
     pub touch: Step,
     pub skip_quarantine: Step,
 }
@@ -54,7 +56,7 @@ impl Scripts {
             pin: step("pin", &[LEASE, RECORD, include_str!("pin.lua")], OBSERVE),
             acquire: step(
                 "acquire",
-                &[LEASE, RECORD, ARMING, WAITERS],
+                &[LEASE, RECORD, TAKING_OVER, ARMING, WAITERS],
                 include_str!("acquire.lua"),
             ),
             arm: step("arm", &[LEASE, RECORD, ARMING], include_str!("arm.lua")),
@@ -65,6 +67,11 @@ impl Scripts {
             release: step("release", &[LEASE, RECORD, ENDING], include_str!("release.lua")),
             resolve: step("resolve", &[LEASE, RECORD], include_str!("resolve.lua")),
             note_upload: step("note_upload", &[LEASE, RECORD], include_str!("note_upload.lua")),
+            set_aside: step(
+                "set_aside",
+                &[LEASE, RECORD, TAKING_OVER],
+                include_str!("set_aside.lua"),
+            ),
             touch: step("touch", &[LEASE], include_str!("touch.lua")),
             skip_quarantine: step("skip_quarantine", &[], include_str!("skip_quarantine.lua")),
         }

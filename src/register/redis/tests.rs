@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "shared with tests/register*.rs, which use more of it")]
 mod redis_server;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -135,6 +136,7 @@ enum Act {
         again: u8,
     },
     Wait(u64),
+    Survey,
     ForgetRecord,
     Flush,
     ChangeReplid,
@@ -235,6 +237,7 @@ fn act() -> impl Strategy<Value = Act> {
         10 => ([contended(), contended()], prop::sample::select(vec![0, 0, 7, 8, 9]))
             .prop_map(|(waits, again)| Act::Contend { waits, again }),
         24 => wait.prop_map(Act::Wait),
+        8 => Just(Act::Survey),
         2 => Just(Act::ForgetRecord),
         1 => Just(Act::Flush),
         2 => Just(Act::ChangeReplid),
@@ -317,6 +320,8 @@ struct Pair<'a> {
     slots: [Slot; 2],
     writers: [Writer; 3],
     nonces: u32,
+    /// The generations that leases were armed with.
+    armed: HashMap<Token, Generation>,
 }
 
 impl<'a> Pair<'a> {
@@ -332,6 +337,7 @@ impl<'a> Pair<'a> {
             slots: Default::default(),
             writers: Default::default(),
             nonces: 0,
+            armed: HashMap::new(),
         }
     }
 
@@ -362,13 +368,23 @@ impl<'a> Pair<'a> {
         let mut pipeline = redis::pipe();
         for name in &self.names {
             let keys = keys_of("test", name);
-            pipeline.cmd("EVALSHA").arg(&self.read.sha).arg(3);
-            pipeline.arg(keys.partition).arg(keys.record).arg(keys.waiters).arg("");
+            pipeline.cmd("EVALSHA").arg(&self.read.sha).arg(2);
+            pipeline.arg(keys.partition).arg(keys.record).arg("");
         }
         let values: [Value; 2] = pipeline.query_async(&mut self.meddler).await.unwrap();
         let [(epoch, first), (_, second)] =
             values.map(|value| read_slot(&mut Reply::read(value, "").unwrap()).unwrap());
         (epoch, [first, second])
+    }
+
+    /// What Redis holds after a step that may have begun an epoch.
+    async fn begun(&mut self) -> (Epoch, [Slot; 2]) {
+        let (epoch, slots) = self.held().await;
+        if self.epoch.is_none() {
+            self.epoch = Some(Epoch::begin(epoch.id.clone(), &self.terms, self.now));
+            self.slots = Default::default();
+        }
+        (epoch, slots)
     }
 
     /// Runs a step on both sides and compares answers and states.
@@ -379,11 +395,7 @@ impl<'a> Pair<'a> {
         pure: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
     ) -> T {
         let answer = scripted(self.register, &self.names[key]).await.unwrap();
-        let (epoch, slots) = self.held().await;
-        if self.epoch.is_none() {
-            self.epoch = Some(Epoch::begin(epoch.id.clone(), &self.terms, self.now));
-            self.slots = Default::default();
-        }
+        let (epoch, slots) = self.begun().await;
         let own = self.epoch.as_mut().unwrap();
         let expected = pure(own, &mut self.slots[key], &self.terms, self.now);
         assert_eq!(answer, expected);
@@ -401,6 +413,7 @@ impl<'a> Pair<'a> {
             )
             .await;
         if let Acquired::Granted(grant) = answer {
+            self.has_armed(&grant.token, grant.armed);
             self.writers[writer].token = Some(grant.token);
         }
     }
@@ -414,7 +427,8 @@ impl<'a> Pair<'a> {
         let Ask { nonce, write_id, settle, expect, .. } = ask;
         let step = ReclaimStep { token: &token, nonce, write_id, settle: *settle, pre, expect };
         let answer = self.reclaim_once(key, &step).await;
-        let ReclaimAnswer::Reclaimed { token, .. } = answer else { return };
+        let ReclaimAnswer::Reclaimed { token, generation } = answer else { return };
+        self.has_armed(&token, Some(generation));
         self.reclaim_once(key, &step).await;
         if *settle == Settle::Long {
             self.commit(key, &token, State::Absent, None).await;
@@ -433,7 +447,9 @@ impl<'a> Pair<'a> {
     }
 
     async fn commit(&mut self, key: usize, token: &Token, new: State, quiet: Option<u64>) {
-        let step = CommitStep { token, new, quiet: quiet.map(Duration::from_millis) };
+        let armed = self.armed.get(token).cloned();
+        let quiet = quiet.map(Duration::from_millis);
+        let step = CommitStep { token, generation: armed.as_ref(), new, quiet };
         self.both(
             key,
             async |register, name| register.commit(name, &step).await,
@@ -468,6 +484,28 @@ impl<'a> Pair<'a> {
             }
             _ => None,
         })
+    }
+
+    fn has_armed(&mut self, token: &Token, generation: Option<Generation>) {
+        if let Some(generation) = generation {
+            self.armed.insert(token.clone(), generation);
+        }
+    }
+
+    /// What is over is set aside, of both keys.
+    async fn survey(&mut self) {
+        let status = self.register.check().await.unwrap();
+        self.begun().await;
+        for slot in &mut self.slots {
+            record::set_aside(slot, &self.terms, self.now);
+            if slot.waiters.waiting.iter().all(|waiter| waiter.until <= self.now) {
+                slot.waiters = Waiters::default();
+            }
+        }
+        let leased = |slot: &&Slot| record::is_leased(slot, &self.terms, self.now);
+        assert_eq!(status.leases, self.slots.iter().filter(leased).count());
+        let (epoch, slots) = self.held().await;
+        assert_eq!((Some(&epoch), &slots), (self.epoch.as_ref(), &self.slots));
     }
 
     async fn observe(&mut self, key: usize) -> Observation {
@@ -525,6 +563,7 @@ impl<'a> Pair<'a> {
                 // What a lease says of the state is kept with the lease.
                 self.slots[key].record = Record::UNKNOWN;
             }
+            Act::Survey => self.survey().await,
             Act::SkipQuarantine => self.skip_quarantine(key).await,
             Act::NoteUpload { upload, lost } => self.note_upload(key, upload, lost).await,
             Act::Acquire { write_id, long, age, condition, expect, upload, again, own } => {
@@ -629,12 +668,16 @@ impl<'a> Pair<'a> {
                     let (pre, expect) = (pre.clone(), expect.clone());
                     ArmStep { token, pre, expect, age: Duration::from_millis(age) }
                 };
-                self.both(
-                    key,
-                    async |register, name| register.arm(name, step()).await,
-                    |epoch, slot, terms, now| record::arm(epoch, slot, step(), terms, now),
-                )
-                .await;
+                let answer = self
+                    .both(
+                        key,
+                        async |register, name| register.arm(name, step()).await,
+                        |epoch, slot, terms, now| record::arm(epoch, slot, step(), terms, now),
+                    )
+                    .await;
+                if let ArmAnswer::Armed(generation) = answer {
+                    self.has_armed(token, Some(generation));
+                }
             }
             Act::Renew => {
                 self.both(

@@ -1,9 +1,23 @@
--- Begins an epoch where one is due, and says how the partition stands.
-local leases = 0
-local fields = redis.call('HGETALL', partition)
+-- Begins an epoch where one is due, says how the partition stands, and names leases that are over.
+-- However many there are, SURVEYED fields are looked at, others each time.
+local number = redis.call('HLEN', partition)
+local fields
+if number > EPOCH_FIELDS + SURVEYED then
+  fields = redis.call('HRANDFIELD', partition, SURVEYED, 'WITHVALUES')
+else
+  fields = redis.call('HGETALL', partition)
+end
+local over, others = {}, 0
 for i = 1, #fields, 2 do
-  if string.find(fields[i], '/', 1, true) and now < blocked_until(unpack_lease(fields[i + 1])) then
-    leases = leases + 1
+  local field, packed = fields[i], fields[i + 1]
+  if string.sub(field, 1, 1) == '>' then
+    others = others + 1
+    -- Nobody waits any more.
+    if now >= cmsgpack.unpack(packed) then
+      redis.call('HDEL', partition, field)
+    end
+  elseif string.find(field, '/', 1, true) and now >= blocked_until(unpack_lease(packed)) then
+    over[#over + 1] = field
   end
 end
-return {now, 'ok', math.max(quarantine_until - now, 0), leases}
+return {now, 'ok', math.max(quarantine_until - now, 0), number - EPOCH_FIELDS - others - #over, over}

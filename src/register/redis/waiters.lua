@@ -1,14 +1,20 @@
 -- Who waits for the key: its form (format.rs), and the steps of waiters.rs.
 local asker = ARGV[2]
+local waiters_field = '>' .. redis.sha1hex(name)
+local packed_waiters = redis.call('HGET', partition, waiters_field)
 local waiters, first_since, gone_before = {}, 0, 0
-local packed_waiters = redis.call('GET', KEYS[3])
-if packed_waiters and string.sub(packed_waiters, 1, #eid) == eid then
-  first_since, gone_before, waiters = cmsgpack.unpack(string.sub(packed_waiters, #eid + 1))
+if packed_waiters then
+  local _
+  _, first_since, gone_before, waiters = cmsgpack.unpack(packed_waiters)
 end
 
 local function put_waiters()
-  local packed = cmsgpack.pack(first_since, gone_before, waiters)
-  redis.call('SET', KEYS[3], eid .. packed, 'PX', WAITERS_TTL)
+  local last_until = 0
+  for _, waiter in ipairs(waiters) do
+    last_until = math.max(last_until, waiter[2])
+  end
+  redis.call('HSET', partition, waiters_field,
+    cmsgpack.pack(last_until, first_since, gone_before, waiters))
 end
 
 local function forget_waiters(leaving)
@@ -59,6 +65,6 @@ local function wait_no_more()
   if waiters[1] then
     put_waiters()
   else
-    redis.call('DEL', KEYS[3])
+    redis.call('HDEL', partition, waiters_field)
   end
 end

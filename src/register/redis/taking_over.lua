@@ -1,0 +1,14 @@
+-- Ends a lease whose time is over, if there is one; its field is left. From now on an armed one's
+-- write is a doubt, unless it was committed and only kept the key quiet: then its first copy may
+-- have landed since.
+local function take_over()
+  if not lease or not lease.generation then
+    return
+  end
+  bury_doubt()
+  if lease.nonce then
+    record.doubt = {lease.write_id, lease.pre, lease.expect, lease.generation}
+  end
+  record.state = '?'
+  put_record()
+end
