@@ -24,7 +24,7 @@ use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
 use crate::in_flight::InFlight;
 use crate::marker::{Marker, MarkerError};
-use crate::proxy::{Clients, Door, Proxy, Rules};
+use crate::proxy::{Clients, Door, Proxy, Rules, Strangers};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
@@ -350,7 +350,6 @@ fn proxy(
     let backend = &config.backend;
     let settings = gate_settings(config);
     let body = &config.body;
-    let forms_bytes = body.memory_bytes / 4;
     Proxy {
         gate: Gate::new(register, Arc::clone(&store) as _, settings),
         store,
@@ -366,16 +365,12 @@ fn proxy(
         signatures: config.signatures,
         region: config.region.clone(),
         keys,
-        larder: Larder::new(
-            body.memory_bytes - forms_bytes,
-            body.memory_per_body_bytes,
-            body.spool_dir.clone(),
-        ),
-        forms: Larder::new(forms_bytes, 0, body.spool_dir.clone()),
+        larder: Larder::new(body.memory_bytes, body.memory_per_body_bytes, body.spool_dir.clone()),
         body_bytes_max: body.bytes_max,
         idle_timeout: body.idle_timeout,
         body_least_rate: body.least_rate,
         writes: Arc::new(Semaphore::new(config.limits.writes)),
+        strangers: Strangers::new(config.limits.strangers),
         in_flight: InFlight::default(),
     }
 }

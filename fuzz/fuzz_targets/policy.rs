@@ -3,8 +3,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use ifmatch::s3::{PostForm, PostPolicy};
+use http::{HeaderMap, HeaderValue, header};
+use ifmatch::s3::{FormReader, PostPolicy, Spelling};
 use libfuzzer_sys::fuzz_target;
 
 const FORM: &str = "--B\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n\
@@ -23,9 +23,11 @@ fuzz_target!(|input: &[u8]| {
             return;
         }
     };
-    let form =
-        PostForm::parse("multipart/form-data; boundary=B", &Bytes::from_static(FORM.as_bytes()));
-    let form = form.expect("a good form");
+    let content_type = HeaderValue::from_static("multipart/form-data; boundary=B");
+    let head = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
+    let mut reader = FormReader::new(&head, Spelling::Any).expect("a good head");
+    reader.feed(FORM.as_bytes());
+    let form = reader.fields().ok().flatten().expect("a good form");
     let allowed = policy.check(&form, "bucket", 0).is_ok();
     // The key must be covered, so a policy that does not speak of it allows nothing.
     let text = String::from_utf8_lossy(input).to_ascii_lowercase();

@@ -9,6 +9,14 @@ use crate::sigv4::stored_content_encoding;
 /// to set, and never shown to one.
 pub const INSCRIPTION: HeaderName = HeaderName::from_static("x-amz-meta-ifmatch-id");
 
+/// Whether a header, or a form's field, is ours alone, whatever the settings say, so that no client's
+/// word is taken for ours. It is left out, not refused: whoever copies an object with the metadata
+/// that the store itself has shown him means the object, not our note on it. To servers that know
+/// headers as variables `_` is `-`.
+pub fn is_reserved(name: &str) -> bool {
+    name.replace('_', "-").eq_ignore_ascii_case(INSCRIPTION.as_str())
+}
+
 /// What a client's headers become towards the store: those that S3 gives a meaning, less those of
 /// the client's own signature and of its body's framing. A list of what may pass, not of what may
 /// not: stores have headers of their own that copy, link or expire objects (Swift's `X-Copy-From`,
@@ -174,7 +182,7 @@ fn passes(name: &str) -> bool {
         // What a copy asks of its source is judged here (proxy/copy_source.rs).
         return !OF_CLIENT.contains(&name)
             && !name.starts_with("x-amz-copy-source-if-")
-            && name != INSCRIPTION.as_str();
+            && !is_reserved(name);
     }
     PLAIN.contains(&name) || matches!(name, "origin" | "user-agent")
 }
@@ -222,6 +230,8 @@ mod tests {
             ("content-encoding", "aws-chunked,gzip"),
             ("content-type", "text/plain"),
             ("x-amz-meta-a", "1"),
+            ("x-amz-meta-ifmatch-id", "forged"),
+            ("x-amz-meta-ifmatch_id", "forged"),
             ("x-amz-copy-source-if-match", "\"e\""),
             ("if-match", "\"e\""),
         ]);

@@ -33,12 +33,6 @@ impl Larder {
         Self { budget: Arc::new(Semaphore::new(blocks)), memory_per_body_bytes, spool_dir }
     }
 
-    /// A place in memory for this many bytes; `None` when the budget does not allow it now.
-    pub fn in_memory(&self, length_bytes: u64) -> Option<InMemory> {
-        let permit = self.reserve(length_bytes)?;
-        Some(InMemory { bytes: BytesMut::new(), permit })
-    }
-
     fn reserve(&self, length_bytes: u64) -> Option<OwnedSemaphorePermit> {
         let blocks = u32::try_from(length_bytes.div_ceil(BLOCK_BYTES)).ok()?;
         Arc::clone(&self.budget).try_acquire_many_owned(blocks).ok()
@@ -54,25 +48,6 @@ impl Larder {
         }
         let spool = Spool::create(self.spool_dir.clone()).await?;
         Ok(Taking { place: Place::Disk(spool), length_bytes: 0 })
-    }
-}
-
-/// A body that has to be in memory, and the part of the budget it takes.
-#[derive(Debug)]
-pub struct InMemory {
-    bytes: BytesMut,
-    permit: OwnedSemaphorePermit,
-}
-
-impl InMemory {
-    /// Adds what has arrived.
-    pub fn push(&mut self, piece: &[u8]) {
-        self.bytes.extend_from_slice(piece);
-    }
-
-    /// What has arrived, as one piece, and the budget it holds for as long as it is kept.
-    pub fn finish(self) -> (Bytes, OwnedSemaphorePermit) {
-        (self.bytes.freeze(), self.permit)
     }
 }
 

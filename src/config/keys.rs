@@ -227,6 +227,7 @@ pub(super) const KEYS: &[Key] = &[
     key("body.least_rate", Value("1KiB")),
     key("limits.writes", Value("4096")),
     key("limits.writes_per_key", Value("256")),
+    key("limits.strangers", Value("256")),
     key("log.format", Value("text")),
     key("log.level", Value("info")),
     key("anonymous.buckets", Nothing("nobody may come unsigned")),

@@ -224,6 +224,7 @@ pub(super) fn limits(reading: &mut Reading) -> Limits {
     Limits {
         writes: reading.count("limits.writes", 1..=1 << 20),
         writes_per_key: reading.count("limits.writes_per_key", 1..=1 << 20),
+        strangers: reading.count("limits.strangers", 1..=65_536),
     }
 }
 

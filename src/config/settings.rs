@@ -371,6 +371,8 @@ pub struct Limits {
     pub writes: usize,
     /// Writes of one key, the one that is being made included.
     pub writes_per_key: usize,
+    /// Callers who have not said yet who they are: forms whose fields have not arrived.
+    pub strangers: usize,
 }
 
 /// How some of the keys are treated.

@@ -1,7 +1,5 @@
 //! Taking a body: whole, unframed, and held to every promise that its head made.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use pingora::ErrorType;
 use pingora::proxy::Session;
@@ -12,7 +10,7 @@ use super::context::Context;
 use super::passthrough;
 use super::respond;
 use super::wire::Broken;
-use crate::body::{Body, InMemory};
+use crate::body::Body;
 use crate::config::Signatures;
 use crate::s3::{Code, S3Error};
 use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
@@ -114,48 +112,20 @@ pub(super) async fn take_for(
     Ok((body, checked))
 }
 
-/// Takes a browser's form, whose head promises nothing and whose sender is not known before it is
-/// read: in memory, within the budget of all bodies.
-pub(super) async fn take_unsigned(
-    proxy: &Proxy,
-    session: &mut Session,
-    expects_continue: bool,
-) -> Result<InMemory, Untaken> {
-    let length = session.req_header().headers.get(http::header::CONTENT_LENGTH);
-    let length_bytes: u64 = length
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .ok_or_else(|| S3Error::new(Code::MissingContentLength))?;
-    if length_bytes > FORM_BYTES_MAX {
-        return Err(too_large(length_bytes, FORM_BYTES_MAX).into());
-    }
-    let mut place = proxy.forms.in_memory(length_bytes).ok_or_else(|| {
-        S3Error::slow_down(1).because("The proxy has no room for the form right now.")
-    })?;
-    if expects_continue {
-        respond::go_on(session).await.map_err(|_| Untaken::ClientGone)?;
-    }
-    let all = async {
-        while let Some(bytes) = session.read_request_body().await.map_err(|e| untaken(&e))? {
-            place.push(&bytes);
-        }
-        Ok::<_, Untaken>(())
-    };
-    tokio::time::timeout(FORM_PATIENCE, all)
-        .await
-        .map_err(|_| S3Error::new(Code::RequestTimeout))??;
-    Ok(place)
+/// The next bytes of a body that is read piece by piece; `None` at its end. After an error the
+/// connection serves no other request.
+pub(super) async fn next_bytes(session: &mut Session) -> Result<Option<Bytes>, Untaken> {
+    let read = session.read_request_body().await;
+    read.map_err(|error| {
+        session.set_keepalive(None);
+        untaken(&error)
+    })
 }
 
 /// What Pingora calls a chunked transfer that is none.
 const INVALID_CHUNK: &str = "InvalidChunk";
 
-/// How long a form may take to arrive.
-const FORM_PATIENCE: Duration = Duration::from_mins(5);
-
-/// The largest form taken: it is held in memory.
-const FORM_BYTES_MAX: u64 = 64 << 20;
-
-fn too_large(proposed: u64, allowed: u64) -> S3Error {
+pub(super) fn too_large(proposed: u64, allowed: u64) -> S3Error {
     S3Error::new(Code::EntityTooLarge)
         .with("ProposedSize", proposed.to_string())
         .with("MaxSizeAllowed", allowed.to_string())
@@ -195,7 +165,7 @@ fn capital(text: &impl ToString) -> String {
     first.to_uppercase() + rest
 }
 
-fn spool_failed(error: &std::io::Error) -> S3Error {
+pub(super) fn spool_failed(error: &std::io::Error) -> S3Error {
     tracing::error!(%error, "a body cannot be kept on disk; see body.spool_dir");
     S3Error::service_unavailable(5).because("The proxy has no room for the body right now.")
 }

@@ -14,12 +14,16 @@ mod copy_source;
 mod door;
 mod doorway;
 mod form;
+mod form_as_sent;
+mod form_fields;
 mod forward;
+mod incoming_form;
 mod intake;
 mod passthrough;
 mod reads;
 mod respond;
 mod rules;
+mod strangers;
 mod uploads;
 mod waiting;
 mod whole;
@@ -35,7 +39,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::HttpStore;
 use crate::backend::Understanding;
@@ -54,6 +58,7 @@ pub use door::Door;
 pub use doorway::Doorway;
 use forward::Forward;
 pub use rules::Rules;
+pub use strangers::Strangers;
 
 /// The proxy: what every request is served with.
 #[derive(Debug)]
@@ -82,9 +87,6 @@ pub struct Proxy {
     pub keys: Arc<SigningKeys>,
     /// Where bodies are kept.
     pub larder: Larder,
-    /// Where browsers' forms are kept, whose senders are not known before they are read: apart, so
-    /// that strangers cannot take the memory of those who are.
-    pub forms: Larder,
     /// The largest body taken, in bytes.
     pub body_bytes_max: u64,
     /// How long a client may send nothing in the middle of a body.
@@ -93,8 +95,17 @@ pub struct Proxy {
     pub body_least_rate: u64,
     /// Room for requests that change something.
     pub writes: Arc<Semaphore>,
+    /// Room for those whose sender is not known yet.
+    pub strangers: Strangers,
     /// The requests under way.
     pub in_flight: InFlight,
+}
+
+impl Proxy {
+    /// A place for a request that changes something; 503 `SlowDown` when all are taken.
+    fn place_for_write(&self) -> Result<OwnedSemaphorePermit, S3Error> {
+        Arc::clone(&self.writes).try_acquire_owned().map_err(|_| S3Error::slow_down(1))
+    }
 }
 
 #[async_trait]
@@ -123,12 +134,16 @@ impl ProxyHttp for Proxy {
             }
         };
         self.understanding.look_if_due(&self.store, admitted.operation);
-        if admitted.effect != Effect::Read {
-            let Ok(room) = Arc::clone(&self.writes).try_acquire_owned() else {
-                respond::error(session, context, &S3Error::slow_down(1), None).await?;
-                return Ok(true);
-            };
-            context.room = Some(room);
+        // Who sends a form, its fields say.
+        let is_form = admitted.operation == Operation::PostObject;
+        if admitted.effect != Effect::Read && !is_form {
+            match self.place_for_write() {
+                Ok(room) => context.room = Some(room),
+                Err(error) => {
+                    respond::error(session, context, &error, None).await?;
+                    return Ok(true);
+                }
+            }
         }
         match admitted.effect {
             Effect::Read

@@ -2,7 +2,6 @@
 //! is judged and leased here is read from the very bytes that the store will read, so whatever the
 //! two could read differently is refused. Who the sender is, the store says, and only at the end.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::proxy::Session;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,9 +10,9 @@ use super::Proxy;
 use super::admission::Admitted;
 use super::batch::delete_of;
 use super::context::Context;
-use super::intake;
+use super::form_as_sent;
 use super::respond;
-use crate::backend::headers::{self, for_head, is_of_a_vendor};
+use crate::backend::headers::{self, for_head, is_of_a_vendor, is_reserved};
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
 use crate::chance;
@@ -22,9 +21,8 @@ use crate::register::WriteId;
 use crate::s3::delete_objects::{
     DeleteEntry, DeleteOutcome, DeleteRequest, Deleted, delete_result, parse_delete_objects,
 };
-use crate::s3::form::PostForm;
 use crate::s3::{
-    BucketName, Code, Condition, ETag, ObjectKey, ObjectName, Operation, RequestHead, S3Error,
+    BucketName, Code, Condition, ObjectKey, ObjectName, Operation, RequestHead, S3Error,
 };
 use crate::sigv4::Claimed;
 
@@ -53,6 +51,10 @@ pub(super) fn check(
         return Err(S3Error::new(Code::InvalidUri));
     }
     let mut names = head.headers.keys().map(HeaderName::as_str);
+    if let Some(name) = names.find(|name| is_reserved(name)) {
+        return Err(S3Error::not_implemented(name, Some(RESERVED)));
+    }
+    let mut names = head.headers.keys().map(HeaderName::as_str);
     match names.find(|name| is_of_a_vendor(name) && claimed.covers(name)) {
         Some(name) => Err(S3Error::not_implemented(name, Some(OF_A_VENDOR))),
         None => Ok(()),
@@ -62,6 +64,8 @@ pub(super) fn check(
 const UNKNOWN_HOST: &str = "Whether this Host names a bucket to the store is not known to the proxy: \
      the hosts that clients use, also a bare name such as \"proxy\", stand in its setting `domains`, \
      in lower case and without a dot at the end.";
+pub(super) const RESERVED: &str =
+    "These metadata are the proxy's own, and cannot be left out of what is signed";
 const OF_A_VENDOR: &str =
     "S3 gives this header no meaning, and the signature does not let it be left out";
 
@@ -141,7 +145,7 @@ pub(super) async fn serve(
 ) -> pingora::Result<()> {
     match (admitted.target.bucket().cloned(), admitted.operation) {
         (Some(bucket), Operation::PostObject) => {
-            form(proxy, session, context, bucket, admitted.expects_continue).await
+            form_as_sent::serve(proxy, session, context, bucket, admitted.expects_continue).await
         }
         (Some(bucket), _) => batch_of_one(proxy, session, context, bucket, admitted).await,
         (None, _) => {
@@ -149,68 +153,6 @@ pub(super) async fn serve(
         }
     }
 }
-
-async fn form(
-    proxy: &Proxy,
-    session: &mut Session,
-    context: &mut Context,
-    bucket: BucketName,
-    expects_continue: bool,
-) -> pingora::Result<()> {
-    let taken = intake::take_unsigned(proxy, session, expects_continue).await;
-    let (content, _budget) = match taken {
-        Ok(content) => content.finish(),
-        Err(untaken) => return untaken.answer(session, context).await,
-    };
-    let name = match form_name(proxy, session, &content, bucket) {
-        Ok(name) => name,
-        Err(error) => return respond::error(session, context, &error, None).await,
-    };
-    name.key.as_str().clone_into(&mut context.log.key);
-    let write = Guarded {
-        name: &name,
-        operation: Operation::PostObject,
-        condition: &Condition::None,
-        version_id: None,
-        attempt: 1,
-        body: &Body::from(content),
-    };
-    match write.pass(proxy, session, context).await {
-        Reply::Store(answer) => {
-            respond::write(session, context, answer.status, answer.headers, answer.body).await
-        }
-        Reply::Error(error, _) => respond::error(session, context, &error, None).await,
-        // What the form wants to be told of its success, the store alone has read.
-        Reply::Replayed(state, generation) => {
-            let mut headers = respond::replay_headers(generation.as_ref());
-            if let Some(etag) = respond::etag_left(&state).and_then(ETag::header_value) {
-                headers.insert(header::ETAG, etag);
-            }
-            respond::write(session, context, StatusCode::NO_CONTENT, headers, Bytes::new()).await
-        }
-    }
-}
-
-/// The object that a form writes.
-fn form_name(
-    proxy: &Proxy,
-    session: &Session,
-    content: &Bytes,
-    bucket: BucketName,
-) -> Result<ObjectName, S3Error> {
-    let content_type = session.req_header().headers.get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let form = PostForm::parse(content_type, content)?;
-    if form.takes_key_from_file_name() {
-        // What becomes of paths and quotes in a file's name differs from store to store.
-        return Err(S3Error::not_implemented("key", Some(FROM_FILE_NAME)));
-    }
-    let key = ObjectKey::parse(form.key(), proxy.naming.segments)?;
-    Ok(ObjectName { bucket, key })
-}
-
-const FROM_FILE_NAME: &str =
-    "A key with ${filename} is filled in by the store, after it was guarded";
 
 async fn batch_of_one(
     proxy: &Proxy,
@@ -293,17 +235,22 @@ fn failed(request: &DeleteRequest, entry: &DeleteEntry, error: &S3Error) -> Vec<
 }
 
 /// A write that goes on as it came.
-struct Guarded<'a> {
-    name: &'a ObjectName,
-    operation: Operation,
-    condition: &'a Condition,
-    version_id: Option<&'a str>,
-    attempt: u32,
-    body: &'a Body,
+pub(super) struct Guarded<'a> {
+    pub(super) name: &'a ObjectName,
+    pub(super) operation: Operation,
+    pub(super) condition: &'a Condition,
+    pub(super) version_id: Option<&'a str>,
+    pub(super) attempt: u32,
+    pub(super) body: &'a Body,
 }
 
 impl Guarded<'_> {
-    async fn pass(self, proxy: &Proxy, session: &Session, context: &mut Context) -> Reply {
+    pub(super) async fn pass(
+        self,
+        proxy: &Proxy,
+        session: &Session,
+        context: &mut Context,
+    ) -> Reply {
         let request = as_sent(session);
         let treatment = proxy.rules.treatment(self.name);
         let changes = match self.operation {

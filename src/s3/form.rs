@@ -1,72 +1,28 @@
 //! A browser's upload form (AWS: POST Object): fields, then the file.
 
 use bytes::Bytes;
+use http::{HeaderMap, header};
 
 use super::answer::S3Error;
 use super::code::Code;
-use super::multipart::{Malformed, Parts};
+use super::multipart::{FIELDS_BYTES_MAX, Fault, Parts, Piece, Spelling};
 use super::refusal::reaches_other_keys;
 use super::xml::{DECLARATION, push_element};
 
-/// A form, read whole.
+/// What a form says before its file begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostForm {
     fields: Vec<(String, String)>,
-    file: Bytes,
     file_name: String,
-    key_takes_file_name: bool,
 }
 
 impl PostForm {
-    /// Reads a form from a body of this `Content-Type`. What comes after the file is ignored, as
-    /// AWS does, but for a second file.
-    ///
-    /// 400 with AWS's codes: `MalformedPOSTRequest`, `MaxPostPreDataLengthExceededError`,
-    /// `IncorrectNumberOfFilesInPostRequest`, and `InvalidArgument` for a missing key or a field
-    /// that stands there twice (the policy might be asked of one and the store told the other).
-    /// 501 for a field whose header would be refused.
-    pub fn parse(content_type: &str, body: &Bytes) -> Result<Self, S3Error> {
-        let mut parts = Parts::of(content_type, body).map_err(malformed)?;
-        let mut fields: Vec<(String, String)> = Vec::new();
-        let (file, file_name) = loop {
-            let part = parts.next_part().map_err(malformed)?.ok_or(NUMBER_OF_FILES)?;
-            let name = part.name.to_ascii_lowercase();
-            let before_file = if name == "file" { part.content.start } else { part.content.end };
-            if before_file > PRE_DATA_BYTES_MAX {
-                return Err(S3Error::new(Code::MaxPostPreDataLengthExceeded));
-            }
-            if name == "file" {
-                break (body.slice(part.content), last_component(part.file_name));
-            }
-            if let Some(why) = reaches_other_keys(&name) {
-                return Err(S3Error::not_implemented(&name, Some(why)));
-            }
-            let value =
-                std::str::from_utf8(&body[part.content]).map_err(|_| malformed(Malformed))?;
-            if fields.iter().any(|(known, _)| *known == name) {
-                return Err(S3Error::invalid_argument(REPEATED, &name, value));
-            }
-            fields.push((name, value.to_owned()));
-        };
-        while let Some(part) = parts.next_part().map_err(malformed)? {
-            if part.name.eq_ignore_ascii_case("file") {
-                return Err(NUMBER_OF_FILES);
-            }
-        }
-        let key = fields.iter_mut().find(|(name, _)| name == "key");
-        let (_, key) = key.ok_or_else(|| S3Error::invalid_argument(KEY_MISSING, "key", ""))?;
-        let key_takes_file_name = key.contains("${filename}");
-        *key = key.replace("${filename}", &file_name);
-        Ok(Self { fields, file, file_name, key_takes_file_name })
-    }
-
-    /// The value of a field before the file, by its name in lower case.
+    /// The value of a field, by its name in lower case.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// The fields before the file in order, names in lower case, `${filename}` replaced in the
-    /// key.
+    /// The fields in order, names in lower case, each once.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -76,19 +32,146 @@ impl PostForm {
         self.field("key").unwrap_or_default()
     }
 
-    /// Whether the key was written with `${filename}`.
-    pub const fn takes_key_from_file_name(&self) -> bool {
-        self.key_takes_file_name
-    }
-
-    /// The file's content.
-    pub const fn file(&self) -> &Bytes {
-        &self.file
-    }
-
     /// The file's name without any path; empty when the browser gave none.
     pub fn file_name(&self) -> &str {
         &self.file_name
+    }
+
+    /// The same with the file's name in the place of `${filename}`, in every field: AWS does so
+    /// before it looks at the policy (AWS: HTML form fields). 400
+    /// `MaxPostPreDataLengthExceededError` where that makes the fields larger than they may be sent.
+    pub fn filled_in(mut self) -> Result<Self, S3Error> {
+        let mut bytes = 0;
+        for (name, value) in &mut self.fields {
+            // What is signed stays as it was signed.
+            if name != "policy" && name != "x-amz-signature" && name != "signature" {
+                let grown = value.matches(FILE_NAME).count() * self.file_name.len();
+                if grown > FIELDS_BYTES_MAX {
+                    return Err(S3Error::new(Code::MaxPostPreDataLengthExceeded));
+                }
+                *value = value.replace(FILE_NAME, &self.file_name);
+            }
+            bytes += value.len();
+        }
+        if bytes > FIELDS_BYTES_MAX {
+            return Err(S3Error::new(Code::MaxPostPreDataLengthExceeded));
+        }
+        Ok(self)
+    }
+
+    /// Holds a form that goes on as it came to this bucket to what every store reads in it alike. 400
+    /// `MalformedPOSTRequest` for a key that a store could trim or cut, or another bucket's name; 501
+    /// for a key with `${filename}`.
+    pub fn check_canonical(&self, bucket: &str) -> Result<(), S3Error> {
+        let key = self.key();
+        if key.contains("${") {
+            return Err(S3Error::not_implemented("key", Some(FROM_FILE_NAME)));
+        }
+        if self.field("bucket").is_some_and(|named| named != bucket) {
+            return Err(ambiguous("A field \"bucket\" names the bucket that it is sent to."));
+        }
+        if key.trim() != key || key.contains(|c: char| c.is_control() || c == '\u{feff}') {
+            return Err(ambiguous(
+                "The key has no control characters, and no white space at its ends.",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A form that is arriving.
+#[derive(Debug)]
+pub struct FormReader {
+    parts: Parts,
+    fields: Vec<(String, String)>,
+}
+
+impl FormReader {
+    /// Begins to read a form with this head. 400 `InvalidRequest` or `MalformedPOSTRequest` when it
+    /// has not one `Content-Type` with a boundary; 501 for a `Content-Encoding`, which would make
+    /// other bytes of the form than those that are read.
+    pub fn new(head: &HeaderMap, spelling: Spelling) -> Result<Self, S3Error> {
+        if head.contains_key(header::CONTENT_ENCODING) {
+            return Err(S3Error::not_implemented("Content-Encoding", Some(ENCODED)));
+        }
+        let mut types = head.get_all(header::CONTENT_TYPE).iter();
+        let (Some(content_type), None) = (types.next(), types.next()) else {
+            return Err(S3Error::new(Code::InvalidRequest).because(ONE_CONTENT_TYPE));
+        };
+        let content_type = content_type.to_str().map_err(|_| refused(Fault::Malformed))?;
+        let parts = Parts::new(content_type, spelling).map_err(refused)?;
+        Ok(Self { parts, fields: Vec::new() })
+    }
+
+    /// Takes the next bytes of the body.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.parts.feed(bytes);
+    }
+
+    /// The fields, once the file begins; `None` while it does not. To be called again after each
+    /// [`FormReader::feed`] until it gives them.
+    ///
+    /// 400 with AWS's codes: `MalformedPOSTRequest`, `MaxPostPreDataLengthExceededError`,
+    /// `IncorrectNumberOfFilesInPostRequest`, and `InvalidArgument` for a missing key or a field
+    /// that stands there twice (the policy might be asked of one and the store told the other).
+    /// 501 for a field whose header would be refused.
+    pub fn fields(&mut self) -> Result<Option<PostForm>, S3Error> {
+        while let Some(piece) = self.parts.next_piece().map_err(refused)? {
+            match piece {
+                Piece::Field { name, value } => self.field(&name, value)?,
+                Piece::File { file_name } => {
+                    let fields = std::mem::take(&mut self.fields);
+                    if !fields.iter().any(|(name, _)| name == "key") {
+                        return Err(S3Error::invalid_argument(KEY_MISSING, "key", ""));
+                    }
+                    return Ok(Some(PostForm { fields, file_name: last_component(&file_name) }));
+                }
+                Piece::Content(_) | Piece::FileEnd => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn field(&mut self, name: &str, value: String) -> Result<(), S3Error> {
+        let lower = name.to_ascii_lowercase();
+        if let Some(why) = reaches_other_keys(&lower) {
+            return Err(S3Error::not_implemented(&lower, Some(why)));
+        }
+        if self.fields.iter().any(|(known, _)| *known == lower) {
+            return Err(S3Error::invalid_argument(REPEATED, &lower, &value));
+        }
+        if self.parts.spelling() == Spelling::Canonical {
+            if name != lower && matches!(lower.as_str(), "key" | "file" | "bucket") {
+                return Err(ambiguous("\"key\", \"file\" and \"bucket\" are in lower case."));
+            }
+            if value.contains(|c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t')) {
+                return Err(ambiguous("A field's text has no control characters."));
+            }
+        }
+        self.fields.push((lower, value));
+        Ok(())
+    }
+
+    /// The next bytes of the file's content; `None` while none are there, and when it has ended.
+    /// Errors as for [`FormReader::fields`].
+    pub fn content(&mut self) -> Result<Option<Bytes>, S3Error> {
+        while let Some(piece) = self.parts.next_piece().map_err(refused)? {
+            if let Piece::Content(bytes) = piece {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The least and the most bytes that the file can have in a body of this many bytes, as far as
+    /// is known when it begins.
+    pub fn file_bytes(&self, body_bytes: u64) -> (u64, u64) {
+        self.parts.file_bytes(body_bytes)
+    }
+
+    /// The body has ended: whether the form has, too. Errors as for [`FormReader::fields`].
+    pub fn finish(&self) -> Result<(), S3Error> {
+        self.parts.finish().map_err(refused)
     }
 }
 
@@ -103,105 +186,33 @@ pub fn post_response(location: &str, bucket: &str, key: &str, etag: &str) -> Vec
 }
 
 /// Some browsers give the whole path on the user's disk.
-fn last_component(file_name: Option<String>) -> String {
-    let name = file_name.unwrap_or_default();
-    name.rsplit(['/', '\\']).next().unwrap_or_default().to_owned()
+fn last_component(file_name: &str) -> String {
+    file_name.rsplit(['/', '\\']).next().unwrap_or_default().to_owned()
 }
 
-const fn malformed(_: Malformed) -> S3Error {
-    S3Error::new(Code::MalformedPostRequest)
+fn refused(fault: Fault) -> S3Error {
+    match fault {
+        Fault::Malformed => S3Error::new(Code::MalformedPostRequest),
+        Fault::Ambiguous(why) => ambiguous(why),
+        Fault::FieldsTooLarge => S3Error::new(Code::MaxPostPreDataLengthExceeded),
+        Fault::NumberOfFiles => S3Error::new(Code::IncorrectNumberOfFilesInPostRequest),
+    }
 }
 
-/// AWS: "the form data and boundaries (excluding the contents of the file) cannot exceed 20K".
-const PRE_DATA_BYTES_MAX: usize = 20 * 1024;
-const NUMBER_OF_FILES: S3Error = S3Error::new(Code::IncorrectNumberOfFilesInPostRequest);
+fn ambiguous(why: &str) -> S3Error {
+    let sentence = format!("This form could be read in two ways, and is refused. {why}");
+    S3Error::new(Code::MalformedPostRequest).because(sentence)
+}
+
+const FILE_NAME: &str = "${filename}";
+const FROM_FILE_NAME: &str =
+    "A key with ${filename} is filled in by the store, after it was guarded";
+const ENCODED: &str = "A form is read as it is sent";
+const ONE_CONTENT_TYPE: &str = "A form has one Content-Type header.";
 const KEY_MISSING: &str = "Bucket POST must contain a field named 'key'.  If it is specified, \
      please check the order of the fields.";
 const REPEATED: &str = "A form field must not be given more than once.";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TYPE: &str = "multipart/form-data; boundary=B";
-
-    /// A part per entry; the name may bring a `filename` along.
-    fn form(parts: &[(&str, &str)]) -> Result<PostForm, S3Error> {
-        let part = |(name, value): &(&str, &str)| {
-            format!("--B\r\nContent-Disposition: form-data; name={name}\r\n\r\n{value}\r\n")
-        };
-        let body = parts.iter().map(part).chain(["--B--\r\n".to_owned()]).collect::<String>();
-        PostForm::parse(TYPE, &body.into())
-    }
-
-    fn code(parts: &[(&str, &str)]) -> String {
-        let error = form(parts).unwrap_err();
-        assert!(matches!(error.status().as_u16(), 400 | 501));
-        error.code().to_owned()
-    }
-
-    #[test]
-    fn a_form_gives_its_fields_its_key_and_its_file() {
-        let form = form(&[
-            ("\"Key\"", "up/${filename}"),
-            ("ACL", "private"),
-            ("x-amz-meta-a", "${filename}"),
-            ("\"file\"; filename=\"C:\\dir\\my cat.png\"", "\r\n--Bytes\r\n"),
-            ("submit", "Upload"),
-        ])
-        .unwrap();
-        assert_eq!(form.key(), "up/my cat.png");
-        assert_eq!(form.file_name(), "my cat.png");
-        assert_eq!(form.file().as_ref(), b"\r\n--Bytes\r\n");
-        assert_eq!(
-            form.fields().collect::<Vec<_>>(),
-            [("key", "up/my cat.png"), ("acl", "private"), ("x-amz-meta-a", "${filename}")]
-        );
-        assert_eq!(form.field("submit"), None);
-    }
-
-    #[test]
-    fn a_file_without_a_name_replaces_filename_by_nothing() {
-        let form = form(&[("key", "a${filename}"), ("file", "x")]).unwrap();
-        assert_eq!((form.key(), form.file_name()), ("a", ""));
-    }
-
-    #[test]
-    fn forms_that_aws_refuses_are_refused_with_its_codes() {
-        let number_of_files = "IncorrectNumberOfFilesInPostRequest";
-        assert_eq!(code(&[("key", "a")]), number_of_files);
-        assert_eq!(code(&[("key", "a"), ("file", "1"), ("file", "2")]), number_of_files);
-        assert_eq!(code(&[("file", "1"), ("key", "a")]), "InvalidArgument");
-        assert_eq!(code(&[("key", "a"), ("KEY", "b"), ("file", "1")]), "InvalidArgument");
-        assert_eq!(
-            code(&[("x-amz-meta-snowball-auto-extract", "true"), ("file", "1")]),
-            "NotImplemented"
-        );
-        let missing = form(&[("file", "1")]).unwrap_err();
-        assert_eq!(missing.message(), KEY_MISSING);
-        let malformed = PostForm::parse(TYPE, &Bytes::from_static(b"--B\r\n")).unwrap_err();
-        assert_eq!(malformed.code(), "MalformedPOSTRequest");
-        let unbounded = PostForm::parse("multipart/form-data", &Bytes::new()).unwrap_err();
-        assert_eq!(unbounded.code(), "MalformedPOSTRequest");
-    }
-
-    #[test]
-    fn what_precedes_the_file_is_at_most_20_kib_and_the_file_may_be_more() {
-        let large = "x".repeat(PRE_DATA_BYTES_MAX);
-        let too_large = "MaxPostPreDataLengthExceededError";
-        assert!(form(&[("key", "a"), ("file", &large)]).is_ok());
-        assert_eq!(code(&[("key", "a"), ("x", &large), ("file", "1")]), too_large);
-        let half = &large[..PRE_DATA_BYTES_MAX / 2];
-        assert_eq!(code(&[("key", "a"), ("x", half), ("y", half), ("file", "1")]), too_large);
-    }
-
-    #[test]
-    fn the_answer_of_201_is_a_post_response() {
-        let text = String::from_utf8(post_response("http://h/b/a", "b", "a<", "\"e\"")).unwrap();
-        assert_eq!(
-            text,
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse><Location>http://h/b/a\
-             </Location><Bucket>b</Bucket><Key>a&lt;</Key><ETag>&quot;e&quot;</ETag></PostResponse>"
-        );
-    }
-}
+#[path = "form_tests.rs"]
+pub(crate) mod tests;

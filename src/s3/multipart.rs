@@ -1,252 +1,350 @@
-//! `multipart/form-data` (RFC 7578), read from a body that is there whole.
+//! `multipart/form-data` (RFC 7578), read as it arrives: parts are held until they are whole, the
+//! content of the file is handed on at once. No IO.
 
-use std::ops::Range;
+use bytes::{Bytes, BytesMut};
+use memchr::memmem::Finder;
 
-/// One part of a form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// The field's name as written.
-    pub name: String,
-    /// The file's name as written, if it has one.
-    pub file_name: Option<String>,
-    /// Where in the body the content is.
-    pub content: Range<usize>,
+use super::multipart_header::{Charset, PartHead, boundary};
+
+/// Which spellings of a form are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// All that browsers and HTTP libraries write. For a form that is put together anew.
+    Any,
+    /// The one that every reader reads alike (docs/documents.md, "Forms"). For a form that goes on
+    /// as it came.
+    Canonical,
 }
 
-/// The body is not what RFC 7578 and RFC 2046 §5.1 ask for.
+/// Why a body is no form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not well-formed multipart/form-data")]
-pub struct Malformed;
+pub enum Fault {
+    /// It is not what RFC 7578 and RFC 2046 §5.1 ask for, or is cut short.
+    #[error("not well-formed multipart/form-data")]
+    Malformed,
+    /// It may be well-formed, but two readers could differ over it, for this reason.
+    #[error("{0}")]
+    Ambiguous(&'static str),
+    /// All but the file is more than [`FIELDS_BYTES_MAX`].
+    #[error("the fields are too large")]
+    FieldsTooLarge,
+    /// A second part is called `file`, or none.
+    #[error("not exactly one file")]
+    NumberOfFiles,
+}
 
-/// Reads a form part by part.
+/// What is found in a form, in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// A field before the file.
+    Field {
+        /// Its name as written.
+        name: String,
+        /// What it says.
+        value: String,
+    },
+    /// The file begins: the part that is called `file`.
+    File {
+        /// The file's name as written, empty where there is none.
+        file_name: String,
+    },
+    /// The next bytes of the file's content.
+    Content(Bytes),
+    /// The file has ended. What follows it says nothing (AWS: PostObject).
+    FileEnd,
+}
+
+/// A form being read.
 #[derive(Debug)]
-pub struct Parts<'a> {
-    body: &'a [u8],
-    /// `CRLF -- boundary`
-    delimiter: Vec<u8>,
-    /// The end of the delimiter last met; `None` before the first and after the last.
-    at: Option<usize>,
+pub struct Parts {
+    spelling: Spelling,
+    /// `--` and the boundary.
+    marker: Finder<'static>,
+    /// What has arrived and is not yet read.
+    held: BytesMut,
+    /// So much of it is known to hold no delimiter.
+    searched: usize,
+    state: State,
+    /// Bytes read that are not of the file.
+    fields_bytes: usize,
+    has_file: bool,
 }
 
-impl<'a> Parts<'a> {
-    /// Begins to read a body of this `Content-Type`. A preamble is passed over.
-    pub fn of(content_type: &str, body: &'a [u8]) -> Result<Self, Malformed> {
-        let boundary = parameter(content_type, "boundary")?.ok_or(Malformed)?;
-        if !(1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()) {
-            return Err(Malformed);
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// Before the first delimiter.
+    Preamble,
+    /// A part's headers.
+    Head,
+    /// The value of a part that is no file.
+    Value { name: String, charset: Charset },
+    /// The file's content.
+    Content,
+    /// Behind the last delimiter.
+    Epilogue,
+}
+
+/// What came of reading on.
+enum Step {
+    Found(Piece),
+    /// Nothing to tell of.
+    Moved,
+    /// More has to arrive.
+    Waits,
+}
+
+/// Where a delimiter is.
+enum Found {
+    /// It begins at `at`, what follows it at `end`.
+    Delimiter { at: usize, end: usize, last: bool },
+    /// Nowhere in what has arrived; this many bytes are surely none of it.
+    Nowhere { free: usize },
+}
+
+impl Parts {
+    /// Begins to read a body of this `Content-Type`.
+    pub fn new(content_type: &str, spelling: Spelling) -> Result<Self, Fault> {
+        let marker = format!("--{}", boundary(content_type, spelling)?);
+        Ok(Self {
+            spelling,
+            marker: Finder::new(marker.as_bytes()).into_owned(),
+            // The first delimiter needs no line break before it when it begins the body.
+            held: BytesMut::from(&b"\r\n"[..]),
+            searched: 0,
+            state: State::Preamble,
+            fields_bytes: 0,
+            has_file: false,
+        })
+    }
+
+    /// Which spellings it understands.
+    pub const fn spelling(&self) -> Spelling {
+        self.spelling
+    }
+
+    /// Takes the next bytes of the body.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// The next piece of what has arrived; `None` when more has to arrive first, or nothing can.
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, Fault> {
+        loop {
+            let step = self.step()?;
+            // What waits for more is of the fields, too, unless it is of the file.
+            let waits = matches!(step, Step::Waits) && self.state != State::Content;
+            let held_bytes = if waits { self.held.len() } else { 0 };
+            if self.fields_bytes + held_bytes > FIELDS_BYTES_MAX {
+                return Err(Fault::FieldsTooLarge);
+            }
+            match step {
+                Step::Found(piece) => return Ok(Some(piece)),
+                Step::Moved => {}
+                Step::Waits => return Ok(None),
+            }
         }
-        let delimiter = format!("\r\n--{boundary}").into_bytes();
-        // The first delimiter needs no line break before it when it begins the body.
-        let at = if body.starts_with(&delimiter[2..]) && ends_line(&body[delimiter.len() - 2..]) {
-            delimiter.len() - 2
+    }
+
+    /// The body has ended: whether the form has, too.
+    pub fn finish(&self) -> Result<(), Fault> {
+        match (&self.state, self.has_file) {
+            (State::Epilogue, _) if *self.held == b"\r"[..] => {
+                Err(Fault::Ambiguous(NOTHING_FOLLOWS))
+            }
+            (State::Epilogue, true) => Ok(()),
+            (State::Epilogue, false) => Err(Fault::NumberOfFiles),
+            _ => Err(Fault::Malformed),
+        }
+    }
+
+    /// The least and the most bytes that the file can have in a body of this many bytes, as far as
+    /// is known when the file begins.
+    pub fn file_bytes(&self, body_bytes: u64) -> (u64, u64) {
+        // The line break that no body began with stands for the one before the last delimiter.
+        let around = self.fields_bytes + self.marker.needle().len() + b"--".len();
+        let bytes = |others: usize| body_bytes.saturating_sub(others as u64);
+        (bytes(FIELDS_BYTES_MAX), bytes(around))
+    }
+
+    /// Reads on by one step, if enough has arrived.
+    fn step(&mut self) -> Result<Step, Fault> {
+        match self.state {
+            State::Preamble | State::Value { .. } => self.before_delimiter(),
+            State::Head => self.head(),
+            State::Content => self.content(),
+            State::Epilogue => self.epilogue(),
+        }
+    }
+
+    /// The file's content up to a delimiter, then the delimiter.
+    fn content(&mut self) -> Result<Step, Fault> {
+        let (at, delimiter) = match self.find()? {
+            Found::Delimiter { at, end, last } => (at, Some((end, last))),
+            Found::Nowhere { free } => (free, None),
+        };
+        if at > 0 {
+            return Ok(Step::Found(Piece::Content(self.held.split_to(at).freeze())));
+        }
+        let Some((end, last)) = delimiter else { return Ok(Step::Waits) };
+        self.pass(end);
+        self.begin_part(last);
+        Ok(Step::Found(Piece::FileEnd))
+    }
+
+    /// What stands before a delimiter, and the delimiter.
+    fn before_delimiter(&mut self) -> Result<Step, Fault> {
+        let (at, end, last) = match self.find()? {
+            Found::Delimiter { at, end, last } => (at, end, last),
+            Found::Nowhere { free } => {
+                self.searched = free;
+                return Ok(Step::Waits);
+            }
+        };
+        let value = self.held.split_to(at);
+        self.fields_bytes += value.len();
+        self.pass(end - at);
+        match self.begin_part(last) {
+            State::Preamble => {
+                if self.spelling == Spelling::Canonical && !value.is_empty() {
+                    return Err(Fault::Ambiguous("Nothing stands before its first boundary."));
+                }
+                Ok(Step::Moved)
+            }
+            State::Value { name, charset } if !self.has_file => {
+                let value = charset.text(&value)?;
+                Ok(Step::Found(Piece::Field { name, value }))
+            }
+            _ => Ok(Step::Moved),
+        }
+    }
+
+    /// Behind a delimiter; returns what was before it.
+    fn begin_part(&mut self, last: bool) -> State {
+        std::mem::replace(&mut self.state, if last { State::Epilogue } else { State::Head })
+    }
+
+    /// Leaves bytes behind that are not the file's.
+    fn pass(&mut self, bytes: usize) {
+        drop(self.held.split_to(bytes));
+        self.fields_bytes += bytes;
+        self.searched = 0;
+    }
+
+    fn head(&mut self) -> Result<Step, Fault> {
+        const END: &[u8] = b"\r\n\r\n";
+        let window = &self.held[..self.held.len().min(HEADER_BYTES_MAX)];
+        let Some(end) = memchr::memmem::find(window, END) else {
+            let may_come = self.held.len() < HEADER_BYTES_MAX;
+            return if may_come { Ok(Step::Waits) } else { Err(Fault::Malformed) };
+        };
+        let headers = std::str::from_utf8(&self.held[..end]).map_err(|_| Fault::Malformed)?;
+        let PartHead { name, file_name, charset } = PartHead::parse(headers, self.spelling)?;
+        self.pass(end + END.len());
+        let is_file = match self.spelling {
+            Spelling::Any => name.eq_ignore_ascii_case("file"),
+            Spelling::Canonical => name == "file",
+        };
+        if is_file && self.has_file {
+            return Err(Fault::NumberOfFiles);
+        }
+        if self.spelling == Spelling::Canonical {
+            self.check_canonical(&name, file_name.is_some())?;
+        }
+        if is_file {
+            (self.state, self.has_file) = (State::Content, true);
+            return Ok(Step::Found(Piece::File { file_name: file_name.unwrap_or_default() }));
+        }
+        self.state = State::Value { name, charset };
+        Ok(Step::Moved)
+    }
+
+    /// Whether a part of this name may stand here in the canonical spelling.
+    fn check_canonical(&self, name: &str, is_a_file: bool) -> Result<(), Fault> {
+        if (name == "file") != is_a_file {
+            let why = "The part called \"file\", and no other, has a file's name.";
+            return Err(Fault::Ambiguous(why));
+        }
+        if self.has_file && name != "submit" {
+            return Err(Fault::Ambiguous("Only a field \"submit\" may follow the file."));
+        }
+        Ok(())
+    }
+
+    fn epilogue(&mut self) -> Result<Step, Fault> {
+        match self.spelling {
+            Spelling::Any => self.pass(self.held.len()),
+            Spelling::Canonical if b"\r\n".starts_with(&self.held) => {}
+            Spelling::Canonical => return Err(Fault::Ambiguous(NOTHING_FOLLOWS)),
+        }
+        Ok(Step::Waits)
+    }
+
+    /// The next delimiter in what is held: a line of its own, as a boundary may be the beginning of
+    /// another text. In the canonical spelling the boundary stands nowhere else.
+    fn find(&self) -> Result<Found, Fault> {
+        let marker = self.marker.needle();
+        let mut from = self.searched;
+        while let Some(found) = self.held.get(from..).and_then(|rest| self.marker.find(rest)) {
+            let at = from + found;
+            let rest = &self.held[at + marker.len()..];
+            let own_line = at >= 2 && self.held[..at].ends_with(b"\r\n");
+            let ending = Ending::of(rest, self.spelling);
+            match (own_line, ending) {
+                (true, Some(Ending::Unsure)) => return Ok(Found::Nowhere { free: at - 2 }),
+                (true, Some(Ending::Line { bytes, last })) => {
+                    let end = at + marker.len() + bytes;
+                    return Ok(Found::Delimiter { at: at - 2, end, last });
+                }
+                _ if self.spelling == Spelling::Canonical => {
+                    return Err(Fault::Ambiguous(BOUNDARY_ELSEWHERE));
+                }
+                _ => from = at + 1,
+            }
+        }
+        // The line break before it and all but the last byte of it may have arrived.
+        let free = self.held.len().saturating_sub(marker.len() + 1);
+        Ok(Found::Nowhere { free: free.max(self.searched.min(self.held.len())) })
+    }
+}
+
+/// What follows a boundary.
+enum Ending {
+    /// So many bytes, after which a part begins, or nothing more.
+    Line { bytes: usize, last: bool },
+    /// Too little has arrived to tell.
+    Unsure,
+}
+
+impl Ending {
+    /// `--`, or a line's end, before which there may be white space; `None` for anything else.
+    fn of(rest: &[u8], spelling: Spelling) -> Option<Self> {
+        if rest.starts_with(b"--") {
+            return Some(Self::Line { bytes: 2, last: true });
+        }
+        let blank = match spelling {
+            Spelling::Any => rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count(),
+            Spelling::Canonical => 0,
+        };
+        let rest = &rest[blank..];
+        if rest.starts_with(b"\r\n") {
+            Some(Self::Line { bytes: blank + 2, last: false })
+        } else if blank <= PADDING_BYTES_MAX
+            && (rest.is_empty() || rest == b"\r" || (blank == 0 && rest == b"-"))
+        {
+            Some(Self::Unsure)
         } else {
-            find_delimiter(body, &delimiter, 0).ok_or(Malformed)? + delimiter.len()
-        };
-        Ok(Self { body, delimiter, at: Some(at) })
-    }
-
-    /// The next part; `None` after the last one.
-    pub fn next_part(&mut self) -> Result<Option<Part>, Malformed> {
-        let Some(at) = self.at.take() else {
-            return Ok(None);
-        };
-        if self.body[at..].starts_with(b"--") {
-            return Ok(None);
-        }
-        let line_end = find(self.body, b"\r\n", at).ok_or(Malformed)?;
-        let headers_start = line_end + 2;
-        let window = &self.body[..self.body.len().min(headers_start + HEADER_BYTES_MAX)];
-        let headers_end = find(window, b"\r\n\r\n", headers_start).ok_or(Malformed)?;
-        let headers =
-            std::str::from_utf8(&self.body[headers_start..headers_end]).map_err(|_| Malformed)?;
-        let disposition = disposition(headers)?;
-        let start = headers_end + 4;
-        let end = find_delimiter(self.body, &self.delimiter, start).ok_or(Malformed)?;
-        self.at = Some(end + self.delimiter.len());
-        Ok(Some(Part {
-            name: parameter(disposition, "name")?.ok_or(Malformed)?,
-            file_name: parameter(disposition, "filename")?,
-            content: start..end,
-        }))
-    }
-}
-
-/// The value of the one `Content-Disposition: form-data` among a part's headers.
-fn disposition(headers: &str) -> Result<&str, Malformed> {
-    let mut found = None;
-    for line in headers.split("\r\n") {
-        let (name, value) = line.split_once(':').ok_or(Malformed)?;
-        if name.eq_ignore_ascii_case("content-disposition") && found.replace(value).is_some() {
-            return Err(Malformed);
-        }
-    }
-    let kind = |value: &str| value.split(';').next().unwrap_or_default().trim().to_owned();
-    found.filter(|value| kind(value).eq_ignore_ascii_case("form-data")).ok_or(Malformed)
-}
-
-/// The value of a parameter in `type; name=value; name="value"`. Twice the same name is malformed:
-/// the store or we might take the other one.
-fn parameter(header: &str, wanted: &str) -> Result<Option<String>, Malformed> {
-    let mut found = None;
-    let mut rest = header.split_once(';').map_or("", |(_, rest)| rest);
-    loop {
-        rest = rest.trim_start_matches([' ', '\t', ';']);
-        if rest.is_empty() {
-            return Ok(found);
-        }
-        let (name, after) = rest.split_once('=').ok_or(Malformed)?;
-        let (value, left) = if let Some(quoted) = after.strip_prefix('"') {
-            unquote(quoted)?
-        } else {
-            let (value, left) = after.split_once(';').unwrap_or((after, ""));
-            (value.trim().to_owned(), left)
-        };
-        rest = left;
-        if name.trim().eq_ignore_ascii_case(wanted) && found.replace(value).is_some() {
-            return Err(Malformed);
+            None
         }
     }
 }
 
-/// Splits at the closing quote. Only `\"` is an escape: browsers write the other backslashes of a
-/// file's name as they are.
-fn unquote(text: &str) -> Result<(String, &str), Malformed> {
-    let mut escaped = false;
-    for (i, c) in text.char_indices() {
-        match c {
-            '"' if !escaped => return Ok((text[..i].replace("\\\"", "\""), &text[i + 1..])),
-            _ => escaped = c == '\\',
-        }
-    }
-    Err(Malformed)
-}
-
-/// The next delimiter that is a line of its own: a boundary may be the beginning of another text.
-fn find_delimiter(body: &[u8], delimiter: &[u8], mut from: usize) -> Option<usize> {
-    loop {
-        let at = find(body, delimiter, from)?;
-        if ends_line(&body[at + delimiter.len()..]) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-}
-
-/// Whether this may follow a boundary: `--`, or white space and a line's end.
-fn ends_line(rest: &[u8]) -> bool {
-    let blank = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    rest.starts_with(b"--") || rest[blank..].starts_with(b"\r\n")
-}
-
-fn find(body: &[u8], wanted: &[u8], mut from: usize) -> Option<usize> {
-    let first = wanted.first()?;
-    loop {
-        let at = from + body.get(from..)?.iter().position(|byte| byte == first)?;
-        if body[at..].starts_with(wanted) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-}
-
-/// RFC 2046 §5.1.1.
-const BOUNDARY_BYTES_MAX: usize = 70;
+/// AWS: "the form data and boundaries (excluding the contents of the file) cannot exceed 20K".
+pub const FIELDS_BYTES_MAX: usize = 20 * 1024;
 const HEADER_BYTES_MAX: usize = 8 * 1024;
+const PADDING_BYTES_MAX: usize = 256;
+const NOTHING_FOLLOWS: &str = "Nothing but a line's end follows its last boundary.";
+const BOUNDARY_ELSEWHERE: &str = "Its boundary stands only between its parts, as a whole line.";
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const TYPE: &str = "multipart/form-data; boundary=B";
-
-    fn parts(content_type: &str, body: &str) -> Result<Vec<String>, Malformed> {
-        let mut parts = Parts::of(content_type, body.as_bytes())?;
-        let mut found = Vec::new();
-        while let Some(part) = parts.next_part()? {
-            let file = part.file_name.map(|name| format!("<{name}>")).unwrap_or_default();
-            found.push(format!("{}{file}={}", part.name, &body[part.content]));
-        }
-        Ok(found)
-    }
-
-    fn one(disposition: &str) -> Result<Vec<String>, Malformed> {
-        parts(TYPE, &format!("--B\r\nContent-Disposition: {disposition}\r\n\r\nv\r\n--B--\r\n"))
-    }
-
-    #[test]
-    fn parts_are_found_between_delimiters() {
-        let body = "preamble\r\n--B \t\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n2\
-             \r\n--B\r\ncontent-type: x\r\ncontent-disposition: form-data; name=b; \
-             filename=\"f.txt\"\r\n\r\n\r\n--Bx\r\n--B--\r\nepilogue";
-        assert_eq!(
-            parts(TYPE, body),
-            Ok(vec!["a=1\r\n2".to_owned(), "b<f.txt>=\r\n--Bx".to_owned()])
-        );
-        assert_eq!(parts("multipart/form-data; charset=x; Boundary=\"B\"", "--B--"), Ok(vec![]));
-    }
-
-    #[test]
-    fn names_are_read_as_browsers_write_them() {
-        for (disposition, expected) in [
-            ("form-data; name=\"a;b\"; filename=\"c=d\"", "a;b<c=d>=v"),
-            ("form-data; name=\"a\"; filename=\"C:\\dir\\x.txt\"", "a<C:\\dir\\x.txt>=v"),
-            ("form-data; name=\"a\\\"b\"", "a\"b=v"),
-            ("FORM-DATA;NAME=a", "a=v"),
-            ("form-data; name=\"ü\"; filename=\"\"", "ü<>=v"),
-        ] {
-            assert_eq!(one(disposition), Ok(vec![expected.to_owned()]), "{disposition}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_well_formed_is_refused() {
-        for disposition in
-            ["form-data", "attachment; name=a", "form-data; name=\"a", "form-data; name=a; name=b"]
-        {
-            assert_eq!(one(disposition), Err(Malformed), "{disposition}");
-        }
-        let named = "Content-Disposition: form-data; name=a";
-        for body in [
-            String::new(),
-            "--B".to_owned(),
-            "--B\r\n".to_owned(),
-            format!("--B\r\n{named}\r\n\r\nv"),
-            format!("--B\r\n{named}\r\n\r\nv\r\n--B"),
-            format!("--B\r\n{named}\r\nv\r\n--B--"),
-            format!("--B\r\n{named}\r\n{named}\r\n\r\nv\r\n--B--"),
-            format!("--B\r\nno colon\r\n{named}\r\n\r\nv\r\n--B--"),
-            "--B\r\n\r\nv\r\n--B--".to_owned(),
-            format!("--B\r\n{named}\r\nx:{}\r\n\r\nv\r\n--B--", "y".repeat(HEADER_BYTES_MAX)),
-        ] {
-            assert_eq!(parts(TYPE, &body), Err(Malformed), "{body:.80}");
-        }
-        let long = format!("multipart/form-data; boundary={}", "b".repeat(71));
-        for content_type in ["multipart/form-data", "multipart/form-data; boundary=", &long] {
-            assert_eq!(parts(content_type, "--B--"), Err(Malformed), "{content_type}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn content_without_the_delimiter_comes_out_as_it_went_in(
-            content in "[\r\n\\-Ba ]{0,60}",
-        ) {
-            prop_assume!(!format!("\r\n{content}\r\n").contains("\r\n--B"));
-            let body = format!("--B\r\nContent-Disposition: form-data; name=a\r\n\r\n{content}\r\n\
-                --B--");
-            prop_assert_eq!(parts(TYPE, &body), Ok(vec![format!("a={content}")]));
-        }
-
-        #[test]
-        fn no_body_panics(pieces in prop::collection::vec(
-            prop_oneof![
-                Just("--B"), Just("\r\n"), Just("--"), Just("Content-Disposition: form-data"),
-                Just("; name=a"), Just("\""), Just("\\"), Just(":"), Just("é"), Just(" "),
-            ], 0..24))
-        {
-            let _ = parts(TYPE, &pieces.concat());
-        }
-    }
-}
+#[path = "multipart_tests.rs"]
+mod tests;

@@ -54,7 +54,7 @@ impl PostPolicy {
 
     /// Whether this form may be uploaded to this bucket at `now_unix` (seconds). 403
     /// `AccessDenied` when the policy has expired, a condition fails, or a field is covered by
-    /// none; 400 `EntityTooSmall` or `EntityTooLarge` for the file's size.
+    /// none. The file's size is for [`PostPolicy::check_size`].
     pub fn check(&self, form: &PostForm, bucket: &str, now_unix: i64) -> Result<(), S3Error> {
         if now_unix >= self.expires_unix {
             return Err(denied("Policy expired."));
@@ -69,6 +69,17 @@ impl PostPolicy {
         } else {
             Err(denied(&format!("Extra input fields: {}", extra.join(", "))))
         }
+    }
+
+    /// Whether a file of this many bytes at least, and at most, may be one of those that the policy
+    /// allows. 400 `EntityTooSmall` or `EntityTooLarge` when it surely is not.
+    pub fn check_size(&self, least: u64, most: u64) -> Result<(), S3Error> {
+        for condition in &self.conditions {
+            if let PolicyCondition::ContentLengthRange(min, max) = condition {
+                check_range(*min, *max, least, most)?;
+            }
+        }
+        Ok(())
     }
 
     fn covers(&self, field: &str) -> bool {
@@ -135,21 +146,7 @@ impl PolicyCondition {
 
     fn check(&self, form: &PostForm, bucket: &str) -> Result<(), S3Error> {
         match self {
-            Self::ContentLengthRange(min, max) => {
-                let proposed = u64::try_from(form.file().len()).unwrap_or(u64::MAX);
-                let out_of_range = |code, limit: &'static str, bytes: &u64| {
-                    Err(S3Error::new(code)
-                        .with("ProposedSize", proposed.to_string())
-                        .with(limit, bytes.to_string()))
-                };
-                if proposed < *min {
-                    out_of_range(Code::EntityTooSmall, "MinSizeAllowed", min)
-                } else if proposed > *max {
-                    out_of_range(Code::EntityTooLarge, "MaxSizeAllowed", max)
-                } else {
-                    Ok(())
-                }
-            }
+            Self::ContentLengthRange(..) => Ok(()),
             Self::Field { rule, name, value } => {
                 // The bucket is what the request is addressed to, whatever a field says.
                 let given = if name == "bucket" { Some(bucket) } else { form.field(name) };
@@ -182,6 +179,21 @@ impl Rule {
             Self::Equals => "eq",
             Self::StartsWith => "starts-with",
         }
+    }
+}
+
+fn check_range(min: u64, max: u64, least: u64, most: u64) -> Result<(), S3Error> {
+    let out_of_range = |code, proposed: u64, limit: &'static str, bytes: u64| {
+        Err(S3Error::new(code)
+            .with("ProposedSize", proposed.to_string())
+            .with(limit, bytes.to_string()))
+    };
+    if most < min {
+        out_of_range(Code::EntityTooSmall, most, "MinSizeAllowed", min)
+    } else if least > max {
+        out_of_range(Code::EntityTooLarge, least, "MaxSizeAllowed", max)
+    } else {
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::s3::form::tests::form_of;
 
 /// One second before the expiration that the tests' policies have.
 const BEFORE: i64 = 1_767_225_599;
@@ -12,18 +12,12 @@ fn policy(conditions: &str) -> Result<PostPolicy, S3Error> {
     PostPolicy::parse(&STANDARD.encode(json))
 }
 
-fn form(fields: &[(&str, &str)], file: &str) -> PostForm {
-    let part = |(name, value): &(&str, &str)| {
-        format!("--B\r\nContent-Disposition: form-data; name={name}\r\n\r\n{value}\r\n")
-    };
-    let last = [("file", file)];
-    let parts = fields.iter().chain(&last).map(part).chain(["--B--".to_owned()]);
-    let body: String = parts.collect();
-    PostForm::parse("multipart/form-data; boundary=B", &Bytes::from(body)).unwrap()
+fn form(fields: &[(&str, &str)]) -> PostForm {
+    form_of(fields, "f", "12345").unwrap().0
 }
 
 fn check(conditions: &str, fields: &[(&str, &str)]) -> Result<(), String> {
-    let error = match policy(conditions).unwrap().check(&form(fields, "12345"), "buck", BEFORE) {
+    let error = match policy(conditions).unwrap().check(&form(fields), "buck", BEFORE) {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
@@ -83,10 +77,10 @@ fn a_field_that_no_condition_covers_is_refused() {
 
 #[test]
 fn the_files_size_must_be_in_range_both_ends_included() {
-    let range = |min: &str, max: &str| {
-        let conditions = format!(r#"[{{"key": "a"}}, ["content-length-range", {min}, {max}]]"#);
-        policy(&conditions).unwrap().check(&form(&[("key", "a")], "12345"), "buck", BEFORE)
+    let of = |min: &str, max: &str| {
+        policy(&format!(r#"[{{"key": "a"}}, ["content-length-range", {min}, {max}]]"#)).unwrap()
     };
+    let range = |min, max| of(min, max).check_size(5, 5);
     assert_eq!(range("5", "5"), Ok(()));
     assert_eq!(range("\"0\"", "\"10\""), Ok(()));
     let small = range("6", "10").unwrap_err();
@@ -99,7 +93,7 @@ fn the_files_size_must_be_in_range_both_ends_included() {
 #[test]
 fn a_policy_ends_at_its_expiration() {
     let policy = policy(r#"[{"key": "a"}]"#).unwrap();
-    let form = form(&[("key", "a")], "");
+    let form = form(&[("key", "a")]);
     assert_eq!(policy.check(&form, "buck", BEFORE), Ok(()));
     let error = policy.check(&form, "buck", BEFORE + 1).unwrap_err();
     assert_eq!((error.status().as_u16(), error.code()), (403, "AccessDenied"));

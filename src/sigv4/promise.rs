@@ -94,13 +94,13 @@ fn length(headers: &HeaderMap, payload: PayloadKind) -> Result<Option<u64>, Body
     decimal(length).map(Some).ok_or(BodyError::InvalidHeader(header::CONTENT_LENGTH))
 }
 
-pub(super) fn content_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>, BodyError> {
+fn content_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>, BodyError> {
     let Some(value) = single(headers, &CONTENT_MD5)? else { return Ok(None) };
     let digest = Algorithm::Md5.decode(value).and_then(|bytes| bytes.try_into().ok());
     digest.map(Some).ok_or_else(|| BodyError::InvalidMd5 { value: value.into() })
 }
 
-pub(super) fn promised_checksum(
+fn promised_checksum(
     head: &RequestHead<'_>,
     payload: PayloadKind,
 ) -> Result<Option<PromisedChecksum>, BodyError> {
@@ -131,7 +131,7 @@ pub(super) fn promised_checksum(
 
 /// `x-amz-sdk-checksum-algorithm` may not contradict the checksum itself. Alone it promises
 /// nothing, and is let pass: AWS refuses it, other stores do not.
-pub(super) fn check_sdk_algorithm(
+fn check_sdk_algorithm(
     headers: &HeaderMap,
     checksum: Option<&PromisedChecksum>,
 ) -> Result<(), BodyError> {

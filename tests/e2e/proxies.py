@@ -63,6 +63,7 @@ class Settings:
     write_ids: bool = False
     writes: int = 4096
     writes_per_key: int = 256
+    strangers: int = 256
     rules: str = ""
     """`[[rule]]` tables as the file has them."""
     upgrade_socket: Path | None = None
@@ -162,6 +163,7 @@ spool_dir = {quoted(directory / "spool")}
 [limits]
 writes = {settings.writes}
 writes_per_key = {settings.writes_per_key}
+strangers = {settings.strangers}
 
 [log]
 format = "json"

@@ -6,16 +6,22 @@ import base64
 import datetime
 import hashlib
 import hmac
+import http.client
 import json
+import os
+import socket
 import threading
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 import urllib3
 from botocore.config import Config
 
-from clients import Answer
+from clients import Answer, boto
 from conftest import new_bucket
 from proxies import ACCESS_KEY, CLIENT_SECRET, READER_KEY, READER_SECRET, Proxy, Settings, \
     in_front_of
@@ -46,7 +52,7 @@ def signed(bucket: str, fields: dict, conditions: list | None = None,
         conditions = [{name: value} for name, value in fields.items()]
     else:
         conditions = conditions + [{name: value} for name, value in fields.items()
-                                   if name.startswith("x-amz-")]
+                                   if name in ("x-amz-algorithm", "x-amz-credential", "x-amz-date")]
     expires = now + datetime.timedelta(seconds=expires_s)
     policy = base64.b64encode(json.dumps({
         "expiration": f"{expires:%Y-%m-%dT%H:%M:%SZ}",
@@ -58,6 +64,24 @@ def signed(bucket: str, fields: dict, conditions: list | None = None,
     return [*fields.items(), ("policy", policy), ("x-amz-signature", signature)]
 
 
+def raw_post(proxy: Proxy, bucket: str, headers: list, body: bytes) -> Answer:
+    """A form with exactly these headers, and the body's length or its chunks."""
+    host, port = proxy.raw().host, proxy.raw().port
+    connection = http.client.HTTPConnection(host, port, timeout=30)
+    connection.putrequest("POST", f"/{bucket}")
+    for name, value in headers:
+        connection.putheader(name, value)
+    if ("Transfer-Encoding", "chunked") in headers:
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    else:
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    found = Answer(answer.status, lower(dict(answer.headers)), answer.read())
+    connection.close()
+    return found
+
+
 @pytest.fixture(scope="module")
 def stored(store_named, tmp_path_factory):
     store = store_named("s3s-fs")
@@ -65,6 +89,18 @@ def stored(store_named, tmp_path_factory):
     proxy = in_front_of(store, bucket, tmp_path_factory.mktemp("forms"), Settings())
     yield proxy, bucket
     proxy.stop()
+
+
+def resident_bytes(proxy: Proxy) -> int:
+    text = Path(f"/proc/{proxy.process.pid}/statm").read_text()
+    return int(text.split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def until(holds, timeout: float = 15) -> None:
+    deadline = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def content(proxy, bucket: str, key: str) -> bytes | None:
@@ -129,6 +165,8 @@ def test_what_the_policy_does_not_allow_is_refused(stored):
         ("with another secret", signed(bucket, fields, secret="not-the-secret"), 403),
         ("by who may only read",
          signed(bucket, fields, secret=READER_SECRET, key_id=READER_KEY), 403),
+        ("a key that the file's name leads elsewhere",
+         signed(bucket, {"key": "${filename}"}, [["starts-with", "$key", "up/"]]), 403),
         ("unsigned", list(fields.items()), 403),
     ):
         proxy.raw().delete(f"/{bucket}/up/x")
@@ -137,6 +175,53 @@ def test_what_the_policy_does_not_allow_is_refused(stored):
         assert (content(proxy, bucket, "up/x") == b"meow") == (status == 204), why
     ignored = [*signed(bucket, {"key": "up/x"}), ("x-ignore-me", "1"), FILE, ("submit", "Upload")]
     assert post(url, ignored).status == 204, "what the policy need not cover, and what follows"
+
+
+def test_a_part_of_a_signature_is_none(stored):
+    """AWS names the field that is missing, and takes no form for an anonymous one that was not."""
+    proxy, bucket = stored
+    url, whole = f"{proxy.url}/{bucket}", signed(bucket, {"key": "partly"})
+    fields = [name for name, _ in whole if name != "key"]
+    for missing in fields:
+        answer = post(url, [*((n, v) for n, v in whole if n != missing), FILE])
+        assert (answer.status, answer.code) == (400, "InvalidArgument"), missing
+        assert answer.fields["ArgumentName"].lower() == missing
+        assert f"'{answer.fields['ArgumentName']}'" in answer.fields["Message"]
+    only = {"key", "policy"}
+    answer = post(url, [*((n, v) for n, v in whole if n in only), FILE])
+    assert (answer.status, answer.fields["ArgumentName"]) == (400, "AWSAccessKeyId")
+    answer = post(url, [("key", "partly"), ("policy", dict(whole)["policy"]),
+                        ("AWSAccessKeyId", ACCESS_KEY), FILE])
+    assert (answer.status, answer.fields["ArgumentName"]) == (400, "Signature")
+    assert content(proxy, bucket, "partly") is None
+
+
+@pytest.mark.parametrize("name", ["cat.txt", "\u00dcbung (1) & co.txt", "a'b.txt"])
+def test_the_name_of_the_file_is_filled_in_everywhere(store_named, tmp_path, name):
+    """What the policy says holds of the form as filled in (AWS: HTML form fields)."""
+    store = store_named("moto")
+    bucket = new_bucket(store)
+    proxy = in_front_of(store, bucket, tmp_path, Settings())
+    to = "http://example.com/done?file="
+    fields = {"key": "in/${filename}", "x-amz-meta-name": "${filename}",
+              "Content-Disposition": "attachment; filename*=UTF-8''x", "Content-Type": "text/x",
+              "Cache-Control": "max-age=1", "success_action_redirect": to + "${filename}"}
+    starting = [["starts-with", f"${field}", value.partition("${")[0]]
+                for field, value in fields.items()]
+    answer = post(f"{proxy.url}/{bucket}", [*signed(bucket, fields, starting),
+                                            ("file", (f"C:\\dir\\{name}", b"meow"))])
+    assert answer.status == 303, str(answer)
+    assert unquote(answer.headers["location"]).startswith(f"{to}{name}&bucket={bucket}&key=in/{name}")
+    head = proxy.raw().head(f"/{bucket}/in/{quote(name)}")
+    assert head.status == 200 and head.headers["content-type"] == "text/x"
+    stored_name = head.headers["x-amz-meta-name"].encode("latin-1")
+    if name.isascii():
+        assert stored_name == name.encode()
+    # Not as it was before it was filled in.
+    exact = [{name: value} for name, value in fields.items()]
+    answer = post(f"{proxy.url}/{bucket}", [*signed(bucket, fields, exact), FILE])
+    assert (answer.status, answer.code) == (403, "AccessDenied")
+    proxy.stop()
 
 
 def test_a_form_that_is_none_changes_nothing(stored):
@@ -151,12 +236,25 @@ def test_a_form_that_is_none_changes_nothing(stored):
         ("a key that is none", [*signed(bucket, {"key": "a/../b"}), FILE], "InvalidArgument"),
         ("20 KiB before the file", [*parts, ("x-ignore-it", "x" * 20480), FILE],
          "MaxPostPreDataLengthExceededError"),
+        ("20 KiB after the file", [*parts, FILE, ("x-ignore-it", "x" * 20480)],
+         "MaxPostPreDataLengthExceededError"),
+        ("two files, the second late", [*parts, ("file", ("a", b"x" * 200_000)), FILE],
+         "IncorrectNumberOfFilesInPostRequest"),
     ):
         answer = post(url, wrong)
         assert (answer.status, answer.code) == (400, code), why
     cut = POOL.request("POST", url, body=b"--B\r\n", headers={
         "Content-Type": "multipart/form-data; boundary=B"})
     assert cut.status == 400 and b"MalformedPOSTRequest" in cut.data
+    body, content_type = urllib3.encode_multipart_formdata([*parts, FILE])
+    for why, headers, status in (
+        ("no length", {"Transfer-Encoding": "chunked"}, 411),
+        ("a coding", {"Content-Encoding": "gzip"}, 501),
+    ):
+        pairs = [("Content-Type", content_type), *headers.items()]
+        assert raw_post(proxy, bucket, pairs, body).status == status, why
+    twice = [("Content-Type", content_type)] * 2
+    assert raw_post(proxy, bucket, twice, body).status in (400, 403), "it may be either"
     assert content(proxy, bucket, "none") is None
 
 
@@ -191,6 +289,191 @@ def test_the_store_gets_a_put_with_the_form_s_headers(tmp_path):
     assert not {"policy", "tagging", "x-amz-signature", "x-amz-credential"} & set(headers)
     proxy.stop()
     recorder.stop()
+
+
+@pytest.mark.parametrize("algorithm, digest", [
+    ("CRC32", lambda b: zlib.crc32(b).to_bytes(4, "big")), ("SHA1", lambda b: hashlib.sha1(b).digest()),
+    ("SHA256", lambda b: hashlib.sha256(b).digest()), ("SHA512", lambda b: hashlib.sha512(b).digest()),
+    ("MD5", lambda b: hashlib.md5(b).digest()),
+])
+def test_a_checksum_in_a_form_is_verified(stored, algorithm, digest):
+    proxy, bucket = stored
+    field, key = f"x-amz-checksum-{algorithm.lower()}", f"checked-{algorithm}"
+    of_meow = base64.b64encode(digest(b"meow")).decode()
+    parts = signed(bucket, {"key": key, field: of_meow, "x-amz-checksum-algorithm": algorithm})
+    answer = post(f"{proxy.url}/{bucket}", [*parts, ("file", ("f", b"woof" * 50_000))])
+    assert (answer.status, answer.code) == (400, "BadDigest")
+    assert content(proxy, bucket, key) is None
+    assert post(f"{proxy.url}/{bucket}", [*parts, FILE]).status in (204, 400, 501)
+
+
+# What is ours.
+
+
+@pytest.mark.parametrize("write_ids", [False, True])
+def test_the_write_s_id_is_nobody_s_to_set_or_to_see(store_named, tmp_path, write_ids):
+    store = store_named("moto")
+    bucket, direct = new_bucket(store), boto(store.url, store.access_key, store.secret_key)
+    proxy = in_front_of(store, bucket, tmp_path, Settings(write_ids=write_ids))
+    s3, forged = proxy.boto(), {"ifmatch-id": "forged", "a": "1"}
+
+    def seen(client, key: str) -> dict:
+        return client.head_object(Bucket=bucket, Key=key)["Metadata"]
+
+    s3.put_object(Bucket=bucket, Key="put", Metadata=forged)
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "put"},
+                   Metadata=forged, MetadataDirective="REPLACE")
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="upload", Metadata=forged)["UploadId"]
+    name = {"Bucket": bucket, "Key": "upload", "UploadId": upload}
+    part = s3.upload_part(**name, PartNumber=1, Body=b"x")
+    s3.complete_multipart_upload(**name, MultipartUpload={"Parts": [
+        {"PartNumber": 1, "ETag": part["ETag"]}]})
+    form = signed(bucket, {"key": "form", "x-amz-meta-ifmatch-id": "forged", "x-amz-meta-a": "1"})
+    assert post(f"{proxy.url}/{bucket}", [*form, FILE]).status == 204
+    presigned = proxy.boto(config=V4).generate_presigned_url("put_object", Params={
+        "Bucket": bucket, "Key": "url", "Metadata": forged})
+    headers = {f"x-amz-meta-{name}": value for name, value in forged.items()}
+    assert POOL.request("PUT", presigned, body=b"x", headers=headers).status == 200
+    for key in ("put", "copy", "upload", "form", "url"):
+        assert seen(s3, key) == {"a": "1"}, key
+        assert "forged" not in seen(direct, key).values(), key
+        assert ("ifmatch-id" in seen(direct, key)) == (write_ids and key != "upload"), key
+    proxy.stop()
+
+
+# The file.
+
+
+def start(bucket: str, fields: dict, conditions: list | None = None) -> bytes:
+    """A form up to where its file's content begins, its boundary `B`."""
+    parts = "".join(f'--B\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+                    for name, value in signed(bucket, fields, conditions))
+    return f'{parts}--B\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'.encode()
+
+
+class Sending:
+    """A form whose sender may stop anywhere."""
+
+    def __init__(self, proxy: Proxy, bucket: str, length: int, headers: str = ""):
+        raw = proxy.raw()
+        self.socket = socket.create_connection((raw.host, raw.port), timeout=30)
+        self.socket.sendall(f"POST /{bucket} HTTP/1.1\r\nHost: {raw.host}:{raw.port}\r\n"
+                            f"Content-Type: multipart/form-data; boundary=B\r\n{headers}"
+                            f"Content-Length: {length}\r\n\r\n".encode())
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def answer(self) -> tuple[int, str]:
+        response = http.client.HTTPResponse(self.socket, method="POST")
+        response.begin()
+        found = Answer(response.status, lower(dict(response.headers)), response.read())
+        return found.status, found.code or ""
+
+
+def test_a_file_of_a_form_is_spooled_like_a_put(store_named, tmp_path):
+    """Larger than all forms together might be, once; and in constant memory."""
+    store, size = store_named("s3s-fs"), 80 << 20
+    bucket = new_bucket(store)
+    proxy = in_front_of(store, bucket, tmp_path, Settings(body_memory="8MiB"))
+    before = resident_bytes(proxy)
+    proxy.memory_peak_reset()
+    head, end, block = start(bucket, {"key": "large"}), b"\r\n--B--\r\n", os.urandom(1 << 20)
+    sending, digest = Sending(proxy, bucket, len(head) + size + len(end)), hashlib.md5()
+    sending.send(head)
+    for _ in range(size // len(block)):
+        sending.send(block)
+        digest.update(block)
+    sending.send(end)
+    assert sending.answer() == (204, "")
+    assert proxy.memory_peak_bytes() - before < 32 << 20
+    found = proxy.raw().head(f"/{bucket}/large")
+    assert (found.etag, found.headers["content-length"]) == (f'"{digest.hexdigest()}"', str(size))
+    proxy.stop()
+
+
+def test_what_is_wrong_is_said_before_the_file_is_sent(store_named, tmp_path):
+    store, gib = store_named("s3s-fs"), 1 << 30
+    bucket = new_bucket(store)
+    proxy = in_front_of(store, bucket, tmp_path, Settings(body_max="2GiB"))
+    key = {"key": "early"}
+    for why, form, length, refused in (
+        ("too large for its policy", start(bucket, key, [key, ["content-length-range", 0, gib - 1]]),
+         gib + 20480, (400, "EntityTooLarge")),
+        ("too small for its policy", start(bucket, key, [key, ["content-length-range", gib, 2 * gib]]),
+         gib, (400, "EntityTooSmall")),
+        ("larger than is taken", b"", 2 * gib + 20481, (400, "EntityTooLarge")),
+        ("another key", start(bucket, key, [{"key": "other"}]), gib, (403, "AccessDenied")),
+        ("another bucket", start("other-bucket", key), gib, (403, "AccessDenied")),
+        ("no form", b"--B\r\nContent-Disposition: x\r\n\r\n", gib, (400, "MalformedPOSTRequest")),
+        ("no boundary at all", b"x" * 30000, gib, (400, "MaxPostPreDataLengthExceededError")),
+    ):
+        sending = Sending(proxy, bucket, length)
+        sending.send(form)
+        assert sending.answer() == refused, why
+        sending.socket.close()
+    # As soon as there is too much of it, too.
+    form = start(bucket, key, [key, ["content-length-range", 0, 1000]])
+    sending = Sending(proxy, bucket, len(form) + 18_000)
+    sending.send(form + b"x" * 1200)
+    assert sending.answer() == (400, "EntityTooLarge")
+    # Nobody is asked for what will not be taken.
+    sending = Sending(proxy, bucket, 2 * gib + 20481, "Expect: 100-continue\r\n")
+    assert sending.answer() == (400, "EntityTooLarge")
+    assert content(proxy, bucket, "early") is None
+    proxy.stop()
+
+
+def test_a_file_that_is_cut_short_is_not_stored(stored):
+    proxy, bucket = stored
+    head = start(bucket, {"key": "cut"})
+    for body in (b"half of it", b"all of it\r\n--B", b"all of it\r\n--B\r\n"):
+        sending = Sending(proxy, bucket, len(head + body))
+        sending.send(head + body)
+        assert sending.answer() == (400, "MalformedPOSTRequest"), body
+    sending = Sending(proxy, bucket, len(head) + 1000)
+    sending.send(head + b"half of it")
+    sending.socket.shutdown(socket.SHUT_WR)
+    assert sending.answer() == (400, "IncompleteBody")
+    assert content(proxy, bucket, "cut") is None
+
+
+# Strangers.
+
+
+def test_strangers_who_say_nothing_stop_nobody(store_named, tmp_path):
+    """Idle connections that have begun a form: no write waits for them, and no form either."""
+    store = store_named("s3s-fs")
+    bucket = new_bucket(store)
+    proxy = in_front_of(store, bucket, tmp_path, Settings(writes=4, strangers=8))
+    url, form = f"{proxy.url}/{bucket}", [*signed(bucket, {"key": "form"}), FILE]
+    idle = []
+    for number in range(200):
+        sending = Sending(proxy, bucket, 1000)
+        if number % 2:
+            sending.send(b"--B\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk")
+        idle.append(sending)
+    for number in range(20):
+        assert proxy.raw().put(f"/{bucket}/write-{number}", b"x").status == 200, number
+    # Whoever has waited longest makes place; but for a second, the room may be full.
+    deadline = time.monotonic() + 15
+    while (answer := post(url, form)).status != 204:
+        assert (answer.status, answer.code) == (503, "SlowDown"), str(answer)
+        assert answer.headers["retry-after"] == "1"
+        assert time.monotonic() < deadline
+        time.sleep(float(answer.headers["retry-after"]))
+    # Whoever has shown who he is waits among the writes, not among the strangers.
+    head = start(bucket, {"key": "known"})
+    known = [Sending(proxy, bucket, len(head) + 100) for _ in range(4)]
+    for sending in known:
+        sending.send(head)
+    until(lambda: proxy.raw().put(f"/{bucket}/one-more", b"x").code == "SlowDown")
+    for sending in known:
+        sending.send(b"x" * 93 + b"\r\n--B--")
+    assert [sending.answer()[0] for sending in known] == [204] * 4
+    for sending in idle:
+        sending.socket.close()
+    proxy.stop()
 
 
 # The gate.

@@ -1,0 +1,207 @@
+//! What a form's fields say: who signed its policy, and the headers of the PutObject that it asks
+//! for.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::backend::headers::is_reserved;
+use crate::s3::tagging::tagging_header;
+use crate::s3::{PostForm, S3Error};
+use crate::sigv4::{Algorithm, PolicyClaim};
+
+/// The fields of Signature Version 4 that AWS asks for beside the policy.
+const VERSION_4: [(&str, &str); 4] = [
+    ("x-amz-algorithm", "X-Amz-Algorithm"),
+    ("x-amz-credential", "X-Amz-Credential"),
+    ("x-amz-date", "X-Amz-Date"),
+    ("x-amz-signature", "X-Amz-Signature"),
+];
+
+/// The same of Version 2.
+const VERSION_2: [(&str, &str); 2] =
+    [("awsaccesskeyid", "AWSAccessKeyId"), ("signature", "Signature")];
+
+/// What the form claims about its signature; `None` when there is no trace of one (AWS: a form
+/// without a policy is an anonymous one). 400 `InvalidArgument` for a part of one, which names what
+/// is missing.
+pub(super) fn signed_policy(form: &PostForm) -> Result<Option<PolicyClaim<'_>>, S3Error> {
+    let has = |(field, _): &(&str, &str)| form.field(field).is_some();
+    // A date and a token go with both.
+    let of_version_4 = [VERSION_4[0], VERSION_4[1], VERSION_4[3]].iter().any(has);
+    let of_version_2 = VERSION_2.iter().any(has);
+    let traces = of_version_4
+        || of_version_2
+        || ["policy", "x-amz-date", "x-amz-security-token"].iter().any(|f| has(&(f, "")));
+    if !traces {
+        return Ok(None);
+    }
+    let policy = form.field("policy").ok_or_else(|| missing("policy"))?;
+    let needed = if of_version_4 { &VERSION_4[..] } else { &VERSION_2[..] };
+    if let Some((_, name)) = needed.iter().find(|field| !has(field)) {
+        return Err(missing(name));
+    }
+    if let Some(algorithm) = form.field("x-amz-algorithm").filter(|it| *it != ALGORITHM) {
+        return Err(S3Error::invalid_argument(ONLY_ALGORITHM, "X-Amz-Algorithm", algorithm));
+    }
+    Ok(Some(PolicyClaim {
+        policy,
+        algorithm: form.field("x-amz-algorithm"),
+        credential: form.field("x-amz-credential"),
+        date: form.field("x-amz-date"),
+        signature: form.field("x-amz-signature"),
+        security_token: form.field("x-amz-security-token"),
+        version_2: form.field("awsaccesskeyid").zip(form.field("signature")),
+    }))
+}
+
+fn missing(name: &str) -> S3Error {
+    let sentence = format!(
+        "Bucket POST must contain a field named '{name}'.  If it is specified, please check the \
+         order of the fields."
+    );
+    S3Error::invalid_argument(sentence, name, "")
+}
+
+/// The form's fields as headers of a PutObject (AWS: PostObject, form fields). A list of what may
+/// pass: any other `x-amz-*` field could make the request another one than a plain put (a copy, an
+/// append), or asks for something that is not done here, and is refused; passed over, it would be a
+/// promise broken. What is reserved for us is left out, as among headers.
+pub(super) fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
+    let mut headers = HeaderMap::new();
+    for (field, value) in form.fields() {
+        let mut value = Cow::Borrowed(value);
+        let name = match field {
+            "acl" => "x-amz-acl",
+            "tagging" => {
+                value = Cow::Owned(tagging_header(&value)?);
+                "x-amz-tagging"
+            }
+            "x-amz-checksum-algorithm" => "x-amz-sdk-checksum-algorithm",
+            "cache-control"
+            | "content-type"
+            | "content-disposition"
+            | "content-encoding"
+            | "expires"
+            | "content-md5"
+            | "x-amz-storage-class"
+            | "x-amz-website-redirect-location" => field,
+            "x-amz-algorithm"
+            | "x-amz-credential"
+            | "x-amz-date"
+            | "x-amz-signature"
+            | "x-amz-security-token" => continue,
+            _ if is_reserved(field) => continue,
+            _ if ["x-amz-meta-", "x-amz-server-side-encryption", "x-amz-object-lock-"]
+                .iter()
+                .any(|prefix| field.starts_with(prefix)) =>
+            {
+                field
+            }
+            _ if Algorithm::ALL.iter().any(|algorithm| algorithm.header() == *field) => field,
+            _ if field.starts_with("x-amz-") => {
+                return Err(S3Error::not_implemented(field, None));
+            }
+            _ => continue,
+        };
+        let invalid = || S3Error::invalid_argument("Invalid form field.", field, &*value);
+        let name: HeaderName = name.parse().map_err(|_| invalid())?;
+        // Not only ASCII: the name of a file may stand in it.
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid())?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const ONLY_ALGORITHM: &str = "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s3::form::tests::form_of;
+
+    fn form(fields: &[(&str, &str)]) -> PostForm {
+        form_of(&[&[("key", "k")], fields].concat(), "f", "x").unwrap().0
+    }
+
+    fn headers(field: &str) -> Result<HeaderMap, S3Error> {
+        put_headers(&form(&[(field, "v")]))
+    }
+
+    #[test]
+    fn a_form_can_ask_for_a_put_and_nothing_else() {
+        for field in
+            ["x-amz-meta-a", "x-amz-storage-class", "content-type", "x-amz-object-lock-mode"]
+        {
+            assert_eq!(headers(field).unwrap()[field], "v");
+        }
+        assert_eq!(headers("acl").unwrap()["x-amz-acl"], "v");
+        for field in [
+            "x-amz-copy-source",
+            "x-amz-write-offset-bytes",
+            "x-amz-rename-source",
+            "x-amz-checksum-crc99",
+            "x-amz-checksum-type",
+        ] {
+            let error = headers(field).unwrap_err();
+            assert_eq!((error.status().as_u16(), error.field("Header")), (501, Some(field)));
+        }
+        for passed_over in ["x-copy-from", "awsaccesskeyid", "signature"] {
+            assert!(headers(passed_over).unwrap().is_empty());
+        }
+        assert_eq!(headers("tagging").unwrap_err().code(), "MalformedXML");
+        let said = headers("x-amz-checksum-algorithm").unwrap();
+        assert_eq!(said["x-amz-sdk-checksum-algorithm"], "v");
+        assert!(headers("x-amz-checksum-xxhash3").is_ok());
+        let named = put_headers(&form(&[("x-amz-meta-name", "\u{dc}bung.txt")])).unwrap();
+        assert_eq!(named["x-amz-meta-name"].as_bytes(), "\u{dc}bung.txt".as_bytes());
+        let line = put_headers(&form(&[("x-amz-meta-name", "a\r\nb: c")])).unwrap_err();
+        assert_eq!(line.code(), "InvalidArgument");
+    }
+
+    #[test]
+    fn a_form_cannot_set_what_is_ours() {
+        for field in ["x-amz-meta-ifmatch-id", "X-Amz-Meta-Ifmatch-Id", "x-amz-meta-ifmatch_id"] {
+            assert!(headers(field).unwrap().is_empty(), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_signature_is_refused_by_the_name_of_what_is_missing() {
+        let missing = |fields: &[(&str, &str)]| match signed_policy(&form(fields)) {
+            Ok(claim) => claim.map_or("anonymous", |_| "signed").to_owned(),
+            Err(error) => {
+                assert_eq!((error.status().as_u16(), error.code()), (400, "InvalidArgument"));
+                error.field("ArgumentName").unwrap_or_default().to_owned()
+            }
+        };
+        let policy = ("policy", "e30=");
+        let v4 = [
+            ("x-amz-algorithm", ALGORITHM),
+            ("x-amz-credential", "c"),
+            ("x-amz-date", "d"),
+            ("x-amz-signature", "s"),
+        ];
+        let v2 = [("AWSAccessKeyId", "a"), ("signature", "s")];
+        assert_eq!(missing(&[]), "anonymous");
+        assert_eq!(missing(&[&[policy], &v4[..]].concat()), "signed");
+        assert_eq!(missing(&[&[policy], &v2[..]].concat()), "signed");
+        let token = ("x-amz-security-token", "t");
+        assert_eq!(missing(&[&[policy, token], &v2[..]].concat()), "signed");
+        assert_eq!(missing(&[policy]), "AWSAccessKeyId");
+        assert_eq!(missing(&[policy, v2[0]]), "Signature");
+        assert_eq!(missing(&[policy, v2[1]]), "AWSAccessKeyId");
+        for (lacking, (_, name)) in VERSION_4.iter().enumerate() {
+            let mut fields = v4.to_vec();
+            fields.remove(lacking);
+            assert_eq!(missing(&[&[policy], &fields[..]].concat()), *name);
+        }
+        assert_eq!(missing(&v4), "policy");
+        assert_eq!(missing(&v2), "policy");
+        assert_eq!(missing(&[token]), "policy");
+        let mut other = v4;
+        other[0].1 = "AWS4-HMAC-SHA1";
+        assert_eq!(missing(&[&[policy], &other[..]].concat()), "X-Amz-Algorithm");
+    }
+}

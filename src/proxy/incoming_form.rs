@@ -1,0 +1,168 @@
+//! A browser's form while it arrives: first its fields, then its file. Until the fields have said who
+//! sends it, it has a place among the strangers only, 20 KiB of memory, and little time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use pingora::proxy::Session;
+use tokio::time::timeout;
+
+use super::Proxy;
+use super::admission::foreign;
+use super::intake::{self, Untaken};
+use super::respond;
+use crate::body::Body;
+use crate::s3::multipart::FIELDS_BYTES_MAX;
+use crate::s3::{Code, FormReader, PostForm, PostPolicy, S3Error, Spelling};
+use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
+
+/// How long the fields of a form may take to arrive.
+const FIELDS_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A form whose head has been read.
+#[derive(Debug)]
+pub(super) struct IncomingForm {
+    reader: FormReader,
+    length_bytes: u64,
+    /// What has arrived, as it came, where it is to go on so.
+    as_sent: Option<Vec<Bytes>>,
+}
+
+impl IncomingForm {
+    /// Errors: as for [`FormReader::new`]; 411 without a length, as AWS; `EntityTooLarge`.
+    pub(super) fn new(
+        proxy: &Proxy,
+        session: &Session,
+        spelling: Spelling,
+    ) -> Result<Self, S3Error> {
+        let head = &session.req_header().headers;
+        let length_bytes = content_length(head)?;
+        let reader = FormReader::new(head, spelling)?;
+        check_size(proxy, length_bytes.saturating_sub(FIELDS_BYTES_MAX as u64))?;
+        let as_sent = (spelling == Spelling::Canonical).then(Vec::new);
+        Ok(Self { reader, length_bytes, as_sent })
+    }
+
+    /// Waits for the fields, among the strangers.
+    pub(super) async fn fields(
+        &mut self,
+        proxy: &Proxy,
+        session: &mut Session,
+        expects_continue: bool,
+    ) -> Result<PostForm, Untaken> {
+        let mut place = proxy.strangers.enter().ok_or_else(no_room)?;
+        if expects_continue {
+            respond::go_on(session).await.map_err(|_| Untaken::ClientGone)?;
+        }
+        let arriving = async {
+            loop {
+                if let Some(form) = self.reader.fields()? {
+                    return Ok(form);
+                }
+                let Some(bytes) = intake::next_bytes(session).await? else {
+                    self.reader.finish()?;
+                    return Err(S3Error::new(Code::MalformedPostRequest).into());
+                };
+                self.take(bytes);
+            }
+        };
+        tokio::select! {
+            biased;
+            arrived = timeout(FIELDS_PATIENCE, arriving) => {
+                arrived.map_err(|_| S3Error::new(Code::RequestTimeout))?
+            }
+            () = place.shown_out() => Err(no_room().into()),
+        }
+    }
+
+    fn take(&mut self, bytes: Bytes) {
+        self.reader.feed(&bytes);
+        if let Some(pieces) = &mut self.as_sent {
+            pieces.push(bytes);
+        }
+    }
+
+    /// Takes the file, and what follows it, and holds it to what was promised and to its policy's
+    /// sizes: as early as one can tell that they are broken.
+    pub(super) async fn file(
+        mut self,
+        proxy: &Proxy,
+        session: &mut Session,
+        promise: BodyPromise,
+        policy: Option<&PostPolicy>,
+    ) -> Result<(Body, CheckedBody), Untaken> {
+        let check_range = |least, most| {
+            check_size(proxy, least)?;
+            policy.map_or(Ok(()), |policy| policy.check_size(least, most))
+        };
+        let (least, most) = self.reader.file_bytes(self.length_bytes);
+        check_range(least, most)?;
+        let mut check = BodyCheck::new(promise, Wanted { sha256: true, md5: false });
+        let mut taking = proxy.larder.begin(most).await.map_err(|e| intake::spool_failed(&e))?;
+        let mut content = Vec::new();
+        let mut bytes_taken = 0;
+        loop {
+            while let Some(bytes) = self.reader.content()? {
+                bytes_taken += bytes.len() as u64;
+                check_range(bytes_taken, u64::MAX)?;
+                check.feed(bytes, &mut |piece| content.push(piece)).map_err(|e| foreign(&e))?;
+                for piece in content.drain(..) {
+                    taking.push(piece).await.map_err(|e| intake::spool_failed(&e))?;
+                }
+            }
+            let Some(bytes) = intake::next_bytes(session).await? else { break };
+            self.take(bytes);
+        }
+        self.reader.finish()?;
+        check_range(bytes_taken, bytes_taken)?;
+        let checked = check.finish().map_err(|e| foreign(&e))?;
+        let body = taking.finish().await.map_err(|e| intake::spool_failed(&e))?;
+        Ok((body, checked))
+    }
+
+    /// Takes the rest, and gives all of it as it came.
+    pub(super) async fn whole(
+        mut self,
+        proxy: &Proxy,
+        session: &mut Session,
+    ) -> Result<Body, Untaken> {
+        let mut taking =
+            proxy.larder.begin(self.length_bytes).await.map_err(|e| intake::spool_failed(&e))?;
+        let mut bytes_taken = 0;
+        loop {
+            while let Some(bytes) = self.reader.content()? {
+                bytes_taken += bytes.len() as u64;
+                check_size(proxy, bytes_taken)?;
+            }
+            for piece in self.as_sent.iter_mut().flat_map(|pieces| pieces.drain(..)) {
+                taking.push(piece).await.map_err(|e| intake::spool_failed(&e))?;
+            }
+            let Some(bytes) = intake::next_bytes(session).await? else { break };
+            self.take(bytes);
+        }
+        self.reader.finish()?;
+        taking.finish().await.map_err(|e| intake::spool_failed(&e).into())
+    }
+}
+
+/// A file has the size of a PUT's body at most.
+fn check_size(proxy: &Proxy, least: u64) -> Result<(), S3Error> {
+    if least > proxy.body_bytes_max {
+        return Err(intake::too_large(least, proxy.body_bytes_max));
+    }
+    Ok(())
+}
+
+/// AWS takes no form without one.
+fn content_length(head: &HeaderMap) -> Result<u64, S3Error> {
+    let length = head.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let length = length.and_then(|text| text.trim().parse().ok());
+    length.ok_or_else(|| S3Error::new(Code::MissingContentLength))
+}
+
+fn no_room() -> S3Error {
+    S3Error::slow_down(1).because(
+        "Too many callers are waiting to say who they are; see `limits.strangers` of the proxy.",
+    )
+}
