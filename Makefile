@@ -19,7 +19,7 @@ SEEDS ?= 10000
 STORES ?= everyday
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt model simulation build e2e valkey histories bench fuzz clean
+.PHONY: help run test check fmt model simulation build e2e valkey histories bench fuzz forms clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -78,6 +78,10 @@ bench: build ## rates and CPU time beside nginx and the bare store
 fuzz: ## fuzz every parser for SECONDS (60) each
 	scripts/setup fuzz
 	scripts/fuzz $(SECONDS)
+
+forms: build ## bent forms against other readers of forms, for SECONDS (60); SEED=7 for the same ones again
+	scripts/setup e2e
+	IFMATCH_FORMS_SECONDS=$(SECONDS) $(if $(SEED),SEED=$(SEED)) $(PYTEST) tests/e2e/test_form_readers.py
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt

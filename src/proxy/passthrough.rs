@@ -21,6 +21,7 @@ use crate::register::WriteId;
 use crate::s3::delete_objects::{
     DeleteEntry, DeleteOutcome, DeleteRequest, Deleted, delete_result, parse_delete_objects,
 };
+use crate::s3::encoding::decode;
 use crate::s3::{
     BucketName, Code, Condition, ObjectKey, ObjectName, Operation, RequestHead, S3Error,
 };
@@ -51,10 +52,12 @@ pub(super) fn check(
         return Err(S3Error::new(Code::InvalidUri));
     }
     let mut names = head.headers.keys().map(HeaderName::as_str);
-    if let Some(name) = names.find(|name| is_reserved(name)) {
-        return Err(S3Error::not_implemented(name, Some(RESERVED)));
+    // A presigned URL may carry a header as a parameter.
+    let in_query = head.query_pairs().filter_map(|(name, _)| decode(name));
+    let in_head = head.headers.keys().map(ToString::to_string);
+    if let Some(name) = in_head.chain(in_query).find(|name| is_reserved(name)) {
+        return Err(S3Error::not_implemented(&name, Some(RESERVED)));
     }
-    let mut names = head.headers.keys().map(HeaderName::as_str);
     match names.find(|name| is_of_a_vendor(name) && claimed.covers(name)) {
         Some(name) => Err(S3Error::not_implemented(name, Some(OF_A_VENDOR))),
         None => Ok(()),

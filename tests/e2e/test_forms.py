@@ -493,7 +493,7 @@ def test_a_form_waits_for_a_write_and_a_write_for_a_form(store_named, tmp_path):
         writing = pool.submit(raw.put, path, b"second", headers={"If-Match": first.etag})
         assert relay.held.wait(20)
         busy = post(url, form)
-        assert (busy.status, busy.code) == (503, "SlowDown")
+        assert (busy.status, busy.code) == (503, "ServiceUnavailable")
         relay.release()
         second = writing.result(20)
         assert second.status == 200

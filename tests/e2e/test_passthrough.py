@@ -300,6 +300,11 @@ def test_what_is_not_s3_s_is_left_out_or_refused(recorded):
     assert not set(lower(sent_of(recorder)[2])) & {name.lower() for name in vendor}
     answer = raw.put("/bucket/key", b"x", headers={"X-Copy-From": "/other/secret"})
     assert (answer.status, answer.fields["Header"]) == (501, "x-copy-from")
+    for name in ("x-amz-meta-ifmatch-id", "x-amz-meta-ifmatch_id"):
+        answer = raw.put("/bucket/key", b"x", headers={name: "forged"})
+        assert (answer.status, answer.fields["Header"]) == (501, name)
+        answer = raw.put(f"/bucket/key?{name}=forged", b"x")
+        assert (answer.status, answer.fields["Header"]) == (501, name)
     assert recorder.take() == []
 
 
@@ -408,6 +413,43 @@ def test_a_form_goes_on_as_it_came(recorded):
     assert lower(headers)["content-type"].startswith("multipart/form-data; boundary=")
     assert post(key="form/${filename}").status == 501
     assert post(key="form/../x").status == 400
+    assert post(key="form/cat", bucket="other").status == 400
+    assert post(key="form/cat", **{"x-amz-copy-source": "/other/secret"}).status == 501
+    assert post(key="form/cat", **{"x-amz-meta-ifmatch-id": "forged"}).status == 501
+    assert recorder.take() == []
+    parts = {"key": "form/cat", "file": ("cat.txt", b"meow")}
+    for target, headers in (("?key=other", {}), ("?x-id=PostObject", {}),
+                            ("", {"Content-Encoding": "aws-chunked"}), ("", {"x-amz-acl": "private"}),
+                            ("", {"x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}),
+                            ("", {"x-amz-decoded-content-length": "3"})):
+        body, content_type = urllib3.encode_multipart_formdata(parts)
+        answer = pool.request("POST", f"{proxy.url}/bucket{target}", body=body,
+                              headers={"Content-Type": content_type, **headers})
+        assert answer.status in (400, 411, 501), (target, headers)
+    assert recorder.take() == []
+
+
+def test_a_form_is_read_in_one_spelling(recorded):
+    """One of each kind; what else there is, `test_form_readers.py` bends. The sentence says which."""
+    recorder, proxy, _ = recorded
+    good = (b'--B\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n--B\r\nContent-Disposition: '
+            b'form-data; name="file"; filename="f"\r\n\r\nmeow\r\n--B--\r\n')
+    pool = urllib3.PoolManager(retries=False)
+
+    def post(body: bytes, content_type: str = "multipart/form-data; boundary=B"):
+        answer = pool.request("POST", proxy.url + "/bucket", body=body,
+                              headers={"Content-Type": content_type})
+        return answer.status, b"could be read in two ways" in answer.data
+
+    assert post(good)[0] == 200
+    recorder.take()
+    for old, new in ((b'name="key"', b"name*=utf-8''key"), (b'name="key"', b'name="k\\ey"'),
+                     (b"Disposition: ", b"Disposition : "), (b'name="key"', b"name=key"),
+                     (b'"key"', b'"Key"'), (b'"key"\r\n', b'"key"\r\nContent-Type: a/b; charset=utf-7\r\n'),
+                     (b"--B--\r\n", b"--B--\r\nmore"), (b"meow", b"--B"), (b"--B\r\n", b"--B \r\n")):
+        assert post(good.replace(old, new, 1)) == (400, True), new
+    assert post(good, 'multipart/form-data; boundary="B"') == (400, True)
+    assert post(good[:-4])[0] == 400
     assert recorder.take() == []
 
 
