@@ -5,15 +5,16 @@ use std::fmt;
 use bytes::Bytes;
 use http::HeaderValue;
 
-/// An ETag without its quotes. Two are equal when all their bytes are (AWS compares with one pair
-/// of double quotes taken off on both sides). Never computed from content: a multipart or
-/// encrypted object's ETag is no digest.
+/// An ETag without its quotes; of a weak one, `W/"…"` (RFC 9110 §8.8.3), all of it. Two are equal when
+/// all their bytes are (AWS compares with one pair of double quotes taken off on both sides, and
+/// knows no weak ones). Never computed from content: a multipart or encrypted object's ETag is no
+/// digest.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ETag(Bytes);
 
 impl ETag {
     /// Takes a header or element value: outer white space and one pair of double quotes go, all
-    /// else stays. `W/"…"` and lists are therefore strings that equal no stored ETag.
+    /// else stays. Lists are therefore strings that equal no stored ETag, and `W/"…"` equals itself.
     pub fn parse(value: &[u8]) -> Self {
         let value = value.trim_ascii();
         let bare = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
@@ -25,8 +26,22 @@ impl ETag {
         &self.0
     }
 
-    /// The bytes with a double quote on either side, as answers carry them.
+    /// Whether it is a weak one: equal only to others that are meant to be as good.
+    pub fn is_weak(&self) -> bool {
+        self.opaque().len() < self.0.len()
+    }
+
+    /// What two ETags have in common where weak and strong are all the same (RFC 9110 §8.8.3.2).
+    pub fn opaque(&self) -> &[u8] {
+        let inside = self.0.strip_prefix(b"W/\"").and_then(|rest| rest.strip_suffix(b"\""));
+        inside.unwrap_or(&self.0)
+    }
+
+    /// As answers carry it: with a double quote on either side, a weak one as it is.
     pub fn quoted(&self) -> Bytes {
+        if self.is_weak() {
+            return self.0.clone();
+        }
         [b"\"", self.as_bytes(), b"\""].concat().into()
     }
 
@@ -38,7 +53,7 @@ impl ETag {
 
 impl fmt::Display for ETag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(&self.quoted()))
     }
 }
 
@@ -75,6 +90,24 @@ mod tests {
         for other in ["ABC", "W/\"abc\"", "\"abc\", \"def\"", "\"\"abc\"\"", ""] {
             assert_ne!(stored, ETag::parse(other.as_bytes()), "{other}");
         }
+    }
+
+    #[test]
+    fn a_weak_one_is_quoted_as_it_came_and_no_more() {
+        for value in ["W/\"abc\"", "\"W/\"abc\"\"", " W/\"abc\" "] {
+            let etag = ETag::parse(value.as_bytes());
+            assert!(etag.is_weak());
+            assert_eq!(etag.header_value().unwrap(), "W/\"abc\"", "{value}");
+            assert_eq!((etag.to_string().as_str(), etag.opaque()), ("W/\"abc\"", &b"abc"[..]));
+            assert_ne!(etag, ETag::parse(b"abc"));
+        }
+        for value in ["abc", "W/abc", "W/\"", "W/", "w/\"abc\""] {
+            let etag = ETag::parse(value.as_bytes());
+            assert!(!etag.is_weak(), "{value}");
+            assert_eq!(etag.quoted(), format!("\"{value}\""));
+        }
+        // Nothing between its quotes, and weak all the same.
+        assert!(ETag::parse(b"W/\"\"").is_weak());
     }
 
     #[test]

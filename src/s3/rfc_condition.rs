@@ -82,7 +82,7 @@ impl RfcCondition {
             (None, Some(Tags::Any)) => Condition::IfNoneMatchAny,
             (Some(Tags::Any), None) => Condition::IfMatchAny,
             (Some(Tags::List(list)), None) => match list.as_slice() {
-                [one] if !one.weak => Condition::IfMatch(one.etag.clone()),
+                [one] if !one.weak && !one.etag.is_weak() => Condition::IfMatch(one.etag.clone()),
                 _ => Condition::Rfc(Box::new(self)),
             },
             _ => Condition::Rfc(Box::new(self)),
@@ -99,12 +99,14 @@ impl RfcCondition {
         // Strong comparison: a weak tag equals none (RFC 9110 §13.1.1).
         let differs = self.if_match.as_ref().is_some_and(|tags| match tags {
             Tags::Any => false,
-            Tags::List(list) => !list.iter().any(|tag| !tag.weak && tag.etag == *etag),
+            Tags::List(list) => {
+                etag.is_weak() || !list.iter().any(|tag| !tag.weak && tag.etag == *etag)
+            }
         });
         // Weak comparison (RFC 9110 §13.1.2).
         let is_listed = self.if_none_match.as_ref().is_some_and(|tags| match tags {
             Tags::Any => true,
-            Tags::List(list) => list.iter().any(|tag| tag.etag == *etag),
+            Tags::List(list) => list.iter().any(|tag| tag.etag.opaque() == etag.opaque()),
         });
         if differs {
             failed(ConditionHeader::IfMatch)

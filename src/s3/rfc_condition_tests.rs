@@ -35,6 +35,27 @@ fn told(condition: &Condition, seen: &Seen) -> &'static str {
 }
 
 #[test]
+fn an_object_with_a_weak_etag_matches_weakly_only() {
+    let seen = Seen::from(Current::Present(ETag::parse(b"W/\"e\"")));
+    for (header, value, verdict) in [
+        ("if-match", "W/\"e\"", "If-Match"),
+        ("if-match", "\"e\"", "If-Match"),
+        ("if-match", "\"W/\"e\"\"", "If-Match"),
+        ("if-match", "*", "pass"),
+        ("if-none-match", "W/\"e\"", "If-None-Match"),
+        ("if-none-match", "\"e\"", "If-None-Match"),
+        ("if-none-match", "\"a\", W/\"e\"", "If-None-Match"),
+        ("if-none-match", "W/\"a\"", "pass"),
+    ] {
+        assert_eq!(
+            told(&parse(Operation::PutObject, &[(header, value)]).unwrap(), &seen),
+            verdict,
+            "{header}: {value}"
+        );
+    }
+}
+
+#[test]
 fn a_put_is_judged_as_the_rfc_has_it() {
     for (headers, there, absent) in [
         (&[][..], "pass", "pass"),
