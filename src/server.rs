@@ -24,7 +24,7 @@ use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
 use crate::in_flight::InFlight;
 use crate::marker::{Marker, MarkerError};
-use crate::proxy::{Clients, Door, Proxy, Rules, Strangers};
+use crate::proxy::{Clients, Door, Policies, Proxy, Rules, Strangers};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
@@ -352,6 +352,7 @@ fn proxy(
     let body = &config.body;
     Proxy {
         gate: Gate::new(register, Arc::clone(&store) as _, settings),
+        cors: Arc::new(Policies::new(Arc::clone(&store))),
         store,
         clients: Clients::new(&config.clients, config.anonymous.clone()),
         rules: Rules::new(&config.rules, config.register.marker.as_ref()),

@@ -8,6 +8,7 @@ use pingora::proxy::Session;
 use super::Proxy;
 use super::access::{Asked, Caller};
 use super::context::Context;
+use super::cors::Asking;
 use super::passthrough::{self, Hosts};
 use super::rules::Treatment;
 use crate::clock;
@@ -66,6 +67,7 @@ impl Admitted {
             std::str::from_utf8(request.raw_path()).map_err(|_| S3Error::new(Code::InvalidUri))?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let head = RequestHead { method: &request.method, path, query, headers: &request.headers };
+        note_bucket(proxy, context, head);
         let target = Target::parse(head, &proxy.naming)?;
         let operation = classify(head, &target);
         context.log.operation = Some(operation);
@@ -76,6 +78,9 @@ impl Admitted {
         }
         let effect = operation.effect_at(proxy.understanding.understood());
         check_nominations(head)?;
+        if operation == Operation::Preflight {
+            return Ok(Self::preflight(target));
+        }
         let signed = match proxy.signatures {
             Signatures::Resign => Signed::check(proxy, head, operation)?,
             Signatures::Passthrough => Some(Signed::unproved(proxy, head)?),
@@ -125,6 +130,22 @@ impl Admitted {
                     .header(&header::EXPECT)
                     .is_some_and(|value| value.eq_ignore_ascii_case("100-continue")),
         })
+    }
+
+    /// A browser's question, which nobody signs: a signature in its URL is that of the request that
+    /// may follow.
+    fn preflight(target: Target) -> Self {
+        Self {
+            target,
+            operation: Operation::Preflight,
+            effect: Effect::Read,
+            condition: Condition::None,
+            treatment: Treatment::default(),
+            copy_source: None,
+            signed: None,
+            retry: Retry { invocation: None, attempt: 1 },
+            expects_continue: false,
+        }
     }
 
     /// May the sender be told what stands at the key? The holder of a presigned URL may write, not
@@ -193,9 +214,7 @@ impl Signed {
         let now = clock::unix_seconds();
         let authenticated = match authenticate(&head, &proxy.clients, &proxy.keys, region, now) {
             Ok(authenticated) => authenticated,
-            Err(AuthError::Anonymous)
-                if matches!(operation, Operation::PostObject | Operation::Preflight) =>
-            {
+            Err(AuthError::Anonymous) if operation == Operation::PostObject => {
                 return Ok(None);
             }
             Err(AuthError::Anonymous) if proxy.clients.admit_anonymous() => {
@@ -247,6 +266,15 @@ impl Retry {
             invocation: invocation.filter(|id| !id.is_empty()).map(str::to_owned),
             attempt: attempt.unwrap_or(1),
         }
+    }
+}
+
+/// Notes whose rules say what a page may see, whatever comes of the request.
+fn note_bucket(proxy: &Proxy, context: &mut Context, head: RequestHead<'_>) {
+    let Some((bucket, by_host)) = Target::bucket_named(head, &proxy.naming) else { return };
+    context.host_style = by_host;
+    if proxy.reserved.check(&bucket).is_ok() {
+        context.cors = Asking::of(&proxy.cors, &bucket, head.method, head.headers);
     }
 }
 

@@ -3,6 +3,7 @@
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::cors::Asking;
 use super::forward::Forward;
 use crate::chance;
 use crate::gate::{Decider, Outcome, Reply};
@@ -20,6 +21,10 @@ pub struct Context {
     pub(super) failure: Option<S3Error>,
     /// Held by a request that changes something, to its end.
     pub(super) room: Option<OwnedSemaphorePermit>,
+    /// Whether a page of another origin may see the answer is to be asked.
+    pub(super) cors: Option<Asking>,
+    /// Whether the bucket is named by the host.
+    pub(super) host_style: bool,
     _under_way: UnderWay,
 }
 
@@ -64,6 +69,8 @@ impl Context {
             forward: None,
             failure: None,
             room: None,
+            cors: None,
+            host_style: false,
             _under_way: under_way,
         }
     }

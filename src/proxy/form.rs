@@ -74,7 +74,7 @@ async fn write(
     body: &Body,
     checked: &CheckedBody,
 ) -> pingora::Result<()> {
-    let mut request = upload.put(session, checked);
+    let mut request = upload.put(checked);
     let write_id = WriteId::alone(&chance::name());
     let inscribed = !upload.passes && inscribe(proxy, &mut request, &upload.name, &write_id);
     let mut outcome = if upload.passes {
@@ -166,27 +166,22 @@ fn admit(
     Ok((Upload { name, headers, form, passes: treatment.passes }, policy))
 }
 
-/// What the store's answer says of the object, its version and encryption say, and to whom.
+/// What the store's answer says of the object, its version and encryption say. Who may see it is
+/// another question for a form than for the put that it becomes.
 fn of_the_store(answer: HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    answer.into_iter().filter_map(|(name, value)| Some((name?, value))).filter(|(name, _)| {
-        *name == header::VARY
-            || ["x-amz-", "access-control-"].iter().any(|own| name.as_str().starts_with(own))
-    })
+    let named = answer.into_iter().filter_map(|(name, value)| Some((name?, value)));
+    named.filter(|(name, _)| name.as_str().starts_with("x-amz-"))
 }
 
 impl Upload {
     /// What goes to the store.
-    fn put(&self, session: &Session, checked: &CheckedBody) -> StoreRequest {
-        let mut headers = self.headers.clone();
-        // Whether a page of another origin may read the answer is for the bucket's CORS to say.
-        let origin = session.req_header().headers.get(header::ORIGIN);
-        headers.extend(origin.map(|origin| (header::ORIGIN, origin.clone())));
+    fn put(&self, checked: &CheckedBody) -> StoreRequest {
         StoreRequest {
             signing: Signing::Anew,
             method: Method::PUT,
             path: self.name.path(),
             query: Vec::new(),
-            headers,
+            headers: self.headers.clone(),
             sha256: checked.sha256,
         }
     }

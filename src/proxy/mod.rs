@@ -11,6 +11,7 @@ mod batch;
 mod conditional_read;
 mod context;
 mod copy_source;
+mod cors;
 mod door;
 mod doorway;
 mod form;
@@ -54,6 +55,7 @@ use crate::sigv4::SigningKeys;
 pub use access::Clients;
 use admission::Admitted;
 use context::Context;
+pub use cors::Policies;
 pub use door::Door;
 pub use doorway::Doorway;
 use forward::Forward;
@@ -97,6 +99,8 @@ pub struct Proxy {
     pub writes: Arc<Semaphore>,
     /// Room for those whose sender is not known yet.
     pub strangers: Strangers,
+    /// What pages of other origins may see.
+    pub cors: Arc<Policies>,
     /// The requests under way.
     pub in_flight: InFlight,
 }
@@ -146,9 +150,7 @@ impl ProxyHttp for Proxy {
             }
         }
         match admitted.effect {
-            Effect::Read
-                if admitted.operation == Operation::Preflight && !admitted.is_as_sent() =>
-            {
+            Effect::Read if admitted.operation == Operation::Preflight => {
                 reads::preflight(self, session, context, &admitted.target).await?;
             }
             Effect::Streams

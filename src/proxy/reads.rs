@@ -82,7 +82,10 @@ pub(super) async fn preflight(
     target: &Target,
 ) -> pingora::Result<()> {
     let headers = of_preflight(&session.req_header().headers);
-    let opened = proxy.store.preflight(&target.path(), headers).await;
+    // The policy is the bucket's. Of a key nobody is told here whether it is there: to moto, for one,
+    // whoever may not read an object may not ask this of it either.
+    let bucket = target.bucket().cloned().map_or(Target::Service, Target::Bucket);
+    let opened = proxy.store.preflight(&bucket.path(), headers).await;
     pass_on(proxy, session, context, opened).await
 }
 

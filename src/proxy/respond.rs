@@ -185,6 +185,14 @@ pub(super) async fn go_on(session: &mut Session) -> pingora::Result<()> {
     sent
 }
 
+/// Lets a page of another origin see an answer, where the store would.
+pub(super) async fn allow_page(context: &Context, headers: &mut HeaderMap) {
+    if let Some(asking) = &context.cors {
+        // A future of its own: few requests ask, and all of them would carry its size.
+        Box::pin(asking.allow(headers, context.log.access_key_id.is_empty())).await;
+    }
+}
+
 /// Writes a whole answer and leaves the connection in order.
 pub(super) async fn write(
     session: &mut Session,
@@ -195,6 +203,7 @@ pub(super) async fn write(
 ) -> pingora::Result<()> {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     (parts.status, parts.headers) = (status, headers);
+    allow_page(context, &mut parts.headers).await;
     let mut response = Box::new(ResponseHeader::from(parts));
     insert_ids(&mut response, context)?;
     response.remove_header(&INSCRIPTION);

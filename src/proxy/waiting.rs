@@ -58,7 +58,7 @@ impl Waiting {
     ) -> pingora::Result<()> {
         if *self == Self::Silent {
             *self = Self::Begun;
-            let response = begin(context, head)?;
+            let response = begin(context, head).await?;
             session.write_response_header(Box::new(response), false).await?;
             return session.write_response_body(Some(DECLARATION.into()), false).await;
         }
@@ -100,9 +100,10 @@ impl Waiting {
     }
 }
 
-fn begin(context: &Context, head: &HeaderMap) -> pingora::Result<ResponseHeader> {
+async fn begin(context: &Context, head: &HeaderMap) -> pingora::Result<ResponseHeader> {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     (parts.status, parts.headers) = (StatusCode::OK, head.clone());
+    respond::allow_page(context, &mut parts.headers).await;
     let mut response = ResponseHeader::from(parts);
     response.remove_header(&header::CONTENT_LENGTH);
     response.insert_header(header::TRANSFER_ENCODING, "chunked")?;

@@ -56,6 +56,15 @@ impl Target {
         Ok(Self::Object(ObjectName { bucket, key }))
     }
 
+    /// The bucket that a request names, also where its key is none, and whether its host names it.
+    pub fn bucket_named(head: RequestHead<'_>, naming: &Naming) -> Option<(BucketName, bool)> {
+        if let Some(bucket) = host_bucket(head, &naming.domains).ok()? {
+            return BucketName::parse(&bucket).ok().map(|bucket| (bucket, true));
+        }
+        let bucket = head.path.strip_prefix('/')?.split('/').next()?;
+        BucketName::parse(&decode(bucket)?).ok().map(|bucket| (bucket, false))
+    }
+
     /// The one path-style path under which the store is asked for it.
     pub fn path(&self) -> String {
         match self {

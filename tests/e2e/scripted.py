@@ -47,7 +47,7 @@ class ScriptedStore:
                 if self.command != "HEAD" and status not in (204, 304):
                     self.wfile.write(body)
 
-            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = handle_any
 
             def log_message(self, *_):
                 pass

@@ -274,9 +274,11 @@ def test_streams_pass_untouched(recorded):
         request = sent_of(recorder, method)
         assert request[1] == target and request[3] == body
         assert is_signed_by(request, "ownkey", "ownsecret")
-    assert raw.send("OPTIONS", "/bucket/key?a", {"Host": "proxy:1", "Origin": "o"}, b"").status == 200
+    asked = {"Host": raw.url.removeprefix("http://"), "Origin": "o"}
+    assert raw.send("OPTIONS", "/bucket/key?a", asked, b"").status == 200
+    # A preflight is signed by nobody: it is asked of the bucket, whose policy it is about.
     _, path, headers, _ = sent_of(recorder, "OPTIONS")
-    assert (path, lower(headers)) == ("/bucket/key?a", {"host": "proxy:1", "origin": "o"})
+    assert path == "/bucket" and lower(headers)["origin"] == "o"
 
 
 def test_a_stream_of_unknown_length_passes(recorded):
