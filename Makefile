@@ -81,7 +81,7 @@ fuzz: ## fuzz every parser for SECONDS (60) each
 
 forms: build ## bent forms against other readers of forms, for SECONDS (60); SEED=7 for the same ones again
 	scripts/setup e2e
-	IFMATCH_FORMS_SECONDS=$(SECONDS) $(if $(SEED),SEED=$(SEED)) $(PYTEST) tests/e2e/test_form_readers.py
+	FORMS_SECONDS=$(SECONDS) $(if $(SEED),SEED=$(SEED)) $(PYTEST) tests/e2e/test_form_readers.py
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt

@@ -166,6 +166,20 @@ def test_2000_connections_that_say_little(proxy, capsys):
         report(capsys, f"{count} connections", before, proxy.memory_peak_bytes(), allowed)
 
 
+def test_2000_strangers_with_half_a_form(proxy, capsys):
+    """Their fields are kept in memory; whoever has no place any more is told so, and not kept."""
+    before, count = resident(proxy), 2000
+    allowed = PROCESS_BYTES + BODY_MEMORY + count * 32 * 1024
+    proxy.memory_peak_reset()
+    half = ["POST /bucket HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=B\r\n"
+            "Content-Length: 1000000\r\n\r\n--B\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\n"
+            + "k" * 19_000] * count
+    with Crowd(Plan(port_of(proxy), half, at_a_time=100)) as crowd:
+        assert crowd.line() == f"halfway: {count}"
+        assert proxy.raw().put("/bucket/meanwhile", b"served").status == 200
+        report(capsys, f"{count} strangers", before, proxy.memory_peak_bytes(), allowed)
+
+
 def test_10000_keys_deleted_in_batches(proxy, capsys):
     before = resident(proxy)
     allowed = PROCESS_BYTES + BODY_MEMORY + 10_000 * 2048

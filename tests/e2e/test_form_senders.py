@@ -22,15 +22,17 @@ from test_forms import content
 
 NODE = ("undici", "form-data", "axios with form-data", "axios with FormData")
 BROWSER = ("chromium, fetch", "chromium, a form")
-SENDERS = ("requests", "urllib3", "curl", *NODE, *BROWSER)
+SENDERS = ("requests", "urllib3", "curl", "curl, much", *NODE, *BROWSER)
 
 
-@pytest.fixture(scope="module", params=["resign", "passthrough"])
+@pytest.fixture(scope="module", params=["resign-s3rver", "passthrough-s3rver", "passthrough-moto",
+                                        "passthrough-ceph"])
 def taking(request, store_named, tmp_path_factory):
-    """With s3rver behind, which takes forms itself."""
-    store = store_named("s3rver")
+    """With a store behind that takes forms itself."""
+    signatures, name = request.param.split("-")
+    store = store_named(name)
     bucket = new_bucket(store)
-    settings = Settings(signatures=request.param)
+    settings = Settings(signatures=signatures)
     proxy = in_front_of(store, bucket, tmp_path_factory.mktemp(request.param), settings)
     yield proxy, bucket
     proxy.stop()
@@ -44,6 +46,11 @@ def by_requests(url: str, fields: dict, name: str, text: str) -> int:
 def by_urllib3(url: str, fields: dict, name: str, text: str) -> int:
     pool = urllib3.PoolManager(retries=False)
     return pool.request("POST", url, fields={**fields, "file": (name, text)}).status
+
+
+def by_curl_waiting(url: str, fields: dict, name: str, text: str) -> int:
+    """More than a mebibyte, for which curl asks whether to send it (Expect: 100-continue)."""
+    return by_curl(url, fields, name, text)
 
 
 def by_curl(url: str, fields: dict, name: str, text: str) -> int:
@@ -127,7 +134,7 @@ def by_chromium(way: str):
     return send
 
 
-WAYS = {"requests": by_requests, "urllib3": by_urllib3, "curl": by_curl,
+WAYS = {"requests": by_requests, "urllib3": by_urllib3, "curl": by_curl, "curl, much": by_curl_waiting,
         **{way: by_node(way) for way in NODE}, **{way: by_chromium(way) for way in BROWSER}}
 
 
@@ -141,7 +148,8 @@ def test_a_form_of_this_sender_is_stored(taking, sender):
         bucket, key, Fields={"x-amz-meta-a": "1 2"},
         Conditions=[["starts-with", "$x-amz-meta-a", ""],
                     *([["starts-with", "$success_action_redirect", ""]] if sender in BROWSER else [])])
-    status = WAYS[sender](form["url"], form["fields"], "a cat \u00fc.txt", "meow\nmeow\n")
+    text = "meow\nmeow\n" * (200_000 if sender == "curl, much" else 1)
+    status = WAYS[sender](form["url"], form["fields"], "a cat \u00fc.txt", text)
     assert status in (200, 204, 303), status
-    assert content(proxy, bucket, quote(key)) == b"meow\nmeow\n"
+    assert content(proxy, bucket, quote(key)) == text.encode()
     assert proxy.raw().head(f"/{bucket}/{quote(key)}").headers["x-amz-meta-a"] == "1 2"
