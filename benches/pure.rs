@@ -18,13 +18,15 @@ use ifmatch::s3::{
 };
 use ifmatch::secret::Secret;
 use ifmatch::sigv4::{
-    BodyCheck, BodyPromise, Credential, Outgoing, SigningKeys, Wanted, authenticate, sign,
+    Accepted, BodyCheck, BodyPromise, Credential, Outgoing, SigningKeys, Wanted, authenticate, sign,
 };
 use sha2::{Digest, Sha256};
 
 /// 20251120T120000Z: when the request was signed, and when it is judged.
 const NOW: i64 = 1_763_640_000;
 const REGION: &str = "us-east-1";
+const ACCEPTED: Accepted<'_> =
+    Accepted { region: Some(REGION), version_2: false, host_bucket: None };
 const PATH: &str = "/warehouse/tables/orders/_delta_log/00000000000000000042.json";
 const HOST: &str = "s3.internal.example.com:9000";
 const ETAG: &str = "\"9b2cf535f27731c974343645a3985328\"";
@@ -81,7 +83,7 @@ impl Put {
 
     fn promise(&self) -> BodyPromise {
         let head = self.head();
-        let authenticated = authenticate(&head, &self.clients, &self.keys, Some(REGION), NOW)
+        let authenticated = authenticate(&head, &self.clients, &self.keys, &ACCEPTED, NOW)
             .expect("the request was signed with this credential at this time");
         BodyPromise::from_head(&head, &authenticated).expect("a digest and a length")
     }
@@ -118,7 +120,7 @@ fn signatures(criterion: &mut Criterion) {
     let put = Put::new();
     criterion.bench_function("authenticate", |bencher| {
         bencher.iter(|| {
-            authenticate(&black_box(put.head()), &put.clients, &put.keys, Some(REGION), NOW)
+            authenticate(&black_box(put.head()), &put.clients, &put.keys, &ACCEPTED, NOW)
                 .expect("the request was signed with this credential at this time")
         });
     });

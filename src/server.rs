@@ -364,6 +364,8 @@ fn proxy(
             config::Dialect::Rfc => Dialect::Rfc,
         },
         signatures: config.signatures,
+        accepts_version_2: config.signature_v2 == config::SignatureV2::Accept,
+        takes_unknown_length: body.unknown_length == config::UnknownLength::Take,
         region: config.region.clone(),
         keys,
         larder: Larder::new(body.memory_bytes, body.memory_per_body_bytes, body.spool_dir.clone()),

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use ifmatch::sigv4::{
-    BodyCheck, BodyError, BodyPromise, CheckedBody, Outgoing, SigningKeys, Wanted, authenticate,
+    Accepted, BodyCheck, BodyError, BodyPromise, CheckedBody, Outgoing, SigningKeys, Wanted, authenticate,
     sign,
 };
 use ifmatch_fuzz::{ACCESS_KEY, NOW, Request, clients, cut};
@@ -38,7 +38,7 @@ fuzz_target!(|input: &[u8]| {
     sign(&outgoing, &mut request.headers, &clients[ACCESS_KEY], "us-east-1", &keys, NOW)
         .expect("what came in a header can be signed");
     request.query.clear();
-    let Ok(authenticated) = authenticate(&request.head(), &clients, &keys, None, NOW) else {
+    let Ok(authenticated) = authenticate(&request.head(), &clients, &keys, &Accepted::default(), NOW) else {
         return; // a payload that is none
     };
     let Ok(promise) = BodyPromise::from_head(&request.head(), &authenticated) else { return };

@@ -3,7 +3,7 @@
 #![no_main]
 
 use http::Method;
-use ifmatch::s3::encoding::decode;
+use ifmatch::s3::encoding::decode_query;
 use ifmatch::s3::{
     Condition, CopySource, Dialect, Effect, Naming, Operation, Segments, Subresource, Target,
     Understood, body_refusal, classify, refusal,
@@ -12,7 +12,7 @@ use ifmatch_fuzz::{Request, escaped};
 use libfuzzer_sys::fuzz_target;
 
 fn respelled(query: &str) -> String {
-    let spell = |part: &str| decode(part).map_or_else(|| part.to_owned(), |text| escaped(&text));
+    let spell = |part: &str| decode_query(part).map_or_else(|| part.to_owned(), |text| escaped(&text));
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, value)) => format!("{}={}", spell(name), spell(value)),
         None => spell(pair),

@@ -1,9 +1,7 @@
 //! Which headers pass from one side to the other.
 
 use http::header;
-use http::{HeaderMap, HeaderName, HeaderValue};
-
-use crate::sigv4::stored_content_encoding;
+use http::{HeaderMap, HeaderName};
 
 /// The metadata of an object that say which write left it (gate/inscription.rs). Never a client's
 /// to set, and never shown to one.
@@ -22,20 +20,11 @@ pub fn is_reserved(name: &str) -> bool {
 /// not: stores have headers of their own that copy, link or expire objects (Swift's `X-Copy-From`,
 /// `X-Delete-After`, `X-Symlink-Target`), behind the register's back and past the client's rights.
 pub fn to_store(client: &HeaderMap) -> HeaderMap {
-    let mut headers: HeaderMap = client
+    client
         .iter()
         .filter(|(name, _)| passes(name.as_str()))
         .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    // `aws-chunked` says how the body travelled, not what is stored (AWS: SigV4 streaming).
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        let stored = stored_content_encoding(&headers);
-        headers.remove(header::CONTENT_ENCODING);
-        if let Some(stored) = stored.and_then(|stored| HeaderValue::from_str(&stored).ok()) {
-            headers.insert(header::CONTENT_ENCODING, stored);
-        }
-    }
-    headers
+        .collect()
 }
 
 /// The same without the write's conditions: the gate judges them, and stores get them wrong.
@@ -59,6 +48,38 @@ pub fn as_sent(client: &HeaderMap) -> HeaderMap {
     let headers = without_connection(client);
     let kept = headers.iter().filter(|(name, _)| !is_of_a_vendor(name.as_str()));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Whether a header that its sender has not signed may go on where the store checks signatures: what
+/// HTTP needs, and what S3 takes unsigned and gives no power (the object's own representation, what a
+/// read asks for, conditions). Nothing of `x-amz-*`, and nothing that is not named here.
+pub fn may_go_unsigned(name: &str) -> bool {
+    let of_http = [
+        "authorization",
+        "connection",
+        "content-length",
+        "date",
+        "expect",
+        "host",
+        "origin",
+        "transfer-encoding",
+        "user-agent",
+    ];
+    // Ours are read here, and mean nothing to a store.
+    PLAIN.contains(&name) || of_http.contains(&name) || name.starts_with("x-ifmatch-")
+}
+
+/// What may stand unsigned among `x-amz-*` where nothing is signed: how the body is framed, and its
+/// checksum.
+pub fn is_of_body(name: &str) -> bool {
+    name.starts_with("x-amz-checksum-")
+        || matches!(
+            name,
+            "x-amz-content-sha256"
+                | "x-amz-decoded-content-length"
+                | "x-amz-sdk-checksum-algorithm"
+                | "x-amz-trailer"
+        )
 }
 
 /// Whether a header is one that only some stores, or servers in front of them, give a meaning. Our
@@ -150,6 +171,28 @@ const OF_CONNECTION: [&str; 9] = [
     "upgrade",
 ];
 
+/// Of HTTP's own headers, those that S3 gives a meaning.
+const PLAIN: [&str; 18] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-md5",
+    "content-type",
+    "expires",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "range",
+];
+
 fn passes(name: &str) -> bool {
     const OF_CLIENT: [&str; 5] = [
         "x-amz-content-sha256",
@@ -157,26 +200,6 @@ fn passes(name: &str) -> bool {
         "x-amz-decoded-content-length",
         "x-amz-security-token",
         "x-amz-trailer",
-    ];
-    const PLAIN: [&str; 18] = [
-        "accept",
-        "accept-encoding",
-        "accept-language",
-        "access-control-request-headers",
-        "access-control-request-method",
-        "cache-control",
-        "content-disposition",
-        "content-encoding",
-        "content-language",
-        "content-md5",
-        "content-type",
-        "expires",
-        "if-match",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "if-unmodified-since",
-        "range",
     ];
     if name.starts_with("x-amz-") {
         // What a copy asks of its source is judged here (proxy/copy_source.rs).
@@ -204,6 +227,8 @@ pub fn of_preflight(client: &HeaderMap) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -227,7 +252,7 @@ mod tests {
             ("x-copy-from", "other/secret"),
             ("x-delete-after", "1"),
             ("cookie", "c"),
-            ("content-encoding", "aws-chunked,gzip"),
+            ("content-encoding", "deflate, gzip"),
             ("content-type", "text/plain"),
             ("x-amz-meta-a", "1"),
             ("x-amz-meta-ifmatch-id", "forged"),
@@ -239,14 +264,19 @@ mod tests {
         let mut names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-encoding", "content-type", "if-match", "x-amz-meta-a"]);
-        assert_eq!(kept[header::CONTENT_ENCODING], "gzip");
+        assert_eq!(kept[header::CONTENT_ENCODING], "deflate, gzip");
         assert!(!to_store_unconditional(&client).contains_key(header::IF_MATCH));
     }
 
     #[test]
-    fn a_body_that_was_only_framed_is_stored_without_an_encoding() {
-        let kept = to_store(&headers(&[("content-encoding", "aws-chunked")]));
-        assert!(kept.is_empty(), "{kept:?}");
+    fn what_may_go_unsigned_makes_no_other_request_of_it() {
+        for name in ["range", "if-match", "content-type", "host", "x-ifmatch-want", "accept"] {
+            assert!(may_go_unsigned(name), "{name}");
+        }
+        for name in ["x-amz-copy-source", "x-amz-acl", "x-copy-from", "cookie", "forwarded", "x-a"]
+        {
+            assert!(!may_go_unsigned(name), "{name}");
+        }
     }
 
     #[test]

@@ -65,6 +65,11 @@ enum Place {
 }
 
 impl Taking {
+    /// How much has arrived.
+    pub const fn length_bytes(&self) -> u64 {
+        self.length_bytes
+    }
+
     /// Adds what has arrived.
     pub async fn push(&mut self, piece: Bytes) -> io::Result<()> {
         self.length_bytes += piece.len() as u64;

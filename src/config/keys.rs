@@ -163,6 +163,7 @@ pub(super) const KEYS: &[Key] = &[
     key("writers", Value("shared")),
     key("dialect", Value("aws")),
     key("signatures", Value("resign")),
+    key("signature_v2", Value("accept")),
     key("region", Nothing("any region that a client signs for is accepted")),
     key(
         "backend.url",
@@ -225,6 +226,7 @@ pub(super) const KEYS: &[Key] = &[
     key("body.max", Value("5GiB")),
     key("body.idle_timeout", Value("60s")),
     key("body.least_rate", Value("1KiB")),
+    key("body.unknown_length", Value("refuse")),
     key("limits.writes", Value("4096")),
     key("limits.writes_per_key", Value("256")),
     key("limits.strangers", Value("256")),

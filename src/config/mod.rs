@@ -36,8 +36,8 @@ pub use faults::{ConfigErrors, Fault};
 pub use settings::{
     Addressing, Backend, Body, BucketPattern, Checksums, Client, Config, Dialect, DotSegments,
     EmptySegments, Endpoint, HostPort, Log, LogFormat, Redis, RedisPlace, Register, RegisterKind,
-    Replicas, Require, Rights, Rule, RuleMode, Signatures, Subresources, Terms, UpgradeSocket,
-    Writers,
+    Replicas, Require, Rights, Rule, RuleMode, SignatureV2, Signatures, Subresources, Terms,
+    UnknownLength, UpgradeSocket, Writers,
 };
 
 pub use trust::certificates;
@@ -165,6 +165,7 @@ fn assemble(
     let writers = reading.value("writers");
     let dialect = reading.value("dialect");
     let signatures = reading.value("signatures");
+    let signature_v2 = reading.value("signature_v2");
     let region = reading.optional::<String>("region");
     rules::region(reading, "region", region.as_deref());
     let backend = sections::backend(reading, embedded.is_some());
@@ -213,6 +214,7 @@ fn assemble(
         writers,
         dialect,
         signatures,
+        signature_v2,
         region,
         backend: backend?,
         register,

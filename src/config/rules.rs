@@ -202,7 +202,12 @@ pub(super) fn body(reading: &mut Reading, body: &Body) {
 
 /// Where the store checks signatures, nothing here says who may come.
 pub(super) fn passthrough(reading: &mut Reading, clients: usize, embedded: bool) {
-    let ours = [("client", clients > 0), ("anonymous.buckets", false), ("region", false)];
+    let ours = [
+        ("client", clients > 0),
+        ("anonymous.buckets", false),
+        ("region", false),
+        ("signature_v2", false),
+    ];
     for (path, written) in ours {
         if written || reading.is_written(path) {
             reading.faults.push(path, FOR_RESIGN);

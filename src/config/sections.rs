@@ -207,6 +207,7 @@ pub(super) fn body(reading: &mut Reading) -> Body {
     let Bytes(bytes_max) = reading.value("body.max");
     let idle_timeout = reading.positive("body.idle_timeout");
     let Bytes(least_rate) = reading.value("body.least_rate");
+    let unknown_length = reading.value("body.unknown_length");
     let body = Body {
         memory_bytes,
         memory_per_body_bytes,
@@ -214,6 +215,7 @@ pub(super) fn body(reading: &mut Reading) -> Body {
         bytes_max,
         idle_timeout,
         least_rate,
+        unknown_length,
     };
     rules::body(reading, &body);
     body

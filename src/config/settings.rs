@@ -27,6 +27,8 @@ pub struct Config {
     pub dialect: Dialect,
     /// Who checks signatures.
     pub signatures: Signatures,
+    /// Whether clients may sign by Version 2.
+    pub signature_v2: SignatureV2,
     /// The region clients must sign for; any when absent.
     pub region: Option<String>,
     /// The store behind.
@@ -88,6 +90,24 @@ pub enum Signatures {
     Resign,
     /// The store: it gets each request as its sender signed it.
     Passthrough,
+}
+
+/// Whether clients may sign by Signature Version 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignatureV2 {
+    /// Requests signed by Version 2 are verified and served.
+    Accept,
+    /// They are told to use Version 4.
+    Refuse,
+}
+
+/// What becomes of a body whose length nothing says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownLength {
+    /// 501, as AWS answers.
+    Refuse,
+    /// It is taken whole, up to the largest body, before the store sees anything.
+    Take,
 }
 
 /// The store behind.
@@ -362,6 +382,8 @@ pub struct Body {
     pub idle_timeout: Duration,
     /// How fast a body has to come, in bytes per second; 0 where any pace will do.
     pub least_rate: u64,
+    /// What becomes of a body whose length nothing says.
+    pub unknown_length: UnknownLength,
 }
 
 /// How much is taken on at once; what is more is answered 503 SlowDown.

@@ -148,6 +148,11 @@ fn what_the_file_says_is_used() {
     assert_eq!(redis.password.as_ref().map(Secret::expose), Some("hunter2"));
     assert_eq!(config.register.terms.margin, Duration::from_secs(2), "half of the lease written");
     assert_eq!(config.body.memory_per_body_bytes, 65536);
+    assert_eq!(config.signature_v2, SignatureV2::Refuse);
+    assert_eq!(config.body.unknown_length, UnknownLength::Take);
+    let defaults = smallest(&[]).unwrap();
+    assert_eq!(defaults.signature_v2, SignatureV2::Accept);
+    assert_eq!(defaults.body.unknown_length, UnknownLength::Refuse);
     let [alice, bob] = &config.clients[..] else { panic!("two are written") };
     let reach = |name| (alice.rights.may_touch(name), bob.rights.may_touch(name));
     assert_eq!(reach("photos"), (true, true));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::settings::{
     Addressing, Checksums, Dialect, DotSegments, EmptySegments, LogFormat, Replicas, Require,
-    RuleMode, Signatures, Subresources, Writers,
+    RuleMode, SignatureV2, Signatures, Subresources, UnknownLength, Writers,
 };
 use super::units;
 use crate::s3::{self, BucketName, ObjectKey, ObjectName, Subresource};
@@ -252,6 +252,16 @@ impl Choice for Dialect {
 impl Choice for Signatures {
     const SPELLINGS: &'static [(&'static str, Self)] =
         &[("resign", Self::Resign), ("passthrough", Self::Passthrough)];
+}
+
+impl Choice for SignatureV2 {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("accept", Self::Accept), ("refuse", Self::Refuse)];
+}
+
+impl Choice for UnknownLength {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("take", Self::Take)];
 }
 
 impl Choice for Addressing {

@@ -9,16 +9,16 @@ use super::Proxy;
 use super::access::{Asked, Caller};
 use super::context::Context;
 use super::cors::Asking;
-use super::passthrough::{self, Hosts};
 use super::rules::Treatment;
-use crate::clock;
+pub(super) use super::signed::Signed;
+use crate::backend::headers::{is_of_body, may_go_unsigned};
 use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
     BucketName, Code, Condition, CopySource, Effect, Operation, RequestHead, S3Error, Target,
     body_refusal, classify, refusal,
 };
-use crate::sigv4::{AuthError, AwsAnswer, BodyPromise, Claimed, PayloadKind, authenticate};
+use crate::sigv4::{AwsAnswer, EffectiveRequest, unframe};
 
 /// A request whose sender is known and may do what it asks.
 #[derive(Debug)]
@@ -36,15 +36,8 @@ pub(super) struct Admitted {
     pub(super) signed: Option<Signed>,
     pub(super) retry: Retry,
     pub(super) expects_continue: bool,
-}
-
-/// What the head proves and promises.
-#[derive(Debug)]
-pub(super) struct Signed {
-    pub(super) caller: Caller,
-    pub(super) promise: BodyPromise,
-    /// By a URL that its holder was given: he may do that one thing, and need not be told more.
-    pub(super) presigned: bool,
+    /// Has the request a body whose length nothing says? It is taken whole first.
+    pub(super) unknown_length: bool,
 }
 
 /// Which attempt of which call this is, as AWS's SDKs say it.
@@ -59,20 +52,24 @@ pub(super) struct Retry {
 impl Admitted {
     pub(super) fn new(
         proxy: &Proxy,
-        session: &Session,
+        session: &mut Session,
         context: &mut Context,
     ) -> Result<Self, S3Error> {
         let request = session.req_header();
         let target =
             std::str::from_utf8(request.raw_path()).map_err(|_| S3Error::new(Code::InvalidUri))?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let head = RequestHead { method: &request.method, path, query, headers: &request.headers };
-        note_bucket(proxy, context, head);
-        let target = Target::parse(head, &proxy.naming)?;
-        let operation = classify(head, &target);
-        context.log.operation = Some(operation);
+        let sent = RequestHead { method: &request.method, path, query, headers: &request.headers };
+        note_bucket(proxy, context, sent);
+        let target = Target::parse(sent, &proxy.naming)?;
         context.log.bucket = target.bucket().map(ToString::to_string).unwrap_or_default();
         context.log.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
+        sent.check_query()?;
+        // What is meant is read from here on; what was sent only by the signature.
+        let meant = EffectiveRequest::of(&sent).map_err(|e| foreign(&e))?;
+        let head = RequestHead { query: &meant.query, headers: &meant.headers, ..sent };
+        let operation = classify(head, &target);
+        context.log.operation = Some(operation);
         if let Some(bucket) = target.bucket() {
             proxy.reserved.check(bucket)?;
         }
@@ -82,9 +79,11 @@ impl Admitted {
             return Ok(Self::preflight(target));
         }
         let signed = match proxy.signatures {
-            Signatures::Resign => Signed::check(proxy, head, operation)?,
-            Signatures::Passthrough => Some(Signed::unproved(proxy, head)?),
+            Signatures::Resign => Signed::check(proxy, sent, head, operation)?,
+            Signatures::Passthrough => Some(Signed::unproved(proxy, sent, head, operation)?),
         };
+        let body = signed.as_ref().map(|signed| signed.check_body(proxy, head, operation));
+        let unknown_length = body.transpose()?.unwrap_or_default();
         let copy_source = CopySource::from_head(head, proxy.naming.segments)?;
         if let Some(source) = &copy_source {
             proxy.reserved.check(&source.name.bucket)?;
@@ -115,7 +114,7 @@ impl Admitted {
             _ => treatment.condition(head, operation, proxy.dialect)?,
         };
         treatment.check_effect(operation, effect, &condition)?;
-        Ok(Self {
+        let admitted = Self {
             effect,
             condition,
             treatment,
@@ -124,12 +123,54 @@ impl Admitted {
             copy_source,
             signed,
             retry,
-            // RFC 9110 §10.1.1, §15.2: not of HTTP/1.0, which knows no informational answers.
-            expects_continue: request.version == Version::HTTP_11
-                && head
-                    .header(&header::EXPECT)
-                    .is_some_and(|value| value.eq_ignore_ascii_case("100-continue")),
-        })
+            expects_continue: expects_continue(head, request.version),
+            unknown_length,
+        };
+        let path = path.to_owned();
+        admitted.leave(session, &path, meant)?;
+        Ok(admitted)
+    }
+
+    /// Leaves in the session what is meant: the headers and the query as everything after this reads
+    /// them. What its sender has signed for the store stays as it was sent, less what is not signed.
+    fn leave(
+        &self,
+        session: &mut Session,
+        path: &str,
+        mut meant: EffectiveRequest,
+    ) -> Result<(), S3Error> {
+        let request = session.req_header_mut();
+        if let Some(Signed { claimed: Some(claimed), .. }) = &self.signed {
+            let names: Vec<HeaderName> = request.headers.keys().cloned().collect();
+            let goes =
+                |name: &str| claimed.covers(name) || may_go_unsigned(name) || is_of_body(name);
+            for name in names.iter().filter(|name| !goes(name.as_str())) {
+                request.remove_header(name);
+            }
+            return Ok(());
+        }
+        if self.signed.as_ref().is_some_and(|signed| signed.promise.payload.is_chunked()) {
+            // It says how the body travels, not what is stored (AWS: SigV4 streaming).
+            unframe(&mut meant.headers);
+        }
+        let sent: Vec<HeaderName> = request.headers.keys().cloned().collect();
+        for name in sent.iter().filter(|name| !meant.headers.contains_key(*name)) {
+            request.remove_header(name);
+        }
+        let unwritable = |_| S3Error::internal_error();
+        for (name, value) in &meant.headers {
+            let alone = meant.headers.get_all(name).iter().count() == 1;
+            if alone && request.headers.get(name) != Some(value) {
+                request.insert_header(name.clone(), value.clone()).map_err(unwritable)?;
+            }
+        }
+        if request.uri.query().unwrap_or_default() != meant.query {
+            let mark = if meant.query.is_empty() { "" } else { "?" };
+            let target = [path, mark, &meant.query].concat();
+            let invalid = |_| S3Error::new(Code::InvalidUri);
+            request.set_raw_path(target.as_bytes()).map_err(invalid)?;
+        }
+        Ok(())
     }
 
     /// A browser's question, which nobody signs: a signature in its URL is that of the request that
@@ -145,6 +186,7 @@ impl Admitted {
             signed: None,
             retry: Retry { invocation: None, attempt: 1 },
             expects_continue: false,
+            unknown_length: false,
         }
     }
 
@@ -176,6 +218,13 @@ impl Admitted {
     }
 }
 
+/// RFC 9110 §10.1.1, §15.2: not of HTTP/1.0, which knows no informational answers.
+fn expects_continue(head: RequestHead<'_>, version: Version) -> bool {
+    let said = head.header(&header::EXPECT);
+    version == Version::HTTP_11
+        && said.is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
+}
+
 /// Whether what is asked can be done through this proxy at all, whoever asks.
 fn check_request(
     proxy: &Proxy,
@@ -203,50 +252,6 @@ fn check_request(
 const SELECT: &str = "That this store understands SelectObjectContent cannot be seen, and to one that \
                       does not it may be a write. If it does, name \"select\" in \
                       backend.subresources.";
-
-impl Signed {
-    fn check(
-        proxy: &Proxy,
-        head: RequestHead<'_>,
-        operation: Operation,
-    ) -> Result<Option<Self>, S3Error> {
-        let region = proxy.region.as_deref();
-        let now = clock::unix_seconds();
-        let authenticated = match authenticate(&head, &proxy.clients, &proxy.keys, region, now) {
-            Ok(authenticated) => authenticated,
-            Err(AuthError::Anonymous) if operation == Operation::PostObject => {
-                return Ok(None);
-            }
-            Err(AuthError::Anonymous) if proxy.clients.admit_anonymous() => {
-                return Self::anonymous(head).map(Some);
-            }
-            Err(error) => return Err(foreign(&error)),
-        };
-        let promise = BodyPromise::from_head(&head, &authenticated).map_err(|e| foreign(&e))?;
-        Ok(Some(Self {
-            presigned: authenticated.presigned,
-            caller: Caller::Client(authenticated.access_key_id),
-            promise,
-        }))
-    }
-
-    /// The store will check the signature: everything else is checked here that can be.
-    fn unproved(proxy: &Proxy, head: RequestHead<'_>) -> Result<Self, S3Error> {
-        let claimed = Claimed::from_head(&head);
-        let hosts = Hosts { domains: &proxy.naming.domains, store: proxy.store.host_name() };
-        passthrough::check(head, &claimed, hosts)?;
-        let payload = PayloadKind::of_unproved(&head).map_err(|e| foreign(&e))?;
-        let promise = BodyPromise::of_unproved(&head, payload).map_err(|e| foreign(&e))?;
-        Ok(Self { caller: Caller::Unproved(claimed.access_key_id), promise, presigned: false })
-    }
-
-    /// Nobody signed, and somewhere that is allowed: the rights say where.
-    fn anonymous(head: RequestHead<'_>) -> Result<Self, S3Error> {
-        let payload = PayloadKind::of_anonymous(&head).map_err(|e| foreign(&e))?;
-        let promise = BodyPromise::of_unproved(&head, payload).map_err(|e| foreign(&e))?;
-        Ok(Self { caller: Caller::Anonymous, promise, presigned: false })
-    }
-}
 
 /// An error that the signature room defines, as the answer room writes it.
 pub(super) fn foreign(error: &impl AwsAnswer) -> S3Error {

@@ -35,7 +35,7 @@ pub(super) fn request_to_store(session: &Session, admitted: &Admitted) -> StoreR
         signing: Signing::Anew,
         method: request.method.clone(),
         path: admitted.target.path(),
-        query: query_to_store(request.uri.query().unwrap_or_default()),
+        query: query_to_store(session),
         headers,
         sha256: match admitted.signed.as_ref().map(|signed| signed.promise.payload) {
             Some(PayloadKind::Digest(sha256)) => Some(sha256),

@@ -71,11 +71,13 @@ pub(super) async fn take_for(
     expects_continue: bool,
     wanted: Wanted,
 ) -> Result<(Body, CheckedBody), Untaken> {
+    let unknown = promise.length.is_none() && !session.is_body_empty();
     let length_bytes = match promise.length {
         Some(length_bytes) => length_bytes,
-        None if session.is_body_empty() => 0,
+        None if !unknown => 0,
+        None if proxy.takes_unknown_length => proxy.body_bytes_max,
         // AWS: a body of unknown length is refused.
-        None => return Err(S3Error::new(Code::MissingContentLength).into()),
+        None => return Err(S3Error::not_implemented("Transfer-Encoding", None).into()),
     };
     if length_bytes > proxy.body_bytes_max {
         return Err(too_large(length_bytes, proxy.body_bytes_max).into());
@@ -104,6 +106,10 @@ pub(super) async fn take_for(
             check.feed(bytes, &mut |piece| content.push(piece)).map_err(|e| foreign(&e))?;
         }
         for piece in content.drain(..) {
+            let length_bytes = taking.length_bytes().saturating_add(piece.len() as u64);
+            if unknown && length_bytes > kept_bytes_max {
+                return Err(too_large(length_bytes, kept_bytes_max).into());
+            }
             taking.push(piece).await.map_err(|e| spool_failed(&e))?;
         }
     }

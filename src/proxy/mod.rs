@@ -24,6 +24,7 @@ mod passthrough;
 mod reads;
 mod respond;
 mod rules;
+mod signed;
 mod strangers;
 mod uploads;
 mod waiting;
@@ -85,6 +86,10 @@ pub struct Proxy {
     pub signatures: Signatures,
     /// The region clients must sign for, if only one will do.
     pub region: Option<String>,
+    /// Whether clients may sign by Version 2.
+    pub accepts_version_2: bool,
+    /// Whether a body may come whose length nothing says; it is taken whole first.
+    pub takes_unknown_length: bool,
     /// Signing keys of both sides.
     pub keys: Arc<SigningKeys>,
     /// Where bodies are kept.

@@ -7,12 +7,12 @@ use pingora::proxy::Session;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Proxy;
-use super::admission::Admitted;
+use super::admission::{Admitted, foreign};
 use super::batch::delete_of;
 use super::context::Context;
 use super::form_as_sent;
 use super::respond;
-use crate::backend::headers::{self, for_head, is_of_a_vendor, is_reserved};
+use crate::backend::headers::{self, for_head, is_of_a_vendor, is_of_body, is_reserved};
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
 use crate::chance;
@@ -21,11 +21,10 @@ use crate::register::WriteId;
 use crate::s3::delete_objects::{
     DeleteEntry, DeleteOutcome, DeleteRequest, Deleted, delete_result, parse_delete_objects,
 };
-use crate::s3::encoding::decode;
 use crate::s3::{
-    BucketName, Code, Condition, ObjectKey, ObjectName, Operation, RequestHead, S3Error,
+    BucketName, Code, Condition, Effect, ObjectKey, ObjectName, Operation, RequestHead, S3Error,
 };
-use crate::sigv4::Claimed;
+use crate::sigv4::{CHOOSING, Claimed, Mechanism};
 
 /// The hosts by which the store may be asked.
 #[derive(Debug, Clone, Copy)]
@@ -37,31 +36,39 @@ pub(super) struct Hosts<'a> {
 }
 
 /// Refuses what the store might read otherwise than we do: 400 for a host that may or may not name
-/// a bucket and for a path with characters that servers differ over, 501 for a signed header of a
-/// store's own invention.
+/// a bucket, for a path with characters that servers differ over, and for a `+` in the query of a
+/// request that changes something; 501 for a signed header of a store's own invention, and for a
+/// parameter that some stores take for the header that makes another request of it. 403 for what
+/// should be signed and is not.
 pub(super) fn check(
     head: RequestHead<'_>,
     claimed: &Claimed,
     hosts: Hosts<'_>,
+    operation: Operation,
 ) -> Result<(), S3Error> {
     let host = head.header(&header::HOST).unwrap_or_default();
     if !hosts.is_known(host) {
         return Err(S3Error::new(Code::InvalidRequest).because(UNKNOWN_HOST));
     }
-    if !is_plain(head.path) || head.query.contains('#') {
+    let plus = head.query.contains('+') && operation.effect() != Effect::Read;
+    if !is_plain(head.path) || head.query.contains('#') || plus {
         return Err(S3Error::new(Code::InvalidUri));
     }
     let mut names = head.headers.keys().map(HeaderName::as_str);
     // A presigned URL may carry a header as a parameter.
-    let in_query = head.query_pairs().filter_map(|(name, _)| decode(name));
+    let in_query = head.parameters().map(|(name, _)| name.into_owned());
     let in_head = head.headers.keys().map(ToString::to_string);
     if let Some(name) = in_head.chain(in_query).find(|name| is_reserved(name)) {
         return Err(S3Error::not_implemented(&name, Some(RESERVED)));
     }
-    match names.find(|name| is_of_a_vendor(name) && claimed.covers(name)) {
-        Some(name) => Err(S3Error::not_implemented(name, Some(OF_A_VENDOR))),
-        None => Ok(()),
+    if let Some(name) = names.find(|name| is_of_a_vendor(name) && claimed.covers(name)) {
+        return Err(S3Error::not_implemented(name, Some(OF_A_VENDOR)));
     }
+    let mut parameters = head.parameters().map(|(name, _)| name.to_ascii_lowercase());
+    if let Some(name) = parameters.find(|name| differs_in_query(name, claimed.mechanism)) {
+        return Err(S3Error::not_implemented(&name, Some(IN_QUERY)));
+    }
+    claimed.check_covers(head.headers, is_of_body).map_err(|e| foreign(&e))
 }
 
 const UNKNOWN_HOST: &str = "Whether this Host names a bucket to the store is not known to the proxy: \
@@ -69,6 +76,17 @@ const UNKNOWN_HOST: &str = "Whether this Host names a bucket to the store is not
      in lower case and without a dot at the end.";
 pub(super) const RESERVED: &str =
     "These metadata are the proxy's own, and cannot be left out of what is signed";
+
+/// Whether stores differ over a parameter that stands for a header: all do where no signature says
+/// that it does, and some over one that makes a PUT another operation.
+fn differs_in_query(name: &str, mechanism: Mechanism) -> bool {
+    let is_presigned = mechanism.is_presigned();
+    (name.starts_with("x-amz-") && !is_presigned)
+        || CHOOSING.iter().any(|choosing| name.starts_with(choosing))
+}
+
+const IN_QUERY: &str = "Not every store reads this in a query: send it as a header";
+
 const OF_A_VENDOR: &str =
     "S3 gives this header no meaning, and the signature does not let it be left out";
 

@@ -1,6 +1,7 @@
-//! Bodies in the form that every store understands. Two kinds of request go past the gate and are
+//! Bodies in the form that every store understands. Three kinds of request go past the gate and are
 //! taken whole for it: documents of configuration, which some stores take with `Content-MD5` only,
-//! and parts of uploads whose checksum follows them, where no old store reads it.
+//! parts of uploads whose checksum follows them, where no old store reads it, and parts whose length
+//! nothing says.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -27,7 +28,7 @@ pub(super) fn is_due(proxy: &Proxy, admitted: &Admitted) -> bool {
     let Some(signed) = admitted.signed.as_ref().filter(|_| !admitted.is_as_sent()) else {
         return false;
     };
-    let Some(length_bytes) = signed.promise.length else { return false };
+    let Some(length_bytes) = signed.promise.length else { return admitted.unknown_length };
     if configures(admitted.operation) {
         return (1..=DOCUMENT_BYTES_MAX).contains(&length_bytes);
     }

@@ -1,5 +1,7 @@
 //! A guarded write from its head to its answer: early look, body, gate, reply.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use http::HeaderValue;
@@ -19,9 +21,9 @@ use crate::backend::{KeepAlive, Signing, StoreRequest};
 use crate::chance;
 use crate::gate::{Outcome, Reply, Write, inscription};
 use crate::register::WriteId;
-use crate::s3::encoding::{decode, encode_query};
-use crate::s3::{Code, CopySource, ObjectName, Operation, S3Error};
-use crate::sigv4::{CheckedBody, is_presign_parameter};
+use crate::s3::encoding::encode_query;
+use crate::s3::{Code, CopySource, ObjectName, Operation, RequestHead, S3Error};
+use crate::sigv4::CheckedBody;
 
 /// A body up to this size has usually arrived with its head: an early look would cost a round trip
 /// and save nothing.
@@ -130,11 +132,18 @@ async fn answer(
 
 /// A parameter of the query, decoded.
 pub(super) fn query_parameter(session: &Session, wanted: &str) -> Option<String> {
-    let mut pairs = session.req_header().uri.query().unwrap_or_default().split('&');
-    pairs.find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        (decode(name)? == wanted).then(|| decode(value)).flatten()
-    })
+    head_of(session).parameter(wanted).map(Cow::into_owned)
+}
+
+/// The head as admission has left it.
+fn head_of(session: &Session) -> RequestHead<'_> {
+    let request = session.req_header();
+    RequestHead {
+        method: &request.method,
+        path: request.uri.path(),
+        query: request.uri.query().unwrap_or_default(),
+        headers: &request.headers,
+    }
 }
 
 /// The request as the store gets it: the key spelled in one way, the body as checked, and no
@@ -161,7 +170,7 @@ pub(super) fn to_request(
         signing: Signing::Anew,
         method: request.method.clone(),
         path,
-        query: query_to_store(request.uri.query().unwrap_or_default()),
+        query: query_to_store(session),
         headers,
         sha256: checked.sha256,
     }
@@ -193,20 +202,12 @@ pub(super) fn inscribe(
     inscription(name, write_id).map(|id| request.headers.insert(INSCRIPTION, id)).is_some()
 }
 
-/// The query without a presigned request's signature.
-pub(super) fn query_to_store(query: &str) -> Vec<(String, String)> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (respelled(name), respelled(value)))
-        .filter(|(name, _)| !is_presign_parameter(name))
-        .collect()
-}
-
-/// A part of a query spelled as AWS does, so that what is signed is what is sent.
-fn respelled(part: &str) -> String {
-    decode(part).map_or_else(|| part.to_owned(), |plain| encode_query(&plain))
+/// The query spelled as AWS does, so that what is signed is what is sent: admission has taken out
+/// what belongs to a signature or stands for a header.
+pub(super) fn query_to_store(session: &Session) -> Vec<(String, String)> {
+    let spelled =
+        |(name, value): (Cow<'_, str>, Cow<'_, str>)| (encode_query(&name), encode_query(&value));
+    head_of(session).parameters().map(spelled).collect()
 }
 
 /// Names the write across its retries: those whose success can be answered again from the register

@@ -1,11 +1,8 @@
 //! Which operation a request is: by method, subresource and headers.
 
-use std::borrow::Cow;
-
 use http::Method;
 
 use super::configuration::{CONFIGURATIONS, Reach, reach};
-use super::encoding::decode;
 use super::head::RequestHead;
 use super::media::Media;
 use super::operation::Operation;
@@ -65,10 +62,7 @@ fn grants_access(head: RequestHead<'_>) -> bool {
         name => name.starts_with("x-amz-grant-"),
     };
     let mut headers = head.headers.iter();
-    // A presigned URL may carry them as parameters.
-    let mut parameters = head
-        .query_pairs()
-        .filter_map(|(name, value)| Some((decode(name)?.to_ascii_lowercase(), decode(value)?)));
+    let mut parameters = head.parameters().map(|(name, value)| (name.to_ascii_lowercase(), value));
     headers.any(|(name, value)| grants(name.as_str(), value.as_bytes()))
         || parameters.any(|(name, value)| grants(&name, value.as_bytes()))
 }
@@ -81,7 +75,7 @@ fn bucket_read(head: RequestHead<'_>, query: &Subresources) -> Operation {
         Some(&"versions") => Op::ListObjectVersions,
         Some(&"uploads") => Op::ListMultipartUploads,
         Some(_) => Op::BucketRead,
-        None if head.query_value("list-type") == Some("2") => Op::ListObjectsV2,
+        None if head.parameter("list-type").as_deref() == Some("2") => Op::ListObjectsV2,
         None => Op::ListObjects,
     }
 }
@@ -192,8 +186,7 @@ impl Subresources {
             part_number: None,
             version_id: None,
         };
-        for (name, value) in head.query_pairs() {
-            let name = decode(name).map_or(Cow::Borrowed(name), Cow::Owned);
+        for (name, value) in head.parameters() {
             if let Some(known) = subresource(target, &name) {
                 found.names.push(known);
                 found.upload_id_filled |= known == "uploadId" && !value.is_empty();
@@ -234,6 +227,13 @@ fn is_silent(name: &str) -> bool {
     let choosing = [COPY_SOURCE, WRITE_OFFSET, RENAME_SOURCE];
     (name.starts_with("x-") && !choosing.contains(&name.as_str()))
         || matches!(name.as_str(), "awsaccesskeyid" | "signature" | "expires")
+}
+
+/// Whether a query parameter of this name chooses an operation, on an object or a bucket.
+pub fn is_subresource(name: &str) -> bool {
+    OBJECT_SUBRESOURCES.contains(&name)
+        || BUCKET_SUBRESOURCES.contains(&name)
+        || CONFIGURATIONS.iter().any(|(known, _)| *known == name)
 }
 
 /// The subresource of this name, of this kind of target.

@@ -1,7 +1,7 @@
 //! The condition of a write, and how it is judged (AWS: Conditional requests).
 
 use http::header::{IF_MATCH, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::answer::S3Error;
 use super::etag::ETag;
@@ -155,12 +155,12 @@ impl Condition {
             Effect::Read | Effect::Streams => return Ok(Self::None),
             Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite(_) => {}
         }
-        let deletes = matches!(operation, Operation::DeleteObject | Operation::DeleteObjectVersion);
+        let deletes = deletes(head, operation);
         if let Some(condition) = generation_match(head, operation)? {
             return Ok(condition);
         }
         if dialect == Dialect::Rfc
-            && (is_judged(operation) || operation == Operation::DeleteObjectVersion)
+            && (is_judged(head, operation) || operation == Operation::DeleteObjectVersion)
         {
             return RfcCondition::parse(head.headers, deletes);
         }
@@ -186,7 +186,7 @@ impl Condition {
                     return Err(S3Error::not_implemented("If-Match,If-None-Match", Some(BOTH)));
                 }
             };
-        if is_judged(operation) { Ok(condition) } else { Err(condition.unjudged()) }
+        if is_judged(head, operation) { Ok(condition) } else { Err(condition.unjudged()) }
     }
 
     /// The condition in an `<ETag>` of a DeleteObjects entry: an ETag or `*`; empty is none.
@@ -240,15 +240,29 @@ impl Refusal {
 }
 
 /// Whether a condition on this operation is judged. On a delete of one version AWS does not judge
-/// either: 501.
-const fn is_judged(operation: Operation) -> bool {
-    matches!(
-        operation,
+/// either: 501. A PUT or DELETE of a key with a parameter that nobody knows is, to AWS, one without
+/// it, and its condition counts; what else the store may make of it, the gate takes for possible.
+fn is_judged(head: RequestHead<'_>, operation: Operation) -> bool {
+    match operation {
         Operation::PutObject
-            | Operation::CopyObject
-            | Operation::CompleteMultipartUpload
-            | Operation::DeleteObject
-    )
+        | Operation::CopyObject
+        | Operation::CompleteMultipartUpload
+        | Operation::DeleteObject => true,
+        Operation::UnknownWrite => {
+            matches!(*head.method, Method::PUT | Method::DELETE)
+                && head.parameter("versionId").is_none()
+        }
+        _ => false,
+    }
+}
+
+/// Whether the object is gone where this is done.
+fn deletes(head: RequestHead<'_>, operation: Operation) -> bool {
+    match operation {
+        Operation::DeleteObject | Operation::DeleteObjectVersion => true,
+        Operation::UnknownWrite => *head.method == Method::DELETE,
+        _ => false,
+    }
 }
 
 /// Our own condition: a generation, or `absent` to create. It says all that any other could, so
@@ -264,12 +278,12 @@ fn generation_match(
     if [&IF_MATCH, &IF_NONE_MATCH].iter().any(|other| head.headers.contains_key(*other)) {
         return Err(S3Error::not_implemented(header.as_str(), Some(BOTH)));
     }
-    if !is_judged(operation) {
+    if !is_judged(head, operation) {
         return Err(S3Error::not_implemented(header.as_str(), None));
     }
     let value = head.header(name).unwrap_or_default();
     match value {
-        "absent" if operation != Operation::DeleteObject => Ok(Some(Condition::IfNoneMatchAny)),
+        "absent" if !deletes(head, operation) => Ok(Some(Condition::IfNoneMatchAny)),
         "absent" | "" => {
             let why = "A generation is expected, as an earlier answer named it.";
             Err(S3Error::invalid_argument(why, header.as_str(), value))

@@ -90,7 +90,7 @@ fn a_generation_is_a_condition_of_its_own() {
     for (operation, headers, status) in [
         (Operation::PutObject, &[(name, "e.7"), ("if-match", "a")][..], 501),
         (Operation::PutObject, &[(name, "e.7"), ("if-none-match", "*")], 501),
-        (Operation::UnknownWrite, &[(name, "e.7")], 501),
+        (Operation::AppendObject, &[(name, "e.7")], 501),
         (Operation::DeleteObjectVersion, &[(name, "e.7")], 501),
         (Operation::DeleteObject, &[(name, "absent")], 400),
         (Operation::PutObject, &[(name, "")], 400),
@@ -144,7 +144,6 @@ fn a_condition_that_is_not_judged_is_refused_and_never_ignored() {
         Operation::DeleteObjectVersion,
         Operation::AppendObject,
         Operation::RenameObject,
-        Operation::UnknownWrite,
         Operation::PostObject,
         Operation::DeleteObjects,
     ] {
@@ -158,6 +157,34 @@ fn a_condition_that_is_not_judged_is_refused_and_never_ignored() {
         ] {
             assert_eq!(refused(parse(operation, &[(name, value)])).0, header, "{operation:?}");
         }
+    }
+}
+
+#[test]
+fn a_write_with_an_unknown_parameter_keeps_its_condition() {
+    let parse = |method, query, name: &'static str, value| {
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )]);
+        let head = RequestHead { method: &method, path: "/bucket/key", query, headers: &headers };
+        Condition::parse(head, Operation::UnknownWrite, Dialect::Aws)
+            .map_err(|error| error.status().as_u16())
+    };
+    let none_match = "if-none-match";
+    assert_eq!(parse(Method::PUT, "foo=bar", none_match, "*"), Ok(Condition::IfNoneMatchAny));
+    assert_eq!(parse(Method::PUT, "foo", "if-match", "\"e\""), Ok(etag("\"e\"")));
+    assert_eq!(parse(Method::DELETE, "foo", "if-match", "*"), Ok(Condition::IfMatchAny));
+    for (method, query, name, value) in [
+        (Method::PUT, "foo", "if-match", "*"),
+        (Method::DELETE, "foo", none_match, "*"),
+        // A condition on one version is not judged, and of a POST nobody knows what it writes.
+        (Method::DELETE, "foo&version%49d=1", "if-match", "\"e\""),
+        (Method::PUT, "foo&versionId=1", "if-match", "\"e\""),
+        (Method::POST, "foo", none_match, "*"),
+        (Method::PATCH, "foo", "if-match", "\"e\""),
+    ] {
+        assert_eq!(parse(method.clone(), query, name, value), Err(501), "{method} {query}");
     }
 }
 

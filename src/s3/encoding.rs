@@ -16,8 +16,8 @@ pub fn encode_query(text: &str) -> String {
     utf8_percent_encode(text, QUERY).to_string()
 }
 
-/// Decodes once. `+` stays `+`: S3 paths and queries are not HTML forms. `None` when a `%` is not
-/// followed by two hex digits or the bytes are not UTF-8.
+/// Decodes a path once. `+` stays `+`; in a query it does not, see [`decode_query`]. `None` when a
+/// `%` is not followed by two hex digits or the bytes are not UTF-8.
 pub fn decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let hex = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
@@ -29,9 +29,26 @@ pub fn decode(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
+/// Decodes a name or value of a query, or a copy's source, once: as [`decode`] does, and `+` is a
+/// space, which is how AWS reads both. A plus is spelled `%2B` there. `None` as for [`decode`].
+pub fn decode_query(text: &str) -> Option<String> {
+    if text.contains('+') { decode(&text.replace('+', "%20")) } else { decode(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plus_in_a_query_is_a_space() {
+        for (sent, meant) in [("a+b", "a b"), ("a%20b", "a b"), ("a%2Bb", "a+b"), ("+%2b+", " + ")]
+        {
+            assert_eq!(decode_query(sent).as_deref(), Some(meant));
+            assert_eq!(decode_query(&encode_query(meant)).as_deref(), Some(meant));
+        }
+        assert_eq!(decode("a+b").as_deref(), Some("a+b"), "in a path it is itself");
+        assert_eq!(decode_query("+%zz"), None);
+    }
 
     #[test]
     fn decoding_undoes_encoding_and_refuses_broken_escapes() {

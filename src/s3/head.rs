@@ -1,8 +1,12 @@
 //! What a request says before any of its body was read.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, Method};
 
-use super::encoding::decode;
+use super::answer::S3Error;
+use super::code::Code;
+use super::encoding::decode_query;
 
 /// A request's head, borrowed from whatever HTTP server received it. Path and query are the bytes
 /// as sent: nothing is decoded, so that a signature can be checked over exactly these.
@@ -41,11 +45,57 @@ impl<'a> RequestHead<'a> {
 
     /// Whether the query has a parameter of this name, however it is spelled.
     pub fn has_parameter(&self, name: &str) -> bool {
-        self.query_pairs().any(|(spelled, _)| decode(spelled).is_some_and(|found| found == name))
+        self.parameters().any(|(found, _)| found == name)
     }
 
-    /// The value, as sent, of the first query parameter of this name.
-    pub fn query_value(&self, name: &str) -> Option<&'a str> {
-        self.query_pairs().find(|(n, _)| *n == name).map(|(_, v)| v)
+    /// The query's parameters in order, decoded: what everything but a signature reads. What cannot
+    /// be decoded stays as it was sent; see [`RequestHead::check_query`].
+    pub fn parameters(
+        &self,
+    ) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + Clone + use<'a> {
+        self.query_pairs().map(|(name, value)| (decoded(name), decoded(value)))
+    }
+
+    /// The value, decoded, of the first query parameter of this name.
+    pub fn parameter(&self, wanted: &str) -> Option<Cow<'a, str>> {
+        self.parameters().find(|(name, _)| name == wanted).map(|(_, value)| value)
+    }
+
+    /// 400 `InvalidURI` for a query that cannot be decoded.
+    pub fn check_query(&self) -> Result<(), S3Error> {
+        let reads = |part: &str| decode_query(part).is_some();
+        if self.query_pairs().all(|(name, value)| reads(name) && reads(value)) {
+            return Ok(());
+        }
+        Err(S3Error::new(Code::InvalidUri))
+    }
+}
+
+fn decoded(part: &str) -> Cow<'_, str> {
+    if !part.contains(['%', '+']) {
+        return part.into();
+    }
+    decode_query(part).map_or(Cow::Borrowed(part), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_decoded_once_and_in_one_way() {
+        let (method, headers) = (Method::GET, HeaderMap::new());
+        let head = |query| RequestHead { method: &method, path: "/", query, headers: &headers };
+        let query = "prefix=foo+bar%2F&&version%49d=a%2Bb&empty&=&a%2541=1";
+        let read: Vec<_> = head(query).parameters().collect();
+        let expected =
+            [("prefix", "foo bar/"), ("versionId", "a+b"), ("empty", ""), ("", ""), ("a%41", "1")];
+        assert_eq!(read, expected.map(|(name, value)| (name.into(), value.into())));
+        assert_eq!(head(query).parameter("versionId").as_deref(), Some("a+b"));
+        assert!(head(query).check_query().is_ok());
+        for broken in ["a=%zz", "%zz", "a=b&versionId=%ff", "%C3=b", "a=%", "a=+%"] {
+            let refused = head(broken).check_query().unwrap_err();
+            assert_eq!(refused.code(), "InvalidURI", "{broken}");
+        }
     }
 }

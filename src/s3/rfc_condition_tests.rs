@@ -145,7 +145,7 @@ fn an_entry_of_a_batch_names_what_a_delete_may() {
 
 #[test]
 fn operations_that_are_not_judged_are_refused_in_every_dialect() {
-    for operation in [Operation::AppendObject, Operation::UnknownWrite] {
+    for operation in [Operation::AppendObject, Operation::RenameObject] {
         assert_eq!(parse(operation, &[("if-match", "e")]).unwrap_err().status().as_u16(), 501);
     }
 }

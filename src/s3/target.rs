@@ -93,8 +93,9 @@ impl Target {
 }
 
 /// The bucket that the host names, in lower case: host names have no case (RFC 9110 §4.2.3). The
-/// longest domain that fits decides; a host that is itself a domain is path style.
-fn host_bucket(head: RequestHead<'_>, domains: &[String]) -> Result<Option<String>, S3Error> {
+/// longest domain that fits decides; a host that is itself a domain is path style. 400 for a
+/// repeated `Host` and one that is none.
+pub fn host_bucket(head: RequestHead<'_>, domains: &[String]) -> Result<Option<String>, S3Error> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (None, _) => return Ok(None),

@@ -12,7 +12,7 @@ pub enum AuthError {
     /// Neither an `Authorization` header nor a signature in the query.
     #[error("Access Denied")]
     Anonymous,
-    /// Signature Version 2, or Version 4 with elliptic curves.
+    /// Signature Version 2 where it is not accepted, or Version 4 with elliptic curves.
     #[error(
         "The authorization mechanism you have provided is not supported. \
          Please use AWS4-HMAC-SHA256."
@@ -69,6 +69,54 @@ pub enum AuthError {
         /// The value of `x-amz-content-sha256`.
         value: String,
     },
+    /// `aws-chunked` as the encoding of a body that is said to be neither framed nor digested.
+    #[error(
+        "aws-chunked encoding is not supported when x-amz-content-sha256 UNSIGNED-PAYLOAD is \
+         supplied"
+    )]
+    ChunkedUnsigned,
+    /// Headers that do not agree on how the body is framed, where the store reads them itself.
+    #[error("The headers of this request do not agree on whether its body is aws-chunked")]
+    AmbiguousFraming,
+    /// A parameter of a presigned query that stands for a header and cannot, or says another thing
+    /// than the header does.
+    #[error(
+        "A query parameter that stands for a header is no header's value, or contradicts the header"
+    )]
+    HeaderInQuery {
+        /// The header's name.
+        name: String,
+    },
+    /// A parameter that makes another operation of a presigned request, in the query of one that is
+    /// not presigned.
+    #[error("A header you provided implies functionality that is not implemented")]
+    OnlyWherePresigned {
+        /// The parameter, in lower case.
+        name: String,
+    },
+    /// An `Authorization` header of Version 2 that does not say what it must.
+    #[error("AWS authorization header is invalid.  Expected AwsAccessKeyId:signature")]
+    InvalidHeaderV2 {
+        /// What follows the scheme.
+        value: String,
+    },
+    /// A presigned query of Version 2 with parts missing or repeated.
+    #[error(
+        "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
+    )]
+    IncompleteQueryV2,
+    /// A presigned query of Version 2 whose end is no time.
+    #[error("Invalid date (should be seconds since epoch): {value}")]
+    InvalidExpiresV2 {
+        /// The value.
+        value: String,
+    },
+    /// A subresource that Version 2 does not sign: whoever holds the request could add it.
+    #[error("Signature Version 2 does not cover this subresource. Please use AWS4-HMAC-SHA256.")]
+    NotCoveredByV2 {
+        /// The subresource.
+        name: String,
+    },
     /// An access key that nobody has.
     #[error("The AWS Access Key Id you provided does not exist in our records.")]
     InvalidAccessKeyId {
@@ -91,8 +139,8 @@ pub enum AuthError {
     /// A presigned request after its time.
     #[error("Request has expired")]
     Expired {
-        /// How long it was good for, in seconds.
-        expires_seconds: u32,
+        /// How long it was good for, in seconds, where that is what it says (Version 4).
+        expires_seconds: Option<u32>,
         /// Until when.
         expires_at: AmzDate,
         /// Now.
@@ -132,7 +180,7 @@ pub struct Mismatch {
     pub string_to_sign: String,
     /// The signature as sent.
     pub signature_provided: String,
-    /// The request in canonical form.
+    /// The request in canonical form; empty for Version 2, which has none.
     pub canonical_request: String,
 }
 
@@ -141,18 +189,28 @@ impl AuthError {
         const BAD: StatusCode = StatusCode::BAD_REQUEST;
         const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
         match self {
-            Self::UnsupportedMechanism | Self::MissingContentSha256 => (BAD, "InvalidRequest"),
+            Self::UnsupportedMechanism
+            | Self::MissingContentSha256
+            | Self::NotCoveredByV2 { .. } => (BAD, "InvalidRequest"),
             Self::UnsupportedScheme { .. }
             | Self::SeveralMechanisms
+            | Self::ChunkedUnsigned
+            | Self::AmbiguousFraming
+            | Self::HeaderInQuery { .. }
+            | Self::InvalidHeaderV2 { .. }
             | Self::InvalidContentSha256 { .. } => (BAD, "InvalidArgument"),
             Self::AuthorizationHeaderMalformed { .. } => (BAD, "AuthorizationHeaderMalformed"),
             Self::AuthorizationQueryParametersError { .. } => {
                 (BAD, "AuthorizationQueryParametersError")
             }
             Self::InvalidToken => (BAD, "InvalidToken"),
-            Self::UnsupportedPayload { .. } => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
+            Self::UnsupportedPayload { .. } | Self::OnlyWherePresigned { .. } => {
+                (StatusCode::NOT_IMPLEMENTED, "NotImplemented")
+            }
             Self::Anonymous
             | Self::MissingDate
+            | Self::IncompleteQueryV2
+            | Self::InvalidExpiresV2 { .. }
             | Self::Expired { .. }
             | Self::NotYetValid { .. }
             | Self::HeadersNotSigned { .. } => (FORBIDDEN, "AccessDenied"),
@@ -179,13 +237,29 @@ impl AwsAnswer for AuthError {
             | Self::SeveralMechanisms
             | Self::MissingDate
             | Self::MissingContentSha256
+            | Self::IncompleteQueryV2
+            | Self::InvalidExpiresV2 { .. }
             | Self::InvalidToken => Vec::new(),
             Self::UnsupportedScheme { scheme } => argument("Authorization", scheme),
+            Self::InvalidHeaderV2 { value } => argument("Authorization", value),
+            Self::ChunkedUnsigned | Self::AmbiguousFraming => {
+                argument("Content-Encoding", "aws-chunked")
+            }
+            Self::HeaderInQuery { name } | Self::NotCoveredByV2 { name } => {
+                vec![("ArgumentName", name.clone())]
+            }
             Self::InvalidContentSha256 { value } => argument("x-amz-content-sha256", value),
             Self::AuthorizationHeaderMalformed { region, .. }
             | Self::AuthorizationQueryParametersError { region, .. } => {
                 region.iter().map(|region| ("Region", region.clone())).collect()
             }
+            Self::OnlyWherePresigned { name } => vec![
+                ("Header", name.clone()),
+                (
+                    "additionalMessage",
+                    "In a query it is understood where the signature stands there too".into(),
+                ),
+            ],
             Self::UnsupportedPayload { value } => {
                 vec![
                     ("Header", "x-amz-content-sha256".into()),
@@ -200,26 +274,39 @@ impl AwsAnswer for AuthError {
                 ("ServerTime", server_time.to_iso8601()),
                 ("MaxAllowedSkewMilliseconds", max_allowed_skew_ms.to_string()),
             ],
-            Self::Expired { expires_seconds, expires_at, server_time } => vec![
-                ("X-Amz-Expires", expires_seconds.to_string()),
-                ("Expires", expires_at.to_iso8601()),
-                ("ServerTime", server_time.to_iso8601()),
-            ],
+            Self::Expired { expires_seconds, expires_at, server_time } => {
+                let seconds = expires_seconds.map(|seconds| ("X-Amz-Expires", seconds.to_string()));
+                let at = [
+                    ("Expires", expires_at.to_iso8601()),
+                    ("ServerTime", server_time.to_iso8601()),
+                ];
+                seconds.into_iter().chain(at).collect()
+            }
             Self::NotYetValid { request_time, expires_at, server_time } => vec![
                 ("X-Amz-Date", request_time.to_string()),
                 ("Expires", expires_at.to_iso8601()),
                 ("ServerTime", server_time.to_iso8601()),
             ],
             Self::HeadersNotSigned { names } => vec![("HeadersNotSigned", names.join(", "))],
-            Self::SignatureDoesNotMatch(mismatch) => vec![
-                ("AWSAccessKeyId", mismatch.access_key_id.clone()),
-                ("StringToSign", mismatch.string_to_sign.clone()),
-                ("SignatureProvided", mismatch.signature_provided.clone()),
-                ("StringToSignBytes", spaced_hex(&mismatch.string_to_sign)),
-                ("CanonicalRequest", mismatch.canonical_request.clone()),
-                ("CanonicalRequestBytes", spaced_hex(&mismatch.canonical_request)),
-            ],
+            Self::SignatureDoesNotMatch(mismatch) => mismatch.fields(),
         }
+    }
+}
+
+impl Mismatch {
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![
+            ("AWSAccessKeyId", self.access_key_id.clone()),
+            ("StringToSign", self.string_to_sign.clone()),
+            ("SignatureProvided", self.signature_provided.clone()),
+            ("StringToSignBytes", spaced_hex(&self.string_to_sign)),
+        ];
+        // Only Version 4 has one.
+        if !self.canonical_request.is_empty() {
+            fields.push(("CanonicalRequest", self.canonical_request.clone()));
+            fields.push(("CanonicalRequestBytes", spaced_hex(&self.canonical_request)));
+        }
+        fields
     }
 }
 

@@ -7,12 +7,14 @@ use subtle::ConstantTimeEq;
 use super::auth_error::{AuthError, Mismatch};
 use super::canonical::{self, CanonicalRequest};
 use super::chunk_chain::ChunkSeed;
-use super::claim::Claim;
+use super::claim::{Claim, check_signed_headers};
 use super::credential::{Credential, CredentialLookup};
 use super::date::AmzDate;
 use super::key::{SigningKey, SigningKeys};
+use super::mechanism::Mechanism;
 use super::payload::PayloadKind;
 use super::signature::Signature;
+use super::version_2;
 use crate::s3::RequestHead;
 
 /// A request whose head was signed by a known client.
@@ -22,17 +24,25 @@ pub struct Authenticated {
     pub access_key_id: String,
     /// How the body is framed and what vouches for it. The body itself is not proved yet.
     pub payload: PayloadKind,
-    /// What the signatures of the body's chunks continue from.
-    pub seed: ChunkSeed,
+    /// What the signatures of the body's chunks continue from; `None` where none may be signed.
+    pub seed: Option<ChunkSeed>,
     /// Whether the signature was in the query.
     pub presigned: bool,
 }
 
-/// Proves who sent a request. `head.headers` must hold `host` as the client sent it (HTTP/2:
-/// `:authority`).
-///
-/// `region`: the only region accepted in a signature's scope; `None` accepts any. `now_unix`:
-/// seconds since 1970.
+/// Which signatures are accepted, and what they are about beside the head.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Accepted<'a> {
+    /// The only region accepted in the scope of a signature; `None` accepts any.
+    pub region: Option<&'a str>,
+    /// Whether Signature Version 2 is.
+    pub version_2: bool,
+    /// The bucket that the host names, which Version 2 signs; `None` where the path does.
+    pub host_bucket: Option<&'a str>,
+}
+
+/// Proves who sent a request. `head` is what was sent; its headers must hold `host` as the client
+/// sent it (HTTP/2: `:authority`). `now_unix`: seconds since 1970.
 ///
 /// Every error but [`AuthError::Anonymous`] is final, and nothing else about the request may be
 /// answered.
@@ -40,40 +50,49 @@ pub fn authenticate(
     head: &RequestHead<'_>,
     clients: &impl CredentialLookup,
     keys: &SigningKeys,
-    region: Option<&str>,
+    accepted: &Accepted<'_>,
     now_unix: i64,
 ) -> Result<Authenticated, AuthError> {
-    let claim = Claim::from_head(head, region)?;
+    let mechanism = Mechanism::of(head)?;
+    if mechanism.is_version_2() {
+        return version_2::authenticate(head, clients, accepted, now_unix);
+    }
+    let claim = Claim::from_head(head, mechanism, accepted.region)?;
     let credential = clients.credential(&claim.access_key_id).ok_or_else(|| {
         AuthError::InvalidAccessKeyId { access_key_id: claim.access_key_id.clone() }
     })?;
     check_time(&claim, now_unix)?;
     check_session_token(claim.session_token.as_deref(), credential)?;
-    check_signed_headers(head, &claim.signed_headers)?;
-    let payload = PayloadKind::parse(&claim.payload)?;
+    check_signed_headers(head.headers, &claim.signed_headers)?;
+    let payload = PayloadKind::of(mechanism, Some(&claim.payload), head.headers)?;
     let key = keys.key(credential, claim.date.day(), &claim.region);
     let signature = check_signature(head, &claim, &key)?;
     Ok(Authenticated {
         payload,
-        seed: ChunkSeed { signature, date: claim.date, key },
+        seed: Some(ChunkSeed { signature, date: claim.date, key }),
         presigned: claim.expires_seconds.is_some(),
         access_key_id: claim.access_key_id,
     })
 }
 
+/// A request signed by its header is good for fifteen minutes, before and after.
+pub(super) fn check_skew(signed_at: AmzDate, now_unix: i64) -> Result<(), AuthError> {
+    if now_unix.abs_diff(signed_at.unix()) > SKEW_SECONDS_MAX.unsigned_abs() {
+        return Err(AuthError::RequestTimeTooSkewed {
+            request_time: signed_at,
+            server_time: AmzDate::from_unix(now_unix),
+            max_allowed_skew_ms: SKEW_MS_MAX,
+        });
+    }
+    Ok(())
+}
+
 fn check_time(claim: &Claim<'_>, now_unix: i64) -> Result<(), AuthError> {
+    let Some(expires_seconds) = claim.expires_seconds else {
+        return check_skew(claim.date, now_unix);
+    };
     let signed_at = claim.date.unix();
     let server_time = AmzDate::from_unix(now_unix);
-    let Some(expires_seconds) = claim.expires_seconds else {
-        if now_unix.abs_diff(signed_at) > SKEW_SECONDS_MAX.unsigned_abs() {
-            return Err(AuthError::RequestTimeTooSkewed {
-                request_time: claim.date,
-                server_time,
-                max_allowed_skew_ms: SKEW_MS_MAX,
-            });
-        }
-        return Ok(());
-    };
     let end = signed_at + i64::from(expires_seconds);
     let expires_at = AmzDate::from_unix(end);
     if signed_at > now_unix.saturating_add(SKEW_SECONDS_MAX) {
@@ -81,6 +100,7 @@ fn check_time(claim: &Claim<'_>, now_unix: i64) -> Result<(), AuthError> {
     }
     // Zero seconds are no time at all, even by a clock that is behind the client's.
     if now_unix > end || expires_seconds == 0 {
+        let expires_seconds = Some(expires_seconds);
         return Err(AuthError::Expired { expires_seconds, expires_at, server_time });
     }
     Ok(())
@@ -104,30 +124,6 @@ pub(super) fn check_session_token(
         }
         (Some(_), _) => Err(AuthError::InvalidToken),
     }
-}
-
-/// `host` and every `x-amz-*` header must be signed: anybody on the way could add the others.
-fn check_signed_headers(head: &RequestHead<'_>, signed: &str) -> Result<(), AuthError> {
-    let signed: Vec<&str> = signed.split(';').collect();
-    let is_signed = |name: &str| signed.contains(&name);
-    let must_be = |name: &&str| name.starts_with("x-amz-") || *name == "host";
-    let mut names: Vec<String> = head
-        .headers
-        .keys()
-        .map(http::HeaderName::as_str)
-        .filter(must_be)
-        .filter(|name| !is_signed(name))
-        .map(str::to_owned)
-        .collect();
-    // A host that was not sent was not signed either, unless as empty.
-    if names.is_empty() && !is_signed("host") {
-        names.push("host".into());
-    }
-    if names.is_empty() {
-        return Ok(());
-    }
-    names.sort_unstable();
-    Err(AuthError::HeadersNotSigned { names })
 }
 
 fn check_signature(

@@ -74,6 +74,12 @@ pub enum BodyError {
     /// Checksums by more than one algorithm.
     #[error("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")]
     SeveralChecksums,
+    /// The name of a checksum's algorithm without the checksum.
+    #[error(
+        "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or \
+         x-amz-trailer headers were found."
+    )]
+    MissingChecksum,
     /// An `x-amz-trailer` that announces anything but a checksum, or that nothing can follow.
     #[error("The value specified in the x-amz-trailer header is not supported")]
     UnsupportedTrailer,
@@ -95,6 +101,7 @@ impl BodyError {
             | Self::InvalidHeader(_)
             | Self::InvalidTrailer(_)
             | Self::SeveralChecksums
+            | Self::MissingChecksum
             | Self::UnsupportedTrailer => (BAD, "InvalidRequest"),
         }
     }
@@ -119,6 +126,7 @@ impl AwsAnswer for BodyError {
             | Self::InvalidHeader(_)
             | Self::InvalidTrailer(_)
             | Self::SeveralChecksums
+            | Self::MissingChecksum
             | Self::UnsupportedTrailer => Vec::new(),
             Self::SignatureDoesNotMatch { provided } => {
                 vec![("SignatureProvided", provided.clone())]

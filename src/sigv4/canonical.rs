@@ -78,8 +78,9 @@ pub(super) fn path(as_sent: &str) -> Cow<'_, str> {
     }
 }
 
-/// A query as it is signed, from its pairs as sent: each name and value decoded and encoded as AWS
-/// does, sorted by name, then by value. Pairs that differ in spelling only give the same text.
+/// A query as it is signed, from its pairs as sent: each name and value decoded (`+` is a space) and
+/// encoded as AWS does, sorted by name, then by value. Pairs that differ in spelling only give the
+/// same text.
 pub(super) fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut pairs: Vec<_> =
         pairs.map(|(name, value)| (query_text(name), query_text(value))).collect();
@@ -101,7 +102,7 @@ fn query_text(as_sent: &str) -> Cow<'_, str> {
     if as_sent.bytes().all(is_unreserved) {
         return as_sent.into();
     }
-    encoding::decode(as_sent)
+    encoding::decode_query(as_sent)
         .map_or_else(|| as_sent.into(), |decoded| encoding::encode_query(&decoded).into())
 }
 
@@ -158,6 +159,8 @@ mod tests {
         assert_eq!(of("b=2&a=2&a=1&A=0"), "A=0&a=1&a=2&b=2");
         assert_eq!(of("prefix=a/b%20c&x=%2f"), "prefix=a%2Fb%20c&x=%2F");
         assert_eq!(of("a-b=1&a=2"), "a=2&a-b=1", "sorted by name, not by the joined text");
+        assert_eq!(of("prefix=foo+bar%2F"), "prefix=foo%20bar%2F", "a plus is a space");
+        assert_eq!(of("prefix=foo%2Bbar"), "prefix=foo%2Bbar");
         assert_eq!(of("x=%ff"), "x=%ff");
     }
 

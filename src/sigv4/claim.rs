@@ -4,14 +4,15 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::{HeaderName, header};
+use http::{HeaderMap, HeaderName, header};
 
 use super::auth_error::AuthError;
 use super::canonical::ALGORITHM;
 use super::date::AmzDate;
 use super::key::{SERVICE, TERMINATOR};
+use super::mechanism::Mechanism;
 use super::payload::UNSIGNED_PAYLOAD;
-use crate::s3::{RequestHead, encoding};
+use crate::s3::RequestHead;
 
 /// A claim to be checked.
 #[derive(Debug)]
@@ -32,40 +33,22 @@ pub(super) struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// Finds and reads the claim. `region`: the only region accepted; `None` accepts any.
+    /// Reads the claim of Version 4. `region`: the only region accepted; `None` accepts any.
     pub(super) fn from_head(
         head: &RequestHead<'a>,
+        mechanism: Mechanism,
         region: Option<&str>,
     ) -> Result<Self, AuthError> {
-        let in_header = head.headers.contains_key(header::AUTHORIZATION);
-        let mut names = head.query_pairs().map(|(name, _)| decoded(name));
-        // Beside a header only a second signature counts. Without one every trace of a signature
-        // does: a claim with parts missing is a wrong one, not nobody's.
-        let is_second = |name: &str| matches!(name, "X-Amz-Algorithm" | "X-Amz-Signature");
-        let presigned = names
-            .clone()
-            .any(|name| if in_header { is_second(&name) } else { is_presign_parameter(&name) });
-        // `AWSAccessKeyId` tells Version 2 from a parameter that happens to be called `Signature`.
-        let version_2 = names.any(|name| name == "AWSAccessKeyId");
-        match (in_header, presigned, version_2) {
-            (false, false, false) => Err(AuthError::Anonymous),
-            (true, false, false) => Self::from_header(head, region),
-            (false, true, false) => Self::from_query(head, region),
-            (false, false, true) => Err(AuthError::UnsupportedMechanism),
-            _ => Err(AuthError::SeveralMechanisms),
+        match mechanism {
+            Mechanism::Nobody => Err(AuthError::Anonymous),
+            Mechanism::Header => Self::from_header(head, region),
+            Mechanism::Query => Self::from_query(head, region),
+            Mechanism::HeaderV2 | Mechanism::QueryV2 => Err(AuthError::UnsupportedMechanism),
         }
     }
 
     fn from_header(head: &RequestHead<'a>, region: Option<&str>) -> Result<Self, AuthError> {
-        let value = head.header(&header::AUTHORIZATION).unwrap_or_default();
-        let (scheme, components) =
-            value.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or_default();
-        match scheme {
-            ALGORITHM => {}
-            "AWS" | "AWS4-ECDSA-P256-SHA256" => return Err(AuthError::UnsupportedMechanism),
-            other => return Err(AuthError::UnsupportedScheme { scheme: other.into() }),
-        }
-        let components = Components::parse(components)?;
+        let components = Components::of(head)?;
         let scope = ScopeText::parse(components.credential, region).map_err(|fault| {
             AuthError::AuthorizationHeaderMalformed {
                 message: fault.to_string(),
@@ -94,7 +77,7 @@ impl<'a> Claim<'a> {
     }
 
     fn from_query(head: &RequestHead<'a>, region: Option<&str>) -> Result<Self, AuthError> {
-        let value = |name| head.query_value(name).map(decoded);
+        let value = |name| head.parameter(name);
         let required = |name| value(name).ok_or_else(|| query_error(MISSING_PARAMETERS));
         let algorithm = required("X-Amz-Algorithm")?;
         let credential = required("X-Amz-Credential")?;
@@ -130,42 +113,116 @@ impl<'a> Claim<'a> {
             session_token: value("X-Amz-Security-Token")
                 .or_else(|| head.header(&X_AMZ_SECURITY_TOKEN).map(Cow::Borrowed)),
             payload: payload
-                .or_else(|| value("X-Amz-Content-Sha256"))
+                .or_else(|| value("X-Amz-Content-Sha256").or_else(|| value("x-amz-content-sha256")))
                 .unwrap_or(Cow::Borrowed(UNSIGNED_PAYLOAD)),
             expires_seconds: Some(expires_seconds(&expires)?),
         })
     }
 }
 
-/// What a request says about its signature, where somebody else checks it. Empty where it says
-/// nothing that could be read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What a request says about its signature, where somebody else checks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// The access key; whether the sender has its secret is not known.
+    /// The access key; whether the sender has its secret is not known. Empty where there is none.
     pub access_key_id: String,
-    /// The names of the headers that the signature covers, in lower case, joined by `;`.
-    pub signed_headers: String,
+    /// Where the signature stands.
+    pub mechanism: Mechanism,
+    /// The names of the headers that a signature of Version 4 covers, in lower case, joined by `;`.
+    signed_headers: String,
 }
 
 impl Claimed {
-    /// Reads the claim, wherever it stands.
-    pub fn from_head(head: &RequestHead<'_>) -> Self {
-        let claim = Claim::from_head(head, None).ok();
-        claim.map_or_else(Self::default, |claim| Self {
-            access_key_id: claim.access_key_id,
-            signed_headers: claim.signed_headers.into_owned(),
-        })
+    /// Reads the claim, wherever it stands. Errors: those of [`Mechanism::of`], and a claim of
+    /// Version 4 that does not say which headers it covers.
+    pub fn from_head(head: &RequestHead<'_>) -> Result<Self, AuthError> {
+        let mechanism = Mechanism::of(head)?;
+        let parameter = |name| head.parameter(name).map(Cow::into_owned).unwrap_or_default();
+        let key_of = |scope: &str| scope.rsplitn(5, '/').nth(4).unwrap_or_default().to_owned();
+        let (access_key_id, signed_headers) = match mechanism {
+            Mechanism::Nobody => Default::default(),
+            Mechanism::Header => {
+                let components = Components::of(head)?;
+                (key_of(components.credential), components.signed_headers.to_ascii_lowercase())
+            }
+            Mechanism::Query => {
+                let signed = head.parameter("X-Amz-SignedHeaders");
+                let signed = signed.ok_or_else(|| query_error(MISSING_PARAMETERS))?;
+                (key_of(&parameter("X-Amz-Credential")), signed.to_ascii_lowercase())
+            }
+            Mechanism::QueryV2 => (parameter("AWSAccessKeyId"), String::new()),
+            Mechanism::HeaderV2 => {
+                let value = head.header(&header::AUTHORIZATION).unwrap_or_default();
+                let value = value.strip_prefix("AWS").unwrap_or_default().trim();
+                let access_key_id = value.rsplit_once(':').unwrap_or_default().0;
+                (access_key_id.to_owned(), String::new())
+            }
+        };
+        Ok(Self { access_key_id, mechanism, signed_headers })
+    }
+
+    /// Refuses a head with a header of `x-amz-*` that the signature should cover and does not, as AWS
+    /// does. Where nothing is signed, none may stand there but those that `may_stand_alone` names.
+    pub fn check_covers(
+        &self,
+        headers: &HeaderMap,
+        may_stand_alone: impl Fn(&str) -> bool,
+    ) -> Result<(), AuthError> {
+        match self.mechanism {
+            Mechanism::Header | Mechanism::Query => {
+                check_signed_headers(headers, &self.signed_headers)
+            }
+            Mechanism::HeaderV2 | Mechanism::QueryV2 => Ok(()),
+            Mechanism::Nobody => {
+                let names = headers.keys().map(HeaderName::as_str);
+                let names: Vec<String> = names
+                    .filter(|name| name.starts_with("x-amz-") && !may_stand_alone(name))
+                    .map(str::to_owned)
+                    .collect();
+                if names.is_empty() { Ok(()) } else { Err(AuthError::HeadersNotSigned { names }) }
+            }
+        }
     }
 
     /// Whether the signature covers this header; its name in lower case.
     pub fn covers(&self, name: &str) -> bool {
-        self.signed_headers.split(';').any(|signed| signed.eq_ignore_ascii_case(name))
+        match self.mechanism {
+            Mechanism::Nobody => false,
+            Mechanism::Header | Mechanism::Query => {
+                self.signed_headers.split(';').any(|signed| signed == name)
+            }
+            Mechanism::HeaderV2 | Mechanism::QueryV2 => {
+                name.starts_with("x-amz-")
+                    || matches!(name, "content-md5" | "content-type" | "date")
+            }
+        }
     }
 }
 
-/// Whether a query parameter belongs to a presigned request's signature. These are dropped when
-/// the request is signed anew.
-pub fn is_presign_parameter(name: &str) -> bool {
+/// `host` and every `x-amz-*` header must be signed: anybody on the way could add the others.
+pub(super) fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<(), AuthError> {
+    let signed: Vec<&str> = signed.split(';').collect();
+    let is_signed = |name: &str| signed.contains(&name);
+    let must_be = |name: &&str| name.starts_with("x-amz-") || *name == "host";
+    let mut names: Vec<String> = headers
+        .keys()
+        .map(HeaderName::as_str)
+        .filter(must_be)
+        .filter(|name| !is_signed(name))
+        .map(str::to_owned)
+        .collect();
+    // A host that was not sent was not signed either, unless as empty.
+    if names.is_empty() && !is_signed("host") {
+        names.push("host".into());
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    names.sort_unstable();
+    Err(AuthError::HeadersNotSigned { names })
+}
+
+/// Whether a query parameter belongs to a presigned request's signature.
+pub(super) fn is_presign_parameter(name: &str) -> bool {
     matches!(
         name,
         "X-Amz-Algorithm"
@@ -188,6 +245,11 @@ struct Components<'a> {
 }
 
 impl<'a> Components<'a> {
+    fn of(head: &RequestHead<'a>) -> Result<Self, AuthError> {
+        let value = head.header(&header::AUTHORIZATION).unwrap_or_default();
+        Self::parse(value.strip_prefix(ALGORITHM).unwrap_or_default())
+    }
+
     fn parse(text: &'a str) -> Result<Self, AuthError> {
         let mut found = Self::default();
         for component in text.split(',').map(str::trim).filter(|text| !text.is_empty()) {
@@ -293,14 +355,6 @@ impl fmt::Display for ScopeFault {
             }
         }
     }
-}
-
-/// A query's value decoded; as it is where that fails, to be refused later for what it says.
-fn decoded(value: &str) -> Cow<'_, str> {
-    if !value.contains('%') {
-        return value.into();
-    }
-    encoding::decode(value).map_or_else(|| value.into(), Cow::Owned)
 }
 
 fn expires_seconds(text: &str) -> Result<u32, AuthError> {

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sha2::{Digest, Sha256};
 
 use super::auth_error::AuthError;
-use super::authenticate::{Authenticated, authenticate};
+use super::authenticate::{Accepted, Authenticated, authenticate};
 use super::chunk_chain::ChunkSeed;
 use super::credential::Credential;
 use super::date::AmzDate;
@@ -99,7 +99,8 @@ impl Request {
 
     pub(super) fn authenticate_at(&self, now: i64) -> Result<Authenticated, AuthError> {
         let clients = HashMap::from([(ACCESS_KEY.to_owned(), credential())]);
-        authenticate(&self.head(), &clients, &SigningKeys::default(), None, now)
+        let accepted = Accepted { version_2: true, ..Accepted::default() };
+        authenticate(&self.head(), &clients, &SigningKeys::default(), &accepted, now)
     }
 
     pub(super) fn authenticate(&self) -> Result<Authenticated, AuthError> {

@@ -1,9 +1,11 @@
-//! AWS Signature Version 4 towards two sides: a client's request is authenticated and its body
+//! AWS Signature Version 4 (and, from clients, Version 2) towards two sides: a client's request is authenticated and its body
 //! checked against everything that its head promised, and a request to the store is signed.
 //!
 //! Pure: bytes and values in, values out; no IO, and the time is an argument. A request passes
 //! through the room in this order:
 //!
+//! 1. [`EffectiveRequest`] is the request without what belongs to its signature, and with the
+//!    headers that a presigned query stands for: what everything else reads;
 //! 1. [`authenticate`] proves who sent the head, and says how the body is framed
 //!    ([`PayloadKind`]);
 //! 2. [`BodyPromise`] collects what the head promises about the body: its length, its digests, its
@@ -29,12 +31,15 @@ mod chunks;
 mod claim;
 mod credential;
 mod date;
+mod effective;
 mod key;
+mod mechanism;
 mod payload;
 mod post_policy;
 mod promise;
 mod sign;
 mod signature;
+mod version_2;
 
 #[cfg(test)]
 mod fixture;
@@ -45,17 +50,20 @@ mod vectors;
 
 pub use answer::AwsAnswer;
 pub use auth_error::{AuthError, Mismatch};
-pub use authenticate::{Authenticated, authenticate};
+pub use authenticate::{Accepted, Authenticated, authenticate};
 pub use body_check::{BodyCheck, CheckedBody, Wanted};
 pub use body_error::BodyError;
 pub use checksum::{Algorithm, Checksum};
 pub use chunk_chain::ChunkSeed;
 pub use chunks::{Decoder, Trailers};
-pub use claim::{Claimed, is_presign_parameter};
+pub use claim::Claimed;
 pub use credential::{Credential, CredentialLookup};
 pub use date::AmzDate;
+pub(crate) use effective::CHOOSING;
+pub use effective::EffectiveRequest;
 pub use key::{Scope, SigningKey, SigningKeys};
-pub use payload::{PayloadKind, UNSIGNED_PAYLOAD, stored_content_encoding};
+pub use mechanism::Mechanism;
+pub use payload::{PayloadKind, UNSIGNED_PAYLOAD, unframe};
 pub use post_policy::{PolicyClaim, authenticate_policy};
 pub use promise::{BodyPromise, PromisedChecksum};
 pub use sign::{Outgoing, SignError, sign};

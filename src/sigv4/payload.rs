@@ -1,10 +1,11 @@
 //! What `x-amz-content-sha256` promises about the body (AWS: Authenticating Requests: Using the
 //! Authorization Header).
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::auth_error::AuthError;
 use super::claim::X_AMZ_CONTENT_SHA256;
+use super::mechanism::Mechanism;
 use super::signature::digest_from_hex;
 use crate::s3::RequestHead;
 
@@ -45,31 +46,64 @@ impl PayloadKind {
         }
     }
 
-    /// What the head of a request says whose signature, if it has one, is not checked here. Nothing
-    /// need be said; a body marked `aws-chunked` is then the form without signatures, as SDKs send
-    /// it that do not sign. Errors as for [`PayloadKind::parse`], and for a repeated header.
-    pub fn of_unproved(head: &RequestHead<'_>) -> Result<Self, AuthError> {
-        if head.headers.contains_key(X_AMZ_CONTENT_SHA256) {
-            return Self::parse(head.header(&X_AMZ_CONTENT_SHA256).unwrap_or_default());
+    /// How the body of a request is framed. Two headers say it, `x-amz-content-sha256` (`said`; or
+    /// what stands for it) and `Content-Encoding`, and here alone they are held together:
+    ///
+    /// - `STREAMING-*` is framed, whatever the other says: some SDKs name no encoding;
+    /// - a digest is of the body as it is, and `aws-chunked` beside it is about the object;
+    /// - `aws-chunked` beside `UNSIGNED-PAYLOAD`, said or implied, is refused;
+    /// - where nobody signed and nothing is said, `aws-chunked` is the form without signatures, as
+    ///   SDKs send it that do not sign.
+    ///
+    /// Errors: those of [`PayloadKind::parse`]; [`AuthError::InvalidContentSha256`] for chunks that
+    /// are signed where nothing is, or only by Version 2, which knows no framing at all;
+    /// [`AuthError::ChunkedUnsigned`] as above (AWS: 400 `InvalidArgument`).
+    pub fn of(
+        mechanism: Mechanism,
+        said: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Self, AuthError> {
+        let names_chunks = names_chunks(headers);
+        let kind = match said {
+            Some(value) => Self::parse(value)?,
+            None if names_chunks && mechanism == Mechanism::Nobody => Self::UnsignedChunksTrailer,
+            None => Self::Unsigned,
+        };
+        let misplaced = match kind {
+            Self::SignedChunks { .. } => mechanism == Mechanism::Nobody || mechanism.is_version_2(),
+            Self::UnsignedChunksTrailer => mechanism.is_version_2(),
+            Self::Unsigned if names_chunks => return Err(AuthError::ChunkedUnsigned),
+            Self::Unsigned | Self::Digest(_) => false,
+        };
+        if misplaced {
+            let value = said.unwrap_or_default().to_owned();
+            return Err(AuthError::InvalidContentSha256 { value });
         }
-        if let Some(value) = head.query_value("X-Amz-Content-Sha256") {
-            return Self::parse(value);
-        }
-        let codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
-        let mut codings = codings.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
-        let is_chunked = codings.any(|coding| coding.trim().eq_ignore_ascii_case("aws-chunked"));
-        Ok(if is_chunked { Self::UnsignedChunksTrailer } else { Self::Unsigned })
+        Ok(kind)
     }
 
-    /// The same for a request that nobody signed: signed chunks continue from no signature, and are
-    /// refused like a digest that is none.
-    pub fn of_anonymous(head: &RequestHead<'_>) -> Result<Self, AuthError> {
-        match Self::of_unproved(head)? {
-            Self::SignedChunks { .. } => Err(AuthError::InvalidContentSha256 {
-                value: head.header(&X_AMZ_CONTENT_SHA256).unwrap_or_default().into(),
-            }),
-            kind => Ok(kind),
+    /// The same for a request whose signature, if it has one, is not checked here. Errors as for
+    /// [`PayloadKind::of`], and for a repeated header.
+    pub fn of_unproved(head: &RequestHead<'_>, mechanism: Mechanism) -> Result<Self, AuthError> {
+        let in_header = head.headers.contains_key(X_AMZ_CONTENT_SHA256);
+        let header = in_header.then(|| head.header(&X_AMZ_CONTENT_SHA256).unwrap_or_default());
+        let in_query = || {
+            let mut named = head.parameters();
+            named.find(|(name, _)| name.eq_ignore_ascii_case(X_AMZ_CONTENT_SHA256.as_str()))
+        };
+        let in_query = if mechanism.is_presigned() { in_query() } else { None };
+        let said = header.or_else(|| in_query.as_ref().map(|(_, value)| &**value));
+        Self::of(mechanism, said, head.headers)
+    }
+
+    /// Refuses what stores read differently where each reads the bytes itself: a body whose
+    /// headers do not agree on how it is framed. Errors: [`AuthError::AmbiguousFraming`].
+    pub fn check_unambiguous(self, headers: &HeaderMap) -> Result<(), AuthError> {
+        let says = names_chunks(headers) || headers.contains_key("x-amz-decoded-content-length");
+        if says && !self.is_chunked() {
+            return Err(AuthError::AmbiguousFraming);
         }
+        Ok(())
     }
 
     /// Whether the body is wrapped in `aws-chunked` framing.
@@ -83,18 +117,31 @@ impl PayloadKind {
     }
 }
 
-/// The `Content-Encoding` that is left once the framing is undone: the codings named, in order,
-/// without `aws-chunked`. `None` when none is left (AWS does not store `aws-chunked` either).
-pub fn stored_content_encoding(headers: &HeaderMap) -> Option<String> {
-    let codings: Vec<&str> = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
-        .collect();
-    (!codings.is_empty()).then(|| codings.join(","))
+/// Takes `aws-chunked` out of `Content-Encoding` once the framing is undone; what else was named
+/// stays byte for byte (AWS does not store `aws-chunked` either, and keeps the rest).
+pub fn unframe(headers: &mut HeaderMap) {
+    if !names_chunks(headers) {
+        return;
+    }
+    let mut kept: Vec<&[u8]> = Vec::new();
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let codings = value.as_bytes().split(|byte| *byte == b',');
+        kept.extend(codings.filter(|coding| !is_chunks(coding)));
+    }
+    let kept = kept.join(&b","[..]);
+    match HeaderValue::from_bytes(kept.trim_ascii()) {
+        Ok(left) if !left.is_empty() => headers.insert(header::CONTENT_ENCODING, left),
+        _ => headers.remove(header::CONTENT_ENCODING),
+    };
+}
+
+fn names_chunks(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).any(is_chunks)
+}
+
+fn is_chunks(coding: &[u8]) -> bool {
+    coding.trim_ascii().eq_ignore_ascii_case(b"aws-chunked")
 }
 
 /// The value of `x-amz-content-sha256` for a body that the signature does not cover.
@@ -104,7 +151,7 @@ pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 mod tests {
     use super::*;
     use crate::sigv4::AwsAnswer;
-    use http::{HeaderValue, Method};
+    use http::HeaderName;
 
     #[test]
     fn every_promise_that_aws_knows_is_read() {
@@ -145,42 +192,101 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_head_that_nobody_signed_may_say_nothing_and_promise_no_signature() {
-        let of = |pairs: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.append(*name, HeaderValue::from_static(value));
-            }
-            let head =
-                RequestHead { method: &Method::PUT, path: "/", query: "", headers: &headers };
-            PayloadKind::of_anonymous(&head).map_err(|error| error.code())
-        };
-        let sha256 = "x-amz-content-sha256";
-        let trailer = PayloadKind::UnsignedChunksTrailer;
-        assert_eq!(of(&[]), Ok(PayloadKind::Unsigned));
-        assert_eq!(of(&[("content-encoding", "gzip, aws-chunked")]), Ok(trailer));
-        assert_eq!(of(&[(sha256, "STREAMING-UNSIGNED-PAYLOAD-TRAILER")]), Ok(trailer));
-        for wrong in ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "", "e3b0c4"] {
-            assert_eq!(of(&[(sha256, wrong)]), Err("InvalidArgument"), "{wrong}");
+    fn of(
+        mechanism: Mechanism,
+        sha256: Option<&str>,
+        encodings: &[&'static str],
+    ) -> Result<PayloadKind, (u16, &'static str)> {
+        let mut headers = HeaderMap::new();
+        for value in encodings {
+            headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
         }
-        let twice = [(sha256, UNSIGNED_PAYLOAD), (sha256, UNSIGNED_PAYLOAD)];
-        assert_eq!(of(&twice), Err("InvalidArgument"));
+        PayloadKind::of(mechanism, sha256, &headers)
+            .map_err(|error| (error.status().as_u16(), error.code()))
     }
 
     #[test]
-    fn framing_is_no_content_encoding() {
+    fn two_headers_say_together_how_a_body_is_framed() {
+        use Mechanism::{Header, HeaderV2, Nobody, Query, QueryV2};
+        const DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        const SIGNED: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+        const TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+        let plain = Ok(PayloadKind::Unsigned);
+        let refused = Err((400, "InvalidArgument"));
+        let digest = PayloadKind::parse(DIGEST).map_err(|_| (0, ""));
+        let signed = Ok(PayloadKind::SignedChunks { trailer: false });
+        let trailer = Ok(PayloadKind::UnsignedChunksTrailer);
+        for chunks in [
+            &["aws-chunked"][..],
+            &["AWS-Chunked"],
+            &["gzip, aws-chunked"],
+            &["aws-chunked,aws-chunked"],
+            &["gzip", " aws-chunked "],
+        ] {
+            for mechanism in [Header, Query] {
+                assert_eq!(of(mechanism, Some(UNSIGNED_PAYLOAD), chunks), refused, "{chunks:?}");
+                assert_eq!(of(mechanism, Some(DIGEST), chunks), digest);
+                assert_eq!(of(mechanism, Some(SIGNED), chunks), signed);
+                assert_eq!(of(mechanism, Some(TRAILER), chunks), trailer);
+            }
+            for mechanism in [HeaderV2, QueryV2] {
+                for sha256 in [None, Some(UNSIGNED_PAYLOAD), Some(SIGNED), Some(TRAILER)] {
+                    assert_eq!(of(mechanism, sha256, chunks), refused, "{sha256:?}");
+                }
+                assert_eq!(of(mechanism, Some(DIGEST), chunks), digest);
+            }
+            assert_eq!(of(Nobody, None, chunks), trailer, "as SDKs send it that do not sign");
+            assert_eq!(of(Nobody, Some(UNSIGNED_PAYLOAD), chunks), refused);
+            assert_eq!(of(Nobody, Some(SIGNED), chunks), refused);
+        }
+        for other in [&[][..], &["gzip"], &["aws-chunked-not", "deflate, gzip"]] {
+            for mechanism in [Nobody, Header, HeaderV2, Query, QueryV2] {
+                assert_eq!(of(mechanism, None, other), plain);
+                assert_eq!(of(mechanism, Some(UNSIGNED_PAYLOAD), other), plain);
+            }
+            assert_eq!(of(Header, Some(SIGNED), other), signed, "some SDKs name no encoding");
+            assert_eq!(of(Nobody, Some(TRAILER), other), trailer);
+            assert_eq!(of(Nobody, Some(SIGNED), other), refused);
+            assert_eq!(of(QueryV2, Some(TRAILER), other), refused);
+        }
+    }
+
+    #[test]
+    fn where_the_store_reads_the_framing_itself_it_is_said_in_one_way() {
+        let check = |kind: PayloadKind, name, value| {
+            let headers = [(name, HeaderValue::from_static(value))].into_iter().collect();
+            kind.check_unambiguous(&headers).map_err(|error| error.code())
+        };
+        let trailer = PayloadKind::UnsignedChunksTrailer;
+        let decoded = HeaderName::from_static("x-amz-decoded-content-length");
+        for kind in [PayloadKind::Unsigned, PayloadKind::Digest([0; 32])] {
+            let refused = Err("InvalidArgument");
+            assert_eq!(check(kind, header::CONTENT_ENCODING, "gzip,aws-chunked"), refused);
+            assert_eq!(check(kind, decoded.clone(), "1"), refused);
+            assert_eq!(check(kind, header::CONTENT_ENCODING, "gzip"), Ok(()));
+        }
+        assert_eq!(check(trailer, decoded, "1"), Ok(()));
+    }
+
+    #[test]
+    fn framing_is_no_content_encoding_and_the_rest_stays_byte_for_byte() {
         for (values, left) in [
             (&[][..], None),
             (&["aws-chunked"], None),
+            (&["aws-chunked,aws-chunked"], None),
             (&["aws-chunked,gzip"], Some("gzip")),
+            (&["gzip, AWS-Chunked"], Some("gzip")),
+            (&["aws-chunked, deflate, gzip"], Some("deflate, gzip")),
+            (&["deflate, gzip"], Some("deflate, gzip")),
             (&["gzip, AWS-Chunked", "br"], Some("gzip,br")),
         ] {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
             }
-            assert_eq!(stored_content_encoding(&headers).as_deref(), left);
+            unframe(&mut headers);
+            let stored = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap());
+            assert_eq!(stored, left);
         }
     }
 }

@@ -56,13 +56,23 @@ impl BodyPromise {
         head: &RequestHead<'_>,
         authenticated: &Authenticated,
     ) -> Result<Self, BodyError> {
-        Self::collect(head, authenticated.payload, Some(authenticated.seed.clone()))
+        Self::collect(head, authenticated.payload, authenticated.seed.clone())
     }
 
     /// The promises of a head that nobody has authenticated: all but the signatures of chunks can
     /// be held to. Errors as for [`BodyPromise::from_head`].
     pub fn of_unproved(head: &RequestHead<'_>, payload: PayloadKind) -> Result<Self, BodyError> {
         Self::collect(head, payload, None)
+    }
+
+    /// Refuses a body whose head names a checksum's algorithm and no checksum, in a header or as a
+    /// trailer (AWS: PutObject, `x-amz-sdk-checksum-algorithm`).
+    pub fn check_announced(&self, headers: &HeaderMap) -> Result<(), BodyError> {
+        let announced = headers.contains_key(X_AMZ_SDK_CHECKSUM_ALGORITHM);
+        if announced && self.checksum.is_none() {
+            return Err(BodyError::MissingChecksum);
+        }
+        Ok(())
     }
 
     fn collect(
@@ -106,7 +116,7 @@ fn promised_checksum(
 ) -> Result<Option<PromisedChecksum>, BodyError> {
     let mut promised = Vec::new();
     // What a CompleteMultipartUpload carries is the checksum of the object, not of its own body.
-    let completes = head.method == Method::POST && head.query_value("uploadId").is_some();
+    let completes = head.method == Method::POST && head.parameter("uploadId").is_some();
     let names = head.headers.keys().filter(|_| !completes);
     for algorithm in names.filter_map(Algorithm::from_header) {
         let header = algorithm.header();
@@ -129,8 +139,8 @@ fn promised_checksum(
     }
 }
 
-/// `x-amz-sdk-checksum-algorithm` may not contradict the checksum itself. Alone it promises
-/// nothing, and is let pass: AWS refuses it, other stores do not.
+/// `x-amz-sdk-checksum-algorithm` may not contradict the checksum itself; where it may stand alone,
+/// the operation decides ([`BodyPromise::check_announced`]).
 fn check_sdk_algorithm(
     headers: &HeaderMap,
     checksum: Option<&PromisedChecksum>,

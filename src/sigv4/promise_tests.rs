@@ -9,7 +9,7 @@ const EMPTY_MD5: &str = "1B2M2Y8AsgTpgAmY7PhCfg==";
 fn promise(request: &Request, payload: PayloadKind) -> Result<BodyPromise, BodyError> {
     let seed = seed("4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9");
     let authenticated =
-        Authenticated { access_key_id: "A".into(), payload, seed, presigned: false };
+        Authenticated { access_key_id: "A".into(), payload, seed: Some(seed), presigned: false };
     BodyPromise::from_head(&request.head(), &authenticated)
 }
 

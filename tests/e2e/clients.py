@@ -15,10 +15,13 @@ import boto3
 import botocore.auth
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 REGION = "us-east-1"
+SIGNING = {"as-it-comes": None, "s3v4": Config(signature_version="s3v4")}
+"""How boto3 presigns: by default, against an endpoint that is not AWS's, by Version 2."""
 UNSIGNED = "UNSIGNED-PAYLOAD"
 
 

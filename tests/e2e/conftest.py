@@ -15,7 +15,7 @@ import pytest
 
 import processes
 import stores
-from clients import Raw, boto
+from clients import SIGNING, Raw, boto
 from endpoint import Endpoint
 from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, in_front_of
 from redis_server import RedisServer
@@ -137,6 +137,12 @@ def redis_server(tmp_path_factory):
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
+
+
+@pytest.fixture(params=SIGNING)
+def signing(request):
+    """The configuration of a boto3 that presigns: its default, and Version 4."""
+    return SIGNING[request.param]
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from clients import boto
 
-ONCE = Config(retries={"total_max_attempts": 1}, signature_version="s3v4",
-              s3={"addressing_style": "path"})
+ONCE = Config(retries={"total_max_attempts": 1})
 OPAQUE = {"UploadId", "VersionId", "DeleteMarkerVersionId", "CopySourceVersionId", "RequestId",
           "HostId", "NextUploadIdMarker", "UploadIdMarker", "NextVersionIdMarker",
           "VersionIdMarker", "NextContinuationToken", "ContinuationToken", "x-amz-version-id"}

@@ -51,6 +51,8 @@ class Settings:
     anonymous_read_only: bool = True
     addressing: str = "path"
     signatures: str = "resign"
+    signature_v2: str | None = None
+    unknown_length: str | None = None
     domains: tuple[str, ...] = (DOMAIN,)
     ca_file: str | None = None
     checksums: str = "send"
@@ -79,6 +81,9 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
                 empty_segments: str = "keep") -> str:
     def quoted(value) -> str:
         return json.dumps(str(value))
+
+    def optional(name: str, value: str | None) -> str:
+        return f"{name} = {quoted(value)}" if value else ""
 
     def seconds(value: float) -> str:
         return quoted(f"{round(value * 1000)}ms")
@@ -127,6 +132,7 @@ listen = "127.0.0.1:0"
 {upgrade_socket}
 domains = {json.dumps(settings.domains)}
 signatures = {quoted(settings.signatures)}
+{optional("signature_v2", settings.signature_v2)}
 writers = {quoted(settings.writers)}
 dialect = {quoted(settings.dialect)}
 
@@ -158,6 +164,7 @@ memory = {quoted(settings.body_memory)}
 max = {quoted(settings.body_max)}
 idle_timeout = {seconds(settings.body_idle_timeout)}
 least_rate = {quoted(settings.body_least_rate)}
+{optional("unknown_length", settings.unknown_length)}
 spool_dir = {quoted(directory / "spool")}
 
 [limits]

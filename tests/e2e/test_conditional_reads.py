@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import pytest
 import urllib3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from clients import code_of
@@ -204,8 +203,8 @@ def test_each_version_has_its_own_etag(front_on):
     assert (deleted.status, deleted.code) == (404, "NoSuchKey")
 
 
-def test_a_presigned_url_does_not_tell_the_etag_it_failed_to_name(front, read):
-    s3 = front.proxy.boto(config=Config(signature_version="s3v4"))
+def test_a_presigned_url_does_not_tell_the_etag_it_failed_to_name(front, read, signing):
+    s3 = front.proxy.boto(config=signing)
     url = s3.generate_presigned_url("get_object", Params={
         "Bucket": front.bucket, "Key": read[0].rsplit("/", 1)[1]})
     pool = urllib3.PoolManager()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from botocore.config import Config
-
 from conftest import Front
 
 GENERATION, IF_GENERATION = "x-ifmatch-generation", "x-ifmatch-if-generation-match"
@@ -86,11 +84,11 @@ def test_copy_and_complete_are_judged_by_generations(front):
     assert front.raw.get(front.path(key)).body == b"part"
 
 
-def test_nobody_is_told_who_does_not_ask_or_is_not_known(front):
+def test_nobody_is_told_who_does_not_ask_or_is_not_known(front, signing):
     key = front.new_key("quiet")
     assert put(front, key, b"x").status == 200
     assert GENERATION not in front.raw.get(front.path(key)).headers
-    signer = front.proxy.boto(config=Config(signature_version="s3v4"))
+    signer = front.proxy.boto(config=signing)
     url = signer.generate_presigned_url("get_object", Params={"Bucket": front.bucket, "Key": key})
     answer = front.raw.send("GET", url[len(front.proxy.url):], WANT | {"Host": front.proxy.url.removeprefix("http://")}, b"")
     assert answer.status == 200 and GENERATION not in answer.headers, str(answer)

@@ -13,10 +13,12 @@ import zlib
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import urllib3
-from botocore.config import Config
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
 from clients import REGION, boto, code_of
@@ -125,10 +127,10 @@ def test_multipart_uploads(each, tmp_path):
         Bucket=each.bucket, Key="copied", IfNoneMatch="*"))[0] == 412
 
 
-def test_presigned_urls(passing):
-    s3 = passing.proxy.boto(config=Config(signature_version="s3v4"))
+def test_presigned_urls(passing, signing, request):
+    s3 = passing.proxy.boto(config=signing)
     pool = urllib3.PoolManager(retries=False)
-    params = {"Bucket": passing.bucket, "Key": "presigned"}
+    params = {"Bucket": passing.bucket, "Key": request.node.name}
     put = s3.generate_presigned_url("put_object", Params={**params, "IfNoneMatch": "*"})
     answers = [pool.request("PUT", put, body=b"first", headers={"If-None-Match": "*"})
                for _ in range(2)]
@@ -136,7 +138,7 @@ def test_presigned_urls(passing):
     assert "ETag" not in answers[1].headers
     got = pool.request("GET", s3.generate_presigned_url("get_object", Params=params))
     assert (got.status, got.data) == (200, b"first")
-    spoilt = put.replace("presigned", "elsewhere")
+    spoilt = put.replace("test_presigned", "test_elsewhere")
     assert pool.request("PUT", spoilt, body=b"x", headers={"If-None-Match": "*"}).status == 403
     expired = s3.generate_presigned_url("get_object", Params=params, ExpiresIn=-5)
     assert pool.request("GET", expired).status in (400, 403)
@@ -281,18 +283,30 @@ def test_streams_pass_untouched(recorded):
     assert path == "/bucket" and lower(headers)["origin"] == "o"
 
 
-def test_a_stream_of_unknown_length_passes(recorded):
-    recorder, _, raw = recorded
+def test_a_stream_of_unknown_length_passes_where_that_is_set(recorded, tmp_path):
+    recorder, proxy, raw = recorded
     target = "/bucket/key?partNumber=1&uploadId=u"
     signed = raw.signed("PUT", target, payload="UNSIGNED-PAYLOAD")
     signed["Transfer-Encoding"] = "chunked"
-    connection = http.client.HTTPConnection(raw.host, raw.port, timeout=20)
-    connection.request("PUT", target, body=iter([b"ab", b"cd"]), headers=signed,
-                       encode_chunked=True)
-    assert connection.getresponse().status == 200
-    connection.close()
-    headers = lower(sent_of(recorder)[2])
-    assert headers["transfer-encoding"] == "chunked" and "content-length" not in headers
+
+    def put(raw) -> int:
+        connection = http.client.HTTPConnection(raw.host, raw.port, timeout=20)
+        connection.request("PUT", target, body=iter([b"ab", b"cd"]), headers=signed,
+                           encode_chunked=True)
+        with connection.getresponse() as answer:
+            return answer.status
+
+    assert put(raw) == 501
+    assert recorder.take() == []
+    taking = Proxy(tmp_path, proxy.store, Settings(
+        **{**PASSTHROUGH, "domains": ("s3.test",)}, settle=0, unknown_length="take"))
+    try:
+        recorder.take()
+        assert put(taking.raw()) == 200
+        headers = lower(sent_of(recorder)[2])
+        assert headers["transfer-encoding"] == "chunked" and "content-length" not in headers
+    finally:
+        taking.stop()
 
 
 def test_what_is_not_s3_s_is_left_out_or_refused(recorded):
@@ -308,6 +322,106 @@ def test_what_is_not_s3_s_is_left_out_or_refused(recorded):
         answer = raw.put(f"/bucket/key?{name}=forged", b"x")
         assert (answer.status, answer.fields["Header"]) == (501, name)
     assert recorder.take() == []
+
+
+def test_what_is_not_signed_does_not_go_on(recorded):
+    """But for what S3 takes unsigned: what the body is, what a read asks for, conditions."""
+    recorder, _, raw = recorded
+    unsigned = {"Cookie": "c=1", "X-Anything": "1", "Content-Range": "bytes 0-0/1", "Via": "1.1 x"}
+    kept = {"Content-Type": "text/x", "Cache-Control": "no-store", "If-Match": '"e"'}
+    assert raw.put("/bucket/key", b"x", unsigned={**unsigned, **kept}).status == 200
+    seen = lower(sent_of(recorder)[2])
+    assert not set(seen) & {name.lower() for name in unsigned}
+    assert lower(kept).items() <= seen.items()
+    assert raw.get("/bucket/key", unsigned={**unsigned, "Range": "bytes=0-0"}).status == 200
+    seen = lower(sent_of(recorder, "GET")[2])
+    assert not set(seen) & {name.lower() for name in unsigned} and seen["range"] == "bytes=0-0"
+
+
+@pytest.mark.parametrize("name", [
+    "x-amz-copy-source", "x-amz-meta-a", "x-amz-acl", "x-amz-tagging", "x-amz-storage-class"])
+def test_a_header_of_s3_s_own_must_be_signed(recorded, name):
+    recorder, _, raw = recorded
+    answer = raw.put("/bucket/key", b"x", unsigned={name: "bucket/secret"})
+    assert (answer.status, answer.code) == (403, "AccessDenied"), str(answer)
+    assert answer.fields["HeadersNotSigned"] == name
+    nobody = {"Host": f"{raw.host}:{raw.port}", name: "bucket/secret"}
+    answer = raw.send("PUT", "/bucket/key", nobody, b"x")
+    assert (answer.status, answer.code) == (403, "AccessDenied"), str(answer)
+    assert recorder.take() == []
+
+
+def test_nobody_may_say_how_a_body_is_framed_and_choose_no_headers_of_an_answer(recorded):
+    recorder, _, raw = recorded
+    host = {"Host": f"{raw.host}:{raw.port}"}
+    headers = {**host, "Content-Encoding": "aws-chunked", "x-amz-trailer": "x-amz-checksum-crc32",
+               "x-amz-decoded-content-length": str(len(WHOLE))}
+    assert raw.send("PUT", "/bucket/key", headers, unsigned_trailer(WHOLE)).status == 200
+    assert sent_of(recorder)[3] == unsigned_trailer(WHOLE)
+    answer = raw.send("GET", "/bucket/key?response-content-type=text%2Fhtml", host, b"")
+    assert (answer.status, answer.code) == (400, "InvalidRequest")
+    assert recorder.take() == []
+
+
+@pytest.mark.parametrize("target, headers, status, code", [
+    # Framing that is said in two ways.
+    ("/bucket/key", {"Content-Encoding": "aws-chunked"}, 400, "InvalidArgument"),
+    ("/bucket/key", {"Content-Encoding": "gzip,aws-chunked"}, 400, "InvalidArgument"),
+    ("/bucket/key", {"x-amz-decoded-content-length": "4"}, 400, "InvalidArgument"),
+    # A plus is a space to some.
+    ("/bucket/key?versionId=a+b", {}, 400, "InvalidURI"),
+    # Headers in a query that is not presigned.
+    ("/bucket/key?x-amz-copy-source=bucket%2Fsecret", {}, 501, "NotImplemented"),
+    ("/bucket/key?X-Amz-Acl=public-read", {}, 501, "NotImplemented"),
+])
+def test_a_head_that_two_could_read_differently_is_refused(recorded, target, headers, status, code):
+    recorder, _, raw = recorded
+    for payload in (None, "UNSIGNED-PAYLOAD"):
+        answer = raw.request("PUT", target, headers, b"body", payload=payload)
+        assert (answer.status, answer.code) == (status, code), str(answer)
+    assert recorder.take() == []
+
+
+def test_a_plus_in_the_query_of_a_read_goes_on(recorded):
+    recorder, _, raw = recorded
+    target = "/bucket?list-type=2&prefix=foo+bar%2F"
+    assert raw.send("GET", target, raw.signed("GET", target.replace("+", "%20")), b"").status == 200
+    assert sent_of(recorder, "GET")[1] == target
+
+
+def test_headers_in_a_presigned_query_are_read_here_too(recorded):
+    recorder, _, raw = recorded
+
+    def put(query: str, body: bytes):
+        request = AWSRequest(method="PUT", url=f"{raw.url}/bucket/key?{query}")
+        S3SigV4QueryAuth(raw.credentials, "s3", REGION, expires=60).add_auth(request)
+        target = request.url.removeprefix(raw.url)
+        return target, raw.send("PUT", target, {"Host": f"{raw.host}:{raw.port}"}, body)
+
+    crc = "x-amz-checksum-crc32=" + quote(base64_of(zlib.crc32(b"body").to_bytes(4, "big")), safe="")
+    assert put(crc, b"ydob")[1].code == "BadDigest"
+    assert put("x-amz-copy-source=bucket%2Fsecret", b"")[1].status == 501
+    assert recorder.take() == []
+    target, answer = put(f"{crc}&x-amz-meta-a=1", b"body")
+    assert answer.status == 200, str(answer)
+    _, path, headers, _ = sent_of(recorder)
+    assert path == target and "x-amz-meta-a" not in lower(headers)
+
+
+def test_version_2_is_the_store_s_to_check(store_named, tmp_path):
+    """s3rver knows it."""
+    for passing in _passing(store_named("s3rver"), tmp_path):
+        s3 = passing.proxy.boto()
+        key = {"Bucket": passing.bucket, "Key": "v2"}
+        put = s3.generate_presigned_url("put_object", Params=key)
+        assert "AWSAccessKeyId=" in put
+        pool = urllib3.PoolManager(retries=False)
+        once = {"If-None-Match": "*"}
+        statuses = [pool.request("PUT", put, body=b"x", headers=once).status for _ in range(2)]
+        assert statuses == [200, 412]
+        assert pool.request("PUT", put.replace("v2", "v3"), body=b"x").status == 403
+        got = pool.request("GET", s3.generate_presigned_url("get_object", Params=key))
+        assert (got.status, got.data) == (200, b"x")
 
 
 @pytest.mark.parametrize("host, target, status", [
@@ -455,8 +569,8 @@ def test_a_form_is_read_in_one_spelling(recorded):
     assert recorder.take() == []
 
 
-def test_a_form_is_a_guarded_write(passing):
-    s3 = passing.proxy.boto(config=Config(signature_version="s3v4"))
+def test_a_form_is_a_guarded_write(passing, signing):
+    s3 = passing.proxy.boto(config=signing)
     form = s3.generate_presigned_post(passing.bucket, "form")
     pool = urllib3.PoolManager(retries=False)
 
@@ -464,7 +578,8 @@ def test_a_form_is_a_guarded_write(passing):
         return pool.request_encode_body("POST", form["url"], fields={
             **fields, "file": ("cat.txt", b"meow")}).status
 
-    assert post({**form["fields"], "x-amz-signature": "0" * 64}) == 403
+    signature = "x-amz-signature" if "x-amz-signature" in form["fields"] else "signature"
+    assert post({**form["fields"], signature: "0" * 64}) == 403
     assert post(form["fields"]) in (200, 204)
     assert passing.s3.get_object(Bucket=passing.bucket, Key="form")["Body"].read() == b"meow"
     assert refusal(lambda: passing.s3.put_object(

@@ -7,7 +7,6 @@ import hashlib
 
 import pytest
 import urllib3
-from botocore.config import Config
 
 from clients import UNSIGNED, Wire
 from conftest import new_bucket
@@ -112,9 +111,9 @@ def test_a_batch_is_judged_key_by_key(ruled):
     assert [done["Key"] for done in answer["Deleted"]] == ["careful/batch"]
 
 
-def test_a_form_cannot_carry_a_condition(ruled):
+def test_a_form_cannot_carry_a_condition(ruled, signing):
     proxy, bucket = ruled
-    s3 = proxy.boto(config=Config(signature_version="s3v4"))
+    s3 = proxy.boto(config=signing)
     pool = urllib3.PoolManager(retries=False)
     for key, status in (("once/form", 403), ("careful/form", 403), ("free/once/form", 403),
                         ("free/form", 204), ("form", 204)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import urllib3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from clients import code_of
@@ -55,24 +54,25 @@ def test_the_token_has_to_be_signed(plain_front):
     assert answer.fields["HeadersNotSigned"] == "x-amz-security-token"
 
 
-def test_a_presigned_url_carries_the_token_in_its_query(plain_front):
-    v4 = Config(signature_version="s3v4")
-    s3, key = temporary(plain_front, TEMPORARY_TOKEN, config=v4), plain_front.new_key("presigned")
+def test_a_presigned_url_carries_the_token_in_its_query(plain_front, signing):
+    s3 = temporary(plain_front, TEMPORARY_TOKEN, config=signing)
+    key = plain_front.new_key("presigned")
     url = s3.generate_presigned_url("put_object", Params={
         "Bucket": plain_front.bucket, "Key": key, "IfNoneMatch": "*"})
-    assert "X-Amz-Security-Token=" in url
+    assert "x-amz-security-token=" in url.lower()
     pool = urllib3.PoolManager(retries=False)
 
     def put(url):
         return pool.request("PUT", url, body=b"x", headers={"If-None-Match": "*"}).status
 
-    changed = url.replace("X-Amz-Security-Token=temporary", "X-Amz-Security-Token=tampered")
+    changed = url.replace("oken=temporary", "oken=tampered")
+    assert changed != url
     assert [put(changed), put(url), put(url)] == [400, 200, 412]
 
 
-def test_a_form_carries_the_token_in_a_field(plain_front):
-    s3, key = temporary(plain_front, TEMPORARY_TOKEN,
-                        config=Config(signature_version="s3v4")), plain_front.new_key("form")
+def test_a_form_carries_the_token_in_a_field(plain_front, signing):
+    s3 = temporary(plain_front, TEMPORARY_TOKEN, config=signing)
+    key = plain_front.new_key("form")
     form = s3.generate_presigned_post(plain_front.bucket, key)
     pool = urllib3.PoolManager(retries=False)
 
@@ -95,7 +95,8 @@ def test_the_proxy_s_own_token_is_sent_and_signed_and_the_client_s_is_not(tmp_pa
         assert raw.get("/bucket/key").status == 200
         assert raw.put("/bucket/key", b"x", headers={"If-Match": '"e"'}).status == 200
         asked = recorder.take()
-        assert [method for method, *_ in asked] == ["GET", "GET", "HEAD", "PUT"], "greeting first"
+        about_it = [method for method, path, *_ in asked if path == "/bucket/key"]
+        assert about_it == ["GET", "HEAD", "PUT"] and len(asked) > 3, "greeting first"
         for _, _, headers, _ in asked:
             assert lower(headers)["x-amz-security-token"] == "our-own-token"
             signed = lower(headers)["authorization"].partition("SignedHeaders=")[2].partition(",")[0]

@@ -30,10 +30,10 @@ def hosts_of_localhost(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 
-def virtual_boto(front):
+def virtual_boto(front, **more):
     port = front.raw.port
     return boto(f"http://{DOMAIN}:{port}", ACCESS_KEY, CLIENT_SECRET, config=Config(
-        signature_version="s3v4", s3={"addressing_style": "virtual"}))
+        s3={"addressing_style": "virtual"}, **more))
 
 
 def test_a_client_in_virtual_host_style(plain_front, hosts_of_localhost):
@@ -49,8 +49,9 @@ def test_a_client_in_virtual_host_style(plain_front, hosts_of_localhost):
                    s3.list_objects_v2(Bucket=plain_front.bucket)["Contents"]}
 
 
-def test_a_presigned_url_in_virtual_host_style(plain_front, hosts_of_localhost):
-    s3, key = virtual_boto(plain_front), plain_front.new_key("virtual")
+@pytest.mark.parametrize("more", [{}, {"signature_version": "s3v4"}], ids=["as-it-comes", "s3v4"])
+def test_a_presigned_url_in_virtual_host_style(plain_front, hosts_of_localhost, more):
+    s3, key = virtual_boto(plain_front, **more), plain_front.new_key("virtual")
     url = s3.generate_presigned_url("put_object", Params={
         "Bucket": plain_front.bucket, "Key": key, "IfNoneMatch": "*"})
     assert url.startswith(f"http://{plain_front.bucket}.{DOMAIN}:")

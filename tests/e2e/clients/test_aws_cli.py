@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+import urllib3
+
 from endpoint import Endpoint
 
 AWS = Path(sys.executable).parent / "aws"
@@ -87,3 +89,16 @@ def test_cp_has_no_condition(proxied, new_key, tmp_path):
     done = aws(proxied, "s3", "cp", str(tmp_path / "file"), f"s3://{proxied.bucket}/never",
                *options)
     assert done.returncode != 0 and f"Unknown options: {options[0]}" in done.stderr, done.stderr
+
+
+def test_a_url_that_it_presigns_reads(proxied, new_key):
+    key = new_key("cli") + "/a b+c"
+    proxied.boto().put_object(Bucket=proxied.bucket, Key=key, Body=b"read")
+    done = aws(proxied, "s3", "presign", f"s3://{proxied.bucket}/{key}")
+    assert done.returncode == 0, done.stderr
+    url = done.stdout.strip()
+    assert "AWSAccessKeyId=" in url, "Signature Version 2 by default"
+    answer = urllib3.PoolManager(retries=False).request("GET", url)
+    assert (answer.status, answer.data) == (200, b"read")
+    spoilt = url.replace("/cli", "/clj")
+    assert urllib3.PoolManager(retries=False).request("GET", spoilt).status == 403

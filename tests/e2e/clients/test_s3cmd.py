@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from endpoint import Endpoint
 
@@ -67,3 +68,23 @@ def test_an_added_header_is_lost_on_an_upload_in_parts(proxied, new_key, s3cmd, 
     done(s3cmd(proxied, *put))
     done(s3cmd(proxied, *put))
     assert s3cmd(proxied, "put", CREATE, "--disable-multipart", *put[3:]).returncode != 0
+
+
+def test_a_url_that_it_signs_reads(proxied, new_key, s3cmd):
+    key = new_key("s3cmd") + "/a b+c"
+    proxied.boto().put_object(Bucket=proxied.bucket, Key=key, Body=b"read")
+    url = done(s3cmd(proxied, "signurl", f"s3://{proxied.bucket}/{key}", "+60")).strip()
+    assert "AWSAccessKeyId=" in url, "Signature Version 2 by default"
+    answer = urllib3.PoolManager(retries=False).request("GET", url)
+    assert (answer.status, answer.data) == (200, b"read")
+
+
+def test_requests_by_version_2_are_served(proxied, new_key, s3cmd, tmp_path):
+    place = f"s3://{proxied.bucket}/{new_key('s3cmd')}/"
+    (tmp_path / "a b+c").write_text("v2")
+    v2 = ("--signature-v2",)
+    done(s3cmd(proxied, *v2, "put", str(tmp_path / "a b+c"), place))
+    assert done(s3cmd(proxied, *v2, "ls", place)).strip().endswith("/a b+c")
+    done(s3cmd(proxied, *v2, "get", f"{place}a b+c", str(tmp_path / "back")))
+    assert (tmp_path / "back").read_text() == "v2"
+    done(s3cmd(proxied, *v2, "del", f"{place}a b+c"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import urllib3
 
 from endpoint import Endpoint
 from processes import ROOT
@@ -51,3 +52,28 @@ def test_exclusive_creation_raises_file_exists_error(proxied, new_key, way, size
 @pytest.mark.parametrize("size", [10, 11 << 20], ids=["small", "multipart"])
 def test_the_store_alone_overwrites(alone, new_key, size):
     assert create_twice(alone, "open", new_key(), size) == [["written", "written"], "2", size]
+
+
+URL = '''
+import os, sys
+import s3fs
+fs = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+fs.pipe_file(sys.argv[1], b"read")
+print(fs.url(sys.argv[1], expires=60))
+print(fs.url(sys.argv[1], expires=60, client_method="put_object"))
+'''
+
+
+def test_urls_that_it_presigns_read_and_write(proxied, new_key):
+    path = f"{proxied.bucket}/{new_key('s3fs')}/a b+c"
+    done = proxied.run(PYTHON, "-c", URL, path)
+    assert done.returncode == 0, done.stderr
+    get, put = done.stdout.split()
+    assert "AWSAccessKeyId=" in get, "Signature Version 2 by default"
+    pool = urllib3.PoolManager(retries=False)
+    answer = pool.request("GET", get)
+    assert (answer.status, answer.data) == (200, b"read")
+    once = {"If-None-Match": "*"}
+    assert pool.request("PUT", put, body=b"x", headers=once).status == 412
+    assert pool.request("PUT", put, body=b"written").status == 200
+    assert pool.request("GET", get).data == b"written"

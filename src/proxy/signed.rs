@@ -1,0 +1,161 @@
+//! Who sent a request, and what its head promises of the body.
+
+use http::header;
+
+use super::Proxy;
+use super::access::Caller;
+use super::admission::foreign;
+use super::passthrough::{self, Hosts};
+use crate::clock;
+use crate::s3::target::host_bucket;
+use crate::s3::{Code, Effect, Operation, RequestHead, S3Error};
+use crate::sigv4::{
+    Accepted, AuthError, BodyPromise, Claimed, Mechanism, PayloadKind, authenticate,
+};
+
+/// What the head proves and promises.
+#[derive(Debug)]
+pub(super) struct Signed {
+    pub(super) caller: Caller,
+    pub(super) promise: BodyPromise,
+    /// By a URL that its holder was given: he may do that one thing, and need not be told more.
+    pub(super) presigned: bool,
+    /// What it claims of its signature, where the store is to check that.
+    pub(super) claimed: Option<Claimed>,
+}
+
+impl Signed {
+    /// Proves the signature over what was sent, and reads what is meant.
+    pub(super) fn check(
+        proxy: &Proxy,
+        sent: RequestHead<'_>,
+        head: RequestHead<'_>,
+        operation: Operation,
+    ) -> Result<Option<Self>, S3Error> {
+        let host_bucket = host_bucket(sent, &proxy.naming.domains)?;
+        let accepted = Accepted {
+            region: proxy.region.as_deref(),
+            version_2: proxy.accepts_version_2,
+            host_bucket: host_bucket.as_deref(),
+        };
+        let now = clock::unix_seconds();
+        let authenticated = match authenticate(&sent, &proxy.clients, &proxy.keys, &accepted, now) {
+            Ok(authenticated) => authenticated,
+            Err(AuthError::Anonymous) if operation == Operation::PostObject => return Ok(None),
+            Err(AuthError::Anonymous) if proxy.clients.admit_anonymous() => {
+                return Self::anonymous(head).map(Some);
+            }
+            Err(error) => return Err(foreign(&error)),
+        };
+        let promise = BodyPromise::from_head(&head, &authenticated).map_err(|e| foreign(&e))?;
+        Ok(Some(Self {
+            presigned: authenticated.presigned,
+            caller: Caller::Client(authenticated.access_key_id),
+            promise,
+            claimed: None,
+        }))
+    }
+
+    /// The store will check the signature: everything else is checked here that can be.
+    pub(super) fn unproved(
+        proxy: &Proxy,
+        sent: RequestHead<'_>,
+        head: RequestHead<'_>,
+        operation: Operation,
+    ) -> Result<Self, S3Error> {
+        let claimed = Claimed::from_head(&sent).map_err(|e| foreign(&e))?;
+        let hosts = Hosts { domains: &proxy.naming.domains, store: proxy.store.host_name() };
+        passthrough::check(sent, &claimed, hosts, operation)?;
+        if claimed.mechanism == Mechanism::Nobody {
+            check_overrides(head)?;
+        }
+        let payload =
+            PayloadKind::of_unproved(&sent, claimed.mechanism).map_err(|e| foreign(&e))?;
+        payload.check_unambiguous(sent.headers).map_err(|e| foreign(&e))?;
+        let promise = BodyPromise::of_unproved(&head, payload).map_err(|e| foreign(&e))?;
+        let caller = Caller::Unproved(claimed.access_key_id.clone());
+        Ok(Self { caller, promise, presigned: false, claimed: Some(claimed) })
+    }
+
+    /// Nobody signed, and somewhere that is allowed: the rights say where.
+    fn anonymous(head: RequestHead<'_>) -> Result<Self, S3Error> {
+        check_overrides(head)?;
+        let payload =
+            PayloadKind::of_unproved(&head, Mechanism::Nobody).map_err(|e| foreign(&e))?;
+        let promise = BodyPromise::of_unproved(&head, payload).map_err(|e| foreign(&e))?;
+        Ok(Self { caller: Caller::Anonymous, promise, presigned: false, claimed: None })
+    }
+
+    /// Whether the head says what it must of its body: a checksum where one is announced (400), and
+    /// a length (411 where there is none, 501 for `Transfer-Encoding: chunked`, as AWS answers; a
+    /// body of unknown length may be taken if the operator lets it). Whether that is one.
+    pub(super) fn check_body(
+        &self,
+        proxy: &Proxy,
+        head: RequestHead<'_>,
+        operation: Operation,
+    ) -> Result<bool, S3Error> {
+        if carries_body(operation) {
+            self.promise.check_announced(head.headers).map_err(|e| foreign(&e))?;
+        }
+        if head.headers.contains_key(header::CONTENT_LENGTH) {
+            return Ok(false);
+        }
+        if !head.headers.contains_key(header::TRANSFER_ENCODING) {
+            if takes_content(operation) && operation != Operation::UnknownWrite {
+                return Err(S3Error::new(Code::MissingContentLength));
+            }
+            return Ok(false);
+        }
+        // A form says of its length what it says elsewhere (proxy/intake.rs).
+        if self.promise.payload.is_chunked()
+            || operation.effect() == Effect::Read
+            || operation == Operation::PostObject
+        {
+            return Ok(false);
+        }
+        if proxy.takes_unknown_length && takes_content(operation) {
+            return Ok(true);
+        }
+        Err(S3Error::not_implemented("Transfer-Encoding", None))
+    }
+}
+
+/// Whether the body is an object's content.
+const fn takes_content(operation: Operation) -> bool {
+    use Operation as Op;
+    matches!(operation, Op::PutObject | Op::UploadPart | Op::AppendObject | Op::UnknownWrite)
+}
+
+/// Whether the operation has a body of its own, which a checksum may be about. In a request to copy
+/// or to begin an upload the header says which checksum the store shall make.
+const fn carries_body(operation: Operation) -> bool {
+    use Operation as Op;
+    takes_content(operation)
+        || matches!(
+            operation,
+            Op::DeleteObjects
+                | Op::BucketWrite
+                | Op::ConfigureBucket(_)
+                | Op::CreateBucket
+                | Op::PutObjectAcl
+                | Op::PutObjectAnnotation
+                | Op::PutObjectLegalHold
+                | Op::PutObjectRetention
+                | Op::PutObjectTagging
+                | Op::RestoreObject
+                | Op::UpdateObjectEncryption
+        )
+}
+
+/// The headers of an answer are chosen by who has signed for them (AWS: GetObject, "Overriding
+/// response header values through the request").
+fn check_overrides(head: RequestHead<'_>) -> Result<(), S3Error> {
+    if head.parameters().any(|(name, _)| name.to_ascii_lowercase().starts_with("response-")) {
+        return Err(S3Error::new(Code::InvalidRequest).because(OVERRIDES));
+    }
+    Ok(())
+}
+
+const OVERRIDES: &str =
+    "Request specific response headers cannot be used for anonymous GET requests.";

@@ -1,0 +1,193 @@
+//! A request as it is meant: what stands in a presigned URL's query in place of headers is put among
+//! them, and what belongs to a signature is taken out of the query.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::auth_error::AuthError;
+use super::mechanism::Mechanism;
+use crate::s3::RequestHead;
+
+/// The headers and the query that everything reads but the signature, which is over what was sent.
+///
+/// Signers move headers into the query of a URL that they presign (AWS: Authenticating Requests:
+/// Using Query Parameters): all of `x-amz-*`, and with Version 2 also `Content-Type` and
+/// `Content-MD5`, which it signs. They are what their headers are. Of a request that is not
+/// presigned, such parameters say nothing, as at AWS; they are left out, so that no store gives
+/// them a meaning. One that would make another operation of the request (a copy's source) is
+/// refused there: whoever wrote it did not mean the request without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveRequest {
+    /// Where the request's signature stands.
+    pub mechanism: Mechanism,
+    /// The headers sent, and those that the query carries for them.
+    pub headers: HeaderMap,
+    /// What is left of the query, spelled as it was sent.
+    pub query: String,
+}
+
+impl EffectiveRequest {
+    /// Reads what was sent. Errors: those of [`Mechanism::of`], and
+    /// [`AuthError::HeaderInQuery`] for a parameter that cannot be a header, or that says another
+    /// thing than the header of its name or than itself; [`AuthError::OnlyWherePresigned`].
+    pub fn of(head: &RequestHead<'_>) -> Result<Self, AuthError> {
+        let mechanism = Mechanism::of(head)?;
+        let mut headers = head.headers.clone();
+        let mut query = Vec::new();
+        for (pair, (name, value)) in head.query_pairs().zip(head.parameters()) {
+            let lower = name.to_ascii_lowercase();
+            match Part::of(mechanism, &name, &lower) {
+                Part::OfQuery if pair.1.is_empty() => query.push(Cow::Borrowed(pair.0)),
+                Part::OfQuery => query.push(Cow::Owned(format!("{}={}", pair.0, pair.1))),
+                Part::Nothing => {}
+                Part::Header => add(&mut headers, &lower, &value)?,
+                Part::Misplaced => return Err(AuthError::OnlyWherePresigned { name: lower }),
+            }
+        }
+        Ok(Self { mechanism, headers, query: query.join("&") })
+    }
+}
+
+/// What a parameter of the query is.
+enum Part {
+    OfQuery,
+    Header,
+    Nothing,
+    Misplaced,
+}
+
+impl Part {
+    fn of(mechanism: Mechanism, name: &str, lower: &str) -> Self {
+        let is_amz = lower.starts_with("x-amz-");
+        match mechanism {
+            Mechanism::Query if is_amz && !OF_SIGNATURE.contains(&lower) => Self::Header,
+            Mechanism::QueryV2 if is_amz || matches!(lower, "content-type" | "content-md5") => {
+                Self::Header
+            }
+            Mechanism::QueryV2 if matches!(name, "AWSAccessKeyId" | "Signature" | "Expires") => {
+                Self::Nothing
+            }
+            _ if CHOOSING.iter().any(|choosing| lower.starts_with(choosing)) => Self::Misplaced,
+            _ if is_amz => Self::Nothing,
+            _ => Self::OfQuery,
+        }
+    }
+}
+
+fn add(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), AuthError> {
+    let wrong = || AuthError::HeaderInQuery { name: name.into() };
+    let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+    // White space around a header's value is no part of it (RFC 9110 §5.5).
+    let value = value.trim_matches([' ', '\t']);
+    let mut said = headers.get_all(&header).iter().peekable();
+    if said.peek().is_none() {
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?;
+        headers.insert(header, value);
+        return Ok(());
+    }
+    if said.all(|said| said.as_bytes().trim_ascii() == value.as_bytes()) {
+        return Ok(());
+    }
+    Err(wrong())
+}
+
+/// Headers by which a PUT is another operation, and those about them.
+pub(crate) const CHOOSING: [&str; 3] =
+    ["x-amz-copy-source", "x-amz-rename-source", "x-amz-write-offset-bytes"];
+
+/// The parameters of Version 4's own signature, in lower case.
+const OF_SIGNATURE: [&str; 8] = [
+    "x-amz-algorithm",
+    "x-amz-content-sha256",
+    "x-amz-credential",
+    "x-amz-date",
+    "x-amz-expires",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-amz-signedheaders",
+];
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::sigv4::AwsAnswer;
+    use crate::sigv4::fixture::Request;
+
+    const V4: &str = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00&X-Amz-Date=d";
+    const V2: &str = "AWSAccessKeyId=A&Expires=1&Signature=s";
+
+    fn of(query: &str) -> Result<EffectiveRequest, AuthError> {
+        let request = Request::new(&Method::PUT, "/b/k").query(query);
+        EffectiveRequest::of(&request.header("x-amz-acl", "private").head())
+    }
+
+    #[test]
+    fn what_stands_in_a_presigned_query_is_what_its_header_is() {
+        for signature in [V4, V2] {
+            let query = format!(
+                "versionId=a+b&acl&{signature}&x-amz-meta-a=1%202&X-Amz-Checksum-Crc32=AAAAAA%3D%3D\
+                 &x-amz-copy-source=b%2Fa%252Bb&x%2Damz-tagging=t&x-amz-acl=private&x-id=PutObject"
+            );
+            let effective = of(&query).unwrap();
+            assert_eq!(effective.query, "versionId=a+b&acl&x-id=PutObject");
+            for (name, value) in [
+                ("x-amz-meta-a", "1 2"),
+                ("x-amz-checksum-crc32", "AAAAAA=="),
+                ("x-amz-copy-source", "b/a%2Bb"),
+                ("x-amz-tagging", "t"),
+                ("x-amz-acl", "private"),
+            ] {
+                assert_eq!(effective.headers[name], value, "{signature}");
+                assert_eq!(effective.headers.get_all(name).iter().count(), 1);
+            }
+            assert!(!effective.headers.contains_key("x-amz-signature"));
+        }
+    }
+
+    #[test]
+    fn version_2_moves_what_it_signs() {
+        let query = format!("{V2}&content-type=a%2Fb&content-md5=m&x-amz-security-token=t");
+        let headers = of(&query).unwrap().headers;
+        for (name, value) in
+            [("content-type", "a/b"), ("content-md5", "m"), ("x-amz-security-token", "t")]
+        {
+            assert_eq!(headers[name], value);
+        }
+        let query = format!("{V4}&content-type=a%2Fb");
+        assert_eq!(of(&query).unwrap().query, "content-type=a%2Fb", "Version 4 signs the header");
+    }
+
+    #[test]
+    fn what_contradicts_its_header_or_cannot_be_one_is_refused() {
+        for signature in [V4, V2] {
+            for wrong in [
+                "x-amz-acl=public-read",
+                "x-amz-meta-a=1&x-amz-meta-a=2",
+                "x-amz-meta-a=1&X-AMZ-META-A=",
+                "x-amz-meta-%C3%A9=1",
+                "x-amz-meta-a=1%0D%0Ax-amz-acl:public-read",
+                "x-amz-meta-a%20b=1",
+            ] {
+                let error = of(&format!("{signature}&{wrong}")).expect_err(wrong);
+                assert_eq!((error.status().as_u16(), error.code()), (400, "InvalidArgument"));
+            }
+            assert!(of(&format!("{signature}&x-amz-meta-a=1&x-amz-meta-a=1")).is_ok());
+        }
+    }
+
+    #[test]
+    fn without_a_signature_in_it_a_query_carries_no_headers() {
+        let effective = of("x-amz-meta-a=1&X-AMZ-ACL=public-read&content-type=t&b").unwrap();
+        assert_eq!(effective.mechanism, Mechanism::Nobody);
+        assert_eq!(effective.query, "content-type=t&b");
+        assert!(!effective.headers.contains_key("x-amz-meta-a"));
+        assert_eq!(effective.headers["x-amz-acl"], "private");
+        for name in ["X-Amz-Copy-Source", "x%2Damz-copy-source-if-match", "x-amz-rename-source"] {
+            let error = of(&format!("a&{name}=b%2Fk")).expect_err(name);
+            assert_eq!((error.status().as_u16(), error.code()), (501, "NotImplemented"));
+        }
+    }
+}

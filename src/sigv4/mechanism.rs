@@ -1,0 +1,66 @@
+//! By which mechanism a request says that it is authentic.
+
+use http::header;
+
+use super::auth_error::AuthError;
+use super::canonical::ALGORITHM;
+use super::claim::is_presign_parameter;
+use crate::s3::RequestHead;
+
+/// Where a signature stands, and of which version it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// There is none.
+    Nobody,
+    /// Version 4, in the `Authorization` header.
+    Header,
+    /// Version 4, in the query of a presigned URL.
+    Query,
+    /// Version 2, in the `Authorization` header.
+    HeaderV2,
+    /// Version 2, in the query of a presigned URL.
+    QueryV2,
+}
+
+impl Mechanism {
+    /// Finds the signature. Errors: several of them, or one of a kind that nobody checks here.
+    pub fn of(head: &RequestHead<'_>) -> Result<Self, AuthError> {
+        let in_header = head.headers.contains_key(header::AUTHORIZATION);
+        let names = head.parameters().map(|(name, _)| name);
+        // Beside a header only a second signature counts. Without one every trace of a signature
+        // does: a claim with parts missing is a wrong one, not nobody's.
+        let is_second = |name: &str| matches!(name, "X-Amz-Algorithm" | "X-Amz-Signature");
+        let presigned = names
+            .clone()
+            .any(|name| if in_header { is_second(&name) } else { is_presign_parameter(&name) });
+        // `AWSAccessKeyId` tells Version 2 from a parameter that happens to be called `Signature`.
+        let version_2 = names.clone().any(|name| name == "AWSAccessKeyId");
+        match (in_header, presigned, version_2) {
+            (false, false, false) => Ok(Self::Nobody),
+            (true, false, false) => Self::of_header(head),
+            (false, true, false) => Ok(Self::Query),
+            (false, false, true) => Ok(Self::QueryV2),
+            _ => Err(AuthError::SeveralMechanisms),
+        }
+    }
+
+    fn of_header(head: &RequestHead<'_>) -> Result<Self, AuthError> {
+        let value = head.header(&header::AUTHORIZATION).unwrap_or_default();
+        match value.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or_default().0 {
+            ALGORITHM => Ok(Self::Header),
+            "AWS" => Ok(Self::HeaderV2),
+            "AWS4-ECDSA-P256-SHA256" => Err(AuthError::UnsupportedMechanism),
+            other => Err(AuthError::UnsupportedScheme { scheme: other.into() }),
+        }
+    }
+
+    /// Whether the signature stands in the query: the holder of such a URL may do one thing.
+    pub const fn is_presigned(self) -> bool {
+        matches!(self, Self::Query | Self::QueryV2)
+    }
+
+    /// Whether it is of Version 2.
+    pub const fn is_version_2(self) -> bool {
+        matches!(self, Self::HeaderV2 | Self::QueryV2)
+    }
+}
