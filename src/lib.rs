@@ -26,12 +26,14 @@
 //!
 //! ARCHITECTURE.md has the life of a request and the invariants.
 
+mod around;
 pub mod backend;
 pub mod body;
 pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod embedded;
 pub mod gate;
 pub mod http1;
@@ -41,5 +43,6 @@ pub mod proxy;
 pub mod register;
 pub mod s3;
 pub mod secret;
+pub mod seldom;
 pub mod server;
 pub mod sigv4;

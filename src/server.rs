@@ -20,6 +20,7 @@ use crate::backend::understanding::warn_of_power;
 use crate::backend::{HttpStore, Store, Understanding};
 use crate::body::Larder;
 use crate::config::{self, Addressing, Backend, Config, RegisterKind};
+use crate::descriptors;
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
 use crate::in_flight::InFlight;
@@ -90,6 +91,7 @@ pub fn run(
     upgrade: bool,
     ready: impl FnOnce(&Started) + Send + 'static,
 ) -> Result<(), StartError> {
+    descriptors::raise_limit();
     let (socket, inheritance) =
         if upgrade { taken_over(&config)? } else { (bound(config.listen)?, None) };
     // Outlives Pingora's own runtimes: the store in this process and the end of the work live here.
@@ -115,8 +117,9 @@ pub fn run(
     let standing_by = proxy.gate.standing_by();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config)?);
     server.bootstrap();
-    let door = Door::new(proxy, &server.configuration);
+    let door = Door::new(proxy, &server.configuration, &config.limits);
     let doorway = door.doorway();
+    keeper.spawn(descriptors::watch(socket.shared()?));
     socket.listen().map_err(|error| StartError::Listen(config.listen, error))?;
     let listening = socket.address();
     let usher = Usher::new(&keeper, &config, &socket, inheritance, doorway.clone())?;

@@ -21,9 +21,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::headers::from_store;
+use super::wire::StoreWire;
 use super::{Answer, Exchange, KeepAlive, Sending};
 use crate::body::Body;
 use crate::config::{Backend, Endpoint, certificates};
+use crate::descriptors;
 use crate::s3::documents::is_prologue;
 
 /// How long an answer to a write may be: it is read whole.
@@ -124,7 +126,8 @@ impl Connections {
         } else {
             self.connector.get_stream(peer).await
         };
-        if connected.is_err() {
+        if let Err(error) = &connected {
+            note_descriptors(error);
             self.resolve_again().await;
         }
         connected.map_err(|error| error.to_string())
@@ -141,9 +144,10 @@ impl Connections {
             Ok(Err(why)) => return Exchange::NotSent(why),
             Err(_) => return Exchange::NotSent("no connection in time".to_owned()),
         };
+        let stream = StoreWire::around(stream, head.method == Method::HEAD);
         match timeout_at(deadline, converse(stream, head, body, keep_alive)).await {
             Ok(Ok(told)) => {
-                if let Some(stream) = told.reusable {
+                if let Some(stream) = told.reusable.and_then(StoreWire::taken_off) {
                     self.connector.release_stream(stream, peer.reuse_hash(), Some(IDLE));
                 }
                 Exchange::Answered(told.answer)
@@ -242,6 +246,7 @@ impl Connections {
     ) -> Result<Opened, (String, bool)> {
         let peer = self.peer(server_name.as_deref());
         let (stream, reused) = self.connect(&peer, fresh).await.map_err(|why| (why, false))?;
+        let stream = StoreWire::around(stream, head.method == Method::HEAD);
         let mut session = HttpSession::new_with_options(stream, &*peer);
         let asked = async {
             session.write_request_header(Box::new(head)).await.map_err(|e| e.to_string())?;
@@ -280,7 +285,7 @@ impl Connections {
     pub async fn finished(&self, opened: Opened) {
         let mut session = opened.session.0;
         session.respect_keepalive();
-        if let Some(stream) = session.reuse().await {
+        if let Some(stream) = session.reuse().await.and_then(StoreWire::taken_off) {
             self.connector.release_stream(stream, opened.peer.reuse_hash(), Some(IDLE));
         }
     }
@@ -417,6 +422,13 @@ async fn read_body(session: &mut HttpSession, heard: impl Fn(&[u8])) -> Result<B
         heard(&whole);
     }
     Ok(whole.freeze())
+}
+
+/// Says so when there was no descriptor left for a connection to the store.
+pub fn note_descriptors(error: &pingora::Error) {
+    if error.root_cause().downcast_ref().is_some_and(descriptors::is_out) {
+        descriptors::ran_out("to connect to the store");
+    }
 }
 
 async fn resolve(endpoint: &Endpoint) -> io::Result<SocketAddr> {

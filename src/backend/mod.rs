@@ -5,6 +5,7 @@ pub mod connection;
 pub mod headers;
 pub mod http_store;
 pub mod understanding;
+mod wire;
 
 use std::fmt;
 use std::sync::OnceLock;

@@ -230,6 +230,11 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.writes", Value("4096")),
     key("limits.writes_per_key", Value("256")),
     key("limits.strangers", Value("256")),
+    key(
+        "limits.connections",
+        Derived("16384, or as many as this process can have file descriptors for"),
+    ),
+    key("limits.connections_per_address", Nothing("an address may have them all")),
     key("log.format", Value("text")),
     key("log.level", Value("info")),
     key("anonymous.buckets", Nothing("nobody may come unsigned")),

@@ -80,11 +80,38 @@ impl Reading {
     /// A number within bounds.
     pub(super) fn count(&mut self, path: &str, bounds: RangeInclusive<usize>) -> usize {
         let count = self.value(path);
+        self.check_bounds(path, count, &bounds);
+        count
+    }
+
+    /// A number within bounds that follows from others unless it is written.
+    pub(super) fn derived_count(
+        &mut self,
+        path: &str,
+        otherwise: usize,
+        bounds: RangeInclusive<usize>,
+    ) -> usize {
+        let count = self.derived(path, otherwise);
+        self.check_bounds(path, count, &bounds);
+        count
+    }
+
+    /// A number within bounds that may be missing.
+    pub(super) fn optional_count(
+        &mut self,
+        path: &str,
+        bounds: RangeInclusive<usize>,
+    ) -> Option<usize> {
+        let count = self.optional(path)?;
+        self.check_bounds(path, count, &bounds);
+        Some(count)
+    }
+
+    fn check_bounds(&mut self, path: &str, count: usize, bounds: &RangeInclusive<usize>) {
         if !bounds.contains(&count) {
             let (least, most) = (bounds.start(), bounds.end());
             self.faults.push(path, format!("{count} is not between {least} and {most}"));
         }
-        count
     }
 
     /// Whether anybody wrote this key, rightly or not.

@@ -16,6 +16,7 @@ use super::settings::{
     UpgradeSocket,
 };
 use super::values::Bytes;
+use crate::descriptors;
 
 /// `upgrade_socket`, whatever the register. By default none where the port is yet to be chosen:
 /// nobody could find it.
@@ -223,12 +224,21 @@ pub(super) fn body(reading: &mut Reading) -> Body {
 
 /// `[limits]`.
 pub(super) fn limits(reading: &mut Reading) -> Limits {
+    // One descriptor for the client, one towards the store; the rest for bodies and all else.
+    let descriptors = usize::try_from(descriptors::most()).unwrap_or(usize::MAX);
+    let connections = (descriptors / 5 * 2).clamp(1, CONNECTIONS_BY_DEFAULT_MAX);
     Limits {
         writes: reading.count("limits.writes", 1..=1 << 20),
         writes_per_key: reading.count("limits.writes_per_key", 1..=1 << 20),
         strangers: reading.count("limits.strangers", 1..=65_536),
+        connections: reading.derived_count("limits.connections", connections, 1..=1 << 20),
+        connections_per_address: reading
+            .optional_count("limits.connections_per_address", 1..=1 << 20),
     }
 }
+
+/// Nobody should have to think about the memory that connections take: some 20 KiB each.
+const CONNECTIONS_BY_DEFAULT_MAX: usize = 16_384;
 
 /// `[log]`.
 pub(super) fn log(reading: &mut Reading) -> Log {

@@ -395,6 +395,10 @@ pub struct Limits {
     pub writes_per_key: usize,
     /// Callers who have not said yet who they are: forms whose fields have not arrived.
     pub strangers: usize,
+    /// Connections of clients.
+    pub connections: usize,
+    /// Connections from one address; any number when absent.
+    pub connections_per_address: Option<usize>,
 }
 
 /// How some of the keys are treated.

@@ -1,5 +1,6 @@
 //! HTTP/1.1 as it stands on the wire (RFC 9112), as functions of bytes: no IO, no clock, no Pingora.
 
+pub mod answer;
 pub mod chunks;
 pub mod pace;
 

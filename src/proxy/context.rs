@@ -54,9 +54,14 @@ impl LogLine {
         }
     }
 
-    /// The client did not stay for the answer.
+    /// The client did not stay for the answer, or did not send all of its request.
     pub(super) fn client_gone(&mut self) {
         self.outcome = Some("client gone");
+    }
+
+    /// The store broke off an answer of which the client has had a part.
+    pub(super) fn store_broke_off(&mut self) {
+        self.outcome = Some("store broke off");
     }
 }
 

@@ -3,6 +3,7 @@
 //! it, and says nothing of why it refuses one.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use http::StatusCode;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::date::get_cached_date;
+use pingora::protocols::{SocketDigest, Stream};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -24,12 +25,15 @@ use super::Proxy;
 use super::context::Context;
 use super::doorway::Doorway;
 use super::respond::{HOST, HOST_ID, REQUEST_ID};
+use super::seats::{NoSeat, Seat, Seats};
 use super::wire::Wire;
+use crate::config::Limits;
 use crate::http1::Framing;
 use crate::http1::pace::LeastRate;
 use crate::in_flight::InFlight;
 use crate::s3::wire::{HeadScan, check_head, in_origin_form};
 use crate::s3::{Code, S3Error};
+use crate::seldom::Seldom;
 
 /// How long a connection may be open between two requests; what Pingora tells clients, too.
 const BETWEEN_REQUESTS: Duration = Duration::from_mins(1);
@@ -50,11 +54,13 @@ pub struct Door {
     /// How fast a body has to come.
     least_rate: LeastRate,
     large_heads: Arc<Semaphore>,
+    seats: Seats,
+    turned_away: Seldom,
 }
 
 impl Door {
-    /// The way in to this proxy.
-    pub fn new(proxy: Proxy, conf: &Arc<ServerConf>) -> Self {
+    /// The way in to this proxy, for so many connections.
+    pub fn new(proxy: Proxy, conf: &Arc<ServerConf>, limits: &Limits) -> Self {
         let (in_flight, patience) = (proxy.in_flight.clone(), proxy.idle_timeout);
         Self {
             doorway: Doorway::new(in_flight.clone()),
@@ -62,6 +68,8 @@ impl Door {
             proxy: Arc::new(http_proxy(conf, proxy)),
             in_flight,
             patience,
+            seats: Seats::new(limits.connections, limits.connections_per_address),
+            turned_away: Seldom::new(),
             large_heads: Arc::new(Semaphore::new(LARGE_HEADS_MAX)),
         }
     }
@@ -73,8 +81,8 @@ impl Door {
 
     /// The next head, from its first byte to its last, and where the body after it ends. It is taken
     /// from what is ahead; what came with it stays there.
-    async fn head(&self, wire: &mut Wire) -> Result<Head, NoHead> {
-        self.begins(wire).await?;
+    async fn head(&self, wire: &mut Wire, seat: &Seat) -> Result<Head, NoHead> {
+        self.begins(wire, seat).await?;
         let end = Instant::now() + self.patience;
         let mut scan = HeadScan::default();
         let mut room = None;
@@ -100,7 +108,7 @@ impl Door {
     }
 
     /// Returns when a head begins. Empty lines before it are passed over (RFC 9112 §2.2).
-    async fn begins(&self, wire: &mut Wire) -> Result<(), NoHead> {
+    async fn begins(&self, wire: &mut Wire, seat: &Seat) -> Result<(), NoHead> {
         // Requests that are here already are served without a wait; others have a turn, too.
         tokio::task::consume_budget().await;
         let idle = timeout(BETWEEN_REQUESTS, async {
@@ -122,7 +130,24 @@ impl Door {
             // Not at Pingora's word, `shutdown`: where another process has taken over, whoever is
             // connected may send one more request, whose answer then says that it was the last.
             () = self.doorway.closing() => Err(NoHead::Gone),
+            () = seat.has_to_make_room() => Err(NoHead::Gone),
         }
+    }
+
+    /// Tells a client for which there is no room, whatever it would have asked.
+    async fn turn_away(&self, wire: Wire, address: Option<IpAddr>, why: NoSeat) {
+        let (error, limit) = match why {
+            NoSeat::All => ("There are too many connections.", "limits.connections"),
+            NoSeat::OfAddress => (
+                "There are too many connections from this address.",
+                "limits.connections_per_address",
+            ),
+        };
+        if let Some(left_out) = self.turned_away.due() {
+            let address = address.map(tracing::field::display);
+            tracing::warn!(address, limit, left_out, "no room for another connection");
+        }
+        self.refuse(wire, &S3Error::slow_down(1).because(error)).await;
     }
 
     /// Answers a head that is none; the connection ends here.
@@ -149,10 +174,20 @@ impl ServerApp for Door {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let mut wire = Box::new(Wire::new(stream, self.doorway.enter()));
+        let place = self.doorway.enter();
+        let address = stream.get_socket_digest().and_then(|socket| client_address(&socket));
+        let seat = self.seats.take(address);
+        let mut wire = Box::new(Wire::new(stream, place));
+        let seat = match seat {
+            Ok(seat) => seat,
+            Err(why) => {
+                self.turn_away(*wire, address, why).await;
+                return None;
+            }
+        };
         let mut settings = None;
         loop {
-            let head = match self.head(&mut wire).await {
+            let head = match self.head(&mut wire, &seat).await {
                 Ok(head) => head,
                 Err(NoHead::Refused(error)) => {
                     self.refuse(*wire, &error).await;
@@ -182,6 +217,10 @@ impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Door").field("patience", &self.patience).finish_non_exhaustive()
     }
+}
+
+fn client_address(socket: &SocketDigest) -> Option<IpAddr> {
+    Some(socket.peer_addr()?.as_inet()?.ip())
 }
 
 /// A head that was found good.

@@ -42,7 +42,9 @@ pub(super) async fn serve(
             write(proxy, session, context, &upload, &body, &checked).await
         }
         Err(Untaken::Refused(error)) => respond::error(session, context, &error, None).await,
-        Err(Untaken::ClientGone) => Untaken::ClientGone.answer(session, context).await,
+        Err(gone @ (Untaken::CutShort | Untaken::ClientGone)) => {
+            gone.answer(session, context).await
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::respond;
 use super::wire::Broken;
 use crate::body::Body;
 use crate::config::Signatures;
+use crate::descriptors;
 use crate::s3::{Code, S3Error};
 use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
 
@@ -20,6 +21,8 @@ use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
 pub(super) enum Untaken {
     /// It is not what was promised, or cannot be kept: the client is told.
     Refused(S3Error),
+    /// The client has closed its side in the middle. It may still listen.
+    CutShort,
     /// The client went away.
     ClientGone,
 }
@@ -37,6 +40,11 @@ impl Untaken {
                 // read, and what is left of it would be the next request.
                 session.set_keepalive(None);
                 respond::error(session, context, &error, None).await
+            }
+            Self::CutShort => {
+                session.set_keepalive(None);
+                context.log.client_gone();
+                respond::error(session, context, &S3Error::incomplete_body(), None).await
             }
             Self::ClientGone => {
                 session.set_keepalive(None);
@@ -137,31 +145,23 @@ pub(super) fn too_large(proposed: u64, allowed: u64) -> S3Error {
         .with("MaxSizeAllowed", allowed.to_string())
 }
 
-fn untaken(error: &pingora::Error) -> Untaken {
-    fault_of_body(error).map_or(Untaken::ClientGone, Untaken::Refused)
-}
-
-/// What is wrong with a body that could not be read to its end; `None` when nobody is left to be
-/// told.
-pub(super) fn fault_of_body(error: &pingora::Error) -> Option<S3Error> {
+/// What is wrong with a body that could not be read to its end.
+pub(super) fn untaken(error: &pingora::Error) -> Untaken {
     match Broken::of(error) {
         Some(Broken::Slow(_)) => {
             let because = "The request body came more slowly than body.least_rate allows.";
-            return Some(S3Error::new(Code::RequestTimeout).because(because));
+            return S3Error::new(Code::RequestTimeout).because(because).into();
         }
         Some(broken) => {
-            return Some(S3Error::incomplete_body().because(format!("{}.", capital(&broken))));
+            return S3Error::incomplete_body().because(format!("{}.", capital(&broken))).into();
         }
         None => {}
     }
     match error.etype() {
-        ErrorType::ReadTimedout => Some(S3Error::new(Code::RequestTimeout)),
-        // Cut short, or a chunked transfer that is not one. Whoever said that this was all may
-        // still listen.
-        ErrorType::ConnectionClosed | ErrorType::Custom(INVALID_CHUNK) => {
-            Some(S3Error::incomplete_body())
-        }
-        _ => None,
+        ErrorType::ReadTimedout => S3Error::new(Code::RequestTimeout).into(),
+        ErrorType::ConnectionClosed => Untaken::CutShort,
+        ErrorType::Custom(INVALID_CHUNK) => S3Error::incomplete_body().into(),
+        _ => Untaken::ClientGone,
     }
 }
 
@@ -172,6 +172,10 @@ fn capital(text: &impl ToString) -> String {
 }
 
 pub(super) fn spool_failed(error: &std::io::Error) -> S3Error {
-    tracing::error!(%error, "a body cannot be kept on disk; see body.spool_dir");
+    if descriptors::is_out(error) {
+        descriptors::ran_out("to keep a body on disk");
+    } else {
+        tracing::error!(%error, "a body cannot be kept on disk; see body.spool_dir");
+    }
     S3Error::service_unavailable(5).because("The proxy has no room for the body right now.")
 }

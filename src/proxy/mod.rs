@@ -24,6 +24,7 @@ mod passthrough;
 mod reads;
 mod respond;
 mod rules;
+mod seats;
 mod signed;
 mod strangers;
 mod uploads;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::{Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -45,6 +47,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::HttpStore;
 use crate::backend::Understanding;
+use crate::backend::connection::note_descriptors;
 use crate::backend::headers::INSCRIPTION;
 use crate::body::Larder;
 use crate::config::Signatures;
@@ -60,6 +63,7 @@ pub use cors::Policies;
 pub use door::Door;
 pub use doorway::Doorway;
 use forward::Forward;
+use intake::Untaken;
 pub use rules::Rules;
 pub use strangers::Strangers;
 
@@ -115,26 +119,9 @@ impl Proxy {
     fn place_for_write(&self) -> Result<OwnedSemaphorePermit, S3Error> {
         Arc::clone(&self.writes).try_acquire_owned().map_err(|_| S3Error::slow_down(1))
     }
-}
 
-#[async_trait]
-impl ProxyHttp for Proxy {
-    type CTX = Context;
-
-    fn new_ctx(&self) -> Context {
-        Context::new(self.in_flight.enter())
-    }
-
-    async fn request_filter(
-        &self,
-        session: &mut Session,
-        context: &mut Context,
-    ) -> pingora::Result<bool> {
-        session.set_read_timeout(Some(self.idle_timeout));
-        session.set_write_timeout(Some(self.idle_timeout));
-        if !persists(session.req_header().version, &session.req_header().headers) {
-            session.set_keepalive(None);
-        }
+    /// Serves a request. `false`: it is to stream through Pingora's own path.
+    async fn serve(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let admitted = match Admitted::new(self, session, context) {
             Ok(admitted) => admitted,
             Err(error) => {
@@ -182,6 +169,12 @@ impl ProxyHttp for Proxy {
                     reads::serve(self, session, context, &admitted, forward).await?;
                     return Ok(true);
                 }
+                if session.req_header().version == Version::HTTP_10 {
+                    // RFC 9110 §15.2: what the store says ahead of its answer ends here, and Pingora
+                    // lets it pass for whoever expects it.
+                    session.req_header_mut().remove_header(&header::EXPECT);
+                    session.set_ignore_info_resp(true);
+                }
                 context.forward = Some(forward);
                 return Ok(false);
             }
@@ -199,6 +192,28 @@ impl ProxyHttp for Proxy {
             },
         }
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new(self.in_flight.enter())
+    }
+
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> pingora::Result<bool> {
+        session.set_read_timeout(Some(self.idle_timeout));
+        session.set_write_timeout(Some(self.idle_timeout));
+        if !persists(session.req_header().version, &session.req_header().headers) {
+            session.set_keepalive(None);
+        }
+        self.serve(session, context).await.map_err(of_client)
     }
 
     async fn upstream_peer(
@@ -242,10 +257,17 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         upstream: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
+        // As in `respond::go_on`: the store's own 100 is no answer, either.
+        let is_answer = !upstream.status.is_informational();
+        session.set_close_on_response_before_downstream_finish(is_answer);
+        if session.req_header().version == Version::HTTP_10 {
+            // Pingora would send chunks to whoever does not know what they are.
+            upstream.remove_header(&header::TRANSFER_ENCODING);
+        }
         upstream.remove_header(&INSCRIPTION);
         if !upstream.headers.contains_key(respond::REQUEST_ID) {
             upstream.insert_header(respond::REQUEST_ID, context.request_id.as_str())?;
@@ -280,10 +302,23 @@ impl ProxyHttp for Proxy {
         let failure = context.failure.take().or_else(|| match error.esource() {
             // A client that had sent all of its body was asked for nothing more: it is gone.
             ErrorSource::Downstream => match &context.forward {
-                Some(forward) if !forward.is_whole() => intake::fault_of_body(error),
+                Some(forward) if !forward.is_whole() => match intake::untaken(error) {
+                    Untaken::Refused(refused) => Some(refused),
+                    Untaken::CutShort => {
+                        context.log.client_gone();
+                        Some(S3Error::incomplete_body())
+                    }
+                    Untaken::ClientGone => None,
+                },
                 Some(_) | None => None,
             },
+            ErrorSource::Upstream if respond::answered(session).is_some() => {
+                tracing::warn!(%error, "the store broke off its answer");
+                context.log.store_broke_off();
+                Some(S3Error::internal_error())
+            }
             ErrorSource::Upstream => {
+                note_descriptors(error);
                 tracing::warn!(%error, "the store did not answer");
                 Some(S3Error::service_unavailable(1).because("The store cannot be reached."))
             }
@@ -300,11 +335,14 @@ impl ProxyHttp for Proxy {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         let error_code = failure.status().as_u16();
+        // The connection ends here, and the answer says so.
+        session.set_keepalive(None);
         // An answer already under way can only be broken off.
-        if session.response_written().is_none()
+        if respond::answered(session).is_none()
             && let Err(error) = respond::error(session, context, &failure, None).await
         {
             tracing::debug!(%error, "the client did not take the error");
+            context.log.client_gone();
         }
         FailToProxy { error_code, can_reuse_downstream: false }
     }
@@ -314,13 +352,31 @@ impl ProxyHttp for Proxy {
         true
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
-        let status = session.response_written().map(|response| response.status.as_u16());
-        if status.is_none() || error.is_some_and(|e| *e.esource() == ErrorSource::Downstream) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
+        let status = respond::answered(session).map(|status| status.as_u16());
+        if status.is_none() {
             context.log.client_gone();
         }
         context.write_log_line(status, session.body_bytes_read(), session.body_bytes_sent());
     }
+}
+
+/// What went wrong between the client and this proxy while its request was served here. The store's
+/// faults have been told apart by then, and nothing else is read or written by Pingora's sessions.
+#[allow(clippy::unnecessary_box_returns, reason = "Pingora's own error type")]
+fn of_client(mut error: Box<Error>) -> Box<Error> {
+    let on_the_wire = matches!(
+        error.etype(),
+        ErrorType::ReadError
+            | ErrorType::WriteError
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::ConnectionClosed
+    );
+    if on_the_wire && *error.esource() == ErrorSource::Unset {
+        error.as_down();
+    }
+    error
 }
 
 #[allow(clippy::unnecessary_box_returns, reason = "Pingora's own error type")]

@@ -2,6 +2,7 @@
 //! one connection to the other costs half of Pingora's own path, which joins two tasks by channels
 //! to carry a body both ways.
 
+use bytes::Bytes;
 use http::{Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -21,6 +22,9 @@ use crate::backend::headers::{INSCRIPTION, of_preflight};
 use crate::clock;
 use crate::gate::{X_IFMATCH_GENERATION, X_IFMATCH_WANT};
 use crate::s3::{ObjectName, Operation, Preconditions, S3Error, Target};
+
+/// How much of an answer is read ahead to find out its length.
+const READ_AHEAD_BYTES_MAX: usize = 4 << 20;
 
 /// Passes on a question without a body, and its answer. The conditions on an object are judged here
 /// as well as by the store, which may get them wrong; but not those that its sender has signed for the
@@ -118,15 +122,22 @@ pub(super) async fn pass_on(
     if !response.headers.contains_key(respond::REQUEST_ID) {
         response.insert_header(respond::REQUEST_ID, context.request_id.as_str())?;
     }
-    // RFC 9112 §6.1: a body of unknown length is chunked, for those who know what that is.
-    if !bare
-        && !response.headers.contains_key(header::CONTENT_LENGTH)
-        && request.version == Version::HTTP_11
-    {
-        response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    let mut ahead = Vec::new();
+    if !bare && !response.headers.contains_key(header::CONTENT_LENGTH) {
+        // RFC 9112 §6.1: a body of unknown length is chunked, for those who know what that is. To the
+        // others its end would be the connection's, whether it is whole or not: as long as it is
+        // short, its length is found out.
+        if request.version == Version::HTTP_11 {
+            response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        } else if let Some(bytes) = read_ahead(&mut opened, &mut ahead).await? {
+            response.insert_header(header::CONTENT_LENGTH, bytes)?;
+        }
     }
     session.write_response_header(response, bare).await?;
     if !bare {
+        for piece in ahead {
+            session.write_response_body(Some(piece), false).await?;
+        }
         while let Some(piece) = opened.next().await.map_err(|why| broken_off(&why))? {
             session.write_response_body(Some(piece), false).await?;
         }
@@ -134,6 +145,19 @@ pub(super) async fn pass_on(
     }
     proxy.store.finished(opened).await;
     Ok(())
+}
+
+/// Reads a short body to its end and tells its length; of a long one, the beginning.
+async fn read_ahead(opened: &mut Opened, ahead: &mut Vec<Bytes>) -> pingora::Result<Option<usize>> {
+    let mut bytes = 0;
+    while bytes <= READ_AHEAD_BYTES_MAX {
+        let Some(piece) = opened.next().await.map_err(|why| broken_off(&why))? else {
+            return Ok(Some(bytes));
+        };
+        bytes += piece.len();
+        ahead.push(piece);
+    }
+    Ok(None)
 }
 
 /// Passes on the store's error, with the parts of its document that it lacks.

@@ -175,6 +175,12 @@ pub(super) fn location(session: &Session, name: &ObjectName) -> String {
     format!("http://{host}{}", name.path())
 }
 
+/// What the client has been answered, if its answer has begun; a 100 is none.
+pub(super) fn answered(session: &Session) -> Option<StatusCode> {
+    let written = session.response_written()?.status;
+    (!written.is_informational()).then_some(written)
+}
+
 /// Tells a client that waits for it to send its body (RFC 9110 §10.1.1).
 pub(super) async fn go_on(session: &mut Session) -> pingora::Result<()> {
     // Pingora takes what is sent before the body has come for the answer, and would end the

@@ -4,26 +4,20 @@
 //! so that requests may follow each other in one segment. A chunked body is held to its grammar
 //! before anybody takes it apart, and a body that comes too slowly is given up.
 
-use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{Buf, BufMut, BytesMut};
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    Stream, TimingDigest, UniqueID, UniqueIDType,
-};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use pingora::protocols::Stream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use crate::around::around_a_stream;
 use crate::http1::Framing;
 use crate::http1::chunks::{BadChunks, Chunks};
 use crate::http1::pace::{LeastRate, Pace, TooSlow};
@@ -38,6 +32,11 @@ const PIECE_BYTES: usize = 4096;
 const LINGER: Duration = Duration::from_secs(10);
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 64 << 20;
+
+/// How many are listened to so at a time. Where there are more, somebody means no good.
+const LINGERING_MAX: usize = 1024;
+
+static LINGERING: Semaphore = Semaphore::const_new(LINGERING_MAX);
 
 /// One connection.
 pub(super) struct Wire {
@@ -166,8 +165,12 @@ impl Wire {
         })
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
-        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    fn stream(&self) -> Option<&Stream> {
+        self.stream.as_ref()
+    }
+
+    fn stream_mut(&mut self) -> io::Result<&mut Stream> {
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// After the end of a request, its reader asks whether the client is still there. Something of
@@ -178,7 +181,7 @@ impl Wire {
         }
         let mut space = [0; 512];
         let mut piece = ReadBuf::new(&mut space);
-        ready!(self.stream()?.poll_read(cx, &mut piece))?;
+        ready!(Pin::new(self.stream_mut()?).poll_read(cx, &mut piece))?;
         if piece.filled().is_empty() {
             self.ended = true;
             return Poll::Ready(Ok(()));
@@ -200,7 +203,7 @@ impl Wire {
             return Poll::Ready(belongs.map(drop));
         }
         let before = buf.filled().len();
-        match self.stream()?.poll_read(cx, buf) {
+        match Pin::new(self.stream_mut()?).poll_read(cx, buf) {
             Poll::Pending => {
                 self.waits_since.get_or_insert_with(Instant::now);
                 return Poll::Pending;
@@ -237,35 +240,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
-    }
-}
+around_a_stream!(Wire);
 
 impl Drop for Wire {
     /// A connection whose client still sends is closed in two steps.
@@ -274,14 +249,21 @@ impl Drop for Wire {
         if self.ended || !unread {
             return;
         }
-        if let (Some(stream), Ok(runtime)) = (self.stream.take(), Handle::try_current()) {
-            runtime.spawn(linger(stream, self.place.take()));
+        if let Ok(turn) = LINGERING.try_acquire()
+            && let Ok(runtime) = Handle::try_current()
+            && let Some(stream) = self.stream.take()
+        {
+            let place = self.place.take();
+            runtime.spawn(async move {
+                linger(stream).await;
+                drop((turn, place));
+            });
         }
     }
 }
 
 /// Says that nothing more comes, then reads and forgets what the client still sends.
-async fn linger(mut stream: Stream, _place: Option<UnderWay>) {
+async fn linger(mut stream: Stream) {
     let end = Instant::now() + LINGER;
     if !matches!(timeout_at(end, AsyncWriteExt::shutdown(&mut stream)).await, Ok(Ok(()))) {
         return;
@@ -295,58 +277,5 @@ async fn linger(mut stream: Stream, _place: Option<UnderWay>) {
             Ok(Ok(more)) if more > 0 => bytes += more,
             Ok(_) | Err(_) => return,
         }
-    }
-}
-
-// === what else Pingora asks of a connection ===
-
-#[async_trait]
-impl Shutdown for Wire {
-    async fn shutdown(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            Shutdown::shutdown(stream.as_mut()).await;
-        }
-    }
-}
-
-impl UniqueID for Wire {
-    fn id(&self) -> UniqueIDType {
-        self.stream.as_ref().map_or(0, |stream| stream.id())
-    }
-}
-
-impl Ssl for Wire {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.as_ref()?.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.as_ref()?.selected_alpn_proto()
-    }
-}
-
-impl Peek for Wire {}
-
-impl GetTimingDigest for Wire {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.as_ref().map(|stream| stream.get_timing_digest()).unwrap_or_default()
-    }
-}
-
-impl GetProxyDigest for Wire {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.as_ref()?.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Wire {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.as_ref()?.get_socket_digest()
-    }
-}
-
-impl fmt::Debug for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("stream", &self.stream).finish_non_exhaustive()
     }
 }

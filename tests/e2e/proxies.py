@@ -66,6 +66,8 @@ class Settings:
     writes: int = 4096
     writes_per_key: int = 256
     strangers: int = 256
+    connections: int = 16384
+    connections_per_address: int | None = None
     rules: str = ""
     """`[[rule]]` tables as the file has them."""
     upgrade_socket: Path | None = None
@@ -124,6 +126,8 @@ buckets = {json.dumps(settings.anonymous)}
 read_only = {json.dumps(settings.anonymous_read_only)}"""
     reserved = ("" if settings.reserved is None
                 else f"reserved = {json.dumps(settings.reserved)}")
+    per_address = (f"connections_per_address = {settings.connections_per_address}"
+                   if settings.connections_per_address else "")
     ca_file = f"ca_file = {quoted(settings.ca_file)}" if settings.ca_file else ""
     upgrade_socket = (f"upgrade_socket = {quoted(settings.upgrade_socket)}"
                       if settings.upgrade_socket else "")
@@ -171,6 +175,8 @@ spool_dir = {quoted(directory / "spool")}
 writes = {settings.writes}
 writes_per_key = {settings.writes_per_key}
 strangers = {settings.strangers}
+connections = {settings.connections}
+{per_address}
 
 [log]
 format = "json"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import resource
+import select
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
@@ -42,12 +46,12 @@ class Stalled:
 class Upload:
     """A PUT whose body the client has not sent yet."""
 
-    def __init__(self, proxy: Proxy, target: str):
+    def __init__(self, proxy: Proxy, target: str, length: int = 1):
         raw = proxy.raw()
         headers = raw.signed("PUT", target, payload=UNSIGNED)
         self.connection = http.client.HTTPConnection(raw.host, raw.port, timeout=30)
         self.connection.putrequest("PUT", target, skip_host=True)
-        for name, value in {**headers, "Content-Length": "1", "Expect": "100-continue"}.items():
+        for name, value in {**headers, "Content-Length": str(length), "Expect": "100-continue"}.items():
             self.connection.putheader(name, value)
         self.connection.endheaders()
 
@@ -99,3 +103,159 @@ def test_no_more_writers_in_one_line_than_can_be_served(crowded):
         assert {first.result().status, other_key.result().status} == {200}
         assert sorted(each.result().status for each in others) == [200, 503]
 
+
+
+# === connections ===
+
+CONNECTIONS, PER_ADDRESS = 20, 8
+
+
+@pytest.fixture
+def filled(tmp_path):
+    store = ScriptedStore()
+    proxy = Proxy(tmp_path, store.store, Settings(
+        settle=0, connections=CONNECTIONS, connections_per_address=PER_ADDRESS))
+    proxy.wait_writable("bucket")
+    yield proxy
+    proxy.stop()
+    store.stop()
+
+
+def connect(proxy: Proxy, address: str) -> http.client.HTTPConnection:
+    raw = proxy.raw()
+    connection = http.client.HTTPConnection(raw.host, raw.port, timeout=20,
+                                            source_address=(address, 0))
+    connection.connect()
+    return connection
+
+
+def get(proxy: Proxy, connection: http.client.HTTPConnection) -> tuple[int, bytes]:
+    target = "/bucket/x"
+    try:
+        connection.request("GET", target, headers=proxy.raw().signed("GET", target))
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def is_closed(connection: http.client.HTTPConnection) -> bool:
+    connection.sock.settimeout(0.1)
+    try:
+        return connection.sock.recv(1, socket.MSG_PEEK) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def test_one_address_has_its_share_of_the_connections(filled):
+    here = [connect(filled, "127.0.0.1") for _ in range(PER_ADDRESS)]
+    assert [get(filled, each)[0] for each in here] == [200] * PER_ADDRESS
+    status, body = get(filled, connect(filled, "127.0.0.1"))
+    assert status == 503 and b"<Code>SlowDown</Code>" in body and b"this address" in body
+    assert get(filled, connect(filled, "127.0.0.2"))[0] == 200, "others have theirs"
+    assert [get(filled, each)[0] for each in here] == [200] * PER_ADDRESS, "these are kept"
+    filled.process.wait_for_line(r"no room for another connection.*limits.connections_per_address"
+                                 r"|limits.connections_per_address.*no room for another connection")
+    here.pop().close()
+    deadline = time.monotonic() + 5
+    while get(filled, connect(filled, "127.0.0.1"))[0] != 200:
+        assert time.monotonic() < deadline, "there is room again"
+
+
+def test_who_waits_longest_for_a_request_makes_room_for_a_new_connection(filled):
+    idle = [connect(filled, f"127.0.0.{2 + number // PER_ADDRESS}")
+            for number in range(CONNECTIONS)]
+    assert [get(filled, each)[0] for each in idle] == [200] * CONNECTIONS
+    assert get(filled, idle[0])[0] == 200  # not the longest any more
+    assert get(filled, connect(filled, "127.0.0.9"))[0] == 200
+    assert [is_closed(each) for each in idle] == [False, True] + [False] * (CONNECTIONS - 2)
+
+
+def test_where_all_are_being_served_a_new_connection_is_refused(filled):
+    busy = []
+    for number in range(CONNECTIONS):
+        connection = connect(filled, f"127.0.0.{2 + number // PER_ADDRESS}")
+        connection.sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\na: ")
+        busy.append(connection)
+    deadline = time.monotonic() + 5
+    while (answer := get(filled, connect(filled, "127.0.0.9")))[0] != 503:
+        assert time.monotonic() < deadline, "until all heads have begun"
+    assert b"<Code>SlowDown</Code>" in answer[1]
+    busy.pop().close()
+    deadline = time.monotonic() + 5
+    while get(filled, connect(filled, "127.0.0.9"))[0] != 200:
+        assert time.monotonic() < deadline, "there is room again"
+
+
+def test_heads_under_way_are_bounded_in_memory(crowded):
+    """1,500 clients send 60 KiB of a head and stop: most are told that there are too many."""
+    _, proxy = crowded
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    raw = proxy.raw()
+    proxy.memory_peak_reset()
+    before = proxy.memory_peak_bytes()
+    head = b"GET / HTTP/1.1\r\nHost: h\r\na: " + b"x" * 60_000
+    crowd, told = [], []
+    for _ in range(1500):
+        connection = socket.create_connection((raw.host, raw.port), 20)
+        try:
+            connection.sendall(head)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        crowd.append(connection)
+    refused, deadline = 0, time.monotonic() + 20
+    while refused <= 900 and time.monotonic() < deadline:
+        for connection in readable(crowd):
+            try:
+                refused += connection.recv(12) == b"HTTP/1.1 503"
+            except ConnectionResetError:
+                refused += 1
+            crowd.remove(connection)
+            told.append(connection)
+    grown = proxy.memory_peak_bytes() - before
+    assert refused > 900, refused
+    assert grown < 160 << 20, f"{grown >> 20} MiB"
+    assert raw.get("/bucket/x").status == 200, "small heads are taken"
+    assert raw.put("/bucket/x", b"y").status == 200
+    for connection in (*crowd, *told):
+        connection.close()
+
+
+def readable(connections: list[socket.socket]) -> list[socket.socket]:
+    poll = select.poll()
+    by_number = {connection.fileno(): connection for connection in connections}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(1000)]
+
+
+def test_a_body_that_trickles_gives_its_place_back(tmp_path):
+    """Whoever sends a byte now and then held a place among the writes for as long as he liked."""
+    store = ScriptedStore()
+    proxy = Proxy(tmp_path, store.store, Settings(settle=0, writes=WRITES, body_idle_timeout=2))
+    proxy.wait_writable("bucket")
+    slow = [Upload(proxy, f"/bucket/slow-{number}", 100_000) for number in range(WRITES)]
+    assert [upload.is_waited_for() for upload in slow] == [True] * WRITES, slow[0].finish()
+    assert proxy.raw().put("/bucket/x", b"y").code == "SlowDown"
+    stop = threading.Event()
+
+    def trickle(upload: Upload) -> None:
+        while not stop.wait(0.2):
+            try:
+                upload.connection.sock.sendall(b"x")
+            except OSError:
+                return
+
+    pool = ThreadPoolExecutor(WRITES)
+    for upload in slow:
+        pool.submit(trickle, upload)
+    deadline = time.monotonic() + 10
+    while proxy.raw().put("/bucket/x", b"y").status != 200:
+        assert time.monotonic() < deadline, "the places are held"
+        time.sleep(0.1)
+    stop.set()
+    pool.shutdown()
+    proxy.stop()
+    store.stop()

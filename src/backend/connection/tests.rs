@@ -116,6 +116,18 @@ async fn informational_answers_are_passed_over_and_chunks_joined() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_chunked_as_it_says_is_an_answer_all_the_same() {
+    let (body, reads) = small();
+    let says = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a\nb\r\na\r\n0\r\n\r\n";
+    // On a connection that was used before, too: the write was applied, and is not sent again.
+    let turns = vec![Turn { reads, says: OK }, Turn { reads, says }];
+    let (connections, _task) = server(vec![turns]).await;
+    answered(put(&connections, &body).await);
+    let second = put(&connections, &body).await;
+    assert!(matches!(second, Exchange::Lost(_)), "{second:?}");
+}
+
+#[tokio::test]
 async fn a_pooled_connection_that_is_closed_without_an_answer_is_told_apart() {
     let (body, reads) = small();
     // The second request is read, and then the connection closed.
