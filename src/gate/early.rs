@@ -67,5 +67,6 @@ fn early(reply: Reply) -> Outcome {
         waited: Duration::ZERO,
         held: Duration::ZERO,
         commit: None,
+        store_failed: false,
     }
 }

@@ -5,7 +5,7 @@ use http::{StatusCode, header};
 use crate::backend::Answer;
 use crate::register::State;
 use crate::s3::documents::{
-    SuccessBody, late_refusal, outcome_of_delete_result, outcome_of_success_body,
+    self, SuccessBody, late_refusal, outcome_of_delete_result, outcome_of_success_body,
     parse_store_error, with_etag,
 };
 use crate::s3::{ETag, Operation};
@@ -93,6 +93,22 @@ pub(super) fn complete(answer: &mut Answer, operation: Operation, etag: &ETag) {
             if let Some(value) = etag.header_value() {
                 answer.headers.insert(header::ETAG, value);
             }
+        }
+    }
+}
+
+/// Takes an ETag that says nothing (an empty one) out of an answer: better none than one that no
+/// object has.
+pub(super) fn without_etag(answer: &mut Answer, operation: Operation) {
+    match operation {
+        Operation::CopyObject | Operation::CompleteMultipartUpload => {
+            if let Some(document) = documents::without_etag(&answer.body) {
+                answer.headers.remove(header::CONTENT_LENGTH);
+                answer.body = document.into();
+            }
+        }
+        _ => {
+            answer.headers.remove(header::ETAG);
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Outcome {
     /// The landing to record. The reply need not wait for it: until then the lease keeps
     /// everybody else out.
     pub commit: Option<Commit>,
+    /// The store answered a copy of it with a server error, whatever became of it in the end.
+    pub store_failed: bool,
 }
 
 /// What the client is told.

@@ -43,8 +43,11 @@ impl Gate {
                 Reply::Error(refusal::answer_lost(), None)
             }
         };
+        let store_failed =
+            matches!(&reply, Reply::Store(answer) if answer.status.is_server_error());
         Outcome {
             reply,
+            store_failed,
             decided_by: Decider::Backend,
             waited: Duration::ZERO,
             held: started.elapsed(),

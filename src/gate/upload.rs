@@ -83,22 +83,24 @@ impl Gate {
         Ok(changed.then(|| Reply::Error(conflict(), None)))
     }
 
-    /// A complete of an upload that is not there is told so before anything about its condition, and
-    /// is not sent: Ceph and moto answer it with 500, after which nobody would know for minutes
-    /// whether it was done. Where the store does not say, it may be there. `state` is what stands
-    /// there now, where that is known.
+    /// A complete of an upload that is not there is told so, and is not sent: Ceph and moto answer it
+    /// with 500, after which nobody would know for minutes whether it was done.
     pub(super) async fn require_upload(
         &self,
         write: &Write<'_>,
         lease: &Lease,
-        state: Option<State>,
     ) -> Result<(), Stop> {
-        let Some(upload_id) = write.upload_id else { return Ok(()) };
-        if self.store.has_upload(write.name, upload_id).await.unwrap_or(true) {
-            return Ok(());
+        if self.is_upload_gone(write).await {
+            return Err(self.turn_away(write, lease, None, upload_gone(write, lease)).await);
         }
-        let gone = Stop::error(S3Error::new(Code::NoSuchUpload));
-        Err(self.turn_away(write, lease, state, gone).await)
+        Ok(())
+    }
+
+    /// Is this a complete of an upload that the store does not have? Where it does not say, it may be
+    /// there.
+    pub(super) async fn is_upload_gone(&self, write: &Write<'_>) -> bool {
+        let Some(upload_id) = write.upload_id else { return false };
+        !self.store.has_upload(write.name, upload_id).await.unwrap_or(true)
     }
 
     /// Could somebody who goes around the proxies have written what stands there?
@@ -119,4 +121,17 @@ impl Gate {
         let initiated_s = self.store.initiated_s(name, upload_id).await?;
         Ok(initiated_s.is_some_and(|initiated_s| last_modified_s > initiated_s))
     }
+}
+
+/// What a complete is told whose upload is gone, its condition holding or not being known to fail. A
+/// store may drop an upload when its key is written meanwhile (Garage does): then the upload was
+/// created through here, the key has changed since, and AWS's answer to that is 409, upon which
+/// clients begin anew. Otherwise it was aborted, or never there.
+pub(super) fn upload_gone(write: &Write<'_>, lease: &Lease) -> Stop {
+    // A write that was under way when it was created may have dropped it as well.
+    let changed = lease.upload.as_ref().is_some_and(|upload| upload.generation != lease.generation);
+    Stop::error(match write.condition.header().filter(|_| changed) {
+        Some(header) => S3Error::conditional_request_conflict(header, write.name.key.as_str()),
+        None => S3Error::new(Code::NoSuchUpload),
+    })
 }

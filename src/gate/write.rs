@@ -11,18 +11,20 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::busy::{InTheWay, Watch};
 use super::doubt::Copies;
-use super::finding::{self, Finding, finding};
+use super::finding::{Finding, finding};
 use super::inscription::inscribed;
 use super::lease::Lease;
 use super::queue::{Turn, Unserved};
+use super::repeat::Repeated;
 use super::standing::Standing;
+use super::upload::upload_gone;
 use super::{
     Commit, Decider, Gate, Outcome, Reply, Settings, Write, X_IFMATCH_GENERATION, refusal,
 };
 use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
 use crate::chance;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, Ending, Expect, Generation, ReclaimAnswer, RegisterError,
+    Acquired, ArmAnswer, ArmStep, Ask, Ending, Generation, ReclaimAnswer, RegisterError,
     Resolution, Settle, State, Writers,
 };
 use crate::s3::{Current, S3Error, Seen};
@@ -59,6 +61,7 @@ impl From<HeadError> for Stop {
 }
 
 /// What is known of a write between its rounds.
+#[derive(Default)]
 struct Progress {
     /// When the last round's lease was granted, for the log.
     granted: Option<Instant>,
@@ -66,6 +69,8 @@ struct Progress {
     in_doubt: bool,
     /// The generation that the last such copy was armed with, where it may be done again.
     own_doubt: Option<Generation>,
+    /// The store answered a copy of it with a server error.
+    store_failed: bool,
 }
 
 /// A write that the store has applied.
@@ -91,13 +96,21 @@ impl Gate {
                     Unserved::TooLong => refusal::busy(write, InTheWay::Line),
                 };
                 let reply = Reply::Error(refused, None);
-                return Outcome::without_landing(reply, Decider::Gate, started, None);
+                return Outcome::without_landing(
+                    reply,
+                    Decider::Gate,
+                    started,
+                    &Progress::default(),
+                );
             }
         };
-        let mut progress = Progress { granted: None, in_doubt: false, own_doubt: None };
+        let mut progress = Progress::default();
         loop {
             let stop = match self.round(write, give_up, &mut progress).await {
-                Ok(landing) => return self.landed(write, landing, turn, started),
+                Ok(landing) => {
+                    let outcome = self.landed(write, landing, turn, started);
+                    return Outcome { store_failed: progress.store_failed, ..outcome };
+                }
                 Err(stop) => stop,
             };
             let (reply, decided_by) = match stop {
@@ -114,7 +127,7 @@ impl Gate {
                 }
                 Stop::InJournal => continue,
             };
-            return Outcome::without_landing(reply, decided_by, started, progress.granted);
+            return Outcome::without_landing(reply, decided_by, started, &progress);
         }
     }
 
@@ -128,7 +141,7 @@ impl Gate {
         let mut lease = self.acquire(write, give_up, progress.own_doubt.as_ref()).await?;
         progress.granted = Some(lease.since);
         let pre = if lease.armed.is_some() {
-            self.require_upload(write, &lease, None).await?;
+            self.require_upload(write, &lease).await?;
             lease.believed.clone()
         } else {
             let pre = self.judge(write, &mut lease, progress).await?;
@@ -139,7 +152,14 @@ impl Gate {
             self.disarm(write, &lease, &pre, None).await;
             return Err(Stop::error(refusal::not_sent()));
         }
-        let sent = self.send(write, &mut lease, &pre).await;
+        let mut sent = self.send(write, &mut lease, &pre).await;
+        progress.store_failed |= sent.failed();
+        if self.is_repeatable(write, &sent) {
+            match self.repeat(write, lease, &pre, sent).await {
+                Repeated::Gone(landing) => return Ok(landing),
+                Repeated::Sent(its, last) => (lease, sent) = (its, last),
+            }
+        }
         self.conclude(write, lease, pre, sent, give_up).await
     }
 
@@ -198,7 +218,7 @@ impl Gate {
         progress: &mut Progress,
     ) -> Result<State, Stop> {
         if write.is_unconditional() {
-            self.require_upload(write, lease, None).await?;
+            self.require_upload(write, lease).await?;
             return Ok(lease.believed.clone());
         }
         let mut seen = self.look(write, lease, write.question()).await?;
@@ -223,7 +243,10 @@ impl Gate {
         lease.not_ours = true;
         // An upload that is gone may be gone because it was completed: any doubt of that comes first.
         let learned = self.learned(seen.current.clone());
-        self.require_upload(write, lease, learned.clone()).await?;
+        let gone = self.is_upload_gone(write).await;
+        if gone && lease.upload.is_none() {
+            return Err(self.turn_away(write, lease, learned, upload_gone(write, lease)).await);
+        }
         seen.generation = self.generation_under(lease, &seen.current);
         let judged = match write.version_id {
             Some(_) => {
@@ -233,12 +256,13 @@ impl Gate {
             None => seen.clone(),
         };
         let refused = match self.refusal_by(write.name, write.condition, &judged).await {
-            None => self.changed_since_upload(write, lease, &seen).await?,
-            refused => refused,
+            None if gone => Some(upload_gone(write, lease)),
+            None => self.changed_since_upload(write, lease, &seen).await?.map(Stop::Reply),
+            refused => refused.map(Stop::Reply),
         };
         match refused {
             None => Ok(learned.unwrap_or_else(|| lease.believed.clone())),
-            Some(reply) => Err(self.turn_away(write, lease, learned, Stop::Reply(reply)).await),
+            Some(stop) => Err(self.turn_away(write, lease, learned, stop).await),
         }
     }
 
@@ -300,7 +324,7 @@ impl Gate {
 
     /// Sends the write, and once more where a pooled connection was dead. Renews the lease the
     /// while; a holder that cannot renew drops the connection at its deadline.
-    async fn send(&self, write: &Write<'_>, lease: &mut Lease, pre: &State) -> Sent {
+    pub(super) async fn send(&self, write: &Write<'_>, lease: &mut Lease, pre: &State) -> Sent {
         let patience = match write.settle() {
             Settle::Plain => self.settings.write_timeout,
             Settle::Long => self.settings.long_write_timeout,
@@ -406,26 +430,10 @@ impl Gate {
                 return self.in_doubt(write, lease, &pre, copies, why, give_up).await;
             }
         };
-        let new = self.looked_up(write, new, &mut answer).await;
+        let new = self.looked_up(write, &pre, new, &mut answer).await;
         let settle = self.settings.terms.settle(write.settle());
         let quiet = sent.first_copy.map(|last_byte| settle.saturating_sub(last_byte.elapsed()));
         Ok(Landing { lease, reply: Reply::Store(answer), new, quiet })
-    }
-
-    /// A landing whose answer does not say what stands there now (no ETag, an empty one) is looked
-    /// up, and the answer completed; where that fails the record stays Unknown.
-    async fn looked_up(&self, write: &Write<'_>, new: State, answer: &mut Answer) -> State {
-        let lacks_etag = matches!(write.expect(), Expect::SomeObject | Expect::Inscribed);
-        // Where others write, the record is not believed: nothing else to be gained by a HEAD.
-        let shared = self.settings.terms.writers == Writers::Shared;
-        if new != State::Unknown || (shared && !lacks_etag) {
-            return new;
-        }
-        let Ok(seen) = self.store.head(write.question()).await else { return new };
-        if let (true, Current::Present(etag)) = (lacks_etag, &seen.current) {
-            finding::complete(answer, write.operation, etag);
-        }
-        State::from(seen.current)
     }
 
     fn landed(&self, write: &Write<'_>, landing: Landing, turn: Turn, started: Instant) -> Outcome {
@@ -442,6 +450,7 @@ impl Gate {
             decided_by: Decider::Backend,
             waited: lease.since - started,
             held: lease.since.elapsed(),
+            store_failed: false,
             commit: Some(Commit {
                 register: Arc::clone(&self.register),
                 name: write.name.clone(),
@@ -460,18 +469,27 @@ impl Outcome {
         reply: Reply,
         decided_by: Decider,
         started: Instant,
-        granted: Option<Instant>,
+        progress: &Progress,
     ) -> Self {
         let now = Instant::now();
-        let granted = granted.unwrap_or(now);
-        Self { reply, decided_by, waited: granted - started, held: now - granted, commit: None }
+        let granted = progress.granted.unwrap_or(now);
+        let (waited, held) = (granted - started, now - granted);
+        let store_failed = progress.store_failed;
+        Self { reply, decided_by, waited, held, commit: None, store_failed }
     }
 }
 
 /// What came of sending, and when the first of two copies was last readable.
-struct Sent {
-    exchange: Exchange,
-    first_copy: Option<Instant>,
+pub(super) struct Sent {
+    pub(super) exchange: Exchange,
+    pub(super) first_copy: Option<Instant>,
+}
+
+impl Sent {
+    /// Was it answered with a server error?
+    pub(super) fn failed(&self) -> bool {
+        matches!(&self.exchange, Exchange::Answered(answer) if answer.status.is_server_error())
+    }
 }
 
 /// The journal knows this very write.

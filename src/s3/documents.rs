@@ -142,6 +142,14 @@ pub fn with_etag(body: &[u8], etag: &ETag) -> Option<Vec<u8>> {
     Some(root.to_document())
 }
 
+/// The same answer without its ETag. `None` when it has none, or is no result at all.
+pub fn without_etag(body: &[u8]) -> Option<Vec<u8>> {
+    let mut root = xml::parse(body).filter(|root| RESULTS.contains(&root.name.as_str()))?;
+    let before = root.children.len();
+    root.children.retain(|child| child.name != "ETag");
+    (root.children.len() < before).then(|| root.to_document())
+}
+
 const RESULTS: [&str; 3] = ["CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult"];
 
 // === answered here ===

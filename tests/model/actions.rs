@@ -65,7 +65,9 @@ impl World {
             let deadline = writer.held.as_ref().map_or(self.now, |held| held.deadline);
             let in_time = match (&writer.step, writer.frozen) {
                 (Step::Idle | Step::Done | Step::Acquire, _) => true,
-                (Step::Send, true) => self.now < writer.checked + MARGIN + GRACE,
+                (Step::Send | Step::SendAgain { .. }, true) => {
+                    self.now < writer.checked + MARGIN + GRACE
+                }
                 (Step::Sending { .. }, _) if !closes => true,
                 (Step::Sending { .. }, true) => self.now < deadline + GRACE,
                 (Step::Sending { not_renewed, .. }, false) => self.now < deadline && !not_renewed,

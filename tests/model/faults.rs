@@ -22,6 +22,8 @@ pub(crate) struct Faults {
     pub(crate) lost_answers: u8,
     /// The store definitely refuses a write.
     pub(crate) refusals: u8,
+    /// The store answers a delete with an error, whatever it does.
+    pub(crate) errors: u8,
     /// A pooled connection is dead.
     pub(crate) resends: u8,
     /// The register forgets everything: restart, FLUSHALL, failover.

@@ -103,6 +103,7 @@ impl<'a> Print<'a> {
         self.event(world.object.event);
         for call in &world.calls {
             self.put((call.attempts, call.told, call.landed, call.overwritten, call.unsatisfied));
+            self.put(call.nothing_there);
         }
         self.copies(world);
         self.writers(world);
@@ -135,7 +136,7 @@ impl<'a> Print<'a> {
             if writer.step == Step::Acquire {
                 self.moment(writer.asked.unwrap_or(START));
             }
-            if writer.step == Step::Send {
+            if matches!(writer.step, Step::Send | Step::SendAgain { .. }) {
                 self.moment(writer.checked);
             }
             let memory = &world.register;

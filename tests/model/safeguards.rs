@@ -4,7 +4,7 @@
 use ifmatch::register::Settle;
 
 use crate::faults::Faults;
-use crate::scenarios::{NONE, create, delete_if, put, replace};
+use crate::scenarios::{NONE, create, delete, delete_if, put, replace};
 use crate::search::explore;
 use crate::trace;
 use crate::world::Scenario;
@@ -14,6 +14,10 @@ use crate::world::Scenario;
 pub(crate) enum Safeguard {
     /// [1] After a resend the key is kept quiet until the first copy can land no more.
     Quiet,
+    /// [1] So is it after a delete that was answered with an error has been sent again,
+    QuietAfterError,
+    /// [1] or was found to have nothing left to delete.
+    QuietAfterGone,
     /// [1] A refusal after a resend may be the second copy's, refused because the first landed.
     RefusalAfterResendIsDoubt,
     /// [2] The quarantine is as much longer as an old master may go on.
@@ -114,6 +118,9 @@ fn scenario(safeguard: Safeguard) -> Scenario {
     let lost = Faults { lost_answers: 1, ..NONE };
     let scenario = match safeguard {
         S::Quiet => with(vec![put("e1"), replace("e1", "e2")], Faults { resends: 1, ..NONE }),
+        S::QuietAfterError | S::QuietAfterGone => {
+            with(vec![delete(), create("e1")], Faults { errors: 1, ..NONE })
+        }
         S::RefusalAfterResendIsDoubt => with(rivals(), Faults { resends: 1, refusals: 1, ..NONE }),
         S::QuarantineCoversFailover => {
             with(rivals(), Faults { split_brains: 1, freezes: 1, ..NONE })
@@ -195,7 +202,8 @@ fn scenario(safeguard: Safeguard) -> Scenario {
     };
     let empty = matches!(
         safeguard,
-        S::BusyByOwnIsUnknown
+        S::QuietAfterGone
+            | S::BusyByOwnIsUnknown
             | S::JournalFirst
             | S::WriteIdStoredFirst
             | S::TakeoverLeavesDoubt
@@ -234,6 +242,8 @@ macro_rules! needed {
 
 needed! {
     quiet: Quiet,
+    quiet_after_error: QuietAfterError,
+    quiet_after_gone: QuietAfterGone,
     refusal_after_resend_is_doubt: RefusalAfterResendIsDoubt,
     quarantine: Quarantine,
     epoch_of_its_own: EpochOfItsOwn,

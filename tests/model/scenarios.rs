@@ -16,6 +16,7 @@ pub(crate) const NONE: Faults = Faults {
     lost_replies: 0,
     lost_answers: 0,
     refusals: 0,
+    errors: 0,
     resends: 0,
     losses: 0,
     split_brains: 0,
@@ -139,6 +140,10 @@ const fn losses(losses: u8) -> Faults {
 }
 
 const CLOCK_JUMP: Faults = Faults { clock_jumps: 1, ..NONE };
+const fn errors(errors: u8) -> Faults {
+    Faults { errors, ..NONE }
+}
+
 const RESEND: Faults = Faults { resends: 1, ..NONE };
 const SPLIT_BRAIN: Faults = Faults { split_brains: 1, ..NONE };
 const RESTART: Faults = Faults { restarts: 1, ..NONE };
@@ -280,6 +285,42 @@ fn a_blind_delete_and_one_fault() {
         every("delete, a lost answer", lost_answers(1)),
         every("delete, a crash", crashes(1)),
         every("delete, a resend", RESEND),
+    ]);
+}
+
+#[test]
+fn a_delete_that_is_answered_with_an_error_is_done_again() {
+    let every = |name, calls, faults| Scenario::exclusive(name, calls).with(faults);
+    let blind = || vec![delete(), create("e1")];
+    let conditional = || vec![delete_if("e0").twice(), create("e1")];
+    hold(vec![
+        every("delete, an error", blind(), errors(1)),
+        every("delete, two errors", blind(), errors(2)),
+        every("delete of nothing, two errors", blind(), errors(2)).empty(),
+        every("delete, an error and a freeze", blind(), Faults { freezes: 1, ..errors(1) }),
+        every(
+            "delete, an error and a lost answer",
+            blind(),
+            Faults { lost_answers: 1, ..errors(1) },
+        ),
+        every("conditional delete, an error", conditional(), errors(1)),
+        Scenario::shared("delete, an error, foreign", blind())
+            .with(errors(1))
+            .foreign(&[Some("f1")]),
+    ]);
+}
+
+#[test]
+#[ignore = "hundreds of thousands of states: make model"]
+fn a_delete_that_is_answered_with_an_error_while_more_goes_wrong() {
+    let every = |name, calls, faults| Scenario::exclusive(name, calls).with(faults);
+    let retried = || vec![delete().twice(), create("e1")];
+    let conditional = || vec![delete_if("e0").twice(), create("e1"), delete_if("e1")];
+    hold(vec![
+        every("delete again, two errors", retried(), errors(2)),
+        every("delete again, an error and a crash", retried(), Faults { crashes: 1, ..errors(1) }),
+        every("delete, two errors and a loss", retried(), Faults { losses: 1, ..errors(2) }),
+        every("conditional deletes, two errors", conditional(), errors(2)),
     ]);
 }
 

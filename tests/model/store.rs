@@ -27,7 +27,11 @@ impl World {
         let copy = self.copies[index].clone();
         let call = self.writers[copy.writer].call;
         properties::lands(self, scenario, &copy);
-        self.stands_now(scenario, scenario.calls[call].leaves, copy.event, Author::Call(call));
+        let leaves = scenario.calls[call].leaves;
+        // A delete of what is not there changes nothing.
+        if leaves.is_some() || self.object.etag.is_some() {
+            self.stands_now(scenario, leaves, copy.event, Author::Call(call));
+        }
         self.calls[call].landed = true;
         self.copies[index].landed = true;
         if copy.ended.is_some() {
@@ -69,6 +73,10 @@ impl World {
             || !properties::holds(condition, &self.head(), None);
         if self.calls[call].attempts > 0 && fails {
             self.calls[call].unsatisfied = true;
+        }
+        let deletes = scenario.calls[call].leaves.is_none() && *condition == Condition::None;
+        if self.calls[call].attempts > 0 && deletes && self.object.etag.is_none() {
+            self.calls[call].nothing_there = true;
         }
     }
 

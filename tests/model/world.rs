@@ -130,6 +130,7 @@ pub(crate) enum Reply {
 
 /// One client's call, and what became of it in truth.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub(crate) struct Call {
     /// Attempts begun.
     pub(crate) attempts: u8,
@@ -140,6 +141,8 @@ pub(crate) struct Call {
     pub(crate) overwritten: bool,
     /// Its condition did not hold at some moment since it began.
     pub(crate) unsatisfied: bool,
+    /// Of a delete without a condition: there was nothing to delete at some moment since it began.
+    pub(crate) nothing_there: bool,
 }
 
 /// A lease as its holder sees it: `gate/lease.rs`.
@@ -187,6 +190,17 @@ pub(crate) enum Step {
     Sending {
         first_copy: Option<Tick>,
         not_renewed: bool,
+    },
+    /// A delete was answered with an error: is it done? `gate/repeat.rs`.
+    LookAgain {
+        /// When the store may have read the copy before the last one.
+        first_copy: Option<Tick>,
+        /// When the error came.
+        answered: Tick,
+    },
+    /// It is not: once more.
+    SendAgain {
+        first_copy: Tick,
     },
     /// A doubt: has the one copy landed already?
     EarlyEnd,

@@ -13,8 +13,8 @@ use crate::register::Server;
 use crate::safeguards::Safeguard;
 use crate::store::settle;
 use crate::world::{
-    Author, CallSpec, Copy, GRACE, HORIZON, Held, LEASE, MARGIN, Reply, Saw, Scenario, Standing,
-    Step, Then, Tick, World, Writer, ticks,
+    Author, CallSpec, Copy, GRACE, HORIZON, Held, LEASE, MARGIN, Reply, SETTLE, Saw, Scenario,
+    Standing, Step, Then, Tick, World, Writer, ticks,
 };
 
 /// How a question to the register fares.
@@ -51,6 +51,10 @@ pub(crate) enum Move {
     Refusal,
     LoseAnswer,
     Resend,
+    /// A delete is answered with an error.
+    Fail,
+    LookAgain,
+    SendAgain,
     Renew,
     Reclaim(Way),
     HangUp,
@@ -73,6 +77,14 @@ impl CallSpec {
             Some(_) => Expect::SomeObject,
             None => Expect::Absent,
         }
+    }
+}
+
+impl Scenario {
+    /// May this call's write be sent again after it was answered with an error?
+    fn may_be_repeated(&self, call: usize) -> bool {
+        let spec = &self.calls[call];
+        spec.leaves.is_none() && (self.writers == Writers::Exclusive || spec.is_unconditional())
     }
 }
 
@@ -130,6 +142,8 @@ impl World {
                     moves.extend(ways(Move::Reclaim));
                 }
             }
+            Step::LookAgain { .. } => moves.push(Move::LookAgain),
+            Step::SendAgain { .. } => moves.push(Move::SendAgain),
             Step::EarlyEnd => moves.push(Move::EarlyEnd),
             Step::Landed { told, committed, .. } => {
                 if !told {
@@ -170,6 +184,9 @@ impl World {
         let long = scenario.calls[self.writers[index].call].class == Settle::Long;
         if self.faults.resends > 0 && first_copy.is_none() && !long {
             moves.push(Move::Resend);
+        }
+        if self.faults.errors > 0 && scenario.may_be_repeated(self.writers[index].call) {
+            moves.push(Move::Fail);
         }
         if self.now < deadline && self.now + LEASE > deadline && !not_renewed {
             moves.push(Move::Renew);
@@ -216,6 +233,9 @@ impl World {
                 self.doubt(scenario, index);
             }
             Move::Resend => self.resend(index),
+            Move::Fail => self.fail(index),
+            Move::LookAgain => self.look_again(scenario, index),
+            Move::SendAgain => self.send_again(index),
             Move::Renew => self.renew(scenario, index),
             Move::Reclaim(way) => self.reclaim(scenario, index, way),
             Move::HangUp => self.doubt(scenario, index),
@@ -520,6 +540,40 @@ impl World {
         }
     }
 
+    // === a delete that was answered with an error: `gate/repeat.rs` ===
+
+    fn fail(&mut self, index: usize) {
+        self.faults.errors -= 1;
+        let Step::Sending { first_copy, .. } = self.writers[index].step else { return };
+        self.hang_up(index);
+        self.writers[index].step = Step::LookAgain { first_copy, answered: self.now };
+    }
+
+    fn look_again(&mut self, scenario: &Scenario, index: usize) {
+        let Step::LookAgain { first_copy, answered } = self.writers[index].step else { return };
+        let now = self.now;
+        let deadline = self.held(index).deadline;
+        if self.head() == Current::Absent && now < deadline {
+            let quiet = Some(SETTLE.saturating_sub(now - answered));
+            let quiet = quiet.filter(|_| !scenario.is_without(Safeguard::QuietAfterGone));
+            let new = State::Absent;
+            self.writers[index].step = Step::Landed { new, quiet, told: false, committed: false };
+        } else if first_copy.is_none() && now + MARGIN < deadline {
+            self.writers[index].checked = now;
+            self.writers[index].step = Step::SendAgain { first_copy: answered };
+        } else {
+            self.writers[index].step = Step::Sending { first_copy, not_renewed: false };
+            self.doubt(scenario, index);
+        }
+    }
+
+    fn send_again(&mut self, index: usize) {
+        let Step::SendAgain { first_copy } = self.writers[index].step else { return };
+        self.send(index, true);
+        let first_copy = Some(first_copy);
+        self.writers[index].step = Step::Sending { first_copy, not_renewed: false };
+    }
+
     fn renew(&mut self, scenario: &Scenario, index: usize) {
         let asked = self.now;
         let token = self.held(index).token.clone();
@@ -666,6 +720,7 @@ impl World {
         let new = State::from(crate::world::current(spec.leaves));
         let waited = |last_byte: Tick| self.now - last_byte;
         let quiet = first_copy.map(|copy| settle(spec.class).saturating_sub(waited(copy)));
+        let quiet = quiet.filter(|_| !scenario.is_without(Safeguard::QuietAfterError));
         self.writers[index].step = Step::Landed { new, quiet, told: false, committed: false };
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::super::*;
@@ -138,6 +139,12 @@ impl Bench {
         self.perform_at(&self.gate, operation, condition, id, attempt).await
     }
 
+    /// A delete that stands for itself.
+    pub(super) async fn delete(&self, condition: Condition) -> Reply {
+        let id = chance::name();
+        self.perform(Operation::DeleteObject, condition, &id, 1).await
+    }
+
     /// Creates an upload of the key, which the store will call by this name.
     pub(super) async fn create_upload(&self, upload_id: &str) -> StatusCode {
         *self.store.next_upload.lock().unwrap() = upload_id.to_owned();
@@ -177,6 +184,12 @@ impl Bench {
             Some(upload_id) => self.request(&[("uploadId", upload_id)]),
             None => self.request(&[]),
         };
+        let mut body = Body::empty();
+        match operation {
+            Operation::DeleteObject => request.method = Method::DELETE,
+            Operation::CompleteMultipartUpload => body = Body::from(Bytes::from_static(TWO_PARTS)),
+            _ => {}
+        }
         let write_id = WriteId(id.to_owned());
         let inscribed = self.inscribes && operation == Operation::PutObject;
         if inscribed {
@@ -189,7 +202,7 @@ impl Bench {
                 operation,
                 condition: &condition,
                 request: &request,
-                body: &Body::empty(),
+                body: &body,
                 write_id,
                 attempt,
                 arrived: Instant::now(),
@@ -211,6 +224,13 @@ impl Bench {
     }
 }
 
+/// What completes get: the parts "a" and "b", and the ETag that AWS gives the two together.
+const TWO_PARTS: &[u8] = b"<CompleteMultipartUpload>\
+    <Part><PartNumber>1</PartNumber><ETag>0cc175b9c0f1b6a831c399e269772661</ETag></Part>\
+    <Part><PartNumber>2</PartNumber><ETag>92eb5ffee6ae2fec3ad71c777531578f</ETag></Part>\
+    </CompleteMultipartUpload>";
+pub(super) const OF_TWO_PARTS: &str = "96e024ba2074fe77e8e965ba43a704be-2";
+
 /// What goes wrong with one exchange.
 pub(super) enum Fault {
     LostAfterLanding,
@@ -221,6 +241,8 @@ pub(super) enum Fault {
     /// Before it was read.
     DeadPooled,
     Status(u16),
+    /// Answered 500, and done.
+    FailedAfterLanding,
 }
 
 /// A store of one object. Ignores conditions, like the worst of them.
@@ -245,6 +267,16 @@ pub(super) struct FakeStore {
     pub(super) dates_s: Mutex<(i64, i64)>,
     /// Its answers to completes say no ETag.
     pub(super) hides_etags: AtomicBool,
+    /// What it writes has this ETag, and not a new one.
+    pub(super) lands_as: Mutex<Option<String>>,
+    /// Its HEADs do not see the newest landing.
+    pub(super) lags: AtomicBool,
+    /// What stood there before it.
+    before: Mutex<Option<String>>,
+    /// What somebody else writes as soon as the next write has landed.
+    pub(super) then_foreign: Mutex<Option<String>>,
+    /// How much was written when the last upload was created.
+    created_at: AtomicUsize,
 }
 
 impl std::fmt::Debug for FakeStore {
@@ -308,19 +340,35 @@ impl FakeStore {
     }
 
     fn land(&self) -> String {
-        let etag = format!("e{}", self.written.fetch_add(1, Ordering::Relaxed) + 1);
+        let number = self.written.fetch_add(1, Ordering::Relaxed) + 1;
+        let etag = self.lands_as.lock().unwrap().clone().unwrap_or_else(|| format!("e{number}"));
+        *self.before.lock().unwrap() = self.etag.lock().unwrap().clone();
         self.put_around(&etag);
+        if let Some(foreign) = self.then_foreign.lock().unwrap().take() {
+            self.put_around(&foreign);
+        }
         etag
     }
 
     /// The answer to a request that was done.
     fn done(&self, request: &StoreRequest) -> Exchange {
+        if request.method == Method::DELETE {
+            self.written.fetch_add(1, Ordering::Relaxed);
+            self.remove_around();
+            if let Some(foreign) = self.then_foreign.lock().unwrap().take() {
+                self.put_around(&foreign);
+            }
+            return Self::answer(204, None);
+        }
         let document = match request.query.first().map(|(name, _)| name.as_str()) {
-            Some("uploads") => format!(
-                "<InitiateMultipartUploadResult><UploadId>{}</UploadId>\
-                 </InitiateMultipartUploadResult>",
-                self.next_upload.lock().unwrap()
-            ),
+            Some("uploads") => {
+                self.created_at.store(self.written(), Ordering::Relaxed);
+                format!(
+                    "<InitiateMultipartUploadResult><UploadId>{}</UploadId>\
+                     </InitiateMultipartUploadResult>",
+                    self.next_upload.lock().unwrap()
+                )
+            }
             Some("uploadId") => {
                 let etag = self.land();
                 let etag = if self.hides_etags.load(Ordering::Relaxed) { "" } else { &etag };
@@ -354,6 +402,10 @@ impl FakeStore {
             Some(Fault::DeadPooled) if sending.fresh => self.done(request),
             Some(Fault::DeadPooled) => Exchange::DeadPooled(Instant::now(), "closed".to_owned()),
             Some(Fault::Status(status)) => Self::answer(status, None),
+            Some(Fault::FailedAfterLanding) => {
+                self.done(request);
+                Self::answer(500, None)
+            }
         }
     }
 
@@ -397,7 +449,10 @@ impl Store for FakeStore {
 
     async fn head(&self, _: Question<'_>) -> Result<Seen, HeadError> {
         self.heads.fetch_add(1, Ordering::Relaxed);
-        Ok(match self.etag() {
+        let newest = self.etag();
+        let lags = self.lags.load(Ordering::Relaxed);
+        let etag = if lags { self.before.lock().unwrap().clone() } else { newest };
+        Ok(match etag {
             Some(etag) => Seen {
                 current: Current::Present(ETag::parse(etag.as_bytes())),
                 inscription: self.inscription.lock().unwrap().clone(),
@@ -411,7 +466,14 @@ impl Store for FakeStore {
 
     async fn has_upload(&self, _: &ObjectName, upload_id: &str) -> Result<bool, HeadError> {
         // One of them goes with its complete, as all do at a real store.
-        Ok(upload_id != "gone" && (upload_id != "once" || self.written() == 0))
+        let written = self.written();
+        Ok(match upload_id {
+            "gone" => false,
+            "once" => written == 0,
+            // Garage: an upload goes when its key is written meanwhile.
+            "dropped" => written == self.created_at.load(Ordering::Relaxed),
+            _ => true,
+        })
     }
 
     async fn initiated_s(&self, _: &ObjectName, _: &str) -> Result<Option<i64>, HeadError> {

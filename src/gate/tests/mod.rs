@@ -1,5 +1,6 @@
 //! The guarded write against a store that the test plays, in stopped time: every wait is exact.
 
+mod deletes;
 mod fake;
 mod generations;
 mod simulation;

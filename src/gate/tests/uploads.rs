@@ -1,11 +1,10 @@
 //! Multipart uploads: AWS's "changed since CreateMultipartUpload".
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use http::StatusCode;
 
-use super::fake::{Bench, Fault, is_error, is_replay, status};
+use super::fake::{Bench, Fault, OF_TWO_PARTS, is_error, is_replay, status};
 use super::{LEASE, SETTLE_LONG, SETTLED, if_match};
 use crate::gate::Reply;
 use crate::register::{State, Writers};
@@ -161,18 +160,81 @@ async fn a_complete_asked_for_again_is_answered_with_its_success() {
     assert_eq!(bench.store.written(), 1);
 }
 
+/// Answers a complete without an ETag; the one that the client is told.
+async fn etag_told(bench: &Bench, condition: Condition) -> Option<ETag> {
+    bench.store.hides_etags.store(true, Ordering::Relaxed);
+    *bench.store.lands_as.lock().unwrap() = Some(OF_TWO_PARTS.to_owned());
+    assert_eq!(bench.create_upload("u").await, StatusCode::OK);
+    let reply = bench.complete("u", condition).await;
+    let Reply::Store(answer) = reply else { panic!("not the store's answer: {reply:?}") };
+    *bench.store.lands_as.lock().unwrap() = None;
+    match outcome_of_success_body(&answer.body) {
+        SuccessBody::Result { etag } => {
+            let empty = String::from_utf8_lossy(&answer.body).contains("<ETag></ETag>");
+            assert!(!empty, "none is better than an empty one");
+            etag
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_without_an_etag_is_completed_by_a_head() {
     for writers in BOTH {
         let bench = Bench::new(writers, LEASE);
-        bench.store.hides_etags.store(true, Ordering::Relaxed);
-        assert_eq!(bench.create_upload("u").await, StatusCode::OK);
-        let Reply::Store(answer) = bench.complete("u", Condition::None).await else {
-            panic!("not the store's answer")
-        };
-        let etag = Some(ETag::parse(b"e1"));
-        assert_eq!(outcome_of_success_body(&answer.body), SuccessBody::Result { etag });
-        assert_eq!(status(&bench.write(if_match("e1")).await), 200, "{writers:?}");
-        tokio::time::advance(Duration::from_secs(1)).await;
+        let etag = etag_told(&bench, Condition::None).await;
+        assert_eq!(etag, Some(ETag::parse(OF_TWO_PARTS.as_bytes())), "{writers:?}");
+        assert_eq!(status(&bench.write(if_match(OF_TWO_PARTS)).await), 200, "{writers:?}");
+    }
+}
+
+/// A store that lags shows what stood there before; believed, it let a stale writer in.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_may_be_older_than_the_landing_completes_no_answer() {
+    for condition in [Condition::None, if_match("e1")] {
+        let bench = Bench::new(Writers::Exclusive, LEASE);
+        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        bench.store.lags.store(true, Ordering::Relaxed);
+        assert_eq!(etag_told(&bench, condition.clone()).await, None, "{condition:?}");
+        bench.store.lags.store(false, Ordering::Relaxed);
+        let stale = bench.write(if_match("e1")).await;
+        assert!(is_error(&stale, "PreconditionFailed"), "{condition:?}: {stale:?}");
+        assert_eq!(status(&bench.write(if_match(OF_TWO_PARTS)).await), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_may_show_what_others_wrote_completes_no_answer() {
+    let bench = Bench::new(Writers::Shared, LEASE);
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    *bench.store.then_foreign.lock().unwrap() = Some("foreign".to_owned());
+    assert_eq!(etag_told(&bench, if_match("e1")).await, None);
+    assert_eq!(bench.store.etag().as_deref(), Some("foreign"));
+}
+
+/// Garage drops an upload when its key is written meanwhile: the losers of a race by complete were
+/// told that there had never been one.
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_went_with_a_write_of_its_key_is_a_conflict() {
+    for writers in BOTH {
+        let bench = Bench::new(writers, LEASE);
+        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        assert_eq!(bench.create_upload("dropped").await, StatusCode::OK);
+        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        let condition_fails = "PreconditionFailed";
+        for (condition, code) in [
+            (Condition::IfNoneMatchAny, condition_fails),
+            (if_match("e1"), condition_fails),
+            (if_match("e2"), "ConditionalRequestConflict"),
+            (Condition::None, "NoSuchUpload"),
+        ] {
+            let reply = bench.complete("dropped", condition.clone()).await;
+            assert!(is_error(&reply, code), "{writers:?} {condition:?}: {reply:?}");
+        }
+        assert_eq!(bench.store.written(), 2, "none of them was sent");
+        // Aborted, with the key as it was.
+        assert_eq!(bench.create_upload("gone").await, StatusCode::OK);
+        let reply = bench.complete("gone", if_match("e2")).await;
+        assert!(is_error(&reply, "NoSuchUpload"), "{writers:?}: {reply:?}");
     }
 }

@@ -64,6 +64,8 @@ pub(super) struct Call {
     pub(super) landings: Vec<Option<String>>,
     /// The store has refused it.
     pub(super) refused_by_store: bool,
+    /// A delete that is done, there having been nothing to delete.
+    pub(super) found_nothing: bool,
 }
 
 impl Call {
@@ -79,7 +81,12 @@ impl Call {
             told: None,
             landings: Vec::new(),
             refused_by_store: false,
+            found_nothing: false,
         }
+    }
+
+    fn deletes(&self) -> bool {
+        self.operation == Operation::DeleteObject
     }
 }
 
@@ -167,6 +174,12 @@ impl History {
         let call = &self.calls[index];
         let key = call.key;
         let standing = self.current(key).clone();
+        let succeeded = matches!(call.told, Some(Told::Success { .. }));
+        if succeeded && call.deletes() && standing.etag.is_none() {
+            // A delete of what is not there changes nothing.
+            self.calls[index].landings.push(None);
+            return None;
+        }
         let mut found = Vec::new();
         if matches!(call.told, Some(Told::ConditionFailed | Told::Refused)) {
             found.push("law 4: a write lands although its client was told that it did not");
@@ -218,7 +231,11 @@ impl History {
             let versions = self.keys[call.key].iter().rev();
             let last = versions.into_iter().find(|version| version.by != Author::Foreign);
             let last = last.filter(|version| version.etag == standing.etag);
-            if named.is_none() || named != last.map(|version| version.by) {
+            // A delete that found nothing to delete began a generation, and left no version.
+            let nothing =
+                |author| matches!(author, Author::Call(it) if self.calls[it].found_nothing);
+            let nothing = named.is_some_and(nothing) && standing.etag.is_none();
+            if !nothing && (named.is_none() || named != last.map(|version| version.by)) {
                 found.push("law 1: a write lands over another generation than it names");
             }
         } else if !holds(&call.condition, standing) {
@@ -253,8 +270,13 @@ impl History {
         let call = &mut self.calls[index];
         call.told = Some(told.clone());
         let call = &self.calls[index];
-        let landed = !call.landings.is_empty();
+        let mut landed = !call.landings.is_empty();
         let mut found = None;
+        if matches!(told, Told::Success { .. }) && !landed && self.had_nothing_to_delete(call) {
+            self.calls[index].found_nothing = true;
+            landed = true;
+        }
+        let call = &self.calls[index];
         match told {
             Told::Success { .. } if !landed => {
                 found = Some("law 4: a client is told of a success that was none");
@@ -284,6 +306,21 @@ impl History {
         }
     }
 
+    /// Is it a delete without a condition, and was there a moment since it began at which there was
+    /// nothing to delete? Then it is done, although no copy of it has landed.
+    fn had_nothing_to_delete(&self, call: &Call) -> bool {
+        let blind = call.deletes() && call.condition == Condition::None;
+        blind && self.stood_since(call).any(|version| version.etag.is_none())
+    }
+
+    /// What has stood at the call's key since it began.
+    fn stood_since(&self, call: &Call) -> impl Iterator<Item = &Version> {
+        let versions = &self.keys[call.key];
+        let ends = versions.iter().skip(1).map(|next| next.at).chain([Instant::now()]);
+        let began = call.began;
+        versions.iter().zip(ends).filter(move |(_, end)| *end >= began).map(|(version, _)| version)
+    }
+
     /// Was there a moment since the call began at which its condition did not hold? A generation
     /// may have ended without a landing, and of a retry that the store refused the journal only
     /// says that it was refused.
@@ -292,10 +329,7 @@ impl History {
         if asks_more || call.refused_by_store {
             return true;
         }
-        let versions = &self.keys[call.key];
-        let ends = versions.iter().skip(1).map(|next| next.at).chain([Instant::now()]);
-        let mut since = versions.iter().zip(ends).filter(|(_, end)| *end >= call.began);
-        since.any(|(version, _)| !holds(&call.condition, version))
+        self.stood_since(call).any(|version| !holds(&call.condition, version))
     }
 }
 
