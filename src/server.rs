@@ -25,7 +25,7 @@ use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
 use crate::in_flight::InFlight;
 use crate::marker::{Marker, MarkerError};
-use crate::proxy::{Clients, Door, Policies, Proxy, Rules, Strangers};
+use crate::proxy::{Clients, Door, Pace, Policies, Proxy, Rules, Strangers};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
@@ -372,6 +372,7 @@ fn proxy(
         region: config.region.clone(),
         keys,
         larder: Larder::new(body.memory_bytes, body.memory_per_body_bytes, body.spool_dir.clone()),
+        pace: Pace::new(backend.deletes_at_once),
         body_bytes_max: body.bytes_max,
         idle_timeout: body.idle_timeout,
         body_least_rate: body.least_rate,

@@ -122,6 +122,7 @@ impl Client {
             dot_segments: DotSegments::Refuse,
             subresources: Subresources::Named(Understood::NONE),
             reserved: Vec::new(),
+            deletes_at_once: 16,
             definite_errors: Vec::new(),
             checksums: Checksums::Send,
             write_ids: false,

@@ -188,6 +188,7 @@ pub(super) const KEYS: &[Key] = &[
     key("backend.dot_segments", Value("refuse")),
     key("backend.subresources", Value("seen")),
     key("backend.reserved", Value(RESERVED)),
+    key("backend.deletes_at_once", Value("16")),
     key("backend.definite_errors", Value("NotImplemented")),
     key("backend.checksums", Value("send")),
     key("backend.write_ids", Value("false")),

@@ -59,6 +59,7 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
     let subresources = reading.value("backend.subresources");
     let reserved = reading.value::<Vec<String>>("backend.reserved");
     rules::reserved(reading, &reserved);
+    let deletes_at_once = reading.count("backend.deletes_at_once", 1..=1000);
     let definite_errors = reading.value::<Vec<String>>("backend.definite_errors");
     let checksums = reading.value("backend.checksums");
     let write_ids = reading.value("backend.write_ids");
@@ -84,6 +85,7 @@ pub(super) fn backend(reading: &mut Reading, embedded: bool) -> Option<Backend> 
         dot_segments,
         subresources,
         reserved: reserved.iter().map(|name| name.to_ascii_lowercase()).collect(),
+        deletes_at_once,
         definite_errors,
         checksums,
         write_ids,

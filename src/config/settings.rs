@@ -145,6 +145,8 @@ pub struct Backend {
     pub subresources: Subresources,
     /// What stands in a bucket's place in a path and is no bucket, in lower case.
     pub reserved: Vec<String>,
+    /// How many deletes of one batch are sent at a time.
+    pub deletes_at_once: usize,
     /// S3 error codes that this store gives only before it has done anything, even with a 5xx.
     pub definite_errors: Vec<String>,
     /// Whether the store is told clients' checksums.

@@ -142,6 +142,7 @@ fn what_the_file_says_is_used() {
     assert_eq!(config.domains, ["s3.example.com"]);
     assert_eq!(config.backend.empty_segments, EmptySegments::Refuse);
     assert_eq!(config.backend.dot_segments, DotSegments::Keep);
+    assert_eq!(config.backend.deletes_at_once, 4);
     assert_eq!(config.backend.definite_errors, ["NotImplemented", "SlowDown"]);
     let RegisterKind::Redis(redis) = config.register.kind else { panic!("Redis is written") };
     assert_eq!(redis.to_string(), "redis://joe:***@redis.internal:7000/3");

@@ -6,11 +6,13 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::proxy::Session;
+use tokio::time::Instant;
 
 use super::Proxy;
 use super::admission::{Admitted, Signed};
 use super::context::Context;
 use super::intake::{self, Untaken};
+use super::pace::Lanes;
 use super::respond;
 use super::writes::write_id_of;
 use crate::backend::headers::{for_head, to_store};
@@ -24,9 +26,6 @@ use crate::s3::delete_objects::{
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::encode_query;
 use crate::s3::{BucketName, Code, Condition, ObjectKey, ObjectName, Operation, S3Error};
-
-/// How many keys of one batch are deleted at a time.
-const AT_A_TIME: usize = 16;
 
 /// The document naming 1,000 keys of 1,024 bytes each, written as wastefully as XML allows.
 const DOCUMENT_BYTES_MAX: u64 = 8 << 20;
@@ -59,10 +58,11 @@ pub(super) async fn serve(
         invocation: admitted.retry.invocation.clone(),
         attempt: admitted.retry.attempt,
         arrived: context.arrived,
+        lanes: proxy.pace.lanes(),
     };
     let entries = request.objects.iter().enumerate();
     let deletes: Vec<_> = entries.map(|(index, entry)| batch.delete(index, entry)).collect();
-    let outcomes: Vec<_> = stream::iter(deletes).buffered(AT_A_TIME).collect().await;
+    let outcomes: Vec<_> = stream::iter(deletes).buffered(proxy.pace.at_once()).collect().await;
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     let document = delete_result(request.quiet, &outcomes);
@@ -118,7 +118,8 @@ struct Batch<'a> {
     access_key_id: String,
     invocation: Option<String>,
     attempt: u32,
-    arrived: tokio::time::Instant,
+    arrived: Instant,
+    lanes: Lanes<'a>,
 }
 
 impl Batch<'_> {
@@ -162,6 +163,7 @@ impl Batch<'_> {
             headers: self.headers.clone(),
             sha256: Some(crate::backend::EMPTY_SHA256),
         };
+        let lane = self.lanes.enter().await;
         let outcome = if treatment.passes {
             // As the header of a delete the store judges what stood in the document.
             let etag = entry.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
@@ -188,6 +190,10 @@ impl Batch<'_> {
         if let Some(commit) = outcome.commit {
             commit.record().await;
         }
+        if outcome.store_failed {
+            self.proxy.pace.spare(Instant::now());
+        }
+        drop(lane);
         match outcome.reply {
             Reply::Store(answer) => Ok(answer),
             Reply::Error(error, _) => Err(error),

@@ -20,6 +20,7 @@ mod form_fields;
 mod forward;
 mod incoming_form;
 mod intake;
+mod pace;
 mod passthrough;
 mod reads;
 mod respond;
@@ -64,6 +65,7 @@ pub use door::Door;
 pub use doorway::Doorway;
 use forward::Forward;
 use intake::Untaken;
+pub use pace::Pace;
 pub use rules::Rules;
 pub use strangers::Strangers;
 
@@ -104,6 +106,8 @@ pub struct Proxy {
     pub idle_timeout: Duration,
     /// How fast a body has to come, in bytes per second; 0 where any pace will do.
     pub body_least_rate: u64,
+    /// How many deletes of a batch go at a time.
+    pub pace: Pace,
     /// Room for requests that change something.
     pub writes: Arc<Semaphore>,
     /// Room for those whose sender is not known yet.

@@ -57,6 +57,7 @@ class Settings:
     ca_file: str | None = None
     checksums: str = "send"
     dot_segments: str = "refuse"
+    deletes_at_once: int = 16
     configure: bool = False
     """Whether the ordinary client may let the store act on its own."""
     subresources: str | list[str] = "seen"
@@ -147,6 +148,7 @@ access_key_id = {quoted(store_key)}
 secret_access_key_env = "E2E_BACKEND_SECRET"
 empty_segments = {quoted(empty_segments)}
 dot_segments = {quoted(settings.dot_segments)}
+deletes_at_once = {settings.deletes_at_once}
 addressing = {quoted(settings.addressing)}
 checksums = {quoted(settings.checksums)}
 write_ids = {json.dumps(settings.write_ids)}

@@ -48,6 +48,7 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         dot_segments: DotSegments::Refuse,
         subresources: Subresources::Seen,
         reserved: Vec::new(),
+        deletes_at_once: 16,
         definite_errors: Vec::new(),
         checksums: Checksums::Send,
         write_ids: false,
