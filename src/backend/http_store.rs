@@ -251,6 +251,11 @@ impl HttpStore {
                 return Err(why);
             }
         };
+        if answer.status.is_redirection() {
+            let to = answer.headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
+            let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
+            return Err(format!("it redirects{to}: name the store that answers itself"));
+        }
         // A store may keep its buckets to itself (AccessDenied) and still know us.
         let code = parse_store_error(&answer.body).map(|error| error.code).unwrap_or_default();
         match code.as_str() {

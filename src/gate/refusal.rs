@@ -136,6 +136,14 @@ pub(super) fn head_failed(error: &HeadError) -> S3Error {
             tracing::warn!(why, "a write was refused: the store did not answer a HEAD");
             not_sent()
         }
+        HeadError::Refused(status) if status.is_redirection() => {
+            tracing::error!(
+                %status,
+                "a write was refused: the store redirects a HEAD; see backend.url, backend.region and \
+                 backend.addressing"
+            );
+            S3Error::redirected(*status)
+        }
         HeadError::Refused(status) => {
             tracing::warn!(%status, "a write was refused: the store refused a HEAD");
             S3Error::new(Code::AccessDenied).because(

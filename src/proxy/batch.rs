@@ -14,6 +14,7 @@ use super::context::Context;
 use super::intake::{self, Untaken};
 use super::pace::Lanes;
 use super::respond;
+use super::whereabouts::redirected;
 use super::writes::write_id_of;
 use crate::backend::headers::{for_head, to_store};
 use crate::backend::{Answer, Signing, StoreRequest};
@@ -208,6 +209,10 @@ impl Batch<'_> {
 
 /// One delete's answer as an entry of the batch's document.
 fn outcome_of(entry: &DeleteEntry, answer: &Answer) -> DeleteOutcome {
+    let Answer { status, headers, body } = answer;
+    if let Some(error) = redirected(Some(Operation::DeleteObject), *status, headers, body) {
+        return DeleteOutcome::failed(entry, &error);
+    }
     if !answer.status.is_success() {
         let (code, message) = match parse_store_error(&answer.body) {
             Some(error) => (error.code, error.message),

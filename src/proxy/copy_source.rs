@@ -204,6 +204,10 @@ fn unseen(error: &HeadError) -> S3Error {
         HeadError::Refused(StatusCode::METHOD_NOT_ALLOWED) => {
             S3Error::new(Code::InvalidRequest).because(DELETE_MARKER)
         }
+        HeadError::Refused(status) if status.is_redirection() => {
+            tracing::error!(%status, "a copy was refused: the store redirects a HEAD of its source");
+            S3Error::redirected(*status)
+        }
         HeadError::Refused(status) => {
             tracing::warn!(%status, "a copy was refused: the store refused a HEAD of its source");
             S3Error::access_denied()

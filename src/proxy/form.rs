@@ -14,8 +14,9 @@ use super::form_fields::{put_headers, signed_policy};
 use super::incoming_form::IncomingForm;
 use super::intake::Untaken;
 use super::respond;
+use super::whereabouts::location;
 use super::writes::inscribe;
-use crate::backend::{Answer, Signing, StoreRequest};
+use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
 use crate::chance;
 use crate::clock;
@@ -106,19 +107,17 @@ async fn write(
     match outcome.reply {
         Reply::Store(answer) if answer.status.is_success() => {
             let etag = answer.headers.get(header::ETAG).map(|value| ETag::parse(value.as_bytes()));
-            let (status, mut headers, document) = upload.success(session, etag.as_ref());
+            let (status, mut headers, document) = upload.success(session, context, etag.as_ref());
             headers.extend(of_the_store(answer.headers));
             respond::write(session, context, status, headers, document).await
         }
         Reply::Error(refused, current) => {
             respond::error(session, context, &refused, current.as_ref()).await
         }
-        Reply::Store(Answer { status, headers, body }) => {
-            respond::write(session, context, status, headers, body).await
-        }
+        Reply::Store(answer) => respond::store(session, context, answer).await,
         Reply::Replayed(state, generation) => {
             let (status, mut headers, document) =
-                upload.success(session, respond::etag_left(&state));
+                upload.success(session, context, respond::etag_left(&state));
             headers.extend(respond::replay_headers(generation.as_ref()));
             respond::write(session, context, status, headers, document).await
         }
@@ -189,8 +188,13 @@ impl Upload {
     }
 
     /// AWS: `success_action_redirect`, else `success_action_status` 200, 201 or 204.
-    fn success(&self, session: &Session, etag: Option<&ETag>) -> (StatusCode, HeaderMap, Bytes) {
-        let location = respond::location(session, &self.name);
+    fn success(
+        &self,
+        session: &Session,
+        context: &Context,
+        etag: Option<&ETag>,
+    ) -> (StatusCode, HeaderMap, Bytes) {
+        let location = location(session, context, &self.name);
         let mut headers = HeaderMap::new();
         if let Some(value) = etag.and_then(ETag::header_value) {
             headers.insert(header::ETAG, value);

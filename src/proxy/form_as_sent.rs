@@ -3,7 +3,7 @@
 //! goes on (docs/documents.md, "Forms").
 
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use pingora::proxy::Session;
 
 use super::Proxy;
@@ -13,9 +13,12 @@ use super::incoming_form::IncomingForm;
 use super::intake::Untaken;
 use super::passthrough::{Guarded, RESERVED};
 use super::respond;
+use super::whereabouts::location;
+use crate::backend::Answer;
 use crate::backend::headers::is_reserved;
 use crate::body::Body;
 use crate::gate::Reply;
+use crate::s3::documents::with_location;
 use crate::s3::{
     BucketName, Code, Condition, ETag, ObjectKey, ObjectName, Operation, S3Error, Spelling,
 };
@@ -46,7 +49,8 @@ pub(super) async fn serve(
     };
     match write.pass(proxy, session, context).await {
         Reply::Store(answer) => {
-            respond::write(session, context, answer.status, answer.headers, answer.body).await
+            let Answer { status, headers, body } = located(session, context, &name, answer);
+            respond::write(session, context, status, headers, body).await
         }
         Reply::Error(error, _) => respond::error(session, context, &error, None).await,
         // What the form wants to be told of its success, the store alone has read.
@@ -58,6 +62,25 @@ pub(super) async fn serve(
             respond::write(session, context, StatusCode::NO_CONTENT, headers, Bytes::new()).await
         }
     }
+}
+
+/// The store's answer, with the place of the object as the client asks for it where the store names
+/// one.
+fn located(
+    session: &Session,
+    context: &mut Context,
+    name: &ObjectName,
+    mut answer: Answer,
+) -> Answer {
+    let location = location(session, context, name);
+    if let Some(document) = with_location(&answer.body, &location) {
+        answer.body = document.into();
+    }
+    let named = answer.status.is_success() && answer.headers.contains_key(header::LOCATION);
+    let mut answer = respond::stored(session, context, answer);
+    let value = HeaderValue::try_from(location).ok().filter(|_| named);
+    answer.headers.extend(value.map(|location| (header::LOCATION, location)));
+    answer
 }
 
 /// Takes a form as it came, and finds the object that it writes.

@@ -30,6 +30,7 @@ mod signed;
 mod strangers;
 mod uploads;
 mod waiting;
+mod whereabouts;
 mod whole;
 mod wire;
 mod writes;
@@ -265,6 +266,19 @@ impl ProxyHttp for Proxy {
         upstream: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
+        let operation = context.log.operation;
+        let redirected =
+            whereabouts::redirected(operation, upstream.status, &upstream.headers, &[]);
+        if let Some(error) = redirected {
+            context.failure = Some(error);
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a redirect").into_up());
+        }
+        if upstream.status.is_success()
+            && upstream.remove_header(&header::LOCATION).is_some()
+            && let Some(location) = whereabouts::of_bucket(context)
+        {
+            upstream.insert_header(header::LOCATION, location)?;
+        }
         // As in `respond::go_on`: the store's own 100 is no answer, either.
         let is_answer = !upstream.status.is_informational();
         session.set_close_on_response_before_downstream_finish(is_answer);

@@ -227,9 +227,7 @@ async fn batch_of_one(
             let document = delete_result(request.quiet, &[deleted]).into();
             respond::write(session, context, StatusCode::OK, headers, document).await
         }
-        Reply::Store(answer) => {
-            respond::write(session, context, answer.status, answer.headers, answer.body).await
-        }
+        Reply::Store(answer) => respond::store(session, context, answer).await,
     }
 }
 

@@ -15,8 +15,8 @@ use super::conditional_read;
 use super::context::Context;
 use super::forward::Forward;
 use super::respond;
+use super::whereabouts::{redirected, relocate};
 use super::writes::query_parameter;
-use crate::backend::Answer;
 use crate::backend::connection::Opened;
 use crate::backend::headers::{INSCRIPTION, of_preflight};
 use crate::clock;
@@ -108,6 +108,12 @@ pub(super) async fn pass_on(
             return respond::error(session, context, &error, None).await;
         }
     };
+    let operation = context.log.operation;
+    if let Some(error) = redirected(operation, opened.status, &opened.headers, &[]) {
+        proxy.store.dismiss(opened).await;
+        return respond::error(session, context, &error, None).await;
+    }
+    relocate(context, opened.status, &mut opened.headers);
     let request = session.req_header();
     let failed = opened.status.is_client_error() || opened.status.is_server_error();
     if failed && opened.is_short() && request.method != Method::HEAD {
@@ -168,8 +174,7 @@ async fn refuse(
     opened: Opened,
 ) -> pingora::Result<()> {
     let answer = proxy.store.collect(opened).await.map_err(|why| broken_off(&why))?;
-    let Answer { status, headers, body } = respond::stored(context, answer);
-    respond::write(session, context, status, headers, body).await
+    respond::store(session, context, answer).await
 }
 
 /// The answer is under way and cannot be taken back: the connection is closed, so that the client

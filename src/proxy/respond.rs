@@ -9,14 +9,15 @@ use pingora::proxy::Session;
 
 use super::admission::Admitted;
 use super::context::Context;
+use super::whereabouts::{location, redirected, relocate};
 use crate::backend::Answer;
 use crate::backend::headers::INSCRIPTION;
 use crate::gate::{Reply, X_IFMATCH_GENERATION};
 use crate::register::{Generation, State};
 use crate::s3::documents::{
-    complete_result, completed_error, copy_result, late_refusal, parse_store_error,
+    complete_result, completed_error, copy_result, late_refusal, parse_store_error, with_location,
 };
-use crate::s3::{ETag, ObjectName, Operation, S3Error};
+use crate::s3::{ETag, Operation, S3Error};
 
 pub(super) const REQUEST_ID: &str = "x-amz-request-id";
 pub(super) const HOST_ID: &str = "x-amz-id-2";
@@ -50,11 +51,18 @@ pub(super) async fn error_with(
     mut headers: HeaderMap,
 ) -> pingora::Result<()> {
     let document = document(session, context, error);
+    headers.extend(headers_of(error));
+    write(session, context, error.status(), headers, document.into()).await
+}
+
+/// What an error's answer says beside its document.
+fn headers_of(error: &S3Error) -> HeaderMap {
+    let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/xml"));
     if let Some(seconds) = error.retry_after_s() {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
-    write(session, context, error.status(), headers, document.into()).await
+    headers
 }
 
 /// An error's document, noted in the log line.
@@ -81,23 +89,55 @@ pub(super) async fn reply(
     reply: Reply,
 ) -> pingora::Result<()> {
     match reply {
-        Reply::Store(answer) => {
-            let Answer { status, headers, body } = stored(context, answer);
-            write(session, context, status, headers, body).await
+        Reply::Store(mut answer) => {
+            locate(session, context, admitted, &mut answer);
+            store(session, context, answer).await
         }
         Reply::Error(refused, current) => error(session, context, &refused, current.as_ref()).await,
         Reply::Replayed(state, generation) => {
-            let answer = replayed(session, admitted, &state, generation.as_ref());
+            let answer = replayed(session, context, admitted, &state, generation.as_ref());
             let Answer { status, headers, body } = answer;
             write(session, context, status, headers, body).await
         }
     }
 }
 
-/// The store's answer, its error noted and completed. An error that it could only put into a 200,
+/// Answers what the store did.
+pub(super) async fn store(
+    session: &mut Session,
+    context: &mut Context,
+    answer: Answer,
+) -> pingora::Result<()> {
+    let Answer { status, headers, body } = stored(session, context, answer);
+    write(session, context, status, headers, body).await
+}
+
+/// Says of an object that was just put together where the client finds it.
+pub(super) fn locate(
+    session: &Session,
+    context: &Context,
+    admitted: &Admitted,
+    answer: &mut Answer,
+) {
+    if admitted.operation == Operation::CompleteMultipartUpload
+        && let Some(name) = admitted.target.object()
+        && let Some(document) = with_location(&answer.body, &location(session, context, name))
+    {
+        answer.headers.remove(header::CONTENT_LENGTH);
+        answer.body = document.into();
+    }
+}
+
+/// The store's answer, its error noted and completed; an error of ours in place of a redirect. An error that it could only put into a 200,
 /// since it was at work already when it found out, is answered with its own status where the client
 /// has not been told of the 200 yet.
-pub(super) fn stored(context: &mut Context, mut answer: Answer) -> Answer {
+pub(super) fn stored(session: &Session, context: &mut Context, mut answer: Answer) -> Answer {
+    let Answer { status, headers, body } = &answer;
+    if let Some(error) = redirected(context.log.operation, *status, headers, body) {
+        let body = document(session, context, &error).into();
+        return Answer { status: error.status(), headers: headers_of(&error), body };
+    }
+    relocate(context, answer.status, &mut answer.headers);
     if let Some(error) = parse_store_error(&answer.body) {
         if let Some(completed) = completed(context, &answer.headers, &answer.body) {
             answer.body = completed;
@@ -123,6 +163,7 @@ pub(super) fn completed(context: &Context, headers: &HeaderMap, body: &[u8]) -> 
 /// The success of an earlier attempt, once more.
 pub(super) fn replayed(
     session: &Session,
+    context: &Context,
     admitted: &Admitted,
     state: &State,
     generation: Option<&Generation>,
@@ -138,7 +179,7 @@ pub(super) fn replayed(
         }
         (Operation::CompleteMultipartUpload, Some(name)) => {
             headers.insert(header::CONTENT_TYPE, xml());
-            (StatusCode::OK, complete_result(&location(session, name), name, etag))
+            (StatusCode::OK, complete_result(&location(session, context, name), name, etag))
         }
         _ => {
             if let Some(etag) = etag.and_then(ETag::header_value) {
@@ -166,13 +207,6 @@ pub(super) fn etag_left(state: &State) -> Option<&ETag> {
         State::Present(etag) => Some(etag),
         State::Absent | State::Unknown => None,
     }
-}
-
-/// Where an object is found, as the client of this request would ask for it.
-pub(super) fn location(session: &Session, name: &ObjectName) -> String {
-    let host = session.req_header().headers.get(header::HOST);
-    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    format!("http://{host}{}", name.path())
 }
 
 /// What the client has been answered, if its answer has begun; a 100 is none.

@@ -8,7 +8,6 @@ use super::context::Context;
 use super::intake;
 use super::respond;
 use super::writes::to_request;
-use crate::backend::Answer;
 use crate::s3::{Code, S3Error};
 
 /// Serves the creation of an upload.
@@ -30,9 +29,7 @@ pub(super) async fn create(
     };
     let request = to_request(session, name.path(), &admitted, &checked);
     match proxy.gate.create_upload(name, &request, &body).await {
-        Ok(Answer { status, headers, body }) => {
-            respond::write(session, context, status, headers, body).await
-        }
+        Ok(answer) => respond::store(session, context, answer).await,
         Err(error) => respond::error(session, context, &error, None).await,
     }
 }

@@ -10,6 +10,7 @@ use pingora::proxy::Session;
 use super::admission::Admitted;
 use super::context::Context;
 use super::respond;
+use super::whereabouts::relocate;
 use crate::backend::KeepAlive;
 use crate::gate::{Outcome, Reply};
 use crate::s3::documents::{parse_store_error, without_prologue};
@@ -79,11 +80,12 @@ impl Waiting {
         reply: Reply,
     ) -> pingora::Result<()> {
         let document = match reply {
-            Reply::Store(answer) => {
+            Reply::Store(mut answer) => {
+                respond::locate(session, context, admitted, &mut answer);
                 respond::completed(context, &answer.headers, &answer.body).unwrap_or(answer.body)
             }
             Reply::Replayed(state, generation) => {
-                respond::replayed(session, admitted, &state, generation.as_ref()).body
+                respond::replayed(session, context, admitted, &state, generation.as_ref()).body
             }
             Reply::Error(error, _) => respond::document(session, context, &error).into(),
         };
@@ -103,6 +105,7 @@ impl Waiting {
 async fn begin(context: &Context, head: &HeaderMap) -> pingora::Result<ResponseHeader> {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     (parts.status, parts.headers) = (StatusCode::OK, head.clone());
+    relocate(context, StatusCode::OK, &mut parts.headers);
     respond::allow_page(context, &mut parts.headers).await;
     let mut response = ResponseHeader::from(parts);
     response.remove_header(&header::CONTENT_LENGTH);

@@ -94,6 +94,19 @@ impl S3Error {
             .with("Key", key)
     }
 
+    /// The store wants to be asked elsewhere and says so with this status: 500 where that is for good
+    /// (301, 308), and asking again would not help; 503 where it is for now.
+    pub fn redirected(status: StatusCode) -> Self {
+        if matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT) {
+            return Self::new(Code::InternalError).because(
+                "The store answers that it is to be asked elsewhere. The operator of this proxy has \
+                 to look at its log, and at the address and the region of its store.",
+            );
+        }
+        Self::service_unavailable(1)
+            .because("The store asks to be asked elsewhere for a while. Please try again.")
+    }
+
     /// 501: this header, or its value, asks for something that is not done.
     pub fn not_implemented(header: &str, additional: Option<&str>) -> Self {
         let error = Self::new(Code::NotImplemented).with("Header", header);

@@ -150,6 +150,20 @@ pub fn without_etag(body: &[u8]) -> Option<Vec<u8>> {
     (root.children.len() < before).then(|| root.to_document())
 }
 
+/// The same answer to a complete or a form with this place of the object. `None` when it is neither, and
+/// where it says so already.
+pub fn with_location(body: &[u8], location: &str) -> Option<Vec<u8>> {
+    let mut root = xml::parse(body).filter(|root| LOCATED.contains(&root.name.as_str()))?;
+    if root.child_text("Location") == Some(location) {
+        return None;
+    }
+    root.children.retain(|child| child.name != "Location");
+    root.children.insert(0, Element::of_text("Location", location));
+    Some(if root.name == "PostResponse" { root.to_plain_document() } else { root.to_document() })
+}
+
+const LOCATED: [&str; 2] = ["CompleteMultipartUploadResult", "PostResponse"];
+
 const RESULTS: [&str; 3] = ["CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult"];
 
 // === answered here ===

@@ -1,0 +1,109 @@
+//! Where the client is told that something is found. A store names its own endpoint, which is not
+//! the client's to use: who follows it goes around the proxy. So its redirects end here, and what it
+//! says of places is said anew.
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{StatusCode, Uri};
+use pingora::proxy::Session;
+
+use super::context::Context;
+use crate::s3::documents::parse_store_error;
+use crate::s3::{ObjectName, Operation, S3Error};
+
+/// The error in place of the store's redirect, if its answer is one (AWS: Request redirection). Its
+/// operator is told where it leads.
+pub(super) fn redirected(
+    operation: Option<Operation>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<S3Error> {
+    let by_status = match status {
+        StatusCode::NOT_MODIFIED => false,
+        // Where a form has sent its browser (AWS: PostObject, success_action_redirect).
+        StatusCode::SEE_OTHER if operation == Some(Operation::PostObject) => false,
+        status => status.is_redirection(),
+    };
+    let failed = !status.is_success();
+    let code = parse_store_error(body).filter(|_| failed).map(|error| error.code);
+    let code = code.unwrap_or_default();
+    let by_code = matches!(code.as_str(), "PermanentRedirect" | "Redirect" | "TemporaryRedirect");
+    if !by_status && !by_code {
+        return None;
+    }
+    let location = headers.get(header::LOCATION).and_then(|to| to.to_str().ok()?.parse().ok());
+    let to = location.as_ref().and_then(Uri::authority).map(ToString::to_string);
+    let region = headers.get("x-amz-bucket-region").and_then(|region| region.to_str().ok());
+    tracing::error!(
+        %status, code, to, region,
+        "the store redirects a request, which ends here; see backend.url, backend.region and \
+         backend.addressing"
+    );
+    let for_good = code == "PermanentRedirect";
+    Some(S3Error::redirected(if for_good { StatusCode::MOVED_PERMANENTLY } else { status }))
+}
+
+/// Where an object is found, as the client of this request would ask for it.
+pub(super) fn location(session: &Session, context: &Context, name: &ObjectName) -> String {
+    let path = name.path();
+    let bucket = format!("/{}", name.bucket);
+    let path = match path.strip_prefix(&bucket) {
+        Some(key) if context.host_style => key,
+        _ => &path,
+    };
+    // HTTP/1.0 may do without a host.
+    let host = session.req_header().headers.get(header::HOST);
+    match host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty()) {
+        Some(host) => format!("http://{host}{path}"),
+        None => path.to_owned(),
+    }
+}
+
+/// The `Location` of a success of the store's: of a bucket that was made, its path (AWS:
+/// CreateBucket); any other names a place at the store.
+pub(super) fn relocate(context: &Context, status: StatusCode, headers: &mut HeaderMap) {
+    if !status.is_success() || headers.remove(header::LOCATION).is_none() {
+        return;
+    }
+    if let Some(path) = of_bucket(context) {
+        headers.insert(header::LOCATION, path);
+    }
+}
+
+/// What is said of a bucket that was just made.
+pub(super) fn of_bucket(context: &Context) -> Option<HeaderValue> {
+    let made = context.log.operation == Some(Operation::CreateBucket);
+    HeaderValue::from_str(&format!("/{}", context.log.bucket)).ok().filter(|_| made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status_of(operation: Operation, status: u16, body: &str) -> Option<u16> {
+        let status = StatusCode::from_u16(status).unwrap();
+        let headers = HeaderMap::new();
+        let error = redirected(Some(operation), status, &headers, body.as_bytes());
+        error.map(|error| error.status().as_u16())
+    }
+
+    #[test]
+    fn a_redirect_ends_here_whatever_it_is_called() {
+        let put = |status, body| status_of(Operation::PutObject, status, body);
+        for (status, ours) in
+            [(301, 500), (308, 500), (302, 503), (303, 503), (307, 503), (300, 503)]
+        {
+            assert_eq!(put(status, ""), Some(ours), "{status}");
+        }
+        assert_eq!(put(400, "<Error><Code>PermanentRedirect</Code></Error>"), Some(500));
+        assert_eq!(put(403, "<Error><Code>TemporaryRedirect</Code></Error>"), Some(503));
+        for status in [200, 204, 304, 400, 404, 412, 500] {
+            assert_eq!(put(status, ""), None, "{status}");
+        }
+        assert_eq!(put(404, "<Error><Code>NoSuchKey</Code></Error>"), None);
+        // What an object holds is no answer of the store's.
+        assert_eq!(put(200, "<Error><Code>PermanentRedirect</Code></Error>"), None);
+        assert_eq!(status_of(Operation::PostObject, 303, ""), None);
+        assert_eq!(status_of(Operation::PostObject, 307, ""), Some(503));
+    }
+}
