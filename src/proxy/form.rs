@@ -28,7 +28,7 @@ use crate::s3::{
     BucketName, Condition, ETag, ObjectKey, ObjectName, Operation, PostForm, PostPolicy,
     RequestHead, S3Error, Spelling, Target,
 };
-use crate::sigv4::{BodyPromise, CheckedBody, PayloadKind, authenticate_policy};
+use crate::sigv4::{Accepted, BodyPromise, CheckedBody, PayloadKind, authenticate_policy};
 
 /// Serves a form.
 pub(super) async fn serve(
@@ -145,8 +145,12 @@ fn admit(
     let caller = match signed_policy(&form)? {
         None => Caller::Anonymous,
         Some(claim) => {
-            let region = proxy.region.as_deref();
-            let owner = authenticate_policy(&claim, &proxy.clients, &proxy.keys, region)
+            let accepted = Accepted {
+                region: proxy.region.as_deref(),
+                version_2: proxy.accepts_version_2,
+                host_bucket: None,
+            };
+            let owner = authenticate_policy(&claim, &proxy.clients, &proxy.keys, &accepted)
                 .map_err(|error| foreign(&error))?;
             Caller::Client(owner)
         }

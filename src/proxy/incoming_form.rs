@@ -24,22 +24,30 @@ const FIELDS_PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct IncomingForm {
     reader: FormReader,
-    length_bytes: u64,
+    /// Of the body; `None` where nothing says it.
+    length_bytes: Option<u64>,
     /// What has arrived, as it came, where it is to go on so.
     as_sent: Option<Vec<Bytes>>,
 }
 
 impl IncomingForm {
-    /// Errors: as for [`FormReader::new`]; 411 without a length, as AWS; `EntityTooLarge`.
+    /// Errors: as for [`FormReader::new`]; 411 without a length, as AWS, unless the operator lets
+    /// bodies of unknown length be taken; `EntityTooLarge`.
     pub(super) fn new(
         proxy: &Proxy,
         session: &Session,
         spelling: Spelling,
     ) -> Result<Self, S3Error> {
         let head = &session.req_header().headers;
-        let length_bytes = content_length(head)?;
+        let length_bytes = content_length(head);
+        let may_be_unknown = proxy.takes_unknown_length
+            && spelling == Spelling::Any
+            && head.contains_key(header::TRANSFER_ENCODING);
+        if length_bytes.is_none() && !may_be_unknown {
+            return Err(S3Error::new(Code::MissingContentLength));
+        }
         let reader = FormReader::new(head, spelling)?;
-        check_size(proxy, length_bytes.saturating_sub(FIELDS_BYTES_MAX as u64))?;
+        check_size(proxy, length_bytes.unwrap_or(0).saturating_sub(FIELDS_BYTES_MAX as u64))?;
         let as_sent = (spelling == Spelling::Canonical).then(Vec::new);
         Ok(Self { reader, length_bytes, as_sent })
     }
@@ -96,7 +104,10 @@ impl IncomingForm {
             check_size(proxy, least)?;
             policy.map_or(Ok(()), |policy| policy.check_size(least, most))
         };
-        let (least, most) = self.reader.file_bytes(self.length_bytes);
+        let (least, most) = match self.length_bytes {
+            Some(length_bytes) => self.reader.file_bytes(length_bytes),
+            None => (0, proxy.body_bytes_max),
+        };
         check_range(least, most)?;
         let mut check = BodyCheck::new(promise, Wanted { sha256: true, md5: false });
         let mut taking = proxy.larder.begin(most).await.map_err(|e| intake::spool_failed(&e))?;
@@ -127,8 +138,9 @@ impl IncomingForm {
         proxy: &Proxy,
         session: &mut Session,
     ) -> Result<Body, Untaken> {
+        let length_bytes = self.length_bytes.unwrap_or(proxy.body_bytes_max);
         let mut taking =
-            proxy.larder.begin(self.length_bytes).await.map_err(|e| intake::spool_failed(&e))?;
+            proxy.larder.begin(length_bytes).await.map_err(|e| intake::spool_failed(&e))?;
         let mut bytes_taken = 0;
         loop {
             while let Some(bytes) = self.reader.content()? {
@@ -154,11 +166,8 @@ fn check_size(proxy: &Proxy, least: u64) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// AWS takes no form without one.
-fn content_length(head: &HeaderMap) -> Result<u64, S3Error> {
-    let length = head.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let length = length.and_then(|text| text.trim().parse().ok());
-    length.ok_or_else(|| S3Error::new(Code::MissingContentLength))
+fn content_length(head: &HeaderMap) -> Option<u64> {
+    head.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
 fn no_room() -> S3Error {

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
 use super::auth_error::{AuthError, Mismatch};
-use super::authenticate::check_session_token;
+use super::authenticate::{Accepted, check_session_token};
 use super::canonical::ALGORITHM;
 use super::claim::ScopeText;
 use super::credential::{Credential, CredentialLookup};
@@ -41,15 +41,18 @@ pub fn authenticate_policy(
     claim: &PolicyClaim<'_>,
     clients: &impl CredentialLookup,
     keys: &SigningKeys,
-    region: Option<&str>,
+    accepted: &Accepted<'_>,
 ) -> Result<String, AuthError> {
     let (Some(ALGORITHM), Some(scope), Some(date), Some(signature)) =
         (claim.algorithm, claim.credential, claim.date, claim.signature)
     else {
         let (access_key_id, signature) = claim.version_2.ok_or(AuthError::Anonymous)?;
+        if !accepted.version_2 {
+            return Err(AuthError::UnsupportedMechanism);
+        }
         return authenticate_version_2(claim, access_key_id, signature, clients);
     };
-    let scope = ScopeText::parse(scope, region).map_err(|fault| {
+    let scope = ScopeText::parse(scope, accepted.region).map_err(|fault| {
         AuthError::AuthorizationQueryParametersError {
             message: format!("Error parsing the X-Amz-Credential parameter; {fault}"),
             region: fault.expected_region(),
@@ -143,7 +146,8 @@ mod tests {
     }
 
     fn check(claim: &PolicyClaim<'_>) -> Result<String, AuthError> {
-        authenticate_policy(claim, &clients(), &SigningKeys::default(), None)
+        let accepted = Accepted { version_2: true, ..Accepted::default() };
+        authenticate_policy(claim, &clients(), &SigningKeys::default(), &accepted)
     }
 
     fn is_mismatch(checked: &Result<String, AuthError>) -> bool {
@@ -173,6 +177,10 @@ mod tests {
         let key = "AKIAIOSFODNN7EXAMPLE";
         let right = version_2("e30=", Some((key, signature)));
         assert_eq!(check(&right).unwrap(), key);
+        let only_version_4 = Accepted::default();
+        let keys = SigningKeys::default();
+        let refused = authenticate_policy(&right, &clients(), &keys, &only_version_4);
+        assert_eq!(refused.unwrap_err(), AuthError::UnsupportedMechanism);
         assert!(is_mismatch(&check(&version_2("e30", Some((key, signature))))));
         assert!(is_mismatch(&check(&version_2("e30=", Some((key, ""))))));
         let stranger = check(&version_2("e30=", Some(("AKIA", signature)))).unwrap_err();

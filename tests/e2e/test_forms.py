@@ -16,13 +16,15 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 import pytest
 import urllib3
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 
-from clients import Answer, boto
+from clients import REGION, Answer, boto
 from conftest import new_bucket
 from proxies import ACCESS_KEY, CLIENT_SECRET, READER_KEY, READER_SECRET, Proxy, Settings, \
     in_front_of
@@ -308,6 +310,34 @@ def test_a_checksum_in_a_form_is_verified(stored, algorithm, digest):
     assert post(f"{proxy.url}/{bucket}", [*parts, FILE]).status in (204, 400, 501)
 
 
+def test_a_form_of_unknown_length_is_taken_where_the_operator_lets_it(store_named, tmp_path):
+    store = store_named("s3s-fs")
+    bucket = new_bucket(store)
+    proxy = in_front_of(store, bucket, tmp_path, Settings(unknown_length="take", body_max="1MiB"))
+    chunked = ("Transfer-Encoding", "chunked")
+    for text, status in ((b"meow", 204), (b"x" * (1 << 20), 204), (b"x" * (1 << 20 | 1), 400)):
+        parts = [*signed(bucket, {"key": "chunks"}), ("file", ("f", text))]
+        body, content_type = urllib3.encode_multipart_formdata(parts)
+        answer = raw_post(proxy, bucket, [("Content-Type", content_type), chunked], body)
+        assert answer.status == status, str(answer)
+        if status == 204:
+            assert content(proxy, bucket, "chunks") == text
+        else:
+            assert answer.code == "EntityTooLarge"
+    proxy.stop()
+
+
+def test_version_2_can_be_refused_in_forms_too(store_named, tmp_path):
+    store = store_named("s3s-fs")
+    bucket = new_bucket(store)
+    proxy = in_front_of(store, bucket, tmp_path, Settings(signature_v2="refuse"))
+    form = proxy.boto().generate_presigned_post(bucket, "old")
+    assert "AWSAccessKeyId" in form["fields"]
+    answer = post(form["url"], [*form["fields"].items(), FILE])
+    assert (answer.status, answer.code) == (400, "InvalidRequest")
+    proxy.stop()
+
+
 # What is ours.
 
 
@@ -335,7 +365,10 @@ def test_the_write_s_id_is_nobody_s_to_set_or_to_see(store_named, tmp_path, writ
         "Bucket": bucket, "Key": "url", "Metadata": forged})
     headers = {f"x-amz-meta-{name}": value for name, value in forged.items()}
     assert POOL.request("PUT", presigned, body=b"x", headers=headers).status == 200
-    for key in ("put", "copy", "upload", "form", "url"):
+    request = AWSRequest("PUT", f"{proxy.url}/{bucket}/hoisted?" + urlencode(headers))
+    S3SigV4QueryAuth(proxy.raw().credentials, "s3", REGION, expires=60).add_auth(request)
+    assert POOL.request("PUT", request.url, body=b"x").status == 200
+    for key in ("put", "copy", "upload", "form", "url", "hoisted"):
         assert seen(s3, key) == {"a": "1"}, key
         assert "forged" not in seen(direct, key).values(), key
         assert ("ifmatch-id" in seen(direct, key)) == (write_ids and key != "upload"), key
