@@ -16,7 +16,7 @@ use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
     BucketName, Code, Condition, CopySource, Effect, Operation, RequestHead, S3Error, Target,
-    body_refusal, classify, refusal,
+    classify, refusal_at,
 };
 use crate::sigv4::{AwsAnswer, EffectiveRequest, unframe};
 
@@ -233,13 +233,8 @@ fn check_request(
     (operation, effect): (Operation, Effect),
 ) -> Result<(), S3Error> {
     let as_sent = proxy.signatures == Signatures::Passthrough;
-    if let Some(refused) =
-        refusal(head, operation).or_else(|| body_refusal(head, operation, as_sent))
-    {
+    if let Some(refused) = refusal_at(head, operation, effect, as_sent) {
         return Err(refused);
-    }
-    if operation == Operation::SelectObjectContent && effect != Effect::Read {
-        return Err(S3Error::not_implemented("select", None).because(SELECT));
     }
     match (operation, target.bucket()) {
         (Operation::ConfigureBucket(name), Some(bucket)) => {
@@ -248,10 +243,6 @@ fn check_request(
         _ => Ok(()),
     }
 }
-
-const SELECT: &str = "That this store understands SelectObjectContent cannot be seen, and to one that \
-                      does not it may be a write. If it does, name \"select\" in \
-                      backend.subresources.";
 
 /// An error that the signature room defines, as the answer room writes it.
 pub(super) fn foreign(error: &impl AwsAnswer) -> S3Error {

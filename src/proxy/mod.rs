@@ -70,6 +70,9 @@ pub use pace::Pace;
 pub use rules::Rules;
 pub use strangers::Strangers;
 
+#[cfg(test)]
+mod requests_tests;
+
 /// The proxy: what every request is served with.
 #[derive(Debug)]
 pub struct Proxy {

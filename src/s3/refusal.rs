@@ -1,11 +1,13 @@
 //! Requests that would change objects which the register is not told of: refused outright.
 
+use http::Method;
+
 use super::answer::S3Error;
 use super::classify::RENAME_SOURCE;
 use super::code::Code;
 use super::head::RequestHead;
-use super::operation::Operation;
-use http::Method;
+use super::media::body_refusal;
+use super::operation::{Effect, Operation};
 
 /// Why this request cannot be let through at all: 501, naming the header or subresource; 400 for a
 /// query that speaks of a multipart upload in a way no operation does; 405 for a method that S3
@@ -23,6 +25,11 @@ pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
         Some((name, why))
     }) {
         return Some(S3Error::not_implemented(&name, Some(why)));
+    }
+    // Swift deletes what the body lists, whatever else the request names.
+    let lists = head.parameters().any(|(name, _)| name.eq_ignore_ascii_case("delete"));
+    if lists && operation != Operation::DeleteObjects && !head.method.is_safe() {
+        return Some(S3Error::not_implemented("delete", Some(LISTED)));
     }
     match operation {
         // A store may pass over the half that it does not understand, and put the part, or delete
@@ -45,6 +52,27 @@ pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
         _ => None,
     }
 }
+
+/// Why this request, which has this effect at this store, cannot be let through at all. `as_sent`:
+/// its sender has signed it for the store, which gets it as it came.
+pub fn refusal_at(
+    head: RequestHead<'_>,
+    operation: Operation,
+    effect: Effect,
+    as_sent: bool,
+) -> Option<S3Error> {
+    let select = operation == Operation::SelectObjectContent && effect != Effect::Read;
+    refusal(head, operation)
+        .or_else(|| body_refusal(head, operation, as_sent))
+        .or_else(|| select.then(|| S3Error::not_implemented("select", None).because(SELECT)))
+}
+
+const SELECT: &str = "That this store understands SelectObjectContent cannot be seen, and to one that \
+                      does not it may be a write. If it does, name \"select\" in \
+                      backend.subresources.";
+
+const LISTED: &str = "A list of objects to delete is understood as POST on a bucket, with no other \
+                      subresource (DeleteObjects)";
 
 const METHODS: [Method; 6] =
     [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE, Method::OPTIONS];
@@ -143,6 +171,18 @@ mod tests {
             let refused = code(&method, Operation::UnknownWrite, "");
             assert_eq!(refused.as_deref(), Some("MethodNotAllowed"), "{method}");
         }
+    }
+
+    #[test]
+    fn a_list_to_delete_is_nowhere_but_in_delete_objects() {
+        for query in ["delete", "d%65lete=", "uploads&delete", "DELETE=1"] {
+            for method in [Method::POST, Method::PUT, Method::DELETE] {
+                let refused = code(&method, Operation::UnknownWrite, query);
+                assert_eq!(refused.as_deref(), Some("NotImplemented"), "{method} {query}");
+            }
+            assert_eq!(code(&Method::GET, Operation::GetObject, query), None);
+        }
+        assert_eq!(code(&Method::POST, Operation::DeleteObjects, "delete"), None);
     }
 
     #[test]

@@ -43,6 +43,17 @@ def _start(base: Path, ports: list[int], processes: list[Process]) -> Store:
     return Store("ceph", f"http://127.0.0.1:{gateway}", KEY, SECRET, processes, versions=True)
 
 
+def with_caps(store: Store) -> Store:
+    """The same store, as a user who may administrate it."""
+    gateway = next(process for process in store.processes if process.name == "radosgw")
+    conf = gateway.child.args[2]
+    base = Path(conf).parent
+    _run(["radosgw-admin", "-c", conf, "-n", "client.rgw", "user", "create", "--uid=power",
+          "--display-name=power", "--access-key=powerkey", f"--secret-key={SECRET}",
+          "--caps=users=*;buckets=*;metadata=*;usage=*"], base)
+    return Store("ceph", store.url, "powerkey", SECRET, versions=True)
+
+
 def _run(argv: list[str], base: Path, timeout: float = 120) -> None:
     """A step that must succeed; a port taken meanwhile shows itself here, too."""
     step = Process(f"{argv[0]}-step", argv, cwd=base)
