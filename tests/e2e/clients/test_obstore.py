@@ -36,6 +36,16 @@ def test_put_mode_update_with_an_etag(proxied, new_key):
     assert obstore.get(store, key).bytes() == b"two"
 
 
+def test_a_prefix_with_a_space_is_listed(proxied, new_key):
+    """It sends the space as a plus, and signs it as the space that it is."""
+    store, stem = store_at(proxied), new_key()
+    for folder in ("a b", "a+b"):
+        obstore.put(store, f"{stem}/{folder}/k", b"x")
+    for folder in ("a b", "a+b"):
+        [listed] = obstore.list(store, f"{stem}/{folder}").collect()
+        assert listed["path"] == f"{stem}/{folder}/k"
+
+
 def test_the_store_alone_overwrites(alone, new_key):
     store, key = store_at(alone), new_key()
     obstore.put(store, key, b"one", mode="create")
