@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ifmatch::register::memory::MemoryRegister;
-use ifmatch::register::record::JOURNAL_ENTRIES_MAX;
+use ifmatch::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL};
 use ifmatch::register::redis::{Place, RedisRegister, RedisSettings};
 use ifmatch::register::waiters::TURN_GRANTS;
 use ifmatch::register::{
@@ -379,11 +379,70 @@ async fn doubts_that_nobody_asks_about_leave_the_leases() {
 async fn of_all(connection: &mut MultiplexedConnection, command: &str, names: &str) -> Vec<i64> {
     let names: Vec<String> =
         redis::cmd("KEYS").arg(names).query_async(connection).await.expect("names");
+    if names.is_empty() {
+        return Vec::new();
+    }
     let mut pipeline = redis::pipe();
     for name in names {
         pipeline.cmd(command).arg(name);
     }
     pipeline.query_async(connection).await.expect("numbers")
+}
+
+/// Reads leave little behind, and that goes by itself.
+#[tokio::test]
+async fn what_a_reader_was_told_is_kept_for_minutes_and_what_was_written_for_longer() {
+    let server = RedisServer::start(&[]).await;
+    let terms = Terms { record_ttl: Duration::from_hours(24), ..terms() };
+    let register = RedisRegister::connect(&settings(&server), &terms).unwrap();
+    register.skip_quarantine().await.unwrap();
+    let mut connection = server.connection().await;
+    let ttl = async |connection: &mut MultiplexedConnection| {
+        let [ttl] = of_all(connection, "PTTL", "{test:*}bucket/key").await[..] else {
+            panic!("not one record")
+        };
+        Duration::from_millis(u64::try_from(ttl).unwrap())
+    };
+    register.observe(&key()).await.unwrap();
+    assert!(of_all(&mut connection, "PTTL", "{test:*}bucket/*").await.is_empty());
+    let pinned = register.pin(&key()).await.unwrap();
+    assert!(ttl(&mut connection).await <= PIN_TTL);
+    sleep(Duration::from_millis(50)).await;
+    let before = ttl(&mut connection).await;
+    assert_eq!(register.pin(&key()).await.unwrap(), pinned, "and is kept for as long again");
+    assert!(ttl(&mut connection).await > before);
+    write(&register, &key(), "a", "x").await;
+    let written = ttl(&mut connection).await;
+    assert!(written > PIN_TTL, "{written:?}");
+    register.pin(&key()).await.unwrap();
+    assert!(ttl(&mut connection).await > PIN_TTL, "a reader does not shorten it");
+}
+
+/// What is under way ends, and nothing new begins.
+#[tokio::test]
+async fn a_redis_out_of_memory_is_said_to_be_so() {
+    let server = RedisServer::start(&[]).await;
+    let register = RedisRegister::connect(&settings(&server), &terms()).unwrap();
+    register.skip_quarantine().await.unwrap();
+    let under_way = granted(&register, &key(), &ask("a")).await.token;
+    let judging = granted(&register, &object("judging"), &ask_to_create("b")).await.token;
+    let mut connection = server.connection().await;
+    tell(&mut connection, "CONFIG SET maxmemory 100kb").await;
+
+    let refused = register.acquire(&object("other"), &ask("c")).await;
+    let Err(RegisterError::Full(why)) = &refused else { panic!("{refused:?}") };
+    assert!(why.contains("maxmemory"), "{why}");
+    assert!(matches!(register.pin(&object("read")).await, Err(RegisterError::Full(_))));
+    assert_eq!(register.observe(&key()).await.unwrap().state, State::Unknown);
+    assert_eq!(register.renew(&key(), &under_way).await, Ok(true));
+    let answer = commit(&register, &key(), &under_way, present("x")).await;
+    assert_eq!(answer, Ok(CommitAnswer::Committed));
+    let step = ReleaseStep { token: &judging, learned: None, refused: None };
+    assert_eq!(register.release(&object("judging"), &step).await, Ok(true));
+    assert_eq!(register.check().await.unwrap().leases, 0);
+
+    tell(&mut connection, "CONFIG SET maxmemory 1gb").await;
+    granted(&register, &object("other"), &ask("c")).await;
 }
 
 /// Not in the table, for it needs a register that has just begun.

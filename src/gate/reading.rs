@@ -6,14 +6,16 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::sleep;
 
 use super::Gate;
-use crate::register::{Generation, Observation, State, Writers};
-use crate::s3::{Current, ETag, ObjectName};
+use crate::backend::Question;
+use crate::register::{Generation, Observation, RegisterError, State, Writers};
+use crate::s3::{Current, ETag, ObjectName, Seen};
 
 /// The generation that a key had before it was read. Whoever swaps by it writes only if nothing was
-/// written since, so that what was read is not older; it may be newer, and then the swap fails.
+/// written since, so that what was read is not older; it may be newer, and then the swap fails. A key
+/// that has none and is absent is named by [`ABSENT`].
 #[derive(Debug)]
 pub struct Pinned {
-    generation: Generation,
+    generation: Option<Generation>,
     state: State,
     writers: Writers,
 }
@@ -28,20 +30,47 @@ const RECORDING: [Duration; 5] = [
     Duration::from_millis(40),
 ];
 
+/// The name of what is absent and has no generation of its own: a write that names it creates. Nothing
+/// is remembered for it, so that reads of keys that are not there leave nothing behind.
+const ABSENT: HeaderValue = HeaderValue::from_static("absent");
+
 impl Gate {
     /// Names the key's generation. `None` where the register cannot: reads go on without it.
-    pub async fn pin(&self, name: &ObjectName) -> Option<Pinned> {
+    /// `head_headers` are those that a HEAD of the object needs.
+    pub async fn pin(&self, name: &ObjectName, head_headers: &HeaderMap) -> Option<Pinned> {
+        let pinned = self.name_generation(name, head_headers).await;
+        let observed = pinned.inspect_err(
+            |error| tracing::warn!(%name, %error, "a read was not told its generation"),
+        );
+        Pinned::of(observed.ok()?, self.settings.terms.writers)
+    }
+
+    /// What is there and has no generation is given one. Not where others write: what the register
+    /// does not know of has none there.
+    async fn name_generation(
+        &self,
+        name: &ObjectName,
+        headers: &HeaderMap,
+    ) -> Result<Observation, RegisterError> {
+        let observed = self.observe_recorded(name).await?;
+        let shared = self.settings.terms.writers == Writers::Shared;
+        if observed.generation.is_some() || shared {
+            return Ok(observed);
+        }
+        let question = Question { name, version_id: None, headers };
+        match self.store.head(question).await {
+            Ok(Seen { current: Current::Present(_), .. }) => self.register.pin(name).await,
+            Ok(_) | Err(_) => Ok(observed),
+        }
+    }
+
+    async fn observe_recorded(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
         let mut pauses = RECORDING.into_iter();
         loop {
-            match self.register.pin(name).await {
-                Ok(observed) => match pauses.next().filter(|_| observed.leased) {
-                    Some(pause) => sleep(pause).await,
-                    None => return Pinned::of(observed, self.settings.terms.writers),
-                },
-                Err(error) => {
-                    tracing::warn!(%name, %error, "a read was not told its generation");
-                    return None;
-                }
+            let observed = self.register.observe(name).await?;
+            match pauses.next().filter(|_| observed.leased) {
+                Some(pause) => sleep(pause).await,
+                None => return Ok(observed),
             }
         }
     }
@@ -50,8 +79,8 @@ impl Gate {
 impl Pinned {
     /// In quarantine a write that the register has forgotten may still land.
     fn of(observed: Observation, writers: Writers) -> Option<Self> {
-        let generation = observed.generation.filter(|_| observed.quarantine.is_zero())?;
-        Some(Self { generation, state: observed.state, writers })
+        let Observation { generation, state, .. } = observed;
+        observed.quarantine.is_zero().then_some(Self { generation, state, writers })
     }
 
     /// The generation as the answer's header, if what was read belongs to it. What the register
@@ -59,11 +88,14 @@ impl Pinned {
     /// they did.
     pub fn of_answer(self, status: StatusCode, headers: &HeaderMap) -> Option<HeaderValue> {
         let found = State::from(found(status, headers)?);
+        let Some(generation) = self.generation else {
+            return (found == State::Absent).then_some(ABSENT);
+        };
         let belongs = match (self.state, self.writers) {
             (State::Unknown, writers) => writers == Writers::Exclusive,
             (known, _) => known == found,
         };
-        self.generation.0.parse().ok().filter(|_| belongs)
+        generation.0.parse().ok().filter(|_| belongs)
     }
 }
 
@@ -117,6 +149,20 @@ mod tests {
             for status in [403, 412, 416, 500] {
                 assert!(!names(a(), writers, status, Some("\"a\"")), "{status} shows no object");
             }
+        }
+    }
+
+    #[test]
+    fn what_has_no_generation_and_is_absent_is_named_so() {
+        for writers in [Writers::Shared, Writers::Exclusive] {
+            let named = |status, etag: Option<&'static str>| {
+                let pinned = Pinned { generation: None, state: State::Unknown, writers };
+                let etag = etag.map(|etag| (header::ETAG, HeaderValue::from_static(etag)));
+                pinned.of_answer(status, &etag.into_iter().collect())
+            };
+            assert_eq!(named(StatusCode::NOT_FOUND, None), Some(ABSENT));
+            assert_eq!(named(StatusCode::OK, Some("\"a\"")), None);
+            assert_eq!(named(StatusCode::FORBIDDEN, None), None);
         }
     }
 

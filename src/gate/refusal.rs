@@ -12,6 +12,10 @@ use crate::s3::{Code, ObjectName, Refusal, S3Error};
 const RETRY_AFTER_S: u32 = 1;
 
 const UNREACHABLE: &str = "The register of conditional writes cannot be reached. Please try again.";
+const UNSUITABLE: &str = "The register of conditional writes cannot be used as it is, so nothing is \
+                          written. Its operator has to look at this proxy's log.";
+const FULL: &str = "The register of conditional writes is out of memory, so nothing new is written. Its \
+                    operator has to give it more.";
 const DISOWNED: &str = "This proxy's register is not, or not yet, the one that keeps the locks of this \
                         store, so nothing is written. Its operator has to look at its log.";
 
@@ -20,7 +24,9 @@ pub(super) fn register_failed(error: &RegisterError) -> S3Error {
     tracing::error!(%error, "a write was refused");
     S3Error::service_unavailable(RETRY_AFTER_S).because(match error {
         RegisterError::Disowned(_) => DISOWNED,
-        RegisterError::Unreachable(_) | RegisterError::Unsuitable(_) => UNREACHABLE,
+        RegisterError::Unreachable(_) => UNREACHABLE,
+        RegisterError::Unsuitable(_) => UNSUITABLE,
+        RegisterError::Full(_) => FULL,
     })
 }
 

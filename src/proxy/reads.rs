@@ -18,7 +18,7 @@ use super::respond;
 use super::whereabouts::{redirected, relocate};
 use super::writes::query_parameter;
 use crate::backend::connection::Opened;
-use crate::backend::headers::{INSCRIPTION, of_preflight};
+use crate::backend::headers::{INSCRIPTION, for_head, of_preflight};
 use crate::clock;
 use crate::gate::{X_IFMATCH_GENERATION, X_IFMATCH_WANT};
 use crate::s3::{ObjectName, Operation, Preconditions, S3Error, Target};
@@ -45,7 +45,7 @@ pub(super) async fn serve(
     let conditions = Preconditions::of_read(&session.req_header().headers, clock::unix_seconds());
     conditions.replace_in(&mut request.headers);
     let pinned = match wants_generation_of(session, admitted) {
-        Some(name) => proxy.gate.pin(name).await,
+        Some(name) => proxy.gate.pin(name, &for_head(&session.req_header().headers)).await,
         None => None,
     };
     let mut asked = conditional_read::ask(&proxy.store, &request, &conditions).await;

@@ -3,6 +3,7 @@
 //! "Alone" is kept by an exclusive lock on a file for the life of the process. In that file the
 //! process leaves what the next one must wait for: nothing after a good end, else a quarantine.
 
+mod bytes;
 mod lock_file;
 
 use std::collections::HashMap;
@@ -23,24 +24,32 @@ use super::{
 use crate::chance;
 use crate::s3::{Current, ObjectName};
 
-/// How many keys are remembered at most: about 1 GiB at 500 bytes each.
-const SLOTS_MAX: usize = 2_000_000;
+/// How much memory is used to remember keys, bytes. What is leased is not forgotten for want of room.
+const BYTES_MAX: usize = 1 << 30;
 
 /// The in-memory register.
 #[derive(Debug)]
 pub struct MemoryRegister {
     terms: Terms,
+    bytes_max: usize,
     started: tokio::time::Instant,
     inner: Mutex<Inner>,
 }
 
-/// Slots live in two halves: a lookup moves a slot to `recent`; when `recent` has been filled for
-/// half the record's time to live, what is left in `older` is forgotten.
+type Slots = HashMap<ObjectName, Box<Slot>>;
+
+/// Slots live in two halves: a step moves a slot to `recent`; when `recent` has been filled for half
+/// the record's time to live, or with half of the memory that may be used, what is left in `older` is
+/// forgotten.
 #[derive(Debug)]
 struct Inner {
     epoch: Epoch,
-    recent: HashMap<ObjectName, Slot>,
-    older: HashMap<ObjectName, Slot>,
+    recent: Slots,
+    older: Slots,
+    /// What the slots in `recent` cost, bytes; the table apart.
+    recent_bytes: usize,
+    /// What the leased ones among them did that the last turn had to keep.
+    kept_bytes: usize,
     turned: Millis,
     /// How many slots have an armed lease of a long write.
     long_armed: usize,
@@ -55,16 +64,28 @@ impl MemoryRegister {
     /// `Unsuitable` when another process holds the file or it is a symbolic link; `Unreachable`
     /// when it cannot be opened.
     pub fn open(lock_file: &Path, terms: Terms) -> Result<Self, RegisterError> {
+        Self::open_within(lock_file, terms, BYTES_MAX)
+    }
+
+    /// The same, with another bound than 1 GiB of what is used to remember keys, bytes.
+    pub fn open_within(
+        lock_file: &Path,
+        terms: Terms,
+        bytes_max: usize,
+    ) -> Result<Self, RegisterError> {
         let lock_file = LockFile::open(lock_file)?;
         let mut epoch = Epoch::begin(EpochId(chance::name()), &terms, Millis(0));
         epoch.quarantine_until = Millis(0) + lock_file.inherited().quarantine(&terms);
         Ok(Self {
             terms,
+            bytes_max,
             started: tokio::time::Instant::now(),
             inner: Mutex::new(Inner {
                 epoch,
                 recent: HashMap::new(),
                 older: HashMap::new(),
+                recent_bytes: 0,
+                kept_bytes: 0,
                 turned: Millis(0),
                 long_armed: 0,
                 closing: false,
@@ -79,7 +100,7 @@ impl MemoryRegister {
         let (answer, forgotten) = {
             let mut inner = self.lock();
             let now = Millis(in_millis(self.started.elapsed()));
-            let forgotten = inner.turn(&self.terms, now);
+            let forgotten = inner.turn(&self.terms, self.bytes_max, now);
             (work(&mut inner, now), forgotten)
         };
         // Many slots take their time to drop: others need not wait for it.
@@ -147,13 +168,25 @@ impl Inner {
         terms: &Terms,
         now: Millis,
     ) -> T {
-        let Self { epoch, recent, older, long_armed, .. } = self;
-        let slot =
-            recent.entry(name.clone()).or_insert_with(|| older.remove(name).unwrap_or_default());
-        *long_armed -= usize::from(is_long_armed(slot));
-        let answer = step(epoch, slot, terms, now);
-        *long_armed += usize::from(is_long_armed(slot));
+        let known = self.recent.remove(name);
+        let bytes_before = known.as_ref().map_or(0, |slot| bytes::of_slot(name, slot));
+        let mut slot = known.or_else(|| self.older.remove(name)).unwrap_or_default();
+        self.long_armed -= usize::from(is_long_armed(&slot));
+        let answer = step(&mut self.epoch, &mut slot, terms, now);
+        self.long_armed += usize::from(is_long_armed(&slot));
+        self.recent_bytes -= bytes_before;
+        // Nothing is known of it, so nothing is kept.
+        if *slot != Slot::default() {
+            self.recent_bytes += bytes::of_slot(name, &slot);
+            self.recent.insert(name.clone(), slot);
+        }
         answer
+    }
+
+    fn observe(&self, name: &ObjectName, terms: &Terms, now: Millis) -> Observation {
+        let unknown = Slot::default();
+        let known = self.recent.get(name).or_else(|| self.older.get(name));
+        record::observe(&self.epoch, known.map_or(&unknown, Box::as_ref), terms, now)
     }
 
     /// Writes down what the next process must wait for, as things stand.
@@ -165,16 +198,22 @@ impl Inner {
     }
 
     /// Begins a new half when it is time, and hands back what is forgotten with the old one.
-    fn turn(&mut self, terms: &Terms, now: Millis) -> HashMap<ObjectName, Slot> {
-        let full = self.recent.len() > SLOTS_MAX / 2;
+    fn turn(&mut self, terms: &Terms, bytes_max: usize, now: Millis) -> Slots {
+        let used = self.recent_bytes + bytes::of_table(&self.recent);
+        let full = used > bytes_max / 2 + self.kept_bytes;
         let period = (terms.record_ttl / 2).max(terms.retry_horizon);
         if self.turned.until(now) < period && !full {
             return HashMap::new();
         }
         self.turned = now;
-        let forgotten = std::mem::replace(&mut self.older, std::mem::take(&mut self.recent));
-        let leased = forgotten.iter().filter(|(_, slot)| slot.lease.is_some());
-        self.recent = leased.map(|(name, slot)| (name.clone(), slot.clone())).collect();
+        let mut forgotten = std::mem::replace(&mut self.older, std::mem::take(&mut self.recent));
+        // One that is over keeps nobody out: nothing of its write can land any more.
+        let leased = forgotten.extract_if(|_, slot| record::is_leased(slot, terms, now));
+        self.recent = leased.collect();
+        let costs = self.recent.iter().map(|(name, slot)| bytes::of_slot(name, slot));
+        self.recent_bytes = costs.sum();
+        self.kept_bytes = self.recent_bytes;
+        self.long_armed -= forgotten.values().filter(|slot| is_long_armed(slot)).count();
         if full {
             // Journal lines younger than the retry horizon may have gone: requests that began
             // before now must not rely on them.
@@ -200,7 +239,7 @@ fn is_long_armed(slot: &Slot) -> bool {
 #[async_trait]
 impl Register for MemoryRegister {
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
-        Ok(self.step(name, |epoch, slot, terms, now| record::observe(epoch, slot, terms, now)))
+        Ok(self.alone(|inner, now| inner.observe(name, &self.terms, now)))
     }
 
     async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
@@ -330,6 +369,7 @@ impl MemoryRegister {
             inner.epoch = Epoch::begin(EpochId(chance::name()), &self.terms, now);
             inner.epoch.quarantine_until = now + quarantine;
             (inner.recent, inner.older) = (HashMap::new(), HashMap::new());
+            (inner.recent_bytes, inner.kept_bytes) = (0, 0);
             inner.long_armed = 0;
         });
     }

@@ -36,7 +36,8 @@ pub trait Register: Send + Sync + fmt::Debug {
     /// Reads what is believed of a key.
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError>;
     /// The same, and gives the key a generation where it has none: whoever names it later can be
-    /// told whether anything was written since. Safe to repeat.
+    /// told whether anything was written since. What nobody has written is remembered for
+    /// [`record::PIN_TTL`] only. Safe to repeat.
     async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError>;
     /// Asks for the key's lease. Safe to repeat with the same nonce.
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError>;
@@ -112,6 +113,9 @@ pub enum RegisterError {
     /// It answered, and must not be used as it is: an operator must act.
     #[error("the register cannot be used: {0}")]
     Unsuitable(String),
+    /// It has no room for anything new: an operator must act. What is under way can end.
+    #[error("the register is out of memory: {0}")]
+    Full(String),
     /// It is not the one of this store.
     #[error("the register is not the one that keeps the locks of this store: {0}")]
     Disowned(String),

@@ -29,6 +29,10 @@ pub const UPLOADS_MAX: usize = 16;
 /// How long an upload is kept.
 pub const UPLOAD_TTL: Duration = Duration::from_hours(7 * 24);
 
+/// How long a record is kept that says nothing but the generation that a reader was told of: as long as
+/// one takes to read and write again. Reads shall not fill the register.
+pub const PIN_TTL: Duration = Duration::from_mins(10);
+
 /// The right to change one key, for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {

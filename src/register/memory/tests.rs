@@ -314,9 +314,10 @@ async fn what_stands_in_the_file_says_how_long_to_wait() {
 // === forgetting ===
 
 #[tokio::test(start_paused = true)]
-async fn what_is_forgotten_is_handed_back_and_leased_keys_are_kept() {
+async fn what_is_forgotten_is_handed_back_and_leased_keys_are_kept_while_they_are() {
     let register = Place::clean().open();
     let token = armed(&register, "leased", Settle::Long).await;
+    armed(&register, "abandoned", Settle::Long).await;
     for i in 0..3 {
         let key = i.to_string();
         let token = armed(&register, &key, Settle::Plain).await;
@@ -325,8 +326,10 @@ async fn what_is_forgotten_is_handed_back_and_leased_keys_are_kept() {
     {
         let mut inner = register.lock();
         let later = |halves: u32| Millis(0) + terms().record_ttl / 2 * halves;
-        assert_eq!(inner.turn(&terms(), later(1)).len(), 0, "nothing was old yet");
-        let forgotten = inner.turn(&terms(), later(2));
+        assert_eq!(inner.turn(&terms(), BYTES_MAX, later(1)).len(), 0, "nothing was old yet");
+        let renewed = inner.older.get_mut(&named("leased")).unwrap().lease.as_mut();
+        renewed.unwrap().expires = later(2);
+        let forgotten = inner.turn(&terms(), BYTES_MAX, later(2));
         assert_eq!(forgotten.len(), 4, "nothing of it is dropped under the lock");
         assert_eq!(inner.recent.keys().collect::<Vec<_>>(), [&named("leased")]);
         assert_eq!(inner.long_armed, 1);
@@ -352,4 +355,32 @@ async fn its_id_stays_in_the_lock_file_beside_what_the_next_process_waits_for() 
     drop(register);
     assert_eq!(place.next_waits().await, SETTLE_LONG);
     assert_eq!(place.open().name().await.unwrap(), Some(id));
+}
+
+/// How an earlier attempt ended may have been forgotten for want of room.
+#[tokio::test(start_paused = true)]
+async fn a_full_register_forgets_and_is_not_asked_by_older_requests() {
+    let place = Place::clean();
+    let register = MemoryRegister::open_within(&place.path(), terms(), 100_000).unwrap();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    for number in 0..1000 {
+        let key = number.to_string();
+        let token = armed(&register, &key, Settle::Plain).await;
+        commit(&register, &key, &token, None).await;
+    }
+    let kept = {
+        let inner = register.lock();
+        inner.recent.len() + inner.older.len()
+    };
+    assert!(kept < 500, "{kept} of 1000");
+    for (age_s, arms) in [(1, false), (0, true)] {
+        let age = Duration::from_secs(age_s);
+        let older = Ask { age, ..ask(&age_s.to_string(), Settle::Plain) };
+        let Ok(Acquired::Granted(grant)) = register.acquire(&named("next"), &older).await else {
+            panic!("not granted")
+        };
+        assert_eq!(grant.armed.is_some(), arms, "{age_s} s old");
+        let step = ReleaseStep { token: &grant.token, learned: None, refused: None };
+        assert_eq!(register.release(&named("next"), &step).await, Ok(!arms));
+    }
 }

@@ -1,4 +1,4 @@
-//! Redis's errors in the register's two words: try again later, or an operator must act.
+//! Redis's errors in the register's words: try again later, or an operator must act.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -18,6 +18,7 @@ pub(super) fn fault(error: &RedisError) -> RegisterError {
         )),
         ErrorKind::AuthenticationFailed => unsuitable(REFUSED.to_owned()),
         _ if matches!(code, "NOAUTH" | "WRONGPASS") => unsuitable(REFUSED.to_owned()),
+        _ if code == "OOM" => RegisterError::Full(FULL.to_owned()),
         _ if PASSING.contains(&code) => RegisterError::Unreachable(said()),
         ErrorKind::Server(_) | ErrorKind::Extension => {
             unsuitable(format!("it refused a call ({}). See its log", said()))
@@ -66,6 +67,9 @@ const PASSING: [&str; 9] = [
     "UNBLOCKED",
 ];
 
+const FULL: &str = "it has used up its maxmemory. Raise that, or let nothing but ifmatch use this \
+                    Redis. Until then nothing new is written; what is under way can end";
+
 const REFUSED: &str = "it refuses the user name or the password. Set both in register.url, or the \
                        password in register.password";
 
@@ -84,11 +88,12 @@ mod tests {
         for (code, sentence) in [
             ("WRONGPASS", "refuses the user name or the password"),
             ("NOAUTH", "refuses the user name or the password"),
-            ("OOM", "it refused a call (OOM more)"),
             ("MISCONF", "it refused a call (MISCONF more)"),
         ] {
             let RegisterError::Unsuitable(said) = of(code) else { panic!("{code}: unreachable") };
             assert!(said.contains(sentence), "{code}: {said}");
         }
+        let RegisterError::Full(said) = of("OOM") else { panic!("OOM: not full") };
+        assert!(said.contains("maxmemory"), "{said}");
     }
 }

@@ -4,7 +4,7 @@
 //! | key | type | content |
 //! |---|---|---|
 //! | `{<namespace>:<p>}` | hash, no TTL | a partition: its epoch, and a field for each leased key |
-//! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl`, with uploads 7 days at least | a record |
+//! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl`; with uploads 7 days at least, 10 minutes where only a reader was told its generation | a record |
 //! | `{<namespace>:id}` | string, no TTL | the register's id, where a marker is configured |
 //!
 //! The partition number `p` is [`partition_of`]. Fields of a partition:
@@ -41,7 +41,7 @@
 //! of another epoch is ever read. States, expectations, conditions and endings are short texts, for
 //! which see the functions here, `landed` and `undetermined` in `record.lua`.
 
-use crate::register::record::{JOURNAL_ENTRIES_MAX, UPLOAD_TTL, UPLOADS_MAX};
+use crate::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL, UPLOAD_TTL, UPLOADS_MAX};
 use crate::register::waiters::{TURN, TURN_GRANTS, WAITER_KEPT, WAITERS_MAX};
 use crate::register::words::in_millis;
 use crate::register::{EpochId, Expect, Generation, Settle, State, Terms, Writers};
@@ -205,7 +205,7 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
          local UPLOAD_TTL, RECORD_TTL_UPLOADS, UPLOADS_MAX = {}, '{}', {UPLOADS_MAX}\n\
          local EXCLUSIVE, JOURNAL_ENTRIES_MAX = {exclusive}, {JOURNAL_ENTRIES_MAX}\n\
          local TURN, WAITER_KEPT, WAITERS_MAX = {}, {}, {WAITERS_MAX}\n\
-         local TURN_GRANTS = {TURN_GRANTS}\n\
+         local TURN_GRANTS, PIN_TTL = {TURN_GRANTS}, '{}'\n\
          local EPOCH_FIELDS, SURVEYED = {EPOCH_FIELDS}, {SURVEYED_MAX}\n",
         terms_line(terms),
         ms(terms.lease),
@@ -219,6 +219,7 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
         ms(record_ttl.max(UPLOAD_TTL)),
         ms(TURN),
         ms(WAITER_KEPT),
+        ms(record_ttl.min(PIN_TTL)),
     )
 }
 

@@ -90,7 +90,9 @@ impl Node {
         match &survey {
             Ok(_) => self.standing.unfit.store(false, Ordering::Relaxed),
             Err(RegisterError::Unsuitable(_)) => self.standing.unfit.store(true, Ordering::Relaxed),
-            Err(RegisterError::Unreachable(_) | RegisterError::Disowned(_)) => {}
+            Err(
+                RegisterError::Unreachable(_) | RegisterError::Full(_) | RegisterError::Disowned(_),
+            ) => {}
         }
         survey
     }

@@ -19,12 +19,14 @@ if lease and lease.nonce and lease.generation then
   record.state = '?'
 end
 
-local function put_record()
+-- Kept for so long, or for as long as what it says is needed.
+local function put_record(ttl)
+  local needed = #record.uploads > 0 and RECORD_TTL_UPLOADS or RECORD_TTL
   local packed = cmsgpack.pack(record.state, record.generation or false,
     record.last_nonce or false, record.doubt or false, record.lines, record.forgotten,
     record.uploads)
   redis.call('SET', KEYS[2], eid .. struct.pack('>I4', #packed) .. packed
-    .. string.sub(record.journal, record.from) .. record.written, 'PX', #record.uploads > 0 and RECORD_TTL_UPLOADS or RECORD_TTL)
+    .. string.sub(record.journal, record.from) .. record.written, 'PX', ttl or needed)
 end
 
 -- A line of the journal begins with its length, without these 4 bytes, its time and the length of

@@ -85,9 +85,12 @@ impl Scripts {
 }
 
 /// The first line makes Redis refuse the script on a replica, and on a master that has lost its
-/// replicas, before it begins (Redis: Eval flags; `no-writes` would let it run there).
+/// replicas, before it begins (Redis: Eval flags; `no-writes` would let it run there). Where it is out of
+/// memory, it refuses what begins something, and lets end what is under way.
 fn compose(name: &'static str, terms: &Terms, clock: &str, parts: &[&str], own: &str) -> Step {
-    let text = ["#!lua\n", &terms_in_lua(terms), clock, PRELUDE, &parts.concat(), own].concat();
+    let begins = matches!(name, "acquire" | "note_upload" | "pin");
+    let first = if begins { "#!lua\n" } else { "#!lua flags=allow-oom\n" };
+    let text = [first, &terms_in_lua(terms), clock, PRELUDE, &parts.concat(), own].concat();
     let sha = Script::new(&text).get_hash().to_owned();
     Step { name, text, sha }
 }

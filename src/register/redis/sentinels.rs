@@ -254,7 +254,7 @@ mod tests {
             match ballot(&words).failure() {
                 RegisterError::Unreachable(text) => assert!(!operator && text.contains(said)),
                 RegisterError::Unsuitable(text) => assert!(operator && text.contains(said)),
-                RegisterError::Disowned(text) => panic!("{text}"),
+                RegisterError::Full(text) | RegisterError::Disowned(text) => panic!("{text}"),
             }
         }
     }
