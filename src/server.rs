@@ -376,6 +376,7 @@ fn proxy(
         body_bytes_max: body.bytes_max,
         idle_timeout: body.idle_timeout,
         body_least_rate: body.least_rate,
+        early_answer: body.early_answer,
         writes: Arc::new(Semaphore::new(config.limits.writes)),
         strangers: Strangers::new(config.limits.strangers),
         in_flight: InFlight::default(),

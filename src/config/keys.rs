@@ -227,6 +227,7 @@ pub(super) const KEYS: &[Key] = &[
     key("body.max", Value("5GiB")),
     key("body.idle_timeout", Value("60s")),
     key("body.least_rate", Value("1KiB")),
+    key("body.early_answer", Value("close")),
     key("body.unknown_length", Value("refuse")),
     key("limits.writes", Value("4096")),
     key("limits.writes_per_key", Value("256")),

@@ -35,9 +35,9 @@ pub use environment::of_process;
 pub use faults::{ConfigErrors, Fault};
 pub use settings::{
     Addressing, Backend, Body, BucketPattern, Checksums, Client, Config, Dialect, DotSegments,
-    EmptySegments, Endpoint, HostPort, Limits, Log, LogFormat, Redis, RedisPlace, Register,
-    RegisterKind, Replicas, Require, Rights, Rule, RuleMode, SignatureV2, Signatures, Subresources,
-    Terms, UnknownLength, UpgradeSocket, Writers,
+    EarlyAnswer, EmptySegments, Endpoint, HostPort, Limits, Log, LogFormat, Redis, RedisPlace,
+    Register, RegisterKind, Replicas, Require, Rights, Rule, RuleMode, SignatureV2, Signatures,
+    Subresources, Terms, UnknownLength, UpgradeSocket, Writers,
 };
 
 pub use trust::certificates;

@@ -218,6 +218,7 @@ pub(super) fn body(reading: &mut Reading) -> Body {
         bytes_max,
         idle_timeout,
         least_rate,
+        early_answer: reading.value("body.early_answer"),
         unknown_length,
     };
     rules::body(reading, &body);

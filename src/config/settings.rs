@@ -384,8 +384,19 @@ pub struct Body {
     pub idle_timeout: Duration,
     /// How fast a body has to come, in bytes per second; 0 where any pace will do.
     pub least_rate: u64,
+    /// What becomes of a body that is refused before it has come.
+    pub early_answer: EarlyAnswer,
     /// What becomes of a body whose length nothing says.
     pub unknown_length: UnknownLength,
+}
+
+/// What becomes of a body whose request is refused before it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlyAnswer {
+    /// It is not read, and the connection is closed after the answer.
+    Close,
+    /// It is read and thrown away, up to a length, and the connection is kept.
+    Read,
 }
 
 /// How much is taken on at once; what is more is answered 503 SlowDown.

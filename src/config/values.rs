@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::{
-    Addressing, Checksums, Dialect, DotSegments, EmptySegments, LogFormat, Replicas, Require,
-    RuleMode, SignatureV2, Signatures, Subresources, UnknownLength, Writers,
+    Addressing, Checksums, Dialect, DotSegments, EarlyAnswer, EmptySegments, LogFormat, Replicas,
+    Require, RuleMode, SignatureV2, Signatures, Subresources, UnknownLength, Writers,
 };
 use super::units;
 use crate::s3::{self, BucketName, ObjectKey, ObjectName, Subresource};
@@ -282,6 +282,11 @@ impl Choice for DotSegments {
 impl Choice for Checksums {
     const SPELLINGS: &'static [(&'static str, Self)] =
         &[("send", Self::Send), ("drop", Self::Drop)];
+}
+
+impl Choice for EarlyAnswer {
+    const SPELLINGS: &'static [(&'static str, Self)] =
+        &[("close", Self::Close), ("read", Self::Read)];
 }
 
 impl Choice for Replicas {

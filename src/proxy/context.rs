@@ -25,6 +25,8 @@ pub struct Context {
     pub(super) cors: Option<Asking>,
     /// Whether the bucket is named by the host.
     pub(super) host_style: bool,
+    /// Whether a refused body is read all the same, to keep its connection.
+    pub(super) reads_out: bool,
     _under_way: UnderWay,
 }
 
@@ -76,6 +78,7 @@ impl Context {
             room: None,
             cors: None,
             host_style: false,
+            reads_out: false,
             _under_way: under_way,
         }
     }

@@ -36,9 +36,10 @@ impl Untaken {
     ) -> pingora::Result<()> {
         match self {
             Self::Refused(error) => {
-                // Where a body ended that broke its framing nobody can tell; Pingora takes it for
-                // read, and what is left of it would be the next request.
-                session.set_keepalive(None);
+                // Where it is to be kept, the rest is read out, and a fault in it is found then.
+                if !context.reads_out {
+                    session.set_keepalive(None);
+                }
                 respond::error(session, context, &error, None).await
             }
             Self::CutShort => {

@@ -52,7 +52,7 @@ use crate::backend::Understanding;
 use crate::backend::connection::note_descriptors;
 use crate::backend::headers::INSCRIPTION;
 use crate::body::Larder;
-use crate::config::Signatures;
+use crate::config::{EarlyAnswer, Signatures};
 use crate::gate::Gate;
 use crate::http1::persists;
 use crate::in_flight::InFlight;
@@ -112,6 +112,8 @@ pub struct Proxy {
     pub body_least_rate: u64,
     /// How many deletes of a batch go at a time.
     pub pace: Pace,
+    /// What becomes of a body that is refused before it has come.
+    pub early_answer: EarlyAnswer,
     /// Room for requests that change something.
     pub writes: Arc<Semaphore>,
     /// Room for those whose sender is not known yet.
@@ -208,7 +210,9 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(self.in_flight.enter())
+        let mut context = Context::new(self.in_flight.enter());
+        context.reads_out = self.early_answer == EarlyAnswer::Read;
+        context
     }
 
     async fn request_filter(

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::proxy::Session;
@@ -24,6 +24,9 @@ pub(super) const HOST_ID: &str = "x-amz-id-2";
 
 /// On the answer to a retry whose first attempt had landed.
 const REPLAYED: &str = "x-ifmatch-replayed";
+
+/// How much of a refused body is read out; of a longer one the connection is closed.
+const READ_OUT_BYTES_MAX: usize = 64 << 20;
 
 /// Who answers, where AWS names a host.
 pub(super) const HOST: &str = "ifmatch";
@@ -209,6 +212,34 @@ pub(super) fn etag_left(state: &State) -> Option<&ETag> {
     }
 }
 
+/// Reads a refused body and throws it away, so that the connection may be kept; `false` where it is
+/// too long, or does not come to its end. A client that waits to be told sends it only then.
+async fn is_read_out(session: &mut Session) -> bool {
+    let request = session.req_header();
+    let length = request.headers.get(header::CONTENT_LENGTH);
+    let length: Option<usize> = length.and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|bytes| bytes > READ_OUT_BYTES_MAX) {
+        return false;
+    }
+    let waits = request.version == Version::HTTP_11
+        && request
+            .headers
+            .get(header::EXPECT)
+            .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if waits && session.response_written().is_none() && go_on(session).await.is_err() {
+        return false;
+    }
+    let mut bytes = 0;
+    while bytes <= READ_OUT_BYTES_MAX {
+        match session.read_request_body().await {
+            Ok(Some(more)) => bytes += more.len(),
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
 /// What the client has been answered, if its answer has begun; a 100 is none.
 pub(super) fn answered(session: &Session) -> Option<StatusCode> {
     let written = session.response_written()?.status;
@@ -258,7 +289,8 @@ pub(super) async fn write(
     } else {
         response.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
-    if !session.is_body_done() {
+    let is_read = session.is_body_done() || context.reads_out && is_read_out(session).await;
+    if !is_read {
         session.set_keepalive(None);
     }
     let no_body = bare || is_head || body.is_empty();

@@ -43,6 +43,7 @@ class Settings:
     body_memory: str = "64MiB"
     body_max: str = "5GiB"
     body_idle_timeout: float = 60
+    early_answer: str = "close"
     body_least_rate: str = "1KiB"
     """A second."""
     log_level: str = "info"
@@ -170,6 +171,7 @@ memory = {quoted(settings.body_memory)}
 max = {quoted(settings.body_max)}
 idle_timeout = {seconds(settings.body_idle_timeout)}
 least_rate = {quoted(settings.body_least_rate)}
+early_answer = {quoted(settings.early_answer)}
 {optional("unknown_length", settings.unknown_length)}
 spool_dir = {quoted(directory / "spool")}
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 import socket
+import subprocess
 import time
 
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
-from clients import UNSIGNED, Answer, boto
+from clients import UNSIGNED, Answer, boto, code_of
 from proxies import CLIENT_SECRET, Settings, in_front_of
 from relay import Relay
 from conftest import Front, new_bucket
@@ -462,3 +466,86 @@ def test_a_body_that_comes_slowly_but_fast_enough_is_taken(front):
             wire.send(body[start:start + 400])
         assert wire.answer().status == 200
     assert front.raw.get(front.path(key)).body == body
+
+
+# === a body that is refused before it has come ===
+
+@pytest.fixture(scope="module")
+def reading(store_named, tmp_path_factory):
+    """A proxy that reads refused bodies out."""
+    store = store_named("s3s-fs-ignoring")
+    bucket = new_bucket(store)
+    settings = Settings(early_answer="read", body_max="100MiB")
+    proxy = in_front_of(store, bucket, tmp_path_factory.mktemp("reading"), settings, "ifmatch-reads")
+    front = Front(proxy, store, bucket)
+    front.store_s3.put_object(Bucket=bucket, Key="kept", Body=b"kept")
+    yield front
+    assert proxy.stop() == 0
+
+
+def test_a_refused_body_is_read_out_where_that_is_set(reading):
+    with Wire(reading) as wire:
+        for body in (b"body", b"x" * (1 << 20)):
+            told = put_when_told(wire, reading, "kept", body, If_None_Match="*")
+            assert (told.status, told.code, is_kept(told)) == (412, "PreconditionFailed", True)
+            at_once = wire.send(request(reading, "PUT", "kept", body, If_None_Match="*")).answer()
+            assert (at_once.status, is_kept(at_once)) == (412, True), str(at_once)
+        denied = request(reading, "PUT", "kept", body).replace(b"Signature=", b"Signature=0")
+        assert wire.send(denied).answer().status in (400, 403)
+        assert wire.send(request(reading)).answer("GET").body == b"kept"
+
+
+def test_a_refused_body_that_is_too_long_or_none_is_not_read_out(reading):
+    head = request(reading, "PUT", "kept", b"", If_None_Match="*")
+    too_long = head.replace(b"Content-Length: 0", b"Content-Length: %d" % (65 << 20))
+    broken = request(reading, "PUT", "kept", b"zz\r\n", more=CODED, payload=TRAILER,
+                     **{**DECODED, "x_amz_decoded_content_length": "100000"}, If_None_Match="*")
+    for sent, status in ((too_long, 412), (broken, 412)):
+        with Wire(reading) as wire:
+            answer = wire.send(sent).answer()
+            assert (answer.status, is_kept(answer)) == (status, False), str(answer)
+            assert wire.is_closed()
+
+
+HAPROXY = """
+global
+    log stderr format raw local0
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+frontend front
+    bind fd@{fd}
+    default_backend proxies
+backend proxies
+    server one {server}
+"""
+
+
+def test_behind_haproxy_a_refused_write_does_not_hang_the_next_call(reading, tmp_path):
+    """It hides `Connection: close` from its client, which would send its next request as the body
+    of the one that was refused."""
+    program = shutil.which("haproxy")
+    if program is None:
+        pytest.skip("haproxy is not installed (scripts/setup test)")
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.set_inheritable(True)
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(HAPROXY.format(fd=listening.fileno(),
+                                     server=f"{reading.raw.host}:{reading.raw.port}"))
+    haproxy = subprocess.Popen([program, "-db", "-f", str(config)], pass_fds=[listening.fileno()])
+    try:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        once = Config(retries={"total_max_attempts": 1}, read_timeout=15)
+        s3 = boto(url, *reading.proxy.user, config=once)
+        for body in (b"small", b"x" * (1 << 20)):
+            for _ in range(3):
+                with pytest.raises(ClientError) as refused:
+                    s3.put_object(Bucket=reading.bucket, Key="kept", Body=body, IfNoneMatch="*")
+                assert code_of(refused.value) == (412, "PreconditionFailed")
+                assert s3.get_object(Bucket=reading.bucket, Key="kept")["Body"].read() == b"kept"
+    finally:
+        haproxy.terminate()
+        haproxy.wait(10)
+        listening.close()
