@@ -306,11 +306,12 @@ impl History {
         }
     }
 
-    /// Is it a delete without a condition, and was there a moment since it began at which there was
-    /// nothing to delete? Then it is done, although no copy of it has landed.
+    /// Is it a delete whose condition says nothing of an object, and was there a moment since it began
+    /// at which there was nothing to delete? Then it is done, although no copy of it has landed. (The
+    /// generation that it names may be that of a delete.)
     fn had_nothing_to_delete(&self, call: &Call) -> bool {
-        let blind = call.deletes() && call.condition == Condition::None;
-        blind && self.stood_since(call).any(|version| version.etag.is_none())
+        let any = matches!(call.condition, Condition::None | Condition::GenerationMatch(_));
+        call.deletes() && any && self.stood_since(call).any(|version| version.etag.is_none())
     }
 
     /// What has stood at the call's key since it began.
