@@ -16,7 +16,7 @@ use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
     BucketName, Code, Condition, CopySource, Effect, Operation, RequestHead, S3Error, Target,
-    classify, refusal_at,
+    check_arguments, classify, refusal_at,
 };
 use crate::sigv4::{AwsAnswer, EffectiveRequest, unframe};
 
@@ -236,6 +236,7 @@ fn check_request(
     if let Some(refused) = refusal_at(head, operation, effect, as_sent) {
         return Err(refused);
     }
+    check_arguments(head, operation)?;
     match (operation, target.bucket()) {
         (Operation::ConfigureBucket(name), Some(bucket)) => {
             proxy.rules.check_configuration(bucket.as_str(), name)

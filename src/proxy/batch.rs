@@ -1,6 +1,8 @@
 //! DeleteObjects: each key is a guarded delete of its own, some at a time; the answers are merged
 //! into AWS's one document. What becomes of one key says nothing about the others.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -60,22 +62,33 @@ pub(super) async fn serve(
         attempt: admitted.retry.attempt,
         arrived: context.arrived,
         lanes: proxy.pace.lanes(),
+        refused: OnceLock::new(),
     };
     let entries = request.objects.iter().enumerate();
-    let deletes: Vec<_> = entries.map(|(index, entry)| batch.delete(index, entry)).collect();
-    let outcomes: Vec<_> = stream::iter(deletes).buffered(proxy.pace.at_once()).collect().await;
+    let deletes: Vec<_> =
+        entries.map(|(index, entry)| batch.guarded_delete(index, entry)).collect();
+    let ends: Vec<_> = stream::iter(deletes).buffered(proxy.pace.at_once()).collect().await;
+    if let Some(refused) = whole_refusal(&ends) {
+        return respond::error(session, context, refused, None).await;
+    }
+    let outcomes: Vec<_> =
+        request.objects.iter().zip(&ends).map(|(entry, end)| end.outcome(entry)).collect();
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     let document = delete_result(request.quiet, &outcomes);
     respond::write(session, context, StatusCode::OK, headers, document.into()).await
 }
 
+/// Takes the document. AWS asks for a digest of it, which the signature's own does not replace.
 pub(super) async fn take(
     proxy: &Proxy,
     session: &mut Session,
     signed: Signed,
     expects_continue: bool,
 ) -> Result<Bytes, Untaken> {
+    if signed.promise.content_md5.is_none() && signed.promise.checksum.is_none() {
+        return Err(S3Error::new(Code::InvalidRequest).because(NO_DIGEST).into());
+    }
     if signed.promise.length.is_some_and(|bytes| bytes > DOCUMENT_BYTES_MAX) {
         return Err(S3Error::malformed_xml().into());
     }
@@ -85,6 +98,8 @@ pub(super) async fn take(
         S3Error::internal_error().into()
     })
 }
+
+const NO_DIGEST: &str = "Missing required header for this request: Content-MD5";
 
 /// What an entry of a batch asks for.
 pub(super) const fn delete_of(version_id: Option<&str>) -> Operation {
@@ -121,6 +136,18 @@ struct Batch<'a> {
     attempt: u32,
     arrived: Instant,
     lanes: Lanes<'a>,
+    /// Why the store would do nothing in this bucket, once it has said so.
+    refused: OnceLock<S3Error>,
+}
+
+/// How one entry's deletion ended.
+enum End {
+    /// As the store says.
+    Store(Answer),
+    /// Not as it should, and nothing is known of other keys.
+    Failed(S3Error),
+    /// As every key's would.
+    Refused(S3Error),
 }
 
 impl Batch<'_> {
@@ -138,14 +165,23 @@ impl Batch<'_> {
         )
     }
 
-    async fn delete(&self, index: usize, entry: &DeleteEntry) -> DeleteOutcome {
-        match self.guarded_delete(index, entry).await {
-            Ok(answer) => outcome_of(entry, &answer),
-            Err(error) => DeleteOutcome::failed(entry, &error),
+    async fn guarded_delete(&self, index: usize, entry: &DeleteEntry) -> End {
+        if let Some(refused) = self.refused.get() {
+            return End::Refused(refused.clone());
+        }
+        match self.ask(index, entry).await {
+            Ok(answer) => match refusal_of_all(&answer, &self.bucket) {
+                Some(refused) => End::Refused(self.refused.get_or_init(|| refused).clone()),
+                None => End::Store(answer),
+            },
+            Err(error) if error.code() == Code::NoSuchBucket.as_str() => {
+                End::Refused(self.refused.get_or_init(|| error).clone())
+            }
+            Err(error) => End::Failed(error),
         }
     }
 
-    async fn guarded_delete(&self, index: usize, entry: &DeleteEntry) -> Result<Answer, S3Error> {
+    async fn ask(&self, index: usize, entry: &DeleteEntry) -> Result<Answer, S3Error> {
         let key = ObjectKey::parse(&entry.key, self.proxy.naming.segments)?;
         let name = ObjectName { bucket: self.bucket.clone(), key };
         let condition: Condition = entry.condition(self.proxy.dialect)?;
@@ -207,6 +243,59 @@ impl Batch<'_> {
     }
 }
 
+/// What is wrong with the whole request: it is answered once, and not for each key. AWS looks for the
+/// bucket before the keys; and where nothing could be done at all just now, the SDKs that try a 503
+/// again would not look for it among 1000 entries.
+fn whole_refusal(ends: &[End]) -> Option<&S3Error> {
+    let refused = ends.iter().find_map(|end| match end {
+        End::Refused(error) => Some(error),
+        End::Store(_) | End::Failed(_) => None,
+    });
+    if refused.is_some() {
+        let nothing_done = ends.iter().all(|end| !matches!(end, End::Store(_)));
+        return refused.filter(|_| nothing_done);
+    }
+    let mut unavailable = ends.iter().map(|end| match end {
+        End::Failed(error) if error.status() == StatusCode::SERVICE_UNAVAILABLE => Some(error),
+        End::Failed(_) | End::Refused(_) | End::Store(_) => None,
+    });
+    let first = unavailable.next()??;
+    unavailable.all(|error| error.is_some()).then_some(first)
+}
+
+/// Whether the store refuses to delete one key for a reason that holds for all: the bucket is not
+/// there, or the proxy's own credential is not good. That a key may not be deleted is said of it alone.
+fn refusal_of_all(answer: &Answer, bucket: &BucketName) -> Option<S3Error> {
+    if answer.status.is_success() {
+        return None;
+    }
+    let error = parse_store_error(&answer.body)?;
+    match error.code.as_str() {
+        "NoSuchBucket" => {
+            Some(S3Error::new(Code::NoSuchBucket).with("BucketName", bucket.as_str()))
+        }
+        "AccountProblem"
+        | "AllAccessDisabled"
+        | "ExpiredToken"
+        | "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "RequestTimeTooSkewed"
+        | "SignatureDoesNotMatch" => {
+            Some(S3Error::foreign(answer.status, error.code, error.message, Vec::new()))
+        }
+        _ => None,
+    }
+}
+
+impl End {
+    fn outcome(&self, entry: &DeleteEntry) -> DeleteOutcome {
+        match self {
+            Self::Store(answer) => outcome_of(entry, answer),
+            Self::Failed(error) | Self::Refused(error) => DeleteOutcome::failed(entry, error),
+        }
+    }
+}
+
 /// One delete's answer as an entry of the batch's document.
 fn outcome_of(entry: &DeleteEntry, answer: &Answer) -> DeleteOutcome {
     let Answer { status, headers, body } = answer;
@@ -229,4 +318,60 @@ fn outcome_of(entry: &DeleteEntry, answer: &Answer) -> DeleteOutcome {
         delete_marker,
         delete_marker_version_id: text("x-amz-version-id").filter(|_| delete_marker),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(status: u16, code: &str) -> Answer {
+        let body = format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
+        let status = StatusCode::from_u16(status).unwrap();
+        Answer { status, headers: HeaderMap::new(), body: body.into() }
+    }
+
+    fn told(ends: &[End]) -> Option<String> {
+        whole_refusal(ends).map(|error| error.code().to_owned())
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_whole_request_is_told_once() {
+        let gone = || End::Refused(S3Error::new(Code::NoSuchBucket));
+        let busy = || End::Failed(S3Error::service_unavailable(1));
+        let long = || End::Failed(S3Error::new(Code::KeyTooLong));
+        let done = || End::Store(store(204, ""));
+        assert_eq!(told(&[gone(), gone(), long()]).as_deref(), Some("NoSuchBucket"));
+        assert_eq!(told(&[busy(), busy()]).as_deref(), Some("ServiceUnavailable"));
+        assert_eq!(told(&[busy(), gone()]).as_deref(), Some("NoSuchBucket"));
+        for ends in [
+            vec![done(), gone()],
+            vec![busy(), done()],
+            vec![busy(), long()],
+            vec![long(), long()],
+            vec![done()],
+            vec![],
+        ] {
+            assert_eq!(told(&ends), None);
+        }
+    }
+
+    #[test]
+    fn a_store_s_refusal_is_of_all_keys_or_of_one() {
+        let bucket = BucketName::parse("bucket").unwrap();
+        for (status, code, of_all) in [
+            (404, "NoSuchBucket", true),
+            (403, "InvalidAccessKeyId", true),
+            (403, "SignatureDoesNotMatch", true),
+            (403, "AccessDenied", false),
+            (404, "NoSuchKey", false),
+            (412, "PreconditionFailed", false),
+            (204, "", false),
+        ] {
+            let refused = refusal_of_all(&store(status, code), &bucket);
+            assert_eq!(refused.is_some(), of_all, "{code}");
+            if let Some(refused) = refused {
+                assert_eq!((refused.status().as_u16(), refused.code()), (status, code));
+            }
+        }
+    }
 }

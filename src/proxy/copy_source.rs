@@ -15,6 +15,7 @@ use super::admission::Admitted;
 use super::context::Context;
 use super::writes::to_request;
 use super::{intake, reads, respond};
+use crate::backend::connection::Opened;
 use crate::backend::headers::for_head_of_source;
 use crate::backend::{Answer, EMPTY_SHA256, HeadError, HttpStore, Store, StoreRequest};
 use crate::clock;
@@ -163,10 +164,28 @@ pub(super) async fn copy_part(
                     return respond::error(session, context, &refused, None).await;
                 }
             }
+            // One that is written bit by bit keeps its client waiting, and goes on as it comes.
+            (Ok(opened), _) if opened.status.is_success() && opened.is_short() => {
+                return whole(proxy, session, context, opened).await;
+            }
             (settled, _) => return reads::pass_on(proxy, session, context, settled).await,
         }
     }
     respond::error(session, context, &changes_all_the_time(), None).await
+}
+
+/// Passes on an answer whose document may have to be set right.
+async fn whole(
+    proxy: &Proxy,
+    session: &mut Session,
+    context: &mut Context,
+    opened: Opened,
+) -> pingora::Result<()> {
+    let answer = match proxy.store.collect(opened).await {
+        Ok(answer) => respond::stored(session, context, answer),
+        Err(why) => return reads::pass_on(proxy, session, context, Err(why)).await,
+    };
+    respond::write(session, context, answer.status, answer.headers, answer.body).await
 }
 
 /// The source may have changed since an earlier attempt made the copy: its retry is not told that

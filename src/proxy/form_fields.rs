@@ -100,7 +100,7 @@ pub(super) fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
             }
             _ if Algorithm::ALL.iter().any(|algorithm| algorithm.header() == *field) => field,
             _ if field.starts_with("x-amz-") => {
-                return Err(S3Error::not_implemented(field, None));
+                return Err(S3Error::not_implemented(field, Some(UNKNOWN_FIELD)));
             }
             _ => continue,
         };
@@ -115,6 +115,9 @@ pub(super) fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const ONLY_ALGORITHM: &str = "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"";
+
+/// What a field would do to the object is not known, so it cannot be left out.
+const UNKNOWN_FIELD: &str = "No header of PutObject is known that says what this field does";
 
 #[cfg(test)]
 mod tests {

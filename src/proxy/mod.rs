@@ -166,7 +166,7 @@ impl Proxy {
             {
                 copy_source::copy_part(self, session, context, admitted).await?;
             }
-            Effect::Streams if whole::is_due(self, &admitted) => {
+            Effect::Streams if whole::is_due(self, session, &admitted) => {
                 whole::serve(self, session, context, admitted).await?;
             }
             Effect::Read | Effect::Streams => {

@@ -18,8 +18,9 @@ use crate::body::Body;
 use crate::chance;
 use crate::gate::{Outcome, Reply, Write};
 use crate::register::WriteId;
+use crate::s3::content::IN_CHUNKS;
 use crate::s3::delete_objects::{
-    DeleteEntry, DeleteOutcome, DeleteRequest, Deleted, delete_result, parse_delete_objects,
+    DeleteEntry, DeleteOutcome, DeleteRequest, Deleted, delete_result, parse_delete_objects_as_sent,
 };
 use crate::s3::{
     BucketName, Code, Condition, Effect, ObjectKey, ObjectName, Operation, RequestHead, S3Error,
@@ -186,7 +187,7 @@ async fn batch_of_one(
         return respond::error(session, context, &S3Error::new(Code::AccessDenied), None).await;
     };
     if signed.promise.payload.is_chunked() {
-        let error = S3Error::not_implemented("Content-Encoding", None);
+        let error = S3Error::not_implemented("Content-Encoding", Some(IN_CHUNKS));
         return respond::error(session, context, &error, None).await;
     }
     let taken = super::batch::take(proxy, session, signed, admitted.expects_continue).await;
@@ -237,7 +238,7 @@ fn only_entry(
     document: &[u8],
     bucket: BucketName,
 ) -> Result<(DeleteRequest, ObjectName, Condition), S3Error> {
-    let request = parse_delete_objects(document)?;
+    let request = parse_delete_objects_as_sent(document)?;
     let [entry] = &request.objects[..] else {
         return Err(S3Error::not_implemented("delete", Some(ONE_KEY)));
     };

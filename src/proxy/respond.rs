@@ -16,6 +16,7 @@ use crate::gate::{Reply, X_IFMATCH_GENERATION};
 use crate::register::{Generation, State};
 use crate::s3::documents::{
     complete_result, completed_error, copy_result, late_refusal, parse_store_error, with_location,
+    with_quoted_etag,
 };
 use crate::s3::{ETag, Operation, S3Error};
 
@@ -151,6 +152,8 @@ pub(super) fn stored(session: &Session, context: &mut Context, mut answer: Answe
             answer.status = status;
         }
         context.log.code = error.code;
+    } else if let Some(quoted) = with_quoted_etag(&answer.body) {
+        answer.body = quoted.into();
     }
     answer
 }

@@ -5,8 +5,8 @@ use pingora::proxy::Session;
 use super::Proxy;
 use super::admission::Admitted;
 use super::context::Context;
-use super::intake;
 use super::respond;
+use super::whole;
 use super::writes::to_request;
 use crate::s3::{Code, S3Error};
 
@@ -21,8 +21,7 @@ pub(super) async fn create(
         let denied = S3Error::new(Code::AccessDenied);
         return respond::error(session, context, &denied, None).await;
     };
-    let promise = signed.promise.clone();
-    let taken = intake::take(proxy, session, promise, admitted.expects_continue).await;
+    let taken = whole::take(proxy, session, &admitted, signed).await;
     let (body, checked) = match taken {
         Ok(taken) => taken,
         Err(untaken) => return untaken.answer(session, context).await,

@@ -82,7 +82,7 @@ impl Waiting {
         let document = match reply {
             Reply::Store(mut answer) => {
                 respond::locate(session, context, admitted, &mut answer);
-                respond::completed(context, &answer.headers, &answer.body).unwrap_or(answer.body)
+                respond::stored(session, context, answer).body
             }
             Reply::Replayed(state, generation) => {
                 respond::replayed(session, context, admitted, &state, generation.as_ref()).body

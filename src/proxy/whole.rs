@@ -1,7 +1,7 @@
-//! Bodies in the form that every store understands. Three kinds of request go past the gate and are
-//! taken whole for it: documents of configuration, which some stores take with `Content-MD5` only,
-//! parts of uploads whose checksum follows them, where no old store reads it, and parts whose length
-//! nothing says.
+//! Bodies in the form that every store understands. Documents are taken whole, read, judged and
+//! written anew, with the `Content-MD5` that some stores ask for; what has no body is sent none. Parts
+//! of uploads are taken whole whose checksum follows them, since no old store reads it there, and whose
+//! length nothing says.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -14,25 +14,20 @@ use super::forward::request_to_store;
 use super::intake::{self, Untaken};
 use super::respond;
 use crate::body::Body;
-use crate::s3::completion::without_checksums;
-use crate::s3::xml;
-use crate::s3::{Code, Operation, S3Error};
-use crate::sigv4::{CheckedBody, PromisedChecksum, Wanted};
+use crate::s3::{Code, Content, Operation, RequestHead, S3Error};
+use crate::sigv4::{Algorithm, CheckedBody, PromisedChecksum};
 
-/// The largest document taken; a larger one streams as it is. AWS's own limits are far below.
-const DOCUMENT_BYTES_MAX: u64 = 1 << 20;
-
-/// Whether this request, which changes no key's content, is one of these.
-pub(super) fn is_due(proxy: &Proxy, admitted: &Admitted) -> bool {
+/// Whether this request, which passes no gate, is one of these.
+pub(super) fn is_due(proxy: &Proxy, session: &Session, admitted: &Admitted) -> bool {
     // What its sender has signed goes on as it is.
     let Some(signed) = admitted.signed.as_ref().filter(|_| !admitted.is_as_sent()) else {
         return false;
     };
-    let Some(length_bytes) = signed.promise.length else { return admitted.unknown_length };
-    if configures(admitted.operation) {
-        return (1..=DOCUMENT_BYTES_MAX).contains(&length_bytes);
+    if content_of(session, admitted).is_written_anew() {
+        return true;
     }
     let trails = matches!(signed.promise.checksum, Some(PromisedChecksum::Trailer(_)));
+    let Some(length_bytes) = signed.promise.length else { return admitted.unknown_length };
     trails && !proxy.store.drops_checksums() && length_bytes <= proxy.body_bytes_max
 }
 
@@ -47,51 +42,80 @@ pub(super) async fn serve(
         let denied = S3Error::new(Code::AccessDenied);
         return respond::error(session, context, &denied, None).await;
     };
-    let (promise, operation) = (signed.promise.clone(), admitted.operation);
-    let wanted = Wanted { sha256: true, md5: configures(operation) };
-    let taken = intake::take_for(proxy, session, promise, admitted.expects_continue, wanted).await;
+    let taken = take(proxy, session, &admitted, signed).await;
     let (body, checked) = match taken {
         Ok(taken) => taken,
         Err(untaken) => return untaken.answer(session, context).await,
     };
     let mut request = request_to_store(session, &admitted);
     request.sha256 = checked.sha256;
+    drop_digests(&mut request.headers, session, &admitted);
     insert_digests(&mut request.headers, &checked);
-    let outcome = proxy.gate.pass(operation, &request, &body, None).await;
+    let outcome = proxy.gate.pass(admitted.operation, &request, &body, None).await;
     respond::reply(session, context, &admitted, outcome.reply).await
 }
 
-/// Takes the body of a write, as its store understands it: a store that is told no checksums of the
-/// parts is not told them by the document that completes the upload either.
+/// Takes the body as its store gets it: a document is read and written anew. Of a request that goes on
+/// as it was signed the document has to be in the one spelling that every reader takes alike.
 pub(super) async fn take(
     proxy: &Proxy,
     session: &mut Session,
     admitted: &Admitted,
     signed: &Signed,
 ) -> Result<(Body, CheckedBody), Untaken> {
+    let content = content_of(session, admitted);
     let promise = signed.promise.clone();
-    let has_body = promise.length.is_some_and(|bytes| bytes > 0);
-    let wanted = Wanted { sha256: true, md5: has_body && configures(admitted.operation) };
-    let taken = intake::take_for(proxy, session, promise, admitted.expects_continue, wanted).await;
-    let (body, checked) = taken?;
-    let completes = admitted.operation == Operation::CompleteMultipartUpload;
-    if !completes
-        || !proxy.store.drops_checksums()
-        || body.length_bytes() > xml::DOCUMENT_BYTES_MAX as u64
-    {
+    let too_large = |bytes: u64| content.bytes_max().is_some_and(|most| bytes > most as u64);
+    if promise.length.is_some_and(too_large) {
+        return Err(S3Error::new(Code::MaxMessageLengthExceeded).into());
+    }
+    let chunked = promise.payload.is_chunked();
+    let (body, checked) = intake::take(proxy, session, promise, admitted.expects_continue).await?;
+    let is_read = !admitted.is_as_sent() || content == Content::Parts;
+    if !content.is_written_anew() || !is_read {
         return Ok((body, checked));
+    }
+    if content == Content::Nothing {
+        let unsaid = CheckedBody { md5: None, ..CheckedBody::of(&[]) };
+        let empty = body.length_bytes() == 0;
+        return Ok(if empty { (body, checked) } else { (Body::empty(), unsaid) });
     }
     let document = body.to_bytes().await.map_err(|error| {
         tracing::error!(%error, "a body cannot be read back");
         S3Error::internal_error()
     })?;
-    Ok(match without_checksums(&document) {
-        Some(left) => {
-            let checked = CheckedBody::of(&left);
-            (Body::from(Bytes::from(left)), checked)
-        }
-        None => (body, checked),
-    })
+    if admitted.is_as_sent() {
+        content.check_as_sent(&document, chunked)?;
+        return Ok((body, checked));
+    }
+    let anew = content.written_anew(&document, !proxy.store.drops_checksums())?;
+    let Some(anew) = anew else { return Ok((body, checked)) };
+    let mut checked = CheckedBody::of(&anew);
+    checked.md5 = checked.md5.filter(|_| !anew.is_empty());
+    Ok((Body::from(Bytes::from(anew)), checked))
+}
+
+/// What the body of this request is.
+fn content_of(session: &Session, admitted: &Admitted) -> Content {
+    let request = session.req_header();
+    let query = request.uri.query().unwrap_or_default();
+    let (method, headers) = (&request.method, &request.headers);
+    let head = RequestHead { method, path: request.uri.path(), query, headers };
+    Content::of(head, admitted.operation)
+}
+
+/// Takes out what the client said of a body in whose place another is sent. A complete's checksum is
+/// the object's.
+pub(super) fn drop_digests(headers: &mut HeaderMap, session: &Session, admitted: &Admitted) {
+    let content = content_of(session, admitted);
+    if !content.is_written_anew() {
+        return;
+    }
+    headers.remove(CONTENT_MD5);
+    headers.remove("x-amz-sdk-checksum-algorithm");
+    for algorithm in Algorithm::ALL.iter().filter(|_| content != Content::Parts) {
+        headers.remove(algorithm.header());
+    }
 }
 
 /// Says ahead of a body what is known of it: the checksum that followed it, and its MD5 where that was
@@ -106,13 +130,6 @@ pub(super) fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
 }
 
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
-
-/// Whether the body is a document that configures something, which is taken whole.
-fn configures(operation: Operation) -> bool {
-    use Operation as Op;
-    let others = [Op::DeleteObjects, Op::CompleteMultipartUpload, Op::SelectObjectContent];
-    operation.has_document() && !others.contains(&operation)
-}
 
 /// Says of a POST's document that it is one, whatever its client has said: there are stores that take
 /// a form from whatever a POST brings.

@@ -107,8 +107,18 @@ impl S3Error {
             .because("The store asks to be asked elsewhere for a while. Please try again.")
     }
 
-    /// 501: this header, or its value, asks for something that is not done.
-    pub fn not_implemented(header: &str, additional: Option<&str>) -> Self {
+    /// 501: this header, or its value, asks for something that is not done. Most clients show the
+    /// message alone, so it says why.
+    pub fn not_implemented(header: &str, why: Option<&str>) -> Self {
+        let error = Self::not_implemented_by_aws(header, why);
+        match why {
+            Some(why) => error.because(format!("{}: {why}", Code::NotImplemented.message())),
+            None => error,
+        }
+    }
+
+    /// 501 where AWS itself answers so, in its very words: the reason stands in a field.
+    pub fn not_implemented_by_aws(header: &str, additional: Option<&str>) -> Self {
         let error = Self::new(Code::NotImplemented).with("Header", header);
         match additional {
             Some(text) => error.with("additionalMessage", text),
@@ -290,9 +300,12 @@ mod tests {
         let plain = S3Error::not_implemented("x-amz-if-match-size", None);
         assert_eq!(plain.field("Header"), Some("x-amz-if-match-size"));
         assert_eq!(plain.field("additionalMessage"), None);
-        assert_eq!(
-            S3Error::not_implemented("If-Match", Some("why")).field("additionalMessage"),
-            Some("why")
-        );
+        assert_eq!(plain.message(), Code::NotImplemented.message());
+        let ours = S3Error::not_implemented("delete", Some("why"));
+        assert_eq!(ours.field("additionalMessage"), Some("why"));
+        assert_eq!(ours.message(), format!("{}: why", Code::NotImplemented.message()));
+        let aws = S3Error::not_implemented_by_aws("If-Match", Some("why"));
+        assert_eq!(aws.field("additionalMessage"), Some("why"));
+        assert_eq!(aws.message(), Code::NotImplemented.message());
     }
 }

@@ -183,7 +183,8 @@ impl Condition {
                     return Err(value_refused(ConditionHeader::IfMatch, IF_MATCH_VALUE));
                 }
                 (_, _) => {
-                    return Err(S3Error::not_implemented("If-Match,If-None-Match", Some(BOTH)));
+                    let header = "If-Match,If-None-Match";
+                    return Err(S3Error::not_implemented_by_aws(header, Some(BOTH)));
                 }
             };
         if is_judged(head, operation) { Ok(condition) } else { Err(condition.unjudged()) }
@@ -212,7 +213,7 @@ impl Condition {
     /// 501 for a condition that stands where none is judged.
     fn unjudged(&self) -> S3Error {
         let header = self.header().map_or("", ConditionHeader::as_str);
-        S3Error::not_implemented(header, None)
+        S3Error::not_implemented(header, Some(UNJUDGED))
     }
 }
 
@@ -279,7 +280,7 @@ fn generation_match(
         return Err(S3Error::not_implemented(header.as_str(), Some(BOTH)));
     }
     if !is_judged(head, operation) {
-        return Err(S3Error::not_implemented(header.as_str(), None));
+        return Err(S3Error::not_implemented(header.as_str(), Some(UNJUDGED)));
     }
     let value = head.header(name).unwrap_or_default();
     match value {
@@ -323,7 +324,7 @@ fn directory_bucket_condition(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 fn value_refused(header: ConditionHeader, additional: &str) -> S3Error {
-    S3Error::not_implemented(header.as_str(), Some(additional))
+    S3Error::not_implemented_by_aws(header.as_str(), Some(additional))
 }
 
 /// The size that an object to be deleted must have.
@@ -338,6 +339,7 @@ pub(super) const X_AMZ_IF_MATCH_TIME: HeaderName =
 pub const IF_GENERATION_MATCH: HeaderName =
     HeaderName::from_static("x-ifmatch-if-generation-match");
 
+const UNJUDGED: &str = "This operation has no conditions that are judged here";
 const BOTH: &str = "Multiple conditional request headers present in the request";
 const IF_MATCH_VALUE: &str = "We don't accept the provided value of If-Match header for this API";
 const IF_NONE_MATCH_VALUE: &str =

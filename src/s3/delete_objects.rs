@@ -1,6 +1,7 @@
 //! DeleteObjects: the document that asks, and the one that answers (AWS: DeleteObjects).
 
 use super::answer::S3Error;
+use super::canonical::{parse_canonical, refused};
 use super::condition::{Condition, Dialect};
 use super::rfc_condition::RfcCondition;
 use super::xml::{self, DECLARATION, Element, NAMESPACE, push_element};
@@ -61,11 +62,46 @@ pub const DELETE_OBJECTS_MAX: usize = 1000;
 /// Reads the body of DeleteObjects. 400 `MalformedXML` when it is anything but what AWS
 /// documents; an element that is not known is never passed over, since it may be a condition.
 pub fn parse_delete_objects(body: &[u8]) -> Result<DeleteRequest, S3Error> {
-    delete_request(body).ok_or_else(S3Error::malformed_xml)
+    xml::parse_request(body).and_then(delete_request).ok_or_else(S3Error::malformed_xml)
 }
 
-fn delete_request(body: &[u8]) -> Option<DeleteRequest> {
-    let root = xml::parse(body).filter(|root| root.name == "Delete")?;
+/// Reads the body of a DeleteObjects that the store will read itself. 400 `MalformedXML` when it is
+/// not in the one spelling that every reader takes alike ([`parse_canonical`]), or holds a value
+/// that some take for another.
+pub fn parse_delete_objects_as_sent(body: &[u8]) -> Result<DeleteRequest, S3Error> {
+    let root = parse_canonical(body)?;
+    let entries = root.children.iter().filter(|child| child.name == "Object");
+    let mut leaves = entries.flat_map(|entry| &entry.children);
+    if leaves.any(|leaf| leaf.text.is_empty()) {
+        return Err(refused("leave empty elements out"));
+    }
+    if root.child_text("Quiet").is_some_and(|text| !matches!(text, "true" | "false")) {
+        return Err(refused("Quiet is true or false"));
+    }
+    let request = delete_request(root).ok_or_else(|| refused(WHAT_A_DELETE_HOLDS))?;
+    if request.objects.iter().any(|entry| is_like_another_value(&entry.key)) {
+        return Err(refused(LIKE_A_NUMBER));
+    }
+    Ok(request)
+}
+
+const WHAT_A_DELETE_HOLDS: &str = "a Delete holds Quiet at most once and 1 to 1000 Objects, and each \
+     of those one Key, and VersionId, ETag, LastModifiedTime and Size at most once";
+const LIKE_A_NUMBER: &str = "some stores read this key as a number, which is written otherwise; use \
+     DeleteObject";
+
+/// Whether a reader that guesses types would take the text for a value that is spelled otherwise.
+fn is_like_another_value(text: &str) -> bool {
+    let hex = text.trim_start_matches(['-', '+']).to_ascii_lowercase().starts_with("0x");
+    let plain = !text.starts_with('0') && text.len() <= 15;
+    let is_number = text.parse::<f64>().is_ok_and(f64::is_finite) || hex;
+    is_number && !(text == "0" || plain && text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn delete_request(root: Element) -> Option<DeleteRequest> {
+    if root.name != "Delete" || !root.is_only_elements() {
+        return None;
+    }
     let mut quiet = None;
     let mut objects = Vec::new();
     for child in root.children {
@@ -80,6 +116,9 @@ fn delete_request(body: &[u8]) -> Option<DeleteRequest> {
 }
 
 fn delete_entry(element: Element) -> Option<DeleteEntry> {
+    if !element.is_only_elements() {
+        return None;
+    }
     let mut key = None;
     let mut entry = DeleteEntry::default();
     for child in element.children {
@@ -113,6 +152,9 @@ fn set_once<T>(slot: &mut Option<T>, value: T) -> Option<()> {
 }
 
 fn boolean(element: &Element) -> Option<bool> {
+    if !element.children.is_empty() {
+        return None;
+    }
     match element.text.trim_ascii() {
         text if text.eq_ignore_ascii_case("true") => Some(true),
         text if text.eq_ignore_ascii_case("false") => Some(false),

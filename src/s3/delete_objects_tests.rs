@@ -84,6 +84,51 @@ fn an_entrys_condition_is_an_etag_or_a_star_and_never_of_one_version() {
     );
 }
 
+#[test]
+fn a_key_that_xml_cannot_hold_is_no_key_of_a_batch() {
+    for key in ["&#x1;", "&#0;", "&#xFFFE;", "\u{1}", "a\u{b}b", "&#xD800;"] {
+        let body = format!("<Delete><Object><Key>{key}</Key></Object></Delete>");
+        let error = parse_delete_objects(body.as_bytes()).unwrap_err();
+        assert_eq!((error.status().as_u16(), error.code()), (400, "MalformedXML"), "{key:?}");
+    }
+}
+
+#[test]
+fn as_sent_a_batch_has_one_spelling_and_no_value_that_some_read_otherwise() {
+    let read = |inside: &str| {
+        let body = format!("<Delete>{inside}</Delete>");
+        parse_delete_objects_as_sent(body.as_bytes()).map_err(|error| error.message().to_owned())
+    };
+    let key = |key: &str| read(&format!("<Object><Key>{key}</Key></Object>"));
+    for plain in
+        ["a", "a&amp;b", "7", "123456789012345", "0", "1.2.3", "e5", "0a", "-", "nan", "inf"]
+    {
+        assert!(key(plain).is_ok(), "{plain}");
+    }
+    for number in ["007", "1e3", "0x1F", "1.0", "-5", "+5", ".5", "5.", "1234567890123456", "00"] {
+        assert!(key(number).unwrap_err().contains("number"), "{number}");
+    }
+    for (inside, why) in [
+        ("<Object><Key>a</Key><VersionId/></Object>", "empty"),
+        ("<Object><Key>a</Key></Object><Quiet>TRUE</Quiet>", "Quiet is"),
+        ("<Object><Key>a</Key><Key>b</Key></Object>", "one Key"),
+        ("<Object><Key>a</Key><Other>b</Other></Object>", "one Key"),
+        ("<Object><VersionId>a</VersionId></Object>", "one Key"),
+        ("<Object><key>a</key></Object>", "one Key"),
+        ("", "one Key"),
+        ("<Object><Key>a<!-- --></Key></Object>", "comments"),
+        ("<Object><Key> a</Key></Object>", "white space"),
+    ] {
+        let refused = read(inside).unwrap_err();
+        assert!(refused.contains(why), "{inside}: {refused}");
+    }
+    let whole = read(
+        "\n<Object>\n<VersionId>v</VersionId><ETag>&quot;e&quot;</ETag><Key>a b</Key></Object>\
+         <Quiet>false</Quiet>",
+    );
+    assert_eq!(whole.unwrap().objects[0].key, "a b");
+}
+
 fn outcomes() -> Vec<DeleteOutcome> {
     let entry = DeleteEntry {
         key: "b&".to_owned(),

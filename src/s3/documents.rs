@@ -164,6 +164,19 @@ pub fn with_location(body: &[u8], location: &str) -> Option<Vec<u8>> {
 
 const LOCATED: [&str; 2] = ["CompleteMultipartUploadResult", "PostResponse"];
 
+/// The same answer with its ETag in the quotes that AWS has there. `None` when it is no result, has
+/// no ETag, or has it quoted.
+pub fn with_quoted_etag(body: &[u8]) -> Option<Vec<u8>> {
+    let mut root = xml::parse(body).filter(|root| RESULTS.contains(&root.name.as_str()))?;
+    let etag = root.children.iter_mut().find(|child| child.name == "ETag")?;
+    let text = etag.text.trim_ascii();
+    if text.is_empty() || text.ends_with('"') {
+        return None;
+    }
+    etag.text = ETag::parse(text.as_bytes()).to_string();
+    Some(root.to_document())
+}
+
 const RESULTS: [&str; 3] = ["CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult"];
 
 // === answered here ===

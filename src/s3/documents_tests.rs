@@ -109,3 +109,19 @@ fn a_stores_error_is_completed_and_one_that_lacks_nothing_is_left_alone() {
     assert_eq!(completed("<ListBucketResult/>"), None);
     assert_eq!(completed("<html>"), None);
 }
+
+#[test]
+fn an_etag_that_a_store_leaves_bare_is_quoted() {
+    let result = |root: &str, etag: &str| format!("<{root}><ETag>{etag}</ETag></{root}>");
+    for root in ["CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult"] {
+        let quoted = with_quoted_etag(result(root, " abc-2\n").as_bytes()).unwrap();
+        let quoted = String::from_utf8(quoted).unwrap();
+        assert!(quoted.contains("<ETag>&quot;abc-2&quot;</ETag>"), "{quoted}");
+        for left in ["&quot;abc-2&quot;", "\"abc-2\"", "W/&quot;a&quot;", "", " "] {
+            assert_eq!(with_quoted_etag(result(root, left).as_bytes()), None, "{left}");
+        }
+    }
+    for other in [&result("ListPartsResult", "a"), "<CopyObjectResult/>", "<Error/>", ""] {
+        assert_eq!(with_quoted_etag(other.as_bytes()), None, "{other}");
+    }
+}

@@ -2,11 +2,14 @@
 //! how that condition is judged, and what the answer looks like. Pure: no IO, no clock.
 
 pub mod answer;
+pub mod arguments;
+pub mod canonical;
 pub mod classify;
 pub mod code;
 pub mod completion;
 pub mod condition;
 pub mod configuration;
+pub mod content;
 pub mod copy_source;
 pub mod delete_objects;
 pub mod documents;
@@ -26,6 +29,7 @@ pub mod refusal;
 pub mod requirement;
 pub mod reserved;
 pub mod rfc_condition;
+mod schema;
 pub mod subresource;
 pub mod tagging;
 pub mod target;
@@ -34,9 +38,11 @@ pub mod wire;
 pub mod xml;
 
 pub use answer::S3Error;
+pub use arguments::check_arguments;
 pub use classify::classify;
 pub use code::Code;
 pub use condition::{Condition, ConditionHeader, Current, Dialect, Refusal, Seen, Verdict, judge};
+pub use content::Content;
 pub use copy_source::CopySource;
 pub use etag::ETag;
 pub use form::{FormReader, PostForm};

@@ -1,34 +1,109 @@
-//! An object's tags, as a form carries them and as a header does (AWS: PostObject, PutObject).
+//! Tags, as a document carries them and as a header does (AWS: PutObjectTagging, PostObject).
+
+use std::collections::HashSet;
 
 use super::answer::S3Error;
-use super::encoding::encode_query;
+use super::code::Code;
+use super::encoding::{decode, encode_query};
 use super::xml::{self, Element};
 
-/// The value of `x-amz-tagging` for a `<Tagging>` document: `key=value&key=value`. How many tags
-/// there may be, and of what length, is the store's to judge. 400 `MalformedXML` for another
-/// document.
+/// What is tagged: how many tags there may be follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tagged {
+    /// An object: 10 at the most.
+    Object,
+    /// A bucket: 50 at the most.
+    Bucket,
+}
+
+/// A tag's key and its value.
+type Tag = (String, String);
+
+/// The value of `x-amz-tagging` for a `<Tagging>` document: `key=value&key=value`. 400
+/// `MalformedXML` for another document, and what AWS says of tags that cannot be.
 pub fn tagging_header(document: &str) -> Result<String, S3Error> {
-    let tags = tags(document).ok_or_else(S3Error::malformed_xml)?;
+    let root = xml::parse_request(document.as_bytes()).ok_or_else(S3Error::malformed_xml)?;
+    let tags = tags_of(&root)?;
+    check(&tags, Tagged::Object)?;
     let pairs = tags.iter().map(|(k, v)| format!("{}={}", encode_query(k), encode_query(v)));
     Ok(pairs.collect::<Vec<_>>().join("&"))
 }
 
-fn tags(document: &str) -> Option<Vec<(String, String)>> {
-    let root = xml::parse(document.as_bytes()).filter(|root| root.name == "Tagging")?;
+/// Judges the value of `x-amz-tagging` (AWS: PutObject).
+pub(super) fn check_header(value: &str) -> Result<(), S3Error> {
+    let invalid = || S3Error::invalid_argument(HEADER, "x-amz-tagging", value);
+    let pairs = value.split('&').filter(|pair| !pair.is_empty());
+    let tags: Vec<Tag> = pairs
+        .map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decode(key)?, decode(value)?))
+        })
+        .collect::<Option<_>>()
+        .ok_or_else(invalid)?;
+    if !are_distinct(&tags) {
+        return Err(invalid());
+    }
+    check(&tags, Tagged::Object)
+}
+
+/// The tags of a `<Tagging>` document. 400 `MalformedXML` when it is none.
+pub(super) fn tags_of(root: &Element) -> Result<Vec<Tag>, S3Error> {
+    read(root).ok_or_else(S3Error::malformed_xml)
+}
+
+fn read(root: &Element) -> Option<Vec<Tag>> {
     let [set] = root.children.as_slice() else { return None };
-    if set.name != "TagSet" {
+    if root.name != "Tagging" || set.name != "TagSet" || !set.is_only_elements() {
         return None;
     }
     set.children.iter().map(tag).collect()
 }
 
-fn tag(element: &Element) -> Option<(String, String)> {
+fn tag(element: &Element) -> Option<Tag> {
     if element.name != "Tag" || element.children.len() != 2 {
         return None;
     }
     let text = |name| element.child_text(name).map(str::to_owned);
     Some((text("Key")?, text("Value")?))
 }
+
+/// Judges tags by AWS's restrictions (AWS: Categorizing your objects using tags).
+pub(super) fn check(tags: &[Tag], tagged: Tagged) -> Result<(), S3Error> {
+    let (most, too_many) = match tagged {
+        Tagged::Object => (10, "Object tags cannot be greater than 10"),
+        Tagged::Bucket => (50, "Bucket tag count cannot be greater than 50"),
+    };
+    if tags.len() > most {
+        return Err(S3Error::new(Code::BadRequest).because(too_many));
+    }
+    for (key, value) in tags {
+        if !(1..=KEY_CHARS_MAX).contains(&key.chars().count()) {
+            return Err(invalid_tag("The TagKey you have provided is invalid").with("TagKey", key));
+        }
+        if value.chars().count() > VALUE_CHARS_MAX {
+            let invalid = invalid_tag("The TagValue you have provided is invalid");
+            return Err(invalid.with("TagKey", key).with("TagValue", value));
+        }
+    }
+    if are_distinct(tags) {
+        return Ok(());
+    }
+    Err(invalid_tag("Cannot provide multiple Tags with the same key"))
+}
+
+fn are_distinct(tags: &[Tag]) -> bool {
+    let mut seen = HashSet::new();
+    tags.iter().all(|(key, _)| seen.insert(key))
+}
+
+fn invalid_tag(message: &'static str) -> S3Error {
+    S3Error::new(Code::InvalidTag).because(message)
+}
+
+const KEY_CHARS_MAX: usize = 128;
+const VALUE_CHARS_MAX: usize = 256;
+const HEADER: &str = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query \
+                      parameters without tag name duplicates.";
 
 #[cfg(test)]
 mod tests {
@@ -52,5 +127,44 @@ mod tests {
             assert_eq!(header(wrong).unwrap_err().code(), "MalformedXML", "{wrong}");
         }
         assert_eq!(tagging_header("a=1").unwrap_err().code(), "MalformedXML");
+    }
+
+    fn code(result: Result<(), S3Error>) -> Option<String> {
+        result.err().map(|error| error.code().to_owned())
+    }
+
+    #[test]
+    fn tags_are_held_to_aws_s_restrictions() {
+        let tags = |n: usize| (0..n).map(|i| (i.to_string(), String::new())).collect::<Vec<_>>();
+        let one = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+        let long = "\u{fc}".repeat(257);
+        for (tags, tagged, expected) in [
+            (tags(10), Tagged::Object, None),
+            (tags(11), Tagged::Object, Some("BadRequest")),
+            (tags(50), Tagged::Bucket, None),
+            (tags(51), Tagged::Bucket, Some("BadRequest")),
+            (one(&long[..256], &long[..512]), Tagged::Object, None),
+            (one(&long[..258], ""), Tagged::Object, Some("InvalidTag")),
+            (one("", ""), Tagged::Object, Some("InvalidTag")),
+            (one("a", &long), Tagged::Object, Some("InvalidTag")),
+            ([one("a", "1"), one("a", "2")].concat(), Tagged::Bucket, Some("InvalidTag")),
+        ] {
+            assert_eq!(code(check(&tags, tagged)).as_deref(), expected, "{tags:.100?}");
+        }
+    }
+
+    #[test]
+    fn a_header_of_tags_is_a_query_without_duplicates() {
+        for (value, expected) in [
+            ("", None),
+            ("a=b&c=d%20e&f", None),
+            ("a=1&a=2", Some("InvalidArgument")),
+            ("a=%zz", Some("InvalidArgument")),
+            ("%ff=a", Some("InvalidArgument")),
+            ("=a", Some("InvalidTag")),
+            ("a&b&c&d&e&f&g&h&i&j&k", Some("BadRequest")),
+        ] {
+            assert_eq!(code(check_header(value)).as_deref(), expected, "{value}");
+        }
     }
 }

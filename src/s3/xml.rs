@@ -1,7 +1,8 @@
 //! The little XML that S3 needs: small documents read whole into a tree, and text written safely.
 
 use quick_xml::Reader;
-use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
+use quick_xml::name::{PrefixDeclaration, QName};
 
 /// How every document begins.
 pub const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
@@ -13,8 +14,8 @@ pub const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 /// bytes each, all of them written as character references.
 pub const DOCUMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// An element of a document: its name without prefix, its text, its children. Attributes and
-/// namespaces are not kept, since S3's documents say nothing by them that is needed here.
+/// An element of a document: its name without prefix, its text, its children. Namespaces are not
+/// kept, and of attributes only the one by which S3's documents say anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Element {
     /// The local name.
@@ -23,17 +24,24 @@ pub struct Element {
     pub text: String,
     /// The elements directly inside, in order.
     pub children: Vec<Self>,
+    /// `xsi:type`: which kind of grantee an ACL names (AWS: Grantee).
+    pub kind: Option<String>,
 }
 
 impl Element {
     /// One that holds nothing but text.
     pub fn of_text(name: &str, text: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), text: text.into(), children: Vec::new() }
+        Self { name: name.to_owned(), text: text.into(), ..Self::default() }
     }
 
     /// The text of the first child of this name.
     pub fn child_text(&self, name: &str) -> Option<&str> {
         self.children.iter().find(|child| child.name == name).map(|child| child.text.as_str())
+    }
+
+    /// Whether no text stands in it but what its elements hold.
+    pub fn is_only_elements(&self) -> bool {
+        self.text.trim_ascii().is_empty()
     }
 
     /// The whole document again, in S3's namespace. White space between elements is not kept.
@@ -58,43 +66,50 @@ impl Element {
             push_text(out, &self.text);
         }
         for child in &self.children {
-            for piece in ["<", &child.name, ">"] {
-                out.push_str(piece);
-            }
-            child.push_content(out);
-            for piece in ["</", &child.name, ">"] {
-                out.push_str(piece);
-            }
+            push_tree(out, child);
         }
     }
 }
 
-/// Writes an element and all in it. What [`parse`] has not kept, attributes and namespaces, is gone.
+/// Writes an element and all in it: what [`parse`] has kept of it, and nothing else.
 pub fn push_tree(out: &mut String, element: &Element) {
-    if element.children.is_empty() {
-        return push_element(out, &element.name, &element.text);
+    match &element.kind {
+        None => push_tag(out, "<", &element.name),
+        Some(kind) => {
+            for piece in ["<", &element.name, " xmlns:xsi=\"", XSI, "\" xsi:type=\"", kind, "\">"] {
+                out.push_str(piece);
+            }
+        }
     }
-    push_tag(out, "<", &element.name);
-    for child in &element.children {
-        push_tree(out, child);
-    }
+    element.push_content(out);
     push_tag(out, "</", &element.name);
 }
 
-/// Reads a whole document. White space before the declaration is passed over, as a store may send
-/// it to keep the connection alive (AWS: CompleteMultipartUpload).
+/// Reads a whole document of the store. White space before the declaration is passed over, as a
+/// store may send it to keep the connection alive (AWS: CompleteMultipartUpload).
 ///
 /// `None` when it is not well-formed UTF-8 XML with exactly one root, when it has a DTD, a
 /// processing instruction or an entity that is not predefined or numeric, or when it is too large,
 /// too deep, or of too many elements.
 pub fn parse(document: &[u8]) -> Option<Element> {
+    read(document, Tree::default())
+}
+
+/// Reads a whole document of a client: as [`parse`] does, and held to more. `None` also for a
+/// declared version other than 1.0 or encoding other than UTF-8, for characters that XML 1.0 cannot
+/// hold, written as references or not (§2.2), and for text beside elements; white space there is not
+/// kept.
+pub fn parse_request(document: &[u8]) -> Option<Element> {
+    read(document, Tree { strict: true, ..Tree::default() })
+}
+
+fn read(document: &[u8], mut tree: Tree) -> Option<Element> {
     if document.len() > DOCUMENT_BYTES_MAX {
         return None;
     }
     let text = std::str::from_utf8(document).ok()?;
     let text = text.trim_start_matches('\u{feff}').trim_ascii_start();
     let mut reader = Reader::from_str(text);
-    let mut tree = Tree::default();
     loop {
         match reader.read_event().ok()? {
             Event::Start(start) => tree.open(&start)?,
@@ -108,6 +123,7 @@ pub fn parse(document: &[u8]) -> Option<Element> {
             Event::GeneralRef(reference) => {
                 tree.push_text(resolve(&reference)?.encode_utf8(&mut [0; 4]))?;
             }
+            Event::Decl(declaration) if tree.strict => check_declaration(&declaration)?,
             Event::Decl(_) | Event::Comment(_) => {}
             Event::PI(_) | Event::DocType(_) => return None,
             Event::Eof => return tree.finish(),
@@ -115,12 +131,23 @@ pub fn parse(document: &[u8]) -> Option<Element> {
     }
 }
 
+/// Anything but XML 1.0 in UTF-8 would be read otherwise by whoever follows the declaration.
+fn check_declaration(declaration: &BytesDecl<'_>) -> Option<()> {
+    let version = declaration.version().ok()?;
+    let encoding = declaration.encoding().transpose().ok()?;
+    let utf8 = encoding.is_none_or(|name| name.eq_ignore_ascii_case(b"utf-8"));
+    (version.as_ref() == b"1.0" && utf8).then_some(())
+}
+
 /// A document under construction: the elements still open, and the root once it is closed.
 #[derive(Default)]
 struct Tree {
+    strict: bool,
     open: Vec<Element>,
     root: Option<Element>,
     elements: usize,
+    /// What prefixes are bound to, the innermost last: how deep, the prefix, whether to [`XSI`].
+    bound: Vec<(usize, Vec<u8>, bool)>,
 }
 
 impl Tree {
@@ -134,12 +161,46 @@ impl Tree {
         if !is_name(name) {
             return None;
         }
-        self.open.push(Element { name: name.to_owned(), ..Element::default() });
+        let mut element = Element { name: name.to_owned(), ..Element::default() };
+        self.read_kind(start, &mut element)?;
+        self.open.push(element);
+        Some(())
+    }
+
+    /// Reads the element's `xsi:type`, whatever the prefix.
+    fn read_kind(&mut self, start: &BytesStart<'_>, element: &mut Element) -> Option<()> {
+        let depth = self.open.len();
+        let attributes: Vec<_> = start.attributes().collect::<Result<_, _>>().ok()?;
+        for attribute in &attributes {
+            if let Some(PrefixDeclaration::Named(prefix)) = attribute.key.as_namespace_binding() {
+                let to_xsi = attribute.value.as_ref() == XSI.as_bytes();
+                self.bound.push((depth, prefix.to_vec(), to_xsi));
+            }
+        }
+        let is_kind = |name: QName<'_>| {
+            let prefix = name.prefix().map(|prefix| prefix.into_inner().to_vec());
+            let bound =
+                self.bound.iter().rev().find(|(_, bound, _)| prefix.as_ref() == Some(bound));
+            name.local_name().as_ref() == b"type" && bound.is_some_and(|(_, _, to_xsi)| *to_xsi)
+        };
+        if let Some(attribute) = attributes.iter().find(|attribute| is_kind(attribute.key)) {
+            let kind = std::str::from_utf8(&attribute.value).ok()?;
+            element.kind = Some(kind.to_owned()).filter(|kind| is_name(kind));
+            element.kind.as_ref()?;
+        }
         Some(())
     }
 
     fn close(&mut self) -> Option<()> {
-        let element = self.open.pop()?;
+        let mut element = self.open.pop()?;
+        if self.strict && !element.children.is_empty() {
+            let between = std::mem::take(&mut element.text);
+            if !between.trim_ascii().is_empty() {
+                return None;
+            }
+        }
+        let depth = self.open.len();
+        self.bound.retain(|(at, ..)| *at < depth);
         match self.open.last_mut() {
             Some(parent) => parent.children.push(element),
             None => self.root = Some(element),
@@ -148,6 +209,9 @@ impl Tree {
     }
 
     fn push_text(&mut self, text: &str) -> Option<()> {
+        if self.strict && !text.chars().all(is_char) {
+            return None;
+        }
         match self.open.last_mut() {
             Some(element) => element.text.push_str(text),
             None if text.trim_ascii().is_empty() => {}
@@ -161,8 +225,13 @@ impl Tree {
     }
 }
 
+/// Whether XML 1.0 can hold the character at all (§2.2).
+pub(super) const fn is_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
+}
+
 /// Whether this is a name as S3's documents have them: in ASCII, where XML 1.0 §2.3 allows more.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
     name.as_bytes().first().is_some_and(begins)
         && name.bytes().all(|byte| begins(&byte) || matches!(byte, b'0'..=b'9' | b'.' | b'-'))
@@ -204,13 +273,17 @@ fn push_text(out: &mut String, text: &str) {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&apos;"),
             '\r' => out.push_str("&#13;"),
-            '\t' | '\n' | ' '..='\u{fffd}' | '\u{10000}'.. => out.push(c),
+            _ if is_char(c) => out.push(c),
             _ => out.push(char::REPLACEMENT_CHARACTER),
         }
     }
 }
 
-const ELEMENTS_MAX: usize = 20_000;
+/// The namespace of `xsi:type`.
+const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+
+/// Room for the 10,000 parts of a complete, each with a number, an ETag and checksums.
+pub(super) const ELEMENTS_MAX: usize = 80_000;
 const DEPTH_MAX: usize = 16;
 
 #[cfg(test)]
@@ -267,8 +340,55 @@ mod tests {
         assert_eq!(parse(&vec![b' '; DOCUMENT_BYTES_MAX + 1]), None);
     }
 
-    fn holds(c: char) -> bool {
-        matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
+    #[test]
+    fn a_client_s_document_says_nothing_that_another_reader_takes_otherwise() {
+        for document in [
+            "<a>&#x1;</a>",
+            "<a>\u{1}</a>",
+            "<a>&#xFFFE;</a>",
+            "<a>\u{ffff}</a>",
+            "<?xml version='1.0' encoding='ISO-8859-1'?><a/>",
+            "<?xml version='1.0' encoding='UTF-7'?><a/>",
+            "<?xml version='1.0' encoding='UTF-16'?><a/>",
+            "<?xml version='1.1'?><a/>",
+            "<a>text<b/></a>",
+            "<a><b/>text</a>",
+        ] {
+            assert_eq!(parse_request(document.as_bytes()), None, "{document}");
+            assert!(parse(document.as_bytes()).is_some(), "{document}");
+        }
+        for document in [
+            "<?xml version='1.0' encoding='utf-8'?><a><b> x </b></a>",
+            "<a b='c'>&#9;&#10;&#13;&#xD7FF;&#xFFFD;&#x10000;</a>",
+        ] {
+            assert!(parse_request(document.as_bytes()).is_some(), "{document}");
+        }
+    }
+
+    #[test]
+    fn the_kind_of_a_grantee_is_kept_and_no_other_attribute() {
+        let written = |document: &str| {
+            let document = parse_request(document.as_bytes()).unwrap().to_document();
+            String::from_utf8(document).unwrap().split_once("01/\">").unwrap().1.to_owned()
+        };
+        let kept = format!("<G xmlns:xsi=\"{XSI}\" xsi:type=\"Group\"><U>u</U></G></A>");
+        for document in [
+            format!("<A><G xmlns:xsi='{XSI}' xsi:type='Group' type='x'><U a='b'>u</U></G></A>"),
+            format!("<A xmlns:i='{XSI}'><G i:type='Group'><U>u</U></G></A>"),
+            format!("<A xmlns:i='x'><G xmlns:i='{XSI}' i:type='Group'><U>u</U></G></A>"),
+        ] {
+            assert_eq!(written(&document), kept, "{document}");
+        }
+        for document in [
+            "<A xmlns:xsi='other'><G xsi:type='Group'><U>u</U></G></A>".to_owned(),
+            format!("<A><B xmlns:xsi='{XSI}'/><G xsi:type='Group'><U>u</U></G></A>"),
+            format!("<A xmlns:i='{XSI}'><G xmlns:i='x' i:type='Group'><U>u</U></G></A>"),
+        ] {
+            assert!(!written(&document).contains("Group"), "{document}");
+        }
+        let twice = format!("<A xmlns:i='{XSI}' i:type='a' i:type='b'/>");
+        let odd = format!("<A xmlns:i='{XSI}' i:type='a\"b'/>");
+        assert_eq!((parse(twice.as_bytes()), parse(odd.as_bytes())), (None, None));
     }
 
     proptest! {
@@ -277,7 +397,7 @@ mod tests {
             let mut out = String::new();
             push_element(&mut out, "K", &text);
             let expected: String =
-                text.chars().map(|c| if holds(c) { c } else { '\u{fffd}' }).collect();
+                text.chars().map(|c| if is_char(c) { c } else { '\u{fffd}' }).collect();
             prop_assert_eq!(parse(out.as_bytes()).map(|e| e.text), Some(expected));
         }
 

@@ -95,8 +95,8 @@ def test_the_customer_s_key_goes_along_with_the_head_that_needs_it(recorded):
     """AWS: SSE-C. Without its key the store says nothing about the object, not even its ETag."""
     recorder, proxy = recorded
     key = {"x-amz-server-side-encryption-customer-algorithm": "AES256",
-           "x-amz-server-side-encryption-customer-key": "c2VjcmV0",
-           "x-amz-server-side-encryption-customer-key-MD5": "Xr4ilOzQ4PCOq3aQ0qbuaQ==",
+           "x-amz-server-side-encryption-customer-key": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+           "x-amz-server-side-encryption-customer-key-MD5": "hRasmdxgYDKV3nvbahU1MA==",
            "x-amz-expected-bucket-owner": "1"}
     for large in (b"x", b"x" * 70_000):  # at the gate, and in the early look
         answer = proxy.raw().put("/bucket/sse-c", large, headers={**key, "If-Match": '"e"'})

@@ -1,0 +1,215 @@
+//! What the body of a request is: content of an object, a document that is understood and written
+//! anew, or nothing at all.
+
+use super::answer::S3Error;
+use super::code::Code;
+use super::completion::Completion;
+use super::encoding::decode;
+use super::head::RequestHead;
+use super::operation::Operation;
+use super::schema;
+use super::tagging::{self, Tagged};
+use super::xml::{self, Element};
+
+/// What the body of a request is to its operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Bytes that say nothing here: an object's, a part's, or those of a request that is not
+    /// understood.
+    Opaque,
+    /// The operation has no body. What stands there all the same is not sent on.
+    Nothing,
+    /// The parts of an upload.
+    Parts,
+    /// An XML document with this root.
+    Document {
+        /// The root element's name.
+        root: &'static str,
+        /// Whether there may be none, as headers can say the same.
+        optional: bool,
+    },
+    /// Tags.
+    Tags(Tagged),
+    /// A bucket's policy, in JSON.
+    Policy,
+}
+
+/// The largest document of configuration, in bytes. AWS's own limits are below: a lifecycle has 1000
+/// rules at the most.
+pub const CONFIGURATION_BYTES_MAX: usize = 1 << 20;
+
+/// The largest policy of a bucket, in bytes (AWS: PutBucketPolicy).
+const POLICY_BYTES_MAX: usize = 20 * 1024;
+
+impl Content {
+    /// What the body of this request is. DeleteObjects and forms are read by rooms of their own, and
+    /// are [`Content::Opaque`] here.
+    pub fn of(head: RequestHead<'_>, operation: Operation) -> Self {
+        use Operation as Op;
+        match operation {
+            Op::CompleteMultipartUpload => Self::Parts,
+            Op::CopyObject
+            | Op::UploadPartCopy
+            | Op::CreateMultipartUpload
+            | Op::AbortMultipartUpload
+            | Op::DeleteObject
+            | Op::DeleteObjectVersion
+            | Op::DeleteObjectTagging
+            | Op::DeleteObjectAnnotation
+            | Op::DeleteBucket => Self::Nothing,
+            Op::BucketWrite | Op::ConfigureBucket(_) if head.method == http::Method::DELETE => {
+                Self::Nothing
+            }
+            Op::CreateBucket => {
+                Self::Document { root: "CreateBucketConfiguration", optional: true }
+            }
+            Op::BucketWrite
+            | Op::ConfigureBucket(_)
+            | Op::PutObjectAcl
+            | Op::PutObjectLegalHold
+            | Op::PutObjectRetention
+            | Op::PutObjectTagging
+            | Op::RestoreObject
+            | Op::SelectObjectContent
+            | Op::UpdateObjectEncryption => Self::of_subresource(head, operation),
+            _ => Self::Opaque,
+        }
+    }
+
+    fn of_subresource(head: RequestHead<'_>, operation: Operation) -> Self {
+        let mut names = head.query_pairs().filter_map(|(name, _)| decode(name));
+        let found = names.find_map(|name| ROOTS.iter().find(|(known, _)| **known == name));
+        match found {
+            Some(("policy", _)) => Self::Policy,
+            Some(("tagging", _)) if operation == Operation::PutObjectTagging => {
+                Self::Tags(Tagged::Object)
+            }
+            Some(("tagging", _)) => Self::Tags(Tagged::Bucket),
+            // Of a bucket and of an object it is not the same.
+            Some(("encryption", _)) if operation == Operation::UpdateObjectEncryption => {
+                Self::Document { root: "ObjectEncryption", optional: false }
+            }
+            Some(("acl", root)) => Self::Document { root, optional: names_grants(head) },
+            Some((_, root)) => Self::Document { root, optional: false },
+            None => Self::Opaque,
+        }
+    }
+
+    /// Whether the store gets another body than the client sent.
+    pub const fn is_written_anew(self) -> bool {
+        !matches!(self, Self::Opaque)
+    }
+
+    /// The most bytes that such a body may have.
+    pub const fn bytes_max(self) -> Option<usize> {
+        match self {
+            Self::Opaque | Self::Nothing => None,
+            Self::Parts => Some(xml::DOCUMENT_BYTES_MAX),
+            Self::Document { .. } | Self::Tags(_) => Some(CONFIGURATION_BYTES_MAX),
+            Self::Policy => Some(POLICY_BYTES_MAX),
+        }
+    }
+
+    /// The body that the store gets in place of this one; `None` where it is this one. `checksums`:
+    /// whether the store is told of checksums. Errors: AWS's for a document that is not what the
+    /// operation takes.
+    pub fn written_anew(self, body: &[u8], checksums: bool) -> Result<Option<Vec<u8>>, S3Error> {
+        match self {
+            Self::Opaque => Ok(None),
+            Self::Nothing => Ok(Some(Vec::new())),
+            Self::Parts => Completion::parse(body).map(|parts| Some(parts.to_document(checksums))),
+            Self::Document { optional: true, .. } if body.trim_ascii().is_empty() => {
+                Ok(Some(Vec::new()))
+            }
+            Self::Document { root, .. } => {
+                let document = document(body, root)?;
+                schema::check(&document)?;
+                Ok(Some(document.to_document()))
+            }
+            Self::Tags(tagged) => {
+                let document = document(body, "Tagging")?;
+                tagging::check(&tagging::tags_of(&document)?, tagged)?;
+                Ok(Some(document.to_document()))
+            }
+            Self::Policy => policy(body).map(Some),
+        }
+    }
+}
+
+impl Content {
+    /// Judges a body that goes on as its sender signed it: the store reads it itself. Documents that
+    /// name neither keys nor parts are the store's alone. Errors: as for [`Content::written_anew`];
+    /// 400 for another spelling than the one of docs/documents.md; 501 for one in chunks, which
+    /// stores take apart in their own ways.
+    pub fn check_as_sent(self, body: &[u8], chunked: bool) -> Result<(), S3Error> {
+        if self != Self::Parts {
+            return Ok(());
+        }
+        if chunked {
+            return Err(S3Error::not_implemented("Content-Encoding", Some(IN_CHUNKS)));
+        }
+        Completion::parse_as_sent(body).map(drop)
+    }
+}
+
+/// Why a document that the store reads itself may not come in chunks.
+pub const IN_CHUNKS: &str =
+    "A document that the client has signed for the store goes on as it came; send it in one piece";
+
+fn document(body: &[u8], root: &str) -> Result<Element, S3Error> {
+    let document = xml::parse_request(body).filter(|document| document.name == root);
+    document.ok_or_else(S3Error::malformed_xml)
+}
+
+/// A policy as it was read: a name that stands twice has the value that was read, the last one.
+fn policy(body: &[u8]) -> Result<Vec<u8>, S3Error> {
+    let malformed = |_| S3Error::new(Code::MalformedPolicy);
+    let policy: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(body).map_err(malformed)?;
+    serde_json::to_vec(&policy).map_err(malformed)
+}
+
+/// Whether headers say who may do what, so that no document has to.
+fn names_grants(head: RequestHead<'_>) -> bool {
+    head.headers
+        .keys()
+        .any(|name| name.as_str() == "x-amz-acl" || name.as_str().starts_with("x-amz-grant-"))
+}
+
+/// The root of each subresource's document (AWS: the operations' request syntax).
+const ROOTS: &[(&str, &str)] = &[
+    ("abac", "AbacStatus"),
+    ("accelerate", "AccelerateConfiguration"),
+    ("acl", "AccessControlPolicy"),
+    ("analytics", "AnalyticsConfiguration"),
+    ("cors", "CORSConfiguration"),
+    ("encryption", "ServerSideEncryptionConfiguration"),
+    ("intelligent-tiering", "IntelligentTieringConfiguration"),
+    ("inventory", "InventoryConfiguration"),
+    ("legal-hold", "LegalHold"),
+    ("lifecycle", "LifecycleConfiguration"),
+    ("logging", "BucketLoggingStatus"),
+    ("metadataAnnotationTable", "AnnotationTableConfiguration"),
+    ("metadataConfiguration", "MetadataConfiguration"),
+    ("metadataInventoryTable", "InventoryTableConfiguration"),
+    ("metadataJournalTable", "JournalTableConfiguration"),
+    ("metadataTable", "MetadataTableConfiguration"),
+    ("metrics", "MetricsConfiguration"),
+    ("notification", "NotificationConfiguration"),
+    ("object-lock", "ObjectLockConfiguration"),
+    ("ownershipControls", "OwnershipControls"),
+    ("policy", ""),
+    ("publicAccessBlock", "PublicAccessBlockConfiguration"),
+    ("replication", "ReplicationConfiguration"),
+    ("requestPayment", "RequestPaymentConfiguration"),
+    ("restore", "RestoreRequest"),
+    ("retention", "Retention"),
+    ("select", "SelectObjectContentRequest"),
+    ("tagging", "Tagging"),
+    ("versioning", "VersioningConfiguration"),
+    ("website", "WebsiteConfiguration"),
+];
+
+#[cfg(test)]
+#[path = "content_tests.rs"]
+mod tests;
