@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion, Throughput};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ifmatch::register::record::{Acquired, Ask, CommitAnswer, CommitStep, Slot, acquire, commit};
 use ifmatch::register::{
-    Asker, Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, WriteId, Writers,
+    Asker, Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, Told, WriteId, Writers,
 };
 use ifmatch::s3::{
     Condition, Current, Dialect, ETag, Naming, Operation, RequestHead, Seen, Target, Verdict,
@@ -187,7 +187,13 @@ fn register(criterion: &mut Criterion) {
             };
             let token = granted(acquire(&mut epoch, &mut slot, &ask, &terms, now));
             let new = State::Present(etag.clone());
-            let step = CommitStep { token: &token, generation: None, new, quiet: None };
+            let step = CommitStep {
+                token: &token,
+                generation: None,
+                new,
+                quiet: None,
+                told: &Told::default(),
+            };
             let committed = commit(&mut epoch, &mut slot, &step, &terms, now);
             assert_eq!(committed, CommitAnswer::Committed);
         });

@@ -25,7 +25,7 @@ use ifmatch::register::waiters::TURN_GRANTS;
 use ifmatch::register::{
     Acquired, ArmAnswer, ArmStep, Ask, Asker, CommitAnswer, CommitStep, DisarmStep, Ending, Expect,
     Grant, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Settle,
-    State, Terms, Token, WriteId, Writers,
+    State, Terms, Token, Told, WriteId, Writers,
 };
 use ifmatch::s3::{Condition, Current, ETag};
 use ifmatch::secret::Secret;
@@ -200,7 +200,7 @@ async fn a_lost_write_is_a_doubt_that_the_next_holder_resolves(register: &dyn Re
     assert_eq!(grant.doubt.map(|doubt| doubt.write_id), Some(WriteId("a".to_owned())));
     let resolution = register.resolve(&key(), &grant.token, &at_key("x"), None).await;
     assert_eq!(resolution, Ok(Resolution::Landed));
-    let landed = Ending::Landed { state: present("x"), generation };
+    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
     let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };
     assert_eq!(register.acquire(&key(), &retry).await, Ok(Acquired::Ended(landed)));
 }
@@ -235,7 +235,7 @@ async fn a_retry_gets_its_own_answer_again(register: &dyn Register) {
     let token = granted(register, &key(), &ask_to_create("c")).await.token;
     assert!(release(register, &token, Some("NoSuchKey")).await);
     let retry = |write| Ask { nonce: "again".to_owned(), ..ask(write) };
-    let landed = Ending::Landed { state: present("x"), generation };
+    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
     assert_eq!(register.acquire(&key(), &retry("a")).await, Ok(Acquired::Ended(landed)));
     let refused = Ending::Refused { code: "NoSuchKey".to_owned() };
     assert_eq!(register.acquire(&key(), &retry("c")).await, Ok(Acquired::Ended(refused)));
@@ -244,7 +244,13 @@ async fn a_retry_gets_its_own_answer_again(register: &dyn Register) {
 async fn a_resent_write_keeps_its_key_quiet(register: &dyn Register) {
     let token = granted(register, &key(), &ask("a")).await.token;
     let quiet = Some(Duration::from_millis(400));
-    let step = CommitStep { token: &token, generation: None, new: present("x"), quiet };
+    let step = CommitStep {
+        token: &token,
+        generation: None,
+        new: present("x"),
+        quiet,
+        told: &Told::default(),
+    };
     assert_eq!(register.commit(&key(), &step).await, Ok(CommitAnswer::Committed));
     let seen = register.observe(&key()).await.unwrap();
     assert_eq!((seen.state, seen.leased), (present("x"), true));

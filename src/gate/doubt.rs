@@ -9,7 +9,7 @@ use super::lease::Lease;
 use super::standing::Standing;
 use super::write::{Landing, Stop};
 use super::{Gate, Reply, Write, refusal};
-use crate::register::{Generation, Resolution, State, Writers};
+use crate::register::{Generation, Resolution, State, Told, Writers};
 use crate::s3::{Current, Seen};
 
 /// How many copies of a write the store may have got.
@@ -40,7 +40,7 @@ impl Gate {
             if let Some(task) = stands_by {
                 task.abort();
             }
-            let reply = Reply::Replayed(new.clone(), Some(generation));
+            let reply = Reply::Replayed(new.clone(), Some(generation), Told::default());
             return Ok(Landing { lease, reply, new, quiet: None });
         }
         Err(Stop::Doubt(why, lease.armed.filter(|_| !lease.rivalled)))
@@ -112,7 +112,7 @@ impl Gate {
         let generation = self.generation_under(lease, &seen.current);
         let generation = generation.map(|name| Generation(name.into()));
         self.release(write, lease, self.learned(seen.current.clone()), None).await;
-        Stop::Reply(Reply::Replayed(State::from(seen.current.clone()), generation))
+        Stop::Reply(Reply::Replayed(State::from(seen.current.clone()), generation, Told::default()))
     }
 }
 

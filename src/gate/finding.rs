@@ -3,7 +3,7 @@
 use http::{StatusCode, header};
 
 use crate::backend::Answer;
-use crate::register::State;
+use crate::register::{State, Told};
 use crate::s3::documents::{
     self, SuccessBody, late_refusal, outcome_of_delete_result, outcome_of_success_body,
     parse_store_error, with_etag,
@@ -79,6 +79,25 @@ fn server_error(answer: &Answer, definite_errors: &[String]) -> Finding {
         Finding::Doubt(format!("the store answered {} {code}", answer.status.as_u16()))
     }
 }
+
+/// What an answer says of a write beside its ETag, for its retry to be told too: first what tells
+/// versions apart, then how the object is kept.
+pub(super) fn told(answer: &Answer) -> Told {
+    let is_named = |name: &str| NAMED.contains(&name);
+    let is_kept = |name: &str| KEPT.iter().any(|prefix| name.starts_with(prefix));
+    let all = || {
+        let pairs = answer.headers.iter();
+        pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    };
+    let named = all().filter(|(name, _)| is_named(name));
+    Told::of(named.chain(all().filter(|(name, _)| is_kept(name))))
+}
+
+const NAMED: [&str; 3] =
+    ["x-amz-version-id", "x-amz-delete-marker", "x-amz-copy-source-version-id"];
+
+const KEPT: [&str; 4] =
+    ["x-amz-checksum-", "x-amz-expiration", "x-amz-object-size", "x-amz-server-side-encryption"];
 
 /// Puts an ETag that was looked up into an answer that lacks one.
 pub(super) fn complete(answer: &mut Answer, operation: Operation, etag: &ETag) {

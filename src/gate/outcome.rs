@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::queue::Turn;
 use crate::backend::Answer;
 use crate::register::{
-    CommitAnswer, CommitStep, Generation, Register, RegisterError, State, Token,
+    CommitAnswer, CommitStep, Generation, Register, RegisterError, State, Token, Told,
 };
 use crate::s3::{ETag, ObjectName, S3Error};
 
@@ -36,8 +36,8 @@ pub enum Reply {
     /// A refusal, or a failure. With the current ETag where a HEAD has just said it.
     Error(S3Error, Option<ETag>),
     /// An earlier attempt of this very write had landed: its success is answered again, with the
-    /// generation it began, where that is known.
-    Replayed(State, Option<Generation>),
+    /// generation it began, where that is known, and what the answer to it said besides.
+    Replayed(State, Option<Generation>, Told),
 }
 
 /// Who decided a request's answer.
@@ -71,6 +71,7 @@ pub struct Commit {
     pub(super) generation: Option<Generation>,
     pub(super) new: State,
     pub(super) quiet: Option<Duration>,
+    pub(super) told: Told,
     /// The next writer of this process waits until the lease is gone.
     pub(super) turn: Option<Turn>,
 }
@@ -83,7 +84,13 @@ impl Commit {
     /// armed, and whoever holds the key next finds out by a HEAD.
     pub async fn record(self) {
         let (token, generation) = (&self.token, self.generation.as_ref());
-        let step = CommitStep { token, generation, new: self.new.clone(), quiet: self.quiet };
+        let step = CommitStep {
+            token,
+            generation,
+            new: self.new.clone(),
+            quiet: self.quiet,
+            told: &self.told,
+        };
         let mut unanswered = false;
         for attempt in 1..=COMMIT_ATTEMPTS {
             match self.register.commit(&self.name, &step).await {

@@ -12,7 +12,7 @@ use super::lease::Lease;
 use super::write::{Landing, Sent};
 use super::{Gate, Reply, Write};
 use crate::backend::{Exchange, Question, Signing};
-use crate::register::{State, Writers};
+use crate::register::{State, Told, Writers};
 use crate::s3::{Current, Operation};
 
 /// What came of a delete that was answered with an error.
@@ -86,7 +86,7 @@ impl Gate {
         };
         let settle = self.settings.terms.settle(write.settle());
         let quiet = Some(settle.saturating_sub(last_byte.elapsed()));
-        let reply = Reply::Replayed(State::Absent, lease.armed.clone());
+        let reply = Reply::Replayed(State::Absent, lease.armed.clone(), Told::default());
         Landing { lease, reply, new, quiet }
     }
 }

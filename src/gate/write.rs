@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::busy::{InTheWay, Watch};
 use super::doubt::Copies;
-use super::finding::{Finding, finding};
+use super::finding::{Finding, finding, told};
 use super::inscription::inscribed;
 use super::lease::Lease;
 use super::queue::{Turn, Unserved};
@@ -25,7 +25,7 @@ use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
 use crate::chance;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, Ending, Generation, ReclaimAnswer, RegisterError,
-    Resolution, Settle, State, Writers,
+    Resolution, Settle, State, Told, Writers,
 };
 use crate::s3::{Current, S3Error, Seen};
 
@@ -438,6 +438,10 @@ impl Gate {
 
     fn landed(&self, write: &Write<'_>, landing: Landing, turn: Turn, started: Instant) -> Outcome {
         let Landing { lease, mut reply, new, quiet } = landing;
+        let told = match &reply {
+            Reply::Store(answer) => told(answer),
+            Reply::Error(..) | Reply::Replayed(..) => Told::default(),
+        };
         // Where others write, one who knows no state would not see that they did.
         let shared = self.settings.terms.writers == Writers::Shared;
         let generation = lease.armed.as_ref().filter(|_| !shared || new != State::Unknown);
@@ -458,6 +462,7 @@ impl Gate {
                 generation: lease.armed,
                 new,
                 quiet,
+                told,
                 turn: Some(turn),
             }),
         }
@@ -495,8 +500,8 @@ impl Sent {
 /// The journal knows this very write.
 fn ended(write: &Write<'_>, ending: Ending) -> Stop {
     match ending {
-        Ending::Landed { state, generation } => {
-            Stop::Reply(Reply::Replayed(state, Some(generation)))
+        Ending::Landed { state, generation, told } => {
+            Stop::Reply(Reply::Replayed(state, Some(generation), told))
         }
         Ending::Refused { code } => Stop::error(refusal::refused_before(write, &code)),
         Ending::Undetermined { .. } => Stop::error(refusal::outcome_unknown()),

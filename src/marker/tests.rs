@@ -10,7 +10,7 @@ use super::*;
 use crate::backend::{HeadError, Question};
 use crate::gate::Settings;
 use crate::register::memory::MemoryRegister;
-use crate::register::{Acquired, Ask, Asker, Expect, Settle, Terms, Writers};
+use crate::register::{Acquired, Ask, Asker, Expect, Settle, Terms, Told, Writers};
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, Seen};
 
 const LEASE: Duration = Duration::from_secs(6);
@@ -361,7 +361,13 @@ async fn what_was_granted_before_may_end_but_nothing_more_is_sent() {
     proxy.wait_granted(false, LEASE).await;
     assert!(proxy.register.renew(&key, &sending.token).await.unwrap());
     let new = State::Present(ETag::parse(b"\"e\""));
-    let commit = CommitStep { token: &sending.token, generation: None, new, quiet: None };
+    let commit = CommitStep {
+        token: &sending.token,
+        generation: None,
+        new,
+        quiet: None,
+        told: &Told::default(),
+    };
     assert_eq!(proxy.register.commit(&key, &commit).await, Ok(CommitAnswer::Committed));
     let token = &judging.token;
     let step =

@@ -234,9 +234,9 @@ impl Batch<'_> {
         match outcome.reply {
             Reply::Store(answer) => Ok(answer),
             Reply::Error(error, _) => Err(error),
-            Reply::Replayed(..) => Ok(Answer {
+            Reply::Replayed(.., told) => Ok(Answer {
                 status: StatusCode::NO_CONTENT,
-                headers: HeaderMap::new(),
+                headers: respond::headers_told(&told),
                 body: Bytes::new(),
             }),
         }

@@ -115,10 +115,10 @@ async fn write(
             respond::error(session, context, &refused, current.as_ref()).await
         }
         Reply::Store(answer) => respond::store(session, context, answer).await,
-        Reply::Replayed(state, generation) => {
+        Reply::Replayed(state, generation, told) => {
             let (status, mut headers, document) =
                 upload.success(session, context, respond::etag_left(&state));
-            headers.extend(respond::replay_headers(generation.as_ref()));
+            headers.extend(respond::replay_headers(generation.as_ref(), &told));
             respond::write(session, context, status, headers, document).await
         }
     }

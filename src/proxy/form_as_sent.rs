@@ -54,8 +54,8 @@ pub(super) async fn serve(
         }
         Reply::Error(error, _) => respond::error(session, context, &error, None).await,
         // What the form wants to be told of its success, the store alone has read.
-        Reply::Replayed(state, generation) => {
-            let mut headers = respond::replay_headers(generation.as_ref());
+        Reply::Replayed(state, generation, told) => {
+            let mut headers = respond::replay_headers(generation.as_ref(), &told);
             if let Some(etag) = respond::etag_left(&state).and_then(ETag::header_value) {
                 headers.insert(header::ETAG, etag);
             }

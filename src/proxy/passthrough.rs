@@ -216,14 +216,14 @@ async fn batch_of_one(
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
             respond::write(session, context, StatusCode::OK, headers, document.into()).await
         }
-        Reply::Replayed(_, generation) => {
+        Reply::Replayed(_, generation, told) => {
             let deleted = DeleteOutcome::Deleted(Deleted {
                 key: entry.key.clone(),
                 version_id: entry.version_id.clone(),
                 delete_marker: false,
                 delete_marker_version_id: None,
             });
-            let mut headers = respond::replay_headers(generation.as_ref());
+            let mut headers = respond::replay_headers(generation.as_ref(), &told);
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
             let document = delete_result(request.quiet, &[deleted]).into();
             respond::write(session, context, StatusCode::OK, headers, document).await

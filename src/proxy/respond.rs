@@ -13,7 +13,7 @@ use super::whereabouts::{location, redirected, relocate};
 use crate::backend::Answer;
 use crate::backend::headers::INSCRIPTION;
 use crate::gate::{Reply, X_IFMATCH_GENERATION};
-use crate::register::{Generation, State};
+use crate::register::{Generation, State, Told};
 use crate::s3::documents::{
     complete_result, completed_error, copy_result, late_refusal, parse_store_error, with_location,
     with_quoted_etag,
@@ -98,8 +98,8 @@ pub(super) async fn reply(
             store(session, context, answer).await
         }
         Reply::Error(refused, current) => error(session, context, &refused, current.as_ref()).await,
-        Reply::Replayed(state, generation) => {
-            let answer = replayed(session, context, admitted, &state, generation.as_ref());
+        Reply::Replayed(state, generation, told) => {
+            let answer = replayed(session, context, admitted, &state, generation.as_ref(), &told);
             let Answer { status, headers, body } = answer;
             write(session, context, status, headers, body).await
         }
@@ -173,9 +173,10 @@ pub(super) fn replayed(
     admitted: &Admitted,
     state: &State,
     generation: Option<&Generation>,
+    told: &Told,
 ) -> Answer {
     let etag = etag_left(state);
-    let mut headers = replay_headers(generation);
+    let mut headers = replay_headers(generation, told);
     let xml = || header::HeaderValue::from_static("application/xml");
     let (status, body) = match (admitted.operation, admitted.target.object()) {
         (Operation::DeleteObject, _) => (StatusCode::NO_CONTENT, Vec::new()),
@@ -197,9 +198,15 @@ pub(super) fn replayed(
     Answer { status, headers, body: body.into() }
 }
 
+/// What an answer said besides, as headers again.
+pub(super) fn headers_told(told: &Told) -> HeaderMap {
+    let headers = told.headers();
+    headers.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect()
+}
+
 /// What every replayed success says.
-pub(super) fn replay_headers(generation: Option<&Generation>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+pub(super) fn replay_headers(generation: Option<&Generation>, told: &Told) -> HeaderMap {
+    let mut headers = headers_told(told);
     headers.insert(REPLAYED, header::HeaderValue::from_static("true"));
     if let Some(generation) = generation.and_then(|Generation(name)| name.parse().ok()) {
         headers.insert(X_IFMATCH_GENERATION, generation);

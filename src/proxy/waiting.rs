@@ -84,8 +84,9 @@ impl Waiting {
                 respond::locate(session, context, admitted, &mut answer);
                 respond::stored(session, context, answer).body
             }
-            Reply::Replayed(state, generation) => {
-                respond::replayed(session, context, admitted, &state, generation.as_ref()).body
+            Reply::Replayed(state, generation, told) => {
+                respond::replayed(session, context, admitted, &state, generation.as_ref(), &told)
+                    .body
             }
             Reply::Error(error, _) => respond::document(session, context, &error).into(),
         };

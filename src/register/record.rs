@@ -14,7 +14,7 @@ pub use super::steps::{
 };
 use super::waiters::Waiters;
 use super::words::{
-    Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token, Upload,
+    Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token, Told, Upload,
     UploadName, WriteId, Writers,
 };
 use crate::s3::{Condition, Current};
@@ -440,7 +440,11 @@ pub fn commit(
     record.doubt = None;
     record.last_token = Some(step.token.clone());
     if !lease.write_id.is_alone() {
-        let ending = Ending::Landed { state: step.new.clone(), generation: armed.generation };
+        let ending = Ending::Landed {
+            state: step.new.clone(),
+            generation: armed.generation,
+            told: step.told.clone(),
+        };
         record.write_down(&lease.write_id, ending, terms, now);
     }
     slot.lease = step.quiet.map(|quiet| Lease {
@@ -475,7 +479,8 @@ fn commit_in_doubt(
     record.generation = Some(generation.clone());
     record.last_token = Some(step.token.clone());
     if !write_id.is_alone() {
-        let ending = Ending::Landed { state: step.new.clone(), generation };
+        let ending =
+            Ending::Landed { state: step.new.clone(), generation, told: step.told.clone() };
         record.write_down(&write_id, ending, terms, now);
     }
     CommitAnswer::Committed
@@ -582,7 +587,7 @@ pub fn resolve(
     match resolution {
         Resolution::Landed => {
             let generation = doubt.armed.generation.clone();
-            let ending = Ending::Landed { state: state.clone(), generation };
+            let ending = Ending::Landed { state: state.clone(), generation, told: Told::default() };
             record.write_down(&doubt.write_id, ending, terms, now);
             record.generation = Some(doubt.armed.generation);
         }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::words::{
-    Asker, Ending, EpochId, Expect, Generation, Settle, State, Token, Upload, UploadName, WriteId,
+    Asker, Ending, EpochId, Expect, Generation, Settle, State, Token, Told, Upload, UploadName,
+    WriteId,
 };
 use crate::s3::Condition;
 
@@ -204,6 +205,8 @@ pub struct CommitStep<'a> {
     pub new: State,
     /// The write was sent twice: for so long the first copy may still land.
     pub quiet: Option<Duration>,
+    /// What the answer to it said besides.
+    pub told: &'a Told,
 }
 
 /// What note_upload is told.

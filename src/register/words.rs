@@ -279,6 +279,48 @@ impl Terms {
     }
 }
 
+/// What the store's answer to a write said of it beside its ETag (a version, a delete marker), for a
+/// retry to be told the same: header lines, as many as there is room for. Empty where the answer was
+/// never seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Told(String);
+
+impl Told {
+    /// The most that is kept, in bytes. A version id has 1,024 at most (AWS: Object key and version
+    /// id), and most some 32.
+    pub const BYTES_MAX: usize = 1280;
+
+    /// These headers, the most important ones first.
+    pub fn of<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut lines = String::new();
+        for (name, value) in headers {
+            if lines.len() + name.len() + value.len() + 2 <= Self::BYTES_MAX {
+                for piece in [name, ":", value, "\n"] {
+                    lines.push_str(piece);
+                }
+            }
+        }
+        lines.shrink_to_fit();
+        Self(lines)
+    }
+
+    /// The headers again.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.lines().filter_map(|line| line.split_once(':'))
+    }
+
+    /// As the register stores it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Told {
+    fn from(stored: String) -> Self {
+        Self(stored)
+    }
+}
+
 /// How a write in the journal ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -288,6 +330,8 @@ pub enum Ending {
         state: State,
         /// The generation it began.
         generation: Generation,
+        /// What the answer to it said besides.
+        told: Told,
     },
     /// Its second attempt was refused, with this S3 error code: a first attempt still on its way must
     /// not land, and is told the same.

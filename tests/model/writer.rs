@@ -3,8 +3,8 @@
 
 use ifmatch::register::{
     Acquired, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending, Expect, Grant,
-    Millis, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Settle, State, Token, WriteId,
-    Writers,
+    Millis, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Settle, State, Token, Told,
+    WriteId, Writers,
 };
 use ifmatch::s3::{Condition, Current};
 
@@ -732,7 +732,13 @@ impl World {
         if way != Way::NotReached {
             let armed = self.held(index).armed.clone();
             let (generation, quiet) = (armed.as_ref(), quiet.map(ticks));
-            let step = CommitStep { token: &token, generation, new: new.clone(), quiet };
+            let step = CommitStep {
+                token: &token,
+                generation,
+                new: new.clone(),
+                quiet,
+                told: &Told::default(),
+            };
             self.server(scenario, index).commit(step);
         }
         if way != Way::Answered {

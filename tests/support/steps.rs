@@ -6,7 +6,7 @@ use std::time::Duration;
 use ifmatch::register::redis::{Address, Place, RedisRegister, RedisSettings};
 use ifmatch::register::{
     Acquired, Ask, Asker, CommitAnswer, CommitStep, Expect, Generation, Grant, Register,
-    RegisterError, Settle, State, Terms, Token, WriteId,
+    RegisterError, Settle, State, Terms, Token, Told, WriteId,
 };
 use ifmatch::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey, ObjectName};
 use redis::aio::MultiplexedConnection;
@@ -86,7 +86,12 @@ pub(crate) async fn commit(
     token: &Token,
     new: State,
 ) -> Result<CommitAnswer, RegisterError> {
-    register.commit(name, &CommitStep { token, generation: None, new, quiet: None }).await
+    register
+        .commit(
+            name,
+            &CommitStep { token, generation: None, new, quiet: None, told: &Told::default() },
+        )
+        .await
 }
 
 /// An unconditional write that lands; the generation it began.

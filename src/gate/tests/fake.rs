@@ -36,7 +36,7 @@ pub(super) fn is_error(reply: &Reply, code: &str) -> bool {
 }
 
 pub(super) fn is_replay(reply: &Reply, expected: &State) -> bool {
-    matches!(reply, Reply::Replayed(state, _) if state == expected)
+    matches!(reply, Reply::Replayed(state, ..) if state == expected)
 }
 
 pub(super) const TERMS: Terms = Terms {
@@ -667,9 +667,12 @@ impl<L: Line> Register for Distant<L> {
         let inner = Arc::clone(&self.inner);
         let (name, token) = (name.clone(), step.token.clone());
         let (new, quiet, generation) = (step.new.clone(), step.quiet, step.generation.cloned());
+        let told = step.told.clone();
         self.ask(Step::Commit, async move {
             let generation = generation.as_ref();
-            inner.commit(&name, &CommitStep { token: &token, generation, new, quiet }).await
+            inner
+                .commit(&name, &CommitStep { token: &token, generation, new, quiet, told: &told })
+                .await
         })
         .await
     }

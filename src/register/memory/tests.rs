@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::register::{Asker, Expect, State, WriteId, Writers};
+use crate::register::{Asker, Expect, State, Told, WriteId, Writers};
 use crate::s3::{BucketName, Condition, EmptySegments, ObjectKey};
 
 const SETTLE: Duration = Duration::from_secs(10);
@@ -90,7 +90,8 @@ async fn armed(register: &MemoryRegister, key: &str, settle: Settle) -> Token {
 }
 
 async fn commit(register: &MemoryRegister, key: &str, token: &Token, quiet: Option<Duration>) {
-    let step = CommitStep { token, generation: None, new: State::Absent, quiet };
+    let step =
+        CommitStep { token, generation: None, new: State::Absent, quiet, told: &Told::default() };
     let answer = register.commit(&named(key), &step).await;
     assert_eq!(answer, Ok(CommitAnswer::Committed));
 }

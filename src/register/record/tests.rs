@@ -147,14 +147,20 @@ impl Key {
     }
 
     fn commit(&mut self, token: &Token, new: State, quiet: Option<u64>) -> CommitAnswer {
-        let step = CommitStep { token, generation: None, new, quiet: quiet.map(ms) };
+        let step = CommitStep {
+            token,
+            generation: None,
+            new,
+            quiet: quiet.map(ms),
+            told: &Told::default(),
+        };
         commit(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
     }
 
     /// As its holder does, who knows the generation that it was armed with.
     fn commit_known(&mut self, token: &Token, generation: &Generation) -> CommitAnswer {
         let (generation, new) = (Some(generation), present("x"));
-        let step = CommitStep { token, generation, new, quiet: None };
+        let step = CommitStep { token, generation, new, quiet: None, told: &Told::default() };
         commit(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
     }
 
@@ -390,7 +396,7 @@ fn a_retry_finds_its_own_landing_although_others_wrote_since() {
     let mut key = Key::exclusive();
     let generation = key.write("a", "x");
     key.write("b", "y");
-    let landed = Ending::Landed { state: present("x"), generation };
+    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
     assert_eq!(key.acquire(&ask("a")), Acquired::Ended(landed));
 }
 
@@ -797,7 +803,7 @@ fn a_crash_between_landing_and_commit_is_found_by_the_retry() {
     let token = key.grant(&ask_to_create("b")).token;
     assert_eq!(key.resolve(&token, &at_key("x")), Resolution::Landed);
     key.release(&token, None, false);
-    let landed = Ending::Landed { state: present("x"), generation };
+    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
     let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };
     assert_eq!(key.acquire(&retry), Acquired::Ended(landed));
 }
@@ -901,7 +907,7 @@ fn an_armed_lease_that_the_register_forgot_is_reclaimed_while_nothing_is_granted
     assert!(key.renew(&token));
     assert_eq!(key.commit(&token, present("x"), None), CommitAnswer::Committed);
     assert_eq!(key.observe().generation, Some(generation.clone()));
-    let landed = Ending::Landed { state: present("x"), generation };
+    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
     assert_eq!(
         key.acquire(&Ask { write_id: write_id.clone(), ..ask("c") }),
         Acquired::Ended(landed)
@@ -1369,7 +1375,7 @@ fn a_landing_whose_lease_was_set_aside_is_recorded_unless_somebody_came_between(
         assert_eq!((seen.state, seen.generation.as_ref()), (State::Unknown, Some(&generation)));
         assert_eq!(key.slot.record.doubt, None);
     }
-    let landed = Ending::Landed { state: present("x"), generation };
+    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
     let retry = Ask { nonce: "again".to_owned(), ..ask("a") };
     assert_eq!(key.acquire(&retry), Acquired::Ended(landed));
 }

@@ -51,9 +51,9 @@ if lease and lease.nonce == nonce then
 end
 local ending, written_at = ending_of(write_id)
 if ending then
-  local kind, generation, state = told(ending)
+  local kind, generation, state, said = told(ending)
   if kind ~= 'U' or condition ~= 'none' or rival_in(kind, generation, written_at) then
-    return {now, 'ended', kind, generation, state}
+    return {now, 'ended', kind, generation, state, said}
   end
 end
 local free_at = lease and blocked_until(lease) or 0

@@ -1,9 +1,9 @@
-local token, new, quiet, generation = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local token, new, quiet, generation, said = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
 -- Nobody asks again for a write that stands for itself.
 local function write_down_landing(write_id, of)
   if string.sub(write_id, 1, 1) ~= '~' then
-    write_down(write_id, landed(new, of))
+    write_down(write_id, landed(new, of, said))
   end
 end
 

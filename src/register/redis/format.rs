@@ -38,7 +38,8 @@
 //! waiting.
 //!
 //! Tokens and generations are stored without their epoch's name, which is the partition's: nothing
-//! of another epoch is ever read. States, expectations, conditions and endings are short texts, for
+//! of another epoch is ever read. Of a landing the journal keeps what the answer said besides, as header
+//! lines after their length. States, expectations, conditions and endings are short texts, for
 //! which see the functions here, `landed` and `undetermined` in `record.lua`.
 
 use crate::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL, UPLOAD_TTL, UPLOADS_MAX};
@@ -48,7 +49,7 @@ use crate::register::{EpochId, Expect, Generation, Settle, State, Terms, Writers
 use crate::s3::{Condition, Current, ETag, ObjectName};
 
 /// The number of this format.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// How many partitions there are. More spread a cluster's load better and cost more to touch.
 pub(super) const PARTITIONS: u64 = 64;

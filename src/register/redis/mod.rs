@@ -577,11 +577,12 @@ impl Register for RedisRegister {
     ) -> Result<CommitAnswer, RegisterError> {
         let quiet = step.quiet.map(millis).unwrap_or_default();
         let generation = step.generation.map(|Generation(name)| name.as_bytes());
-        let arguments: [&[u8]; 4] = [
+        let arguments: [&[u8]; 5] = [
             step.token.0.as_bytes(),
             &state_text(&step.new),
             quiet.as_bytes(),
             generation.unwrap_or_default(),
+            step.told.as_str().as_bytes(),
         ];
         let reply = self.run(&self.scripts().commit, name, &arguments, Repeat::Once).await?;
         match reply.word() {

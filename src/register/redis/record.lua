@@ -113,23 +113,28 @@ local function remembered_since()
   return math.max(since, record.forgotten or 0)
 end
 
-local function landed(state, generation)
-  return 'L' .. generation .. ':' .. state
+-- What the answer said besides stands before the state, after its length.
+local function landed(state, generation, said)
+  return 'L' .. generation .. ':' .. #said .. ':' .. said .. state
 end
 
 local function undetermined(generation)
   return 'U' .. generation .. ':'
 end
 
--- An ending taken apart, as answers name it: L with its generation and the state it left, U with
--- its generation, R with its code.
+-- An ending taken apart, as answers name it: L with its generation, the state it left and what the
+-- answer said besides, U with its generation, R with its code.
 local function told(ending)
   local kind = string.sub(ending, 1, 1)
   if kind == 'R' then
-    return kind, false, string.sub(ending, 2)
+    return kind, false, string.sub(ending, 2), ''
   end
-  local generation, state = string.match(ending, '^.(%d+):(.*)$')
-  return kind, named(generation), state
+  local generation, rest = string.match(ending, '^.(%d+):(.*)$')
+  if kind ~= 'L' then
+    return kind, named(generation), rest, ''
+  end
+  local length, text = string.match(rest, '^(%d+):(.*)$')
+  return kind, named(generation), string.sub(text, length + 1), string.sub(text, 1, length)
 end
 
 -- Ends a doubt that nobody can settle: the write may have landed, so its generation counts.

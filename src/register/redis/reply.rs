@@ -9,7 +9,7 @@ use super::format::{state_of, terms_differ};
 use super::suitability::REPLICA;
 use crate::register::words::Millis;
 use crate::register::{
-    Ending, Generation, InDoubt, RegisterError, State, Upload, UploadName, WriteId,
+    Ending, Generation, InDoubt, RegisterError, State, Told, Upload, UploadName, WriteId,
 };
 
 /// A script's answer: the register's clock, a word that says what it is, and what follows.
@@ -103,10 +103,11 @@ impl Reply {
 
     pub(super) fn ending(&mut self) -> Result<Ending, RegisterError> {
         let (kind, generation, state) = (self.text()?, self.generation()?, self.bytes()?);
+        let told = Told::from(self.text()?);
         match (kind.as_str(), generation, state) {
             ("L", Some(generation), Some(state)) => {
                 let state = state_of(&state).ok_or_else(|| strange("no state"))?;
-                Ok(Ending::Landed { state, generation })
+                Ok(Ending::Landed { state, generation, told })
             }
             ("U", Some(generation), _) => Ok(Ending::Undetermined { generation }),
             ("R", None, Some(code)) => {

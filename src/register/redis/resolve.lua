@@ -40,7 +40,7 @@ else
   resolution = verdict(pre, expect)
 end
 if resolution ~= 'did not' then
-  write_down(write_id, resolution == 'landed' and landed(head, generation) or undetermined(generation))
+  write_down(write_id, resolution == 'landed' and landed(head, generation, '') or undetermined(generation))
   record.generation = generation
 end
 record.doubt = nil

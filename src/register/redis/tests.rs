@@ -18,7 +18,9 @@ use super::*;
 use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
 use crate::register::waiters::{Waiter, Waiters};
 use crate::register::words::{Entry, Epoch, Millis};
-use crate::register::{Asker, Ending, Expect, Generation, Settle, State, Upload, WriteId, Writers};
+use crate::register::{
+    Asker, Ending, Expect, Generation, Settle, State, Told, Upload, WriteId, Writers,
+};
 use crate::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey};
 
 /// In place of Redis's `TIME`: a clock that the test turns.
@@ -449,7 +451,13 @@ impl<'a> Pair<'a> {
     async fn commit(&mut self, key: usize, token: &Token, new: State, quiet: Option<u64>) {
         let armed = self.armed.get(token).cloned();
         let quiet = quiet.map(Duration::from_millis);
-        let step = CommitStep { token, generation: armed.as_ref(), new, quiet };
+        let step = CommitStep {
+            token,
+            generation: armed.as_ref(),
+            new,
+            quiet,
+            told: &Told::of([("x-amz-version-id", "v:1"), ("x-amz-delete-marker", "")]),
+        };
         self.both(
             key,
             async |register, name| register.commit(name, &step).await,

@@ -247,7 +247,7 @@ fn request(path: String, query: &[(&str, &str)], headers: HeaderMap) -> StoreReq
 /// What an SDK makes of a reply: what is worth trying again says nothing definite.
 fn understood(operation: Operation, reply: &Reply) -> Told {
     match reply {
-        Reply::Replayed(state, generation) => {
+        Reply::Replayed(state, generation, _) => {
             let etag = match state {
                 State::Present(etag) => Some(text(etag)),
                 State::Absent | State::Unknown => None,
@@ -289,6 +289,6 @@ fn short(reply: &Reply) -> String {
     match reply {
         Reply::Store(answer) => format!("{} by the store", answer.status),
         Reply::Error(error, _) => format!("{} {}", error.code(), error.message()),
-        Reply::Replayed(state, _) => format!("again, {state:?}"),
+        Reply::Replayed(state, ..) => format!("again, {state:?}"),
     }
 }
