@@ -3,7 +3,7 @@
 //! stands, sent once more, before it becomes a doubt that shuts its key.
 //!
 //! The first copy may land for as long as any write may, so afterwards the key is kept quiet as after
-//! every second copy.
+//! every second copy; unless it is seen to have landed before another was sent.
 
 use tokio::time::{Instant, timeout_at};
 
@@ -57,7 +57,8 @@ impl Gate {
         let answered = Instant::now();
         tracing::info!(name = %write.name, "the store answered a delete with an error; looked at again");
         if self.is_gone(write, &lease).await {
-            return Repeated::Gone(self.gone(write, lease, answered));
+            let last_byte = (!self.has_landed(write, pre)).then_some(answered);
+            return Repeated::Gone(self.gone(write, lease, last_byte));
         }
         if Instant::now() + self.settings.margin >= lease.deadline {
             return Repeated::Sent(lease, first);
@@ -65,7 +66,7 @@ impl Gate {
         let second = self.send(write, &mut lease, pre).await;
         let last_byte = second.first_copy.map_or(answered, |copy| copy.max(answered));
         if self.has_failed_openly(write, &second) && self.is_gone(write, &lease).await {
-            return Repeated::Gone(self.gone(write, lease, Instant::now()));
+            return Repeated::Gone(self.gone(write, lease, Some(Instant::now())));
         }
         Repeated::Sent(lease, Sent { first_copy: Some(last_byte), ..second })
     }
@@ -78,14 +79,22 @@ impl Gate {
             && Instant::now() < lease.deadline
     }
 
-    fn gone(&self, write: &Write<'_>, lease: Lease, last_byte: Instant) -> Landing {
+    /// Has the only copy landed, now that what it was to delete is seen to be gone? Where nobody else
+    /// writes and an object stood there before it was sent. One copy cannot land twice.
+    fn has_landed(&self, write: &Write<'_>, pre: &State) -> bool {
+        let exclusive = self.settings.terms.writers == Writers::Exclusive;
+        exclusive && write.version_id.is_none() && matches!(pre, State::Present(_))
+    }
+
+    /// `last_byte`: when a copy that may still land was last readable.
+    fn gone(&self, write: &Write<'_>, lease: Lease, last_byte: Option<Instant>) -> Landing {
         let new = match write.version_id {
             None => State::Absent,
             // Another version may have come to light.
             Some(_) => State::Unknown,
         };
         let settle = self.settings.terms.settle(write.settle());
-        let quiet = Some(settle.saturating_sub(last_byte.elapsed()));
+        let quiet = last_byte.map(|last_byte| settle.saturating_sub(last_byte.elapsed()));
         let reply = Reply::Replayed(State::Absent, lease.armed.clone(), Told::default());
         Landing { lease, reply, new, quiet }
     }

@@ -696,14 +696,14 @@ FILE = part('file"; filename="f', "hello")
 FORMS = {
     "no key": (part("acl", "private") + FILE + "--B--\r\n", 400, "InvalidArgument"),
     "no file": (part("key", "kept") + "--B--\r\n", 400, "IncorrectNumberOfFilesInPostRequest"),
-    "two files": (part("key", "kept") + FILE + FILE + "--B--\r\n", 400,
-                  "IncorrectNumberOfFilesInPostRequest"),
+    # Who sends it is judged by the fields, before anything of the file is taken.
+    "two files": (part("key", "kept") + FILE + FILE + "--B--\r\n", 403, "AccessDenied"),
     "two keys": (part("key", "kept") + part("Key", "b") + FILE + "--B--\r\n", 400,
                  "InvalidArgument"),
     "no policy": (part("key", "kept") + FILE + "--B--\r\n", 403, "AccessDenied"),
     "a policy that is none": (part("key", "kept") + part("policy", "hello") + FILE + "--B--\r\n",
-                              403, "AccessDenied"),
-    "not closed": (part("key", "kept") + FILE, 400, "MalformedPOSTRequest"),
+                              400, "InvalidArgument"),
+    "not closed": (part("key", "kept") + FILE, 403, "AccessDenied"),
     "empty": ("", 400, "MalformedPOSTRequest"),
     "another boundary": ("--C--\r\n", 400, "MalformedPOSTRequest"),
     "a part without a name": ("--B\r\na: b\r\n\r\nc\r\n--B--\r\n", 400, "MalformedPOSTRequest"),

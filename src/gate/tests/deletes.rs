@@ -52,7 +52,11 @@ async fn a_delete_that_was_done_and_answered_with_an_error_is_not_sent_again() {
             let (reply, sent, quiet) = ends(writers, Condition::None, faults).await;
             assert!(is_replay(&reply, &State::Absent), "{writers:?}: {reply:?}");
             assert_eq!(sent, copies);
-            assert!(quiet >= SETTLE && quiet < SETTLED, "{writers:?}: {quiet:?}");
+            if copies == 1 && writers == Writers::Exclusive {
+                assert!(quiet < SETTLE, "the only copy has landed, by all that is seen: {quiet:?}");
+            } else {
+                assert!(quiet >= SETTLE && quiet < SETTLED, "{writers:?}: {quiet:?}");
+            }
         }
     }
 }
