@@ -19,7 +19,7 @@ SEEDS ?= 10000
 STORES ?= everyday
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt model simulation build e2e valkey histories bench fuzz forms clean
+.PHONY: help run test check fmt model simulation build e2e valkey histories bench fuzz forms documents clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -82,6 +82,10 @@ fuzz: ## fuzz every parser for SECONDS (60) each
 forms: build ## bent forms against other readers of forms, for SECONDS (60); SEED=7 for the same ones again
 	scripts/setup e2e
 	FORMS_SECONDS=$(SECONDS) $(if $(SEED),SEED=$(SEED)) $(PYTEST) tests/e2e/test_form_readers.py
+
+documents: build ## the same of bent documents and other readers of XML
+	scripts/setup e2e
+	DOCUMENTS_SECONDS=$(SECONDS) $(if $(SEED),SEED=$(SEED)) $(PYTEST) tests/e2e/test_document_readers.py
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt

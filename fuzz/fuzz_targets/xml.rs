@@ -1,5 +1,6 @@
-//! Documents of both sides. What is written can be read back; white space before a document says
-//! nothing; a batch never has more keys than AWS allows.
+//! Documents of both sides. What may go on as it was sent the lenient reader reads alike; what is
+//! written can be read back; white space before a document says nothing; a batch never has more keys
+//! than AWS allows.
 #![no_main]
 
 use ifmatch::s3::delete_objects::{
@@ -9,7 +10,9 @@ use ifmatch::s3::documents::{
     SuccessBody, outcome_of_success_body, parse_store_error, with_etag, without_prologue,
 };
 use ifmatch::s3::uploads::{parse_upload_id, parse_uploads};
-use ifmatch::s3::xml::{Element, parse};
+use ifmatch::s3::canonical::parse_canonical;
+use ifmatch::s3::completion::Completion;
+use ifmatch::s3::xml::{Element, parse, parse_request};
 use ifmatch::s3::{Code, ETag, S3Error};
 use libfuzzer_sys::fuzz_target;
 
@@ -30,6 +33,15 @@ fuzz_target!(|input: &[u8]| {
         if !text.contains(char::REPLACEMENT_CHARACTER) {
             assert_eq!(parse(&written), Some(plain(root)), "{text}");
         }
+    }
+    // What goes on as it was sent is what everybody reads, and a document written here is spelled so.
+    if let Ok(root) = parse_canonical(input) {
+        assert_eq!(parse_request(input).as_ref(), Some(&root));
+        assert_eq!(parse(input).map(plain), Some(root));
+    }
+    if let Ok(completion) = Completion::parse_as_sent(input) {
+        assert_eq!(Completion::parse(input).as_ref(), Ok(&completion));
+        assert_eq!(Completion::parse(&completion.to_document(true)), Ok(completion));
     }
     let kept_alive = [b" \r\n\t ".as_slice(), input].concat();
     let outcome = outcome_of_success_body(input);

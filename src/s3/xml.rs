@@ -46,11 +46,11 @@ impl Element {
 
     /// The whole document again, in S3's namespace. White space between elements is not kept.
     pub fn to_document(&self) -> Vec<u8> {
-        let mut out = format!("{DECLARATION}\n<{} xmlns=\"{NAMESPACE}\">", self.name);
+        let mut out = format!("{DECLARATION}\n<{} xmlns=\"{NAMESPACE}\"", self.name);
+        self.push_kind(&mut out);
+        out.push('>');
         self.push_content(&mut out);
-        for piece in ["</", &self.name, ">"] {
-            out.push_str(piece);
-        }
+        push_tag(&mut out, "</", &self.name);
         out.into_bytes()
     }
 
@@ -59,6 +59,14 @@ impl Element {
         let mut out = format!("{DECLARATION}\n");
         push_tree(&mut out, self);
         out.into_bytes()
+    }
+
+    fn push_kind(&self, out: &mut String) {
+        if let Some(kind) = &self.kind {
+            for piece in [" xmlns:xsi=\"", XSI, "\" xsi:type=\"", kind, "\""] {
+                out.push_str(piece);
+            }
+        }
     }
 
     fn push_content(&self, out: &mut String) {
@@ -73,14 +81,10 @@ impl Element {
 
 /// Writes an element and all in it: what [`parse`] has kept of it, and nothing else.
 pub fn push_tree(out: &mut String, element: &Element) {
-    match &element.kind {
-        None => push_tag(out, "<", &element.name),
-        Some(kind) => {
-            for piece in ["<", &element.name, " xmlns:xsi=\"", XSI, "\" xsi:type=\"", kind, "\">"] {
-                out.push_str(piece);
-            }
-        }
-    }
+    out.push('<');
+    out.push_str(&element.name);
+    element.push_kind(out);
+    out.push('>');
     element.push_content(out);
     push_tag(out, "</", &element.name);
 }

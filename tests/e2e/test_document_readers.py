@@ -1,0 +1,236 @@
+"""Passthrough lets a document through only where every reader of XML finds the same in it: documents
+that are bent by chance, and by those who know where readers differ, are read by what stores are built
+on: expat (Ceph; moto through xmltodict), libxml2 (Swift), and s3rver's reader in JavaScript.
+
+`make documents SECONDS=600` bends for longer; SEED tells one run again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import random
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+import xmltodict
+from lxml import etree
+
+from clients import UNSIGNED
+from processes import ROOT
+from proxies import Proxy, Settings
+from scripted import ScriptedStore
+
+SECONDS = float(os.environ.get("DOCUMENTS_SECONDS", "8"))
+SEED = int(os.environ.get("SEED", str(time.time_ns())))
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+DELETE = (DECLARATION + f'<Delete xmlns="{NAMESPACE}">'.encode()
+          + b"<Object><Key>up/c&amp;t</Key></Object><Quiet>true</Quiet></Delete>")
+PLAIN = b"<Delete>\n <Object>\n  <Key>key</Key>\n </Object>\n</Delete>\n"
+COMPLETE = (b"<CompleteMultipartUpload>"
+            b"<Part><PartNumber>1</PartNumber><ETag>&quot;a1&quot;</ETag></Part>"
+            b"<Part><ETag>b2</ETag><PartNumber>2</PartNumber></Part></CompleteMultipartUpload>")
+TOKENS = [
+    b" ", b"\n", b"\r", b"\r\n", b"\t", b"\0", b"\x0b", b"\x85", b"\xc2\x85", b"\xc2\xa0", b"\xe2\x80\xa8",
+    b"\xef\xbb\xbf", b"\xef\xbf\xbf", b"\xff", b"\xc3\xbc", b"<!-- c -->", b"<!---->", b"<![CDATA[x]]>",
+    b"<![CDATA[]]>", b"]]>", b"<?p x?>", b"<!DOCTYPE Delete>", b"<!DOCTYPE a [<!ENTITY e 'x'>]>", b"&e;",
+    b"&amp;", b"&lt;", b"&gt;", b"&quot;", b"&apos;", b"&", b"&amp", b"&nbsp;", b"&copy", b"&#65;", b"&#x41;",
+    b"&#X41;", b"&#065;", b"&#32;", b"&#13;", b"&#10;", b"&#9;", b"&#0;", b"&#1;", b"&#x80;", b"&#x92;",
+    b"&#xA0;", b"&#xD800;", b"&#xFEFF;", b"&#xFFFE;", b"&#x1F600;", b"&#x110000;", b"&#99999999999;", b"&amp;#65;",
+    b"&amp;amp;", b"&amp;lt;", b"<b/>", b"<b>x</b>", b"</b>", b"<Key>x</Key>", b"<Key/>", b"<Key></Key>",
+    b"</Key><Key>", b"<Object><Key>x</Key></Object>", b"<VersionId>v</VersionId>", b"<VersionId/>",
+    b"<ETag>e</ETag>", b"<Size>1</Size>", b"<Quiet>false</Quiet>", b"<Part/>", b"<a:b xmlns:a='x'/>",
+    b' xmlns="x"', b" xmlns:a='x'", b' xml:space="preserve"', b" a='b'", b" a", b"a:", b"<", b">", b"/", b"/>",
+    b"'", b'"', b"=", b"0", b"007", b"1e3", b"0x10", b"1.0", b"-1", b"+1", b"true", b"null", b"NaN", b"__proto__",
+    b"<?xml version='1.0'?>", b"<?xml version=\"1.1\"?>", b' standalone="yes"', b"UTF-7", b"UTF-16",
+    b"ISO-8859-1", b"utf-8", b"utf8", b"US-ASCII", b"+AG8-", b"KEY", b"key", b"Key", b"up/", b"x" * 200,
+]
+KINDS = [DELETE, PLAIN, COMPLETE]
+
+
+def bent(chance: random.Random) -> bytes:
+    """A document with a few tokens put in, taken out, exchanged or doubled."""
+    body = chance.choice(KINDS)
+    for _ in range(chance.choice((1, 1, 1, 2, 2, 3))):
+        at, token = chance.randrange(len(body) + 1), chance.choice(TOKENS)
+        match chance.randrange(7):
+            case 0 | 1:
+                body = body[:at] + token + body[at:]
+            case 2:
+                body = body[:at] + body[at + chance.randrange(1, 12):]
+            case 3:
+                body = body.replace(chance.choice(TOKENS), token, 1)
+            case 4 | 5:
+                value = chance.choice((b"up/c&amp;t", b">key<", b">1<", b"b2", b"UTF-8", b"1.0", b"true"))
+                cut = chance.randrange(len(value) + 1)
+                body = body.replace(value, value[:cut] + token + value[cut:], 1)
+            case 6:
+                body = body[:at] + body[at:].replace(b"><", b">" + token + b"<", 1)
+    return body
+
+
+def listed(root, name_of, text_of) -> list[str] | None:
+    """The keys of a batch, the parts of a complete, as a careless store takes them from a tree."""
+    def children(element, name):
+        return [child for child in element if name_of(child) == name]
+
+    def only(element, name):
+        found = children(element, name)
+        return text_of(found[0]) if found else None
+
+    if name_of(root) == "Delete":
+        return [str(only(entry, "Key")) for entry in children(root, "Object")]
+    if name_of(root) == "CompleteMultipartUpload":
+        return [f"{only(part, 'PartNumber')} {only(part, 'ETag')}" for part in children(root, "Part")]
+    return None
+
+
+def local(tag) -> str:
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+
+
+def by_expat(document: bytes) -> list[str] | None:
+    try:
+        root = ElementTree.fromstring(document)
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return None
+    return listed(root, lambda each: local(each.tag), lambda each: each.text)
+
+
+def by_libxml2(document: bytes) -> list[str] | None:
+    try:
+        # As Swift does.
+        root = etree.fromstring(document, etree.XMLParser(resolve_entities=False))
+    except (etree.XMLSyntaxError, ValueError, LookupError):
+        return None
+    return listed(root, lambda each: local(each.tag), lambda each: each.text)
+
+
+def by_xmltodict(document: bytes) -> list[str] | None:
+    try:
+        root = xmltodict.parse(document)
+    except Exception:  # expat's, and its own
+        return None
+
+    def several(found) -> list:
+        return found if isinstance(found, list) else [] if found is None else [found]
+
+    if isinstance(batch := root.get("Delete"), dict):
+        return [str(entry.get("Key")) for entry in several(batch.get("Object"))
+                if isinstance(entry, dict)]
+    if isinstance(complete := root.get("CompleteMultipartUpload"), dict):
+        return [f"{part.get('PartNumber')} {part.get('ETag')}" for part in several(complete.get("Part"))
+                if isinstance(part, dict)]
+    return None
+
+
+READERS = {"expat": by_expat, "libxml2": by_libxml2, "xmltodict": by_xmltodict}
+
+
+class S3rver:
+    def __init__(self):
+        script = ROOT / "tests" / "e2e" / "node" / "read_documents.cjs"
+        self.child = subprocess.Popen(["node", str(script), str(ROOT / ".node")],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def read(self, document: bytes) -> list[str] | None:
+        self.child.stdin.write(base64.b64encode(document).decode() + "\n")
+        self.child.stdin.flush()
+        return json.loads(self.child.stdout.readline())
+
+    def stop(self):
+        self.child.kill()
+        self.child.wait()
+
+
+def answer_to(request) -> tuple[int, dict, bytes]:
+    if request.method != "POST":
+        return 200, {"ETag": '"e"'}, b""
+    if "uploadId" in request.target:
+        return 200, {}, (b"<CompleteMultipartUploadResult><ETag>&quot;e&quot;</ETag>"
+                         b"</CompleteMultipartUploadResult>")
+    return 200, {}, b"<DeleteResult/>"
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """Whether the proxy lets a document through, and which key it has guarded then."""
+    store = ScriptedStore()
+    proxy = Proxy(tmp_path_factory.mktemp("readers"), store.store,
+                  Settings(settle=0, signatures="passthrough"))
+    proxy.wait_writable("bucket")
+    store.answer = answer_to
+    raw = proxy.raw()
+    connection = http.client.HTTPConnection(raw.host, raw.port, timeout=30)
+
+    def judge(document: bytes) -> tuple[bool, str]:
+        completes = b"CompleteMultipartUpload" in document
+        target = "/bucket/key?uploadId=u" if completes else "/bucket?delete"
+        md5 = base64.b64encode(hashlib.md5(document).digest()).decode()
+        store.take()
+        connection.request("POST", target, document, {
+            **raw.signed("POST", target, {"Content-MD5": md5}, document, payload=UNSIGNED)})
+        answer = connection.getresponse()
+        text = answer.read()
+        sent = [request for request in store.take() if request.method == "POST"]
+        if not sent:
+            assert answer.status in (400, 501), (answer.status, text, document)
+            return False, ""
+        assert sent[0].body == document, "it goes on as it came"
+        since = max(0, len(proxy.process.lines) - 20)
+        line = proxy.process.wait_for_line(answer.getheader("x-amz-request-id"), since=since).string
+        return True, json.loads(line).get("key") or json.loads(line)["fields"]["key"]
+
+    s3rver = S3rver()
+    yield judge, s3rver
+    s3rver.stop()
+    proxy.stop()
+    store.stop()
+
+
+def check_alike(s3rver: S3rver, document: bytes, key: str) -> None:
+    """Every reader finds this one key, or the same parts."""
+    found = {name: read(document) for name, read in READERS.items()}
+    # Numbers that are written in one way are the same for all.
+    found["s3rver"] = s3rver.read(document)
+    told = f"{document!r} (SEED={SEED}): {found}"
+    assert len({json.dumps(each) for each in found.values()}) == 1, f"read in several ways: {told}"
+    if b"CompleteMultipartUpload" not in document:
+        assert found["expat"] == [key], f"not the key {key!r} is found in {told}"
+    else:
+        assert found["expat"], told
+
+
+def test_good_documents_pass_and_are_read_alike(judged):
+    judge, s3rver = judged
+    for document in (*KINDS, PLAIN.replace(b"key", b"a &#xFC;\xc3\xbc&lt;&#13;b"),
+                     DELETE.replace(DECLARATION, b"")):
+        passed, key = judge(document)
+        assert passed, document
+        check_alike(s3rver, document, key)
+
+
+def test_no_bent_document_passes_that_a_reader_reads_otherwise(judged):
+    judge, s3rver = judged
+    chance, passed, refused = random.Random(SEED), 0, 0
+    # Each token everywhere once where it matters most, then by chance.
+    first = [PLAIN.replace(b"key", b"key"[:at] + token + b"key"[at:])
+             for token in TOKENS for at in range(4)]
+    chance.shuffle(first)
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        document = first.pop() if first and chance.random() < 0.4 else bent(chance)
+        goes_on, key = judge(document)
+        if not goes_on:
+            refused += 1
+            continue
+        passed += 1
+        check_alike(s3rver, document, key)
+    print(f"{passed} documents passed, {refused} were refused (SEED={SEED})")
+    assert passed > SECONDS and refused > SECONDS, (passed, refused)
