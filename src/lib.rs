@@ -12,6 +12,7 @@
 //!   condition is judged; how answers look.
 //! - [`sigv4`]: Signature Version 4 towards two sides, and the checking of bodies.
 //! - [`register::record`]: the register's transitions.
+//! - [`shares`]: how much of something each client holds, and may hold.
 //!
 //! The shells:
 //!
@@ -45,4 +46,5 @@ pub mod s3;
 pub mod secret;
 pub mod seldom;
 pub mod server;
+pub mod shares;
 pub mod sigv4;

@@ -14,7 +14,6 @@ use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
 
 use crate::backend::understanding::warn_of_power;
 use crate::backend::{HttpStore, Store, Understanding};
@@ -31,6 +30,7 @@ use crate::register::memory::MemoryRegister;
 use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
 use crate::s3::{Dialect, DotSegments, EmptySegments, Naming, Reserved, Segments};
+use crate::shares::Shares;
 use crate::sigv4::{Credential, SigningKeys};
 pub use handover::HandoverError;
 use handover::Inheritance;
@@ -352,7 +352,7 @@ fn proxy(
 ) -> Proxy {
     let backend = &config.backend;
     let settings = gate_settings(config);
-    let body = &config.body;
+    let (body, limits) = (&config.body, &config.limits);
     Proxy {
         gate: Gate::new(register, Arc::clone(&store) as _, settings),
         cors: Arc::new(Policies::new(Arc::clone(&store))),
@@ -371,16 +371,22 @@ fn proxy(
         takes_unknown_length: body.unknown_length == config::UnknownLength::Take,
         region: config.region.clone(),
         keys,
-        larder: Larder::new(body.memory_bytes, body.memory_per_body_bytes, body.spool_dir.clone()),
+        larder: larder(body),
         pace: Pace::new(backend.deletes_at_once),
         body_bytes_max: body.bytes_max,
         idle_timeout: body.idle_timeout,
         body_least_rate: body.least_rate,
         early_answer: body.early_answer,
-        writes: Arc::new(Semaphore::new(config.limits.writes)),
-        strangers: Strangers::new(config.limits.strangers),
+        writes: Shares::new(limits.writes as u64, limits.writes_per_client as u64),
+        strangers: Strangers::new(limits.strangers),
         in_flight: InFlight::default(),
     }
+}
+
+fn larder(body: &config::Body) -> Larder {
+    let memory = Shares::new(body.memory_bytes, body.memory_per_client_bytes);
+    let spool = Shares::new(body.spool_bytes, body.spool_per_client_bytes);
+    Larder::new(memory, body.memory_per_body_bytes, spool, body.spool_dir.clone())
 }
 
 fn gate_settings(config: &Config) -> gate::Settings {

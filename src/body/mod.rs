@@ -1,54 +1,85 @@
 //! A request's body, taken whole: in memory while it is small and the process's budget lasts, else
-//! on disk. It can be read any number of times, so a write can be checked before it is sent and
-//! sent again where the protocol allows it.
+//! on disk, while that has room. It can be read any number of times, so a write can be checked before
+//! it is sent and sent again where the protocol allows it.
 
 mod spool;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::shares::{NoRoom, Share, Shares};
 use spool::Spool;
 
-/// Where bodies are kept, and how much of them in memory.
+/// Where bodies are kept, and how much of them in memory and on disk, of one client and of all.
 #[derive(Debug, Clone)]
 pub struct Larder {
-    budget: Arc<Semaphore>,
+    memory: Shares,
     memory_per_body_bytes: u64,
+    spool: Shares,
     spool_dir: PathBuf,
 }
 
-/// The budget is counted in blocks of this size, since a semaphore counts in `u32`.
+/// Memory and disk are counted in blocks of this size: less is not to be had of them.
 const BLOCK_BYTES: u64 = 4096;
 
+/// How long a body will be, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// As its head says. Its room is reserved at once.
+    Known(u64),
+    /// Nothing says it. On disk it takes its room as it comes.
+    AtMost(u64),
+}
+
+/// Why a body cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Unkept {
+    /// There is no room for it on disk.
+    #[error("there is no room for it on disk: {0:?}")]
+    Full(NoRoom),
+    /// The disk fails.
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+}
+
 impl Larder {
-    /// `memory_bytes` for all bodies together, `memory_per_body_bytes` for one; what is larger goes
-    /// to unnamed files in `spool_dir`.
-    pub fn new(memory_bytes: u64, memory_per_body_bytes: u64, spool_dir: PathBuf) -> Self {
-        let blocks = usize::try_from(memory_bytes / BLOCK_BYTES).unwrap_or(usize::MAX);
-        let blocks = blocks.min(Semaphore::MAX_PERMITS);
-        Self { budget: Arc::new(Semaphore::new(blocks)), memory_per_body_bytes, spool_dir }
+    /// Bodies of up to `memory_per_body_bytes` are kept in memory while there is some of it; all
+    /// others in unnamed files in `spool_dir`.
+    pub fn new(
+        memory: Shares,
+        memory_per_body_bytes: u64,
+        spool: Shares,
+        spool_dir: PathBuf,
+    ) -> Self {
+        Self { memory, memory_per_body_bytes, spool, spool_dir }
     }
 
-    fn reserve(&self, length_bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let blocks = u32::try_from(length_bytes.div_ceil(BLOCK_BYTES)).ok()?;
-        Arc::clone(&self.budget).try_acquire_many_owned(blocks).ok()
-    }
-
-    /// Begins to take a body of this many bytes: the place is reserved now, so that a body once
-    /// begun in memory never has to move.
-    pub async fn begin(&self, length_bytes: u64) -> io::Result<Taking> {
-        if length_bytes <= self.memory_per_body_bytes
-            && let Some(permit) = self.reserve(length_bytes)
+    /// Begins to take a client's body. Its place is reserved now, so that a body once begun in memory
+    /// never has to move, and one whose length is known is refused before it is read.
+    ///
+    /// # Errors
+    /// [`Unkept`].
+    pub async fn begin(&self, client: &str, expected: Expected) -> Result<Taking, Unkept> {
+        let (Expected::Known(most) | Expected::AtMost(most)) = expected;
+        if most <= self.memory_per_body_bytes
+            && let Ok(share) = self.memory.take(client, in_blocks(most))
         {
-            return Ok(Taking { place: Place::Memory(Vec::new(), permit), length_bytes: 0 });
+            return Ok(Taking { place: Place::Memory(Vec::new(), share), length_bytes: 0 });
         }
+        let reserved = match expected {
+            Expected::Known(length_bytes) => in_blocks(length_bytes),
+            Expected::AtMost(_) => 0,
+        };
+        let share = self.spool.take(client, reserved).map_err(Unkept::Full)?;
         let spool = Spool::create(self.spool_dir.clone()).await?;
-        Ok(Taking { place: Place::Disk(spool), length_bytes: 0 })
+        Ok(Taking { place: Place::Disk(spool, share), length_bytes: 0 })
     }
+}
+
+const fn in_blocks(bytes: u64) -> u64 {
+    bytes.div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES)
 }
 
 /// A body being taken.
@@ -60,8 +91,8 @@ pub struct Taking {
 
 #[derive(Debug)]
 enum Place {
-    Memory(Vec<Bytes>, OwnedSemaphorePermit),
-    Disk(Spool),
+    Memory(Vec<Bytes>, Share),
+    Disk(Spool, Share),
 }
 
 impl Taking {
@@ -71,20 +102,32 @@ impl Taking {
     }
 
     /// Adds what has arrived.
-    pub async fn push(&mut self, piece: Bytes) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// [`Unkept`].
+    pub async fn push(&mut self, piece: Bytes) -> Result<(), Unkept> {
         self.length_bytes += piece.len() as u64;
         match &mut self.place {
             Place::Memory(pieces, _) => gather(pieces, piece),
-            Place::Disk(spool) => spool.append(piece).await?,
+            Place::Disk(spool, share) => {
+                let missing = in_blocks(self.length_bytes).saturating_sub(share.amount());
+                share.grow(missing).map_err(Unkept::Full)?;
+                spool.append(piece).await?;
+            }
         }
         Ok(())
     }
 
     /// The body is whole.
-    pub async fn finish(self) -> io::Result<Body> {
+    ///
+    /// # Errors
+    /// [`Unkept::Disk`].
+    pub async fn finish(self) -> Result<Body, Unkept> {
         let content = match self.place {
-            Place::Memory(pieces, permit) => Content::Memory { pieces, _permit: Some(permit) },
-            Place::Disk(spool) => Content::Disk(spool.finish().await?),
+            Place::Memory(pieces, share) => Content::Memory { pieces, _share: Some(share) },
+            Place::Disk(spool, share) => {
+                Content::Disk { spooled: spool.finish().await?, _share: share }
+            }
         };
         Ok(Body { content, length_bytes: self.length_bytes })
     }
@@ -118,8 +161,8 @@ pub struct Body {
 
 #[derive(Debug)]
 enum Content {
-    Memory { pieces: Vec<Bytes>, _permit: Option<OwnedSemaphorePermit> },
-    Disk(spool::Spooled),
+    Memory { pieces: Vec<Bytes>, _share: Option<Share> },
+    Disk { spooled: spool::Spooled, _share: Share },
 }
 
 impl Body {
@@ -156,7 +199,7 @@ impl Body {
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         let length_bytes = bytes.len() as u64;
-        Self { content: Content::Memory { pieces: vec![bytes], _permit: None }, length_bytes }
+        Self { content: Content::Memory { pieces: vec![bytes], _share: None }, length_bytes }
     }
 }
 
@@ -183,7 +226,7 @@ impl Reader<'_> {
                 self.bytes = end as u64;
                 return Ok(Some(piece.slice(start..end)));
             },
-            Content::Disk(spooled) => {
+            Content::Disk { spooled, .. } => {
                 let left = self.body.length_bytes - self.bytes;
                 if left == 0 {
                     return Ok(None);
@@ -205,12 +248,17 @@ mod tests {
     use super::*;
 
     fn larder(memory_bytes: u64, per_body: u64) -> Larder {
-        Larder::new(memory_bytes, per_body, std::env::temp_dir())
+        let memory = Shares::new(memory_bytes, memory_bytes);
+        Larder::new(memory, per_body, Shares::new(1 << 30, 1 << 30), std::env::temp_dir())
+    }
+
+    async fn begun(larder: &Larder, length: u64) -> Taking {
+        larder.begin("a", Expected::Known(length)).await.unwrap()
     }
 
     async fn taken(larder: &Larder, pieces: &[&'static [u8]]) -> Body {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let mut taking = larder.begin(length as u64).await.unwrap();
+        let mut taking = begun(larder, length as u64).await;
         for piece in pieces {
             taking.push(Bytes::from_static(piece)).await.unwrap();
         }
@@ -235,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_of_crumbs_is_kept_in_few_pieces() {
-        let mut taking = larder(1 << 20, 1 << 20).begin(100_000).await.unwrap();
+        let mut taking = begun(&larder(1 << 20, 1 << 20), 100_000).await;
         for _ in 0..100_000 {
             taking.push(Bytes::from_static(b"x")).await.unwrap();
         }
@@ -249,7 +297,7 @@ mod tests {
     async fn long_bodies_come_in_bounded_pieces() {
         let content: Vec<u8> = (0..u8::MAX).cycle().take(3 * PIECE_BYTES_MAX + 5).collect();
         let in_memory = Body::from(Bytes::from(content.clone()));
-        let mut taking = larder(0, 0).begin(content.len() as u64).await.unwrap();
+        let mut taking = begun(&larder(0, 0), content.len() as u64).await;
         taking.push(content.clone().into()).await.unwrap();
         let on_disk = taking.finish().await.unwrap();
         for body in [in_memory, on_disk] {
@@ -276,7 +324,47 @@ mod tests {
 
     #[tokio::test]
     async fn an_unwritable_spool_directory_is_an_error() {
-        let larder = Larder::new(0, 0, PathBuf::from("/nonexistent/spool"));
-        assert!(larder.begin(1).await.is_err());
+        let (memory, spool) = (Shares::new(0, 0), Shares::new(1 << 20, 1 << 20));
+        let larder = Larder::new(memory, 0, spool, PathBuf::from("/nonexistent/spool"));
+        let refused = larder.begin("a", Expected::Known(1)).await;
+        assert!(matches!(refused, Err(Unkept::Disk(_))));
+    }
+
+    #[tokio::test]
+    async fn a_client_s_share_of_memory_is_full_then_its_share_of_the_disk() {
+        let shares = |blocks| Shares::new(2 * blocks * BLOCK_BYTES, blocks * BLOCK_BYTES);
+        let larder = Larder::new(shares(1), BLOCK_BYTES, shares(2), std::env::temp_dir());
+        let full = |refused: Result<Taking, Unkept>| match refused {
+            Err(Unkept::Full(no_room)) => no_room,
+            other => panic!("{other:?}"),
+        };
+        let a = taken(&larder, &[b"a"]).await;
+        let b = larder.begin("b", Expected::Known(BLOCK_BYTES)).await.unwrap();
+        assert!(is_in_memory(&a) && matches!(b.place, Place::Memory(..)));
+        let spooled = [taken(&larder, &[b"a"]).await, taken(&larder, &[b"b"]).await];
+        assert_eq!(spooled.each_ref().map(is_in_memory), [false, false]);
+        assert_eq!(full(larder.begin("a", Expected::Known(1)).await), NoRoom::OfClient);
+        let too_much = larder.begin("b", Expected::Known(3 * BLOCK_BYTES)).await;
+        assert_eq!(full(too_much), NoRoom::TooMuch(2 * BLOCK_BYTES));
+        let b = larder.begin("b", Expected::Known(2 * BLOCK_BYTES)).await.unwrap();
+        assert_eq!(full(larder.begin("c", Expected::Known(1 << 13)).await), NoRoom::InAll);
+        drop((spooled, b));
+        larder.begin("c", Expected::Known(1 << 13)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_of_unknown_length_takes_room_on_disk_as_it_comes() {
+        let spool = Shares::new(2 * BLOCK_BYTES, BLOCK_BYTES);
+        let larder = Larder::new(Shares::new(0, 0), 0, spool, std::env::temp_dir());
+        let begin = async |client| larder.begin(client, Expected::AtMost(1 << 40)).await.unwrap();
+        let (mut first, mut second) = (begin("a").await, begin("a").await);
+        first.push(Bytes::from_static(&[0; 4096])).await.unwrap();
+        let refused = second.push(Bytes::from_static(b"x")).await.unwrap_err();
+        assert!(matches!(refused, Unkept::Full(NoRoom::OfClient)), "{refused}");
+        let refused = first.push(Bytes::from_static(b"x")).await.unwrap_err();
+        assert!(matches!(refused, Unkept::Full(NoRoom::TooMuch(4096))), "{refused}");
+        begin("b").await.push(Bytes::from_static(b"x")).await.unwrap();
+        drop(first);
+        begin("a").await.push(Bytes::from_static(b"x")).await.unwrap();
     }
 }

@@ -223,6 +223,12 @@ pub(super) const KEYS: &[Key] = &[
     key("register.marker", Nothing("nothing tells whether another register has this store too")),
     key("body.memory", Value("256MiB")),
     key("body.memory_per_body", Value("8MiB")),
+    key(
+        "body.memory_per_client",
+        Derived("half of body.memory, or body.memory_per_body if that is more"),
+    ),
+    key("body.spool", Derived("nine tenths of what was free in body.spool_dir at start")),
+    key("body.spool_per_client", Derived("half of body.spool, or body.max if that is more")),
     key("body.spool_dir", Derived("the system's temporary directory")),
     key("body.max", Value("5GiB")),
     key("body.idle_timeout", Value("60s")),
@@ -230,6 +236,7 @@ pub(super) const KEYS: &[Key] = &[
     key("body.early_answer", Value("close")),
     key("body.unknown_length", Value("refuse")),
     key("limits.writes", Value("4096")),
+    key("limits.writes_per_client", Derived("half of limits.writes")),
     key("limits.writes_per_key", Value("256")),
     key("limits.strangers", Value("256")),
     key(

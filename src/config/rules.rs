@@ -187,6 +187,25 @@ pub(super) fn body(reading: &mut Reading, body: &Body) {
         let message = format!("{each} is more than body.memory ({all}), which is for all bodies");
         reading.faults.push("body.memory_per_body", message);
     }
+    share(
+        reading,
+        ("body.memory_per_client", body.memory_per_client_bytes),
+        ("body.memory", body.memory_bytes),
+    );
+    share(
+        reading,
+        ("body.spool_per_client", body.spool_per_client_bytes),
+        ("body.spool", body.spool_bytes),
+    );
+    if ["body.spool", "body.spool_per_client"].iter().any(|path| reading.is_written(path))
+        && body.spool_per_client_bytes < body.bytes_max
+    {
+        reading.warnings.push(format!(
+            "a body of body.max ({}) has no room in body.spool_per_client ({}), and will be refused",
+            show_size(body.bytes_max),
+            show_size(body.spool_per_client_bytes),
+        ));
+    }
     if body.bytes_max == 0 {
         reading.faults.push("body.max", "must be more than 0: no write could pass");
     }
@@ -197,6 +216,25 @@ pub(super) fn body(reading: &mut Reading, body: &Body) {
         let shown = body.spool_dir.display();
         let message = format!("no file can be made in {shown}: {error}");
         reading.faults.push("body.spool_dir", message);
+    }
+}
+
+/// A client has no more than there is.
+fn share(reading: &mut Reading, (path, each): (&str, u64), (of, all): (&str, u64)) {
+    if each > all && !reading.faults.any_at(&[path, of]) {
+        let (each, all) = (show_size(each), show_size(all));
+        let message = format!("{each} is more than {of} ({all}), which is for all clients");
+        reading.faults.push(path, message);
+    }
+}
+
+/// As [`share`], of places.
+pub(super) fn writes_per_client(reading: &mut Reading, each: usize, all: usize) {
+    let path = "limits.writes_per_client";
+    if each > all && !reading.faults.any_at(&[path, "limits.writes"]) {
+        let message =
+            format!("{each} is more than limits.writes ({all}), which is for all clients");
+        reading.faults.push(path, message);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tables of the file, one function each: read, judge, assemble.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -208,12 +208,22 @@ pub(super) fn body(reading: &mut Reading) -> Body {
     let Bytes(memory_per_body_bytes) = reading.value("body.memory_per_body");
     let spool_dir = reading.derived("body.spool_dir", std::env::temp_dir());
     let Bytes(bytes_max) = reading.value("body.max");
+    // One body that may come has room, whatever the half is.
+    let half_of = |all: u64, at_least: u64| Bytes((all / 2).max(at_least).min(all));
+    let Bytes(memory_per_client_bytes) =
+        reading.derived("body.memory_per_client", half_of(memory_bytes, memory_per_body_bytes));
+    let Bytes(spool_bytes) = reading.derived("body.spool", room_on_disk(&spool_dir));
+    let Bytes(spool_per_client_bytes) =
+        reading.derived("body.spool_per_client", half_of(spool_bytes, bytes_max));
     let idle_timeout = reading.positive("body.idle_timeout");
     let Bytes(least_rate) = reading.value("body.least_rate");
     let unknown_length = reading.value("body.unknown_length");
     let body = Body {
         memory_bytes,
         memory_per_body_bytes,
+        memory_per_client_bytes,
+        spool_bytes,
+        spool_per_client_bytes,
         spool_dir,
         bytes_max,
         idle_timeout,
@@ -225,13 +235,30 @@ pub(super) fn body(reading: &mut Reading) -> Body {
     body
 }
 
+/// How much of a directory's disk may be filled with bodies: the rest is for others. A directory that
+/// cannot be asked is refused elsewhere, or has no limit that could be known.
+fn room_on_disk(directory: &Path) -> Bytes {
+    const MIB: u64 = 1 << 20;
+    let free = rustix::fs::statvfs(directory).ok();
+    let free = free.and_then(|of| of.f_bavail.checked_mul(of.f_frsize)).unwrap_or(u64::MAX);
+    Bytes((free / 10).saturating_mul(9).min(SIZE_MAX) / MIB * MIB)
+}
+
+/// The largest file offset.
+const SIZE_MAX: u64 = i64::MAX as u64;
+
 /// `[limits]`.
 pub(super) fn limits(reading: &mut Reading) -> Limits {
     // One descriptor for the client, one towards the store; the rest for bodies and all else.
     let descriptors = usize::try_from(descriptors::most()).unwrap_or(usize::MAX);
     let connections = (descriptors / 5 * 2).clamp(1, CONNECTIONS_BY_DEFAULT_MAX);
+    let writes = reading.count("limits.writes", 1..=1 << 20);
+    let half = (writes / 2).max(1);
+    let writes_per_client = reading.derived_count("limits.writes_per_client", half, 1..=1 << 20);
+    rules::writes_per_client(reading, writes_per_client, writes);
     Limits {
-        writes: reading.count("limits.writes", 1..=1 << 20),
+        writes,
+        writes_per_client,
         writes_per_key: reading.count("limits.writes_per_key", 1..=1 << 20),
         strangers: reading.count("limits.strangers", 1..=65_536),
         connections: reading.derived_count("limits.connections", connections, 1..=1 << 20),

@@ -376,6 +376,12 @@ pub struct Body {
     pub memory_bytes: u64,
     /// Bytes up to which one body is held in memory; larger ones are spooled from the start.
     pub memory_per_body_bytes: u64,
+    /// Bytes of memory for the bodies of one client; not more than `memory_bytes`.
+    pub memory_per_client_bytes: u64,
+    /// Bytes of disk for all bodies in flight.
+    pub spool_bytes: u64,
+    /// Bytes of disk for the bodies of one client; not more than `spool_bytes`.
+    pub spool_per_client_bytes: u64,
     /// Where bodies are spooled; a directory that was there at start.
     pub spool_dir: PathBuf,
     /// Bytes of the largest body taken.
@@ -404,6 +410,8 @@ pub enum EarlyAnswer {
 pub struct Limits {
     /// Requests under way that change something.
     pub writes: usize,
+    /// Of these, of one client; not more than `writes`.
+    pub writes_per_client: usize,
     /// Writes of one key, the one that is being made included.
     pub writes_per_key: usize,
     /// Callers who have not said yet who they are: forms whose fields have not arrived.

@@ -132,6 +132,10 @@ fn what_nobody_wrote_has_its_default() {
     };
     assert!(lock_file.starts_with(std::env::temp_dir()), "{}", lock_file.display());
     assert_eq!(config.body.memory_bytes, 256 << 20);
+    assert_eq!(config.body.memory_per_client_bytes, 128 << 20);
+    let (spool, of_one) = (config.body.spool_bytes, config.body.spool_per_client_bytes);
+    assert_eq!(of_one, (spool / 2).max(5 << 30).min(spool));
+    assert_eq!(config.limits.writes_per_client, config.limits.writes / 2);
     assert!(config.clients[0].rights.may_touch("anything") && !config.clients[0].rights.read_only);
 }
 
@@ -149,6 +153,10 @@ fn what_the_file_says_is_used() {
     assert_eq!(redis.password.as_ref().map(Secret::expose), Some("hunter2"));
     assert_eq!(config.register.terms.margin, Duration::from_secs(2), "half of the lease written");
     assert_eq!(config.body.memory_per_body_bytes, 65536);
+    assert_eq!(config.body.memory_per_client_bytes, 100 << 20);
+    let spool = (config.body.spool_bytes, config.body.spool_per_client_bytes);
+    assert_eq!(spool, (40 << 30, 10 << 30));
+    assert_eq!((config.limits.writes, config.limits.writes_per_client), (100, 30));
     assert_eq!(config.signature_v2, SignatureV2::Refuse);
     assert_eq!(config.body.unknown_length, UnknownLength::Take);
     let defaults = smallest(&[]).unwrap();

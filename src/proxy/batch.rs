@@ -44,7 +44,7 @@ pub(super) async fn serve(
         let denied = S3Error::new(Code::AccessDenied);
         return respond::error(session, context, &denied, None).await;
     };
-    let document = match take(proxy, session, signed, admitted.expects_continue).await {
+    let document = match take(proxy, session, &signed, admitted.expects_continue).await {
         Ok(document) => document,
         Err(untaken) => return untaken.answer(session, context).await,
     };
@@ -83,7 +83,7 @@ pub(super) async fn serve(
 pub(super) async fn take(
     proxy: &Proxy,
     session: &mut Session,
-    signed: Signed,
+    signed: &Signed,
     expects_continue: bool,
 ) -> Result<Bytes, Untaken> {
     if signed.promise.content_md5.is_none() && signed.promise.checksum.is_none() {
@@ -92,7 +92,7 @@ pub(super) async fn take(
     if signed.promise.length.is_some_and(|bytes| bytes > DOCUMENT_BYTES_MAX) {
         return Err(S3Error::malformed_xml().into());
     }
-    let (body, _) = intake::take(proxy, session, signed.promise, expects_continue).await?;
+    let (body, _) = intake::take(proxy, session, signed, expects_continue).await?;
     body.to_bytes().await.map_err(|error| {
         tracing::error!(%error, "a body cannot be read back");
         S3Error::internal_error().into()

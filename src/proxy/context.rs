@@ -1,6 +1,5 @@
 //! What is remembered of one request, and its log line.
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::cors::Asking;
@@ -9,6 +8,7 @@ use crate::chance;
 use crate::gate::{Decider, Outcome, Reply};
 use crate::in_flight::UnderWay;
 use crate::s3::{Operation, S3Error};
+use crate::shares::Share;
 
 /// What belongs to one request.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Context {
     /// Why forwarding failed, where this room knows better than Pingora.
     pub(super) failure: Option<S3Error>,
     /// Held by a request that changes something, to its end.
-    pub(super) room: Option<OwnedSemaphorePermit>,
+    pub(super) room: Option<Share>,
     /// Whether a page of another origin may see the answer is to be asked.
     pub(super) cors: Option<Asking>,
     /// Whether the bucket is named by the host.

@@ -144,8 +144,7 @@ pub(super) async fn copy_part(
         Ok(source) => source,
         Err(refused) => return respond::error(session, context, &refused, None).await,
     };
-    let promise = signed.promise.clone();
-    let checked = match intake::take(proxy, session, promise, admitted.expects_continue).await {
+    let checked = match intake::take(proxy, session, signed, admitted.expects_continue).await {
         // A body says nothing here; it had to keep its promises all the same.
         Ok((_, checked)) => checked,
         Err(untaken) => return untaken.answer(session, context).await,

@@ -59,12 +59,12 @@ async fn take(
 ) -> Result<(Upload, Body, CheckedBody), Untaken> {
     let mut incoming = IncomingForm::new(proxy, session, Spelling::Any)?;
     let form = incoming.fields(proxy, session, expects_continue).await?;
-    let (upload, policy) = admit(proxy, context, form.filled_in()?, bucket)?;
-    context.room = Some(proxy.place_for_write()?);
+    let (upload, policy, caller) = admit(proxy, context, form.filled_in()?, bucket)?;
+    context.room = Some(proxy.place_for_write(&caller)?);
     let head = RequestHead { method: &Method::PUT, path: "", query: "", headers: &upload.headers };
     let promise =
         BodyPromise::of_unproved(&head, PayloadKind::Unsigned).map_err(|e| foreign(&e))?;
-    let (body, checked) = incoming.file(proxy, session, promise, policy.as_ref()).await?;
+    let (body, checked) = incoming.file(proxy, session, &caller, promise, policy.as_ref()).await?;
     Ok((upload, body, checked))
 }
 
@@ -141,7 +141,7 @@ fn admit(
     context: &mut Context,
     form: PostForm,
     bucket: BucketName,
-) -> Result<(Upload, Option<PostPolicy>), S3Error> {
+) -> Result<(Upload, Option<PostPolicy>, Caller), S3Error> {
     let caller = match signed_policy(&form)? {
         None => Caller::Anonymous,
         Some(claim) => {
@@ -168,7 +168,7 @@ fn admit(
     let treatment = proxy.rules.treatment(&name);
     treatment.check(Operation::PostObject, &Condition::None)?;
     let headers = put_headers(&form)?;
-    Ok((Upload { name, headers, form, passes: treatment.passes }, policy))
+    Ok((Upload { name, headers, form, passes: treatment.passes }, policy, caller))
 }
 
 /// What the store's answer says of the object, its version and encryption say. Who may see it is

@@ -8,7 +8,7 @@ use pingora::proxy::Session;
 
 use super::Proxy;
 use super::context::Context;
-use super::form_fields::put_headers;
+use super::form_fields::{claimed_caller, put_headers};
 use super::incoming_form::IncomingForm;
 use super::intake::Untaken;
 use super::passthrough::{Guarded, RESERVED};
@@ -112,8 +112,9 @@ async fn take(
     key.as_str().clone_into(&mut context.log.key);
     let name = ObjectName { bucket, key };
     proxy.rules.treatment(&name).check(Operation::PostObject, &Condition::None)?;
-    context.room = Some(proxy.place_for_write()?);
-    let body = incoming.whole(proxy, session).await?;
+    let caller = claimed_caller(&form);
+    context.room = Some(proxy.place_for_write(&caller)?);
+    let body = incoming.whole(proxy, session, &caller).await?;
     Ok((name, body))
 }
 

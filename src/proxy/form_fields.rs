@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::access::Caller;
 use crate::backend::headers::is_reserved;
 use crate::s3::tagging::tagging_header;
 use crate::s3::{PostForm, S3Error};
@@ -53,6 +54,14 @@ pub(super) fn signed_policy(form: &PostForm) -> Result<Option<PolicyClaim<'_>>, 
         security_token: form.field("x-amz-security-token"),
         version_2: form.field("awsaccesskeyid").zip(form.field("signature")),
     }))
+}
+
+/// Whom the form says that it is from, which nothing has proved; anonymous, if of nobody.
+pub(super) fn claimed_caller(form: &PostForm) -> Caller {
+    let of_version_4 =
+        form.field("x-amz-credential").and_then(|it| Some(it.split_once('/')?.0.to_owned()));
+    let of_version_2 = || form.field("awsaccesskeyid").map(str::to_owned);
+    Caller::Unproved(of_version_4.or_else(of_version_2).unwrap_or_default())
 }
 
 fn missing(name: &str) -> S3Error {

@@ -9,10 +9,11 @@ use pingora::proxy::Session;
 use tokio::time::timeout;
 
 use super::Proxy;
+use super::access::Caller;
 use super::admission::foreign;
 use super::intake::{self, Untaken};
 use super::respond;
-use crate::body::Body;
+use crate::body::{Body, Expected};
 use crate::s3::multipart::FIELDS_BYTES_MAX;
 use crate::s3::{Code, FormReader, PostForm, PostPolicy, S3Error, Spelling};
 use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
@@ -97,6 +98,7 @@ impl IncomingForm {
         mut self,
         proxy: &Proxy,
         session: &mut Session,
+        caller: &Caller,
         promise: BodyPromise,
         policy: Option<&PostPolicy>,
     ) -> Result<(Body, CheckedBody), Untaken> {
@@ -110,7 +112,10 @@ impl IncomingForm {
         };
         check_range(least, most)?;
         let mut check = BodyCheck::new(promise, Wanted { sha256: true, md5: false });
-        let mut taking = proxy.larder.begin(most).await.map_err(|e| intake::spool_failed(&e))?;
+        let expected = self.length_bytes.map_or(Expected::AtMost(most), |_| Expected::Known(most));
+        let client = caller.access_key_id();
+        let begun = proxy.larder.begin(client, expected).await;
+        let mut taking = begun.map_err(|e| intake::unkept(&e))?;
         let mut content = Vec::new();
         let mut bytes_taken = 0;
         loop {
@@ -119,7 +124,7 @@ impl IncomingForm {
                 check_range(bytes_taken, u64::MAX)?;
                 check.feed(bytes, &mut |piece| content.push(piece)).map_err(|e| foreign(&e))?;
                 for piece in content.drain(..) {
-                    taking.push(piece).await.map_err(|e| intake::spool_failed(&e))?;
+                    taking.push(piece).await.map_err(|e| intake::unkept(&e))?;
                 }
             }
             let Some(bytes) = intake::next_bytes(session).await? else { break };
@@ -128,7 +133,7 @@ impl IncomingForm {
         self.reader.finish()?;
         check_range(bytes_taken, bytes_taken)?;
         let checked = check.finish().map_err(|e| foreign(&e))?;
-        let body = taking.finish().await.map_err(|e| intake::spool_failed(&e))?;
+        let body = taking.finish().await.map_err(|e| intake::unkept(&e))?;
         Ok((body, checked))
     }
 
@@ -137,10 +142,12 @@ impl IncomingForm {
         mut self,
         proxy: &Proxy,
         session: &mut Session,
+        caller: &Caller,
     ) -> Result<Body, Untaken> {
-        let length_bytes = self.length_bytes.unwrap_or(proxy.body_bytes_max);
-        let mut taking =
-            proxy.larder.begin(length_bytes).await.map_err(|e| intake::spool_failed(&e))?;
+        let unknown = Expected::AtMost(proxy.body_bytes_max);
+        let expected = self.length_bytes.map_or(unknown, Expected::Known);
+        let begun = proxy.larder.begin(caller.access_key_id(), expected).await;
+        let mut taking = begun.map_err(|e| intake::unkept(&e))?;
         let mut bytes_taken = 0;
         loop {
             while let Some(bytes) = self.reader.content()? {
@@ -148,13 +155,13 @@ impl IncomingForm {
                 check_size(proxy, bytes_taken)?;
             }
             for piece in self.as_sent.iter_mut().flat_map(|pieces| pieces.drain(..)) {
-                taking.push(piece).await.map_err(|e| intake::spool_failed(&e))?;
+                taking.push(piece).await.map_err(|e| intake::unkept(&e))?;
             }
             let Some(bytes) = intake::next_bytes(session).await? else { break };
             self.take(bytes);
         }
         self.reader.finish()?;
-        taking.finish().await.map_err(|e| intake::spool_failed(&e).into())
+        taking.finish().await.map_err(|e| intake::unkept(&e).into())
     }
 }
 

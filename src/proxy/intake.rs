@@ -9,12 +9,14 @@ use super::admission::foreign;
 use super::context::Context;
 use super::passthrough;
 use super::respond;
+use super::signed::Signed;
 use super::wire::Broken;
-use crate::body::Body;
+use crate::body::{Body, Expected, Unkept};
 use crate::config::Signatures;
 use crate::descriptors;
 use crate::s3::{Code, S3Error};
-use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
+use crate::shares::NoRoom;
+use crate::sigv4::{BodyCheck, CheckedBody, Wanted};
 
 /// Why there is no body.
 #[derive(Debug)]
@@ -65,21 +67,22 @@ impl From<S3Error> for Untaken {
 pub(super) async fn take(
     proxy: &Proxy,
     session: &mut Session,
-    promise: BodyPromise,
+    signed: &Signed,
     expects_continue: bool,
 ) -> Result<(Body, CheckedBody), Untaken> {
     let wanted = Wanted { sha256: true, md5: false };
-    take_for(proxy, session, promise, expects_continue, wanted).await
+    take_for(proxy, session, signed, expects_continue, wanted).await
 }
 
 /// The same, with these digests of it.
 pub(super) async fn take_for(
     proxy: &Proxy,
     session: &mut Session,
-    promise: BodyPromise,
+    signed: &Signed,
     expects_continue: bool,
     wanted: Wanted,
 ) -> Result<(Body, CheckedBody), Untaken> {
+    let promise = signed.promise.clone();
     let unknown = promise.length.is_none() && !session.is_body_empty();
     let length_bytes = match promise.length {
         Some(length_bytes) => length_bytes,
@@ -97,7 +100,9 @@ pub(super) async fn take_for(
     // A body that is sent on as it came needs no digest for a signature of ours.
     let wanted = if as_sent { Wanted::default() } else { wanted };
     let mut check = BodyCheck::new(promise, wanted);
-    let mut taking = proxy.larder.begin(kept_bytes_max).await.map_err(|e| spool_failed(&e))?;
+    let expected = if unknown { Expected::AtMost } else { Expected::Known }(kept_bytes_max);
+    let client = signed.caller.access_key_id();
+    let mut taking = proxy.larder.begin(client, expected).await.map_err(|e| unkept(&e))?;
     if expects_continue {
         respond::go_on(session).await.map_err(|_| Untaken::ClientGone)?;
     }
@@ -119,11 +124,11 @@ pub(super) async fn take_for(
             if unknown && length_bytes > kept_bytes_max {
                 return Err(too_large(length_bytes, kept_bytes_max).into());
             }
-            taking.push(piece).await.map_err(|e| spool_failed(&e))?;
+            taking.push(piece).await.map_err(|e| unkept(&e))?;
         }
     }
     let checked = check.finish().map_err(|e| foreign(&e))?;
-    let body = taking.finish().await.map_err(|e| spool_failed(&e))?;
+    let body = taking.finish().await.map_err(|e| unkept(&e))?;
     Ok((body, checked))
 }
 
@@ -172,7 +177,24 @@ fn capital(text: &impl ToString) -> String {
     first.to_uppercase() + rest
 }
 
-pub(super) fn spool_failed(error: &std::io::Error) -> S3Error {
+/// Why a body cannot be kept: the client may come again, unless it can never be.
+pub(super) fn unkept(error: &Unkept) -> S3Error {
+    match error {
+        Unkept::Full(NoRoom::TooMuch(most)) => S3Error::new(Code::EntityTooLarge)
+            .with("MaxSizeAllowed", most.to_string())
+            .because("The body is larger than what the proxy may keep on disk for one client."),
+        Unkept::Full(NoRoom::OfClient) => S3Error::slow_down(1).because(DISK_OF_ONE),
+        Unkept::Full(NoRoom::InAll) => S3Error::slow_down(1).because(DISK_OF_ALL),
+        Unkept::Disk(error) => spool_failed(error),
+    }
+}
+
+const DISK_OF_ONE: &str = "The bodies of this client take as much disk as one client may have; see \
+                           `body.spool_per_client` of the proxy. Please reduce your request rate.";
+const DISK_OF_ALL: &str = "The bodies under way take all the disk that they may; see `body.spool` of \
+                           the proxy. Please reduce your request rate.";
+
+fn spool_failed(error: &std::io::Error) -> S3Error {
     if descriptors::is_out(error) {
         descriptors::ran_out("to keep a body on disk");
     } else {

@@ -45,7 +45,6 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::HttpStore;
 use crate::backend::Understanding;
@@ -57,7 +56,9 @@ use crate::gate::Gate;
 use crate::http1::persists;
 use crate::in_flight::InFlight;
 use crate::s3::{Dialect, Effect, Naming, Operation, Reserved, S3Error};
+use crate::shares::{NoRoom, Share, Shares};
 use crate::sigv4::SigningKeys;
+use access::Caller;
 pub use access::Clients;
 use admission::Admitted;
 use context::Context;
@@ -115,7 +116,7 @@ pub struct Proxy {
     /// What becomes of a body that is refused before it has come.
     pub early_answer: EarlyAnswer,
     /// Room for requests that change something.
-    pub writes: Arc<Semaphore>,
+    pub writes: Shares,
     /// Room for those whose sender is not known yet.
     pub strangers: Strangers,
     /// What pages of other origins may see.
@@ -125,9 +126,13 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A place for a request that changes something; 503 `SlowDown` when all are taken.
-    fn place_for_write(&self) -> Result<OwnedSemaphorePermit, S3Error> {
-        Arc::clone(&self.writes).try_acquire_owned().map_err(|_| S3Error::slow_down(1))
+    /// A place for a request that changes something; 503 `SlowDown` when all are taken, or all that
+    /// this client may have. Who is not proved has the share of whoever he says he is.
+    fn place_for_write(&self, caller: &Caller) -> Result<Share, S3Error> {
+        self.writes.take(caller.access_key_id(), 1).map_err(|no_room| match no_room {
+            NoRoom::InAll => S3Error::slow_down(1),
+            NoRoom::OfClient | NoRoom::TooMuch(_) => S3Error::slow_down(1).because(MANY_OF_ONE),
+        })
     }
 
     /// Serves a request. `false`: it is to stream through Pingora's own path.
@@ -143,7 +148,8 @@ impl Proxy {
         // Who sends a form, its fields say.
         let is_form = admitted.operation == Operation::PostObject;
         if admitted.effect != Effect::Read && !is_form {
-            match self.place_for_write() {
+            let signed = admitted.signed.as_ref();
+            match self.place_for_write(signed.map_or(&Caller::Anonymous, |it| &it.caller)) {
                 Ok(room) => context.room = Some(room),
                 Err(error) => {
                     respond::error(session, context, &error, None).await?;
@@ -204,6 +210,9 @@ impl Proxy {
         Ok(true)
     }
 }
+
+const MANY_OF_ONE: &str = "This client has as many writes under way as one client may have; see \
+                           `limits.writes_per_client` of the proxy. Please reduce your request rate.";
 
 #[async_trait]
 impl ProxyHttp for Proxy {

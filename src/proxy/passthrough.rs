@@ -190,7 +190,7 @@ async fn batch_of_one(
         let error = S3Error::not_implemented("Content-Encoding", Some(IN_CHUNKS));
         return respond::error(session, context, &error, None).await;
     }
-    let taken = super::batch::take(proxy, session, signed, admitted.expects_continue).await;
+    let taken = super::batch::take(proxy, session, &signed, admitted.expects_continue).await;
     let document = match taken {
         Ok(document) => document,
         Err(untaken) => return untaken.answer(session, context).await,

@@ -64,13 +64,12 @@ pub(super) async fn take(
     signed: &Signed,
 ) -> Result<(Body, CheckedBody), Untaken> {
     let content = content_of(session, admitted);
-    let promise = signed.promise.clone();
     let too_large = |bytes: u64| content.bytes_max().is_some_and(|most| bytes > most as u64);
-    if promise.length.is_some_and(too_large) {
+    if signed.promise.length.is_some_and(too_large) {
         return Err(S3Error::new(Code::MaxMessageLengthExceeded).into());
     }
-    let chunked = promise.payload.is_chunked();
-    let (body, checked) = intake::take(proxy, session, promise, admitted.expects_continue).await?;
+    let chunked = signed.promise.payload.is_chunked();
+    let (body, checked) = intake::take(proxy, session, signed, admitted.expects_continue).await?;
     let is_read = !admitted.is_as_sent() || content == Content::Parts;
     if !content.is_written_anew() || !is_read {
         return Ok((body, checked));

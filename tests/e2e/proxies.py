@@ -41,6 +41,9 @@ class Settings:
     """As it follows from the rest, where it is not given."""
     lease_wait: float = 5
     body_memory: str = "64MiB"
+    body_memory_per_body: str = "8MiB"
+    body_spool: str | None = None
+    """As it follows from the rest, where it is not given; so are the shares of a client."""
     body_max: str = "5GiB"
     body_idle_timeout: float = 60
     early_answer: str = "close"
@@ -66,6 +69,7 @@ class Settings:
     """As it is by default, where it is not given."""
     write_ids: bool = False
     writes: int = 4096
+    writes_per_client: int | None = None
     writes_per_key: int = 256
     strangers: int = 256
     connections: int = 16384
@@ -130,6 +134,8 @@ read_only = {json.dumps(settings.anonymous_read_only)}"""
                 else f"reserved = {json.dumps(settings.reserved)}")
     per_address = (f"connections_per_address = {settings.connections_per_address}"
                    if settings.connections_per_address else "")
+    per_client = (f"writes_per_client = {settings.writes_per_client}"
+                  if settings.writes_per_client else "")
     ca_file = f"ca_file = {quoted(settings.ca_file)}" if settings.ca_file else ""
     upgrade_socket = (f"upgrade_socket = {quoted(settings.upgrade_socket)}"
                       if settings.upgrade_socket else "")
@@ -168,6 +174,8 @@ lease_wait = {seconds(settings.lease_wait)}
 
 [body]
 memory = {quoted(settings.body_memory)}
+memory_per_body = {quoted(settings.body_memory_per_body)}
+{optional("spool", settings.body_spool)}
 max = {quoted(settings.body_max)}
 idle_timeout = {seconds(settings.body_idle_timeout)}
 least_rate = {quoted(settings.body_least_rate)}
@@ -177,6 +185,7 @@ spool_dir = {quoted(directory / "spool")}
 
 [limits]
 writes = {settings.writes}
+{per_client}
 writes_per_key = {settings.writes_per_key}
 strangers = {settings.strangers}
 connections = {settings.connections}

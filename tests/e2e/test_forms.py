@@ -479,7 +479,7 @@ def test_strangers_who_say_nothing_stop_nobody(store_named, tmp_path):
     """Idle connections that have begun a form: no write waits for them, and no form either."""
     store = store_named("s3s-fs")
     bucket = new_bucket(store)
-    proxy = in_front_of(store, bucket, tmp_path, Settings(writes=4, strangers=8))
+    proxy = in_front_of(store, bucket, tmp_path, Settings(writes=4, writes_per_client=4, strangers=8))
     url, form = f"{proxy.url}/{bucket}", [*signed(bucket, {"key": "form"}), FILE]
     idle = []
     for number in range(200):

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 
-from clients import UNSIGNED
-from proxies import Proxy, Settings
+from clients import UNSIGNED, Raw
+from proxies import LIMITED_BUCKET, LIMITED_KEY, LIMITED_SECRET, Proxy, Settings
 from scripted import ScriptedStore
 
 WRITES, PER_KEY = 4, 2
@@ -23,7 +23,8 @@ WRITES, PER_KEY = 4, 2
 def crowded(tmp_path):
     store = ScriptedStore()
     proxy = Proxy(tmp_path, store.store,
-                  Settings(settle=0, writes=WRITES, writes_per_key=PER_KEY, lease_wait=20))
+                  Settings(settle=0, writes=WRITES, writes_per_client=WRITES,
+                           writes_per_key=PER_KEY, lease_wait=20))
     proxy.wait_writable("bucket")
     yield store, proxy
     proxy.stop()
@@ -46,8 +47,8 @@ class Stalled:
 class Upload:
     """A PUT whose body the client has not sent yet."""
 
-    def __init__(self, proxy: Proxy, target: str, length: int = 1):
-        raw = proxy.raw()
+    def __init__(self, proxy: Proxy, target: str, length: int = 1, raw: Raw | None = None):
+        raw = raw or proxy.raw()
         headers = raw.signed("PUT", target, payload=UNSIGNED)
         self.connection = http.client.HTTPConnection(raw.host, raw.port, timeout=30)
         self.connection.putrequest("PUT", target, skip_host=True)
@@ -103,6 +104,132 @@ def test_no_more_writers_in_one_line_than_can_be_served(crowded):
         assert {first.result().status, other_key.result().status} == {200}
         assert sorted(each.result().status for each in others) == [200, 503]
 
+
+
+# === the share of one client ===
+
+SHARE = 1 << 20
+
+
+@pytest.fixture
+def shared(tmp_path, request):
+    """A proxy of which one client may have a half, by default."""
+    store = ScriptedStore()
+    proxy = Proxy(tmp_path, store.store, Settings(settle=0, **request.param))
+    proxy.wait_writable("bucket")
+    yield proxy
+    proxy.stop()
+    store.stop()
+
+
+def other(proxy: Proxy) -> Raw:
+    """Another client of the same proxy."""
+    return proxy.raw(LIMITED_KEY, LIMITED_SECRET)
+
+
+def is_of_one(upload: Upload, setting: str) -> bool:
+    assert not upload.is_waited_for(), "refused before its body"
+    status, headers, body = upload.finish()
+    assert (status, headers["retry-after"]) == (503, "1"), body
+    assert b"<Code>SlowDown</Code>" in body
+    return setting.encode() in body
+
+
+@pytest.mark.parametrize("shared", [{"writes": 4}], indirect=True)
+def test_one_client_s_slow_bodies_stop_no_other_client_s_writes(shared):
+    slow = [Upload(shared, f"/bucket/slow-{number}") for number in range(2)]
+    assert all(upload.is_waited_for() for upload in slow)
+    assert is_of_one(Upload(shared, "/bucket/one-too-many"), "limits.writes_per_client")
+    assert shared.raw().delete("/bucket/x").code == "SlowDown"
+    assert shared.raw().get("/bucket/x").status == 200, "reads are not counted"
+    for number in range(10):
+        assert other(shared).put(f"/{LIMITED_BUCKET}/{number}", b"x").status == 200
+    also_slow = [Upload(shared, f"/{LIMITED_BUCKET}/slow-{number}", raw=other(shared))
+                 for number in range(2)]
+    assert all(upload.is_waited_for() for upload in also_slow)
+    assert [upload.finish()[0] for upload in slow + also_slow] == [200] * 4
+    assert shared.raw().put("/bucket/x", b"y").status == 200, "there is room again"
+
+
+@pytest.mark.parametrize("shared", [{"writes": 4, "anonymous": ("open",), "anonymous_read_only": False}],
+                         indirect=True)
+def test_those_who_do_not_sign_are_one_client_together(shared):
+    raw = shared.raw()
+
+    def unsigned(method: str, key: str, length: int) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(raw.host, raw.port, timeout=30)
+        connection.putrequest(method, f"/open/{key}")
+        connection.putheader("Content-Length", str(length))
+        connection.putheader("Expect", "100-continue")
+        connection.endheaders()
+        return connection
+
+    slow = [unsigned("PUT", f"slow-{number}", 1) for number in range(2)]
+    assert all(each.sock.recv(25, socket.MSG_PEEK).startswith(b"HTTP/1.1 100") for each in slow)
+    answer = unsigned("PUT", "one-too-many", 1).getresponse()
+    assert answer.status == 503 and b"limits.writes_per_client" in answer.read()
+    assert raw.put("/bucket/x", b"y").status == 200
+    for each in slow:
+        each.send(b"x")
+        assert each.getresponse().status == 200
+
+
+@pytest.mark.parametrize("shared", [{"signatures": "passthrough", "writes": 4}], indirect=True)
+def test_whom_the_store_is_to_judge_has_the_share_of_whom_he_claims_to_be(shared):
+    slow = [Upload(shared, f"/bucket/slow-{number}") for number in range(2)]
+    assert all(upload.is_waited_for() for upload in slow)
+    assert is_of_one(Upload(shared, "/bucket/one-too-many"), "limits.writes_per_client")
+    assert shared.raw("somebody", "else").put("/bucket/x", b"y").status == 200
+    assert [upload.finish()[0] for upload in slow] == [200] * 2
+
+
+ON_DISK = {"body_memory": "0B", "body_memory_per_body": "0B", "body_spool": f"{2 * SHARE}B",
+           "body_max": f"{SHARE}B"}
+
+
+@pytest.mark.parametrize("shared", [ON_DISK], indirect=True)
+def test_one_client_s_bodies_do_not_fill_the_disk(shared):
+    half = SHARE // 2
+    slow = [Upload(shared, f"/bucket/slow-{number}", half) for number in range(2)]
+    assert all(upload.is_waited_for() for upload in slow)
+    assert is_of_one(Upload(shared, "/bucket/one-too-many"), "body.spool_per_client")
+    assert shared.raw().put("/bucket/x", b"y").code == "SlowDown"
+    assert shared.raw().put("/bucket/empty", b"").status == 200, "it takes no disk"
+    for number in range(10):
+        content = bytes(SHARE)
+        assert other(shared).put(f"/{LIMITED_BUCKET}/{number}", content).status == 200
+    also_slow = Upload(shared, f"/{LIMITED_BUCKET}/slow", half, other(shared))
+    assert also_slow.is_waited_for()
+    for upload in slow:
+        upload.connection.close()
+    deadline = time.monotonic() + 10
+    while shared.raw().put("/bucket/x", bytes(SHARE)).status != 200:
+        assert time.monotonic() < deadline, "there is room again"
+    also_slow.connection.close()
+
+
+@pytest.mark.parametrize("shared", [{**ON_DISK, "body_max": "5GiB"}], indirect=True)
+def test_a_body_for_which_there_is_never_room_is_too_large(shared):
+    """It would be told to come again for ever."""
+    upload = Upload(shared, "/bucket/large", 2 * SHARE + 1)
+    assert not upload.is_waited_for(), "refused before its body"
+    status, _, body = upload.finish()
+    assert status == 400 and b"<Code>EntityTooLarge</Code>" in body
+    assert f"<MaxSizeAllowed>{2 * SHARE}</MaxSizeAllowed>".encode() in body
+
+
+@pytest.mark.parametrize("shared", [
+    {**ON_DISK, "body_memory": "4MiB", "body_memory_per_body": "1MiB"}], indirect=True)
+def test_one_client_s_bodies_do_not_fill_the_memory(shared):
+    """Two of them are in memory, one on disk, and for another client there are both."""
+    slow = [Upload(shared, f"/bucket/slow-{number}", SHARE) for number in range(3)]
+    assert all(upload.is_waited_for() for upload in slow)
+    assert is_of_one(Upload(shared, "/bucket/one-too-many", SHARE), "body.spool_per_client")
+    others = [Upload(shared, f"/{LIMITED_BUCKET}/slow-{number}", SHARE, other(shared))
+              for number in range(3)]
+    assert all(upload.is_waited_for() for upload in others)
+    for upload in slow + others:
+        upload.connection.close()
 
 
 # === connections ===
@@ -234,7 +361,8 @@ def readable(connections: list[socket.socket]) -> list[socket.socket]:
 def test_a_body_that_trickles_gives_its_place_back(tmp_path):
     """Whoever sends a byte now and then held a place among the writes for as long as he liked."""
     store = ScriptedStore()
-    proxy = Proxy(tmp_path, store.store, Settings(settle=0, writes=WRITES, body_idle_timeout=2))
+    proxy = Proxy(tmp_path, store.store, Settings(
+        settle=0, writes=WRITES, writes_per_client=WRITES, body_idle_timeout=2))
     proxy.wait_writable("bucket")
     slow = [Upload(proxy, f"/bucket/slow-{number}", 100_000) for number in range(WRITES)]
     assert [upload.is_waited_for() for upload in slow] == [True] * WRITES, slow[0].finish()
