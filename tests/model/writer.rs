@@ -552,9 +552,12 @@ impl World {
     fn look_again(&mut self, scenario: &Scenario, index: usize) {
         let Step::LookAgain { first_copy, answered } = self.writers[index].step else { return };
         let now = self.now;
-        let deadline = self.held(index).deadline;
+        let (deadline, pre) = (self.held(index).deadline, self.held(index).pre.clone());
         if self.head() == Current::Absent && now < deadline {
-            let quiet = Some(SETTLE.saturating_sub(now - answered));
+            // What stood there is gone, and by nobody else: the only copy has landed.
+            let exclusive = scenario.writers == Writers::Exclusive;
+            let landed = exclusive && first_copy.is_none() && matches!(pre, State::Present(_));
+            let quiet = (!landed).then(|| SETTLE.saturating_sub(now - answered));
             let quiet = quiet.filter(|_| !scenario.is_without(Safeguard::QuietAfterGone));
             let new = State::Absent;
             self.writers[index].step = Step::Landed { new, quiet, told: false, committed: false };
