@@ -29,12 +29,22 @@ enum Command {
     /// Play a lost update, first against a store alone, then through the proxy.
     Demo,
     /// Check the configuration and print it as it would be used.
-    CheckConfig(Settings),
+    CheckConfig(CheckConfig),
     /// Look at the register.
     #[command(subcommand)]
     Register(register::Command),
     /// Serve the embedded store alone, without the proxy: for trying and testing.
     Store(store::StoreArguments),
+}
+
+/// `ifmatch check-config`
+#[derive(Debug, Args)]
+struct CheckConfig {
+    #[command(flatten)]
+    settings: Settings,
+    /// As for `serve --embedded DIR`. Nothing is created in the directory.
+    #[arg(long, value_name = "DIR")]
+    embedded: Option<PathBuf>,
 }
 
 /// Where the settings come from.
@@ -59,9 +69,13 @@ struct Settings {
 
 impl Settings {
     fn load(self, embedded: Option<PathBuf>) -> Result<Config, ConfigErrors> {
+        Config::load(self.sources(embedded))
+    }
+
+    fn sources(self, embedded: Option<PathBuf>) -> Sources {
         let Self { config, listen, backend_url, register_url, log_format } = self;
         let flags = Flags { listen, backend_url, register_url, log_format, embedded };
-        Config::load(Sources { file: config, environment: of_process(), flags })
+        Sources { file: config, environment: of_process(), flags, only_look: false }
     }
 }
 
@@ -73,7 +87,7 @@ pub fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Demo => demo::run(),
-        Command::CheckConfig(settings) => check_config(settings),
+        Command::CheckConfig(check) => check.run(),
         Command::Register(command) => command.run(),
         Command::Store(store) => store.run(),
     };
@@ -123,11 +137,14 @@ impl From<crate::register::RegisterError> for Failure {
     }
 }
 
-fn check_config(settings: Settings) -> Result<(), Failure> {
-    let config = settings.load(None)?;
-    print!("{}", config.describe());
-    for warning in &config.warnings {
-        eprintln!("warning: {warning}");
+impl CheckConfig {
+    fn run(self) -> Result<(), Failure> {
+        let sources = Sources { only_look: true, ..self.settings.sources(self.embedded) };
+        let config = Config::load(sources)?;
+        print!("{}", config.describe());
+        for warning in &config.warnings {
+            eprintln!("warning: {warning}");
+        }
+        Ok(())
     }
-    Ok(())
 }

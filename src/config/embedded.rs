@@ -4,7 +4,9 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
 
 use super::describe::Line;
 use super::keys;
@@ -14,9 +16,22 @@ use super::secrets::{self, fixed};
 use super::settings::{BucketPattern, Client, Rights};
 use super::values::quoted;
 use crate::chance;
+use crate::secret::Secret;
+
+/// The DIR of `--embedded DIR`.
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) dir: PathBuf,
+    /// Whether nothing may be created in it.
+    pub(super) only_look: bool,
+}
 
 /// Puts in place what `--embedded` decides and refuses what is written against it.
-pub(super) fn decide(reading: &mut Reading, dir: &Path) {
+pub(super) fn decide(reading: &mut Reading, Directory { dir, only_look }: &Directory) {
+    if *only_look && let Err(error) = can_hold_files(dir) {
+        let message = format!("the directory {} cannot hold the store: {error}", dir.display());
+        reading.faults.push("--embedded", message);
+    }
     let refused: Vec<String> = reading
         .written
         .keys()
@@ -48,20 +63,27 @@ pub(super) fn decide(reading: &mut Reading, dir: &Path) {
 
 /// The client for whom nobody had to write anything: `ifmatch`, with a secret that is made at the
 /// first start and kept in the directory. `None` only after noting the fault.
-pub(super) fn client(reading: &mut Reading, dir: &Path) -> Option<Client> {
-    let path = dir.join(".ifmatch-secret");
-    if let Err(error) = create_secret(dir, &path) {
+pub(super) fn client(reading: &mut Reading, directory: &Directory) -> Option<Client> {
+    let path = directory.dir.join(".ifmatch-secret");
+    let created = if directory.only_look { Ok(()) } else { create_secret(&directory.dir, &path) };
+    if let Err(error) = created {
         reading.faults.push("--embedded", format!("cannot create {}: {error}", path.display()));
         return None;
     }
-    let secret_access_key = secrets::of_file(reading, "--embedded", &path)?;
+    let (secret_access_key, note) = if directory.only_look && path.symlink_metadata().is_err() {
+        (Secret::new(random_secret()), TO_BE_MADE.to_owned())
+    } else {
+        let secret = secrets::of_file(reading, "--embedded", &path)?;
+        (secret, Source::Embedded.to_string())
+    };
     for (name, value) in [
         ("access_key_id", quoted("ifmatch")),
         ("secret_access_key_file", quoted(&path.display().to_string())),
         ("buckets", "[\"*\"]".to_owned()),
     ] {
         let line = Line::of(&keys::client_path(1, name), value, &Source::Embedded);
-        reading.lines.push(Line { comment: false, ..line });
+        let note = if name == "secret_access_key_file" { note.clone() } else { line.note };
+        reading.lines.push(Line { comment: false, note, ..line });
     }
     Some(Client {
         access_key_id: "ifmatch".to_owned(),
@@ -73,6 +95,16 @@ pub(super) fn client(reading: &mut Reading, dir: &Path) -> Option<Client> {
             configure: false,
         },
     })
+}
+
+/// Whether files can be made in this directory, or in one that can itself be made.
+fn can_hold_files(dir: &Path) -> io::Result<()> {
+    let here = Path::new(".");
+    let above = dir.ancestors().find(|above| above.symlink_metadata().is_ok()).unwrap_or(here);
+    if !above.metadata()?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(access(above, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 fn create_secret(dir: &Path, path: &Path) -> io::Result<()> {
@@ -90,6 +122,9 @@ fn random_secret() -> String {
     text.truncate(40);
     text
 }
+
+/// What the line of a secret says that is not there yet.
+const TO_BE_MADE: &str = "--embedded; made at the first start";
 
 /// What it decides, and how.
 const DECIDED: [(&str, &str); 6] = [

@@ -42,6 +42,7 @@ pub use settings::{
 
 pub use trust::certificates;
 
+use embedded::Directory;
 use file::Counts;
 use layers::{Layer, Source, Written};
 use reading::Reading;
@@ -56,6 +57,8 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// What the command line says.
     pub flags: Flags,
+    /// Whether nothing may be created, as when a configuration is only checked.
+    pub only_look: bool,
 }
 
 impl fmt::Debug for Sources {
@@ -82,22 +85,24 @@ pub struct Flags {
 
 impl Config {
     /// Reads and judges all settings. Blocks on the file system; leaves nothing there, except for
-    /// `--embedded` without a client, which makes that client's secret at its first start.
+    /// `--embedded` without a client, which makes that client's secret at its first start (not
+    /// where [`Sources::only_look`] says so).
     ///
     /// # Errors
     /// All faults there are, each with its path.
     pub fn load(sources: Sources) -> Result<Self, ConfigErrors> {
-        let Sources { file, environment, flags } = sources;
+        let Sources { file, environment, flags, only_look } = sources;
         let mut reading = Reading::default();
         let counts = overlay_all(&mut reading, file, environment, &flags);
         if reading.file_is_lost {
             // All that the file would have said now looks missing: no use in saying so.
             return Err(reading.faults.into_errors());
         }
-        if let Some(dir) = &flags.embedded {
-            embedded::decide(&mut reading, dir);
+        let embedded = flags.embedded.map(|dir| Directory { dir, only_look });
+        if let Some(directory) = &embedded {
+            embedded::decide(&mut reading, directory);
         }
-        let config = assemble(&mut reading, flags.embedded, counts);
+        let config = assemble(&mut reading, embedded, counts);
         environment::refuse_unknown(&reading.variables, &reading.written, &mut reading.faults);
         match config {
             Some(config) if reading.faults.is_empty() => {
@@ -155,7 +160,7 @@ fn flag_layer(flags: &Flags) -> Layer {
 /// `None` only after noting a fault.
 fn assemble(
     reading: &mut Reading,
-    embedded: Option<PathBuf>,
+    embedded: Option<Directory>,
     (counts, last_is_environment): WrittenCounts,
 ) -> Option<Config> {
     let listen: SocketAddr = reading.value("listen");
@@ -193,9 +198,9 @@ fn assemble(
     }
     match &embedded {
         _ if signatures == Signatures::Passthrough => {}
-        Some(dir) if counts.clients == 0 => {
+        Some(directory) if counts.clients == 0 => {
             if reading.faults.is_empty() {
-                clients.extend(embedded::client(reading, dir));
+                clients.extend(embedded::client(reading, directory));
             }
         }
         None if counts.clients == 0
@@ -224,7 +229,7 @@ fn assemble(
         clients,
         anonymous,
         log,
-        embedded,
+        embedded: embedded.map(|directory| directory.dir),
         warnings: Vec::new(),
         lines: Vec::new(),
     })

@@ -30,7 +30,7 @@ fn variables(extra: &[(&str, &str)]) -> Vec<(String, String)> {
 
 fn load(file: &str, extra: &[(&str, &str)], flags: Flags) -> Result<Config, ConfigErrors> {
     let file = Some(Path::new(DATA).join(file));
-    Config::load(Sources { file, environment: variables(extra), flags })
+    Config::load(Sources { file, environment: variables(extra), flags, ..Sources::default() })
 }
 
 fn smallest(extra: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
@@ -543,7 +543,7 @@ fn embedded(
 ) -> Result<Config, ConfigErrors> {
     let flags = Flags { embedded: Some(dir.to_path_buf()), ..Flags::default() };
     let file = file.map(|file| Path::new(DATA).join(file));
-    Config::load(Sources { file, environment: variables(extra), flags })
+    Config::load(Sources { file, environment: variables(extra), flags, ..Sources::default() })
 }
 
 #[test]
@@ -591,6 +591,34 @@ fn embedded_refuses_another_store_or_register() {
         assert_eq!(faults(embedded(None, &[(variable, "redis://r")], dir.path())).len(), 1);
     }
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is created on a fault");
+}
+
+#[test]
+fn an_embedded_store_is_looked_at_without_making_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let look = |dir: &Path| {
+        let flags = Flags { embedded: Some(dir.to_path_buf()), ..Flags::default() };
+        let environment = variables(&[]);
+        Config::load(Sources { environment, flags, only_look: true, ..Sources::default() })
+    };
+    let made = dir.path().join("not/there/yet");
+    let text = look(&made).unwrap().describe();
+    assert!(text.contains("# --embedded; made at the first start"), "{text}");
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is created");
+
+    let served = embedded(None, &[], &made).unwrap();
+    let seen = look(&made).unwrap();
+    assert_eq!(seen.clients[0].secret_access_key, served.clients[0].secret_access_key);
+    assert_eq!(seen.describe(), served.describe());
+
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
+    for no_place in [file.clone(), file.join("below"), dir.path().join("link")] {
+        let told = faults(look(&no_place));
+        assert!(told.len() == 1 && told[0].starts_with("--embedded: "), "{told:?}");
+        assert!(told[0].contains(no_place.to_str().unwrap()), "{told:?}");
+    }
 }
 
 #[test]

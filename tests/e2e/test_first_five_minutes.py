@@ -155,6 +155,30 @@ def test_check_config_accepts_a_good_file_and_masks_secrets(written):
         assert secret not in done.stdout + done.stderr
 
 
+def test_check_config_says_what_serve_embedded_would_use_and_creates_nothing(tmp_path):
+    directory = tmp_path / "data"
+    first = run("check-config", "--embedded", str(directory))
+    assert first.returncode == 0, first.stdout + first.stderr
+    for line in ('# url = "memory:"', 'writers = "exclusive"', 'access_key_id = "ifmatch"'):
+        assert line in first.stdout
+    assert "made at the first start" in first.stdout
+    assert not directory.exists()
+    served = Embedded(directory)
+    secret = served.printed("secret_access_key")
+    assert served.process.stop() == 0, served.process.tail()
+    again = run("check-config", "--embedded", str(directory))
+    assert again.returncode == 0 and secret not in again.stdout + again.stderr
+    assert "made at the first start" not in again.stdout
+
+
+def test_check_config_refuses_what_serve_embedded_refuses(tmp_path, written):
+    path, env = written()
+    both = run("check-config", "--embedded", str(tmp_path / "data"), "--config", path, env=env)
+    assert both.returncode == 2 and "contradicts --embedded" in both.stderr
+    file = run("check-config", "--embedded", path)
+    assert file.returncode == 2 and f"{path} cannot hold the store" in file.stderr
+
+
 @pytest.mark.parametrize("old, new, said", [
     ("lease_wait", "leese_wait", "lease_wait"),
     ('writers = "shared"', 'writers = "sharde"', "shared"),
