@@ -35,6 +35,8 @@ check: ## the everyday loop: format, lints, Rust tests
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
 
+# What setup installs has to be there: tests that need a Redis are not to be skipped.
+test: export IFMATCH_REQUIRE_REDIS = 1
 test: ## everything: check, then the end-to-end tests against all stores
 	scripts/setup test
 	$(MAKE) -j2 --output-sync=target check build

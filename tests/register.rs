@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use self::cluster_servers::ClusterServers;
-use self::redis_server::RedisServer;
+use self::redis_server::{RedisServer, needs_redis};
 use self::steps::{
     ask, ask_to_create, at, commit, granted, is_unreachable, key, object, present, tell, write,
 };
@@ -340,6 +340,7 @@ async fn the_check_counts_the_leases(register: &dyn Register) {
 async fn doubts_that_nobody_asks_about_leave_the_leases() {
     // More than one survey sets aside.
     const WRITES: usize = 1500;
+    needs_redis!();
     let lease = Duration::from_secs(4);
     let server = RedisServer::start(&[]).await;
     let terms = Terms { lease, ..terms() };
@@ -398,6 +399,7 @@ async fn of_all(connection: &mut MultiplexedConnection, command: &str, names: &s
 /// Reads leave little behind, and that goes by itself.
 #[tokio::test]
 async fn what_a_reader_was_told_is_kept_for_minutes_and_what_was_written_for_longer() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let terms = Terms { record_ttl: Duration::from_hours(24), ..terms() };
     let register = RedisRegister::connect(&settings(&server), &terms).unwrap();
@@ -427,6 +429,7 @@ async fn what_a_reader_was_told_is_kept_for_minutes_and_what_was_written_for_lon
 /// What is under way ends, and nothing new begins.
 #[tokio::test]
 async fn a_redis_out_of_memory_is_said_to_be_so() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let register = RedisRegister::connect(&settings(&server), &terms()).unwrap();
     register.skip_quarantine().await.unwrap();
@@ -558,6 +561,7 @@ async fn the_memory_register_is_one_process_alone_and_waits_only_after_a_bad_end
 
 #[tokio::test]
 async fn the_redis_register_keeps_the_contract() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let fresh = register_in(&server, "quarantine");
     a_register_begins_with_a_quarantine_that_can_be_skipped(&fresh).await;
@@ -566,6 +570,7 @@ async fn the_redis_register_keeps_the_contract() {
 
 #[tokio::test]
 async fn the_redis_register_keeps_the_contract_in_a_cluster() {
+    needs_redis!();
     let cluster = ClusterServers::start(0, "1000").await;
     // The cluster's timeout and half a lease.
     let terms = Terms { failover_lag: Duration::from_secs(1) + LEASE / 2, ..terms() };
@@ -630,6 +635,7 @@ async fn refusal(settings: &RedisSettings, terms: &Terms) -> String {
 
 #[tokio::test]
 async fn a_restart_begins_a_new_epoch_with_a_quarantine_with_and_without_data() {
+    needs_redis!();
     for data_kept in [true, false] {
         let mut server = RedisServer::start(&[]).await;
         let register = register_in(&server, "test");
@@ -656,6 +662,7 @@ async fn a_restart_begins_a_new_epoch_with_a_quarantine_with_and_without_data() 
 
 #[tokio::test]
 async fn a_living_holder_reclaims_its_lease_after_a_flush_and_after_a_restart() {
+    needs_redis!();
     for flushed in [true, false] {
         let mut server = RedisServer::start(&[]).await;
         let register = register_in(&server, "test");
@@ -674,6 +681,7 @@ async fn a_living_holder_reclaims_its_lease_after_a_flush_and_after_a_restart() 
 
 #[tokio::test]
 async fn a_lost_memory_begins_a_new_epoch_everywhere_once_a_connection_is_made_anew() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let register = register_in(&server, "test");
     register.check().await.unwrap();
@@ -689,6 +697,7 @@ async fn a_lost_memory_begins_a_new_epoch_everywhere_once_a_connection_is_made_a
 
 #[tokio::test]
 async fn redis_down_is_told_at_once_and_redis_back_is_noticed_at_once() {
+    needs_redis!();
     let mut server = RedisServer::start(&[]).await;
     let register = register_in(&server, "test");
     register.skip_quarantine().await.unwrap();
@@ -709,6 +718,7 @@ async fn redis_down_is_told_at_once_and_redis_back_is_noticed_at_once() {
 
 #[tokio::test]
 async fn a_connection_that_was_closed_while_idle_fails_no_step() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let register = register_in(&server, "test");
     register.skip_quarantine().await.unwrap();
@@ -725,6 +735,7 @@ async fn a_connection_that_was_closed_while_idle_fails_no_step() {
 
 #[tokio::test]
 async fn a_silent_redis_costs_no_more_than_the_time_limit_and_no_step_runs_twice() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let timeout = Duration::from_millis(300);
     let hasty = RedisSettings { timeout, ..settings(&server) };
@@ -755,6 +766,7 @@ async fn a_silent_redis_costs_no_more_than_the_time_limit_and_no_step_runs_twice
 
 #[tokio::test]
 async fn scripts_that_redis_forgot_are_loaded_again() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let register = register_in(&server, "test");
     register.skip_quarantine().await.unwrap();
@@ -765,6 +777,7 @@ async fn scripts_that_redis_forgot_are_loaded_again() {
 
 #[test]
 fn a_register_outlives_the_runtime_it_was_first_used_in() {
+    needs_redis!();
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let first = runtime();
     let server = first.block_on(RedisServer::start(&[]));
@@ -781,6 +794,7 @@ fn a_register_outlives_the_runtime_it_was_first_used_in() {
 
 #[tokio::test]
 async fn a_redis_that_cannot_keep_the_promise_is_refused_with_a_sentence() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let mut meddler = server.connection().await;
     register_in(&server, "test").check().await.unwrap();
@@ -819,6 +833,7 @@ async fn a_redis_that_cannot_keep_the_promise_is_refused_with_a_sentence() {
 
 #[tokio::test]
 async fn a_master_that_becomes_a_replica_is_refused_at_the_next_step() {
+    needs_redis!();
     let (server, master) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
     let register = register_in(&server, "test");
     register.skip_quarantine().await.unwrap();
@@ -838,6 +853,7 @@ async fn a_master_that_becomes_a_replica_is_refused_at_the_next_step() {
 
 #[tokio::test]
 async fn a_password_is_used_and_never_shown() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     tell(&mut server.connection().await, "CONFIG SET requirepass hunter2").await;
     let with = |password: Option<&str>| RedisSettings {
@@ -859,6 +875,7 @@ async fn many_writers_calls_travel_together_and_do_not_wait_for_each_other() {
     const WRITERS: usize = 64;
     /// A script's digest alone has 40 bytes, its epoch candidate 32, its keys more.
     const CALL_BYTES_MIN: usize = 150;
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let settings =
         RedisSettings { timeout: Duration::from_secs(30), connections: 2, ..settings(&server) };
@@ -898,6 +915,7 @@ async fn unread_bytes(meddler: &mut MultiplexedConnection) -> usize {
 #[tokio::test]
 async fn a_redis_with_replicas_is_used_only_if_it_stops_when_one_of_them_is_promoted() {
     const LAG: Duration = Duration::from_secs(7);
+    needs_redis!();
     let (server, replica) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
     let (mut meddler, mut other) = (server.connection().await, replica.connection().await);
     let of = |never_promoted, failover_lag, namespace: &str| {

@@ -25,7 +25,7 @@ use ifmatch::secret::Secret;
 use redis::aio::MultiplexedConnection;
 
 use self::cluster_servers::ClusterServers;
-use self::redis_server::RedisServer;
+use self::redis_server::{RedisServer, needs_redis};
 use self::steps::{
     ask, ask_to_create, at, commit, granted, is_unreachable, object, present, settings_of, tell,
     until, watched, write,
@@ -130,6 +130,7 @@ async fn has_begun_anew(register: &RedisRegister, name: &ObjectName, old: &Token
 
 #[tokio::test]
 async fn a_slot_that_moves_begins_anew_and_the_others_go_on() {
+    needs_redis!();
     let cluster = ClusterServers::start(0, NODE_TIMEOUT).await;
     // One seed is enough to find them all.
     let register = watched(&settings(&[&cluster.servers[1]]), &terms());
@@ -173,6 +174,7 @@ async fn a_slot_that_moves_begins_anew_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_master_that_froze_is_replaced_and_not_asked_when_it_wakes() {
+    needs_redis!();
     let cluster = ClusterServers::start(1, NODE_TIMEOUT).await;
     let register = watched(&settings(&[&cluster.servers[1], &cluster.servers[2]]), &terms());
     register.skip_quarantine().await.unwrap();
@@ -210,6 +212,7 @@ async fn a_master_that_froze_is_replaced_and_not_asked_when_it_wakes() {
 /// It has all slots, and is a cluster, but alone.
 #[tokio::test]
 async fn a_server_that_the_others_know_nothing_of_is_not_asked() {
+    needs_redis!();
     let (loner, _) = cluster_servers::server(NODE_TIMEOUT).await;
     let mut at_loner = loner.connection().await;
     tell(&mut at_loner, "CLUSTER ADDSLOTSRANGE 0 16383").await;
@@ -233,6 +236,7 @@ async fn a_server_that_the_others_know_nothing_of_is_not_asked() {
 
 #[tokio::test]
 async fn a_cluster_that_has_lost_a_part_of_its_slots_grants_nothing() {
+    needs_redis!();
     let mut cluster = ClusterServers::start(0, NODE_TIMEOUT).await;
     let settings = settings(&cluster.servers.iter().collect::<Vec<_>>());
     let register = watched(&settings, &terms());
@@ -254,6 +258,7 @@ async fn a_cluster_that_has_lost_a_part_of_its_slots_grants_nothing() {
 
 #[tokio::test]
 async fn servers_that_are_no_cluster_or_too_slow_a_one_are_refused_with_a_sentence() {
+    needs_redis!();
     let refusal = async |settings: &RedisSettings, terms: &Terms| {
         let error = RedisRegister::connect(settings, terms).unwrap().check().await.unwrap_err();
         let RegisterError::Unsuitable(sentence) = error else { panic!("{error}") };

@@ -13,7 +13,7 @@ use ifmatch::register::redis::{Address, Place, RedisRegister, RedisSettings};
 use ifmatch::register::{Register, RegisterError, Terms, Writers};
 use redis::aio::MultiplexedConnection;
 
-use self::redis_server::RedisServer;
+use self::redis_server::{RedisServer, needs_redis};
 
 fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
     let settings = RedisSettings {
@@ -50,6 +50,7 @@ async fn tell(connection: &mut MultiplexedConnection, command: &[&str]) {
 
 #[tokio::test]
 async fn a_register_s_id_outlives_epochs_and_restarts_and_goes_with_its_memory() {
+    needs_redis!();
     let mut server = RedisServer::start(&[]).await;
     let register = register_in(&server, "a");
     assert_eq!(register.name().await, Ok(None));
@@ -72,6 +73,7 @@ async fn a_register_s_id_outlives_epochs_and_restarts_and_goes_with_its_memory()
 
 #[tokio::test]
 async fn what_is_no_id_is_not_taken_for_one() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     tell(&mut server.connection().await, &["SET", "{a:id}", "somebody's"]).await;
     let register = register_in(&server, "a");

@@ -18,7 +18,7 @@ use ifmatch::register::{Acquired, CommitAnswer, Register, RegisterError, State, 
 use ifmatch::secret::Secret;
 use tokio::time::Instant;
 
-use self::redis_server::RedisServer;
+use self::redis_server::{RedisServer, needs_redis};
 use self::steps::{
     ask, ask_to_create, at, commit, granted, is_unreachable, key, present, settings_of, tell,
     until, watched, write,
@@ -128,6 +128,7 @@ async fn a_new_master_begins_anew(register: &RedisRegister, old: &ifmatch::regis
 
 #[tokio::test]
 async fn a_killed_master_is_replaced_and_what_it_granted_is_over() {
+    needs_redis!();
     let mut set = Set::start().await;
     let register = watched(&settings(&set.sentinels, "main"), &terms());
     register.skip_quarantine().await.unwrap();
@@ -140,6 +141,7 @@ async fn a_killed_master_is_replaced_and_what_it_granted_is_over() {
 
 #[tokio::test]
 async fn a_master_that_hands_over_is_left_for_the_new_one() {
+    needs_redis!();
     let set = Set::start().await;
     let register = watched(&settings(&set.sentinels, "main"), &terms());
     register.skip_quarantine().await.unwrap();
@@ -154,6 +156,7 @@ async fn a_master_that_hands_over_is_left_for_the_new_one() {
 /// what follows from what they say.
 #[tokio::test]
 async fn a_master_that_most_sentinels_have_left_is_not_used_although_it_lives() {
+    needs_redis!();
     let (old, new) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
     let sentinels = join_all((0..3).map(|_| sentinel(old.port(), 1))).await;
     let register = watched(&settings(&sentinels, "main"), &terms());
@@ -181,6 +184,7 @@ async fn a_master_that_most_sentinels_have_left_is_not_used_although_it_lives() 
 
 #[tokio::test]
 async fn what_sentinels_said_is_believed_for_half_a_lease_and_no_longer() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let sentinels = join_all((0..3).map(|_| sentinel(server.port(), 1))).await;
     let register = watched(&settings(&sentinels, "main"), &terms());
@@ -218,6 +222,7 @@ async fn refusal(settings: &RedisSettings) -> RegisterError {
 
 #[tokio::test]
 async fn sentinels_that_cannot_say_who_is_the_master_are_refused_with_a_sentence() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let mut sentinels = join_all((0..3).map(|_| sentinel(server.port(), 1))).await;
     for sentinel in &sentinels {

@@ -1,15 +1,50 @@
 //! A real Redis of the test's own, on a port that the kernel chose.
+//!
+//! On a machine without `redis-server` the tests that need one are skipped, and each says so: they
+//! begin with `needs_redis!()`. With `IFMATCH_REQUIRE_REDIS=1`, as `make test` sets it, they fail
+//! instead.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
+
+/// Whether the test that asks has to be skipped, for want of a Redis. Then that is said on standard
+/// error, also where the output of tests is captured.
+pub(crate) fn is_missing() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let looked = || match run(&["--version".to_owned()]) {
+        Ok(mut child) => child.wait().is_ok(),
+        Err(Missing) => false,
+    };
+    if *THERE.get_or_init(looked) {
+        return false;
+    }
+    let required = std::env::var_os(REQUIRE).is_some_and(|value| !value.is_empty());
+    assert!(!required, "{MISSING}, and {REQUIRE} is set");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // There is nobody to tell if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {MISSING}");
+    true
+}
+
+/// Ends the test that says it where there is no Redis.
+macro_rules! needs_redis {
+    () => {
+        if redis_server::is_missing() {
+            return;
+        }
+    };
+}
+pub(crate) use needs_redis;
 
 /// A running `redis-server`, without persistence unless it is asked to `SAVE`. Killed when dropped.
 #[derive(Debug)]
@@ -114,16 +149,20 @@ impl Drop for RedisServer {
 }
 
 fn spawn(arguments: &[String]) -> Child {
-    // Another server that is to do as well, such as Valkey's.
+    run(arguments).unwrap_or_else(|Missing| panic!("{MISSING}"))
+}
+
+/// There is no such program.
+struct Missing;
+
+fn run(arguments: &[String]) -> Result<Child, Missing> {
+    // Another server that is to do as well, such as Valkey's. Then it has to be there.
     let named = std::env::var_os("IFMATCH_TEST_REDIS_SERVER");
-    let binary = named.unwrap_or_else(|| "redis-server".into());
-    let spawned = Command::new(&binary).args(arguments).stdout(Stdio::null()).spawn();
-    match spawned {
-        Ok(child) => child,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            panic!("there is no {} on this machine: run scripts/setup test", binary.display())
-        }
-        Err(error) => panic!("redis-server cannot be run: {error}"),
+    let binary = named.clone().unwrap_or_else(|| "redis-server".into());
+    match Command::new(&binary).args(arguments).stdout(Stdio::null()).spawn() {
+        Ok(child) => Ok(child),
+        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => Err(Missing),
+        Err(error) => panic!("{} cannot be run: {error}", binary.display()),
     }
 }
 
@@ -139,5 +178,7 @@ async fn connect(port: u16) -> redis::RedisResult<MultiplexedConnection> {
     client.get_multiplexed_async_connection_with_config(&patient).await
 }
 
+const MISSING: &str = "there is no redis-server on this machine; scripts/setup e2e installs it";
+const REQUIRE: &str = "IFMATCH_REQUIRE_REDIS";
 const PORT_TRIES_MAX: usize = 5;
 const START_MAX: Duration = Duration::from_secs(10);

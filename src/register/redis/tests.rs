@@ -13,7 +13,7 @@ use proptest::test_runner::{Config, TestRunner};
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
 
-use self::redis_server::RedisServer;
+use self::redis_server::{RedisServer, needs_redis};
 use super::*;
 use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
 use crate::register::waiters::{Waiter, Waiters};
@@ -871,17 +871,20 @@ const CASES: u32 = 80;
 
 #[test]
 fn scripts_do_what_the_transitions_do_where_nobody_else_writes() {
+    needs_redis!();
     scripts_do_what_the_transitions_do(Writers::Exclusive);
 }
 
 #[test]
 fn scripts_do_what_the_transitions_do_where_others_write_too() {
+    needs_redis!();
     scripts_do_what_the_transitions_do(Writers::Shared);
 }
 
 /// Leases are counted by Redis's clock. Set an hour ahead it would end them all at once.
 #[tokio::test]
 async fn a_clock_that_jumps_ends_the_epoch_and_grants_nothing() {
+    needs_redis!();
     let server = RedisServer::start(&[]).await;
     let settings = RedisSettings { clock_jump_max: Duration::from_mins(1), ..settings(&server, 0) };
     let terms = terms(Writers::Exclusive);
