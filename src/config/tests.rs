@@ -77,6 +77,25 @@ fn invalid_files_are_refused_with_exactly_the_expected_text() {
 }
 
 #[test]
+fn every_setting_that_the_pages_for_operators_name_is_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let known: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
+    let tables = ["backend.", "register.", "body.", "limits.", "log.", "anonymous."];
+    let mut seen = 0;
+    for page in ["README.md", "CHANGELOG.md", "docs/operations.md", "docs/clients.md"] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let name = quoted.split([' ', '=']).next().unwrap_or_default();
+            if tables.iter().any(|table| name.starts_with(table)) {
+                assert!(known.contains(&name), "{page} names {name}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 40, "the pages were not read: {seen} settings");
+}
+
+#[test]
 fn the_shipped_example_loads() {
     let loaded = load(EXAMPLE, &[], Flags::default()).unwrap();
     assert_eq!(loaded.warnings, Vec::<String>::new());

@@ -1,0 +1,55 @@
+//! Links between the pages that people read lead somewhere.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test, in its helpers too")]
+
+use std::path::{Path, PathBuf};
+
+/// The pages that people read, by their paths.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let in_directory = |directory: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(directory).expect("a directory of pages");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect()
+    };
+    ["", "docs", "docs/decisions"]
+        .map(|name| root.join(name))
+        .iter()
+        .filter(|directory| directory.is_dir())
+        .flat_map(|directory| in_directory(directory))
+        .collect()
+}
+
+/// The anchor that a heading has where pages are shown: small letters, blanks as hyphens.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    heading.trim().to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
+}
+
+fn has_anchor(page: &str, wanted: &str) -> bool {
+    let mut headings = page.lines().filter_map(|line| line.strip_prefix('#'));
+    page.contains(&format!("<a id=\"{wanted}\">"))
+        || headings.any(|line| anchor(line.trim_start_matches('#')) == wanted)
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut links = 0;
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link}", page.display());
+            if !heading.is_empty() {
+                let target = std::fs::read_to_string(&target).unwrap();
+                assert!(has_anchor(&target, heading), "{}: {link}", page.display());
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 15, "the pages were not read: {links} links");
+}
