@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-// The allocator is a quarter of a small write's cost with the system's (DESIGN, section 9).
+// With the system's allocator, allocation is a quarter of a small write's cost.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

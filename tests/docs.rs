@@ -1,8 +1,8 @@
 //! docs/protocol.md names a test for each of its lines: they exist. What it promises, and what breaks
-//! that, the README says in the same words.
+//! that, the README says in the same words. What sources cite of the pages is there.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Adds the name of every function in the sources under this directory, and of every safeguard.
 fn collect(directory: &Path, names: &mut HashSet<String>) {
@@ -36,7 +36,8 @@ fn every_test_that_the_protocol_names_exists() {
     let body = document.split_once("## What breaks it").unwrap().1;
     let quoted = body.split('`').skip(1).step_by(2);
     let is_name = |word: &&str| word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase());
-    let settings = ["settle", "settle_long", "margin", "grace", "lease", "failover_lag"];
+    let settings =
+        ["settle", "settle_long", "margin", "grace", "lease", "failover_lag", "retry_horizon"];
     let wanted: Vec<_> = quoted.filter(is_name).filter(|word| !settings.contains(word)).collect();
     assert!(wanted.len() > 60, "the page was not read: {wanted:?}");
     let missing: Vec<_> = wanted.iter().filter(|name| !names.contains(**name)).collect();
@@ -61,4 +62,155 @@ fn the_readme_promises_what_the_protocol_does() {
     let sentences: Vec<_> = list.split("**").skip(1).step_by(2).collect();
     assert!(sentences.len() > 5, "the list was not read: {sentences:?}");
     assert_eq!(between(&readme, "**What breaks it.**", "[docs/protocol.md]"), sentences.join(" "));
+}
+
+// === citations ===
+
+/// Every text under this directory that may cite a page: sources, scripts of the register, notes.
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).expect("a directory of sources") {
+        let path = entry.expect("an entry").path();
+        let kind = path.extension().and_then(|kind| kind.to_str());
+        if path.is_dir() && !path.ends_with("node_modules") {
+            sources(&path, found);
+        } else if matches!(kind, Some("rs" | "py" | "lua" | "md")) {
+            found.push(path);
+        }
+    }
+}
+
+/// What can be cited: names such as L1 and F1, anchors of docs/protocol.md, numbers of decisions.
+struct Citable {
+    names: HashSet<String>,
+    anchors: HashSet<String>,
+    decisions: HashSet<String>,
+}
+
+/// A heading's anchor, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+/// A letter and a number, as the invariants and the failure stories are named.
+fn is_name(word: &str) -> bool {
+    let number = word.strip_prefix(['L', 'F']).unwrap_or_default();
+    matches!(number.len(), 1 | 2) && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn citable(root: &Path) -> Citable {
+    let page = std::fs::read_to_string(root.join("docs/protocol.md"));
+    let protocol = page.expect("docs/protocol.md");
+    let headings = protocol.lines().filter_map(|line| line.strip_prefix('#'));
+    let mut anchors: HashSet<_> = headings.map(|h| anchor(h.trim_start_matches('#'))).collect();
+    let ids = protocol.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    anchors.extend(ids.map(str::to_owned));
+    let defined = protocol.split("</a>**").skip(1).filter_map(|rest| rest.split('.').next());
+    let pages = std::fs::read_dir(root.join("docs/decisions")).into_iter().flatten();
+    Citable {
+        names: defined.filter(|name| is_name(name)).map(str::to_owned).collect(),
+        anchors,
+        decisions: pages
+            .map(|page| {
+                page.expect("a page").file_name().to_string_lossy().chars().take(4).collect()
+            })
+            .collect(),
+    }
+}
+
+/// What follows each mark, as far as these characters go.
+fn after<'a>(text: &'a str, mark: &str, is_part: fn(char) -> bool) -> Vec<&'a str> {
+    let rests = text.split(mark).skip(1);
+    rests.map(|rest| &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())]).collect()
+}
+
+/// Citations of what is not there, and citations in a form that no test could check.
+fn bad_citations(text: &str, citable: &Citable) -> Vec<String> {
+    let mut bad = Vec::new();
+    // One line, so that a comment's line break does not hide a citation.
+    let marks = ['/', '!', '#', '-', ' ', '\t'];
+    let lines: Vec<_> = text.lines().map(|line| line.trim_start_matches(marks)).collect();
+    bad.extend(lines.iter().filter(|line| is_bracketed(line)).map(|line| (*line).to_owned()));
+    let text = lines.join(" ");
+    for word in text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '%') {
+        if is_name(word) && !citable.names.contains(word) || word == "DESIGN" {
+            bad.push(word.to_owned());
+        }
+    }
+    let is_slug = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let cited = after(&text, "protocol.md#", is_slug).into_iter();
+    bad.extend(cited.filter(|cited| !citable.anchors.contains(*cited)).map(str::to_owned));
+    let cited = after(&text, "docs/decisions/", |c| c.is_ascii_digit()).into_iter();
+    bad.extend(
+        cited
+            .filter(|number| !number.is_empty() && !citable.decisions.contains(*number))
+            .map(|number| format!("docs/decisions/{number}")),
+    );
+    let text = text.to_lowercase();
+    let words: Vec<_> =
+        text.split([' ', ',', '(', ')', '"', '.']).filter(|w| !w.is_empty()).collect();
+    let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+    for pair in words.windows(2) {
+        let numbered = ["law", "laws", "story", "stories", "protocol", "protocol's"];
+        let old = numbered.contains(&pair[0]) && is_number(pair[1])
+            || pair[0].starts_with("protocol") && pair[1] == "section"
+            || *pair == ["first", "plan"];
+        if old {
+            bad.push(pair.join(" "));
+        }
+    }
+    bad
+}
+
+/// A comment that begins with a number in brackets, as citations of a page once did.
+fn is_bracketed(line: &str) -> bool {
+    let inner = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    inner
+        .is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[test]
+fn every_citation_names_something_that_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let citable = citable(root);
+    assert!(citable.names.len() > 20, "the page was not read: {:?}", citable.names);
+    let mut files = vec![root.join("README.md"), root.join("ARCHITECTURE.md")];
+    for directory in ["src", "tests", "benches", "fuzz/fuzz_targets", "docs"] {
+        sources(&root.join(directory), &mut files);
+    }
+    let mut bad = Vec::new();
+    // This file has bad ones, below.
+    for file in files.iter().filter(|file| !file.ends_with("tests/docs.rs")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        let found = bad_citations(&text, &citable);
+        bad.extend(found.into_iter().map(|citation| format!("{}: {citation}", file.display())));
+    }
+    assert!(bad.is_empty(), "cited, and not there:\n{}", bad.join("\n"));
+}
+
+#[test]
+fn a_bad_citation_is_found() {
+    let mut citable = citable(Path::new(env!("CARGO_MANIFEST_DIR")));
+    citable.decisions.insert("0001".to_owned());
+    for good in [
+        "/// Nothing is written (L5, F3; docs/protocol.md#reclaim).",
+        "// docs/protocol.md#l1, docs/decisions/0001-a-name.md, docs/decisions/README.md",
+        "/foo%F0%9F RFC 9110, section 13; three laws, [`F1`], noqa: F401, list[1]",
+    ] {
+        assert_eq!(bad_citations(good, &citable), Vec::<String>::new(), "{good}");
+    }
+    for bad in [
+        "// L99",
+        "(F20)",
+        "// docs/protocol.md#reclaiming",
+        "[Reclaim](protocol.md#nowhere)",
+        "// docs/decisions/9999",
+        "// law 5",
+        "// (protocol, 5.4)",
+        "//! on a clock (protocol,\n//! section 5, story 3)",
+        "// DESIGN, section 9",
+        "/// [14] The refusal of a retry",
+    ] {
+        assert!(!bad_citations(bad, &citable).is_empty(), "{bad}");
+    }
 }

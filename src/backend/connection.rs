@@ -449,12 +449,12 @@ fn peer(endpoint: &Endpoint, address: SocketAddr, timeouts: Timeouts) -> HttpPee
         interval: Duration::from_secs(10),
         count: 3,
         // Bytes that the store has not acknowledged for so long are given up, so that a write
-        // cannot be delivered long after its lease (protocol, 5.4).
+        // cannot be delivered long after its lease (F4).
         #[cfg(target_os = "linux")]
         user_timeout: timeouts.unacknowledged,
     });
     // A connection that is given up, or whose process is killed, takes back what the kernel has
-    // not sent yet: closed in the usual way it would be delivered after the lease (protocol, 5.4).
+    // not sent yet: closed in the usual way it would be delivered after the lease (F4).
     // What the store has already received is a matter for `settle`.
     options.upstream_tcp_sock_tweak_hook = Some(Arc::new(|socket| {
         socket.set_zero_linger().or_err(pingora::ErrorType::SocketError, "SO_LINGER")

@@ -10,10 +10,10 @@ use crate::register::Generation;
 use crate::s3::{Condition, Current, ObjectName, Seen, Verdict, judge};
 
 impl Gate {
-    /// Refuses a writer whose condition cannot hold (protocol step 2), or to whom nothing would be
-    /// granted. The register may suspect; only the store refuses: where the record decides against
-    /// the writer, or does not know, a HEAD says how it is. `None`: nothing was found against the
-    /// write.
+    /// Refuses a writer whose condition cannot hold, or to whom nothing would be granted: step 2 of
+    /// docs/protocol.md#a-write-step-by-step. The register may suspect; only the store refuses:
+    /// where the record decides against the writer, or does not know, a HEAD says how it is. `None`:
+    /// nothing was found against the write.
     pub async fn early_look(
         &self,
         name: &ObjectName,

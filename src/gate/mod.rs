@@ -1,8 +1,8 @@
 //! The gate: every change of a key passes here, one at a time, whoever asks and however.
 //!
 //! [`Gate::early_look`] may refuse a stale writer before its body is read; [`Gate::write`] is the
-//! guarded write itself, the protocol's steps 4 to 8 from top to bottom. [`Gate::pass`] is the side
-//! door for keys that a rule takes out of its care.
+//! guarded write itself, steps 3 to 10 of docs/protocol.md#a-write-step-by-step. [`Gate::pass`] is the
+//! side door for keys that a rule takes out of its care.
 
 mod busy;
 mod doubt;

@@ -19,7 +19,7 @@ const FULL: &str = "The register of conditional writes is out of memory, so noth
 const DISOWNED: &str = "This proxy's register is not, or not yet, the one that keeps the locks of this \
                         store, so nothing is written. Its operator has to look at its log.";
 
-/// The register cannot be asked: nothing is written (law 5).
+/// The register cannot be asked: nothing is written (L5).
 pub(super) fn register_failed(error: &RegisterError) -> S3Error {
     tracing::error!(%error, "a write was refused");
     S3Error::service_unavailable(RETRY_AFTER_S).because(match error {

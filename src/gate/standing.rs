@@ -1,5 +1,5 @@
 //! A holder's standing when the register forgets: a living holder of an armed lease puts it back
-//! before anything is granted again (protocol, section 4, "Reclaim").
+//! before anything is granted again (docs/protocol.md#reclaim).
 //!
 //! The quarantine of a new epoch covers plain writes. A complete or copy may work in the store for
 //! minutes, with or without its connection, so while one may still land its holder stands by. Left

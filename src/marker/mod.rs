@@ -1,6 +1,6 @@
 //! Which register keeps the locks of this store: the register has an id, and an object in the store, the
 //! marker, names it. Two fleets with two registers would lose each other's updates without knowing;
-//! here the second one is refused, or stops (protocol, 5.9).
+//! here the second one is refused, or stops (F9).
 //!
 //! The id lives as long as the register's memory, and the marker as long as the store's. Where one
 //! of the two is lost it is put back from the other one or from a running proxy, but for one case:

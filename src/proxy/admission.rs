@@ -1,5 +1,5 @@
 //! Admission: what is asked, by whom, and what the head promises. Nothing is answered about a key
-//! before its caller has proved who he is (law 6).
+//! before its caller has proved who he is (L6).
 
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Version};

@@ -27,8 +27,8 @@ use crate::in_flight::UnderWay;
 const PIECE_BYTES: usize = 4096;
 
 /// A client whose request was not read to its end is listened to for a while after the answer:
-/// closing at once would reset the connection and destroy the answer on its way (RFC 9112 §9.6;
-/// protocol, 5.18).
+/// closing at once would reset the connection and destroy the answer on its way (RFC 9112 §9.6,
+/// F18).
 const LINGER: Duration = Duration::from_secs(10);
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 64 << 20;

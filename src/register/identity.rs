@@ -1,4 +1,4 @@
-//! A register's name, by which one fleet's is told from another's (protocol, 5.9).
+//! A register's name, by which one fleet's is told from another's (F9).
 
 use std::fmt;
 

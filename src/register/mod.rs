@@ -43,9 +43,8 @@ pub trait Register: Send + Sync + fmt::Debug {
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError>;
     /// Says that the write is about to be sent.
     async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError>;
-    /// Puts an armed lease back into a register that has forgotten it (protocol, section 4,
-    /// "Reclaim"): after a new epoch began, while nothing is granted yet, its living holder may.
-    /// Safe as long as the asker's own clock says that nobody can have taken the lease over: until
+    /// Puts an armed lease back into a register that has forgotten it (docs/protocol.md#reclaim):
+    /// after a new epoch began, while nothing is granted yet, its living holder may. Safe as long as the asker's own clock says that nobody can have taken the lease over: until
     /// its deadline + grace + settle. Safe to repeat with the same nonce.
     async fn reclaim(
         &self,

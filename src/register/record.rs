@@ -1,4 +1,4 @@
-//! The register's transitions (docs: the protocol): pure functions over values, the present moment
+//! The register's transitions (docs/protocol.md): pure functions over values, the present moment
 //! passed in. They are the in-memory register, and the oracle that the Redis scripts are tested
 //! against.
 //!

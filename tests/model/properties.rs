@@ -1,4 +1,4 @@
-//! The laws, checked where they could break.
+//! The laws (docs/protocol.md#invariants), checked where they could break.
 
 use ifmatch::register::record;
 use ifmatch::register::{Acquired, Ask, Asker, Expect, Generation, Settle, WriteId, Writers};
@@ -19,7 +19,7 @@ pub(crate) fn holds(
     judge(condition, &Seen { generation, ..Seen::from(current.clone()) }) == Verdict::Pass
 }
 
-/// Law 1, no lost update, and half of law 4: a request is about to be applied.
+/// L1, no lost update, and half of L4: a request is about to be applied.
 pub(crate) fn lands(world: &mut World, scenario: &Scenario, copy: &Copy) {
     let index = world.writers[copy.writer].call;
     let condition = &scenario.calls[index].condition;
@@ -27,7 +27,7 @@ pub(crate) fn lands(world: &mut World, scenario: &Scenario, copy: &Copy) {
     let told = call.told;
     let overwritten = call.overwritten;
     if matches!(told, Some(Reply::Refused | Reply::Conflict | Reply::StoreRefused)) {
-        world.breaks("law 4: a write lands although its client was told that it did not");
+        world.breaks("L4: a write lands although its client was told that it did not");
     }
     let object = world.object.clone();
     let changes_nothing = scenario.calls[index].leaves.is_none() && object.etag.is_none();
@@ -38,39 +38,39 @@ pub(crate) fn lands(world: &mut World, scenario: &Scenario, copy: &Copy) {
     let foreign_race = object.by == Author::Foreign && object.event > copy.saw.at;
     if object.by != Author::Foreign {
         if object.event > copy.event {
-            world.breaks("law 1: a write lands over one that was armed after it");
+            world.breaks("L1: a write lands over one that was armed after it");
         }
         if told == Some(Reply::Success) {
-            world.breaks("law 1: a write that was acknowledged is applied again over another");
+            world.breaks("L1: a write that was acknowledged is applied again over another");
         }
     }
     if *condition == Condition::None || foreign_race {
         return;
     }
     if overwritten {
-        world.breaks("law 1: a conditional write is applied twice, with another in between");
+        world.breaks("L1: a conditional write is applied twice, with another in between");
     }
     if object.event != copy.saw.version {
-        world.breaks("law 1: a conditional write lands over a version that it has not seen");
+        world.breaks("L1: a conditional write lands over a version that it has not seen");
     }
     let by_etag = !matches!(condition, Condition::GenerationMatch(_));
     if by_etag && !holds(condition, &world.head(), None) {
-        world.breaks("law 1: a conditional write lands although its condition does not hold");
+        world.breaks("L1: a conditional write lands although its condition does not hold");
     }
 }
 
-/// Law 4: a client is told something.
+/// L4: a client is told something.
 pub(crate) fn told(world: &mut World, index: usize, reply: Reply) {
     let call = &world.calls[index];
     match reply {
         Reply::Success if !call.landed && !call.nothing_there => {
-            world.breaks("law 4: a client is told of a success that was none");
+            world.breaks("L4: a client is told of a success that was none");
         }
         Reply::Refused | Reply::Conflict | Reply::StoreRefused if call.landed => {
-            world.breaks("law 4: a client is told that its write was refused, and it had landed");
+            world.breaks("L4: a client is told that its write was refused, and it had landed");
         }
         Reply::Refused if !call.unsatisfied => {
-            world.breaks("law 4: a client is told that its condition failed, and it held always");
+            world.breaks("L4: a client is told that its condition failed, and it held always");
         }
         _ => {}
     }

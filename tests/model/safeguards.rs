@@ -9,40 +9,41 @@ use crate::search::explore;
 use crate::trace;
 use crate::world::Scenario;
 
-/// What keeps the laws, one by one. Numbers in brackets are those of the protocol's section 5.
+/// What keeps the laws, one by one. F1 and its like are the failure stories of
+/// docs/protocol.md#failure-stories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Safeguard {
-    /// [1] After a resend the key is kept quiet until the first copy can land no more.
+    /// F1: After a resend the key is kept quiet until the first copy can land no more.
     Quiet,
-    /// [1] So is it after a delete that was answered with an error has been sent again,
+    /// F1: So is it after a delete that was answered with an error has been sent again,
     QuietAfterError,
-    /// [1] or was found to have nothing left to delete.
+    /// F1: Or was found to have nothing left to delete.
     QuietAfterGone,
-    /// [1] A refusal after a resend may be the second copy's, refused because the first landed.
+    /// F1: A refusal after a resend may be the second copy's, refused because the first landed.
     RefusalAfterResendIsDoubt,
-    /// [2] The quarantine is as much longer as an old master may go on.
+    /// F2: The quarantine is as much longer as an old master may go on.
     QuarantineCoversFailover,
-    /// [2] [8] A new epoch grants nothing for a while.
+    /// F2, F8: A new epoch grants nothing for a while.
     Quarantine,
-    /// [5] A memory that has been interrupted is a new epoch, whatever it still knows.
+    /// F5: A memory that has been interrupted is a new epoch, whatever it still knows.
     EpochOfItsOwn,
-    /// [5] What was believed in an earlier epoch is not believed.
+    /// F5: What was believed in an earlier epoch is not believed.
     NewEpochDistrusts,
-    /// [3] Nothing is sent unless some of the lease is left.
+    /// F3: Nothing is sent unless some of the lease is left.
     Margin,
-    /// [3] An armed lease is taken over only some time after its end.
+    /// F3: An armed lease is taken over only some time after its end.
     Grace,
-    /// [4] And only when what was sent has settled.
+    /// F4: And only when what was sent has settled.
     Settle,
-    /// [4] A holder that cannot renew hangs up at its deadline.
+    /// F4: A holder that cannot renew hangs up at its deadline.
     DeadlineClosesConnection,
-    /// [6] A late commit does not end the lease of another.
+    /// F6: A late commit does not end the lease of another.
     LateCommitEndsNoLease,
-    /// [6] A late commit's state is not believed.
+    /// F6: A late commit's state is not believed.
     LateCommitWritesNoState,
-    /// [5] A late release writes nothing.
+    /// F5: A late release writes nothing.
     LateReleaseWritesNothing,
-    /// [7] A landing that cannot be seen begins a generation all the same.
+    /// F7: A landing that cannot be seen begins a generation all the same.
     UndeterminedBurnsGeneration,
     /// A write of which nobody can tell is not judged anew.
     UndeterminedJournalled,
@@ -50,37 +51,37 @@ pub(crate) enum Safeguard {
     BuriedDoubtBurnsGeneration,
     /// An unconditional write over a doubt writes it down.
     BuriedDoubtJournalled,
-    /// [10] Redis evicts nothing.
+    /// F10: Redis evicts nothing.
     EvictionRefused,
-    /// [11] A retry that finds its own first attempt in the way is not told of a conflict.
+    /// F11: A retry that finds its own first attempt in the way is not told of a conflict.
     BusyByOwnIsUnknown,
-    /// [12] The write's id is stored before its first byte goes.
+    /// F12: The write's id is stored before its first byte goes.
     WriteIdStoredFirst,
-    /// [13] The journal is read before the condition is judged.
+    /// F13: The journal is read before the condition is judged.
     JournalFirst,
-    /// [13] A journal that had no room says so.
+    /// F13: A journal that had no room says so.
     JournalKnowsItForgot,
-    /// [14] The refusal of a retry is written down.
+    /// F14: The refusal of a retry is written down.
     RefusalsJournalled,
-    /// [14] A retry is told that it is refused only when that has been written down.
+    /// F14: A retry is told that it is refused only when that has been written down.
     RefusalNeedsItsJournal,
-    /// [14] Also where the store refused.
+    /// F14: Also where the store refused.
     StoreRefusalsJournalled,
-    /// [14] A request older than the epoch is not armed.
+    /// F14: A request older than the epoch is not armed.
     OlderThanEpoch,
     /// An attempt that came before its write became undetermined is not done again.
     GivenUpIsNotDoneAgain,
     /// Nor is it its own retry after another attempt of it was in doubt.
     RivalledIsNotItsOwnRetry,
-    /// [15] A young epoch refuses no retry.
+    /// F15: A young epoch refuses no retry.
     YoungEpochRefusesNoRetry,
-    /// [16] "Changed, so it was ours" is not said where others write.
+    /// F16: "Changed, so it was ours" is not said where others write.
     ChangedProvesNothingIfShared,
     /// Where others write the record is not believed.
     SharedBelievesNothing,
-    /// [17] No refusal rests on the register alone.
+    /// F17: No refusal rests on the register alone.
     HeadBeforeRefusal,
-    /// [19] No answer, or a 5xx, is a doubt.
+    /// F19: No answer, or a 5xx, is a doubt.
     LostAnswerIsDoubt,
     /// Once a copy is in doubt, a later refusal is no answer.
     DoubtIsRemembered,

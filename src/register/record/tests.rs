@@ -1,5 +1,5 @@
-//! The rules of each step as single cases, then what must hold after any steps whatever. Numbers
-//! in brackets are the stories of the protocol's section 5.
+//! The rules of each step as single cases, then what must hold after any steps whatever. Names
+//! such as F1 are the failure stories of docs/protocol.md#failure-stories.
 
 use proptest::prelude::*;
 
@@ -392,7 +392,7 @@ fn a_doubt_keeps_a_conditional_write_from_being_armed_at_once() {
 
 #[test]
 fn a_retry_finds_its_own_landing_although_others_wrote_since() {
-    // [13]
+    // F13
     let mut key = Key::exclusive();
     let generation = key.write("a", "x");
     key.write("b", "y");
@@ -481,7 +481,7 @@ fn a_request_older_than_a_dropped_line_is_not_armed_at_once() {
 
 #[test]
 fn a_refused_retry_keeps_its_first_attempt_out() {
-    // [14]
+    // F14
     let mut key = Key::believing(present("x"));
     let token = key.grant(&ask_to_create("a")).token;
     assert!(key.release(&token, Some(present("x")), true));
@@ -561,7 +561,7 @@ fn a_lease_that_is_over_or_somebody_elses_is_neither_armed_nor_renewed() {
 
 #[test]
 fn a_request_older_than_the_epoch_is_not_armed() {
-    // [14]: another attempt of it may have been answered before the journal was lost.
+    // F14: another attempt of it may have been answered before the journal was lost.
     let mut key = Key::exclusive();
     let age = key.epoch.since.until(key.now);
     let older = age + ms(1);
@@ -619,7 +619,7 @@ fn a_repeated_commit_is_committed_and_changes_nothing() {
 
 #[test]
 fn a_commit_that_was_overtaken_taints_the_present_lease() {
-    // [6]
+    // F6
     let mut key = Key::exclusive();
     let late = key.grant(&ask("a")).token;
     key.wait(LEASE + GRACE + SETTLE);
@@ -667,7 +667,7 @@ fn a_late_commit_without_successor_makes_the_state_unknown() {
 
 #[test]
 fn after_a_resend_the_key_stays_quiet_and_then_its_state_is_unknown() {
-    // [1]
+    // F1
     let mut key = Key::exclusive();
     let token = key.grant(&ask("a")).token;
     assert_eq!(key.commit(&token, present("x"), Some(70)), CommitAnswer::Committed);
@@ -703,7 +703,7 @@ fn a_retry_that_the_store_refused_is_written_down() {
         let mut key = Key::exclusive();
         let token = key.grant(&ask("a")).token;
         assert!(key.disarm_refused(&token, &present("z"), code));
-        // [14] Its first attempt, on its way still, must not land after that.
+        // F14: Its first attempt, on its way still, must not land after that.
         let zombie = key.acquire(&ask("a"));
         let ended = code.map(|code| Acquired::Ended(refused(code)));
         assert_eq!(
@@ -765,7 +765,7 @@ fn a_head_settles_a_doubt_as_far_as_it_can_tell() {
         (State::Absent, Expect::Absent, Current::Absent, Undetermined),
         (present("y"), expect_x(), at_key("x"), Landed),
         (present("y"), expect_x(), at_key("y"), DidNot),
-        (present("x"), expect_x(), at_key("x"), Undetermined), // [7] equal bytes
+        (present("x"), expect_x(), at_key("x"), Undetermined), // F7: equal bytes
         (present("y"), Expect::Absent, Current::Absent, Landed),
         (present("y"), Expect::Absent, at_key("y"), DidNot),
         (present("y"), Expect::SomeObject, at_key("y"), Undetermined),
@@ -797,7 +797,7 @@ fn a_head_settles_a_doubt_as_far_as_it_can_tell() {
 
 #[test]
 fn a_crash_between_landing_and_commit_is_found_by_the_retry() {
-    // [12]
+    // F12
     let mut key = Key::believing(State::Absent);
     let generation = key.lose("a", State::Absent, Expect::SomeObject);
     let token = key.grant(&ask_to_create("b")).token;
@@ -823,7 +823,7 @@ fn an_id_on_the_object_decides_where_the_write_would_have_left_one() {
     use Resolution::{DidNot, Landed, Undetermined};
     for (pre, expect, head, inscribed, expected) in [
         (present("y"), Expect::Inscribed, at_key("x"), "a", Landed),
-        (present("x"), Expect::Inscribed, at_key("x"), "a", Landed), // [7] equal bytes
+        (present("x"), Expect::Inscribed, at_key("x"), "a", Landed), // F7: equal bytes
         (State::Unknown, Expect::Inscribed, at_key("x"), "a", Landed),
         (present("x"), Expect::Inscribed, at_key("x"), "b", DidNot),
         (State::Unknown, Expect::Inscribed, at_key("x"), "b", DidNot),
@@ -866,7 +866,7 @@ fn only_the_holder_resolves() {
 
 #[test]
 fn a_token_of_another_epoch_does_nothing_even_with_the_same_nonce() {
-    // [5]
+    // F5
     let mut key = Key::exclusive();
     let old = key.grant(&ask_to_create("a")).token;
     key.begin_epoch();

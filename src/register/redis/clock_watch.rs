@@ -1,6 +1,5 @@
 //! Redis counts leases by its wall clock, which may be set. Between two answers the time that went by
-//! there is compared with the time that went by here, on a clock that nobody sets (protocol,
-//! section 5, story 3).
+//! there is compared with the time that went by here, on a clock that nobody sets (F3).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
--- What every step does first (protocol, section 3, "every script").
+-- What every step does first (docs/protocol.md#every-step-of-the-register).
 -- KEYS[1]: the partition. ARGV[1]: a name for a new epoch, should one begin now.
 -- Before this stand the terms and the clock, as LEASE … and now.
 

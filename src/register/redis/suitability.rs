@@ -117,7 +117,7 @@ impl Wanted {
 }
 
 /// A master stops once fewer replicas than `least` have answered within `lag` seconds. Only if all
-/// of them have to does it stop when one of them is promoted (protocol, section 5, story 2).
+/// of them have to does it stop when one of them is promoted (F2).
 fn min_replicas(connected: u64, least: u64, lag: u64, demands: &Demands) -> Result<(), String> {
     if lag == 0 || least < connected {
         return Err(format!(

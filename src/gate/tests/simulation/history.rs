@@ -1,4 +1,5 @@
-//! What really happened at the store, and the laws that it must fit.
+//! What really happened at the store, and the laws that it must fit
+//! (docs/protocol.md#invariants).
 
 use std::collections::HashMap;
 
@@ -182,7 +183,7 @@ impl History {
         }
         let mut found = Vec::new();
         if matches!(call.told, Some(Told::ConditionFailed | Told::Refused)) {
-            found.push("law 4: a write lands although its client was told that it did not");
+            found.push("L4: a write lands although its client was told that it did not");
         }
         if standing.by != Author::Call(index) {
             found.extend(self.lands_over(copy, &standing));
@@ -214,16 +215,16 @@ impl History {
         if let Author::Call(_) = standing.by
             && standing.sent > copy.sent
         {
-            found.push("law 1: a write lands over one that was sent after it");
+            found.push("L1: a write lands over one that was sent after it");
         }
         if matches!(call.told, Some(Told::Success { .. })) && standing.by != Author::Foreign {
-            found.push("law 1: a write that was acknowledged is applied again over another");
+            found.push("L1: a write that was acknowledged is applied again over another");
         }
         if call.condition == Condition::None || self.is_foreign_race(copy, call.key) {
             return found;
         }
         if !call.landings.is_empty() {
-            found.push("law 1: a conditional write is applied twice, with another in between");
+            found.push("L1: a conditional write is applied twice, with another in between");
         }
         if let Condition::GenerationMatch(wanted) = &call.condition {
             let named = self.generations.get(&**wanted).map(|&call| Author::Call(call));
@@ -236,10 +237,10 @@ impl History {
                 |author| matches!(author, Author::Call(it) if self.calls[it].found_nothing);
             let nothing = named.is_some_and(nothing) && standing.etag.is_none();
             if !nothing && (named.is_none() || named != last.map(|version| version.by)) {
-                found.push("law 1: a write lands over another generation than it names");
+                found.push("L1: a write lands over another generation than it names");
             }
         } else if !holds(&call.condition, standing) {
-            found.push("law 1: a conditional write lands although its condition does not hold");
+            found.push("L1: a conditional write lands although its condition does not hold");
         }
         let upload = call.upload.as_ref().and_then(|id| self.uploads.get(id));
         if let Some(upload) = upload
@@ -279,12 +280,12 @@ impl History {
         let call = &self.calls[index];
         match told {
             Told::Success { .. } if !landed => {
-                found = Some("law 4: a client is told of a success that was none");
+                found = Some("L4: a client is told of a success that was none");
             }
             Told::Success { etag, generation } => {
                 let is_own = |etag: &Option<String>| call.landings.contains(etag);
                 if etag.is_some() && !self.shared && !is_own(etag) {
-                    found = Some("law 4: a success is told with the ETag of something else");
+                    found = Some("L4: a success is told with the ETag of something else");
                 }
                 if let Some(generation) = generation {
                     let known = self.generations.insert(generation.clone(), index);
@@ -294,10 +295,10 @@ impl History {
                 }
             }
             Told::ConditionFailed | Told::Refused if landed => {
-                found = Some("law 4: a client is told that its write was refused, and it landed");
+                found = Some("L4: a client is told that its write was refused, and it landed");
             }
             Told::ConditionFailed if !self.has_failed(call) => {
-                found = Some("law 4: a client is told that its condition failed, and it held");
+                found = Some("L4: a client is told that its condition failed, and it held");
             }
             Told::ConditionFailed | Told::Refused | Told::Unknown => {}
         }

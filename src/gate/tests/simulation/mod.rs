@@ -237,15 +237,15 @@ fn some_seed_fails(without: Without, law: &str) {
 
 #[test]
 fn a_store_that_takes_longer_than_it_was_given_is_found_out() {
-    some_seed_fails(Without::Settling, "law 1: a write lands over one that was sent after it");
+    some_seed_fails(Without::Settling, "L1: a write lands over one that was sent after it");
 }
 
 #[test]
 fn a_register_that_forgets_and_grants_at_once_is_found_out() {
-    some_seed_fails(Without::Quarantine, "law 1");
+    some_seed_fails(Without::Quarantine, "L1");
 }
 
 #[test]
 fn a_process_that_stands_still_for_too_long_is_found_out() {
-    some_seed_fails(Without::Tolerance, "law 1");
+    some_seed_fails(Without::Tolerance, "L1");
 }
