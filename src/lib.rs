@@ -25,7 +25,7 @@
 //! - [`config`], [`embedded`], [`server`], [`cli`]: what is set, the store in this process, putting
 //!   it all together, talking to a person.
 //!
-//! ARCHITECTURE.md has the life of a request and the invariants.
+//! ARCHITECTURE.md has the life of a request and the invariants, docs/decisions the reasons.
 
 mod around;
 pub mod backend;

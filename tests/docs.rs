@@ -1,5 +1,6 @@
 //! docs/protocol.md names a test for each of its lines: they exist. What it promises, and what breaks
-//! that, the README says in the same words. What sources cite of the pages is there.
+//! that, the README says in the same words. What sources cite of the pages is there, and so is what a
+//! decision names.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -162,11 +163,10 @@ fn bad_citations(text: &str, citable: &Citable) -> Vec<String> {
     bad
 }
 
-/// A comment that begins with a number in brackets, as citations of a page once did.
+/// A comment that begins with a number in brackets, as citations of a page once did; not a link.
 fn is_bracketed(line: &str) -> bool {
     let inner = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    inner
-        .is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+    inner.is_some_and(|(number, rest)| number.parse::<u32>().is_ok() && !rest.starts_with('('))
 }
 
 #[test]
@@ -213,4 +213,81 @@ fn a_bad_citation_is_found() {
     ] {
         assert!(!bad_citations(bad, &citable).is_empty(), "{bad}");
     }
+}
+
+// === decisions, and the map ===
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_decision_has_its_parts_and_names_what_is_there() {
+    const PARTS: [&str; 6] = ["Context", "Choice", "Cost", "What would change it", "Code", "Tests"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = HashSet::new();
+    for directory in ["src", "tests"] {
+        collect(&root.join(directory), &mut names);
+    }
+    let index = std::fs::read_to_string(root.join("docs/decisions/README.md")).unwrap();
+    let listed = after(&index, "](", |c| c != ')');
+    let (mut numbers, mut bad) = (HashSet::new(), Vec::new());
+    for entry in std::fs::read_dir(root.join("docs/decisions")).unwrap() {
+        let file = entry.unwrap();
+        let name = file.file_name().to_string_lossy().into_owned();
+        if name == "README.md" {
+            continue;
+        }
+        let page = std::fs::read_to_string(file.path()).unwrap();
+        let mut complain = |what: String| bad.push(format!("{name}: {what}"));
+        if !numbers.insert(name[..4].to_owned())
+            || !page.starts_with(&format!("# {}. ", &name[..4]))
+        {
+            complain("its number is another's, or not that of its title".to_owned());
+        }
+        if listed.iter().filter(|file| **file == name).count() != 1 {
+            complain("the index does not name it once".to_owned());
+        }
+        let mut rest = page.as_str();
+        for part in PARTS {
+            match rest.split_once(&format!("**{part}.** ")) {
+                Some((_, after)) => rest = after,
+                None => complain(format!("no {part}, or not in its place")),
+            }
+        }
+        let (code, tests) = page
+            .split_once("**Code.**")
+            .and_then(|(_, rest)| rest.split_once("**Tests.**"))
+            .unwrap_or_default();
+        for file in quoted(code).filter(|file| !root.join("src").join(file).is_file()) {
+            complain(format!("no file {file}"));
+        }
+        for test in quoted(tests).filter(|test| !names.contains(*test)) {
+            complain(format!("no test {test}"));
+        }
+    }
+    assert_eq!(numbers.len(), listed.len(), "the index names what is not there");
+    assert!(numbers.len() > 40, "the pages were not read: {numbers:?}");
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn the_map_is_short_and_names_files_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    assert!(map.lines().count() <= 150, "what is decided goes to docs/decisions");
+    let mut files = Vec::new();
+    sources(&root.join("src"), &mut files);
+    let is_file = |name: &&str| {
+        Path::new(name).extension().is_some_and(|kind| kind == "rs") || name.ends_with('/')
+    };
+    let named: Vec<_> = quoted(&map).filter(is_file).collect();
+    assert!(named.len() > 40, "the page was not read: {named:?}");
+    let is_there = |name: &&&str| {
+        let directory = root.join("src").join(name).is_dir();
+        directory || files.iter().any(|file| file.ends_with(name))
+    };
+    let missing: Vec<_> = named.iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "no such files: {missing:?}");
 }
