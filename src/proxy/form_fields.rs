@@ -152,7 +152,6 @@ mod tests {
         for field in [
             "x-amz-copy-source",
             "x-amz-write-offset-bytes",
-            "x-amz-rename-source",
             "x-amz-checksum-crc99",
             "x-amz-checksum-type",
         ] {

@@ -23,7 +23,8 @@ use crate::s3::delete_objects::{
     DeleteEntry, DeleteOutcome, DeleteRequest, Deleted, delete_result, parse_delete_objects_as_sent,
 };
 use crate::s3::{
-    BucketName, Code, Condition, Effect, ObjectKey, ObjectName, Operation, RequestHead, S3Error,
+    AMBIGUOUS, BucketName, Code, Condition, Effect, ObjectKey, ObjectName, Operation, RequestHead,
+    S3Error,
 };
 use crate::sigv4::{CHOOSING, Claimed, Mechanism};
 
@@ -37,10 +38,10 @@ pub(super) struct Hosts<'a> {
 }
 
 /// Refuses what the store might read otherwise than we do: 400 for a host that may or may not name
-/// a bucket, for a path with characters that servers differ over, and for a `+` in the query of a
-/// request that changes something; 501 for a signed header of a store's own invention, and for a
-/// parameter that some stores take for the header that makes another request of it. 403 for what
-/// should be signed and is not.
+/// a bucket, for a path with characters that servers differ over, and for a `+` or `;` in the query
+/// of a request that changes something; 501 for a signed header of a store's own invention or with
+/// `_` in its name, and for a parameter that some stores take for the header that makes another
+/// request of it. 403 for what should be signed and is not.
 pub(super) fn check(
     head: RequestHead<'_>,
     claimed: &Claimed,
@@ -51,8 +52,8 @@ pub(super) fn check(
     if !hosts.is_known(host) {
         return Err(S3Error::new(Code::InvalidRequest).because(UNKNOWN_HOST));
     }
-    let plus = head.query.contains('+') && operation.effect() != Effect::Read;
-    if !is_plain(head.path) || head.query.contains('#') || plus {
+    let plain = operation.effect() == Effect::Read || is_plain_query(head);
+    if !is_plain(head.path) || head.query.contains('#') || !plain {
         return Err(S3Error::new(Code::InvalidUri));
     }
     let mut names = head.headers.keys().map(HeaderName::as_str);
@@ -64,6 +65,11 @@ pub(super) fn check(
     }
     if let Some(name) = names.find(|name| is_of_a_vendor(name) && claimed.covers(name)) {
         return Err(S3Error::not_implemented(name, Some(OF_A_VENDOR)));
+    }
+    let mut names = head.headers.keys().map(HeaderName::as_str);
+    let ambiguous = |name: &str| name.contains('_') && !name.starts_with("x-amz-meta-");
+    if let Some(name) = names.find(|name| ambiguous(name) && claimed.covers(name)) {
+        return Err(S3Error::not_implemented(name, Some(AMBIGUOUS)));
     }
     let mut parameters = head.parameters().map(|(name, _)| name.to_ascii_lowercase());
     if let Some(name) = parameters.find(|name| differs_in_query(name, claimed.mechanism)) {
@@ -121,6 +127,16 @@ impl Hosts<'_> {
 /// `\\` is a `/` to some; all may stand there encoded.
 fn is_plain(path: &str) -> bool {
     path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/%!$&'()*,:=@".contains(&b))
+}
+
+/// A query that every server takes apart alike: `+` is a space or is not, and `;` parts two parameters
+/// (older Python, Ruby) or makes a server drop the one it stands in (Go), part number and all. Some
+/// signers leave it between the names of signed headers, which choose nothing.
+fn is_plain_query(head: RequestHead<'_>) -> bool {
+    let parted = |(name, value): (&str, &str)| {
+        name.contains(';') || (value.contains(';') && name != "X-Amz-SignedHeaders")
+    };
+    !head.query.contains('+') && !head.query_pairs().any(parted)
 }
 
 /// How many bytes a body may have as it is sent, of which this many are content.
@@ -350,6 +366,20 @@ mod tests {
             "127.0.0.1.",
         ] {
             assert!(!hosts.is_known(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_taken_that_all_servers_take_apart_alike() {
+        let is_plain = |query| {
+            let (method, headers) = (http::Method::PUT, HeaderMap::new());
+            is_plain_query(RequestHead { method: &method, path: "/b/k", query, headers: &headers })
+        };
+        for query in ["", "uploadId=a%3Bb&partNumber=1", "X-Amz-SignedHeaders=host;x-amz-acl&acl"] {
+            assert!(is_plain(query), "{query}");
+        }
+        for query in ["uploadId=a;b&partNumber=1", "tagging;", "x-id=a;acl", "a=b+c", "x;y=1&acl"] {
+            assert!(!is_plain(query), "{query}");
         }
     }
 

@@ -240,7 +240,18 @@ fn deletes_anywhere(arrived: &Arrived<'_>) -> BTreeSet<String> {
     }
 }
 
-const STORES: [Store; 3] = [ignores_queries, takes_every_form, deletes_anywhere];
+/// Copies and appends by the header, whatever the query says of anything but a part.
+fn looks_at_headers_first(arrived: &Arrived<'_>) -> BTreeSet<String> {
+    let headers = &arrived.request.headers;
+    let part = arrived.is_filled("uploadId") && arrived.is_filled("partNumber");
+    let copies = headers.contains_key("x-amz-copy-source") && !part;
+    let chosen = copies || headers.contains_key("x-amz-write-offset-bytes");
+    let put = arrived.request.method == Method::PUT;
+    arrived.named().filter(|_| put && chosen).into_iter().collect()
+}
+
+const STORES: [Store; 4] =
+    [ignores_queries, takes_every_form, deletes_anywhere, looks_at_headers_first];
 
 /// The keys that pass the gate before the store is sent anything; `None` when it is sent nothing.
 fn gated(

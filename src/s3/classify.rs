@@ -81,13 +81,22 @@ fn bucket_read(head: RequestHead<'_>, query: &Subresources) -> Operation {
 }
 
 fn object_operation(head: RequestHead<'_>, query: &Subresources) -> Operation {
-    match *head.method {
-        Method::GET => object_read(query),
-        Method::HEAD => Operation::HeadObject,
+    use Operation as Op;
+    // A header that says where the content comes from fits those alone: beside a subresource it is for
+    // the store to choose which of the two it follows.
+    let chosen = head.headers.contains_key(COPY_SOURCE) || head.headers.contains_key(WRITE_OFFSET);
+    let operation = match *head.method {
+        Method::GET => return object_read(query),
+        Method::HEAD => return Op::HeadObject,
         Method::PUT => object_put(head, query),
         Method::DELETE => object_delete(query),
         Method::POST => object_post(query),
-        _ => Operation::UnknownWrite,
+        _ => Op::UnknownWrite,
+    };
+    match operation {
+        Op::CopyObject | Op::UploadPartCopy | Op::AppendObject | Op::RenameObject => operation,
+        _ if chosen => Op::UnknownWrite,
+        _ => operation,
     }
 }
 
@@ -114,7 +123,7 @@ fn object_put(head: RequestHead<'_>, query: &Subresources) -> Operation {
     let copies = head.headers.contains_key(COPY_SOURCE);
     let appends = head.headers.contains_key(WRITE_OFFSET);
     match (query.only(), query.part_number, query.version_id) {
-        (Some("uploadId"), Some(true), None) if query.upload_id_filled && copies => {
+        (Some("uploadId"), Some(true), None) if query.upload_id_filled && copies && !appends => {
             Op::UploadPartCopy
         }
         (Some("uploadId"), Some(true), None) if query.upload_id_filled => Op::UploadPart,
@@ -401,6 +410,11 @@ mod tests {
             "PUT /buck/key?x-amz-copy-source=/a/b",
             "PUT /buck/key?X-Amz-Write-Offset-Bytes=1",
             "PUT /buck/key x-amz-copy-source:/a x-amz-write-offset-bytes:1",
+            "PUT /buck/key?tagging x-amz-copy-source:/a/b",
+            "PUT /buck/key?acl x-amz-write-offset-bytes:1",
+            "PUT /buck/key?uploadId=u&partNumber=1 x-amz-write-offset-bytes:1",
+            "DELETE /buck/key?uploadId=u x-amz-copy-source:/a/b",
+            "POST /buck/key?uploads x-amz-copy-source:/a/b",
             "PUT /buck/key?uploads",
             "DELETE /buck/key?uploadId=",
             "DELETE /buck/key?foo",

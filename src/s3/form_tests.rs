@@ -116,8 +116,9 @@ fn forms_that_aws_refuses_are_refused_with_its_codes() {
     assert_eq!(code(&[("file", "1"), ("key", "a")]), "InvalidArgument");
     assert_eq!(code(&[("key", "a"), ("KEY", "b"), ("file", "1")]), "InvalidArgument");
     assert_eq!(code(&[("key", "a"), ("file", "1"), ("key", "b")]), "OK");
-    let extracts = [("x-amz-meta-snowball-auto-extract", "true"), ("file", "1")];
-    assert_eq!(code(&extracts), "NotImplemented");
+    for name in ["x-amz-meta-snowball-auto-extract", "x-amz-rename-source"] {
+        assert_eq!(code(&[(name, "true"), ("file", "1")]), "NotImplemented", "{name}");
+    }
     let missing = form_of(&[], "f", "").unwrap_err();
     assert_eq!((missing.code(), missing.message()), ("InvalidArgument", KEY_MISSING));
     let malformed = read(Spelling::Any, TYPE, "--B\r\n", usize::MAX).unwrap_err();

@@ -53,7 +53,7 @@ pub use name::{BucketName, DotSegments, EmptySegments, ObjectKey, ObjectName, Se
 pub use operation::{Effect, Operation, WriteClass};
 pub use policy::PostPolicy;
 pub use precondition::{Precondition, Preconditions, Validators};
-pub use refusal::{refusal, refusal_at};
+pub use refusal::{AMBIGUOUS, refusal, refusal_at};
 pub use requirement::Requirement;
 pub use reserved::Reserved;
 pub use subresource::{Subresource, Understood};

@@ -21,7 +21,7 @@ pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
     let in_query = head.parameters().map(|(name, _)| name.into_owned());
     let in_headers = head.headers.keys().map(|name| name.as_str().to_owned());
     if let Some((name, why)) = in_headers.chain(in_query).find_map(|name| {
-        let why = reaches_other_keys(&name)?;
+        let why = reaches_other_keys(&name).or_else(|| ambiguous(&name))?;
         Some((name, why))
     }) {
         return Some(S3Error::not_implemented(&name, Some(why)));
@@ -37,10 +37,7 @@ pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
         Operation::UnknownWrite => multipart_parameter(head).map(|(name, value)| {
             S3Error::invalid_argument(HALF_A_MULTIPART_REQUEST, &name, &value)
         }),
-        Operation::RenameObject => Some(S3Error::not_implemented(
-            RENAME_SOURCE,
-            Some("A rename changes two keys at once, which this proxy cannot guard"),
-        )),
+        Operation::RenameObject => Some(S3Error::not_implemented(RENAME_SOURCE, Some(RENAMES))),
         Operation::CreateSession => Some(S3Error::not_implemented(
             "x-amz-create-session-mode",
             Some("A session's credentials would go around this proxy"),
@@ -90,7 +87,7 @@ const HALF_A_MULTIPART_REQUEST: &str = "This operation on a multipart upload is 
 /// What a header (or form field) of this name would make a store do to keys that the request does
 /// not name; `None` for all ordinary ones.
 pub fn reaches_other_keys(name: &str) -> Option<&'static str> {
-    let name = name.to_ascii_lowercase();
+    let name = name.to_ascii_lowercase().replace('_', "-");
     if name == "x-minio-force-delete" {
         // MinIO: with a bucket it deletes all its objects, with a key all keys under it.
         Some("It deletes objects that the request does not name")
@@ -102,10 +99,27 @@ pub fn reaches_other_keys(name: &str) -> Option<&'static str> {
         Some("It changes objects that the request does not name")
     } else if name == "x-http-method-override" {
         Some("The method must be the one that the request line says")
+    } else if name.starts_with(RENAME_SOURCE) {
+        // Whether the query says `renameObject` too is nothing to a store that reads the header.
+        Some(RENAMES)
     } else {
         None
     }
 }
+
+const RENAMES: &str = "A rename changes two keys at once, which this proxy cannot guard";
+
+/// Why a header of this name may be another one to the store: servers that know headers as variables
+/// take `_` for `-` (CGI, RFC 3875 §4.1.18), so that Swift copies by `x-amz-copy_source`. The names of
+/// metadata are their owner's choice.
+pub fn ambiguous(name: &str) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    let of_s3 = lower.replace('_', "-").starts_with("x-amz-") && !lower.starts_with("x-amz-meta-");
+    (lower.contains('_') && of_s3).then_some(AMBIGUOUS)
+}
+
+/// Why a name with `_` is refused.
+pub const AMBIGUOUS: &str = "Some servers read the `_` in this name as `-`, and so another header";
 
 #[cfg(test)]
 mod tests {
@@ -132,6 +146,9 @@ mod tests {
             "x-http-method-override",
             "extract-archive",
             "multipart-manifest",
+            "x-amz-meta-snowball_auto_extract",
+            "x-amz-rename-source",
+            "x-amz-rename-source-if-match",
         ] {
             for operation in [Operation::DeleteBucket, Operation::PutObject, Operation::GetObject] {
                 assert_eq!(refused(operation, header, "").as_deref(), Some(header));
@@ -156,6 +173,16 @@ mod tests {
             Operation::CopyObject,
         ] {
             assert_eq!(header(operation), None, "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_some_servers_read_as_another_header_is_refused() {
+        for header in ["x-amz-copy_source", "x_amz_copy_source", "x-amz_acl", "x-amz-meta_a"] {
+            assert_eq!(refused(Operation::PutObject, header, "").as_deref(), Some(header));
+        }
+        for header in ["x-amz-meta-a_b", "x-amz-meta-a", "x-amz-acl", "content_type"] {
+            assert_eq!(refused(Operation::PutObject, header, ""), None, "{header}");
         }
     }
 

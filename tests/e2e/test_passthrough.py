@@ -589,6 +589,14 @@ def test_a_form_is_a_guarded_write(passing, signing):
 # === many writers ===
 
 
+@pytest.mark.parametrize("query", ["partNumber=1&uploadId=a;b", "tagging;x", "x-id=a;b&acl"])
+def test_a_query_that_servers_take_apart_in_two_ways_is_refused(each, query):
+    """Go drops a parameter with `;` in it: the part would be the object."""
+    answer = each.proxy.raw().put(f"/{each.bucket}/parted?{query}", b"x")
+    assert answer.status >= 400 and answer.code in ("InvalidURI", "InvalidArgument"), str(answer)
+    assert each.proxy.raw().get(f"/{each.bucket}/parted").status == 404
+
+
 @pytest.fixture(scope="module", params=["shared", "exclusive"])
 def pair(request, store_named, redis_server, tmp_path_factory):
     """Two proxies that pass signatures through and share one register."""
