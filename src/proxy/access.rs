@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::config::{Client, Rights};
-use crate::s3::{BucketName, Code, Effect, Operation, S3Error, Target};
+use crate::s3::{BucketName, Code, CopySource, Effect, Operation, S3Error, Target};
 use crate::sigv4::{Credential, CredentialLookup};
 
 /// The clients that may come, and what may be done by whoever comes unsigned.
@@ -64,7 +64,8 @@ impl Clients {
         let rights = rights.ok_or_else(denied)?;
         // Without a bucket it is the list of them: for those only who may touch all (`*`).
         let may_touch = rights.may_touch(asked.target.bucket().map_or("", BucketName::as_str));
-        let may_read_source = asked.source_bucket.is_none_or(|bucket| rights.may_touch(bucket));
+        let may_read_source =
+            asked.source.is_none_or(|source| rights.may_touch(source.name.bucket.as_str()));
         let may_write = !rights.read_only || asked.effect == Effect::Read;
         if !(may_touch && may_read_source && may_write) {
             return Err(denied());
@@ -93,15 +94,15 @@ pub(super) struct Asked<'a> {
     pub(super) target: &'a Target,
     /// Whether one version of the object is named.
     pub(super) of_version: bool,
-    /// The bucket that is copied from.
-    pub(super) source_bucket: Option<&'a str>,
+    /// What is copied from.
+    pub(super) source: Option<&'a CopySource>,
 }
 
 impl<'a> Asked<'a> {
     /// An operation that does the same at every store, and copies from nowhere.
     pub(super) fn of(operation: Operation, target: &'a Target) -> Self {
         let effect = operation.effect();
-        Self { operation, effect, target, of_version: false, source_bucket: None }
+        Self { operation, effect, target, of_version: false, source: None }
     }
 }
 
@@ -118,8 +119,29 @@ impl Asked<'_> {
         );
         let writes_an_object = matches!(self.operation, Op::DeleteObjects | Op::PostObject)
             || (self.target.object().is_some() && self.effect != Effect::Read);
-        (reads && !self.of_version) || writes_an_object
+        // To copy a version is to read it.
+        let of_now = self.source.is_none_or(|source| source.version_id().is_none());
+        (reads && !self.of_version) || (writes_an_object && of_now)
     }
+}
+
+/// Whether a parameter of this name says what a stranger's read is about (AWS: GetObject, ListObjects,
+/// ListObjectsV2). AWS gives the others no meaning, and pages add such to have an object anew; a store
+/// may have a question of its own there, which the proxy would ask as its owner.
+pub(super) fn is_of_a_read(name: &str) -> bool {
+    const KNOWN: [&str; 10] = [
+        "continuation-token",
+        "delimiter",
+        "encoding-type",
+        "fetch-owner",
+        "list-type",
+        "marker",
+        "max-keys",
+        "partNumber",
+        "prefix",
+        "start-after",
+    ];
+    KNOWN.contains(&name)
 }
 
 const NO_RIGHT: &str = "By this configuration the store itself may later write or delete objects, or \
@@ -129,7 +151,10 @@ const NO_RIGHT: &str = "By this configuration the store itself may later write o
 mod tests {
     use super::*;
     use crate::config::BucketPattern;
-    use crate::s3::{EmptySegments, ObjectKey, ObjectName, Understood};
+    use http::{HeaderValue, Method};
+
+    use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
+    use crate::s3::{EmptySegments, ObjectKey, ObjectName, RequestHead, Segments, Understood};
     use crate::secret::Secret;
 
     fn bucket() -> Target {
@@ -148,7 +173,13 @@ mod tests {
 
     fn asked(operation: Operation, target: &Target) -> Asked<'_> {
         let effect = operation.effect_at(Understood::NONE);
-        Asked { operation, effect, target, of_version: false, source_bucket: None }
+        Asked { operation, effect, target, of_version: false, source: None }
+    }
+
+    fn copied(value: &'static str) -> CopySource {
+        let headers = [(X_AMZ_COPY_SOURCE, HeaderValue::from_static(value))].into_iter().collect();
+        let head = RequestHead { method: &Method::PUT, path: "/", query: "", headers: &headers };
+        CopySource::from_head(head, Segments::default()).unwrap().unwrap()
     }
 
     #[test]
@@ -170,6 +201,13 @@ mod tests {
         for operation in [Op::PutObject, Op::UploadPart, Op::CopyObject, Op::DeleteObject] {
             let asked = asked(operation, &object);
             assert_eq!([true, false].map(|r| may(r, asked)), [false, true], "{operation:?}");
+        }
+        for operation in [Op::CopyObject, Op::UploadPartCopy] {
+            for (source, is_open) in [("open/k", true), ("open/k?versionId=v", false)] {
+                let copied = copied(source);
+                let asked = Asked { source: Some(&copied), ..asked(operation, &object) };
+                assert_eq!(may(false, asked), is_open, "{operation:?} of {source}");
+            }
         }
         for operation in [Op::DeleteObjects, Op::PostObject] {
             let asked = asked(operation, &bucket);

@@ -6,7 +6,7 @@ use http::{HeaderMap, Version};
 use pingora::proxy::Session;
 
 use super::Proxy;
-use super::access::{Asked, Caller};
+use super::access::{Asked, Caller, is_of_a_read};
 use super::context::Context;
 use super::cors::Asking;
 use super::rules::Treatment;
@@ -66,7 +66,7 @@ impl Admitted {
         context.log.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
         sent.check_query()?;
         // What is meant is read from here on; what was sent only by the signature.
-        let meant = EffectiveRequest::of(&sent).map_err(|e| foreign(&e))?;
+        let mut meant = EffectiveRequest::of(&sent).map_err(|e| foreign(&e))?;
         let head = RequestHead { query: &meant.query, headers: &meant.headers, ..sent };
         let operation = classify(head, &target);
         context.log.operation = Some(operation);
@@ -95,7 +95,7 @@ impl Admitted {
                 effect,
                 target: &target,
                 of_version: head.has_parameter("versionId"),
-                source_bucket: copy_source.as_ref().map(|source| source.name.bucket.as_str()),
+                source: copy_source.as_ref(),
             };
             proxy.clients.authorize(&signed.caller, &asked)?;
         }
@@ -127,6 +127,9 @@ impl Admitted {
             unknown_length,
         };
         let path = path.to_owned();
+        if admitted.is_a_stranger_s_read() {
+            meant.retain(is_of_a_read);
+        }
         admitted.leave(session, &path, meant)?;
         Ok(admitted)
     }
@@ -194,6 +197,11 @@ impl Admitted {
     /// read, and of one whose signature is not checked here nothing is known.
     pub(super) fn may_read(&self) -> bool {
         !self.is_as_sent() && !self.signed.as_ref().is_some_and(|signed| signed.presigned)
+    }
+
+    fn is_a_stranger_s_read(&self) -> bool {
+        let caller = self.signed.as_ref().map(|signed| &signed.caller);
+        self.effect == Effect::Read && caller == Some(&Caller::Anonymous)
     }
 
     /// Does the request go to the store as its sender signed it?

@@ -111,7 +111,7 @@ fn who(request: &Request, operation: Operation) -> &'static str {
             effect: operation.effect_at(understood),
             target: &target,
             of_version: request.head().has_parameter("versionId"),
-            source_bucket: None,
+            source: None,
         };
         Clients::new(&clients, anonymous).authorize(&caller, &asked).is_ok()
     };

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::auth_error::AuthError;
 use super::mechanism::Mechanism;
 use crate::s3::RequestHead;
+use crate::s3::encoding::decode_query;
 
 /// The headers and the query that everything reads but the signature, which is over what was sent.
 ///
@@ -46,6 +47,13 @@ impl EffectiveRequest {
             }
         }
         Ok(Self { mechanism, headers, query: query.join("&") })
+    }
+
+    /// Leaves in the query only what these names say.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        let named = |pair: &str| decode_query(pair.split('=').next().unwrap_or_default());
+        let kept = self.query.split('&').filter(|pair| named(pair).is_some_and(|name| keep(&name)));
+        self.query = kept.collect::<Vec<_>>().join("&");
     }
 }
 
@@ -145,6 +153,15 @@ mod tests {
             }
             assert!(!effective.headers.contains_key("x-amz-signature"));
         }
+    }
+
+    #[test]
+    fn what_is_left_of_a_query_can_be_chosen() {
+        let mut effective = of("a=1&b&pre%66ix=x+y%2F&=c&x-id=1").unwrap();
+        effective.retain(|name| matches!(name, "a" | "prefix"));
+        assert_eq!(effective.query, "a=1&pre%66ix=x+y%2F");
+        effective.retain(|_| false);
+        assert_eq!(effective.query, "");
     }
 
     #[test]

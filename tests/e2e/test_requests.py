@@ -18,6 +18,7 @@ from clients import boto, code_of
 from conftest import new_bucket
 from processes import ROOT
 from proxies import READER_KEY, READER_SECRET, Proxy, Settings, in_front_of
+from recorder import Recorder
 from store_ceph import with_caps
 from stores import Store
 
@@ -488,6 +489,49 @@ def test_a_stranger_reads_what_a_bucket_holds_and_nothing_else(store_named, tmp_
         # Who has signed still may.
         assert raw.get(f"/{bucket}?acl").status != 403
         assert raw.get(f"/{bucket}?uploads").status != 403
+    finally:
+        proxy.stop()
+
+
+def test_a_stranger_s_read_asks_nothing_else_of_the_store(tmp_path):
+    """A parameter that AWS does not know may be a question of the store's own, asked as its owner."""
+    recorder = Recorder()
+    proxy = Proxy(tmp_path, recorder.store, settings(anonymous=("open",)))
+    try:
+        raw = proxy.raw()
+        for target in ("/open/k?partNumber=1&v=2&lambdaArn=a&x-foo&ev%65nts=a",
+                       "/open?list-type=2&events=s3:ObjectCreated:*&pre%66ix=a+b&usage",
+                       "/open/k?v=2"):
+            recorder.take()
+            raw.send("GET", target, {"Host": f"{raw.host}:{raw.port}"}, b"")
+            [(_, asked, _, _)] = recorder.take()
+            assert asked in ("/open/k?partNumber=1", "/open?list-type=2&prefix=a%20b", "/open/k"), asked
+        raw.get("/open/k?v=2")
+        assert recorder.take()[0][1] == "/open/k?v=2", "who has signed is asked for as he asks"
+    finally:
+        proxy.stop()
+        recorder.stop()
+
+
+def test_a_stranger_copies_no_version(store_named, tmp_path):
+    store = store_named("moto")
+    bucket = new_bucket(store)
+    at_store = boto(store.url, store.access_key, store.secret_key)
+    at_store.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    old = at_store.put_object(Bucket=bucket, Key="k", Body=b"taken back")["VersionId"]
+    at_store.put_object(Bucket=bucket, Key="k", Body=b"new")
+    proxy = in_front_of(store, bucket, tmp_path, settings(
+        anonymous=(bucket,), anonymous_read_only=False))
+    try:
+        raw = proxy.raw()
+        host = {"Host": f"{raw.host}:{raw.port}"}
+        mine = f"/{bucket}/mine"
+        for target in (mine, f"{mine}?partNumber=1&uploadId=u"):
+            source = {"x-amz-copy-source": f"{bucket}/k?versionId={old}"}
+            assert raw.send("PUT", target, {**host, **source}, b"").status == 403, target
+        source = {"x-amz-copy-source": f"{bucket}/k"}
+        assert raw.send("PUT", mine, {**host, **source}, b"").status == 200
+        assert raw.get(mine).body == b"new"
     finally:
         proxy.stop()
 
