@@ -589,6 +589,29 @@ def test_a_form_is_a_guarded_write(passing, signing):
 # === many writers ===
 
 
+def test_a_part_keeps_its_promises_before_it_is_whole(each):
+    """Also what its sender put into the URL, where hardly a store looks for it."""
+    raw, key = each.proxy.raw(), "promised-part"
+    s3 = each.proxy.boto()
+    upload = s3.create_multipart_upload(Bucket=each.bucket, Key=key)["UploadId"]
+    target = f"/{each.bucket}/{key}?partNumber=1&uploadId={quote(upload, safe='')}"
+    crc = base64_of(zlib.crc32(b"right").to_bytes(4, "big"))
+    in_query = f"{target}&x-amz-checksum-crc32={quote(crc, safe='')}"
+    request = AWSRequest(method="PUT", url=raw.url + in_query)
+    S3SigV4QueryAuth(raw.credentials, "s3", REGION, expires=60).add_auth(request)
+    host = {"Host": f"{raw.host}:{raw.port}"}
+    answer = raw.send("PUT", request.url.removeprefix(raw.url), host, b"wrong")
+    assert (answer.status, answer.code) == (400, "BadDigest"), str(answer)
+    for promise in ({"x-amz-checksum-crc32": crc},
+                    {"Content-MD5": base64_of(hashlib.md5(b"right").digest())}):
+        answer = raw.put(target, b"wrong", headers=promise)
+        assert (answer.status, answer.code) == (400, "BadDigest"), f"{promise}: {answer}"
+    etag = raw.put(target, b"right", headers={"x-amz-checksum-crc32": crc}).etag
+    s3.complete_multipart_upload(Bucket=each.bucket, Key=key, UploadId=upload, MultipartUpload={
+        "Parts": [{"PartNumber": 1, "ETag": etag}]})
+    assert s3.get_object(Bucket=each.bucket, Key=key)["Body"].read() == b"right"
+
+
 @pytest.mark.parametrize("query", ["partNumber=1&uploadId=a;b", "tagging;x", "x-id=a;b&acl"])
 def test_a_query_that_servers_take_apart_in_two_ways_is_refused(each, query):
     """Go drops a parameter with `;` in it: the part would be the object."""
