@@ -65,6 +65,9 @@ def steps(proxy, bucket: str) -> dict[str, dict]:
         bucket, "form", Fields={"success_action_status": "201"},
         Conditions=[{"success_action_status": "201"}])
     return {
+        "created by Version 2": presigned("put_object", "by-2", None, create),
+        "refused by Version 2": presigned("put_object", "by-2", None, create),
+        "read by Version 2": presigned("get_object", "by-2", None),
         "created": presigned("put_object", "mine", v4, create),
         "refused": presigned("put_object", "mine", v4, create),
         "refused with the ETag": signed("PUT", f"/{bucket}/mine", create, b"y"),
@@ -87,6 +90,9 @@ def test_a_page_reads_why_it_was_refused(front, pages, tmp_path):
     seen = pages[0].sees(steps(proxy, bucket), tmp_path / "profile")
     told = {name: (step.get("status"), step.get("code")) for name, step in seen.items()}
     assert told == {
+        "created by Version 2": (200, None),
+        "refused by Version 2": (412, "PreconditionFailed"),
+        "read by Version 2": (200, None),
         "created": (200, None),
         "refused": (412, "PreconditionFailed"),
         "refused with the ETag": (412, "PreconditionFailed"),

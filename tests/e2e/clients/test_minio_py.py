@@ -12,15 +12,15 @@ from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
-from clients import REGION
 from endpoint import Endpoint
 
 PART = 5 << 20
 
 
 def minio_at(endpoint: Endpoint) -> Minio:
+    """Without a region, as by default: it asks the bucket for it."""
     return Minio(endpoint=endpoint.host, access_key=endpoint.access_key,
-                 secret_key=endpoint.secret_key, secure=False, region=REGION)
+                 secret_key=endpoint.secret_key, secure=False)
 
 
 def put(client: Minio, bucket: str, key: str, data: bytes, **more):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from clients import REGION
 from endpoint import Endpoint
 
 
 def rclone(endpoint: Endpoint, *words: str, stdin: str | None = None):
     """`store:` is the endpoint; rclone reads it from variables named after it."""
-    remote = {"TYPE": "s3", "PROVIDER": "Other", "ENV_AUTH": "true", "ENDPOINT": endpoint.url,
-              "REGION": REGION}
-    return endpoint.run("rclone", "--config", "/dev/null", "--retries", "1", *words, stdin=stdin,
+    remote = {"TYPE": "s3", "PROVIDER": "Other", "ENV_AUTH": "true", "ENDPOINT": endpoint.url}
+    return endpoint.run("rclone", "--config", "/dev/null", *words, stdin=stdin,
                         **{f"RCLONE_CONFIG_STORE_{name}": value for name, value in remote.items()})
 
 

@@ -25,7 +25,7 @@ def mounted(endpoint: Endpoint, directory) -> None:
     password.chmod(0o600)
     done = endpoint.run("s3fs", endpoint.bucket, str(directory), "-o", f"url={endpoint.url}",
                         "-o", "use_path_request_style", "-o", f"passwd_file={password}",
-                        "-o", f"endpoint={REGION}", "-o", "sigv4", "-o", "multipart_size=5")
+                        "-o", f"endpoint={REGION}")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -48,7 +48,7 @@ def mounts(front_on, tmp_path):
 
 def test_files_are_written_read_renamed_and_removed(mounts):
     endpoint, one, two = mounts
-    large = os.urandom(11 << 20)
+    large = os.urandom(26 << 20)  # it uploads in parts from 25 MB on
     (one / "deep").mkdir()
     (one / "deep" / "small").write_text("small")
     (one / "large").write_bytes(large)

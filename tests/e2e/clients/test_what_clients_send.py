@@ -57,7 +57,7 @@ def s3fs(at: Endpoint, key: str, _) -> None:
 
 def minio_py(at: Endpoint, key: str, _) -> None:
     client = Minio(endpoint=at.host, access_key=at.access_key, secret_key=at.secret_key,
-                   secure=False, region=REGION)
+                   secure=False)
     client.put_object(bucket_name=at.bucket, object_name=key, data=io.BytesIO(BODY),
                       length=len(BODY))
 
