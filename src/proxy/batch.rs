@@ -183,6 +183,7 @@ impl Batch<'_> {
 
     async fn ask(&self, index: usize, entry: &DeleteEntry) -> Result<Answer, S3Error> {
         let key = ObjectKey::parse(&entry.key, self.proxy.naming.segments)?;
+        entry.check_version()?;
         let name = ObjectName { bucket: self.bucket.clone(), key };
         let condition: Condition = entry.condition(self.proxy.dialect)?;
         let version = entry.version_id.as_deref();

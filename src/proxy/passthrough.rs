@@ -259,6 +259,7 @@ fn only_entry(
         return Err(S3Error::not_implemented("delete", Some(ONE_KEY)));
     };
     let key = ObjectKey::parse(&entry.key, proxy.naming.segments)?;
+    entry.check_version()?;
     let condition = entry.condition(proxy.dialect)?;
     Ok((request, ObjectName { bucket, key }, condition))
 }

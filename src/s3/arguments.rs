@@ -7,7 +7,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::HeaderName;
+use http::{HeaderName, header};
 use md5::{Digest, Md5};
 
 use super::answer::S3Error;
@@ -29,12 +29,21 @@ pub fn check_arguments(head: RequestHead<'_>, operation: Operation) -> Result<()
             customer_key(head)
         }
         Operation::UploadPart => customer_key(head),
+        Operation::GetObject | Operation::HeadObject => part_or_range(head),
+        Operation::ListBuckets
+        | Operation::ListMultipartUploads
+        | Operation::ListObjects
+        | Operation::ListObjectsV2
+        | Operation::ListObjectVersions
+        | Operation::ListParts => listing(head),
+        Operation::CompleteMultipartUpload => object_size(head),
         Operation::PutObject | Operation::CopyObject | Operation::CreateMultipartUpload => {
             if operation == Operation::CopyObject {
                 directives(head)?;
             }
             words(head)?;
             grants(head)?;
+            redirect(head)?;
             metadata(head)?;
             encryption(head)?;
             customer_key(head)?;
@@ -61,6 +70,31 @@ fn part_number(head: RequestHead<'_>) -> Result<(), S3Error> {
         }
     }
     Ok(())
+}
+
+/// AWS: GetObject, HeadObject.
+fn part_or_range(head: RequestHead<'_>) -> Result<(), S3Error> {
+    if head.headers.contains_key(header::RANGE) && parameter(head, "partNumber").next().is_some() {
+        return Err(S3Error::new(Code::InvalidRequest).because(PART_AND_RANGE));
+    }
+    Ok(())
+}
+
+/// AWS: ListObjectsV2 and its like. A parameter without a value says nothing.
+fn listing(head: RequestHead<'_>) -> Result<(), S3Error> {
+    for name in ["max-buckets", "max-keys", "max-parts", "max-uploads", "part-number-marker"] {
+        for value in parameter(head, name).filter(|value| !value.is_empty()) {
+            let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+            if !digits || value.parse::<i32>().is_err() {
+                let message = format!("Provided {name} not an integer or within integer range");
+                return Err(S3Error::invalid_argument(message, name, value));
+            }
+        }
+    }
+    match parameter(head, ENCODING_TYPE).find(|value| !matches!(&**value, "" | "url")) {
+        Some(other) => Err(S3Error::invalid_argument(ENCODING_UNKNOWN, ENCODING_TYPE, other)),
+        None => Ok(()),
+    }
 }
 
 /// Ids are the store's own words; none has blanks, characters beyond ASCII, or steps of a path.
@@ -147,6 +181,24 @@ fn words(head: RequestHead<'_>) -> Result<(), S3Error> {
     }
     match value(head, ACL).filter(|value| !is_word(value)) {
         Some(acl) => Err(S3Error::invalid_argument("Invalid Argument", ACL, acl)),
+        None => Ok(()),
+    }
+}
+
+/// AWS: CompleteMultipartUpload.
+fn object_size(head: RequestHead<'_>) -> Result<(), S3Error> {
+    let is_number = |size: &str| !size.is_empty() && size.bytes().all(|b| b.is_ascii_digit());
+    match value(head, OBJECT_SIZE).filter(|size| !is_number(size)) {
+        Some(_) => Err(S3Error::new(Code::InvalidRequest).because(SIZE_INVALID)),
+        None => Ok(()),
+    }
+}
+
+/// AWS: PutObject, `x-amz-website-redirect-location`.
+fn redirect(head: RequestHead<'_>) -> Result<(), S3Error> {
+    let leads = |to: &str| ["/", "http://", "https://"].iter().any(|prefix| to.starts_with(prefix));
+    match value(head, REDIRECT).filter(|to| !leads(to)) {
+        Some(_) => Err(S3Error::new(Code::InvalidRedirectLocation)),
         None => Ok(()),
     }
 }
@@ -257,6 +309,9 @@ const CUSTOMER: [&str; 3] = [
 const LOCK_HOLD: &str = "x-amz-object-lock-legal-hold";
 const LOCK_MODE: &str = "x-amz-object-lock-mode";
 const LOCK_UNTIL: &str = "x-amz-object-lock-retain-until-date";
+const ENCODING_TYPE: &str = "encoding-type";
+const OBJECT_SIZE: &str = "x-amz-mp-object-size";
+const REDIRECT: &str = "x-amz-website-redirect-location";
 const RANGE: &str = "x-amz-copy-source-range";
 const SSE: &str = "x-amz-server-side-encryption";
 const SSE_KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
@@ -270,6 +325,9 @@ const CUSTOMER_MD5_MISSING: &str = "Requests specifying Server Side Encryption w
      provided keys must provide the client calculated MD5 of the secret key.";
 const CUSTOMER_MD5_WRONG: &str =
     "The calculated MD5 hash of the key did not match the hash that was provided.";
+const ENCODING_UNKNOWN: &str = "Invalid Encoding Method specified in Request";
+const PART_AND_RANGE: &str = "Cannot specify both Range header and partNumber query parameter";
+const SIZE_INVALID: &str = "Value for x-amz-mp-object-size header is invalid.";
 const EMPTY_VERSION: &str = "Version id cannot be the empty string";
 const LOCK_BOTH: &str =
     "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied";

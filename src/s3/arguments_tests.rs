@@ -25,6 +25,63 @@ fn a_part_s_number_is_1_to_10000() {
 }
 
 #[test]
+fn a_listing_s_numbers_are_numbers() {
+    use Operation as Op;
+    for (operation, name) in [
+        (Op::ListObjects, "max-keys"),
+        (Op::ListObjectsV2, "max-keys"),
+        (Op::ListObjectVersions, "max-keys"),
+        (Op::ListMultipartUploads, "max-uploads"),
+        (Op::ListParts, "max-parts"),
+        (Op::ListParts, "part-number-marker"),
+    ] {
+        for value in ["abc", "-1", "1.0", "%2B1", "0x1", "2147483648", "99999999999999999999"] {
+            let refused = code(operation, &format!("{name}={value}"), &[]);
+            assert_eq!(refused.as_deref(), Some("InvalidArgument"), "{name}={value}");
+        }
+        for value in ["0", "1", "1000", "2147483647", ""] {
+            assert_eq!(code(operation, &format!("{name}={value}"), &[]), None, "{name}={value}");
+        }
+        let other = code(operation, "encoding-type=gzip", &[]);
+        assert_eq!(other.as_deref(), Some("InvalidArgument"));
+        assert_eq!(code(operation, "encoding-type=url", &[]), None);
+    }
+}
+
+#[test]
+fn what_is_said_of_an_object_can_be() {
+    use Operation as Op;
+    let of = |operation, name, value| code(operation, "", &[(name, value)]);
+    for (operation, name, good, bad, refused) in [
+        (
+            Op::PutObject,
+            REDIRECT,
+            &["/a", "https://a/b"][..],
+            &["a", "ftp://a"][..],
+            "InvalidRedirectLocation",
+        ),
+        (
+            Op::CompleteMultipartUpload,
+            OBJECT_SIZE,
+            &["0", "17"],
+            &["", "-1", "x", "1.5"],
+            "InvalidRequest",
+        ),
+    ] {
+        for value in good {
+            assert_eq!(of(operation, name, value), None, "{name}: {value}");
+        }
+        for value in bad {
+            assert_eq!(of(operation, name, value).as_deref(), Some(refused), "{name}: {value}");
+        }
+    }
+    for operation in [Op::GetObject, Op::HeadObject] {
+        let both = code(operation, "partNumber=1", &[("range", "bytes=0-1")]);
+        assert_eq!(both.as_deref(), Some("InvalidRequest"));
+    }
+}
+
+#[test]
 fn ids_that_no_store_gives_are_not_asked_about() {
     for id in ["a%20b", "%C3%A9", "a%00", "..%2F..%2Fk", "a%5C..", "%0A", &"x".repeat(1025)] {
         let upload = code(Operation::UploadPart, &format!("partNumber=1&uploadId={id}"), &[]);

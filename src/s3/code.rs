@@ -38,6 +38,7 @@ codes! {
     InvalidEncryptionAlgorithm = BAD_REQUEST, "InvalidEncryptionAlgorithmError", INVALID_ENCRYPTION_ALGORITHM;
     InvalidPartOrder = BAD_REQUEST, "InvalidPartOrder", INVALID_PART_ORDER;
     InvalidPolicyDocument = BAD_REQUEST, "InvalidPolicyDocument", INVALID_POLICY_DOCUMENT;
+    InvalidRedirectLocation = BAD_REQUEST, "InvalidRedirectLocation", INVALID_REDIRECT_LOCATION;
     InvalidRequest = BAD_REQUEST, "InvalidRequest", "Invalid Request";
     InvalidStorageClass = BAD_REQUEST, "InvalidStorageClass", INVALID_STORAGE_CLASS;
     InvalidTag = BAD_REQUEST, "InvalidTag", INVALID_TAG;
@@ -110,6 +111,8 @@ const INVALID_STORAGE_CLASS: &str = "The storage class you specified is not vali
 const INVALID_TAG: &str = "The tag provided was not a valid tag.";
 const INVALID_POLICY_DOCUMENT: &str =
     "The content of the form does not meet the conditions specified in the policy document.";
+const INVALID_REDIRECT_LOCATION: &str =
+    "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
 const INVALID_URI: &str = "Couldn't parse the specified URI.";
 const MALFORMED_POLICY: &str = "Policies must be valid JSON and the first byte must be '{'";
 const MALFORMED_POST_REQUEST: &str =

@@ -3,6 +3,7 @@
 use http::{HeaderName, HeaderValue};
 
 use super::answer::S3Error;
+use super::arguments::{invalid_version, is_id};
 use super::encoding::{decode_query, encode_path, encode_query};
 use super::head::RequestHead;
 use super::name::{BucketName, ObjectKey, ObjectName, Segments};
@@ -44,6 +45,9 @@ impl CopySource {
         let (bucket, key) = path.split_once('/').ok_or_else(invalid)?;
         let bucket = BucketName::parse(bucket)?;
         let key = ObjectKey::parse(key, segments)?;
+        if let Some(id) = version_id.as_deref().filter(|id| !is_id(id)) {
+            return Err(invalid_version(id));
+        }
         Ok(Self { name: ObjectName { bucket, key }, version_id })
     }
 
@@ -91,7 +95,7 @@ mod tests {
             ("%2Fbucket/a b", "bucket/a%20b"),
             ("bucket/a+b", "bucket/a%20b"),
             ("bucket/a%2Bb", "bucket/a%2Bb"),
-            ("bucket/a?versionId=v+1%2B", "bucket/a?versionId=v%201%2B"),
+            ("bucket/a?versionId=v1%2B", "bucket/a?versionId=v1%2B"),
             ("bucket/a%3FversionId=x", "bucket/a%3FversionId%3Dx"),
             ("bucket/a?versionId=v%2F1", "bucket/a?versionId=v%2F1"),
         ] {
@@ -102,6 +106,9 @@ mod tests {
 
     #[test]
     fn a_source_outside_its_bucket_is_refused() {
+        for value in ["bucket/a?versionId=", "bucket/a?versionId=v+1", "bucket/a?versionId=../x"] {
+            assert_eq!(read(value), Err("InvalidArgument".to_owned()), "{value}");
+        }
         for value in ["mine/../other/secret", "mine/%2e%2e/other", "bucket", "bucket/", "a%zz/b"] {
             assert!(read(value).is_err(), "{value}");
         }

@@ -1,6 +1,7 @@
 //! DeleteObjects: the document that asks, and the one that answers (AWS: DeleteObjects).
 
 use super::answer::S3Error;
+use super::arguments::{invalid_version, is_id};
 use super::canonical::{parse_canonical, refused};
 use super::condition::{Condition, Dialect};
 use super::rfc_condition::RfcCondition;
@@ -33,6 +34,15 @@ pub struct DeleteEntry {
 }
 
 impl DeleteEntry {
+    /// Refuses a version's id that no store gives, as the parameter of DeleteObject is (400
+    /// `InvalidArgument`).
+    pub fn check_version(&self) -> Result<(), S3Error> {
+        match self.version_id.as_deref().filter(|id| !is_id(id)) {
+            Some(id) => Err(invalid_version(id)),
+            None => Ok(()),
+        }
+    }
+
     /// The entry's condition. 501 for those that are not judged: as the headers of DeleteObject,
     /// so the elements here.
     pub fn condition(&self, dialect: Dialect) -> Result<Condition, S3Error> {

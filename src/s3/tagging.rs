@@ -77,10 +77,15 @@ pub(super) fn check(tags: &[Tag], tagged: Tagged) -> Result<(), S3Error> {
         return Err(S3Error::new(Code::BadRequest).because(too_many));
     }
     for (key, value) in tags {
-        if !(1..=KEY_CHARS_MAX).contains(&key.chars().count()) {
+        if tagged == Tagged::Object && key.starts_with("aws:") {
+            return Err(
+                invalid_tag("System tags cannot be added/updated by requester").with("TagKey", key)
+            );
+        }
+        if !(1..=KEY_CHARS_MAX).contains(&key.chars().count()) || key.contains(char::is_control) {
             return Err(invalid_tag("The TagKey you have provided is invalid").with("TagKey", key));
         }
-        if value.chars().count() > VALUE_CHARS_MAX {
+        if value.chars().count() > VALUE_CHARS_MAX || value.contains(char::is_control) {
             let invalid = invalid_tag("The TagValue you have provided is invalid");
             return Err(invalid.with("TagKey", key).with("TagValue", value));
         }
@@ -145,6 +150,10 @@ mod tests {
             (tags(51), Tagged::Bucket, Some("BadRequest")),
             (one(&long[..256], &long[..512]), Tagged::Object, None),
             (one(&long[..258], ""), Tagged::Object, Some("InvalidTag")),
+            (one("a\u{0}", ""), Tagged::Object, Some("InvalidTag")),
+            (one("a", "\n"), Tagged::Bucket, Some("InvalidTag")),
+            (one("aws:a", ""), Tagged::Object, Some("InvalidTag")),
+            (one("aws:a", ""), Tagged::Bucket, None),
             (one("", ""), Tagged::Object, Some("InvalidTag")),
             (one("a", &long), Tagged::Object, Some("InvalidTag")),
             ([one("a", "1"), one("a", "2")].concat(), Tagged::Bucket, Some("InvalidTag")),

@@ -80,6 +80,12 @@ pub enum BodyError {
          x-amz-trailer headers were found."
     )]
     MissingChecksum,
+    /// A checksum by an algorithm that there is not.
+    #[error("The algorithm type you specified in x-amz-checksum- header is invalid.")]
+    UnknownChecksum,
+    /// An `x-amz-checksum-algorithm` that there is not.
+    #[error("Checksum algorithm provided is unsupported.")]
+    UnsupportedAlgorithm,
     /// An `x-amz-trailer` that announces anything but a checksum, or that nothing can follow.
     #[error("The value specified in the x-amz-trailer header is not supported")]
     UnsupportedTrailer,
@@ -102,6 +108,8 @@ impl BodyError {
             | Self::InvalidTrailer(_)
             | Self::SeveralChecksums
             | Self::MissingChecksum
+            | Self::UnknownChecksum
+            | Self::UnsupportedAlgorithm
             | Self::UnsupportedTrailer => (BAD, "InvalidRequest"),
         }
     }
@@ -127,6 +135,8 @@ impl AwsAnswer for BodyError {
             | Self::InvalidTrailer(_)
             | Self::SeveralChecksums
             | Self::MissingChecksum
+            | Self::UnknownChecksum
+            | Self::UnsupportedAlgorithm
             | Self::UnsupportedTrailer => Vec::new(),
             Self::SignatureDoesNotMatch { provided } => {
                 vec![("SignatureProvided", provided.clone())]

@@ -82,6 +82,7 @@ impl BodyPromise {
     ) -> Result<Self, BodyError> {
         let checksum = promised_checksum(head, payload)?;
         check_sdk_algorithm(head.headers, checksum.as_ref())?;
+        check_choices(head.headers)?;
         Ok(Self {
             payload,
             length: length(head.headers, payload)?,
@@ -153,6 +154,33 @@ fn check_sdk_algorithm(
         }
         _ => Ok(()),
     }
+}
+
+/// Which checksum a store is to make or to compare: one that there is (AWS: CreateMultipartUpload,
+/// CopyObject, CompleteMultipartUpload).
+fn check_choices(headers: &HeaderMap) -> Result<(), BodyError> {
+    for name in headers.keys() {
+        let Some(what) = name.as_str().strip_prefix("x-amz-checksum-") else { continue };
+        let value = single(headers, name)?.unwrap_or_default();
+        match what {
+            "algorithm" if Algorithm::from_name(value).is_none() => {
+                return Err(BodyError::UnsupportedAlgorithm);
+            }
+            "type" if !matches!(value, "COMPOSITE" | "FULL_OBJECT") => {
+                return Err(BodyError::InvalidHeader(name.clone()));
+            }
+            "algorithm" | "mode" | "type" => {}
+            _ => {
+                let algorithm = Algorithm::from_header(name).ok_or(BodyError::UnknownChecksum)?;
+                // Of an object in parts their number may follow.
+                let (digest, parts) = value.rsplit_once('-').unwrap_or((value, "1"));
+                if algorithm.decode(digest).is_none() || decimal(parts).is_none() {
+                    return Err(BodyError::InvalidHeader(name.clone()));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The only value of a header. A promise made twice is malformed, the same twice over too.

@@ -130,3 +130,30 @@ fn contradictions_and_nonsense_are_refused_with_the_answer_of_aws() {
         assert!(error.message().contains(message), "{}", error.message());
     }
 }
+
+#[test]
+fn a_store_is_asked_for_checksums_that_there_are() {
+    let completes = || Request::new(&Method::POST, "/bucket/key").query("uploadId=u");
+    let creates = || Request::new(&Method::POST, "/bucket/key").query("uploads");
+    for request in [
+        creates().header("x-amz-checksum-algorithm", "CRC99"),
+        creates().header("x-amz-checksum-algorithm", ""),
+        creates().header("x-amz-checksum-type", "full"),
+        put().header("x-amz-checksum-crc99", "AAAAAA=="),
+        put().header("x-amz-checksum-", "AAAAAA=="),
+        completes().header("x-amz-checksum-crc32", "garbage"),
+        completes().header("x-amz-checksum-crc32", "AAAAAA==-x"),
+    ] {
+        let error = promise(&request, PayloadKind::Unsigned).expect_err("a fault");
+        assert_eq!((error.status().as_u16(), error.code()), (400, "InvalidRequest"), "{error}");
+    }
+    for request in [
+        creates().header("x-amz-checksum-algorithm", "sha256"),
+        creates().header("x-amz-checksum-type", "COMPOSITE"),
+        put().header("x-amz-checksum-mode", "ENABLED"),
+        completes().header("x-amz-checksum-crc32", "AAAAAA=="),
+        completes().header("x-amz-checksum-crc32", "AAAAAA==-12"),
+    ] {
+        promise(&request, PayloadKind::Unsigned).expect("no fault");
+    }
+}
