@@ -10,7 +10,7 @@ use super::Proxy;
 use super::access::{Asked, Caller};
 use super::admission::foreign;
 use super::context::Context;
-use super::form_fields::{put_headers, signed_policy};
+use super::form_fields::{promise_of, put_headers, signed_policy};
 use super::incoming_form::IncomingForm;
 use super::intake::Untaken;
 use super::respond;
@@ -25,10 +25,10 @@ use crate::register::WriteId;
 use crate::s3::encoding::encode_query;
 use crate::s3::form::post_response;
 use crate::s3::{
-    BucketName, Condition, ETag, ObjectKey, ObjectName, Operation, PostForm, PostPolicy,
-    RequestHead, S3Error, Spelling, Target,
+    BucketName, Condition, ETag, ObjectKey, ObjectName, Operation, PostForm, PostPolicy, S3Error,
+    Spelling, Target,
 };
-use crate::sigv4::{Accepted, BodyPromise, CheckedBody, PayloadKind, authenticate_policy};
+use crate::sigv4::{Accepted, CheckedBody, authenticate_policy};
 
 /// Serves a form.
 pub(super) async fn serve(
@@ -60,10 +60,8 @@ async fn take(
     let mut incoming = IncomingForm::new(proxy, session, Spelling::Any)?;
     let form = incoming.fields(proxy, session, expects_continue).await?;
     let (upload, policy, caller) = admit(proxy, context, form.filled_in()?, bucket)?;
+    let promise = promise_of(&upload.headers)?;
     context.room = Some(proxy.place_for_write(&caller)?);
-    let head = RequestHead { method: &Method::PUT, path: "", query: "", headers: &upload.headers };
-    let promise =
-        BodyPromise::of_unproved(&head, PayloadKind::Unsigned).map_err(|e| foreign(&e))?;
     let (body, checked) = incoming.file(proxy, session, &caller, promise, policy.as_ref()).await?;
     Ok((upload, body, checked))
 }
@@ -224,9 +222,16 @@ impl Upload {
         }
     }
 
+    /// Where the form wants its browser to go; `None` also where that is no place on the web, which is
+    /// as if nothing was said (AWS: POST Object, `success_action_redirect`).
     fn redirect(&self, etag: &str) -> Option<HeaderValue> {
         let to =
             self.form.field("success_action_redirect").or_else(|| self.form.field("redirect"))?;
+        let (scheme, place) = to.split_once("://")?;
+        let on_the_web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        if !on_the_web || place.is_empty() || place.starts_with(['/', '?', '#']) {
+            return None;
+        }
         let joint = if to.contains('?') { '&' } else { '?' };
         let [bucket, key, etag] =
             [self.name.bucket.as_str(), self.name.key.as_str(), etag].map(encode_query);

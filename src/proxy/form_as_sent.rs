@@ -8,7 +8,7 @@ use pingora::proxy::Session;
 
 use super::Proxy;
 use super::context::Context;
-use super::form_fields::{claimed_caller, put_headers};
+use super::form_fields::{claimed_caller, promise_of, put_headers};
 use super::incoming_form::IncomingForm;
 use super::intake::Untaken;
 use super::passthrough::{Guarded, RESERVED};
@@ -104,7 +104,7 @@ async fn take(
     let mut incoming = IncomingForm::new(proxy, session, Spelling::Canonical)?;
     let form = incoming.fields(proxy, session, expects_continue).await?;
     form.check_canonical(bucket.as_str())?;
-    put_headers(&form)?;
+    promise_of(&put_headers(&form)?)?;
     if let Some((name, _)) = form.fields().find(|(name, _)| is_reserved(name)) {
         return Err(S3Error::not_implemented(name, Some(RESERVED)).into());
     }

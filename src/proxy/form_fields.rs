@@ -3,13 +3,14 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::access::Caller;
+use super::admission::foreign;
 use crate::backend::headers::is_reserved;
 use crate::s3::tagging::tagging_header;
-use crate::s3::{PostForm, S3Error};
-use crate::sigv4::{Algorithm, PolicyClaim};
+use crate::s3::{Operation, PostForm, RequestHead, S3Error, check_arguments};
+use crate::sigv4::{Algorithm, BodyPromise, PayloadKind, PolicyClaim};
 
 /// The fields of Signature Version 4 that AWS asks for beside the policy.
 const VERSION_4: [(&str, &str); 4] = [
@@ -100,6 +101,9 @@ pub(super) fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
             | "x-amz-date"
             | "x-amz-signature"
             | "x-amz-security-token" => continue,
+            "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" => {
+                return Err(S3Error::not_implemented(field, Some(UNCONDITIONAL)));
+            }
             _ if is_reserved(field) => continue,
             _ if ["x-amz-meta-", "x-amz-server-side-encryption", "x-amz-object-lock-"]
                 .iter()
@@ -122,10 +126,24 @@ pub(super) fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
     Ok(headers)
 }
 
+/// What a form promises of its file, once the put that it asks for is judged as every put is. Errors:
+/// as for [`check_arguments`]; 400 for `aws-chunked`, which no form's file is, and for a checksum's
+/// algorithm without its checksum.
+pub(super) fn promise_of(headers: &HeaderMap) -> Result<BodyPromise, S3Error> {
+    let head = RequestHead { method: &Method::PUT, path: "", query: "", headers };
+    check_arguments(head, Operation::PutObject)?;
+    let payload = PayloadKind::Unsigned;
+    payload.check_unambiguous(headers).map_err(|error| foreign(&error))?;
+    let promise = BodyPromise::of_unproved(&head, payload).map_err(|error| foreign(&error))?;
+    promise.check_announced(headers).map_err(|error| foreign(&error))?;
+    Ok(promise)
+}
+
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const ONLY_ALGORITHM: &str = "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"";
 
 /// What a field would do to the object is not known, so it cannot be left out.
+const UNCONDITIONAL: &str = "A form carries no condition, and would overwrite what it was to spare";
 const UNKNOWN_FIELD: &str = "No header of PutObject is known that says what this field does";
 
 #[cfg(test)]
@@ -169,6 +187,37 @@ mod tests {
         assert_eq!(named["x-amz-meta-name"].as_bytes(), "\u{dc}bung.txt".as_bytes());
         let line = put_headers(&form(&[("x-amz-meta-name", "a\r\nb: c")])).unwrap_err();
         assert_eq!(line.code(), "InvalidArgument");
+    }
+
+    #[test]
+    fn the_put_that_a_form_asks_for_is_judged_as_one() {
+        let judged = |field: &str, value: &str| {
+            let headers = put_headers(&form(&[(field, value)]));
+            headers
+                .and_then(|headers| promise_of(&headers))
+                .map_err(|error| error.code().to_owned())
+        };
+        for (field, value, code) in [
+            ("x-amz-meta-a", &*"v".repeat(2048), "MetadataTooLarge"),
+            ("x-amz-object-lock-mode", "GOVERNANCE", "InvalidArgument"),
+            ("acl", "a b", "InvalidArgument"),
+            ("x-amz-storage-class", "a b", "InvalidStorageClass"),
+            ("x-amz-server-side-encryption", "rot13", "InvalidArgument"),
+            ("content-encoding", "aws-chunked", "InvalidArgument"),
+            ("content-encoding", "gzip, AWS-Chunked", "InvalidArgument"),
+            ("x-amz-checksum-algorithm", "CRC32", "InvalidRequest"),
+            ("x-amz-checksum-crc32", "garbage", "InvalidRequest"),
+            ("content-md5", "garbage", "InvalidDigest"),
+            ("if-none-match", "*", "NotImplemented"),
+            ("If-Match", "\"e\"", "NotImplemented"),
+        ] {
+            assert_eq!(judged(field, value).unwrap_err(), code, "{field}: {value}");
+        }
+        for (field, value) in
+            [("x-amz-meta-a", "v"), ("content-encoding", "gzip"), ("acl", "private")]
+        {
+            assert!(judged(field, value).is_ok(), "{field}");
+        }
     }
 
     #[test]

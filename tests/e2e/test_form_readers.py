@@ -26,6 +26,8 @@ from recorder import Recorder
 from stores import Store
 
 SECONDS = float(os.environ.get("FORMS_SECONDS", "8"))
+LEAST = 20
+"""So many pass and so many are refused, however slow the machine is."""
 SEED = int(os.environ.get("SEED", str(time.time_ns())))
 
 TYPE = "multipart/form-data; boundary=----B1"
@@ -221,7 +223,7 @@ def test_no_bent_form_passes_that_a_reader_reads_otherwise(judged):
     head = len(b"------B1\r\n") + len(PARTS[0][0]) + 4 + len(PARTS[0][1]) + 4
     first = [(TYPE, GOOD[:at] + token + GOOD[at:]) for token in TOKENS[:8] for at in range(head)]
     end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
+    while time.monotonic() < end or min(passed, refused) < LEAST:
         content_type, body = first.pop() if first and chance.random() < 0.3 else bent(chance)
         key = judge(content_type, body)
         if key is None:
@@ -230,4 +232,3 @@ def test_no_bent_form_passes_that_a_reader_reads_otherwise(judged):
         passed += 1
         check_alike(busboy, content_type, body, key)
     print(f"{passed} forms passed, {refused} were refused (SEED={SEED})")
-    assert passed > SECONDS and refused > SECONDS, (passed, refused)
