@@ -5,13 +5,14 @@ use bytes::{Bytes, BytesMut};
 use pingora::proxy::Session;
 
 use super::admission::{Admitted, foreign};
+use super::intake::{self, Untaken};
 use super::passthrough;
-use super::whole::name_document;
+use super::whole::{CONTENT_MD5, name_document};
 use super::writes::query_to_store;
 use crate::backend::headers::to_store;
-use crate::backend::{Signing, StoreRequest};
+use crate::backend::{EMPTY_SHA256, Signing, StoreRequest};
 use crate::s3::S3Error;
-use crate::sigv4::{BodyCheck, BodyPromise, PayloadKind, Wanted};
+use crate::sigv4::{Algorithm, BodyCheck, BodyPromise, PayloadKind, Wanted};
 
 /// A request being forwarded.
 #[derive(Debug)]
@@ -71,6 +72,25 @@ impl Forward {
             as_sent: false,
             held: Bytes::new(),
         }
+    }
+
+    /// Reads what came with a question to its end, and leaves it here: it has no meaning (RFC 9110
+    /// §9.3.1), whatever a store may find in it, and had to keep its promises all the same.
+    pub(super) async fn leave_body(&mut self, session: &mut Session) -> Result<(), Untaken> {
+        let Some(mut check) = self.check.take() else { return Ok(()) };
+        if session.is_body_empty() {
+            return Ok(());
+        }
+        while let Some(bytes) = intake::next_bytes(session).await? {
+            check.feed(bytes, &mut |_| ()).map_err(|error| foreign(&error))?;
+        }
+        check.finish().map_err(|error| foreign(&error))?;
+        self.request.sha256 = Some(EMPTY_SHA256);
+        let digests = Algorithm::ALL.iter().map(|algorithm| algorithm.header());
+        for name in digests.chain([CONTENT_MD5]) {
+            self.request.headers.remove(name);
+        }
+        Ok(())
     }
 
     /// Whether the client's body has come to its end.

@@ -181,7 +181,7 @@ impl Proxy {
                     respond::go_on(session).await?;
                 }
                 let forward = Forward::new(session, &admitted);
-                if session.req_header().method.is_safe() && session.is_body_empty() {
+                if session.req_header().method.is_safe() {
                     reads::serve(self, session, context, &admitted, forward).await?;
                     return Ok(true);
                 }

@@ -26,16 +26,19 @@ use crate::s3::{ObjectName, Operation, Preconditions, S3Error, Target};
 /// How much of an answer is read ahead to find out its length.
 const READ_AHEAD_BYTES_MAX: usize = 4 << 20;
 
-/// Passes on a question without a body, and its answer. The conditions on an object are judged here
-/// as well as by the store, which may get them wrong; but not those that its sender has signed for the
-/// store, who may be told nothing here.
+/// Passes on a question, without the body that may have come with it, and its answer. The conditions
+/// on an object are judged here as well as by the store, which may get them wrong; but not those that
+/// its sender has signed for the store, who may be told nothing here.
 pub(super) async fn serve(
     proxy: &Proxy,
     session: &mut Session,
     context: &mut Context,
     admitted: &Admitted,
-    forward: Forward,
+    mut forward: Forward,
 ) -> pingora::Result<()> {
+    if let Err(untaken) = forward.leave_body(session).await {
+        return untaken.answer(session, context).await;
+    }
     let mut request = forward.request;
     let of_object = matches!(admitted.operation, Operation::GetObject | Operation::HeadObject);
     if admitted.is_as_sent() || !of_object {

@@ -12,6 +12,7 @@ use super::admission::{Admitted, Signed};
 use super::context::Context;
 use super::forward::request_to_store;
 use super::intake::{self, Untaken};
+use super::passthrough;
 use super::respond;
 use crate::body::Body;
 use crate::s3::{Code, Content, Operation, RequestHead, S3Error};
@@ -19,11 +20,13 @@ use crate::sigv4::{Algorithm, CheckedBody, PromisedChecksum};
 
 /// Whether this request, which passes no gate, is one of these.
 pub(super) fn is_due(proxy: &Proxy, session: &Session, admitted: &Admitted) -> bool {
-    // What its sender has signed goes on as it is.
-    let Some(signed) = admitted.signed.as_ref().filter(|_| !admitted.is_as_sent()) else {
-        return false;
-    };
-    if content_of(session, admitted).is_written_anew() {
+    let Some(signed) = &admitted.signed else { return false };
+    let content = content_of(session, admitted);
+    if admitted.is_as_sent() {
+        // What its sender has signed goes on as it is, but what else it names is looked for.
+        return content.is_read_as_sent();
+    }
+    if content.is_written_anew() {
         return true;
     }
     let trails = matches!(signed.promise.checksum, Some(PromisedChecksum::Trailer(_)));
@@ -47,10 +50,15 @@ pub(super) async fn serve(
         Ok(taken) => taken,
         Err(untaken) => return untaken.answer(session, context).await,
     };
-    let mut request = request_to_store(session, &admitted);
-    request.sha256 = checked.sha256;
-    drop_digests(&mut request.headers, session, &admitted);
-    insert_digests(&mut request.headers, &checked);
+    let request = if admitted.is_as_sent() {
+        passthrough::as_sent(session)
+    } else {
+        let mut request = request_to_store(session, &admitted);
+        request.sha256 = checked.sha256;
+        describe_anew(&mut request.headers, session, &admitted);
+        insert_digests(&mut request.headers, &checked);
+        request
+    };
     let outcome = proxy.gate.pass(admitted.operation, &request, &body, None).await;
     respond::reply(session, context, &admitted, outcome.reply).await
 }
@@ -70,7 +78,7 @@ pub(super) async fn take(
     }
     let chunked = signed.promise.payload.is_chunked();
     let (body, checked) = intake::take(proxy, session, signed, admitted.expects_continue).await?;
-    let is_read = !admitted.is_as_sent() || content == Content::Parts;
+    let is_read = !admitted.is_as_sent() || content.is_read_as_sent();
     if !content.is_written_anew() || !is_read {
         return Ok((body, checked));
     }
@@ -103,12 +111,18 @@ fn content_of(session: &Session, admitted: &Admitted) -> Content {
     Content::of(head, admitted.operation)
 }
 
-/// Takes out what the client said of a body in whose place another is sent. A complete's checksum is
-/// the object's.
-pub(super) fn drop_digests(headers: &mut HeaderMap, session: &Session, admitted: &Admitted) {
+/// Takes out what the client said of a body in whose place another is sent, and says of a document that
+/// it is one. A complete's checksum is the object's.
+pub(super) fn describe_anew(headers: &mut HeaderMap, session: &Session, admitted: &Admitted) {
     let content = content_of(session, admitted);
     if !content.is_written_anew() {
         return;
+    }
+    if let Some(media_type) = content.media_type() {
+        headers.remove(header::CONTENT_ENCODING);
+        if headers.contains_key(header::CONTENT_TYPE) {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        }
     }
     headers.remove(CONTENT_MD5);
     headers.remove("x-amz-sdk-checksum-algorithm");
@@ -128,7 +142,7 @@ pub(super) fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
     }
 }
 
-const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+pub(super) const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// Says of a POST's document that it is one, whatever its client has said: there are stores that take
 /// a form from whatever a POST brings.

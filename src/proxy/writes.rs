@@ -164,7 +164,7 @@ pub(super) fn to_request(
         to_store_unconditional(&request.headers)
     };
     admitted.spell_copy_source(&mut headers);
-    whole::drop_digests(&mut headers, session, admitted);
+    whole::describe_anew(&mut headers, session, admitted);
     whole::insert_digests(&mut headers, checked);
     whole::name_document(&mut headers, &request.method, admitted.operation);
     StoreRequest {

@@ -2,6 +2,7 @@
 //! anew, or nothing at all.
 
 use super::answer::S3Error;
+use super::canonical::parse_canonical;
 use super::code::Code;
 use super::completion::Completion;
 use super::encoding::decode;
@@ -100,6 +101,16 @@ impl Content {
         !matches!(self, Self::Opaque)
     }
 
+    /// The media type of what is written anew; `None` where what the head says is the object's, or there
+    /// is no body.
+    pub const fn media_type(self) -> Option<&'static str> {
+        match self {
+            Self::Opaque | Self::Nothing => None,
+            Self::Parts | Self::Document { .. } | Self::Tags(_) => Some("application/xml"),
+            Self::Policy => Some("application/json"),
+        }
+    }
+
     /// The most bytes that such a body may have.
     pub const fn bytes_max(self) -> Option<usize> {
         match self {
@@ -137,20 +148,35 @@ impl Content {
 }
 
 impl Content {
-    /// Judges a body that goes on as its sender signed it: the store reads it itself. Documents that
-    /// name neither keys nor parts are the store's alone. Errors: as for [`Content::written_anew`];
-    /// 400 for another spelling than the one of docs/documents.md; 501 for one in chunks, which
-    /// stores take apart in their own ways.
+    /// Whether it is read also where it goes on as its sender signed it: it names keys or parts. Other
+    /// documents are the store's alone then.
+    pub fn is_read_as_sent(self) -> bool {
+        matches!(self, Self::Parts | Self::Document { root: RESTORE, .. })
+    }
+
+    /// Judges a body that goes on as its sender signed it: the store reads it itself. Errors: as for
+    /// [`Content::written_anew`]; 400 for another spelling than the one of docs/documents.md; 501 for
+    /// one in chunks, which stores take apart in their own ways.
     pub fn check_as_sent(self, body: &[u8], chunked: bool) -> Result<(), S3Error> {
-        if self != Self::Parts {
+        if !self.is_read_as_sent() {
             return Ok(());
         }
         if chunked {
             return Err(S3Error::not_implemented("Content-Encoding", Some(IN_CHUNKS)));
         }
-        Completion::parse_as_sent(body).map(drop)
+        match self {
+            Self::Document { root, .. } => {
+                let document = parse_canonical(body)?;
+                let named = Some(&document).filter(|document| document.name == root);
+                schema::check(named.ok_or_else(S3Error::malformed_xml)?)
+            }
+            _ => Completion::parse_as_sent(body).map(drop),
+        }
     }
 }
+
+/// The root of what RestoreObject is told. It can name another bucket, to write to.
+const RESTORE: &str = "RestoreRequest";
 
 /// Why a document that the store reads itself may not come in chunks.
 pub const IN_CHUNKS: &str =
@@ -202,7 +228,7 @@ const ROOTS: &[(&str, &str)] = &[
     ("publicAccessBlock", "PublicAccessBlockConfiguration"),
     ("replication", "ReplicationConfiguration"),
     ("requestPayment", "RequestPaymentConfiguration"),
-    ("restore", "RestoreRequest"),
+    ("restore", RESTORE),
     ("retention", "Retention"),
     ("select", "SelectObjectContentRequest"),
     ("tagging", "Tagging"),

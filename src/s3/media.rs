@@ -1,11 +1,12 @@
 //! What a request's `Content-Type` says of its body, as far as a store may choose what it does by
 //! it: a form names a key of its own (AWS: PostObject), whatever path and query say.
 
-use http::Method;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderValue, Method};
 
 use super::answer::S3Error;
 use super::code::Code;
+use super::content::Content;
 use super::head::RequestHead;
 use super::operation::Operation;
 
@@ -86,6 +87,42 @@ pub fn body_refusal(head: RequestHead<'_>, operation: Operation, as_sent: bool) 
     }
 }
 
+/// Why a request cannot go on as its sender signed it, by what its head says of the body: stores differ
+/// over a body where there is none to be, and over the coding and the charset of a document. 400; 501
+/// for a coding.
+pub fn body_refusal_as_sent(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
+    let refused = |why| Some(S3Error::new(Code::InvalidRequest).because(why));
+    let content = Content::of(head, operation);
+    if may_have_body(head) && (head.method.is_safe() || content == Content::Nothing) {
+        return refused(NO_BODY);
+    }
+    if !content.is_read_as_sent() && operation != Operation::DeleteObjects {
+        return None;
+    }
+    let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
+    // How chunks are named is judged with what else is said of them (sigv4/payload.rs).
+    let is_plain = |value: &HeaderValue| {
+        ["", "identity", "aws-chunked"]
+            .iter()
+            .any(|plain| value.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    if !codings.all(is_plain) {
+        return Some(S3Error::not_implemented("Content-Encoding", Some(ENCODED)));
+    }
+    if names_another_charset(head) { refused(CHARSET) } else { None }
+}
+
+/// Whether the `Content-Type` has a charset that may be another than UTF-8.
+fn names_another_charset(head: RequestHead<'_>) -> bool {
+    let types = head.headers.get_all(CONTENT_TYPE).iter();
+    types.map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase()).any(|value| {
+        let parameters =
+            value.split(';').skip(1).map(|parameter| parameter.trim_matches([' ', '\t']));
+        let mut naming = parameters.filter(|parameter| parameter.contains("charset"));
+        naming.any(|parameter| !matches!(parameter, "charset=utf-8" | "charset=\"utf-8\""))
+    })
+}
+
 fn may_have_body(head: RequestHead<'_>) -> bool {
     let length = head.headers.get(CONTENT_LENGTH);
     let none = length.is_none_or(|value| value.as_bytes() == b"0");
@@ -94,13 +131,78 @@ fn may_have_body(head: RequestHead<'_>) -> bool {
 
 const A_FORM: &str = "A form is understood as a POST on a bucket, without a subresource, of \
                       Content-Type multipart/form-data. A document is application/xml.";
+const NO_BODY: &str =
+    "This operation has no body, and to some store what stands there may say more.";
+const ENCODED: &str = "A document that the client has signed for the store is read as it is sent";
+const CHARSET: &str = "A document is in UTF-8, and its Content-Type names no other charset.";
 const UNCLEAR: &str = "What the body is, the Content-Type header does not say in one plain way.";
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderMap;
 
     use super::*;
+
+    fn as_sent(
+        method: &Method,
+        operation: Operation,
+        said: &[(&'static str, &str)],
+    ) -> Option<u16> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in said {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let head = RequestHead { method, path: "/buck/k", query: "restore", headers: &headers };
+        body_refusal_as_sent(head, operation).map(|error| error.status().as_u16())
+    }
+
+    #[test]
+    fn what_has_no_body_goes_on_without_one() {
+        use Operation as Op;
+        for (method, operation) in [
+            (Method::GET, Op::GetObject),
+            (Method::HEAD, Op::HeadBucket),
+            (Method::DELETE, Op::DeleteObject),
+            (Method::PUT, Op::CopyObject),
+            (Method::POST, Op::CreateMultipartUpload),
+        ] {
+            for said in [("content-length", "9"), ("transfer-encoding", "chunked")] {
+                assert_eq!(as_sent(&method, operation, &[said]), Some(400), "{operation:?}");
+            }
+            assert_eq!(as_sent(&method, operation, &[("content-length", "0")]), None);
+            assert_eq!(as_sent(&method, operation, &[]), None);
+        }
+        assert_eq!(as_sent(&Method::PUT, Op::PutObject, &[("content-length", "9")]), None);
+    }
+
+    #[test]
+    fn a_document_goes_on_in_no_coding_and_in_utf_8() {
+        use Operation as Op;
+        for operation in [Op::CompleteMultipartUpload, Op::DeleteObjects, Op::RestoreObject] {
+            let of = |name, value| as_sent(&Method::POST, operation, &[(name, value)]);
+            for value in ["gzip", "br", "deflate", "identity, gzip", "x"] {
+                assert_eq!(of("content-encoding", value), Some(501), "{value}");
+            }
+            for value in ["identity", "", "aws-chunked"] {
+                assert_eq!(of("content-encoding", value), None, "{value}");
+            }
+            for value in [
+                "text/xml; charset=utf-7",
+                "text/xml;charset=utf-8;charset=utf-16",
+                "text/xml; charset*=utf-8''utf-7",
+                "text/xml; charset = utf-8",
+                "text/xml; charset=",
+            ] {
+                assert_eq!(of("content-type", value), Some(400), "{value}");
+            }
+            for value in ["application/xml", "text/xml; charset=UTF-8", "a/b;charset=\"utf-8\"", ""]
+            {
+                assert_eq!(of("content-type", value), None, "{value}");
+            }
+        }
+        let object = [("content-encoding", "gzip"), ("content-type", "text/plain; charset=utf-16")];
+        assert_eq!(as_sent(&Method::PUT, Op::PutObject, &object), None);
+    }
 
     fn headers(content_types: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();

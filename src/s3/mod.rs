@@ -34,6 +34,7 @@ pub mod subresource;
 pub mod tagging;
 pub mod target;
 pub mod uploads;
+mod well_formed;
 pub mod wire;
 pub mod xml;
 

@@ -6,7 +6,7 @@ use super::answer::S3Error;
 use super::classify::RENAME_SOURCE;
 use super::code::Code;
 use super::head::RequestHead;
-use super::media::body_refusal;
+use super::media::{body_refusal, body_refusal_as_sent};
 use super::operation::{Effect, Operation};
 
 /// Why this request cannot be let through at all: 501, naming the header or subresource; 400 for a
@@ -61,6 +61,7 @@ pub fn refusal_at(
     let select = operation == Operation::SelectObjectContent && effect != Effect::Read;
     refusal(head, operation)
         .or_else(|| body_refusal(head, operation, as_sent))
+        .or_else(|| body_refusal_as_sent(head, operation).filter(|_| as_sent))
         .or_else(|| select.then(|| S3Error::not_implemented("select", None).because(SELECT)))
 }
 

@@ -12,8 +12,7 @@ import pytest
 
 from clients import UNSIGNED, Answer, boto, code_of
 from conftest import new_bucket
-from proxies import Proxy, Settings, in_front_of
-from scripted import ScriptedStore
+from proxies import Settings, in_front_of
 from stores import Store
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -108,7 +107,10 @@ def test_a_batch_is_read_as_xml_is_and_by_nobody_else(resigned):
         resigned.s3.put_object(Bucket=resigned.bucket, Key="plain", Body=b"x")
     for document in [delete_of("pl&#x1;ain"), delete_of("pl\x0bain"),
                      '<?xml version="1.0" encoding="UTF-7"?>' + delete_of("+AG8-ther"),
-                     '<?xml version="1.0" encoding="ISO-8859-1"?>' + delete_of("plain")]:
+                     '<?xml version="1.0" encoding="ISO-8859-1"?>' + delete_of("plain"),
+                     '\n<?xml version="1.0"?>' + delete_of("plain"), delete_of("plain]]>"),
+                     delete_of("plain<!-- a -- b -->"), delete_of("plain").replace("Key>", "a:Key>"),
+                     delete_of("plain").replace("<Key>", "<Key a='<'>")]:
         answer = post(resigned.raw, target, document)
         assert (answer.status, answer.code) == (400, "MalformedXML"), f"{document}: {answer}"
     assert {"plain", "other"} <= resigned.keys()
@@ -146,6 +148,11 @@ def test_wrong_arguments_are_refused_and_leave_no_doubt(resigned):
             (put("", x_amz_meta_a="v" * 2048), "MetadataTooLarge"),
             (put("", x_amz_object_lock_mode="GOVERNANCE"), "InvalidArgument"),
             (put("", x_amz_server_side_encryption_customer_key="a"), "InvalidArgument"),
+            (put("", x_amz_website_redirect_location="elsewhere"), "InvalidRedirectLocation"),
+            (put("", x_amz_checksum_crc99="AAAA"), "InvalidRequest"),
+            (put("", x_amz_checksum_type="NONE"), "InvalidRequest"),
+            (put("", x_amz_tagging="aws:a=1"), "InvalidTag"),
+            (put("", x_amz_copy_source=f"{resigned.bucket}/k?versionId=a%20b"), "InvalidArgument"),
             (put("", Content_MD5="garbage"), "InvalidDigest"),
             (put("?tagging"), "MalformedXML"),
             (put("?retention"), "MalformedXML"),
@@ -156,6 +163,15 @@ def test_wrong_arguments_are_refused_and_leave_no_doubt(resigned):
     assert put("").status == 200, "the key is shut"
     versioning = resigned.raw.put(f"/{resigned.bucket}?versioning", b"")
     assert (versioning.status, versioning.code) == (400, "MalformedXML"), versioning
+    for target in (f"/{resigned.bucket}?max-keys=abc", f"/{resigned.bucket}?uploads&max-uploads=-1",
+                   f"/{resigned.bucket}?list-type=2&max-keys=99999999999",
+                   f"/{resigned.bucket}?versions&encoding-type=gzip",
+                   resigned.target("k") + "?uploadId=u&max-parts=x"):
+        listed = resigned.raw.get(target)
+        assert (listed.status, listed.code) == (400, "InvalidArgument"), f"{target}: {listed}"
+    for name, value in [("x-amz-checksum-algorithm", "CRC99"), ("x-amz-checksum-type", "x")]:
+        created = resigned.raw.request("POST", resigned.target("k") + "?uploads", {name: value})
+        assert (created.status, created.code) == (400, "InvalidRequest"), created
     for bad in ("bytes=0-", "bytes=5-1", "0-5", "bytes=-1"):
         upload = resigned.raw.put(resigned.target("k") + "?partNumber=1&uploadId=u", headers={
             "x-amz-copy-source": f"{resigned.bucket}/k", "x-amz-copy-source-range": bad})
@@ -272,68 +288,3 @@ def test_a_501_says_why_in_its_message(passed):
                   "<Delete><Object><Key>a</Key></Object><Object><Key>b</Key></Object></Delete>")
     assert (answer.status, answer.code) == (501, "NotImplemented")
     assert "name one key in each request" in answer.fields["Message"]
-
-
-# === what stores leave out ===
-
-@pytest.fixture
-def scripted(tmp_path):
-    store = ScriptedStore()
-    proxy = Proxy(tmp_path, store.store, Settings(settle=0, lease_wait=0.2))
-    proxy.wait_writable("bucket")
-    store.take()
-    yield store, proxy
-    proxy.stop()
-    store.stop()
-
-
-def test_an_etag_in_a_document_is_quoted(scripted):
-    store, proxy = scripted
-
-    def result(root: str) -> tuple[int, dict, bytes]:
-        return 200, {}, f"<{root}><Location>l</Location><ETag>abc-1</ETag></{root}>".encode()
-
-    def answer(request):
-        if request.method == "POST":
-            return result("CompleteMultipartUploadResult")
-        if request.method == "PUT":
-            return result("CopyPartResult" if "partNumber" in request.target else "CopyObjectResult")
-        return 200, {"ETag": '"abc-1"'}, b""
-
-    store.answer = answer
-    raw, source = proxy.raw(), {"x-amz-copy-source": "bucket/source"}
-    complete = b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>e</ETag></Part>" \
-               b"</CompleteMultipartUpload>"
-    for told in (raw.request("POST", "/bucket/key?uploadId=u", body=complete),
-                 raw.put("/bucket/key", headers=source),
-                 raw.put("/bucket/key?partNumber=1&uploadId=u", headers=source)):
-        assert told.status == 200 and b"<ETag>&quot;abc-1&quot;</ETag>" in told.body, told
-
-
-def test_when_nothing_of_a_batch_can_be_done_the_whole_is_refused(scripted):
-    store, proxy = scripted
-    denied = b"<Error><Code>InvalidAccessKeyId</Code><Message>No.</Message></Error>"
-    store.answer = lambda request: (
-        (403, {}, denied) if request.method == "DELETE" else (200, {"ETag": '"e"'}, b""))
-    entries = "".join(f"<Object><Key>{index}</Key></Object>" for index in range(200))
-    answer = post(proxy.raw(), "/bucket?delete", f"<Delete>{entries}</Delete>")
-    assert (answer.status, answer.code) == (403, "InvalidAccessKeyId"), answer
-    asked = [each for each in store.take() if each.method == "DELETE"]
-    assert len(asked) <= 16, "the rest is not asked for"
-    store.answer = lambda request: (
-        (500, {}, b"") if request.method == "DELETE" else (200, {"ETag": '"e"'}, b""))
-    answer = post(proxy.raw(), "/bucket?delete", delete_of("a"))
-    assert (answer.status, answer.code) == (503, "ServiceUnavailable"), answer
-    assert int(answer.headers["retry-after"]) >= 1
-
-
-def test_what_has_no_body_is_sent_none(scripted):
-    store, proxy = scripted
-    raw = proxy.raw()
-    for method, target, headers in [
-            ("DELETE", "/bucket/key", {}), ("POST", "/bucket/key?uploads", {}),
-            ("DELETE", "/bucket/key?uploadId=u", {}), ("DELETE", "/bucket?cors", {}),
-            ("PUT", "/bucket/key", {"x-amz-copy-source": "bucket/source"})]:
-        raw.request(method, target, headers, b"<Delete/>")
-        sent = [each for each in store.take() if each.method == method]
-        assert sent and all(each.body == b"" for each in sent), f"{method} {target}: {sent}"

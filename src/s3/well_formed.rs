@@ -1,0 +1,66 @@
+//! What XML 1.0 asks of a document beyond what the reader of events looks at: a client's document
+//! that is not well-formed is none, whatever could be read from it.
+
+use quick_xml::XmlVersion;
+use quick_xml::events::BytesDecl;
+use quick_xml::events::attributes::{Attribute, Attributes};
+use quick_xml::name::PrefixDeclaration;
+
+use super::xml::{is_char, is_name};
+
+/// Whether this may stand between two tags (XML 1.0 §2.4).
+pub(super) fn is_text(raw: &[u8]) -> bool {
+    !raw.windows(3).any(|bytes| bytes == b"]]>")
+}
+
+/// Whether these are well-formed attributes (XML 1.0 §3.1), of which `raw` is what was written.
+pub(super) fn are_attributes(raw: &[u8], attributes: &[Attribute<'_>]) -> bool {
+    are_apart(raw) && attributes.iter().all(is_attribute)
+}
+
+fn is_attribute(attribute: &Attribute<'_>) -> bool {
+    let named = std::str::from_utf8(attribute.key.into_inner())
+        .is_ok_and(|name| name.split(':').count() <= 2 && name.split(':').all(is_name));
+    let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+    let sound = value.is_ok_and(|value| value.chars().all(is_char));
+    // Namespaces in XML 1.0 §2.2: a prefix cannot be taken back.
+    let binds = matches!(attribute.key.as_namespace_binding(), Some(PrefixDeclaration::Named(_)));
+    named && sound && !attribute.value.contains(&b'<') && !(binds && attribute.value.is_empty())
+}
+
+/// Whether white space stands before each attribute.
+fn are_apart(raw: &[u8]) -> bool {
+    let mut quote = None;
+    let mut closed = false;
+    for &byte in raw {
+        match quote {
+            Some(open) => {
+                closed = byte == open;
+                if closed {
+                    quote = None;
+                }
+            }
+            None if closed && !byte.is_ascii_whitespace() => return false,
+            None => {
+                closed = false;
+                quote = Some(byte).filter(|byte| matches!(byte, b'"' | b'\''));
+            }
+        }
+    }
+    quote.is_none()
+}
+
+/// The declaration of XML 1.0 in UTF-8 (§2.8). Anything else would be read otherwise by whoever
+/// follows it.
+pub(super) fn check_declaration(declaration: &BytesDecl<'_>) -> Option<()> {
+    let raw = std::str::from_utf8(declaration).ok()?.strip_prefix("xml")?;
+    let said: Vec<_> = Attributes::new(raw, 0).collect::<Result<_, _>>().ok()?;
+    let mut said = said.iter().map(|each| (each.key.into_inner(), each.value.as_ref())).peekable();
+    let mut next = |name: &str| said.next_if(|(known, _)| *known == name.as_bytes());
+    let version = next("version").is_some_and(|(_, version)| version == b"1.0");
+    let encoding = next("encoding").is_none_or(|(_, name)| name.eq_ignore_ascii_case(b"utf-8"));
+    let standalone = next("standalone").is_none_or(|(_, value)| matches!(value, b"yes" | b"no"));
+    let sound =
+        version && encoding && standalone && said.next().is_none() && are_apart(raw.as_bytes());
+    sound.then_some(())
+}
