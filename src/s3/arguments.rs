@@ -2,8 +2,7 @@
 //! key. A store that answers such a request with an error of its own making would leave in doubt
 //! whether it has written; here it is known that nothing can come of it.
 //!
-//! Values that stores define for themselves (storage classes, canned ACLs) go on as long as they are
-//! words.
+//! Values that stores define for themselves (storage classes) go on as long as they are words.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -50,7 +49,7 @@ pub fn check_arguments(head: RequestHead<'_>, operation: Operation) -> Result<()
             object_lock(head)?;
             tagging(head)
         }
-        Operation::CreateBucket | Operation::PutObjectAcl => {
+        Operation::CreateBucket | Operation::PutObjectAcl | Operation::ConfigureBucket("acl") => {
             words(head)?;
             grants(head)
         }
@@ -170,7 +169,7 @@ fn directives(head: RequestHead<'_>) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// Storage class and canned ACL: a store may have its own, but they are words.
+/// Storage class and canned ACL: a store may have classes of its own, but they are words.
 fn words(head: RequestHead<'_>) -> Result<(), S3Error> {
     let is_word = |value: &str| {
         !value.is_empty()
@@ -179,7 +178,7 @@ fn words(head: RequestHead<'_>) -> Result<(), S3Error> {
     if let Some(class) = value(head, "x-amz-storage-class").filter(|value| !is_word(value)) {
         return Err(S3Error::new(Code::InvalidStorageClass).with("StorageClassRequested", class));
     }
-    match value(head, ACL).filter(|value| !is_word(value)) {
+    match value(head, ACL).filter(|value| !CANNED_ACLS.contains(value)) {
         Some(acl) => Err(S3Error::invalid_argument("Invalid Argument", ACL, acl)),
         None => Ok(()),
     }
@@ -210,7 +209,24 @@ fn grants(head: RequestHead<'_>) -> Result<(), S3Error> {
         return Err(S3Error::new(Code::InvalidRequest)
             .because("Specifying both Canned ACLs and Header Grants is not allowed"));
     }
+    let grants = head.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-grant-"));
+    for (name, value) in grants {
+        let value = value.to_str().unwrap_or_default();
+        if !value.split(',').all(|grantee| is_grantee(grantee.trim())) {
+            let message = "Argument format not recognized";
+            return Err(S3Error::invalid_argument(message, name.as_str(), value));
+        }
+    }
     Ok(())
+}
+
+/// `id="…"`, `uri="…"` or `emailAddress="…"`.
+fn is_grantee(text: &str) -> bool {
+    let kinds = ["id", "uri", "emailAddress"];
+    text.split_once('=').is_some_and(|(kind, who)| {
+        kinds.iter().any(|known| kind.trim().eq_ignore_ascii_case(known))
+            && !who.trim_matches(['"', ' ']).is_empty()
+    })
 }
 
 /// AWS: Working with object metadata. Names count without their prefix.
@@ -301,6 +317,19 @@ const METADATA_BYTES_MAX: usize = 2048;
 const ID_BYTES_MAX: usize = 1024;
 
 const ACL: &str = "x-amz-acl";
+/// AWS's (Canned ACL), and those of Google Cloud Storage and Alibaba OSS.
+const CANNED_ACLS: [&str; 10] = [
+    "authenticated-read",
+    "aws-exec-read",
+    "bucket-owner-full-control",
+    "bucket-owner-read",
+    "default",
+    "log-delivery-write",
+    "private",
+    "project-private",
+    "public-read",
+    "public-read-write",
+];
 const CUSTOMER: [&str; 3] = [
     "x-amz-server-side-encryption-customer-algorithm",
     "x-amz-server-side-encryption-customer-key",

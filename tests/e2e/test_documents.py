@@ -150,6 +150,8 @@ def test_wrong_arguments_are_refused_and_leave_no_doubt(resigned):
             (put("", x_amz_server_side_encryption_customer_key="a"), "InvalidArgument"),
             (put("", x_amz_website_redirect_location="elsewhere"), "InvalidRedirectLocation"),
             (put("", x_amz_checksum_crc99="AAAA"), "InvalidRequest"),
+            (put("", x_amz_acl="everybody"), "InvalidArgument"),
+            (put("", x_amz_grant_read="everybody"), "InvalidArgument"),
             (put("", x_amz_checksum_type="NONE"), "InvalidRequest"),
             (put("", x_amz_tagging="aws:a=1"), "InvalidTag"),
             (put("", x_amz_copy_source=f"{resigned.bucket}/k?versionId=a%20b"), "InvalidArgument"),
