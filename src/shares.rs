@@ -92,10 +92,9 @@ impl Share {
         self.amount += more;
         Ok(())
     }
-}
 
-impl Drop for Share {
-    fn drop(&mut self) {
+    /// Gives all of it back; it may grow again.
+    pub fn give_back(&mut self) {
         if self.amount == 0 {
             return;
         }
@@ -107,6 +106,13 @@ impl Drop for Share {
                 held.by_client.remove(&self.client);
             }
         }
+        self.amount = 0;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
@@ -155,6 +161,8 @@ mod tests {
         drop(b);
         assert_eq!((a.grow(2), a.amount()), (Ok(()), 6));
         assert_eq!(a.grow(1), Err(NoRoom::TooMuch(6)));
+        a.give_back();
+        assert_eq!((a.amount(), a.grow(1)), (0, Ok(())));
         drop(a);
         let _all = (shares.take("a", 6).unwrap(), shares.take("b", 4).unwrap());
     }

@@ -29,6 +29,9 @@ const BLOCK_BYTES: u64 = 4096;
 pub enum Expected {
     /// As its head says. Its room is reserved at once.
     Known(u64),
+    /// As the head says of somebody whom nobody has proved: on disk it takes its room as it comes. Whoever
+    /// only claims much has nothing of it.
+    Claimed(u64),
     /// Nothing says it. On disk it takes its room as it comes.
     AtMost(u64),
 }
@@ -62,17 +65,21 @@ impl Larder {
     /// # Errors
     /// [`Unkept`].
     pub async fn begin(&self, client: &str, expected: Expected) -> Result<Taking, Unkept> {
-        let (Expected::Known(most) | Expected::AtMost(most)) = expected;
+        let (Expected::Known(most) | Expected::Claimed(most) | Expected::AtMost(most)) = expected;
         if most <= self.memory_per_body_bytes
             && let Ok(share) = self.memory.take(client, in_blocks(most))
         {
             return Ok(Taking { place: Place::Memory(Vec::new(), share), length_bytes: 0 });
         }
-        let reserved = match expected {
-            Expected::Known(length_bytes) => in_blocks(length_bytes),
-            Expected::AtMost(_) => 0,
+        let mut share = match expected {
+            Expected::Known(bytes) | Expected::Claimed(bytes) => {
+                self.spool.take(client, in_blocks(bytes)).map_err(Unkept::Full)?
+            }
+            Expected::AtMost(_) => self.spool.take(client, 0).map_err(Unkept::Full)?,
         };
-        let share = self.spool.take(client, reserved).map_err(Unkept::Full)?;
+        if matches!(expected, Expected::Claimed(_)) {
+            share.give_back();
+        }
         let spool = Spool::create(self.spool_dir.clone()).await?;
         Ok(Taking { place: Place::Disk(spool, share), length_bytes: 0 })
     }
@@ -350,6 +357,25 @@ mod tests {
         assert_eq!(full(larder.begin("c", Expected::Known(1 << 13)).await), NoRoom::InAll);
         drop((spooled, b));
         larder.begin("c", Expected::Known(1 << 13)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_only_claimed_takes_room_on_disk_as_it_comes() {
+        let spool = Shares::new(2 * BLOCK_BYTES, BLOCK_BYTES);
+        let larder = Larder::new(Shares::new(0, 0), 0, spool, std::env::temp_dir());
+        let begin = async |bytes| larder.begin("a", Expected::Claimed(bytes)).await;
+        let mut claims = Vec::new();
+        for _ in 0..10 {
+            claims.push(begin(BLOCK_BYTES).await.unwrap());
+        }
+        assert!(matches!(
+            begin(BLOCK_BYTES + 1).await,
+            Err(Unkept::Full(NoRoom::TooMuch(BLOCK_BYTES)))
+        ));
+        claims[0].push(Bytes::from_static(b"x")).await.unwrap();
+        assert!(matches!(begin(1).await, Err(Unkept::Full(NoRoom::OfClient))));
+        let refused = claims[1].push(Bytes::from_static(b"x")).await.unwrap_err();
+        assert!(matches!(refused, Unkept::Full(NoRoom::OfClient)), "{refused}");
     }
 
     #[tokio::test]

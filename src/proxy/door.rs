@@ -79,10 +79,22 @@ impl Door {
         self.doorway.clone()
     }
 
+    /// The next head. Until it is whole nobody knows who sends it, and nothing is being served: where
+    /// there is no room for another connection, the one that has waited longest for its head ends.
+    async fn head(&self, wire: &mut Wire, seat: &Seat) -> Result<Head, NoHead> {
+        tokio::select! {
+            biased;
+            head = self.arriving(wire) => return head,
+            () = seat.has_to_make_room() => {}
+        }
+        let begun = !wire.ahead().is_empty();
+        Err(if begun { no_room(NoSeat::All).into() } else { NoHead::Gone })
+    }
+
     /// The next head, from its first byte to its last, and where the body after it ends. It is taken
     /// from what is ahead; what came with it stays there.
-    async fn head(&self, wire: &mut Wire, seat: &Seat) -> Result<Head, NoHead> {
-        self.begins(wire, seat).await?;
+    async fn arriving(&self, wire: &mut Wire) -> Result<Head, NoHead> {
+        self.begins(wire).await?;
         let end = Instant::now() + self.patience;
         let mut scan = HeadScan::default();
         let mut room = None;
@@ -108,7 +120,7 @@ impl Door {
     }
 
     /// Returns when a head begins. Empty lines before it are passed over (RFC 9112 §2.2).
-    async fn begins(&self, wire: &mut Wire, seat: &Seat) -> Result<(), NoHead> {
+    async fn begins(&self, wire: &mut Wire) -> Result<(), NoHead> {
         // Requests that are here already are served without a wait; others have a turn, too.
         tokio::task::consume_budget().await;
         let idle = timeout(BETWEEN_REQUESTS, async {
@@ -130,24 +142,20 @@ impl Door {
             // Not at Pingora's word, `shutdown`: where another process has taken over, whoever is
             // connected may send one more request, whose answer then says that it was the last.
             () = self.doorway.closing() => Err(NoHead::Gone),
-            () = seat.has_to_make_room() => Err(NoHead::Gone),
         }
     }
 
     /// Tells a client for which there is no room, whatever it would have asked.
     async fn turn_away(&self, wire: Wire, address: Option<IpAddr>, why: NoSeat) {
-        let (error, limit) = match why {
-            NoSeat::All => ("There are too many connections.", "limits.connections"),
-            NoSeat::OfAddress => (
-                "There are too many connections from this address.",
-                "limits.connections_per_address",
-            ),
+        let limit = match why {
+            NoSeat::All => "limits.connections",
+            NoSeat::OfAddress => "limits.connections_per_address",
         };
         if let Some(left_out) = self.turned_away.due() {
             let address = address.map(tracing::field::display);
             tracing::warn!(address, limit, left_out, "no room for another connection");
         }
-        self.refuse(wire, &S3Error::slow_down(1).because(error)).await;
+        self.refuse(wire, &no_room(why)).await;
     }
 
     /// Answers a head that is none; the connection ends here.
@@ -243,6 +251,13 @@ impl From<S3Error> for NoHead {
     fn from(error: S3Error) -> Self {
         Self::Refused(error)
     }
+}
+
+fn no_room(why: NoSeat) -> S3Error {
+    S3Error::slow_down(1).because(match why {
+        NoSeat::All => "There are too many connections.",
+        NoSeat::OfAddress => "There are too many connections from this address.",
+    })
 }
 
 fn too_many_heads() -> S3Error {

@@ -137,7 +137,7 @@ impl IncomingForm {
         Ok((body, checked))
     }
 
-    /// Takes the rest, and gives all of it as it came.
+    /// Takes the rest, and gives all of it as it came. Who sent it is for the store to judge.
     pub(super) async fn whole(
         mut self,
         proxy: &Proxy,
@@ -145,7 +145,7 @@ impl IncomingForm {
         caller: &Caller,
     ) -> Result<Body, Untaken> {
         let unknown = Expected::AtMost(proxy.body_bytes_max);
-        let expected = self.length_bytes.map_or(unknown, Expected::Known);
+        let expected = self.length_bytes.map_or(unknown, Expected::Claimed);
         let begun = proxy.larder.begin(caller.access_key_id(), expected).await;
         let mut taking = begun.map_err(|e| intake::unkept(&e))?;
         let mut bytes_taken = 0;

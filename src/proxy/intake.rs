@@ -5,6 +5,7 @@ use pingora::ErrorType;
 use pingora::proxy::Session;
 
 use super::Proxy;
+use super::access::Caller;
 use super::admission::foreign;
 use super::context::Context;
 use super::passthrough;
@@ -100,7 +101,11 @@ pub(super) async fn take_for(
     // A body that is sent on as it came needs no digest for a signature of ours.
     let wanted = if as_sent { Wanted::default() } else { wanted };
     let mut check = BodyCheck::new(promise, wanted);
-    let expected = if unknown { Expected::AtMost } else { Expected::Known }(kept_bytes_max);
+    let expected = match signed.caller {
+        _ if unknown => Expected::AtMost,
+        Caller::Unproved(_) => Expected::Claimed,
+        Caller::Client(_) | Caller::Anonymous => Expected::Known,
+    }(kept_bytes_max);
     let client = signed.caller.access_key_id();
     let mut taking = proxy.larder.begin(client, expected).await.map_err(|e| unkept(&e))?;
     if expects_continue {

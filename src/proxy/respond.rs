@@ -1,11 +1,14 @@
 //! Answers to the client that this proxy writes itself.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header;
 use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::proxy::Session;
+use tokio::time::timeout;
 
 use super::admission::Admitted;
 use super::context::Context;
@@ -26,8 +29,10 @@ pub(super) const HOST_ID: &str = "x-amz-id-2";
 /// On the answer to a retry whose first attempt had landed.
 const REPLAYED: &str = "x-ifmatch-replayed";
 
-/// How much of a refused body is read out; of a longer one the connection is closed.
+/// How much of a refused body is read out, and for how long; of a longer one the connection is closed.
+/// Who sends it need not be known: nobody may hold a connection so for hours.
 const READ_OUT_BYTES_MAX: usize = 64 << 20;
+const READ_OUT_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who answers, where AWS names a host.
 pub(super) const HOST: &str = "ifmatch";
@@ -132,9 +137,9 @@ pub(super) fn locate(
     }
 }
 
-/// The store's answer, its error noted and completed; an error of ours in place of a redirect. An error that it could only put into a 200,
-/// since it was at work already when it found out, is answered with its own status where the client
-/// has not been told of the 200 yet.
+/// The store's answer, its error noted and completed; an error of ours in place of a redirect. An error
+/// that it could only put into a 200, since it was at work already when it found out, is answered with
+/// its own status where the client has not been told of the 200 yet.
 pub(super) fn stored(session: &Session, context: &mut Context, mut answer: Answer) -> Answer {
     let Answer { status, headers, body } = &answer;
     if let Some(error) = redirected(context.log.operation, *status, headers, body) {
@@ -299,7 +304,8 @@ pub(super) async fn write(
     } else {
         response.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
-    let is_read = session.is_body_done() || context.reads_out && is_read_out(session).await;
+    let is_read = session.is_body_done()
+        || context.reads_out && timeout(READ_OUT_PATIENCE, is_read_out(session)).await == Ok(true);
     if !is_read {
         session.set_keepalive(None);
     }

@@ -1,6 +1,6 @@
 //! How many connections there are, all in all and from one address. Where there is no room for one
-//! more, the one that has waited longest for its next request makes room; those that are served do
-//! not.
+//! more, the one makes room that has waited longest for the head of its next request; those that are
+//! served do not.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,7 +24,8 @@ struct Shared {
 struct Taken {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
-    /// Those that wait for their next request, in the order in which they began to.
+    /// Those whose next request has not come, or not all of its head, in the order in which they began
+    /// to wait for it.
     idle: BTreeMap<u64, Arc<Notify>>,
     /// How often one began to wait.
     waits: u64,
@@ -80,7 +81,7 @@ impl Seats {
 }
 
 impl Seat {
-    /// Returns when the connection, which waits for its next request, has to make room for another.
+    /// Returns when the connection, which waits for the head of a request, has to make room for another.
     pub(super) async fn has_to_make_room(&self) {
         let _idle = Idle::begin(self);
         self.make_room.notified().await;

@@ -208,6 +208,17 @@ def test_one_client_s_bodies_do_not_fill_the_disk(shared):
     also_slow.connection.close()
 
 
+@pytest.mark.parametrize("shared", [{**ON_DISK, "signatures": "passthrough"}], indirect=True)
+def test_a_length_that_is_only_claimed_takes_no_disk(shared):
+    """Who makes up a name for each of his requests has as many shares, and could fill the disk with nothing."""
+    claims = [Upload(shared, f"/bucket/slow-{number}", SHARE, shared.raw(f"name-{number}", "made-up"))
+              for number in range(8)]
+    assert all(upload.is_waited_for() for upload in claims)
+    assert shared.raw().put("/bucket/x", bytes(SHARE)).status == 200
+    for upload in claims:
+        upload.connection.close()
+
+
 @pytest.mark.parametrize("shared", [{**ON_DISK, "body_max": "5GiB"}], indirect=True)
 def test_a_body_for_which_there_is_never_room_is_too_large(shared):
     """It would be told to come again for ever."""
@@ -300,20 +311,59 @@ def test_who_waits_longest_for_a_request_makes_room_for_a_new_connection(filled)
     assert [is_closed(each) for each in idle] == [False, True] + [False] * (CONNECTIONS - 2)
 
 
+def served(proxy: Proxy, number: int) -> http.client.HTTPConnection:
+    """A connection whose request is under way: its body is waited for."""
+    connection = connect(proxy, f"127.0.0.{2 + number // PER_ADDRESS}")
+    target = f"/bucket/slow-{number}"
+    connection.putrequest("PUT", target, skip_host=True)
+    head = {**proxy.raw().signed("PUT", target, payload=UNSIGNED), "Content-Length": "1",
+            "Expect": "100-continue"}
+    for name, value in head.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.sock.recv(25, socket.MSG_PEEK).startswith(b"HTTP/1.1 100")
+    return connection
+
+
 def test_where_all_are_being_served_a_new_connection_is_refused(filled):
-    busy = []
-    for number in range(CONNECTIONS):
-        connection = connect(filled, f"127.0.0.{2 + number // PER_ADDRESS}")
-        connection.sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\na: ")
-        busy.append(connection)
-    deadline = time.monotonic() + 5
-    while (answer := get(filled, connect(filled, "127.0.0.9")))[0] != 503:
-        assert time.monotonic() < deadline, "until all heads have begun"
-    assert b"<Code>SlowDown</Code>" in answer[1]
-    busy.pop().close()
+    busy = [served(filled, number) for number in range(CONNECTIONS)]
+    status, body = get(filled, connect(filled, "127.0.0.9"))
+    assert status == 503 and b"<Code>SlowDown</Code>" in body
+    for connection in busy:
+        connection.send(b"x")
+        assert connection.getresponse().status == 200, "who is served is not disturbed"
+        connection.close()
     deadline = time.monotonic() + 5
     while get(filled, connect(filled, "127.0.0.9"))[0] != 200:
         assert time.monotonic() < deadline, "there is room again"
+
+
+def test_half_heads_keep_nobody_out(filled):
+    """Nobody knows who sends them, and they may take a minute to arrive."""
+    halves = []
+    for number in range(CONNECTIONS):
+        halves.append(connect(filled, f"127.0.0.{2 + number // PER_ADDRESS}"))
+        halves[-1].sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\na: ")
+    others, deadline = [], time.monotonic() + 10
+    while len(others) < 4:
+        # While the halves are still being accepted, this may be the one that has waited longest.
+        other = connect(filled, "127.0.0.9")
+        try:
+            if get(filled, other)[0] == 200:
+                others.append(other)
+        except (http.client.RemoteDisconnected, ConnectionResetError):
+            pass
+        assert time.monotonic() < deadline, "kept out"
+    told = readable([half.sock for half in halves])
+    left = [half for half in halves if half.sock not in told]
+    assert told and left
+    for half in halves:
+        if half.sock in told:
+            answer = half.sock.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 503") and b"too many connections" in answer
+    # A head is finished on the connection where it began.
+    left[-1].sock.sendall(b"\r\n\r\n")
+    assert left[-1].sock.recv(12) == b"HTTP/1.1 403"
 
 
 def test_heads_under_way_are_bounded_in_memory(crowded):
