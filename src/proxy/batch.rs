@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::stream::FuturesOrdered;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::proxy::Session;
 use tokio::time::Instant;
@@ -64,10 +64,7 @@ pub(super) async fn serve(
         lanes: proxy.pace.lanes(),
         refused: OnceLock::new(),
     };
-    let entries = request.objects.iter().enumerate();
-    let deletes: Vec<_> =
-        entries.map(|(index, entry)| batch.guarded_delete(index, entry)).collect();
-    let ends: Vec<_> = stream::iter(deletes).buffered(proxy.pace.at_once()).collect().await;
+    let ends = batch.all(&request.objects).await;
     if let Some(refused) = whole_refusal(&ends) {
         return respond::error(session, context, refused, None).await;
     }
@@ -163,6 +160,23 @@ impl Batch<'_> {
                 entry.as_bytes(),
             ],
         )
+    }
+
+    /// How each entry's deletion ended. Only those under way take memory: a delete that waits for its
+    /// turn at the gate is kilobytes, and a batch has 1000 of them.
+    async fn all(&self, entries: &[DeleteEntry]) -> Vec<End> {
+        let mut waiting = entries.iter().enumerate();
+        let mut under_way = FuturesOrdered::new();
+        let mut ends = Vec::with_capacity(entries.len());
+        loop {
+            while under_way.len() < self.proxy.pace.at_once()
+                && let Some((index, entry)) = waiting.next()
+            {
+                under_way.push_back(self.guarded_delete(index, entry));
+            }
+            let Some(end) = under_way.next().await else { return ends };
+            ends.push(end);
+        }
     }
 
     async fn guarded_delete(&self, index: usize, entry: &DeleteEntry) -> End {
