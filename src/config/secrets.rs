@@ -87,6 +87,9 @@ fn read_file(path: &Path) -> Result<(Secret, u32), String> {
     let text = String::from_utf8(content.bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err("is empty".to_owned()),
+        secret if secret.contains(char::is_control) => {
+            Err("holds more than one line of text, so it is another file than meant".to_owned())
+        }
         secret => Ok((Secret::new(secret), content.metadata.mode())),
     }
 }

@@ -67,7 +67,8 @@ def written(tmp_path):
 WRONG = {
     "ca_file": ("backend", ("missing", "directory", "empty", "binary", "pipe", "huge", "key")),
     "secret_access_key_file": ("backend", ("missing", "directory", "empty", "binary", "pipe",
-                                           "huge")),
+                                           "huge", "key")),
+    "session_token_file": ("backend", ("missing", "directory", "binary", "key")),
     "lock_file": ("register", ("directory", "pipe")),
     "spool_dir": ("body", ("missing", "empty", "pipe")),
 }
@@ -83,6 +84,27 @@ def test_a_setting_that_leads_to_something_else_is_refused_with_a_sentence(writt
     for command in ("check-config", "serve"):
         said = ended(env, command, "--config", config)
         assert f"{table}.{setting}" in said and str(path) in said, said
+
+
+@pytest.mark.parametrize("kind", ["missing", "directory", "empty", "binary", "huge", "key"])
+def test_every_file_of_a_secret_that_is_another_one_is_refused_with_a_sentence(written, tmp_path,
+                                                                               kind):
+    path = things(tmp_path)[kind]
+    at = f'"{path}"'
+    config, env = written(register='timeout = "500ms"')
+    text = Path(config).read_text().replace("lock_file = ", "# lock_file = ")
+    text = text.replace('"memory:"', '"redis+sentinel://127.0.0.1:9/master"')
+    text = text.replace("[register]\n", f"[register]\npassword_file = {at}\nsentinel_password_file = "
+                                        f"{at}\n", 1)
+    Path(config).write_text(text + f'\n[[client]]\naccess_key_id = "another"\n'
+                                   f"secret_access_key_file = {at}\nsession_token_file = {at}\n")
+    env = {**env, "IFMATCH_ACCESS_KEY_ID": "one-more",
+           "IFMATCH_SECRET_ACCESS_KEY_FILE": str(path)}
+    for command in ("check-config", "serve"):
+        said = ended(env, command, "--config", config)
+        for setting in ("register.password_file", "register.sentinel_password_file",
+                        "secret_access_key_file", "session_token_file"):
+            assert f'{setting}: "{path}"' in said, said
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "binary", "pipe", "huge"])
