@@ -7,6 +7,9 @@ use tokio::time::Instant;
 use crate::chance;
 use crate::register::{Generation, Grant, InDoubt, State, Token, Upload};
 
+/// What the register's clock counts in.
+const TICK: Duration = Duration::from_millis(1);
+
 /// A lease held by this process.
 #[derive(Debug)]
 pub(super) struct Lease {
@@ -24,6 +27,8 @@ pub(super) struct Lease {
     pub(super) armed: Option<Generation>,
     /// How far back the register remembers.
     pub(super) epoch_age: Duration,
+    /// Whether another attempt of the write may have ended before that, after this one arrived.
+    pub(super) outdated: bool,
     /// Another attempt of the same write is in doubt, and may have been acknowledged.
     pub(super) rivalled: bool,
     /// When the lease was granted.
@@ -37,8 +42,12 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// `asked` is the moment before the register was asked.
-    pub(super) fn new(grant: Grant, asked: Instant, lease: Duration) -> Self {
+    /// `asked` is the moment before the register was asked; the request had `arrived` before.
+    ///
+    /// The register reckons with the age that the request had when it asked. While its question was
+    /// on the way, another attempt may have come, ended, and been forgotten; so here counts the age at
+    /// the answer, and one tick more, for the register's clock tells whole ones.
+    pub(super) fn new(grant: Grant, asked: Instant, arrived: Instant, lease: Duration) -> Self {
         Self {
             token: grant.token,
             believed: grant.state,
@@ -47,6 +56,7 @@ impl Lease {
             upload: grant.upload,
             armed: grant.armed,
             epoch_age: grant.epoch_age,
+            outdated: arrived.elapsed() + TICK > grant.epoch_age,
             rivalled: grant.rivalled,
             since: Instant::now(),
             deadline: asked + lease,

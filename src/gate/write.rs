@@ -141,6 +141,10 @@ impl Gate {
         let mut lease = self.acquire(write, give_up, progress.own_doubt.as_ref()).await?;
         progress.granted = Some(lease.since);
         let pre = if lease.armed.is_some() {
+            if lease.outdated {
+                self.disarm(write, &lease, &lease.believed, None).await;
+                return Err(Stop::error(refusal::not_sent()));
+            }
             self.require_upload(write, &lease).await?;
             lease.believed.clone()
         } else {
@@ -188,7 +192,7 @@ impl Gate {
             };
             let (holder, free_in) = match self.register.acquire(write.name, &ask).await? {
                 Acquired::Granted(grant) => {
-                    return Ok(Lease::new(grant, asked, term));
+                    return Ok(Lease::new(grant, asked, write.arrived, term));
                 }
                 Acquired::Quarantine(left) => return Err(Stop::error(refusal::quarantine(left))),
                 Acquired::Ended(ending) => return Err(ended(write, ending)),
@@ -301,6 +305,10 @@ impl Gate {
     // === 7: arm and send ===
 
     async fn arm(&self, write: &Write<'_>, lease: &mut Lease, pre: &State) -> Result<(), Stop> {
+        if lease.outdated {
+            self.release(write, lease, None, None).await;
+            return Err(Stop::error(refusal::not_sent()));
+        }
         let asked = Instant::now();
         let step = ArmStep {
             token: &lease.token,

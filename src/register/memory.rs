@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use self::lock_file::{LockFile, Marker};
 use super::identity::{Identified, RegisterId};
 use super::record::{self, Slot};
-use super::words::{Epoch, EpochId, Millis, Settle, in_millis};
+use super::words::{Epoch, EpochId, Millis, Settle};
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
     ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Terms,
@@ -26,6 +26,10 @@ use crate::s3::{Current, ObjectName};
 
 /// How much memory is used to remember keys, bytes. What is leased is not forgotten for want of room.
 const BYTES_MAX: usize = 1 << 30;
+
+/// When this process started, by the register's clock. It remembers from before that: no request is as
+/// old as what an earlier process may have known.
+const START: Millis = Millis(2);
 
 /// The in-memory register.
 #[derive(Debug)]
@@ -75,7 +79,7 @@ impl MemoryRegister {
     ) -> Result<Self, RegisterError> {
         let lock_file = LockFile::open(lock_file)?;
         let mut epoch = Epoch::begin(EpochId(chance::name()), &terms, Millis(0));
-        epoch.quarantine_until = Millis(0) + lock_file.inherited().quarantine(&terms);
+        epoch.quarantine_until = START + lock_file.inherited().quarantine(&terms);
         Ok(Self {
             terms,
             bytes_max,
@@ -86,7 +90,7 @@ impl MemoryRegister {
                 older: HashMap::new(),
                 recent_bytes: 0,
                 kept_bytes: 0,
-                turned: Millis(0),
+                turned: START,
                 long_armed: 0,
                 closing: false,
                 lock_file,
@@ -99,7 +103,7 @@ impl MemoryRegister {
     fn alone<T>(&self, work: impl FnOnce(&mut Inner, Millis) -> T) -> T {
         let (answer, forgotten) = {
             let mut inner = self.lock();
-            let now = Millis(in_millis(self.started.elapsed()));
+            let now = START + self.started.elapsed();
             let forgotten = inner.turn(&self.terms, self.bytes_max, now);
             (work(&mut inner, now), forgotten)
         };

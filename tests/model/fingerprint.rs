@@ -142,7 +142,7 @@ impl<'a> Print<'a> {
             let memory = &world.register;
             let since = memory.epoch.since.max(memory.slot.record.forgotten.unwrap_or_default());
             let arrived = writer.arrived + world.clock_ahead;
-            self.put(since.0 > arrived);
+            self.put(since.0.cmp(&arrived));
             if world.faults.clock_jumps > 0 {
                 self.put(since.0.saturating_sub(arrived));
             }
@@ -153,7 +153,7 @@ impl<'a> Print<'a> {
             if let Some(held) = &writer.held {
                 self.generation(held.armed.as_ref());
                 self.put((&held.token, &held.pre));
-                self.put((held.young_epoch, held.rivalled, held.not_ours));
+                self.put((held.young_epoch, held.outdated, held.rivalled, held.not_ours));
                 self.generation(held.generation.as_ref());
                 if let Some(doubt) = &held.doubt {
                     self.put(&doubt.write_id);

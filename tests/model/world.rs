@@ -160,6 +160,8 @@ pub(crate) struct Held {
     /// A doubt that must be resolved first.
     pub(crate) doubt: Option<InDoubt>,
     pub(crate) young_epoch: bool,
+    /// Another attempt may have been forgotten that ended after this one arrived.
+    pub(crate) outdated: bool,
     pub(crate) deadline: Tick,
     pub(crate) pre: State,
     pub(crate) event: u32,

@@ -323,6 +323,7 @@ impl World {
 
     fn granted(&mut self, scenario: &Scenario, index: usize, grant: Grant, asked: Tick) {
         let saw = self.sees(scenario, index);
+        let age = ticks(self.now - self.writers[index].arrived);
         let event = if grant.armed.is_some() { self.next_event() } else { 0 };
         if grant.armed.is_none() && grant.doubt.is_none() {
             properties::generation_is_seen(self, scenario, self.writers[index].on_old_master);
@@ -351,6 +352,8 @@ impl World {
             not_ours: false,
             doubt: grant.doubt,
             young_epoch: grant.epoch_age < ticks(HORIZON),
+            outdated: age + ticks(1) > grant.epoch_age
+                && !scenario.is_without(Safeguard::OlderThanEpoch),
             deadline: asked + LEASE,
             event,
             saw,
@@ -482,6 +485,9 @@ impl World {
 
     fn arm(&mut self, scenario: &Scenario, index: usize, way: Way) {
         let Step::Arm(pre) = self.writers[index].step.clone() else { return };
+        if self.held(index).outdated {
+            return self.then_release(index, None, false, Then::Tell(Reply::Unknown));
+        }
         let (asked, arrived) = (self.now, self.writers[index].arrived);
         let expect = scenario.calls[self.writers[index].call].expect();
         let token = self.held(index).token.clone();
@@ -513,8 +519,10 @@ impl World {
     }
 
     fn check(&mut self, scenario: &Scenario, index: usize) {
-        let (now, deadline) = (self.now, self.held(index).deadline);
-        let too_late = now + MARGIN >= deadline && !scenario.is_without(Safeguard::Margin);
+        let (now, deadline, outdated) =
+            (self.now, self.held(index).deadline, self.held(index).outdated);
+        let late = now + MARGIN >= deadline && !scenario.is_without(Safeguard::Margin);
+        let too_late = late || outdated;
         let writer = &mut self.writers[index];
         writer.checked = now;
         writer.step = if too_late { Step::Disarm(Reply::Unknown) } else { Step::Send };

@@ -391,6 +391,24 @@ async fn a_living_holder_keeps_its_lease_when_the_register_forgets_it() {
     assert_eq!(bench.store.abandoned(), 0);
 }
 
+/// Found by the model: in the tick in which an epoch begins, nobody can tell which came first.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_arrives_as_the_register_forgets_is_not_sent() {
+    let bench = Bench::new(Writers::Exclusive, Duration::from_mins(2));
+    bench.store.takes(LEASE * 5);
+    let first = bench.write(Condition::IfNoneMatchAny);
+    let second = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.register.forget();
+        // It waits in this process's line until the quarantine is over.
+        bench.write(Condition::None).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(status(&first), 200);
+    assert!(is_error(&second, "ServiceUnavailable"), "{second:?}");
+    assert_eq!(status(&bench.write(Condition::None).await), 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_copy_keeps_the_key_shut_although_the_register_forgot_it() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));

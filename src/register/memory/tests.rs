@@ -326,7 +326,7 @@ async fn what_is_forgotten_is_handed_back_and_leased_keys_are_kept_while_they_ar
     }
     {
         let mut inner = register.lock();
-        let later = |halves: u32| Millis(0) + terms().record_ttl / 2 * halves;
+        let later = |halves: u32| START + terms().record_ttl / 2 * halves;
         assert_eq!(inner.turn(&terms(), BYTES_MAX, later(1)).len(), 0, "nothing was old yet");
         let renewed = inner.older.get_mut(&named("leased")).unwrap().lease.as_mut();
         renewed.unwrap().expires = later(2);
