@@ -108,11 +108,7 @@ impl Admitted {
         let retry = if known { retry } else { Retry { invocation: None, attempt: 1 } };
         let copy_source = copy_source.filter(|_| known);
         let treatment = target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
-        // Of what is known to leave the content alone, the conditions are the store's to judge.
-        let condition = match (operation.subresource(), effect) {
-            (Some(_), Effect::Read | Effect::Streams) => Condition::None,
-            _ => treatment.condition(head, operation, proxy.dialect)?,
-        };
+        let condition = condition_of(proxy, head, (operation, effect), treatment)?;
         treatment.check_effect(operation, effect, &condition)?;
         let admitted = Self {
             effect,
@@ -257,6 +253,20 @@ fn check_request(
 pub(super) fn foreign(error: &impl AwsAnswer) -> S3Error {
     let fields = error.fields().into_iter().map(|(name, value)| (name.into(), value)).collect();
     S3Error::foreign(error.status(), error.code(), error.message(), fields)
+}
+
+/// The condition that the gate judges. Of what is known to leave the content alone, the conditions are
+/// the store's to judge.
+fn condition_of(
+    proxy: &Proxy,
+    head: RequestHead<'_>,
+    (operation, effect): (Operation, Effect),
+    treatment: Treatment,
+) -> Result<Condition, S3Error> {
+    match (operation.subresource(), effect) {
+        (Some(_), Effect::Read | Effect::Streams) => Ok(Condition::None),
+        _ => treatment.condition(head, operation, proxy.dialect),
+    }
 }
 
 impl Retry {
