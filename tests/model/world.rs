@@ -147,6 +147,7 @@ pub(crate) struct Call {
 
 /// A lease as its holder sees it: `gate/lease.rs`.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub(crate) struct Held {
     pub(crate) token: Token,
     /// The key's, as far as it is known.
