@@ -615,9 +615,11 @@ fn embedded_refuses_another_store_or_register() {
 #[test]
 fn an_embedded_store_is_looked_at_without_making_anything() {
     let dir = tempfile::tempdir().unwrap();
+    // The default is what is free on the disk, which others change meanwhile.
+    let disk = [("IFMATCH_BODY_SPOOL", "10GiB")];
     let look = |dir: &Path| {
         let flags = Flags { embedded: Some(dir.to_path_buf()), ..Flags::default() };
-        let environment = variables(&[]);
+        let environment = variables(&disk);
         Config::load(Sources { environment, flags, only_look: true, ..Sources::default() })
     };
     let made = dir.path().join("not/there/yet");
@@ -625,7 +627,7 @@ fn an_embedded_store_is_looked_at_without_making_anything() {
     assert!(text.contains("# --embedded; made at the first start"), "{text}");
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is created");
 
-    let served = embedded(None, &[], &made).unwrap();
+    let served = embedded(None, &disk, &made).unwrap();
     let seen = look(&made).unwrap();
     assert_eq!(seen.clients[0].secret_access_key, served.clients[0].secret_access_key);
     assert_eq!(seen.describe(), served.describe());
