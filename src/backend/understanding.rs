@@ -73,8 +73,9 @@ impl Understanding {
                 );
             }
             Ok(Ok(None)) => tracing::info!(
-                "there is no object to see by which subresources the store understands: until there \
-                 is, all are taken for writes of the object (backend.subresources)"
+                "the store holds no object yet, so it is not known which subresources it understands: \
+                 until then a request with a subresource counts as a write of its object \
+                 (backend.subresources)"
             ),
             Ok(Err(why)) => tracing::warn!(why, "{NOT_SEEN}"),
             Err(_) => tracing::warn!(why = "it took too long", "{NOT_SEEN}"),
