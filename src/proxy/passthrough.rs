@@ -22,6 +22,7 @@ use crate::s3::content::IN_CHUNKS;
 use crate::s3::delete_objects::{
     DeleteEntry, DeleteOutcome, DeleteRequest, Deleted, delete_result, parse_delete_objects_as_sent,
 };
+use crate::s3::target::without_port;
 use crate::s3::{
     AMBIGUOUS, BucketName, Code, Condition, Effect, ObjectKey, ObjectName, Operation, RequestHead,
     S3Error,
@@ -103,10 +104,7 @@ impl Hosts<'_> {
     /// name without a dot for one. Nor does every store compare names as DNS does, which knows no
     /// case and lets a name end in a dot.
     fn is_known(self, host: &str) -> bool {
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-            _ => host,
-        };
+        let name = without_port(host);
         if let Some(address) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
             return address.parse::<Ipv6Addr>().is_ok();
         }

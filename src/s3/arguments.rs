@@ -12,6 +12,7 @@ use md5::{Digest, Md5};
 use super::answer::S3Error;
 use super::code::Code;
 use super::completion::{PART_NUMBER, PARTS_MAX};
+use super::decimal::decimal;
 use super::encoding::decode;
 use super::head::RequestHead;
 use super::operation::Operation;
@@ -62,9 +63,7 @@ pub fn check_arguments(head: RequestHead<'_>, operation: Operation) -> Result<()
 /// AWS: UploadPart, UploadPartCopy, GetObject.
 fn part_number(head: RequestHead<'_>) -> Result<(), S3Error> {
     for value in parameter(head, "partNumber") {
-        let number = Some(&value).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let number = number.and_then(|text| text.parse::<u16>().ok());
-        if !number.is_some_and(|number| (1..=PARTS_MAX).contains(&number)) {
+        if !decimal(&value).is_some_and(|number| (1..=PARTS_MAX).contains(&number)) {
             return Err(S3Error::invalid_argument(PART_NUMBER, "partNumber", value));
         }
     }
@@ -83,8 +82,7 @@ fn part_or_range(head: RequestHead<'_>) -> Result<(), S3Error> {
 fn listing(head: RequestHead<'_>) -> Result<(), S3Error> {
     for name in ["max-buckets", "max-keys", "max-parts", "max-uploads", "part-number-marker"] {
         for value in parameter(head, name).filter(|value| !value.is_empty()) {
-            let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-            if !digits || value.parse::<i32>().is_err() {
+            if decimal::<i32>(&value).is_none() {
                 let message = format!("Provided {name} not an integer or within integer range");
                 return Err(S3Error::invalid_argument(message, name, value));
             }
@@ -146,11 +144,7 @@ fn copy_range(head: RequestHead<'_>) -> Result<(), S3Error> {
 /// `bytes=first-last`, both ends there and in order: the last byte's offset.
 pub fn parse_range(range: &str) -> Option<(u64, u64)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if !is_number(first) || !is_number(last) {
-        return None;
-    }
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    let (first, last) = (decimal(first)?, decimal(last)?);
     (first <= last).then_some((first, last))
 }
 

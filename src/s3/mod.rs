@@ -11,6 +11,7 @@ pub mod condition;
 pub mod configuration;
 pub mod content;
 pub mod copy_source;
+pub mod decimal;
 pub mod delete_objects;
 pub mod documents;
 pub mod encoding;

@@ -108,6 +108,8 @@ pub fn host_bucket(head: RequestHead<'_>, domains: &[String]) -> Result<Option<S
         .trim()
         .to_ascii_lowercase();
     let name = without_port(&host);
+    // The dot that may end a full domain name.
+    let name = name.strip_suffix('.').unwrap_or(name);
     let longest = domains
         .iter()
         .filter_map(|domain| {
@@ -119,14 +121,12 @@ pub fn host_bucket(head: RequestHead<'_>, domains: &[String]) -> Result<Option<S
     Ok(longest.and_then(|(_, bucket)| bucket).map(str::to_owned))
 }
 
-/// The host without `:port` and without the dot that may end a full domain name. An IPv6 address
-/// in brackets loses whatever it loses: it is no domain either way.
-fn without_port(host: &str) -> &str {
-    let name = match host.rsplit_once(':') {
+/// The host without its `:port`. An IPv6 address keeps its brackets, which the port comes after.
+pub fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
-    };
-    name.strip_suffix('.').unwrap_or(name)
+    }
 }
 
 fn invalid_uri() -> S3Error {

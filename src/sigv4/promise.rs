@@ -10,6 +10,7 @@ use super::checksum::Algorithm;
 use super::chunk_chain::ChunkSeed;
 use super::payload::PayloadKind;
 use crate::s3::RequestHead;
+use crate::s3::decimal::decimal;
 
 /// What the head promises about the body; [`super::BodyCheck`] holds the body to it.
 #[derive(Debug, Clone)]
@@ -174,7 +175,7 @@ fn check_choices(headers: &HeaderMap) -> Result<(), BodyError> {
                 let algorithm = Algorithm::from_header(name).ok_or(BodyError::UnknownChecksum)?;
                 // Of an object in parts their number may follow.
                 let (digest, parts) = value.rsplit_once('-').unwrap_or((value, "1"));
-                if algorithm.decode(digest).is_none() || decimal(parts).is_none() {
+                if algorithm.decode(digest).is_none() || decimal::<u64>(parts).is_none() {
                     return Err(BodyError::InvalidHeader(name.clone()));
                 }
             }
@@ -191,11 +192,6 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
         (Ok(text), None) => Ok(Some(text.trim())),
         _ => Err(BodyError::InvalidHeader(name.clone())),
     }
-}
-
-fn decimal(text: &str) -> Option<u64> {
-    // `parse` alone would take a sign.
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");

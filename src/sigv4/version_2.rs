@@ -21,6 +21,7 @@ use super::effective::EffectiveRequest;
 use super::payload::PayloadKind;
 use crate::s3::RequestHead;
 use crate::s3::classify::is_subresource;
+use crate::s3::decimal::decimal;
 
 /// Who sent a request that carries a signature of this version, in a header or in the query.
 pub(super) fn authenticate(
@@ -111,11 +112,7 @@ impl<'a> Claim<'a> {
         };
         let (access_key_id, signature) = (only("AWSAccessKeyId")?, only("Signature")?);
         let expires = only("Expires")?;
-        let is_number = expires.bytes().all(|byte| byte.is_ascii_digit());
-        let at: i64 = expires
-            .parse()
-            .ok()
-            .filter(|_| is_number)
+        let at: i64 = decimal(&expires)
             .ok_or_else(|| AuthError::InvalidExpiresV2 { value: expires.to_string() })?;
         if now_unix > at {
             return Err(AuthError::Expired {
