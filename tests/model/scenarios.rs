@@ -316,14 +316,20 @@ fn a_delete_that_is_answered_with_an_error_while_more_goes_wrong() {
     let every = |name, calls, faults| Scenario::exclusive(name, calls).with(faults);
     let blind = || vec![delete(), create("e1")];
     let retried = || vec![delete().twice(), create("e1")];
-    let conditional = || vec![delete_if("e0").twice(), create("e1"), delete_if("e1")];
     hold(vec![
         every("delete again, two errors", retried(), errors(2)),
         every("delete again, an error and a crash", retried(), Faults { crashes: 1, ..errors(1) }),
         every("delete again, an error and a loss", retried(), Faults { losses: 1, ..errors(1) }),
         every("delete, two errors and a loss", blind(), Faults { losses: 1, ..errors(2) }),
-        every("conditional deletes, two errors", conditional(), errors(2)),
     ]);
+}
+
+#[test]
+#[ignore = "hundreds of thousands of states: make model"]
+fn conditional_deletes_that_are_answered_with_errors() {
+    let calls = vec![delete_if("e0").twice(), create("e1"), delete_if("e1")];
+    let every = |name, calls, faults| Scenario::exclusive(name, calls).with(faults);
+    hold(vec![every("conditional deletes, two errors", calls, errors(2))]);
 }
 
 #[test]
