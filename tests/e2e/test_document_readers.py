@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import random
-import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from urllib.parse import unquote
@@ -24,7 +23,7 @@ import xmltodict
 from lxml import etree
 
 from clients import UNSIGNED
-from processes import ROOT
+from node_reader import NodeReader
 from proxies import Proxy, Settings
 from scripted import ScriptedStore
 
@@ -138,22 +137,6 @@ def by_xmltodict(document: bytes) -> list[str] | None:
 READERS = {"expat": by_expat, "libxml2": by_libxml2, "xmltodict": by_xmltodict}
 
 
-class S3rver:
-    def __init__(self):
-        script = ROOT / "tests" / "e2e" / "node" / "read_documents.cjs"
-        self.child = subprocess.Popen(["node", str(script), str(ROOT / ".node")],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def read(self, document: bytes) -> list[str] | None:
-        self.child.stdin.write(base64.b64encode(document).decode() + "\n")
-        self.child.stdin.flush()
-        return json.loads(self.child.stdout.readline())
-
-    def stop(self):
-        self.child.kill()
-        self.child.wait()
-
-
 def answer_to(request) -> tuple[int, dict, bytes]:
     if request.method != "POST":
         return 200, {"ETag": '"e"'}, b""
@@ -161,6 +144,24 @@ def answer_to(request) -> tuple[int, dict, bytes]:
         return 200, {}, (b"<CompleteMultipartUploadResult><ETag>&quot;e&quot;</ETag>"
                          b"</CompleteMultipartUploadResult>")
     return 200, {}, b"<DeleteResult/>"
+
+
+def asking(proxy: Proxy, store: ScriptedStore):
+    """Sends documents over one connection; gives the answer, its body, and what the store was sent."""
+    raw = proxy.raw()
+    connection = http.client.HTTPConnection(raw.host, raw.port, timeout=30)
+
+    def ask(document: bytes, upload: str):
+        completes = b"CompleteMultipartUpload" in document
+        target = f"/bucket/key?uploadId={upload}" if completes else "/bucket?delete"
+        md5 = base64.b64encode(hashlib.md5(document).digest()).decode()
+        store.take()
+        connection.request("POST", target, document, {
+            **raw.signed("POST", target, {"Content-MD5": md5}, document, payload=UNSIGNED)})
+        answer = connection.getresponse()
+        return answer, answer.read(), store.take()
+
+    return ask
 
 
 @pytest.fixture(scope="module")
@@ -171,19 +172,11 @@ def judged(tmp_path_factory):
                   Settings(settle=0, signatures="passthrough"))
     proxy.wait_writable("bucket")
     store.answer = answer_to
-    raw = proxy.raw()
-    connection = http.client.HTTPConnection(raw.host, raw.port, timeout=30)
+    ask = asking(proxy, store)
 
     def judge(document: bytes) -> tuple[bool, str]:
-        completes = b"CompleteMultipartUpload" in document
-        target = "/bucket/key?uploadId=u" if completes else "/bucket?delete"
-        md5 = base64.b64encode(hashlib.md5(document).digest()).decode()
-        store.take()
-        connection.request("POST", target, document, {
-            **raw.signed("POST", target, {"Content-MD5": md5}, document, payload=UNSIGNED)})
-        answer = connection.getresponse()
-        text = answer.read()
-        sent = [request for request in store.take() if request.method == "POST"]
+        answer, text, asked = ask(document, "u")
+        sent = [request for request in asked if request.method == "POST"]
         if not sent:
             assert answer.status in (400, 501), (answer.status, text, document)
             return False, ""
@@ -192,7 +185,7 @@ def judged(tmp_path_factory):
         line = proxy.process.wait_for_line(answer.getheader("x-amz-request-id"), since=since).string
         return True, json.loads(line).get("key") or json.loads(line)["fields"]["key"]
 
-    s3rver = S3rver()
+    s3rver = NodeReader("read_documents.cjs")
     yield judge, s3rver
     s3rver.stop()
     proxy.stop()
@@ -223,30 +216,21 @@ def read_here(tmp_path_factory):
     proxy = Proxy(tmp_path_factory.mktemp("anew"), store.store, Settings(settle=0))
     proxy.wait_writable("bucket")
     store.answer = answer_to
-    raw = proxy.raw()
-    connection = http.client.HTTPConnection(raw.host, raw.port, timeout=30)
-
-    uploads = itertools.count()
+    ask = asking(proxy, store)
     # An upload is completed once: what became of it is told again.
+    uploads = itertools.count()
 
     def read(document: bytes) -> list[str] | None:
-        completes = b"CompleteMultipartUpload" in document
-        target = f"/bucket/key?uploadId=u{next(uploads)}" if completes else "/bucket?delete"
-        md5 = base64.b64encode(hashlib.md5(document).digest()).decode()
-        store.take()
-        connection.request("POST", target, document, {
-            **raw.signed("POST", target, {"Content-MD5": md5}, document, payload=UNSIGNED)})
-        answer = connection.getresponse()
-        text = answer.read()
+        answer, text, asked = ask(document, f"u{next(uploads)}")
         if answer.status == 400:
-            assert not [each for each in store.take() if each.method != "GET"], document
+            assert not [each for each in asked if each.method != "GET"], document
             return None
         assert answer.status == 200, (answer.status, text, document)
-        if completes:
-            return by_expat([each.body for each in store.take() if each.method == "POST"][0])
+        if b"CompleteMultipartUpload" in document:
+            return by_expat([each.body for each in asked if each.method == "POST"][0])
         # A quiet answer names errors alone.
         deleted = [unquote(each.target).removeprefix("/bucket/").partition("?")[0]
-                   for each in store.take() if each.method == "DELETE"]
+                   for each in asked if each.method == "DELETE"]
         refused = [child.text for child in ElementTree.fromstring(text).iter()
                    if local(child.tag) == "Key"] if b"<Error>" in text else []
         return sorted({*deleted, *refused})
@@ -288,7 +272,7 @@ def check_alike(s3rver: S3rver, document: bytes, key: str) -> None:
     """Every reader finds this one key, or the same parts."""
     found = {name: read(document) for name, read in READERS.items()}
     # Numbers that are written in one way are the same for all.
-    found["s3rver"] = s3rver.read(document)
+    found["s3rver"] = s3rver.ask(base64.b64encode(document).decode())
     told = f"{document!r} (SEED={SEED}): {found}"
     assert len({json.dumps(each) for each in found.values()}) == 1, f"read in several ways: {told}"
     if b"CompleteMultipartUpload" not in document:

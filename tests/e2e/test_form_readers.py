@@ -13,14 +13,13 @@ import io
 import json
 import os
 import random
-import subprocess
 import time
 import warnings
 
 import pytest
 from werkzeug.formparser import parse_form_data
 
-from processes import ROOT
+from node_reader import NodeReader
 from proxies import Proxy, Settings
 from recorder import Recorder
 from stores import Store
@@ -134,24 +133,17 @@ def by_cgi(content_type: str, body: bytes) -> list:
 READERS = {"werkzeug": by_werkzeug, "email": by_email, "cgi": by_cgi}
 
 
-class Busboy:
+class Busboy(NodeReader):
+    """Two releases of it."""
+
     def __init__(self):
-        script = ROOT / "tests" / "e2e" / "node" / "read_forms.cjs"
-        self.child = subprocess.Popen(["node", str(script), str(ROOT / ".node")],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__("read_forms.cjs")
 
     def read(self, content_type: str, body: bytes) -> dict[str, list]:
-        line = {"type": content_type, "body": base64.b64encode(body).decode()}
-        self.child.stdin.write(json.dumps(line) + "\n")
-        self.child.stdin.flush()
-        answer = json.loads(self.child.stdout.readline())
+        answer = self.ask(json.dumps({"type": content_type, "body": base64.b64encode(body).decode()}))
         return {f"busboy, {release}": [(name, base64.b64decode(value), is_file)
                                        for name, value, is_file in found]
                 for release, found in answer.items()}
-
-    def stop(self):
-        self.child.kill()
-        self.child.wait()
 
 
 @pytest.fixture(scope="module")
