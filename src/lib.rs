@@ -30,7 +30,6 @@
 mod around;
 pub mod backend;
 pub mod body;
-pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -41,6 +40,7 @@ pub mod http1;
 pub mod in_flight;
 pub mod marker;
 pub mod proxy;
+pub mod random;
 pub mod register;
 pub mod s3;
 pub mod secret;

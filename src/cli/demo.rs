@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep};
 use super::Failure;
 use crate::backend::{Answer, Exchange, HttpStore, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
-use crate::chance;
 use crate::config::{
     Addressing, Backend, Checksums, DotSegments, EmptySegments, Endpoint, Subresources,
 };
+use crate::random;
 use crate::s3::Understood;
 use crate::secret::Secret;
 use crate::sigv4::SigningKeys;
@@ -30,7 +30,7 @@ const COUNTER: &str = "/demo/counter";
 /// Plays the demo in processes and a directory of its own, and takes them away again.
 pub(super) fn run() -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
-    let secret = chance::name();
+    let secret = random::id();
     println!(
         "Two processes each add 1 to a counter: read it, wait until both have read, write it back \
          with\nIf-Match: <the ETag that was read>. Whoever gets 412 reads again and retries.\n"

@@ -15,7 +15,7 @@ use super::reading::Reading;
 use super::secrets::{self, fixed};
 use super::settings::{BucketPattern, Client, Rights};
 use super::values::quoted;
-use crate::chance;
+use crate::random;
 use crate::secret::Secret;
 
 /// The DIR of `--embedded DIR`.
@@ -118,7 +118,7 @@ fn create_secret(dir: &Path, path: &Path) -> io::Result<()> {
 
 /// 40 hex digits, more than 150 of their bits random.
 fn random_secret() -> String {
-    let mut text = format!("{}{}", chance::name(), chance::name());
+    let mut text = format!("{}{}", random::id(), random::id());
     text.truncate(40);
     text
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::chance;
+use crate::random;
 use crate::register::{Generation, Grant, InDoubt, State, Token, Upload};
 
 /// What the register's clock counts in.
@@ -68,7 +68,7 @@ impl Lease {
     /// The nonce to reclaim it with: the same until that has been answered, or one whose answer was
     /// lost would find its own lease in the way.
     pub(super) fn way_back(&mut self) -> &str {
-        self.way_back.get_or_insert_with(chance::name)
+        self.way_back.get_or_insert_with(random::id)
     }
 
     /// The register had forgotten it, and holds it again.

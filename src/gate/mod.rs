@@ -30,8 +30,8 @@ use tokio::time::Instant;
 
 use crate::backend::{KeepAlive, Question, Store, StoreRequest};
 use crate::body::Body;
-use crate::chance;
 use crate::in_flight::InFlight;
+use crate::random;
 use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Condition, Current, Effect, ObjectName, Operation, WriteClass};
 pub use inscription::inscription;
@@ -113,7 +113,7 @@ impl Gate {
     /// A gate in front of this store, with this register.
     pub fn new(register: Arc<dyn Register>, store: Arc<dyn Store>, settings: Settings) -> Self {
         let (queue, standing_by) = (Queue::default(), InFlight::default());
-        Self { register, store, settings, queue, asker: Asker(chance::name()), standing_by }
+        Self { register, store, settings, queue, asker: Asker(random::id()), standing_by }
     }
 
     /// The completes and copies in doubt for which this process is still needed: should the register

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::lease::Lease;
 use super::{Gate, Write};
-use crate::chance;
 use crate::in_flight::InFlight;
+use crate::random;
 use crate::register::{
     Expect, ReclaimAnswer, ReclaimStep, Register, RegisterError, Settle, State, Terms, Token,
     WriteId,
@@ -86,7 +86,7 @@ impl Standing {
                         tracing::info!(name = %self.name, "a write in doubt was put back into the \
                                        register, which had forgotten it");
                         self.token = token;
-                        self.nonce = chance::name();
+                        self.nonce = random::id();
                     }
                     Ok(ReclaimAnswer::TooLate) => return,
                     // Unreachable: it may be about to forget.

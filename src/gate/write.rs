@@ -22,7 +22,7 @@ use super::{
     Commit, Decider, Gate, Outcome, Reply, Settings, Write, X_IFMATCH_GENERATION, refusal,
 };
 use crate::backend::{Answer, Exchange, HeadError, Question, Sending};
-use crate::chance;
+use crate::random;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, Ending, Generation, ReclaimAnswer, RegisterError,
     Resolution, Settle, State, Told, Writers,
@@ -181,7 +181,7 @@ impl Gate {
             let asked = Instant::now();
             let ask = Ask {
                 asker: self.asker.clone(),
-                nonce: chance::name(),
+                nonce: random::id(),
                 write_id: write.write_id.clone(),
                 settle: write.settle(),
                 age: write.arrived.elapsed(),
@@ -518,7 +518,7 @@ fn ended(write: &Write<'_>, ending: Ending) -> Stop {
 
 /// Up to half as much again, so that the proxies of a fleet do not ask in step.
 fn jittered(pause: Duration) -> Duration {
-    let noise = u32::from(chance::byte());
+    let noise = u32::from(random::byte());
     pause + pause * noise / 512
 }
 

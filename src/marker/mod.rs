@@ -23,8 +23,8 @@ use tokio::time::{Instant, sleep};
 use self::guarded::Guarded;
 use crate::backend::{Answer, EMPTY_SHA256, Exchange, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
-use crate::chance;
 use crate::gate::{Gate, Reply, Write};
+use crate::random;
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::{EpochId, Register, RegisterError, WriteId};
 use crate::s3::documents::parse_store_error;
@@ -229,7 +229,7 @@ impl Marker {
                 condition: &Condition::IfNoneMatchAny,
                 request: &request,
                 body: &Body::from(Bytes::from(text)),
-                write_id: WriteId::alone(&chance::name()),
+                write_id: WriteId::alone(&random::id()),
                 attempt: 1,
                 arrived: Instant::now(),
                 head_headers: &HeaderMap::new(),

@@ -150,7 +150,7 @@ struct Proxy {
 
 impl Proxy {
     async fn asks(&self) -> Result<Acquired, RegisterError> {
-        self.register.acquire(&name(&chance::name()), &ask(Condition::None)).await
+        self.register.acquire(&name(&random::id()), &ask(Condition::None)).await
     }
 
     async fn is_granted(&self) -> bool {
@@ -188,8 +188,8 @@ fn name(key: &str) -> ObjectName {
 fn ask(condition: Condition) -> Ask {
     Ask {
         asker: Asker("one".to_owned()),
-        nonce: chance::name(),
-        write_id: WriteId(chance::name()),
+        nonce: random::id(),
+        write_id: WriteId(random::id()),
         settle: Settle::Plain,
         age: Duration::ZERO,
         condition,

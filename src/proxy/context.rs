@@ -4,9 +4,9 @@ use tokio::time::Instant;
 
 use super::cors::Asking;
 use super::forward::Forward;
-use crate::chance;
 use crate::gate::{Decider, Outcome, Reply};
 use crate::in_flight::UnderWay;
+use crate::random;
 use crate::s3::{Operation, S3Error};
 use crate::shares::Share;
 
@@ -71,7 +71,7 @@ impl Context {
     pub(super) fn new(under_way: UnderWay) -> Self {
         Self {
             arrived: Instant::now(),
-            request_id: chance::name().to_ascii_uppercase(),
+            request_id: random::id().to_ascii_uppercase(),
             log: LogLine::default(),
             forward: None,
             failure: None,

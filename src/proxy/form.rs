@@ -18,9 +18,9 @@ use super::whereabouts::location;
 use super::writes::inscribe;
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
-use crate::chance;
 use crate::clock;
 use crate::gate::{Reply, Write};
+use crate::random;
 use crate::register::WriteId;
 use crate::s3::encoding::encode_query;
 use crate::s3::form::post_response;
@@ -76,7 +76,7 @@ async fn write(
     checked: &CheckedBody,
 ) -> pingora::Result<()> {
     let mut request = upload.put(checked);
-    let write_id = WriteId::alone(&chance::name());
+    let write_id = WriteId::alone(&random::id());
     let inscribed = !upload.passes && inscribe(proxy, &mut request, &upload.name, &write_id);
     let mut outcome = if upload.passes {
         proxy.gate.pass(Operation::PostObject, &request, body, None).await

@@ -15,8 +15,8 @@ use super::respond;
 use crate::backend::headers::{self, for_head, is_of_a_vendor, is_of_body, is_reserved};
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
-use crate::chance;
 use crate::gate::{Outcome, Reply, Write};
+use crate::random;
 use crate::register::WriteId;
 use crate::s3::content::IN_CHUNKS;
 use crate::s3::delete_objects::{
@@ -305,7 +305,7 @@ impl Guarded<'_> {
             condition: self.condition,
             request: &request,
             body: self.body,
-            write_id: WriteId::alone(&chance::name()),
+            write_id: WriteId::alone(&random::id()),
             attempt: self.attempt,
             arrived: context.arrived,
             head_headers: &head_headers,

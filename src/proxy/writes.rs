@@ -18,8 +18,8 @@ use super::waiting::Waiting;
 use super::whole;
 use crate::backend::headers::{INSCRIPTION, for_head, to_store, to_store_unconditional};
 use crate::backend::{KeepAlive, Signing, StoreRequest};
-use crate::chance;
 use crate::gate::{Outcome, Reply, Write, inscription};
+use crate::random;
 use crate::register::WriteId;
 use crate::s3::encoding::encode_query;
 use crate::s3::{Code, CopySource, ObjectName, Operation, RequestHead, S3Error};
@@ -223,7 +223,7 @@ fn write_id(
 ) -> WriteId {
     if admitted.is_as_sent() {
         // What became of a write is told again only to its own sender, and who that is is not known.
-        return WriteId::alone(&chance::name());
+        return WriteId::alone(&random::id());
     }
     let invocation = match admitted.operation {
         Operation::PutObject | Operation::CopyObject | Operation::DeleteObject => {
@@ -250,7 +250,7 @@ fn write_id(
 /// The id of what these parts say within one invocation; a request that names none stands for
 /// itself.
 pub(super) fn write_id_of(invocation: Option<&str>, parts: &[&[u8]]) -> WriteId {
-    let Some(invocation) = invocation else { return WriteId::alone(&chance::name()) };
+    let Some(invocation) = invocation else { return WriteId::alone(&random::id()) };
     let mut hash = Sha256::new();
     for part in parts.iter().chain([&invocation.as_bytes()]) {
         hash.update((part.len() as u64).to_be_bytes());

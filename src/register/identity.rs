@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::RegisterError;
-use crate::chance;
+use crate::random;
 
 /// What a register is called, for as long as it remembers anything: 32 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct RegisterId(String);
 impl RegisterId {
     /// A name that no other has.
     pub fn new() -> Self {
-        Self(chance::name())
+        Self(random::id())
     }
 
     /// Reads one as it is stored.

@@ -21,7 +21,7 @@ use super::{
     ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Terms,
     Token, UploadStep,
 };
-use crate::chance;
+use crate::random;
 use crate::s3::{Current, ObjectName};
 
 /// How much memory is used to remember keys, bytes. What is leased is not forgotten for want of room.
@@ -78,7 +78,7 @@ impl MemoryRegister {
         bytes_max: usize,
     ) -> Result<Self, RegisterError> {
         let lock_file = LockFile::open(lock_file)?;
-        let mut epoch = Epoch::begin(EpochId(chance::name()), &terms, Millis(0));
+        let mut epoch = Epoch::begin(EpochId(random::id()), &terms, Millis(0));
         epoch.quarantine_until = START + lock_file.inherited().quarantine(&terms);
         Ok(Self {
             terms,
@@ -370,7 +370,7 @@ impl MemoryRegister {
     /// proxies live on.
     pub(crate) fn forget(&self, quarantine: std::time::Duration) {
         self.alone(|inner, now| {
-            inner.epoch = Epoch::begin(EpochId(chance::name()), &self.terms, now);
+            inner.epoch = Epoch::begin(EpochId(random::id()), &self.terms, now);
             inner.epoch.quarantine_until = now + quarantine;
             (inner.recent, inner.older) = (HashMap::new(), HashMap::new());
             (inner.recent_bytes, inner.kept_bytes) = (0, 0);

@@ -108,19 +108,19 @@ impl Bench {
 
     /// A write that stands for itself, through this gate.
     pub(super) async fn write_at(&self, gate: &Gate, condition: Condition) -> Reply {
-        let id = chance::name();
+        let id = random::id();
         self.perform_at(gate, Operation::PutObject, condition, &id, 1).await
     }
 
     /// A write that stands for itself.
     pub(super) async fn write(&self, condition: Condition) -> Reply {
-        let id = chance::name();
+        let id = random::id();
         self.attempt(condition, &id, 1).await
     }
 
     /// A copy onto the key, which the store may work on for long.
     pub(super) async fn copy(&self) -> Reply {
-        let id = chance::name();
+        let id = random::id();
         self.perform(Operation::CopyObject, Condition::None, &id, 1).await
     }
 
@@ -141,7 +141,7 @@ impl Bench {
 
     /// A delete that stands for itself.
     pub(super) async fn delete(&self, condition: Condition) -> Reply {
-        let id = chance::name();
+        let id = random::id();
         self.perform(Operation::DeleteObject, condition, &id, 1).await
     }
 

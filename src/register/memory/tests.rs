@@ -83,7 +83,7 @@ fn ask(nonce: &str, settle: Settle) -> Ask {
 
 /// An unconditional write whose lease is armed.
 async fn armed(register: &MemoryRegister, key: &str, settle: Settle) -> Token {
-    match register.acquire(&named(key), &ask(&chance::name(), settle)).await {
+    match register.acquire(&named(key), &ask(&random::id(), settle)).await {
         Ok(Acquired::Granted(grant)) => grant.token,
         other => panic!("not granted: {other:?}"),
     }

@@ -149,5 +149,5 @@ impl Partitions {
 
 /// A name for an epoch, should one begin: never used twice, also not within one process.
 pub(super) fn new_epoch_id() -> EpochId {
-    EpochId(crate::chance::name())
+    EpochId(crate::random::id())
 }

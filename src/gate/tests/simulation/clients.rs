@@ -12,8 +12,8 @@ use super::process::Process;
 use super::world::{Counter, TAG, World};
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
-use crate::chance;
 use crate::gate::{Outcome, Reply, Write, X_IFMATCH_GENERATION, inscription};
+use crate::random;
 use crate::register::{State, WriteId};
 use crate::s3::documents::{SuccessBody, outcome_of_success_body};
 use crate::s3::{Condition, ETag, Operation};
@@ -124,7 +124,7 @@ impl Client {
         let write_id = match &upload {
             Some(upload) => WriteId(format!("complete {upload} {condition:?}")),
             None if invocation => WriteId(format!("call {call}")),
-            None => WriteId::alone(&chance::name()),
+            None => WriteId::alone(&random::id()),
         };
         let attempts = if !retries || write_id.is_alone() { 1 } else { 3 };
         let inscribed = world.write_ids && operation == Operation::PutObject;

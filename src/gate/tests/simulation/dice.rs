@@ -1,11 +1,11 @@
-//! Where all chance of a simulation comes from.
+//! The source of a simulation's randomness.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::chance::loaded;
+use crate::random::seeded;
 
-/// A sequence of lots that follows from its seed.
+/// A sequence of numbers that follows from its seed.
 #[derive(Debug)]
 pub(super) struct Dice(Mutex<u64>);
 
@@ -15,7 +15,7 @@ impl Dice {
     }
 
     fn next(&self) -> u64 {
-        loaded::next(&mut self.0.lock().unwrap())
+        seeded::next(&mut self.0.lock().unwrap())
     }
 
     /// One of `0..sides`.

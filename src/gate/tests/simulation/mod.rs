@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::chance::loaded;
+use crate::random::seeded;
 use crate::s3::{Condition, ETag, Operation};
 use clients::Client;
 use history::{Call, Told};
@@ -45,7 +45,7 @@ struct Run {
 }
 
 fn run(plan: Plan) -> Run {
-    loaded::with(Some(plan.seed));
+    seeded::with(Some(plan.seed));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -53,7 +53,7 @@ fn run(plan: Plan) -> Run {
         .unwrap();
     let run = runtime.block_on(live(plan));
     drop(runtime);
-    loaded::with(None);
+    seeded::with(None);
     run
 }
 

@@ -1,7 +1,7 @@
-//! The one place that draws lots. Everything else is handed its names.
+//! The only source of randomness. Tests seed it.
 
-/// A name that no other has: 32 hex digits.
-pub fn name() -> String {
+/// A random id, unique for all practical purposes: 32 hex digits.
+pub fn id() -> String {
     uuid().simple().to_string()
 }
 
@@ -17,19 +17,20 @@ fn uuid() -> uuid::Uuid {
 
 #[cfg(test)]
 fn uuid() -> uuid::Uuid {
-    loaded::uuid().unwrap_or_else(uuid::Uuid::new_v4)
+    seeded::uuid().unwrap_or_else(uuid::Uuid::new_v4)
 }
 
-/// Lots that fall the same way in every run, for tests that must be repeatable.
+/// A generator that gives the same values in every run, for tests that must be repeatable.
 #[cfg(test)]
-pub(crate) mod loaded {
+pub(crate) mod seeded {
     use std::cell::Cell;
 
     thread_local! {
         static SEED: Cell<Option<u64>> = const { Cell::new(None) };
     }
 
-    /// From now on every lot of this thread follows from the seed; from none, chance is back.
+    /// From now on every random value of this thread follows from the seed. `None` makes the values
+    /// random again.
     pub(crate) fn with(seed: Option<u64>) {
         SEED.set(seed);
     }
