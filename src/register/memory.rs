@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use self::lock_file::{LockFile, Marker};
 use super::identity::{Identified, RegisterId};
 use super::record::{self, Slot};
-use super::words::{Epoch, EpochId, Millis, Settle};
+use super::types::{Epoch, EpochId, Millis, Settle};
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
     ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Terms,

@@ -10,8 +10,8 @@ pub mod memory;
 pub mod record;
 pub mod redis;
 pub mod steps;
+pub mod types;
 pub mod waiters;
-pub mod words;
 
 use std::fmt;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub use steps::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Grant, InDoubt,
     Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
 };
-pub use words::{
+pub use types::{
     Asker, Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms, Token, Told,
     Upload, UploadName, WriteId, Writers,
 };

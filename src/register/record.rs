@@ -12,11 +12,11 @@ pub use super::steps::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Grant, InDoubt,
     Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
 };
-use super::waiters::Waiters;
-use super::words::{
+use super::types::{
     Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token, Told, Upload,
     UploadName, WriteId, Writers,
 };
+use super::waiters::Waiters;
 use crate::s3::{Condition, Current};
 
 /// How many journal lines a key keeps, the newest first to stay.

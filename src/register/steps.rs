@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::words::{
+use super::types::{
     Asker, Ending, EpochId, Expect, Generation, Settle, State, Token, Told, Upload, UploadName,
     WriteId,
 };

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::words::{Asker, Millis};
+use super::types::{Asker, Millis};
 
 /// For how long after it became the first a waiter lets others go before it.
 pub const TURN: Duration = Duration::from_millis(200);

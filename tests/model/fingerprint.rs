@@ -4,7 +4,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ifmatch::register::record::{Armed, Doubt, Lease};
-use ifmatch::register::words::Entry;
+use ifmatch::register::types::Entry;
 use ifmatch::register::{Ending, Expect, Generation, Millis, Settle, Token};
 
 use crate::store::settle;

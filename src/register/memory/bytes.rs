@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::mem::size_of;
 
 use crate::register::record::{Doubt, Lease, Record, Slot};
+use crate::register::types::{Ending, Entry, Expect, State, Upload};
 use crate::register::waiters::Waiter;
-use crate::register::words::{Ending, Entry, Expect, State, Upload};
 use crate::s3::ObjectName;
 
 /// Of a key and what is kept of it, bytes; its place in the table apart.

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 use super::*;
+use crate::register::types::{Asker, EpochId, in_millis};
 use crate::register::waiters::{TURN, WAITER_KEPT};
-use crate::register::words::{Asker, EpochId, in_millis};
 use crate::s3::ETag;
 
 const LEASE: u64 = 100;

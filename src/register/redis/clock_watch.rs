@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::register::words::Millis;
+use crate::register::types::Millis;
 
 /// When Redis said what its clock shows: at some moment between these two.
 #[derive(Debug, Clone, Copy)]

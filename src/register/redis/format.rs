@@ -43,8 +43,8 @@
 //! which see the functions here, `landed` and `undetermined` in `record.lua`.
 
 use crate::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL, UPLOAD_TTL, UPLOADS_MAX};
+use crate::register::types::in_millis;
 use crate::register::waiters::{TURN, TURN_GRANTS, WAITER_KEPT, WAITERS_MAX};
-use crate::register::words::in_millis;
 use crate::register::{EpochId, Expect, Generation, Settle, State, Terms, Writers};
 use crate::s3::{Condition, Current, ETag, ObjectName};
 

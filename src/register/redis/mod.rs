@@ -43,7 +43,7 @@ use self::reply::Reply;
 use self::router::{Known, Router, no_master};
 use self::scripts::{CLOCK, Scripts, Step};
 use self::suitability::{Demands, REPLICA, Setting};
-use super::words::{Millis, in_millis};
+use super::types::{Millis, in_millis};
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, EpochId, Generation,
     Grant, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,

@@ -11,7 +11,7 @@ use super::format::{keys_of_name, partition_key};
 use super::reply::Reply;
 use super::scripts::{Scripts, Step};
 use super::suitability::{self, Demands, Wanted};
-use crate::register::words::Millis;
+use crate::register::types::Millis;
 use crate::register::{EpochId, RegisterError, Status};
 
 /// What is to be known of a register to touch all of it.

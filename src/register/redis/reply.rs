@@ -7,7 +7,7 @@ use redis::Value;
 
 use super::format::{state_of, terms_differ};
 use super::suitability::REPLICA;
-use crate::register::words::Millis;
+use crate::register::types::Millis;
 use crate::register::{
     Ending, Generation, InDoubt, RegisterError, State, Told, Upload, UploadName, WriteId,
 };

@@ -16,8 +16,8 @@ use redis::cmd;
 use self::redis_server::{RedisServer, needs_redis};
 use super::*;
 use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
+use crate::register::types::{Entry, Epoch, Millis};
 use crate::register::waiters::{Waiter, Waiters};
-use crate::register::words::{Entry, Epoch, Millis};
 use crate::register::{
     Asker, Ending, Expect, Generation, Settle, State, Told, Upload, WriteId, Writers,
 };

@@ -1,4 +1,4 @@
-//! The register's vocabulary: plain values, no IO, no clock.
+//! The register's types: plain values, no IO, no clock.
 
 use std::fmt;
 use std::ops::Add;
