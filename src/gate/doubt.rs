@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::inscription::inscribed;
 use super::lease::Lease;
 use super::standing::Standing;
-use super::write::{Landing, Stop};
+use super::write::{Landed, Stop};
 use super::{Gate, Reply, Write, refusal};
 use crate::register::{Generation, Resolution, State, Told, Writers};
 use crate::s3::{Current, Seen};
@@ -31,7 +31,7 @@ impl Gate {
         copies: Copies,
         why: String,
         give_up: Instant,
-    ) -> Result<Landing, Stop> {
+    ) -> Result<Landed, Stop> {
         let stands_by = Standing::new(self, write, &mut lease, pre).stand_by();
         if let (Copies::One, Some(generation)) = (copies, lease.armed.clone())
             && let Some(new) = self.seen_to_land(write, &lease, pre, give_up).await
@@ -41,9 +41,9 @@ impl Gate {
                 task.abort();
             }
             let reply = Reply::Replayed(new.clone(), Some(generation), Told::default());
-            return Ok(Landing { lease, reply, new, quiet: None });
+            return Ok(Landed { lease, reply, new, quiet: None });
         }
-        Err(Stop::Doubt(why, lease.armed.filter(|_| !lease.rivalled)))
+        Err(Stop::Doubt(why, lease.armed.filter(|_| !lease.superseded)))
     }
 
     /// Looks for a landing as long as the lease keeps everybody else out, and returns what it left.
@@ -58,7 +58,7 @@ impl Gate {
     ) -> Option<State> {
         let exclusive = self.settings.terms.writers == Writers::Exclusive;
         let pre = pre.known().filter(|_| exclusive);
-        let by_id = write.inscribed && lease.not_ours;
+        let by_id = write.inscribed && lease.seen_not_applied;
         if pre.is_none() && !by_id {
             return None;
         }
@@ -97,7 +97,7 @@ impl Gate {
     ) -> Result<(), Stop> {
         let stop = match resolution {
             Resolution::DidNot => return Ok(()),
-            Resolution::Landed => Stop::InJournal,
+            Resolution::Landed => Stop::AlreadyRecorded,
             Resolution::Undetermined | Resolution::Nothing => {
                 Stop::error(refusal::outcome_unknown())
             }

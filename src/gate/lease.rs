@@ -29,16 +29,16 @@ pub(super) struct Lease {
     pub(super) epoch_age: Duration,
     /// Whether another attempt of the write may have ended before that, after this one arrived.
     pub(super) outdated: bool,
-    /// Another attempt of the same write is in doubt, and may have been acknowledged.
-    pub(super) rivalled: bool,
+    /// A newer attempt of the same write has an unknown outcome ([`Grant::superseded`]).
+    pub(super) superseded: bool,
     /// When the lease was granted.
     pub(super) since: Instant,
     /// Until when it is ours at least: counted from before the register was asked.
     pub(super) deadline: Instant,
-    /// A HEAD under it has seen that no copy of this write has left what stands there.
-    pub(super) not_ours: bool,
-    /// By which the register knows a reclaim that it is asked for again.
-    way_back: Option<String>,
+    /// A HEAD under this lease has shown that no copy of this write left what stands at the key.
+    pub(super) seen_not_applied: bool,
+    /// The nonce of a reclaim, by which the register recognises a repeated one.
+    reclaim_nonce: Option<String>,
 }
 
 impl Lease {
@@ -57,23 +57,23 @@ impl Lease {
             armed: grant.armed,
             epoch_age: grant.epoch_age,
             outdated: arrived.elapsed() + TICK > grant.epoch_age,
-            rivalled: grant.rivalled,
+            superseded: grant.superseded,
             since: Instant::now(),
             deadline: asked + lease,
-            not_ours: false,
-            way_back: None,
+            seen_not_applied: false,
+            reclaim_nonce: None,
         }
     }
 
-    /// The nonce to reclaim it with: the same until that has been answered, or one whose answer was
-    /// lost would find its own lease in the way.
-    pub(super) fn way_back(&mut self) -> &str {
-        self.way_back.get_or_insert_with(random::id)
+    /// The nonce to reclaim the lease with. It stays the same until a reclaim was answered: a
+    /// repetition with another nonce would find the lease of the first one in its way.
+    pub(super) fn reclaim_nonce(&mut self) -> &str {
+        self.reclaim_nonce.get_or_insert_with(random::id)
     }
 
     /// The register had forgotten it, and holds it again.
     pub(super) fn is_back(&mut self, token: Token, armed: Generation, deadline: Instant) {
         (self.token, self.armed, self.deadline) = (token, Some(armed), deadline);
-        self.way_back = None;
+        self.reclaim_nonce = None;
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::finding::{Finding, finding};
 use super::lease::Lease;
-use super::write::{Landing, Sent};
+use super::write::{Landed, Sent};
 use super::{Gate, Reply, Write};
 use crate::backend::{Exchange, Question, Signing};
 use crate::register::{State, Told, Writers};
@@ -18,7 +18,7 @@ use crate::s3::{Current, Operation};
 /// What came of a delete that was answered with an error.
 pub(super) enum Repeated {
     /// What it was to delete is not there: it need not be sent again.
-    Gone(Landing),
+    Gone(Landed),
     /// As far as its last copy goes.
     Sent(Lease, Sent),
 }
@@ -87,7 +87,7 @@ impl Gate {
     }
 
     /// `last_byte`: when a copy that may still land was last readable.
-    fn gone(&self, write: &Write<'_>, lease: Lease, last_byte: Option<Instant>) -> Landing {
+    fn gone(&self, write: &Write<'_>, lease: Lease, last_byte: Option<Instant>) -> Landed {
         let new = match write.version_id {
             None => State::Absent,
             // Another version may have come to light.
@@ -96,6 +96,6 @@ impl Gate {
         let settle = self.settings.terms.settle(write.settle());
         let quiet = last_byte.map(|last_byte| settle.saturating_sub(last_byte.elapsed()));
         let reply = Reply::Replayed(State::Absent, lease.armed.clone(), Told::default());
-        Landing { lease, reply, new, quiet }
+        Landed { lease, reply, new, quiet }
     }
 }

@@ -44,7 +44,7 @@ impl Standing {
             terms: gate.settings.terms,
             name: write.name.clone(),
             token: lease.token.clone(),
-            nonce: lease.way_back().to_owned(),
+            nonce: lease.reclaim_nonce().to_owned(),
             write_id: write.write_id.clone(),
             settle: write.settle(),
             pre: pre.clone(),

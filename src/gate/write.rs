@@ -38,8 +38,9 @@ pub(super) enum Stop {
     /// Unknown, for this reason: the lease stays armed, and the write becomes its own retry, with
     /// this generation for its doubt.
     Doubt(String, Option<Generation>),
-    /// Its own earlier attempt has landed: the journal, asked again, has the answer.
-    InJournal,
+    /// An earlier attempt of this write has landed and is recorded: the journal, read again, has the
+    /// answer.
+    AlreadyRecorded,
 }
 
 impl Stop {
@@ -74,7 +75,7 @@ struct Progress {
 }
 
 /// A write that the store has applied.
-pub(super) struct Landing {
+pub(super) struct Landed {
     pub(super) lease: Lease,
     pub(super) reply: Reply,
     pub(super) new: State,
@@ -125,7 +126,7 @@ impl Gate {
                     (progress.in_doubt, progress.own_doubt) = (true, generation);
                     continue;
                 }
-                Stop::InJournal => continue,
+                Stop::AlreadyRecorded => continue,
             };
             return Outcome::without_landing(reply, decided_by, started, &progress);
         }
@@ -137,7 +138,7 @@ impl Gate {
         write: &Write<'_>,
         give_up: Instant,
         progress: &mut Progress,
-    ) -> Result<Landing, Stop> {
+    ) -> Result<Landed, Stop> {
         let mut lease = self.acquire(write, give_up, progress.own_doubt.as_ref()).await?;
         progress.granted = Some(lease.since);
         let pre = if lease.armed.is_some() {
@@ -244,7 +245,7 @@ impl Gate {
         if write.inscribed && inscribed.as_ref() == Some(&write.write_id) {
             return Err(self.own_landing(write, lease, &seen).await);
         }
-        lease.not_ours = true;
+        lease.seen_not_applied = true;
         // An upload that is gone may be gone because it was completed: any doubt of that comes first.
         let learned = self.learned(seen.current.clone());
         let gone = self.is_upload_gone(write).await;
@@ -411,7 +412,7 @@ impl Gate {
         pre: State,
         sent: Sent,
         give_up: Instant,
-    ) -> Result<Landing, Stop> {
+    ) -> Result<Landed, Stop> {
         let copies = if sent.first_copy.is_none() { Copies::One } else { Copies::Two };
         let mut answer = match sent.exchange {
             Exchange::Answered(answer) => answer,
@@ -441,11 +442,11 @@ impl Gate {
         let new = self.looked_up(write, &pre, new, &mut answer).await;
         let settle = self.settings.terms.settle(write.settle());
         let quiet = sent.first_copy.map(|last_byte| settle.saturating_sub(last_byte.elapsed()));
-        Ok(Landing { lease, reply: Reply::Store(answer), new, quiet })
+        Ok(Landed { lease, reply: Reply::Store(answer), new, quiet })
     }
 
-    fn landed(&self, write: &Write<'_>, landing: Landing, turn: Turn, started: Instant) -> Outcome {
-        let Landing { lease, mut reply, new, quiet } = landing;
+    fn landed(&self, write: &Write<'_>, landing: Landed, turn: Turn, started: Instant) -> Outcome {
+        let Landed { lease, mut reply, new, quiet } = landing;
         let told = match &reply {
             Reply::Store(answer) => told(answer),
             Reply::Error(..) | Reply::Replayed(..) => Told::default(),

@@ -92,10 +92,10 @@ pub struct Record {
 }
 
 impl Entry {
-    /// Nobody can tell what became of an attempt of the asker's write, which is not the asker's own
-    /// and was in doubt after the asker had arrived. Its client may have given up the one for the
-    /// other, and that may have been acknowledged.
-    fn tells_of_a_rival(&self, ask: &Ask, now: Millis) -> bool {
+    /// Is this line about a newer attempt of the asker's write, with an unknown outcome? The line is
+    /// younger than the asker's request and not about the asker's own attempt. The client may have
+    /// given up the asker for that attempt, and may have got a success for it.
+    fn supersedes(&self, ask: &Ask, now: Millis) -> bool {
         let Ending::Undetermined { generation } = &self.ending else { return false };
         ask.own_doubt.as_ref() != Some(generation) && self.at + ask.age > now
     }
@@ -105,7 +105,7 @@ impl Entry {
     fn lets_it_be_done_again(&self, ask: &Ask, now: Millis) -> bool {
         ask.condition == Condition::None
             && matches!(self.ending, Ending::Undetermined { .. })
-            && !self.tells_of_a_rival(ask, now)
+            && !self.supersedes(ask, now)
     }
 }
 
@@ -196,10 +196,10 @@ impl Slot {
         leased.or_else(|| self.record.doubt.as_ref().map(|doubt| &doubt.write_id))
     }
 
-    /// Does the journal tell of another attempt of the same write, in doubt since this one arrived?
-    fn is_rivalled(&self, ask: &Ask, terms: &Terms, now: Millis) -> bool {
+    /// Does the journal know a newer attempt of the same write, with an unknown outcome?
+    fn is_superseded(&self, ask: &Ask, terms: &Terms, now: Millis) -> bool {
         let line = self.record.line_of(&ask.write_id, terms, now);
-        line.is_some_and(|line| line.tells_of_a_rival(ask, now))
+        line.is_some_and(|line| line.supersedes(ask, now))
     }
 
     fn grant(&self, epoch: &Epoch, token: Token, ask: &Ask, terms: &Terms, now: Millis) -> Grant {
@@ -214,7 +214,7 @@ impl Slot {
             }),
             armed: armed.map(|armed| armed.generation.clone()),
             epoch_age: self.remembered_since(epoch).until(now),
-            rivalled: self.is_rivalled(ask, terms, now),
+            superseded: self.is_superseded(ask, terms, now),
             upload: ask.upload.as_ref().and_then(|name| self.record.upload(name)).cloned(),
         }
     }

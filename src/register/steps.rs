@@ -70,9 +70,9 @@ pub struct Grant {
     /// How far back the register remembers this key: to the epoch's begin, or to the newest line
     /// for which its journal had no room.
     pub epoch_age: Duration,
-    /// Another attempt of this very write is in doubt, and may have been acknowledged after this one
-    /// arrived. Should this one's outcome stay unknown too, it must not be its own retry.
-    pub rivalled: bool,
+    /// A newer attempt of this write has an unknown outcome, and its client may have got a success.
+    /// If the outcome of this attempt becomes unknown too, it must not be sent again.
+    pub superseded: bool,
     /// The upload that was asked about, where it is known.
     pub upload: Option<Upload>,
 }

@@ -153,7 +153,7 @@ impl<'a> Print<'a> {
             if let Some(held) = &writer.held {
                 self.generation(held.armed.as_ref());
                 self.put((&held.token, &held.pre));
-                self.put((held.young_epoch, held.outdated, held.rivalled, held.not_ours));
+                self.put((held.young_epoch, held.outdated, held.superseded, held.seen_not_applied));
                 self.generation(held.generation.as_ref());
                 if let Some(doubt) = &held.doubt {
                     self.put(&doubt.write_id);

@@ -72,7 +72,7 @@ pub(crate) enum Safeguard {
     /// An attempt that came before its write became undetermined is not done again.
     GivenUpIsNotDoneAgain,
     /// Nor is it its own retry after another attempt of it was in doubt.
-    RivalledIsNotItsOwnRetry,
+    SupersededIsNotItsOwnRetry,
     /// F15: A young epoch refuses no retry.
     YoungEpochRefusesNoRetry,
     /// F16: "Changed, so it was ours" is not said where others write.
@@ -172,7 +172,7 @@ fn scenario(safeguard: Safeguard) -> Scenario {
         }
         S::StoreRefusalsJournalled => with(retry(), Faults { refusals: 1, ..NONE }),
         S::OlderThanEpoch => with(retry_and_delete(), Faults { losses: 1, ..NONE }),
-        S::GivenUpIsNotDoneAgain | S::RivalledIsNotItsOwnRetry => {
+        S::GivenUpIsNotDoneAgain | S::SupersededIsNotItsOwnRetry => {
             with(vec![put("e1").twice(), put("e2")], Faults { lost_replies: 1, ..NONE })
         }
         S::YoungEpochRefusesNoRetry => with(retry(), Faults { losses: 1, ..NONE }),
@@ -287,7 +287,7 @@ needed! {
     #[ignore = "hundreds of thousands of states: make model"]
     given_up_is_not_done_again: GivenUpIsNotDoneAgain,
     #[ignore = "hundreds of thousands of states: make model"]
-    rivalled_is_not_its_own_retry: RivalledIsNotItsOwnRetry,
+    superseded_is_not_its_own_retry: SupersededIsNotItsOwnRetry,
     #[ignore = "hundreds of thousands of states: make model"]
     late_commit_ends_no_lease: LateCommitEndsNoLease,
     #[ignore = "hundreds of thousands of states: make model"]

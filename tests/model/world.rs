@@ -155,9 +155,9 @@ pub(crate) struct Held {
     /// That begins with this write, once armed.
     pub(crate) armed: Option<Generation>,
     /// A HEAD under it has seen that no copy of this call has left what stands there.
-    pub(crate) not_ours: bool,
-    /// Another attempt of the same call is in doubt.
-    pub(crate) rivalled: bool,
+    pub(crate) seen_not_applied: bool,
+    /// A newer attempt of the same call has an unknown outcome.
+    pub(crate) superseded: bool,
     /// A doubt that must be resolved first.
     pub(crate) doubt: Option<InDoubt>,
     pub(crate) young_epoch: bool,

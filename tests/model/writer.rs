@@ -348,8 +348,8 @@ impl World {
             pre: grant.state,
             generation: grant.generation,
             armed: grant.armed,
-            rivalled: grant.rivalled,
-            not_ours: false,
+            superseded: grant.superseded,
+            seen_not_applied: false,
             doubt: grant.doubt,
             young_epoch: grant.epoch_age < ticks(HORIZON),
             outdated: age + ticks(1) > grant.epoch_age
@@ -457,7 +457,7 @@ impl World {
             let learned = learned(scenario, current);
             return self.then_release(index, learned, false, Then::Tell(Reply::Success));
         }
-        self.held(index).not_ours = true;
+        self.held(index).seen_not_applied = true;
         let writer = &self.writers[index];
         let Some(held) = &writer.held else { return };
         let foreign =
@@ -656,8 +656,9 @@ impl World {
         let held = self.held(index).clone();
         let writer = &mut self.writers[index];
         writer.in_doubt = true;
-        let rivalled = held.rivalled && !scenario.is_without(Safeguard::RivalledIsNotItsOwnRetry);
-        writer.own_doubt = held.armed.clone().filter(|_| !rivalled);
+        let superseded =
+            held.superseded && !scenario.is_without(Safeguard::SupersededIsNotItsOwnRetry);
+        writer.own_doubt = held.armed.clone().filter(|_| !superseded);
         if scenario.is_without(Safeguard::LostAnswerIsDoubt) {
             writer.step = Step::Disarm(Reply::Unknown);
             return;
@@ -667,7 +668,7 @@ impl World {
             writer.stands_by = Some(Standing { token: held.token, pre: held.pre, until });
         }
         let one_copy = first_copy.is_none() || scenario.is_without(Safeguard::EarlyEndOfOneCopy);
-        let anew = held.not_ours || scenario.is_without(Safeguard::EarlyEndByANewId);
+        let anew = held.seen_not_applied || scenario.is_without(Safeguard::EarlyEndByANewId);
         let by_id = scenario.calls[writer.call].inscribed && anew;
         let proves = believes_changes(scenario) || by_id;
         if scenario.early_end && one_copy && proves && now < held.deadline {
@@ -695,7 +696,7 @@ impl World {
         let held = self.held(index);
         let in_time = now < held.deadline || scenario.is_without(Safeguard::EarlyEndUnderLease);
         let changed = held.pre.known().is_some_and(|pre| pre != current);
-        let anew = held.not_ours || scenario.is_without(Safeguard::EarlyEndByANewId);
+        let anew = held.seen_not_applied || scenario.is_without(Safeguard::EarlyEndByANewId);
         let new = State::from(current);
         let own = anew && self.inscribed(scenario) == Some(write_id(self.writers[index].call));
         if in_time && (own || (changed && believes_changes(scenario))) {

@@ -520,14 +520,14 @@ fn an_undetermined_write_is_done_again_by_itself_and_by_who_comes_after() {
 }
 
 #[test]
-fn an_attempt_that_takes_over_its_rival_s_doubt_is_told_so() {
+fn a_superseded_attempt_is_told_so_with_its_grant() {
     let mut key = Key::exclusive();
     let lost = key.lose("a", State::Absent, Expect::SomeObject);
     let retry = Ask { nonce: "again".to_owned(), age: ms(1), ..ask("a") };
     let mut itself = key.clone();
-    assert!(!itself.grant(&Ask { own_doubt: Some(lost), ..retry.clone() }).rivalled);
-    assert!(key.grant(&retry).rivalled);
-    assert!(key.grant(&retry).rivalled, "asked again");
+    assert!(!itself.grant(&Ask { own_doubt: Some(lost), ..retry.clone() }).superseded);
+    assert!(key.grant(&retry).superseded);
+    assert!(key.grant(&retry).superseded, "asked again");
 }
 
 // === arm and renew ===

@@ -20,25 +20,25 @@ local function untouched()
   return upload and (upload[2] == generation or generation and upload[3] == generation)
 end
 
--- Another attempt of this write was in doubt after this one arrived.
-local function rival_in(kind, generation, at)
+-- Is this journal line about a newer attempt of this write, with an unknown outcome?
+local function supersedes(kind, generation, at)
   return kind == 'U' and generation ~= own_doubt and at + age > now
 end
 
-local function rivalled()
+local function superseded()
   local ending, at = ending_of(write_id)
   if not ending then
     return false
   end
   local kind, generation = told(ending)
-  return rival_in(kind, generation, at)
+  return supersedes(kind, generation, at)
 end
 
 local function granted()
   local doubt = record.doubt or {}
   return {now, 'granted', token_of(nonce), lease.generation and lease.pre or record.state,
     named(record.generation) or false, doubt[1] or false, named(doubt[4]) or false,
-    named(lease.generation) or false, now - remembered_since(), rivalled() and 1 or 0,
+    named(lease.generation) or false, now - remembered_since(), superseded() and 1 or 0,
     upload and 1 or 0,
     upload and named(upload[2]), upload and named(upload[3]), upload and upload[4]}
 end
@@ -52,7 +52,7 @@ end
 local ending, written_at = ending_of(write_id)
 if ending then
   local kind, generation, state, said = told(ending)
-  if kind ~= 'U' or condition ~= 'none' or rival_in(kind, generation, written_at) then
+  if kind ~= 'U' or condition ~= 'none' or supersedes(kind, generation, written_at) then
     return {now, 'ended', kind, generation, state, said}
   end
 end

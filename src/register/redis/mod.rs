@@ -513,7 +513,7 @@ impl Register for RedisRegister {
                 doubt: reply.in_doubt()?,
                 armed: reply.generation()?,
                 epoch_age: reply.duration()?,
-                rivalled: reply.number()? == 1,
+                superseded: reply.number()? == 1,
                 upload: reply.upload(ask.upload.as_ref())?,
             })),
             _ => Err(reply.unknown()),
