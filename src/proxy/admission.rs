@@ -5,12 +5,12 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, Version};
 use pingora::proxy::Session;
 
-use super::Proxy;
 use super::access::{Asked, Caller, is_of_a_read};
 use super::context::Context;
 use super::cors::Asking;
 use super::rules::Treatment;
 pub(super) use super::signed::Signed;
+use super::state::Proxy;
 use crate::backend::headers::{is_of_body, may_go_unsigned};
 use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
@@ -18,7 +18,7 @@ use crate::s3::{
     BucketName, Code, Condition, CopySource, Effect, Operation, RequestHead, S3Error, Target,
     check_arguments, classify, refusal_at,
 };
-use crate::sigv4::{AwsAnswer, EffectiveRequest, unframe};
+use crate::sigv4::{EffectiveRequest, unframe};
 
 /// A request whose sender is known and may do what it asks.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Admitted {
         context.log.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
         sent.check_query()?;
         // What is meant is read from here on; what was sent only by the signature.
-        let mut meant = EffectiveRequest::of(&sent).map_err(|e| foreign(&e))?;
+        let mut meant = EffectiveRequest::of(&sent)?;
         let head = RequestHead { query: &meant.query, headers: &meant.headers, ..sent };
         let operation = classify(head, &target);
         context.log.operation = Some(operation);
@@ -247,12 +247,6 @@ fn check_request(
         }
         _ => Ok(()),
     }
-}
-
-/// An error that the signature room defines, as the answer room writes it.
-pub(super) fn foreign(error: &impl AwsAnswer) -> S3Error {
-    let fields = error.fields().into_iter().map(|(name, value)| (name.into(), value)).collect();
-    S3Error::foreign(error.status(), error.code(), error.message(), fields)
 }
 
 /// The condition that the gate judges. Of what is known to leave the content alone, the conditions are

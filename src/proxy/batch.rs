@@ -10,14 +10,14 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
-use super::Proxy;
 use super::admission::{Admitted, Signed};
 use super::context::Context;
 use super::intake::{self, Untaken};
 use super::pace::Lanes;
 use super::respond;
+use super::state::Proxy;
 use super::whereabouts::redirected;
-use super::writes::write_id_of;
+use super::write_id::write_id_of;
 use crate::backend::headers::{for_head, to_store};
 use crate::backend::{Answer, Signing, StoreRequest};
 use crate::body::Body;

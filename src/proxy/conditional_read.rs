@@ -11,9 +11,9 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, StatusCode};
 use pingora::proxy::Session;
 
-use super::Proxy;
 use super::context::Context;
 use super::respond;
+use super::state::Proxy;
 use crate::backend::connection::Opened;
 use crate::backend::{HttpStore, StoreRequest};
 use crate::gate::X_IFMATCH_GENERATION;

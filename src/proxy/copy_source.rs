@@ -10,10 +10,10 @@
 use http::{HeaderMap, StatusCode};
 use pingora::proxy::Session;
 
-use super::Proxy;
 use super::admission::Admitted;
 use super::context::Context;
-use super::writes::to_request;
+use super::outgoing::to_request;
+use super::state::Proxy;
 use super::{intake, reads, respond};
 use crate::backend::connection::Opened;
 use crate::backend::headers::for_head_of_source;

@@ -21,11 +21,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Proxy;
 use super::context::Context;
 use super::doorway::Doorway;
 use super::respond::{HOST, HOST_ID, REQUEST_ID};
 use super::seats::{NoSeat, Seat, Seats};
+use super::state::Proxy;
 use super::wire::Wire;
 use crate::config::Limits;
 use crate::http1::Framing;

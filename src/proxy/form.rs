@@ -6,16 +6,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora::proxy::Session;
 
-use super::Proxy;
 use super::access::{Asked, Caller};
-use super::admission::foreign;
 use super::context::Context;
 use super::form_fields::{promise_of, put_headers, signed_policy};
 use super::incoming_form::IncomingForm;
 use super::intake::Untaken;
 use super::respond;
+use super::state::Proxy;
 use super::whereabouts::location;
-use super::writes::inscribe;
+use super::write_id::inscribe;
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
 use crate::clock;
@@ -148,8 +147,7 @@ fn admit(
                 version_2: proxy.accepts_version_2,
                 host_bucket: None,
             };
-            let owner = authenticate_policy(&claim, &proxy.clients, &proxy.keys, &accepted)
-                .map_err(|error| foreign(&error))?;
+            let owner = authenticate_policy(&claim, &proxy.clients, &proxy.keys, &accepted)?;
             Caller::Client(owner)
         }
     };

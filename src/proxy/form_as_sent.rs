@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use pingora::proxy::Session;
 
-use super::Proxy;
 use super::context::Context;
 use super::form_fields::{claimed_caller, promise_of, put_headers};
 use super::incoming_form::IncomingForm;
 use super::intake::Untaken;
-use super::passthrough::{Guarded, RESERVED};
+use super::passthrough::Guarded;
 use super::respond;
+use super::state::Proxy;
+use super::strict::RESERVED;
 use super::whereabouts::location;
 use crate::backend::Answer;
 use crate::backend::headers::is_reserved;

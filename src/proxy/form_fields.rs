@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::access::Caller;
-use super::admission::foreign;
 use crate::backend::headers::is_reserved;
 use crate::s3::tagging::tagging_header;
 use crate::s3::{Operation, PostForm, RequestHead, S3Error, check_arguments};
@@ -133,9 +132,9 @@ pub(super) fn promise_of(headers: &HeaderMap) -> Result<BodyPromise, S3Error> {
     let head = RequestHead { method: &Method::PUT, path: "", query: "", headers };
     check_arguments(head, Operation::PutObject)?;
     let payload = PayloadKind::Unsigned;
-    payload.check_unambiguous(headers).map_err(|error| foreign(&error))?;
-    let promise = BodyPromise::of_unproved(&head, payload).map_err(|error| foreign(&error))?;
-    promise.check_announced(headers).map_err(|error| foreign(&error))?;
+    payload.check_unambiguous(headers)?;
+    let promise = BodyPromise::of_unproved(&head, payload)?;
+    promise.check_announced(headers)?;
     Ok(promise)
 }
 

@@ -4,15 +4,12 @@
 use bytes::{Bytes, BytesMut};
 use pingora::proxy::Session;
 
-use super::admission::{Admitted, foreign};
+use super::admission::Admitted;
 use super::intake::{self, Untaken};
-use super::passthrough;
-use super::whole::{CONTENT_MD5, name_document};
-use super::writes::query_to_store;
-use crate::backend::headers::to_store;
-use crate::backend::{EMPTY_SHA256, Signing, StoreRequest};
+use super::outgoing::{CONTENT_MD5, request_to_store, streamed};
+use crate::backend::{EMPTY_SHA256, StoreRequest};
 use crate::s3::S3Error;
-use crate::sigv4::{Algorithm, BodyCheck, BodyPromise, PayloadKind, Wanted};
+use crate::sigv4::{Algorithm, BodyCheck, BodyPromise, Wanted};
 
 /// A request being forwarded.
 #[derive(Debug)]
@@ -28,32 +25,13 @@ pub(super) struct Forward {
     held: Bytes,
 }
 
-/// The request as the store gets it, its body aside.
-pub(super) fn request_to_store(session: &Session, admitted: &Admitted) -> StoreRequest {
-    let request = session.req_header();
-    let mut headers = to_store(&request.headers);
-    admitted.spell_copy_source(&mut headers);
-    name_document(&mut headers, &request.method, admitted.operation);
-    StoreRequest {
-        signing: Signing::Anew,
-        method: request.method.clone(),
-        path: admitted.target.path(),
-        query: query_to_store(session),
-        headers,
-        sha256: match admitted.signed.as_ref().map(|signed| signed.promise.payload) {
-            Some(PayloadKind::Digest(sha256)) => Some(sha256),
-            _ => None,
-        },
-    }
-}
-
 impl Forward {
     pub(super) fn new(session: &Session, admitted: &Admitted) -> Self {
         let promise = admitted.signed.as_ref().map(|signed| signed.promise.clone());
         if admitted.is_as_sent() {
             // Not every store verifies what it is promised, least of all in a presigned query.
             return Self {
-                request: passthrough::streamed(session),
+                request: streamed(session),
                 length_bytes: None,
                 check: promise.map(|promise| BodyCheck::new(promise, Wanted::default())),
                 as_sent: true,
@@ -82,9 +60,9 @@ impl Forward {
             return Ok(());
         }
         while let Some(bytes) = intake::next_bytes(session).await? {
-            check.feed(bytes, &mut |_| ()).map_err(|error| foreign(&error))?;
+            check.feed(bytes, &mut |_| ())?;
         }
-        check.finish().map_err(|error| foreign(&error))?;
+        check.finish()?;
         self.request.sha256 = Some(EMPTY_SHA256);
         let digests = Algorithm::ALL.iter().map(|algorithm| algorithm.header());
         for name in digests.chain([CONTENT_MD5]) {
@@ -120,10 +98,10 @@ impl Forward {
             } else {
                 check.feed(bytes, &mut go_on)
             };
-            fed.map_err(|error| foreign(&error))?;
+            fed?;
         }
         if end_of_stream && let Some(check) = self.check.take() {
-            check.finish().map_err(|error| foreign(&error))?;
+            check.finish()?;
             ready.push(std::mem::take(&mut self.held));
         }
         // To Pingora no piece is the end of the body; an empty one is none yet.

@@ -8,11 +8,10 @@ use http::{HeaderMap, header};
 use pingora::proxy::Session;
 use tokio::time::timeout;
 
-use super::Proxy;
 use super::access::Caller;
-use super::admission::foreign;
 use super::intake::{self, Untaken};
 use super::respond;
+use super::state::Proxy;
 use crate::body::{Body, Expected};
 use crate::s3::multipart::FIELDS_BYTES_MAX;
 use crate::s3::{Code, FormReader, PostForm, PostPolicy, S3Error, Spelling};
@@ -122,7 +121,7 @@ impl IncomingForm {
             while let Some(bytes) = self.reader.content()? {
                 bytes_taken += bytes.len() as u64;
                 check_range(bytes_taken, u64::MAX)?;
-                check.feed(bytes, &mut |piece| content.push(piece)).map_err(|e| foreign(&e))?;
+                check.feed(bytes, &mut |piece| content.push(piece))?;
                 for piece in content.drain(..) {
                     taking.push(piece).await.map_err(|e| intake::unkept(&e))?;
                 }
@@ -132,7 +131,7 @@ impl IncomingForm {
         }
         self.reader.finish()?;
         check_range(bytes_taken, bytes_taken)?;
-        let checked = check.finish().map_err(|e| foreign(&e))?;
+        let checked = check.finish()?;
         let body = taking.finish().await.map_err(|e| intake::unkept(&e))?;
         Ok((body, checked))
     }

@@ -4,20 +4,19 @@ use bytes::Bytes;
 use pingora::ErrorType;
 use pingora::proxy::Session;
 
-use super::Proxy;
 use super::access::Caller;
-use super::admission::foreign;
 use super::context::Context;
 use super::passthrough;
 use super::respond;
 use super::signed::Signed;
+use super::state::Proxy;
 use super::wire::Broken;
 use crate::body::{Body, Expected, Unkept};
 use crate::config::Signatures;
 use crate::descriptors;
 use crate::s3::{Code, S3Error};
 use crate::shares::NoRoom;
-use crate::sigv4::{BodyCheck, CheckedBody, Wanted};
+use crate::sigv4::{BodyCheck, BodyError, CheckedBody, Wanted};
 
 /// Why there is no body.
 #[derive(Debug)]
@@ -61,6 +60,12 @@ impl Untaken {
 impl From<S3Error> for Untaken {
     fn from(error: S3Error) -> Self {
         Self::Refused(error)
+    }
+}
+
+impl From<BodyError> for Untaken {
+    fn from(error: BodyError) -> Self {
+        Self::Refused(error.into())
     }
 }
 
@@ -119,10 +124,10 @@ pub(super) async fn take_for(
             left = left
                 .checked_sub(more)
                 .ok_or_else(|| too_large(kept_bytes_max.saturating_add(more), kept_bytes_max))?;
-            check.feed(bytes.clone(), &mut |_| ()).map_err(|e| foreign(&e))?;
+            check.feed(bytes.clone(), &mut |_| ())?;
             content.push(bytes);
         } else {
-            check.feed(bytes, &mut |piece| content.push(piece)).map_err(|e| foreign(&e))?;
+            check.feed(bytes, &mut |piece| content.push(piece))?;
         }
         for piece in content.drain(..) {
             let length_bytes = taking.length_bytes().saturating_add(piece.len() as u64);
@@ -132,7 +137,7 @@ pub(super) async fn take_for(
             taking.push(piece).await.map_err(|e| unkept(&e))?;
         }
     }
-    let checked = check.finish().map_err(|e| foreign(&e))?;
+    let checked = check.finish()?;
     let body = taking.finish().await.map_err(|e| unkept(&e))?;
     Ok((body, checked))
 }

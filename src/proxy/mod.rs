@@ -20,6 +20,7 @@ mod form_fields;
 mod forward;
 mod incoming_form;
 mod intake;
+mod outgoing;
 mod pace;
 mod passthrough;
 mod reads;
@@ -27,16 +28,16 @@ mod respond;
 mod rules;
 mod seats;
 mod signed;
+mod state;
 mod strangers;
+mod strict;
 mod uploads;
 mod waiting;
 mod whereabouts;
 mod whole;
 mod wire;
+mod write_id;
 mod writes;
-
-use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -46,18 +47,11 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::backend::HttpStore;
-use crate::backend::Understanding;
 use crate::backend::connection::note_descriptors;
 use crate::backend::headers::INSCRIPTION;
-use crate::body::Larder;
-use crate::config::{EarlyAnswer, Signatures};
-use crate::gate::Gate;
+use crate::config::EarlyAnswer;
 use crate::http1::persists;
-use crate::in_flight::InFlight;
-use crate::s3::{Dialect, Effect, Naming, Operation, Reserved, S3Error};
-use crate::shares::{NoRoom, Share, Shares};
-use crate::sigv4::SigningKeys;
+use crate::s3::{Effect, Operation, S3Error};
 use access::Caller;
 pub use access::Clients;
 use admission::Admitted;
@@ -69,72 +63,13 @@ use forward::Forward;
 use intake::Untaken;
 pub use pace::Pace;
 pub use rules::Rules;
+pub use state::Proxy;
 pub use strangers::Strangers;
 
 #[cfg(test)]
 mod requests_tests;
 
-/// The proxy: what every request is served with.
-#[derive(Debug)]
-pub struct Proxy {
-    /// Where all changes of keys pass.
-    pub gate: Gate,
-    /// The store.
-    pub store: Arc<HttpStore>,
-    /// Who may come.
-    pub clients: Clients,
-    /// How each key is treated.
-    pub rules: Rules,
-    /// Which buckets there cannot be.
-    pub reserved: Reserved,
-    /// What the store understands.
-    pub understanding: Understanding,
-    /// How names are found in requests.
-    pub naming: Naming,
-    /// Whose answers are given.
-    pub dialect: Dialect,
-    /// Who checks signatures.
-    pub signatures: Signatures,
-    /// The region clients must sign for, if only one will do.
-    pub region: Option<String>,
-    /// Whether clients may sign by Version 2.
-    pub accepts_version_2: bool,
-    /// Whether a body may come whose length nothing says; it is taken whole first.
-    pub takes_unknown_length: bool,
-    /// Signing keys of both sides.
-    pub keys: Arc<SigningKeys>,
-    /// Where bodies are kept.
-    pub larder: Larder,
-    /// The largest body taken, in bytes.
-    pub body_bytes_max: u64,
-    /// How long a client may send nothing in the middle of a body.
-    pub idle_timeout: Duration,
-    /// How fast a body has to come, in bytes per second; 0 where any pace will do.
-    pub body_least_rate: u64,
-    /// How many deletes of a batch go at a time.
-    pub pace: Pace,
-    /// What becomes of a body that is refused before it has come.
-    pub early_answer: EarlyAnswer,
-    /// Room for requests that change something.
-    pub writes: Shares,
-    /// Room for those whose sender is not known yet.
-    pub strangers: Strangers,
-    /// What pages of other origins may see.
-    pub cors: Arc<Policies>,
-    /// The requests under way.
-    pub in_flight: InFlight,
-}
-
 impl Proxy {
-    /// A place for a request that changes something; 503 `SlowDown` when all are taken, or all that
-    /// this client may have. Who is not proved has the share of whoever he says he is.
-    fn place_for_write(&self, caller: &Caller) -> Result<Share, S3Error> {
-        self.writes.take(caller.access_key_id(), 1).map_err(|no_room| match no_room {
-            NoRoom::InAll => S3Error::slow_down(1),
-            NoRoom::OfClient | NoRoom::TooMuch(_) => S3Error::slow_down(1).because(MANY_OF_ONE),
-        })
-    }
-
     /// Serves a request. `false`: it is to stream through Pingora's own path.
     async fn serve(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let admitted = match Admitted::new(self, session, context) {
@@ -210,9 +145,6 @@ impl Proxy {
         Ok(true)
     }
 }
-
-const MANY_OF_ONE: &str = "This client has as many writes under way as one client may have; see \
-                           `limits.writes_per_client` of the proxy. Please reduce your request rate.";
 
 #[async_trait]
 impl ProxyHttp for Proxy {

@@ -8,15 +8,15 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
-use super::Proxy;
 use super::access::Caller;
 use super::admission::{Admitted, Signed};
 use super::conditional_read;
 use super::context::Context;
 use super::forward::Forward;
+use super::outgoing::query_parameter;
 use super::respond;
+use super::state::Proxy;
 use super::whereabouts::{redirected, relocate};
-use super::writes::query_parameter;
 use crate::backend::connection::Opened;
 use crate::backend::headers::{INSCRIPTION, for_head, of_preflight};
 use crate::clock;

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 
 use super::access::{Asked, Caller, Clients};
-use super::whole::name_document;
+use super::outgoing::name_document;
 use crate::config::{BucketPattern, Client, Rights};
 use crate::s3::encoding::decode;
 use crate::s3::{

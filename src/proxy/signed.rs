@@ -2,10 +2,9 @@
 
 use http::header;
 
-use super::Proxy;
 use super::access::Caller;
-use super::admission::foreign;
-use super::passthrough::{self, Hosts};
+use super::state::Proxy;
+use super::strict::{self, Hosts};
 use crate::clock;
 use crate::s3::target::host_bucket;
 use crate::s3::{Code, Effect, Operation, RequestHead, S3Error};
@@ -45,9 +44,9 @@ impl Signed {
             Err(AuthError::Anonymous) if proxy.clients.admit_anonymous() => {
                 return Self::anonymous(head).map(Some);
             }
-            Err(error) => return Err(foreign(&error)),
+            Err(error) => return Err(error.into()),
         };
-        let promise = BodyPromise::from_head(&head, &authenticated).map_err(|e| foreign(&e))?;
+        let promise = BodyPromise::from_head(&head, &authenticated)?;
         Ok(Some(Self {
             presigned: authenticated.presigned,
             caller: Caller::Client(authenticated.access_key_id),
@@ -63,16 +62,15 @@ impl Signed {
         head: RequestHead<'_>,
         operation: Operation,
     ) -> Result<Self, S3Error> {
-        let claimed = Claimed::from_head(&sent).map_err(|e| foreign(&e))?;
+        let claimed = Claimed::from_head(&sent)?;
         let hosts = Hosts { domains: &proxy.naming.domains, store: proxy.store.host_name() };
-        passthrough::check(sent, &claimed, hosts, operation)?;
+        strict::check(sent, &claimed, hosts, operation)?;
         if claimed.mechanism == Mechanism::Nobody {
             check_overrides(head)?;
         }
-        let payload =
-            PayloadKind::of_unproved(&sent, claimed.mechanism).map_err(|e| foreign(&e))?;
-        payload.check_unambiguous(sent.headers).map_err(|e| foreign(&e))?;
-        let promise = BodyPromise::of_unproved(&head, payload).map_err(|e| foreign(&e))?;
+        let payload = PayloadKind::of_unproved(&sent, claimed.mechanism)?;
+        payload.check_unambiguous(sent.headers)?;
+        let promise = BodyPromise::of_unproved(&head, payload)?;
         let caller = Caller::Unproved(claimed.access_key_id.clone());
         Ok(Self { caller, promise, presigned: false, claimed: Some(claimed) })
     }
@@ -80,9 +78,8 @@ impl Signed {
     /// Nobody signed, and somewhere that is allowed: the rights say where.
     fn anonymous(head: RequestHead<'_>) -> Result<Self, S3Error> {
         check_overrides(head)?;
-        let payload =
-            PayloadKind::of_unproved(&head, Mechanism::Nobody).map_err(|e| foreign(&e))?;
-        let promise = BodyPromise::of_unproved(&head, payload).map_err(|e| foreign(&e))?;
+        let payload = PayloadKind::of_unproved(&head, Mechanism::Nobody)?;
+        let promise = BodyPromise::of_unproved(&head, payload)?;
         Ok(Self { caller: Caller::Anonymous, promise, presigned: false, claimed: None })
     }
 
@@ -96,7 +93,7 @@ impl Signed {
         operation: Operation,
     ) -> Result<bool, S3Error> {
         if carries_body(operation) {
-            self.promise.check_announced(head.headers).map_err(|e| foreign(&e))?;
+            self.promise.check_announced(head.headers)?;
         }
         if head.headers.contains_key(header::CONTENT_LENGTH) {
             return Ok(false);

@@ -2,12 +2,12 @@
 
 use pingora::proxy::Session;
 
-use super::Proxy;
 use super::admission::Admitted;
 use super::context::Context;
+use super::outgoing::to_request;
 use super::respond;
+use super::state::Proxy;
 use super::whole;
-use super::writes::to_request;
 use crate::s3::{Code, S3Error};
 
 /// Serves the creation of an upload.

@@ -4,19 +4,17 @@
 //! length nothing says.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora::proxy::Session;
 
-use super::Proxy;
 use super::admission::{Admitted, Signed};
 use super::context::Context;
-use super::forward::request_to_store;
 use super::intake::{self, Untaken};
-use super::passthrough;
+use super::outgoing::{as_sent, content_of, describe_anew, insert_digests, request_to_store};
 use super::respond;
+use super::state::Proxy;
 use crate::body::Body;
-use crate::s3::{Code, Content, Operation, RequestHead, S3Error};
-use crate::sigv4::{Algorithm, CheckedBody, PromisedChecksum};
+use crate::s3::{Code, Content, S3Error};
+use crate::sigv4::{CheckedBody, PromisedChecksum};
 
 /// Whether this request, which passes no gate, is one of these.
 pub(super) fn is_due(proxy: &Proxy, session: &Session, admitted: &Admitted) -> bool {
@@ -51,7 +49,7 @@ pub(super) async fn serve(
         Err(untaken) => return untaken.answer(session, context).await,
     };
     let request = if admitted.is_as_sent() {
-        passthrough::as_sent(session)
+        as_sent(session)
     } else {
         let mut request = request_to_store(session, &admitted);
         request.sha256 = checked.sha256;
@@ -100,54 +98,4 @@ pub(super) async fn take(
     let mut checked = CheckedBody::of(&anew);
     checked.md5 = checked.md5.filter(|_| !anew.is_empty());
     Ok((Body::from(Bytes::from(anew)), checked))
-}
-
-/// What the body of this request is.
-fn content_of(session: &Session, admitted: &Admitted) -> Content {
-    let request = session.req_header();
-    let query = request.uri.query().unwrap_or_default();
-    let (method, headers) = (&request.method, &request.headers);
-    let head = RequestHead { method, path: request.uri.path(), query, headers };
-    Content::of(head, admitted.operation)
-}
-
-/// Takes out what the client said of a body in whose place another is sent, and says of a document that
-/// it is one. A complete's checksum is the object's.
-pub(super) fn describe_anew(headers: &mut HeaderMap, session: &Session, admitted: &Admitted) {
-    let content = content_of(session, admitted);
-    if !content.is_written_anew() {
-        return;
-    }
-    if let Some(media_type) = content.media_type() {
-        headers.remove(header::CONTENT_ENCODING);
-        if headers.contains_key(header::CONTENT_TYPE) {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-        }
-    }
-    headers.remove(CONTENT_MD5);
-    headers.remove("x-amz-sdk-checksum-algorithm");
-    for algorithm in Algorithm::ALL.iter().filter(|_| content != Content::Parts) {
-        headers.remove(algorithm.header());
-    }
-}
-
-/// Says ahead of a body what is known of it: the checksum that followed it, and its MD5 where that was
-/// promised or is wanted.
-pub(super) fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
-    for (name, value) in &checked.trailing_checksums {
-        headers.insert(name.clone(), value.clone());
-    }
-    if let Some(md5) = checked.content_md5() {
-        headers.insert(CONTENT_MD5, md5);
-    }
-}
-
-pub(super) const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
-
-/// Says of a POST's document that it is one, whatever its client has said: there are stores that take
-/// a form from whatever a POST brings.
-pub(super) fn name_document(headers: &mut HeaderMap, method: &Method, operation: Operation) {
-    if *method == Method::POST && operation.has_document() {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-    }
 }

@@ -1,0 +1,192 @@
+//! What is refused of a request that goes to the store as its sender signed it
+//! (`signatures = "passthrough"`): whatever two servers could read differently. What is judged and
+//! leased here is read from the very bytes that the store will read.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::{HeaderName, header};
+
+use crate::backend::headers::{is_of_a_vendor, is_of_body, is_reserved};
+use crate::s3::target::without_port;
+use crate::s3::{AMBIGUOUS, Code, Effect, Operation, RequestHead, S3Error};
+use crate::sigv4::{CHOOSING, Claimed, Mechanism};
+
+/// The hosts by which the store may be asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hosts<'a> {
+    /// Those under which a bucket is named by the host.
+    pub(super) domains: &'a [String],
+    /// The store's own.
+    pub(super) store: &'a str,
+}
+
+/// Refuses what the store might read otherwise than we do: 400 for a host that may or may not name
+/// a bucket, for a path with characters that servers differ over, and for a `+` or `;` in the query
+/// of a request that changes something; 501 for a signed header of a store's own invention or with
+/// `_` in its name, and for a parameter that some stores take for the header that makes another
+/// request of it. 403 for what should be signed and is not.
+pub(super) fn check(
+    head: RequestHead<'_>,
+    claimed: &Claimed,
+    hosts: Hosts<'_>,
+    operation: Operation,
+) -> Result<(), S3Error> {
+    let host = head.header(&header::HOST).unwrap_or_default();
+    if !hosts.is_known(host) {
+        return Err(S3Error::new(Code::InvalidRequest).because(UNKNOWN_HOST));
+    }
+    let plain = operation.effect() == Effect::Read || is_plain_query(head);
+    if !is_plain(head.path) || head.query.contains('#') || !plain {
+        return Err(S3Error::new(Code::InvalidUri));
+    }
+    let mut names = head.headers.keys().map(HeaderName::as_str);
+    // A presigned URL may carry a header as a parameter.
+    let in_query = head.parameters().map(|(name, _)| name.into_owned());
+    let in_head = head.headers.keys().map(ToString::to_string);
+    if let Some(name) = in_head.chain(in_query).find(|name| is_reserved(name)) {
+        return Err(S3Error::not_implemented(&name, Some(RESERVED)));
+    }
+    if let Some(name) = names.find(|name| is_of_a_vendor(name) && claimed.covers(name)) {
+        return Err(S3Error::not_implemented(name, Some(OF_A_VENDOR)));
+    }
+    let mut names = head.headers.keys().map(HeaderName::as_str);
+    let ambiguous = |name: &str| name.contains('_') && !name.starts_with("x-amz-meta-");
+    if let Some(name) = names.find(|name| ambiguous(name) && claimed.covers(name)) {
+        return Err(S3Error::not_implemented(name, Some(AMBIGUOUS)));
+    }
+    let mut parameters = head.parameters().map(|(name, _)| name.to_ascii_lowercase());
+    if let Some(name) = parameters.find(|name| differs_in_query(name, claimed.mechanism)) {
+        return Err(S3Error::not_implemented(&name, Some(IN_QUERY)));
+    }
+    Ok(claimed.check_covers(head.headers, is_of_body)?)
+}
+
+const UNKNOWN_HOST: &str = "Whether this Host names a bucket to the store is not known to the proxy: \
+     the hosts that clients use, also a bare name such as \"proxy\", stand in its setting `domains`, \
+     in lower case and without a dot at the end.";
+pub(super) const RESERVED: &str =
+    "These metadata are the proxy's own, and cannot be left out of what is signed";
+
+/// Whether stores differ over a parameter that stands for a header: all do where no signature says
+/// that it does, and some over one that makes a PUT another operation.
+fn differs_in_query(name: &str, mechanism: Mechanism) -> bool {
+    let is_presigned = mechanism.is_presigned();
+    (name.starts_with("x-amz-") && !is_presigned)
+        || CHOOSING.iter().any(|choosing| name.starts_with(choosing))
+}
+
+const IN_QUERY: &str = "Not every store reads this in a query: send it as a header";
+
+const OF_A_VENDOR: &str =
+    "S3 gives this header no meaning, and the signature does not let it be left out";
+
+impl Hosts<'_> {
+    /// Addresses, `localhost` and the store's own name are no bucket's; a domain and what is under
+    /// it are understood here as there. Any other name may be a bucket's: s3rver, for one, takes a
+    /// name without a dot for one. Nor does every store compare names as DNS does, which knows no
+    /// case and lets a name end in a dot.
+    fn is_known(self, host: &str) -> bool {
+        let name = without_port(host);
+        if let Some(address) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            return address.parse::<Ipv6Addr>().is_ok();
+        }
+        if name.parse::<Ipv4Addr>().is_ok() {
+            return true;
+        }
+        let is_under = |domain: &String| {
+            name.strip_suffix(domain.as_str())
+                .is_some_and(|left| left.is_empty() || left.ends_with('.'))
+        };
+        let is_canonical = !name.ends_with('.') && !name.bytes().any(|b| b.is_ascii_uppercase());
+        is_canonical
+            && (name == "localhost" || name == self.store || self.domains.iter().any(is_under))
+    }
+}
+
+/// A path that every server reads alike. `+` is a space to some, `;` begins a parameter to some,
+/// `\\` is a `/` to some; all may stand there encoded.
+fn is_plain(path: &str) -> bool {
+    path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/%!$&'()*,:=@".contains(&b))
+}
+
+/// A query that every server takes apart alike: `+` is a space or is not, and `;` parts two parameters
+/// (older Python, Ruby) or makes a server drop the one it stands in (Go), part number and all. Some
+/// signers leave it between the names of signed headers, which choose nothing.
+fn is_plain_query(head: RequestHead<'_>) -> bool {
+    let parted = |(name, value): (&str, &str)| {
+        name.contains(';') || (value.contains(';') && name != "X-Amz-SignedHeaders")
+    };
+    !head.query.contains('+') && !head.query_pairs().any(parted)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn a_host_that_may_name_a_bucket_the_proxy_does_not_see_is_not_known() {
+        let domains = ["s3.test".to_owned(), "proxy".to_owned()];
+        let hosts = Hosts { domains: &domains, store: "garage.internal" };
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:9000",
+            "[::1]:9000",
+            "proxy",
+            "proxy:9000",
+            "s3.test",
+            "localhost:9000",
+            "s3.test:80",
+            "bucket.s3.test",
+            "a.b.s3.test:1",
+            "garage.internal:3900",
+        ] {
+            assert!(hosts.is_known(host), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "[]",
+            "[127.0.0.1]",
+            "xs3.test",
+            "bucket.garage.internal",
+            "s3.test.evil",
+            "1.2.3",
+            "bucket",
+            "atk:9000",
+            "bucket.localhost",
+            // Known to DNS by the same name, but not to every store.
+            "S3.test",
+            "s3.test.",
+            "LOCALHOST",
+            "127.0.0.1.",
+        ] {
+            assert!(!hosts.is_known(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_taken_that_all_servers_take_apart_alike() {
+        let is_plain = |query| {
+            let (method, headers) = (http::Method::PUT, HeaderMap::new());
+            is_plain_query(RequestHead { method: &method, path: "/b/k", query, headers: &headers })
+        };
+        for query in ["", "uploadId=a%3Bb&partNumber=1", "X-Amz-SignedHeaders=host;x-amz-acl&acl"] {
+            assert!(is_plain(query), "{query}");
+        }
+        for query in ["uploadId=a;b&partNumber=1", "tagging;", "x-id=a;acl", "a=b+c", "x;y=1&acl"] {
+            assert!(!is_plain(query), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_taken_that_all_servers_read_alike() {
+        for path in ["/", "/b/a%20b/%C3%A9", "/b/dt=2020:01,02@x!$&'()*~"] {
+            assert!(is_plain(path), "{path}");
+        }
+        for path in ["/b/a+b", "/b/a;b", "/b/a\\b", "/b/a#b", "/b/a b", "/b/\u{e9}", "/b/a|b"] {
+            assert!(!is_plain(path), "{path}");
+        }
+    }
+}

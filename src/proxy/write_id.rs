@@ -1,0 +1,79 @@
+//! The id of a write: by what its retries are known, and what may be written on the object.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+use super::admission::{Admitted, Signed};
+use super::state::Proxy;
+use crate::backend::StoreRequest;
+use crate::backend::headers::INSCRIPTION;
+use crate::gate::inscription;
+use crate::random;
+use crate::register::WriteId;
+use crate::s3::{CopySource, ObjectName, Operation};
+use crate::sigv4::CheckedBody;
+
+/// Names the write across its retries: those whose success can be answered again from the register
+/// alone. A complete is known by its upload, whichever call it belongs to: an upload can be
+/// completed once. All else stands for itself.
+pub(super) fn write_id(
+    admitted: &Admitted,
+    signed: &Signed,
+    name: &ObjectName,
+    upload_id: Option<&str>,
+    checked: &CheckedBody,
+) -> WriteId {
+    if admitted.is_as_sent() {
+        // What became of a write is told again only to its own sender, and who that is is not known.
+        return WriteId::alone(&random::id());
+    }
+    let invocation = match admitted.operation {
+        Operation::PutObject | Operation::CopyObject | Operation::DeleteObject => {
+            admitted.retry.invocation.as_deref()
+        }
+        Operation::CompleteMultipartUpload => upload_id,
+        _ => None,
+    };
+    let condition = format!("{:?}", admitted.condition);
+    let source = admitted.copy_source.as_ref().and_then(CopySource::header_value);
+    write_id_of(
+        invocation,
+        &[
+            signed.caller.access_key_id().as_bytes(),
+            admitted.operation.name().as_bytes(),
+            name.to_string().as_bytes(),
+            condition.as_bytes(),
+            source.as_ref().map(HeaderValue::as_bytes).unwrap_or_default(),
+            &checked.sha256.unwrap_or_default(),
+        ],
+    )
+}
+
+/// The id of what these parts say within one invocation; a request that names none stands for
+/// itself.
+pub(super) fn write_id_of(invocation: Option<&str>, parts: &[&[u8]]) -> WriteId {
+    let Some(invocation) = invocation else { return WriteId::alone(&random::id()) };
+    let mut hash = Sha256::new();
+    for part in parts.iter().chain([&invocation.as_bytes()]) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    // Half of the digest is unlikely enough to meet another, and every busy key's journal holds
+    // some.
+    WriteId(BASE64.encode(&hash.finalize()[..16]))
+}
+
+/// Has the object carry its write's id, where objects are to. Whether it will.
+pub(super) fn inscribe(
+    proxy: &Proxy,
+    request: &mut StoreRequest,
+    name: &ObjectName,
+    write_id: &WriteId,
+) -> bool {
+    if !proxy.store.writes_ids() {
+        return false;
+    }
+    inscription(name, write_id).map(|id| request.headers.insert(INSCRIPTION, id)).is_some()
+}
