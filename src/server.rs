@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 
 use crate::backend::understanding::warn_of_power;
 use crate::backend::{HttpStore, Store, Understanding};
-use crate::body::Larder;
+use crate::body::BufferPool;
 use crate::config::{self, Addressing, Backend, Config, RegisterKind};
 use crate::descriptors;
 use crate::embedded::{self, EmbeddedError};
@@ -371,7 +371,7 @@ fn proxy(
         takes_unknown_length: body.unknown_length == config::UnknownLength::Take,
         region: config.region.clone(),
         keys,
-        larder: larder(body),
+        buffers: buffer_pool(body),
         pace: Pace::new(backend.deletes_at_once),
         body_bytes_max: body.bytes_max,
         idle_timeout: body.idle_timeout,
@@ -383,10 +383,10 @@ fn proxy(
     }
 }
 
-fn larder(body: &config::Body) -> Larder {
+fn buffer_pool(body: &config::Body) -> BufferPool {
     let memory = Shares::new(body.memory_bytes, body.memory_per_client_bytes);
     let spool = Shares::new(body.spool_bytes, body.spool_per_client_bytes);
-    Larder::new(memory, body.memory_per_body_bytes, spool, body.spool_dir.clone())
+    BufferPool::new(memory, body.memory_per_body_bytes, spool, body.spool_dir.clone())
 }
 
 fn gate_settings(config: &Config) -> gate::Settings {

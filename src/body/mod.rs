@@ -12,9 +12,9 @@ use bytes::{Bytes, BytesMut};
 use crate::shares::{NoRoom, Share, Shares};
 use spool::Spool;
 
-/// Where bodies are kept, and how much of them in memory and on disk, of one client and of all.
+/// The buffers for bodies: a budget of memory and one of disk, each with a share for one client.
 #[derive(Debug, Clone)]
-pub struct Larder {
+pub struct BufferPool {
     memory: Shares,
     memory_per_body_bytes: u64,
     spool: Shares,
@@ -29,16 +29,16 @@ const BLOCK_BYTES: u64 = 4096;
 pub enum Expected {
     /// As its head says. Its room is reserved at once.
     Known(u64),
-    /// As the head says of somebody whom nobody has proved: on disk it takes its room as it comes. Whoever
-    /// only claims much has nothing of it.
+    /// As the head says, of a sender who is not authenticated: on disk it takes its room as it comes, so
+    /// that a large claim reserves nothing.
     Claimed(u64),
     /// Nothing says it. On disk it takes its room as it comes.
     AtMost(u64),
 }
 
-/// Why a body cannot be kept.
+/// Why a body cannot be buffered.
 #[derive(Debug, thiserror::Error)]
-pub enum Unkept {
+pub enum BufferError {
     /// There is no room for it on disk.
     #[error("there is no room for it on disk: {0:?}")]
     Full(NoRoom),
@@ -47,7 +47,7 @@ pub enum Unkept {
     Disk(#[from] io::Error),
 }
 
-impl Larder {
+impl BufferPool {
     /// Bodies of up to `memory_per_body_bytes` are kept in memory while there is some of it; all
     /// others in unnamed files in `spool_dir`.
     pub fn new(
@@ -63,25 +63,25 @@ impl Larder {
     /// never has to move, and one whose length is known is refused before it is read.
     ///
     /// # Errors
-    /// [`Unkept`].
-    pub async fn begin(&self, client: &str, expected: Expected) -> Result<Taking, Unkept> {
+    /// [`BufferError`].
+    pub async fn begin(&self, client: &str, expected: Expected) -> Result<BodyWriter, BufferError> {
         let (Expected::Known(most) | Expected::Claimed(most) | Expected::AtMost(most)) = expected;
         if most <= self.memory_per_body_bytes
             && let Ok(share) = self.memory.take(client, in_blocks(most))
         {
-            return Ok(Taking { place: Place::Memory(Vec::new(), share), length_bytes: 0 });
+            return Ok(BodyWriter { place: Place::Memory(Vec::new(), share), length_bytes: 0 });
         }
         let mut share = match expected {
             Expected::Known(bytes) | Expected::Claimed(bytes) => {
-                self.spool.take(client, in_blocks(bytes)).map_err(Unkept::Full)?
+                self.spool.take(client, in_blocks(bytes)).map_err(BufferError::Full)?
             }
-            Expected::AtMost(_) => self.spool.take(client, 0).map_err(Unkept::Full)?,
+            Expected::AtMost(_) => self.spool.take(client, 0).map_err(BufferError::Full)?,
         };
         if matches!(expected, Expected::Claimed(_)) {
             share.give_back();
         }
         let spool = Spool::create(self.spool_dir.clone()).await?;
-        Ok(Taking { place: Place::Disk(spool, share), length_bytes: 0 })
+        Ok(BodyWriter { place: Place::Disk(spool, share), length_bytes: 0 })
     }
 }
 
@@ -89,9 +89,9 @@ const fn in_blocks(bytes: u64) -> u64 {
     bytes.div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES)
 }
 
-/// A body being taken.
+/// A body being written into its buffer.
 #[derive(Debug)]
-pub struct Taking {
+pub struct BodyWriter {
     place: Place,
     length_bytes: u64,
 }
@@ -102,7 +102,7 @@ enum Place {
     Disk(Spool, Share),
 }
 
-impl Taking {
+impl BodyWriter {
     /// How much has arrived.
     pub const fn length_bytes(&self) -> u64 {
         self.length_bytes
@@ -111,14 +111,14 @@ impl Taking {
     /// Adds what has arrived.
     ///
     /// # Errors
-    /// [`Unkept`].
-    pub async fn push(&mut self, piece: Bytes) -> Result<(), Unkept> {
+    /// [`BufferError`].
+    pub async fn push(&mut self, piece: Bytes) -> Result<(), BufferError> {
         self.length_bytes += piece.len() as u64;
         match &mut self.place {
             Place::Memory(pieces, _) => gather(pieces, piece),
             Place::Disk(spool, share) => {
                 let missing = in_blocks(self.length_bytes).saturating_sub(share.amount());
-                share.grow(missing).map_err(Unkept::Full)?;
+                share.grow(missing).map_err(BufferError::Full)?;
                 spool.append(piece).await?;
             }
         }
@@ -128,8 +128,8 @@ impl Taking {
     /// The body is whole.
     ///
     /// # Errors
-    /// [`Unkept::Disk`].
-    pub async fn finish(self) -> Result<Body, Unkept> {
+    /// [`BufferError::Disk`].
+    pub async fn finish(self) -> Result<Body, BufferError> {
         let content = match self.place {
             Place::Memory(pieces, share) => Content::Memory { pieces, _share: Some(share) },
             Place::Disk(spool, share) => {
@@ -254,22 +254,22 @@ pub const PIECE_BYTES_MAX: usize = 128 * 1024;
 mod tests {
     use super::*;
 
-    fn larder(memory_bytes: u64, per_body: u64) -> Larder {
+    fn pool(memory_bytes: u64, per_body: u64) -> BufferPool {
         let memory = Shares::new(memory_bytes, memory_bytes);
-        Larder::new(memory, per_body, Shares::new(1 << 30, 1 << 30), std::env::temp_dir())
+        BufferPool::new(memory, per_body, Shares::new(1 << 30, 1 << 30), std::env::temp_dir())
     }
 
-    async fn begun(larder: &Larder, length: u64) -> Taking {
-        larder.begin("a", Expected::Known(length)).await.unwrap()
+    async fn begun(pool: &BufferPool, length: u64) -> BodyWriter {
+        pool.begin("a", Expected::Known(length)).await.unwrap()
     }
 
-    async fn taken(larder: &Larder, pieces: &[&'static [u8]]) -> Body {
+    async fn taken(pool: &BufferPool, pieces: &[&'static [u8]]) -> Body {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let mut taking = begun(larder, length as u64).await;
+        let mut writer = begun(pool, length as u64).await;
         for piece in pieces {
-            taking.push(Bytes::from_static(piece)).await.unwrap();
+            writer.push(Bytes::from_static(piece)).await.unwrap();
         }
-        taking.finish().await.unwrap()
+        writer.finish().await.unwrap()
     }
 
     fn is_in_memory(body: &Body) -> bool {
@@ -278,8 +278,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_reads_the_same_from_memory_and_disk_as_often_as_asked() {
-        for (larder, in_memory) in [(larder(1 << 20, 1 << 20), true), (larder(1 << 20, 3), false)] {
-            let body = taken(&larder, &[b"abc", b"", b"defg"]).await;
+        for (pool, in_memory) in [(pool(1 << 20, 1 << 20), true), (pool(1 << 20, 3), false)] {
+            let body = taken(&pool, &[b"abc", b"", b"defg"]).await;
             assert_eq!(is_in_memory(&body), in_memory);
             assert_eq!(body.length_bytes(), 7);
             for _ in 0..2 {
@@ -290,11 +290,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_of_crumbs_is_kept_in_few_pieces() {
-        let mut taking = begun(&larder(1 << 20, 1 << 20), 100_000).await;
+        let mut writer = begun(&pool(1 << 20, 1 << 20), 100_000).await;
         for _ in 0..100_000 {
-            taking.push(Bytes::from_static(b"x")).await.unwrap();
+            writer.push(Bytes::from_static(b"x")).await.unwrap();
         }
-        let body = taking.finish().await.unwrap();
+        let body = writer.finish().await.unwrap();
         let Content::Memory { pieces, .. } = &body.content else { panic!("not in memory") };
         assert!(pieces.len() <= 100_000 / SMALL_BYTES + 1, "{}", pieces.len());
         assert_eq!(body.to_bytes().await.unwrap(), vec![b'x'; 100_000]);
@@ -304,9 +304,9 @@ mod tests {
     async fn long_bodies_come_in_bounded_pieces() {
         let content: Vec<u8> = (0..u8::MAX).cycle().take(3 * PIECE_BYTES_MAX + 5).collect();
         let in_memory = Body::from(Bytes::from(content.clone()));
-        let mut taking = begun(&larder(0, 0), content.len() as u64).await;
-        taking.push(content.clone().into()).await.unwrap();
-        let on_disk = taking.finish().await.unwrap();
+        let mut writer = begun(&pool(0, 0), content.len() as u64).await;
+        writer.push(content.clone().into()).await.unwrap();
+        let on_disk = writer.finish().await.unwrap();
         for body in [in_memory, on_disk] {
             let mut reader = body.reader();
             let mut whole = Vec::new();
@@ -320,75 +320,75 @@ mod tests {
 
     #[tokio::test]
     async fn the_budget_is_shared_and_comes_back() {
-        let larder = larder(2 * BLOCK_BYTES, BLOCK_BYTES);
-        let first = taken(&larder, &[b"a"]).await;
-        let second = taken(&larder, &[b"b"]).await;
-        let third = taken(&larder, &[b"c"]).await;
+        let pool = pool(2 * BLOCK_BYTES, BLOCK_BYTES);
+        let first = taken(&pool, &[b"a"]).await;
+        let second = taken(&pool, &[b"b"]).await;
+        let third = taken(&pool, &[b"c"]).await;
         assert_eq!([&first, &second, &third].map(is_in_memory), [true, true, false]);
         drop(first);
-        assert!(is_in_memory(&taken(&larder, &[b"d"]).await));
+        assert!(is_in_memory(&taken(&pool, &[b"d"]).await));
     }
 
     #[tokio::test]
     async fn an_unwritable_spool_directory_is_an_error() {
         let (memory, spool) = (Shares::new(0, 0), Shares::new(1 << 20, 1 << 20));
-        let larder = Larder::new(memory, 0, spool, PathBuf::from("/nonexistent/spool"));
-        let refused = larder.begin("a", Expected::Known(1)).await;
-        assert!(matches!(refused, Err(Unkept::Disk(_))));
+        let pool = BufferPool::new(memory, 0, spool, PathBuf::from("/nonexistent/spool"));
+        let refused = pool.begin("a", Expected::Known(1)).await;
+        assert!(matches!(refused, Err(BufferError::Disk(_))));
     }
 
     #[tokio::test]
     async fn a_client_s_share_of_memory_is_full_then_its_share_of_the_disk() {
         let shares = |blocks| Shares::new(2 * blocks * BLOCK_BYTES, blocks * BLOCK_BYTES);
-        let larder = Larder::new(shares(1), BLOCK_BYTES, shares(2), std::env::temp_dir());
-        let full = |refused: Result<Taking, Unkept>| match refused {
-            Err(Unkept::Full(no_room)) => no_room,
+        let pool = BufferPool::new(shares(1), BLOCK_BYTES, shares(2), std::env::temp_dir());
+        let full = |refused: Result<BodyWriter, BufferError>| match refused {
+            Err(BufferError::Full(no_room)) => no_room,
             other => panic!("{other:?}"),
         };
-        let a = taken(&larder, &[b"a"]).await;
-        let b = larder.begin("b", Expected::Known(BLOCK_BYTES)).await.unwrap();
+        let a = taken(&pool, &[b"a"]).await;
+        let b = pool.begin("b", Expected::Known(BLOCK_BYTES)).await.unwrap();
         assert!(is_in_memory(&a) && matches!(b.place, Place::Memory(..)));
-        let spooled = [taken(&larder, &[b"a"]).await, taken(&larder, &[b"b"]).await];
+        let spooled = [taken(&pool, &[b"a"]).await, taken(&pool, &[b"b"]).await];
         assert_eq!(spooled.each_ref().map(is_in_memory), [false, false]);
-        assert_eq!(full(larder.begin("a", Expected::Known(1)).await), NoRoom::OfClient);
-        let too_much = larder.begin("b", Expected::Known(3 * BLOCK_BYTES)).await;
+        assert_eq!(full(pool.begin("a", Expected::Known(1)).await), NoRoom::OfClient);
+        let too_much = pool.begin("b", Expected::Known(3 * BLOCK_BYTES)).await;
         assert_eq!(full(too_much), NoRoom::TooMuch(2 * BLOCK_BYTES));
-        let b = larder.begin("b", Expected::Known(2 * BLOCK_BYTES)).await.unwrap();
-        assert_eq!(full(larder.begin("c", Expected::Known(1 << 13)).await), NoRoom::InAll);
+        let b = pool.begin("b", Expected::Known(2 * BLOCK_BYTES)).await.unwrap();
+        assert_eq!(full(pool.begin("c", Expected::Known(1 << 13)).await), NoRoom::InAll);
         drop((spooled, b));
-        larder.begin("c", Expected::Known(1 << 13)).await.unwrap();
+        pool.begin("c", Expected::Known(1 << 13)).await.unwrap();
     }
 
     #[tokio::test]
     async fn what_is_only_claimed_takes_room_on_disk_as_it_comes() {
         let spool = Shares::new(2 * BLOCK_BYTES, BLOCK_BYTES);
-        let larder = Larder::new(Shares::new(0, 0), 0, spool, std::env::temp_dir());
-        let begin = async |bytes| larder.begin("a", Expected::Claimed(bytes)).await;
+        let pool = BufferPool::new(Shares::new(0, 0), 0, spool, std::env::temp_dir());
+        let begin = async |bytes| pool.begin("a", Expected::Claimed(bytes)).await;
         let mut claims = Vec::new();
         for _ in 0..10 {
             claims.push(begin(BLOCK_BYTES).await.unwrap());
         }
         assert!(matches!(
             begin(BLOCK_BYTES + 1).await,
-            Err(Unkept::Full(NoRoom::TooMuch(BLOCK_BYTES)))
+            Err(BufferError::Full(NoRoom::TooMuch(BLOCK_BYTES)))
         ));
         claims[0].push(Bytes::from_static(b"x")).await.unwrap();
-        assert!(matches!(begin(1).await, Err(Unkept::Full(NoRoom::OfClient))));
+        assert!(matches!(begin(1).await, Err(BufferError::Full(NoRoom::OfClient))));
         let refused = claims[1].push(Bytes::from_static(b"x")).await.unwrap_err();
-        assert!(matches!(refused, Unkept::Full(NoRoom::OfClient)), "{refused}");
+        assert!(matches!(refused, BufferError::Full(NoRoom::OfClient)), "{refused}");
     }
 
     #[tokio::test]
     async fn a_body_of_unknown_length_takes_room_on_disk_as_it_comes() {
         let spool = Shares::new(2 * BLOCK_BYTES, BLOCK_BYTES);
-        let larder = Larder::new(Shares::new(0, 0), 0, spool, std::env::temp_dir());
-        let begin = async |client| larder.begin(client, Expected::AtMost(1 << 40)).await.unwrap();
+        let pool = BufferPool::new(Shares::new(0, 0), 0, spool, std::env::temp_dir());
+        let begin = async |client| pool.begin(client, Expected::AtMost(1 << 40)).await.unwrap();
         let (mut first, mut second) = (begin("a").await, begin("a").await);
         first.push(Bytes::from_static(&[0; 4096])).await.unwrap();
         let refused = second.push(Bytes::from_static(b"x")).await.unwrap_err();
-        assert!(matches!(refused, Unkept::Full(NoRoom::OfClient)), "{refused}");
+        assert!(matches!(refused, BufferError::Full(NoRoom::OfClient)), "{refused}");
         let refused = first.push(Bytes::from_static(b"x")).await.unwrap_err();
-        assert!(matches!(refused, Unkept::Full(NoRoom::TooMuch(4096))), "{refused}");
+        assert!(matches!(refused, BufferError::Full(NoRoom::TooMuch(4096))), "{refused}");
         begin("b").await.push(Bytes::from_static(b"x")).await.unwrap();
         drop(first);
         begin("a").await.push(Bytes::from_static(b"x")).await.unwrap();

@@ -113,7 +113,7 @@ impl IncomingForm {
         let mut check = BodyCheck::new(promise, Wanted { sha256: true, md5: false });
         let expected = self.length_bytes.map_or(Expected::AtMost(most), |_| Expected::Known(most));
         let client = caller.access_key_id();
-        let begun = proxy.larder.begin(client, expected).await;
+        let begun = proxy.buffers.begin(client, expected).await;
         let mut taking = begun.map_err(|e| intake::unkept(&e))?;
         let mut content = Vec::new();
         let mut bytes_taken = 0;
@@ -145,7 +145,7 @@ impl IncomingForm {
     ) -> Result<Body, Untaken> {
         let unknown = Expected::AtMost(proxy.body_bytes_max);
         let expected = self.length_bytes.map_or(unknown, Expected::Claimed);
-        let begun = proxy.larder.begin(caller.access_key_id(), expected).await;
+        let begun = proxy.buffers.begin(caller.access_key_id(), expected).await;
         let mut taking = begun.map_err(|e| intake::unkept(&e))?;
         let mut bytes_taken = 0;
         loop {

@@ -1,4 +1,4 @@
-//! Taking a body: whole, unframed, and held to every promise that its head made.
+//! BodyWriter a body: whole, unframed, and held to every promise that its head made.
 
 use bytes::Bytes;
 use pingora::ErrorType;
@@ -11,7 +11,7 @@ use super::respond;
 use super::signed::Signed;
 use super::state::Proxy;
 use super::wire::Broken;
-use crate::body::{Body, Expected, Unkept};
+use crate::body::{Body, BufferError, Expected};
 use crate::config::Signatures;
 use crate::descriptors;
 use crate::s3::{Code, S3Error};
@@ -112,7 +112,7 @@ pub(super) async fn take_for(
         Caller::Client(_) | Caller::Anonymous => Expected::Known,
     }(kept_bytes_max);
     let client = signed.caller.access_key_id();
-    let mut taking = proxy.larder.begin(client, expected).await.map_err(|e| unkept(&e))?;
+    let mut taking = proxy.buffers.begin(client, expected).await.map_err(|e| unkept(&e))?;
     if expects_continue {
         respond::go_on(session).await.map_err(|_| Untaken::ClientGone)?;
     }
@@ -188,14 +188,14 @@ fn capital(text: &impl ToString) -> String {
 }
 
 /// Why a body cannot be kept: the client may come again, unless it can never be.
-pub(super) fn unkept(error: &Unkept) -> S3Error {
+pub(super) fn unkept(error: &BufferError) -> S3Error {
     match error {
-        Unkept::Full(NoRoom::TooMuch(most)) => S3Error::new(Code::EntityTooLarge)
+        BufferError::Full(NoRoom::TooMuch(most)) => S3Error::new(Code::EntityTooLarge)
             .with("MaxSizeAllowed", most.to_string())
             .because("The body is larger than what the proxy may keep on disk for one client."),
-        Unkept::Full(NoRoom::OfClient) => S3Error::slow_down(1).because(DISK_OF_ONE),
-        Unkept::Full(NoRoom::InAll) => S3Error::slow_down(1).because(DISK_OF_ALL),
-        Unkept::Disk(error) => spool_failed(error),
+        BufferError::Full(NoRoom::OfClient) => S3Error::slow_down(1).because(DISK_OF_ONE),
+        BufferError::Full(NoRoom::InAll) => S3Error::slow_down(1).because(DISK_OF_ALL),
+        BufferError::Disk(error) => spool_failed(error),
     }
 }
 

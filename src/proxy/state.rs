@@ -9,7 +9,7 @@ use super::pace::Pace;
 use super::rules::Rules;
 use super::strangers::Strangers;
 use crate::backend::{HttpStore, Understanding};
-use crate::body::Larder;
+use crate::body::BufferPool;
 use crate::config::{EarlyAnswer, Signatures};
 use crate::gate::Gate;
 use crate::in_flight::InFlight;
@@ -46,8 +46,8 @@ pub struct Proxy {
     pub takes_unknown_length: bool,
     /// Signing keys of both sides.
     pub keys: Arc<SigningKeys>,
-    /// Where bodies are kept.
-    pub larder: Larder,
+    /// The buffers for bodies that are taken whole.
+    pub buffers: BufferPool,
     /// The largest body taken, in bytes.
     pub body_bytes_max: u64,
     /// How long a client may send nothing in the middle of a body.
