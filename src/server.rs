@@ -24,7 +24,7 @@ use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
 use crate::in_flight::InFlight;
 use crate::marker::{Marker, MarkerError};
-use crate::proxy::{Clients, Door, Pace, Policies, Proxy, Rules, Strangers};
+use crate::proxy::{Clients, DeleteLimiter, Door, Policies, PreAuthSlots, Proxy, Rules};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
@@ -372,13 +372,13 @@ fn proxy(
         region: config.region.clone(),
         keys,
         buffers: buffer_pool(body),
-        pace: Pace::new(backend.deletes_at_once),
+        deletes: DeleteLimiter::new(backend.deletes_at_once),
         body_bytes_max: body.bytes_max,
         idle_timeout: body.idle_timeout,
         body_least_rate: body.least_rate,
         early_answer: body.early_answer,
         writes: Shares::new(limits.writes as u64, limits.writes_per_client as u64),
-        strangers: Strangers::new(limits.strangers),
+        strangers: PreAuthSlots::new(limits.strangers),
         in_flight: InFlight::default(),
     }
 }

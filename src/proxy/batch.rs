@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use super::admission::{Admitted, Signed};
 use super::context::Context;
-use super::intake::{self, Untaken};
-use super::pace::Lanes;
+use super::delete_limiter::BatchLimiter;
+use super::location::redirected;
+use super::read_body::{self, BodyFault};
 use super::respond;
 use super::state::Proxy;
-use super::whereabouts::redirected;
 use super::write_id::write_id_of;
 use crate::backend::headers::{for_head, to_store};
 use crate::backend::{Answer, Signing, StoreRequest};
@@ -61,7 +61,7 @@ pub(super) async fn serve(
         invocation: admitted.retry.invocation.clone(),
         attempt: admitted.retry.attempt,
         arrived: context.arrived,
-        lanes: proxy.pace.lanes(),
+        permits: proxy.deletes.batch(),
         refused: OnceLock::new(),
     };
     let ends = batch.all(&request.objects).await;
@@ -82,14 +82,14 @@ pub(super) async fn take(
     session: &mut Session,
     signed: &Signed,
     expects_continue: bool,
-) -> Result<Bytes, Untaken> {
+) -> Result<Bytes, BodyFault> {
     if signed.promise.content_md5.is_none() && signed.promise.checksum.is_none() {
         return Err(S3Error::new(Code::InvalidRequest).because(NO_DIGEST).into());
     }
     if signed.promise.length.is_some_and(|bytes| bytes > DOCUMENT_BYTES_MAX) {
         return Err(S3Error::malformed_xml().into());
     }
-    let (body, _) = intake::take(proxy, session, signed, expects_continue).await?;
+    let (body, _) = read_body::take(proxy, session, signed, expects_continue).await?;
     body.to_bytes().await.map_err(|error| {
         tracing::error!(%error, "a body cannot be read back");
         S3Error::internal_error().into()
@@ -132,7 +132,7 @@ struct Batch<'a> {
     invocation: Option<String>,
     attempt: u32,
     arrived: Instant,
-    lanes: Lanes<'a>,
+    permits: BatchLimiter<'a>,
     /// Why the store would do nothing in this bucket, once it has said so.
     refused: OnceLock<S3Error>,
 }
@@ -169,7 +169,7 @@ impl Batch<'_> {
         let mut under_way = FuturesOrdered::new();
         let mut ends = Vec::with_capacity(entries.len());
         loop {
-            while under_way.len() < self.proxy.pace.at_once()
+            while under_way.len() < self.proxy.deletes.at_once()
                 && let Some((index, entry)) = waiting.next()
             {
                 under_way.push_back(self.guarded_delete(index, entry));
@@ -215,7 +215,7 @@ impl Batch<'_> {
             headers: self.headers.clone(),
             sha256: Some(crate::backend::EMPTY_SHA256),
         };
-        let lane = self.lanes.enter().await;
+        let permit = self.permits.acquire().await;
         let outcome = if treatment.passes {
             // As the header of a delete the store judges what stood in the document.
             let etag = entry.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
@@ -243,9 +243,9 @@ impl Batch<'_> {
             commit.record().await;
         }
         if outcome.store_failed {
-            self.proxy.pace.spare(Instant::now());
+            self.proxy.deletes.back_off(Instant::now());
         }
-        drop(lane);
+        drop(permit);
         match outcome.reply {
             Reply::Store(answer) => Ok(answer),
             Reply::Error(error, _) => Err(error),

@@ -14,7 +14,7 @@ use super::admission::Admitted;
 use super::context::Context;
 use super::outgoing::to_request;
 use super::state::Proxy;
-use super::{intake, reads, respond};
+use super::{read_body, reads, respond};
 use crate::backend::connection::Opened;
 use crate::backend::headers::for_head_of_source;
 use crate::backend::{Answer, EMPTY_SHA256, HeadError, HttpStore, Store, StoreRequest};
@@ -144,7 +144,7 @@ pub(super) async fn copy_part(
         Ok(source) => source,
         Err(refused) => return respond::error(session, context, &refused, None).await,
     };
-    let checked = match intake::take(proxy, session, signed, admitted.expects_continue).await {
+    let checked = match read_body::take(proxy, session, signed, admitted.expects_continue).await {
         // A body says nothing here; it had to keep its promises all the same.
         Ok((_, checked)) => checked,
         Err(untaken) => return untaken.answer(session, context).await,

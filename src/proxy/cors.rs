@@ -109,7 +109,7 @@ impl Policies {
         policy.headers.clone()
     }
 
-    /// Strangers put nobody's out.
+    /// PreAuthSlots put nobody's out.
     fn entry(&self, case: &Case, stranger: bool) -> Option<Arc<Entry>> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(case) {

@@ -21,10 +21,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::connection_slots::{ConnectionSlot, ConnectionSlots, NoSlot};
 use super::context::Context;
 use super::doorway::Doorway;
 use super::respond::{HOST, HOST_ID, REQUEST_ID};
-use super::seats::{NoSeat, Seat, Seats};
 use super::state::Proxy;
 use super::wire::Wire;
 use crate::config::Limits;
@@ -54,7 +54,7 @@ pub struct Door {
     /// How fast a body has to come.
     least_rate: LeastRate,
     large_heads: Arc<Semaphore>,
-    seats: Seats,
+    slots: ConnectionSlots,
     turned_away: Seldom,
 }
 
@@ -68,7 +68,7 @@ impl Door {
             proxy: Arc::new(http_proxy(conf, proxy)),
             in_flight,
             patience,
-            seats: Seats::new(limits.connections, limits.connections_per_address),
+            slots: ConnectionSlots::new(limits.connections, limits.connections_per_address),
             turned_away: Seldom::new(),
             large_heads: Arc::new(Semaphore::new(LARGE_HEADS_MAX)),
         }
@@ -81,14 +81,14 @@ impl Door {
 
     /// The next head. Until it is whole nobody knows who sends it, and nothing is being served: where
     /// there is no room for another connection, the one that has waited longest for its head ends.
-    async fn head(&self, wire: &mut Wire, seat: &Seat) -> Result<Head, NoHead> {
+    async fn head(&self, wire: &mut Wire, slot: &ConnectionSlot) -> Result<Head, NoHead> {
         tokio::select! {
             biased;
             head = self.arriving(wire) => return head,
-            () = seat.has_to_make_room() => {}
+            () = slot.evicted() => {}
         }
         let begun = !wire.ahead().is_empty();
-        Err(if begun { no_room(NoSeat::All).into() } else { NoHead::Gone })
+        Err(if begun { no_room(NoSlot::All).into() } else { NoHead::Gone })
     }
 
     /// The next head, from its first byte to its last, and where the body after it ends. It is taken
@@ -146,10 +146,10 @@ impl Door {
     }
 
     /// Tells a client for which there is no room, whatever it would have asked.
-    async fn turn_away(&self, wire: Wire, address: Option<IpAddr>, why: NoSeat) {
+    async fn turn_away(&self, wire: Wire, address: Option<IpAddr>, why: NoSlot) {
         let limit = match why {
-            NoSeat::All => "limits.connections",
-            NoSeat::OfAddress => "limits.connections_per_address",
+            NoSlot::All => "limits.connections",
+            NoSlot::OfAddress => "limits.connections_per_address",
         };
         if let Some(left_out) = self.turned_away.due() {
             let address = address.map(tracing::field::display);
@@ -184,10 +184,10 @@ impl ServerApp for Door {
     ) -> Option<Stream> {
         let place = self.doorway.enter();
         let address = stream.get_socket_digest().and_then(|socket| client_address(&socket));
-        let seat = self.seats.take(address);
+        let slot = self.slots.take(address);
         let mut wire = Box::new(Wire::new(stream, place));
-        let seat = match seat {
-            Ok(seat) => seat,
+        let slot = match slot {
+            Ok(slot) => slot,
             Err(why) => {
                 self.turn_away(*wire, address, why).await;
                 return None;
@@ -195,7 +195,7 @@ impl ServerApp for Door {
         };
         let mut settings = None;
         loop {
-            let head = match self.head(&mut wire, &seat).await {
+            let head = match self.head(&mut wire, &slot).await {
                 Ok(head) => head,
                 Err(NoHead::Refused(error)) => {
                     self.refuse(*wire, &error).await;
@@ -253,10 +253,10 @@ impl From<S3Error> for NoHead {
     }
 }
 
-fn no_room(why: NoSeat) -> S3Error {
+fn no_room(why: NoSlot) -> S3Error {
     S3Error::slow_down(1).because(match why {
-        NoSeat::All => "There are too many connections.",
-        NoSeat::OfAddress => "There are too many connections from this address.",
+        NoSlot::All => "There are too many connections.",
+        NoSlot::OfAddress => "There are too many connections from this address.",
     })
 }
 

@@ -10,10 +10,10 @@ use super::access::{Asked, Caller};
 use super::context::Context;
 use super::form_fields::{promise_of, put_headers, signed_policy};
 use super::incoming_form::IncomingForm;
-use super::intake::Untaken;
+use super::location::location;
+use super::read_body::BodyFault;
 use super::respond;
 use super::state::Proxy;
-use super::whereabouts::location;
 use super::write_id::inscribe;
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
@@ -41,8 +41,8 @@ pub(super) async fn serve(
         Ok((upload, body, checked)) => {
             write(proxy, session, context, &upload, &body, &checked).await
         }
-        Err(Untaken::Refused(error)) => respond::error(session, context, &error, None).await,
-        Err(gone @ (Untaken::CutShort | Untaken::ClientGone)) => {
+        Err(BodyFault::Refused(error)) => respond::error(session, context, &error, None).await,
+        Err(gone @ (BodyFault::CutShort | BodyFault::ClientGone)) => {
             gone.answer(session, context).await
         }
     }
@@ -55,7 +55,7 @@ async fn take(
     context: &mut Context,
     bucket: BucketName,
     expects_continue: bool,
-) -> Result<(Upload, Body, CheckedBody), Untaken> {
+) -> Result<(Upload, Body, CheckedBody), BodyFault> {
     let mut incoming = IncomingForm::new(proxy, session, Spelling::Any)?;
     let form = incoming.fields(proxy, session, expects_continue).await?;
     let (upload, policy, caller) = admit(proxy, context, form.filled_in()?, bucket)?;

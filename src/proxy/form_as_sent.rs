@@ -9,12 +9,12 @@ use pingora::proxy::Session;
 use super::context::Context;
 use super::form_fields::{claimed_caller, promise_of, put_headers};
 use super::incoming_form::IncomingForm;
-use super::intake::Untaken;
+use super::location::location;
 use super::passthrough::Guarded;
+use super::read_body::BodyFault;
 use super::respond;
 use super::state::Proxy;
 use super::strict::RESERVED;
-use super::whereabouts::location;
 use crate::backend::Answer;
 use crate::backend::headers::is_reserved;
 use crate::body::Body;
@@ -35,7 +35,7 @@ pub(super) async fn serve(
     let taken = take(proxy, session, context, bucket, expects_continue).await;
     let (name, body) = match taken {
         Ok(taken) => taken,
-        Err(Untaken::Refused(error)) => {
+        Err(BodyFault::Refused(error)) => {
             return respond::error(session, context, &error, None).await;
         }
         Err(untaken) => return untaken.answer(session, context).await,
@@ -91,7 +91,7 @@ async fn take(
     context: &mut Context,
     bucket: BucketName,
     expects_continue: bool,
-) -> Result<(ObjectName, Body), Untaken> {
+) -> Result<(ObjectName, Body), BodyFault> {
     if session.req_header().uri.query().is_some() {
         // Some stores take parameters for fields.
         let error = S3Error::new(Code::InvalidRequest).because(FORM_WITH_QUERY);

@@ -5,8 +5,8 @@ use bytes::{Bytes, BytesMut};
 use pingora::proxy::Session;
 
 use super::admission::Admitted;
-use super::intake::{self, Untaken};
 use super::outgoing::{CONTENT_MD5, request_to_store, streamed};
+use super::read_body::{self, BodyFault};
 use crate::backend::{EMPTY_SHA256, StoreRequest};
 use crate::s3::S3Error;
 use crate::sigv4::{Algorithm, BodyCheck, BodyPromise, Wanted};
@@ -54,12 +54,12 @@ impl Forward {
 
     /// Reads what came with a question to its end, and leaves it here: it has no meaning (RFC 9110
     /// §9.3.1), whatever a store may find in it, and had to keep its promises all the same.
-    pub(super) async fn leave_body(&mut self, session: &mut Session) -> Result<(), Untaken> {
+    pub(super) async fn leave_body(&mut self, session: &mut Session) -> Result<(), BodyFault> {
         let Some(mut check) = self.check.take() else { return Ok(()) };
         if session.is_body_empty() {
             return Ok(());
         }
-        while let Some(bytes) = intake::next_bytes(session).await? {
+        while let Some(bytes) = read_body::next_bytes(session).await? {
             check.feed(bytes, &mut |_| ())?;
         }
         check.finish()?;

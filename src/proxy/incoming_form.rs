@@ -9,7 +9,7 @@ use pingora::proxy::Session;
 use tokio::time::timeout;
 
 use super::access::Caller;
-use super::intake::{self, Untaken};
+use super::read_body::{self, BodyFault};
 use super::respond;
 use super::state::Proxy;
 use crate::body::{Body, Expected};
@@ -58,17 +58,17 @@ impl IncomingForm {
         proxy: &Proxy,
         session: &mut Session,
         expects_continue: bool,
-    ) -> Result<PostForm, Untaken> {
-        let mut place = proxy.strangers.enter().ok_or_else(no_room)?;
+    ) -> Result<PostForm, BodyFault> {
+        let mut slot = proxy.strangers.take().ok_or_else(no_room)?;
         if expects_continue {
-            respond::go_on(session).await.map_err(|_| Untaken::ClientGone)?;
+            respond::go_on(session).await.map_err(|_| BodyFault::ClientGone)?;
         }
         let arriving = async {
             loop {
                 if let Some(form) = self.reader.fields()? {
                     return Ok(form);
                 }
-                let Some(bytes) = intake::next_bytes(session).await? else {
+                let Some(bytes) = read_body::next_bytes(session).await? else {
                     self.reader.finish()?;
                     return Err(S3Error::new(Code::MalformedPostRequest).into());
                 };
@@ -80,7 +80,7 @@ impl IncomingForm {
             arrived = timeout(FIELDS_PATIENCE, arriving) => {
                 arrived.map_err(|_| S3Error::new(Code::RequestTimeout))?
             }
-            () = place.shown_out() => Err(no_room().into()),
+            () = slot.evicted() => Err(no_room().into()),
         }
     }
 
@@ -100,7 +100,7 @@ impl IncomingForm {
         caller: &Caller,
         promise: BodyPromise,
         policy: Option<&PostPolicy>,
-    ) -> Result<(Body, CheckedBody), Untaken> {
+    ) -> Result<(Body, CheckedBody), BodyFault> {
         let check_range = |least, most| {
             check_size(proxy, least)?;
             policy.map_or(Ok(()), |policy| policy.check_size(least, most))
@@ -114,7 +114,7 @@ impl IncomingForm {
         let expected = self.length_bytes.map_or(Expected::AtMost(most), |_| Expected::Known(most));
         let client = caller.access_key_id();
         let begun = proxy.buffers.begin(client, expected).await;
-        let mut taking = begun.map_err(|e| intake::unkept(&e))?;
+        let mut taking = begun.map_err(|e| read_body::unkept(&e))?;
         let mut content = Vec::new();
         let mut bytes_taken = 0;
         loop {
@@ -123,16 +123,16 @@ impl IncomingForm {
                 check_range(bytes_taken, u64::MAX)?;
                 check.feed(bytes, &mut |piece| content.push(piece))?;
                 for piece in content.drain(..) {
-                    taking.push(piece).await.map_err(|e| intake::unkept(&e))?;
+                    taking.push(piece).await.map_err(|e| read_body::unkept(&e))?;
                 }
             }
-            let Some(bytes) = intake::next_bytes(session).await? else { break };
+            let Some(bytes) = read_body::next_bytes(session).await? else { break };
             self.take(bytes);
         }
         self.reader.finish()?;
         check_range(bytes_taken, bytes_taken)?;
         let checked = check.finish()?;
-        let body = taking.finish().await.map_err(|e| intake::unkept(&e))?;
+        let body = taking.finish().await.map_err(|e| read_body::unkept(&e))?;
         Ok((body, checked))
     }
 
@@ -142,11 +142,11 @@ impl IncomingForm {
         proxy: &Proxy,
         session: &mut Session,
         caller: &Caller,
-    ) -> Result<Body, Untaken> {
+    ) -> Result<Body, BodyFault> {
         let unknown = Expected::AtMost(proxy.body_bytes_max);
         let expected = self.length_bytes.map_or(unknown, Expected::Claimed);
         let begun = proxy.buffers.begin(caller.access_key_id(), expected).await;
-        let mut taking = begun.map_err(|e| intake::unkept(&e))?;
+        let mut taking = begun.map_err(|e| read_body::unkept(&e))?;
         let mut bytes_taken = 0;
         loop {
             while let Some(bytes) = self.reader.content()? {
@@ -154,20 +154,20 @@ impl IncomingForm {
                 check_size(proxy, bytes_taken)?;
             }
             for piece in self.as_sent.iter_mut().flat_map(|pieces| pieces.drain(..)) {
-                taking.push(piece).await.map_err(|e| intake::unkept(&e))?;
+                taking.push(piece).await.map_err(|e| read_body::unkept(&e))?;
             }
-            let Some(bytes) = intake::next_bytes(session).await? else { break };
+            let Some(bytes) = read_body::next_bytes(session).await? else { break };
             self.take(bytes);
         }
         self.reader.finish()?;
-        taking.finish().await.map_err(|e| intake::unkept(&e).into())
+        taking.finish().await.map_err(|e| read_body::unkept(&e).into())
     }
 }
 
 /// A file has the size of a PUT's body at most.
 fn check_size(proxy: &Proxy, least: u64) -> Result<(), S3Error> {
     if least > proxy.body_bytes_max {
-        return Err(intake::too_large(least, proxy.body_bytes_max));
+        return Err(read_body::too_large(least, proxy.body_bytes_max));
     }
     Ok(())
 }

@@ -8,10 +8,13 @@
 mod access;
 mod admission;
 mod batch;
+mod buffered;
 mod conditional_read;
+mod connection_slots;
 mod context;
 mod copy_source;
 mod cors;
+mod delete_limiter;
 mod door;
 mod doorway;
 mod form;
@@ -19,22 +22,19 @@ mod form_as_sent;
 mod form_fields;
 mod forward;
 mod incoming_form;
-mod intake;
+mod keep_alive;
+mod location;
 mod outgoing;
-mod pace;
 mod passthrough;
+mod pre_auth;
+mod read_body;
 mod reads;
 mod respond;
 mod rules;
-mod seats;
 mod signed;
 mod state;
-mod strangers;
 mod strict;
 mod uploads;
-mod waiting;
-mod whereabouts;
-mod whole;
 mod wire;
 mod write_id;
 mod writes;
@@ -57,14 +57,14 @@ pub use access::Clients;
 use admission::Admitted;
 use context::Context;
 pub use cors::Policies;
+pub use delete_limiter::DeleteLimiter;
 pub use door::Door;
 pub use doorway::Doorway;
 use forward::Forward;
-use intake::Untaken;
-pub use pace::Pace;
+pub use pre_auth::PreAuthSlots;
+use read_body::BodyFault;
 pub use rules::Rules;
 pub use state::Proxy;
-pub use strangers::Strangers;
 
 #[cfg(test)]
 mod requests_tests;
@@ -107,8 +107,8 @@ impl Proxy {
             {
                 copy_source::copy_part(self, session, context, admitted).await?;
             }
-            Effect::Streams if whole::is_due(self, session, &admitted) => {
-                whole::serve(self, session, context, admitted).await?;
+            Effect::Streams if buffered::is_due(self, session, &admitted) => {
+                buffered::serve(self, session, context, admitted).await?;
             }
             Effect::Read | Effect::Streams => {
                 if admitted.expects_continue && !admitted.is_as_sent() {
@@ -215,15 +215,14 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> pingora::Result<()> {
         let operation = context.log.operation;
-        let redirected =
-            whereabouts::redirected(operation, upstream.status, &upstream.headers, &[]);
+        let redirected = location::redirected(operation, upstream.status, &upstream.headers, &[]);
         if let Some(error) = redirected {
             context.failure = Some(error);
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a redirect").into_up());
         }
         if upstream.status.is_success()
             && upstream.remove_header(&header::LOCATION).is_some()
-            && let Some(location) = whereabouts::of_bucket(context)
+            && let Some(location) = location::of_bucket(context)
         {
             upstream.insert_header(header::LOCATION, location)?;
         }
@@ -268,13 +267,13 @@ impl ProxyHttp for Proxy {
         let failure = context.failure.take().or_else(|| match error.esource() {
             // A client that had sent all of its body was asked for nothing more: it is gone.
             ErrorSource::Downstream => match &context.forward {
-                Some(forward) if !forward.is_whole() => match intake::untaken(error) {
-                    Untaken::Refused(refused) => Some(refused),
-                    Untaken::CutShort => {
+                Some(forward) if !forward.is_whole() => match read_body::untaken(error) {
+                    BodyFault::Refused(refused) => Some(refused),
+                    BodyFault::CutShort => {
                         context.log.client_gone();
                         Some(S3Error::incomplete_body())
                     }
-                    Untaken::ClientGone => None,
+                    BodyFault::ClientGone => None,
                 },
                 Some(_) | None => None,
             },

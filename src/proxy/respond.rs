@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::admission::Admitted;
 use super::context::Context;
-use super::whereabouts::{location, redirected, relocate};
+use super::location::{location, redirected, relocate};
 use crate::backend::Answer;
 use crate::backend::headers::INSCRIPTION;
 use crate::gate::{Reply, X_IFMATCH_GENERATION};

@@ -104,7 +104,7 @@ impl Signed {
             }
             return Ok(false);
         }
-        // A form says of its length what it says elsewhere (proxy/intake.rs).
+        // A form says of its length what it says elsewhere (proxy/read_body.rs).
         if self.promise.payload.is_chunked()
             || operation.effect() == Effect::Read
             || operation == Operation::PostObject

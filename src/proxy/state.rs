@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::access::{Caller, Clients};
 use super::cors::Policies;
-use super::pace::Pace;
+use super::delete_limiter::DeleteLimiter;
+use super::pre_auth::PreAuthSlots;
 use super::rules::Rules;
-use super::strangers::Strangers;
 use crate::backend::{HttpStore, Understanding};
 use crate::body::BufferPool;
 use crate::config::{EarlyAnswer, Signatures};
@@ -55,13 +55,13 @@ pub struct Proxy {
     /// How fast a body has to come, in bytes per second; 0 where any pace will do.
     pub body_least_rate: u64,
     /// How many deletes of a batch go at a time.
-    pub pace: Pace,
+    pub deletes: DeleteLimiter,
     /// What becomes of a body that is refused before it has come.
     pub early_answer: EarlyAnswer,
     /// Room for requests that change something.
     pub writes: Shares,
     /// Room for those whose sender is not known yet.
-    pub strangers: Strangers,
+    pub strangers: PreAuthSlots,
     /// What pages of other origins may see.
     pub cors: Arc<Policies>,
     /// The requests under way.

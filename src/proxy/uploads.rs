@@ -3,11 +3,11 @@
 use pingora::proxy::Session;
 
 use super::admission::Admitted;
+use super::buffered;
 use super::context::Context;
 use super::outgoing::to_request;
 use super::respond;
 use super::state::Proxy;
-use super::whole;
 use crate::s3::{Code, S3Error};
 
 /// Serves the creation of an upload.
@@ -21,7 +21,7 @@ pub(super) async fn create(
         let denied = S3Error::new(Code::AccessDenied);
         return respond::error(session, context, &denied, None).await;
     };
-    let taken = whole::take(proxy, session, &admitted, signed).await;
+    let taken = buffered::take(proxy, session, &admitted, signed).await;
     let (body, checked) = match taken {
         Ok(taken) => taken,
         Err(untaken) => return untaken.answer(session, context).await,

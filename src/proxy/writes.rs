@@ -3,13 +3,13 @@
 use pingora::proxy::Session;
 
 use super::admission::Admitted;
+use super::buffered;
 use super::context::Context;
 use super::copy_source::{self, Source};
+use super::keep_alive::LateResponse;
 use super::outgoing::{query_parameter, to_request};
 use super::respond;
 use super::state::Proxy;
-use super::waiting::Waiting;
-use super::whole;
 use super::write_id::{inscribe, write_id};
 use crate::backend::headers::for_head;
 use crate::backend::{KeepAlive, StoreRequest};
@@ -42,10 +42,10 @@ pub(super) async fn serve(
         let attempt = admitted.retry.attempt;
         let look = proxy.gate.early_look(&name, &admitted.condition, attempt, &head_headers).await;
         if let Some(outcome) = look {
-            return answer(session, context, &admitted, outcome, Waiting::default()).await;
+            return answer(session, context, &admitted, outcome, LateResponse::default()).await;
         }
     }
-    let taken = whole::take(proxy, session, &admitted, signed).await;
+    let taken = buffered::take(proxy, session, &admitted, signed).await;
     let (body, checked) = match taken {
         Ok(taken) => taken,
         Err(untaken) => return untaken.answer(session, context).await,
@@ -78,7 +78,7 @@ pub(super) async fn serve(
         inscribed,
         keep_alive: Some(&keep_alive),
     };
-    let mut waiting = Waiting::default();
+    let mut waiting = LateResponse::default();
     let outcome = if guarded {
         let written = copy_source::write(proxy, &write, source);
         waiting.meanwhile(session, context, &keep_alive, written).await
@@ -96,7 +96,7 @@ async fn answer(
     context: &mut Context,
     admitted: &Admitted,
     mut outcome: Outcome,
-    waiting: Waiting,
+    waiting: LateResponse,
 ) -> pingora::Result<()> {
     context.log.gate(&outcome);
     if !admitted.may_read()

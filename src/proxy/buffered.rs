@@ -8,8 +8,8 @@ use pingora::proxy::Session;
 
 use super::admission::{Admitted, Signed};
 use super::context::Context;
-use super::intake::{self, Untaken};
 use super::outgoing::{as_sent, content_of, describe_anew, insert_digests, request_to_store};
+use super::read_body::{self, BodyFault};
 use super::respond;
 use super::state::Proxy;
 use crate::body::Body;
@@ -68,14 +68,15 @@ pub(super) async fn take(
     session: &mut Session,
     admitted: &Admitted,
     signed: &Signed,
-) -> Result<(Body, CheckedBody), Untaken> {
+) -> Result<(Body, CheckedBody), BodyFault> {
     let content = content_of(session, admitted);
     let too_large = |bytes: u64| content.bytes_max().is_some_and(|most| bytes > most as u64);
     if signed.promise.length.is_some_and(too_large) {
         return Err(S3Error::new(Code::MaxMessageLengthExceeded).into());
     }
     let chunked = signed.promise.payload.is_chunked();
-    let (body, checked) = intake::take(proxy, session, signed, admitted.expects_continue).await?;
+    let (body, checked) =
+        read_body::take(proxy, session, signed, admitted.expects_continue).await?;
     let is_read = !admitted.is_as_sent() || content.is_read_as_sent();
     if !content.is_written_anew() || !is_read {
         return Ok((body, checked));

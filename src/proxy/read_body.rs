@@ -20,7 +20,7 @@ use crate::sigv4::{BodyCheck, BodyError, CheckedBody, Wanted};
 
 /// Why there is no body.
 #[derive(Debug)]
-pub(super) enum Untaken {
+pub(super) enum BodyFault {
     /// It is not what was promised, or cannot be kept: the client is told.
     Refused(S3Error),
     /// The client has closed its side in the middle. It may still listen.
@@ -29,7 +29,7 @@ pub(super) enum Untaken {
     ClientGone,
 }
 
-impl Untaken {
+impl BodyFault {
     /// Tells the client, if it is still there.
     pub(super) async fn answer(
         self,
@@ -57,13 +57,13 @@ impl Untaken {
     }
 }
 
-impl From<S3Error> for Untaken {
+impl From<S3Error> for BodyFault {
     fn from(error: S3Error) -> Self {
         Self::Refused(error)
     }
 }
 
-impl From<BodyError> for Untaken {
+impl From<BodyError> for BodyFault {
     fn from(error: BodyError) -> Self {
         Self::Refused(error.into())
     }
@@ -75,7 +75,7 @@ pub(super) async fn take(
     session: &mut Session,
     signed: &Signed,
     expects_continue: bool,
-) -> Result<(Body, CheckedBody), Untaken> {
+) -> Result<(Body, CheckedBody), BodyFault> {
     let wanted = Wanted { sha256: true, md5: false };
     take_for(proxy, session, signed, expects_continue, wanted).await
 }
@@ -87,7 +87,7 @@ pub(super) async fn take_for(
     signed: &Signed,
     expects_continue: bool,
     wanted: Wanted,
-) -> Result<(Body, CheckedBody), Untaken> {
+) -> Result<(Body, CheckedBody), BodyFault> {
     let promise = signed.promise.clone();
     let unknown = promise.length.is_none() && !session.is_body_empty();
     let length_bytes = match promise.length {
@@ -114,7 +114,7 @@ pub(super) async fn take_for(
     let client = signed.caller.access_key_id();
     let mut taking = proxy.buffers.begin(client, expected).await.map_err(|e| unkept(&e))?;
     if expects_continue {
-        respond::go_on(session).await.map_err(|_| Untaken::ClientGone)?;
+        respond::go_on(session).await.map_err(|_| BodyFault::ClientGone)?;
     }
     let mut content: Vec<Bytes> = Vec::new();
     let mut left = kept_bytes_max;
@@ -144,7 +144,7 @@ pub(super) async fn take_for(
 
 /// The next bytes of a body that is read piece by piece; `None` at its end. After an error the
 /// connection serves no other request.
-pub(super) async fn next_bytes(session: &mut Session) -> Result<Option<Bytes>, Untaken> {
+pub(super) async fn next_bytes(session: &mut Session) -> Result<Option<Bytes>, BodyFault> {
     let read = session.read_request_body().await;
     read.map_err(|error| {
         session.set_keepalive(None);
@@ -162,7 +162,7 @@ pub(super) fn too_large(proposed: u64, allowed: u64) -> S3Error {
 }
 
 /// What is wrong with a body that could not be read to its end.
-pub(super) fn untaken(error: &pingora::Error) -> Untaken {
+pub(super) fn untaken(error: &pingora::Error) -> BodyFault {
     match Broken::of(error) {
         Some(Broken::Slow(_)) => {
             let because = "The request body came more slowly than body.least_rate allows.";
@@ -175,9 +175,9 @@ pub(super) fn untaken(error: &pingora::Error) -> Untaken {
     }
     match error.etype() {
         ErrorType::ReadTimedout => S3Error::new(Code::RequestTimeout).into(),
-        ErrorType::ConnectionClosed => Untaken::CutShort,
+        ErrorType::ConnectionClosed => BodyFault::CutShort,
         ErrorType::Custom(INVALID_CHUNK) => S3Error::incomplete_body().into(),
-        _ => Untaken::ClientGone,
+        _ => BodyFault::ClientGone,
     }
 }
 

@@ -1,6 +1,6 @@
-//! How many connections there are, all in all and from one address. Where there is no room for one
-//! more, the one makes room that has waited longest for the head of its next request; those that are
-//! served do not.
+//! Connection slots: a limit on open connections, in all and from one address. Where all slots are
+//! taken, the connection that has waited longest for the head of its next request is evicted; one
+//! whose request is being served never is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The seats of all connections.
+/// The slots of all connections.
 #[derive(Debug, Clone)]
-pub(super) struct Seats(Arc<Shared>);
+pub(super) struct ConnectionSlots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -27,52 +27,52 @@ struct Taken {
     /// Those whose next request has not come, or not all of its head, in the order in which they began
     /// to wait for it.
     idle: BTreeMap<u64, Arc<Notify>>,
-    /// How often one began to wait.
+    /// How many waits have begun; numbers them.
     waits: u64,
 }
 
-/// The seat of one connection, as long as it lives.
+/// The slot of one connection, as long as it lives.
 #[derive(Debug)]
-pub(super) struct Seat {
-    seats: Seats,
+pub(super) struct ConnectionSlot {
+    slots: ConnectionSlots,
     /// Where it counts as one of several.
     address: Option<IpAddr>,
-    make_room: Arc<Notify>,
+    evict: Arc<Notify>,
 }
 
-/// Why there is none.
+/// Why there is no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoSeat {
+pub(super) enum NoSlot {
     /// All are taken by connections that are being served.
     All,
     /// This address has its share.
     OfAddress,
 }
 
-impl Seats {
+impl ConnectionSlots {
     /// For so many connections, and so many from one address.
     pub(super) fn new(limit: usize, per_address: Option<usize>) -> Self {
         Self(Arc::new(Shared { limit, per_address, taken: Mutex::default() }))
     }
 
-    /// A seat for a connection from this address.
-    pub(super) fn take(&self, address: Option<IpAddr>) -> Result<Seat, NoSeat> {
+    /// A slot for a connection from this address.
+    pub(super) fn take(&self, address: Option<IpAddr>) -> Result<ConnectionSlot, NoSlot> {
         let address = address.map(of_one_client).filter(|_| self.0.per_address.is_some());
         let mut taken = self.taken();
         let here = address.and_then(|address| taken.by_address.get(&address)).copied();
         if self.0.per_address.is_some_and(|most| here.unwrap_or_default() >= most) {
-            return Err(NoSeat::OfAddress);
+            return Err(NoSlot::OfAddress);
         }
         if taken.all >= self.0.limit {
             // Its connection ends in a moment; until then there is one too many.
-            let (_, idle) = taken.idle.pop_first().ok_or(NoSeat::All)?;
+            let (_, idle) = taken.idle.pop_first().ok_or(NoSlot::All)?;
             idle.notify_one();
         }
         taken.all += 1;
         if let Some(address) = address {
             *taken.by_address.entry(address).or_default() += 1;
         }
-        Ok(Seat { seats: self.clone(), address, make_room: Arc::default() })
+        Ok(ConnectionSlot { slots: self.clone(), address, evict: Arc::default() })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -80,17 +80,18 @@ impl Seats {
     }
 }
 
-impl Seat {
-    /// Returns when the connection, which waits for the head of a request, has to make room for another.
-    pub(super) async fn has_to_make_room(&self) {
+impl ConnectionSlot {
+    /// Returns when the connection, which waits for the head of a request, is to end for the sake of
+    /// another.
+    pub(super) async fn evicted(&self) {
         let _idle = Idle::begin(self);
-        self.make_room.notified().await;
+        self.evict.notified().await;
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut taken = self.seats.taken();
+        let mut taken = self.slots.taken();
         taken.all -= 1;
         if let Some(address) = self.address
             && let Some(here) = taken.by_address.get_mut(&address)
@@ -105,23 +106,23 @@ impl Drop for Seat {
 
 /// A connection that waits for its next request.
 struct Idle<'a> {
-    seats: &'a Seats,
+    slots: &'a ConnectionSlots,
     number: u64,
 }
 
 impl<'a> Idle<'a> {
-    fn begin(seat: &'a Seat) -> Self {
-        let mut taken = seat.seats.taken();
+    fn begin(slot: &'a ConnectionSlot) -> Self {
+        let mut taken = slot.slots.taken();
         taken.waits += 1;
         let number = taken.waits;
-        taken.idle.insert(number, Arc::clone(&seat.make_room));
-        Self { seats: &seat.seats, number }
+        taken.idle.insert(number, Arc::clone(&slot.evict));
+        Self { slots: &slot.slots, number }
     }
 }
 
 impl Drop for Idle<'_> {
     fn drop(&mut self) {
-        self.seats.taken().idle.remove(&self.number);
+        self.slots.taken().idle.remove(&self.number);
     }
 }
 
@@ -144,52 +145,52 @@ mod tests {
 
     use super::*;
 
-    fn take(seats: &Seats, address: &str) -> Result<Seat, NoSeat> {
-        seats.take(Some(address.parse().unwrap()))
+    fn take(slots: &ConnectionSlots, address: &str) -> Result<ConnectionSlot, NoSlot> {
+        slots.take(Some(address.parse().unwrap()))
     }
 
     #[tokio::test]
-    async fn who_has_waited_longest_makes_room() {
-        let seats = Seats::new(3, None);
-        let [first, second, busy] = [(); 3].map(|()| seats.take(None).unwrap());
-        assert_eq!(seats.take(None).unwrap_err(), NoSeat::All, "all are being served");
-        let mut second_waits = pin!(second.has_to_make_room());
-        let mut first_waits = pin!(first.has_to_make_room());
+    async fn the_longest_idle_connection_is_evicted() {
+        let slots = ConnectionSlots::new(3, None);
+        let [first, second, busy] = [(); 3].map(|()| slots.take(None).unwrap());
+        assert_eq!(slots.take(None).unwrap_err(), NoSlot::All, "all are being served");
+        let mut second_waits = pin!(second.evicted());
+        let mut first_waits = pin!(first.evicted());
         assert!(poll!(second_waits.as_mut()).is_pending());
         assert!(poll!(first_waits.as_mut()).is_pending());
-        let third = seats.take(None).unwrap();
+        let third = slots.take(None).unwrap();
         assert!(poll!(first_waits.as_mut()).is_pending());
         assert!(poll!(second_waits.as_mut()).is_ready());
         drop(busy);
         drop(third);
         assert!(poll!(first_waits.as_mut()).is_pending());
-        assert!(seats.take(None).is_ok(), "there are seats");
+        assert!(slots.take(None).is_ok(), "there are slots");
     }
 
     #[tokio::test]
-    async fn who_has_a_request_again_is_not_asked() {
-        let seats = Seats::new(1, None);
-        let seat = seats.take(None).unwrap();
+    async fn a_connection_with_a_request_is_not_evicted() {
+        let slots = ConnectionSlots::new(1, None);
+        let slot = slots.take(None).unwrap();
         {
-            let mut waits = pin!(seat.has_to_make_room());
+            let mut waits = pin!(slot.evicted());
             assert!(poll!(waits.as_mut()).is_pending());
         }
-        assert_eq!(seats.take(None).unwrap_err(), NoSeat::All);
+        assert_eq!(slots.take(None).unwrap_err(), NoSlot::All);
     }
 
     #[test]
     fn an_address_has_its_share() {
-        let seats = Seats::new(10, Some(2));
-        let here: Vec<_> = (0..2).map(|_| take(&seats, "10.0.0.1").unwrap()).collect();
-        assert_eq!(take(&seats, "10.0.0.1").unwrap_err(), NoSeat::OfAddress);
-        assert_eq!(take(&seats, "::ffff:10.0.0.1").unwrap_err(), NoSeat::OfAddress);
-        assert!(take(&seats, "10.0.0.2").is_ok());
+        let slots = ConnectionSlots::new(10, Some(2));
+        let here: Vec<_> = (0..2).map(|_| take(&slots, "10.0.0.1").unwrap()).collect();
+        assert_eq!(take(&slots, "10.0.0.1").unwrap_err(), NoSlot::OfAddress);
+        assert_eq!(take(&slots, "::ffff:10.0.0.1").unwrap_err(), NoSlot::OfAddress);
+        assert!(take(&slots, "10.0.0.2").is_ok());
         let network: Vec<_> =
-            ["2001:db8::1", "2001:db8::2"].map(|each| take(&seats, each).unwrap()).into();
-        assert_eq!(take(&seats, "2001:db8::ffff:3").unwrap_err(), NoSeat::OfAddress);
-        assert!(take(&seats, "2001:db8:0:1::1").is_ok());
+            ["2001:db8::1", "2001:db8::2"].map(|each| take(&slots, each).unwrap()).into();
+        assert_eq!(take(&slots, "2001:db8::ffff:3").unwrap_err(), NoSlot::OfAddress);
+        assert!(take(&slots, "2001:db8:0:1::1").is_ok());
         drop((here, network));
-        assert!(take(&seats, "10.0.0.1").is_ok());
-        assert!(seats.taken().by_address.is_empty());
+        assert!(take(&slots, "10.0.0.1").is_ok());
+        assert!(slots.taken().by_address.is_empty());
     }
 }

@@ -9,8 +9,8 @@ use pingora::proxy::Session;
 
 use super::admission::Admitted;
 use super::context::Context;
+use super::location::relocate;
 use super::respond;
-use super::whereabouts::relocate;
 use crate::backend::KeepAlive;
 use crate::gate::{Outcome, Reply};
 use crate::s3::documents::{parse_store_error, without_prologue};
@@ -18,7 +18,7 @@ use crate::s3::xml::DECLARATION;
 
 /// How far the answer of a write still under way has got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Waiting {
+pub(super) enum LateResponse {
     /// Nothing was sent yet.
     #[default]
     Silent,
@@ -28,7 +28,7 @@ pub(super) enum Waiting {
     ClientGone,
 }
 
-impl Waiting {
+impl LateResponse {
     /// Waits for the write, passing on what the store sends meanwhile.
     pub(super) async fn meanwhile(
         &mut self,
