@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::{Decider, Gate, Outcome, Reply, refusal};
 use crate::backend::Question;
 use crate::register::Generation;
-use crate::s3::{Condition, Current, ObjectName, Seen, Verdict, judge};
+use crate::s3::{Condition, ObjectName};
 
 impl Gate {
     /// Refuses a writer whose condition cannot hold, or to whom nothing would be granted: step 2 of
@@ -39,24 +39,6 @@ impl Gate {
         let mut seen = self.store.head(question).await.ok()?;
         seen.generation = observed.generation.map(|Generation(name)| name.into());
         self.refusal_by(name, condition, &seen).await.map(early)
-    }
-
-    /// What the client is told if the condition does not hold for what stands there.
-    pub(super) async fn refusal_by(
-        &self,
-        name: &ObjectName,
-        condition: &Condition,
-        seen: &Seen,
-    ) -> Option<Reply> {
-        let Verdict::Refuse(refused) = judge(condition, seen) else { return None };
-        let etag = match &seen.current {
-            Current::Present(etag) => Some(etag.clone()),
-            Current::Absent => None,
-        };
-        // A store that cannot say whether the bucket exists still has no such key.
-        let bucket_exists =
-            etag.is_some() || self.store.has_bucket(name.bucket.as_str()).await.unwrap_or(true);
-        Some(Reply::Error(refusal::refused(refused, name, bucket_exists), etag))
     }
 }
 

@@ -4,21 +4,26 @@
 //! guarded write itself, steps 3 to 10 of docs/protocol.md#a-write-step-by-step. [`Gate::pass`] is the
 //! side door for keys that a rule takes out of its care.
 
+mod acquire;
 mod busy;
+mod conclude;
 mod doubt;
 mod early;
 pub mod finding;
-mod giving_back;
 mod inscription;
+mod judge;
+mod landing;
 mod lease;
-mod left;
 mod outcome;
-mod pass;
 mod queue;
 mod reading;
+mod reclaim;
 mod refusal;
+mod release;
 mod repeat;
-mod standing;
+mod send;
+mod stop;
+mod unguarded;
 mod upload;
 mod write;
 
@@ -167,6 +172,11 @@ impl Write<'_> {
     /// The upload whose beginning counts: that of a complete with a condition.
     fn upload(&self) -> Option<UploadName> {
         self.upload_id.filter(|_| !self.is_unconditional()).map(UploadName::of)
+    }
+
+    /// Is it not the client's first attempt?
+    fn is_retry(&self) -> bool {
+        self.attempt >= 2
     }
 
     /// May a lost write be done again without asking whether it landed? Only where nothing was

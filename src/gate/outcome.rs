@@ -68,12 +68,12 @@ pub struct Commit {
     pub(super) register: Arc<dyn Register>,
     pub(super) name: ObjectName,
     pub(super) token: Token,
-    pub(super) generation: Option<Generation>,
+    pub(super) generation: Generation,
     pub(super) new: State,
     pub(super) quiet: Option<Duration>,
     pub(super) told: Told,
     /// The next writer of this process waits until the lease is gone.
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Turn,
 }
 
 /// How often a commit is tried: each try takes as long as the register's timeout at most.
@@ -83,10 +83,9 @@ impl Commit {
     /// Records the landing and ends the lease. Where the register does not answer, the lease stays
     /// armed, and whoever holds the key next finds out by a HEAD.
     pub async fn record(self) {
-        let (token, generation) = (&self.token, self.generation.as_ref());
         let step = CommitStep {
-            token,
-            generation,
+            token: &self.token,
+            generation: Some(&self.generation),
             new: self.new.clone(),
             quiet: self.quiet,
             told: &self.told,

@@ -5,13 +5,13 @@
 use tokio::time::Instant;
 
 use super::lease::Lease;
-use super::write::Stop;
+use super::stop::Stop;
 use super::{Gate, Reply, Write, refusal};
-use crate::backend::{Answer, Exchange, Sending, StoreRequest};
+use crate::backend::{Answer, Exchange, HeadError, Sending, StoreRequest};
 use crate::body::Body;
-use crate::register::{Observation, State, UploadName, UploadStep, Writers};
+use crate::register::{Observation, UploadName, UploadStep};
 use crate::s3::uploads::parse_upload_id;
-use crate::s3::{Code, Current, ObjectName, S3Error, Seen};
+use crate::s3::{Code, ObjectName, S3Error, Seen};
 
 impl Gate {
     /// Has a CreateMultipartUpload done by the store, and the register remember how the key stood
@@ -64,49 +64,25 @@ impl Gate {
         write: &Write<'_>,
         lease: &Lease,
         seen: &Seen,
-    ) -> Result<Option<Reply>, Stop> {
+    ) -> Result<Option<Reply>, HeadError> {
         let (Some(upload_id), Some(header)) = (write.upload_id, write.condition.header()) else {
             return Ok(None);
         };
         let changed = match &lease.upload {
             Some(upload) if !upload.is_untouched(lease.generation.as_ref()) => true,
             Some(_) if !self.may_be_foreign(lease, &seen.current) => false,
-            _ => match self.is_newer(write.name, upload_id, seen).await {
-                Ok(newer) => newer,
-                Err(stop) => {
-                    self.release(write, lease, None, None).await;
-                    return Err(stop);
-                }
-            },
+            _ => self.is_newer(write.name, upload_id, seen).await?,
         };
         let conflict = || S3Error::conditional_request_conflict(header, write.name.key.as_str());
         Ok(changed.then(|| Reply::Error(conflict(), None)))
     }
 
-    /// A complete of an upload that is not there is told so, and is not sent: Ceph and moto answer it
-    /// with 500, after which nobody would know for minutes whether it was done.
-    pub(super) async fn require_upload(
-        &self,
-        write: &Write<'_>,
-        lease: &Lease,
-    ) -> Result<(), Stop> {
-        if self.is_upload_gone(write).await {
-            return Err(self.turn_away(write, lease, None, upload_gone(write, lease)).await);
-        }
-        Ok(())
-    }
-
     /// Is this a complete of an upload that the store does not have? Where it does not say, it may be
-    /// there.
+    /// there. Such a complete is not sent: Ceph and moto answer it with 500, after which nobody would
+    /// know for minutes whether it was done.
     pub(super) async fn is_upload_gone(&self, write: &Write<'_>) -> bool {
         let Some(upload_id) = write.upload_id else { return false };
         !self.store.has_upload(write.name, upload_id).await.unwrap_or(true)
-    }
-
-    /// Could somebody who goes around the proxies have written what stands there?
-    pub(super) fn may_be_foreign(&self, lease: &Lease, current: &Current) -> bool {
-        self.settings.terms.writers == Writers::Shared
-            && lease.believed != State::from(current.clone())
     }
 
     /// Was the object written after the upload was created, by the store's own clock? All that is
@@ -116,7 +92,7 @@ impl Gate {
         name: &ObjectName,
         upload_id: &str,
         seen: &Seen,
-    ) -> Result<bool, Stop> {
+    ) -> Result<bool, HeadError> {
         let Some(last_modified_s) = seen.last_modified_s else { return Ok(false) };
         let initiated_s = self.store.initiated_s(name, upload_id).await?;
         Ok(initiated_s.is_some_and(|initiated_s| last_modified_s > initiated_s))

@@ -245,7 +245,7 @@ pub(crate) struct Writer {
     /// The generation that the last such copy was armed with, where it may be done again.
     pub(crate) own_doubt: Option<Generation>,
     pub(crate) held: Option<Held>,
-    /// Stands by for a long write in doubt: `gate/standing.rs`.
+    /// Stands by for a long write in doubt: `gate/reclaim.rs`.
     pub(crate) stands_by: Option<Standing>,
     /// Still talks to a master that was voted out.
     pub(crate) on_old_master: bool,

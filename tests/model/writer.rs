@@ -854,7 +854,7 @@ impl World {
         self.tell(scenario, index, reply);
     }
 
-    // === standing by for a long write in doubt: `gate/standing.rs` ===
+    // === standing by for a long write in doubt: `gate/reclaim.rs` ===
 
     fn stand_by(&mut self, scenario: &Scenario, index: usize, way: Way) {
         let Some(standing) = self.writers[index].stands_by.clone() else { return };

@@ -1,9 +1,9 @@
-//! A holder's standing when the register forgets: a living holder of an armed lease puts it back
-//! before anything is granted again (docs/protocol.md#reclaim).
+//! Reclaim: when the register has lost its state, the holder of an armed lease registers it again
+//! before anything is granted (docs/protocol.md#reclaim).
 //!
 //! The quarantine of a new epoch covers plain writes. A complete or copy may work in the store for
-//! minutes, with or without its connection, so while one may still land its holder stands by. Left
-//! over is the double fault: the register lost, and the holder dead.
+//! minutes, with or without its connection, so while one may still land its holder keeps reclaiming.
+//! Left over is the double fault: the register lost, and the holder dead.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::lease::Lease;
-use super::{Gate, Write};
+use super::lease::Armed;
 use crate::in_flight::InFlight;
 use crate::random;
 use crate::register::{
@@ -23,7 +22,7 @@ use crate::s3::ObjectName;
 
 /// What is needed to put an armed lease back.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct Reclaimer {
     register: Arc<dyn Register>,
     terms: Terms,
     name: ObjectName,
@@ -37,19 +36,20 @@ pub(super) struct Standing {
     count: InFlight,
 }
 
-impl Standing {
-    pub(super) fn new(gate: &Gate, write: &Write<'_>, lease: &mut Lease, pre: &State) -> Self {
+impl Reclaimer {
+    pub(super) fn new(armed: &mut Armed<'_>) -> Self {
+        let (gate, write) = (armed.attempt.gate, armed.attempt.write);
         Self {
             register: Arc::clone(&gate.register),
             terms: gate.settings.terms,
             name: write.name.clone(),
-            token: lease.token.clone(),
-            nonce: lease.reclaim_nonce().to_owned(),
+            token: armed.lease.token.clone(),
+            nonce: armed.reclaim_nonce().to_owned(),
             write_id: write.write_id.clone(),
             settle: write.settle(),
-            pre: pre.clone(),
+            pre: armed.pre.clone(),
             expect: write.expect(),
-            deadline: lease.deadline,
+            deadline: armed.lease.deadline,
             count: gate.standing_by.clone(),
         }
     }
@@ -67,9 +67,10 @@ impl Standing {
         self.register.reclaim(&self.name, &step).await
     }
 
-    /// Stands by for a write in doubt, as long as it may still land and nobody can have taken its
-    /// lease over. Plain writes need none of this: the quarantine covers them.
-    pub(super) fn stand_by(mut self) -> Option<JoinHandle<()>> {
+    /// Reclaims the lease of a write in doubt whenever the register forgets it, as long as the write may
+    /// still land and nobody can have taken its lease over. Plain writes need none of this: the
+    /// quarantine covers them.
+    pub(super) fn keep_reclaiming(mut self) -> Option<JoinHandle<()>> {
         if self.settle == Settle::Plain {
             return None;
         }

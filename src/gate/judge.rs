@@ -1,0 +1,179 @@
+//! Judging a write's condition by a HEAD under its lease: step 6 of
+//! docs/protocol.md#a-write-step-by-step. The same HEAD resolves a doubt that an earlier holder left.
+
+use super::inscription::inscribed;
+use super::lease::{Judged, Lease, Leased};
+use super::stop::Stop;
+use super::upload::upload_gone;
+use super::{Gate, Reply, refusal};
+use crate::backend::{HeadError, Question};
+use crate::register::{Generation, InDoubt, RegisterError, Resolution, State, Told, Writers};
+use crate::s3::{Condition, Current, ObjectName, Seen, Verdict, judge};
+
+/// Why nothing is sent, and how the lease ends.
+enum Against {
+    /// The write is refused.
+    Refuse(Option<State>, Stop),
+    /// It is not judged: nothing has to be remembered of it.
+    Release(Option<State>, Stop),
+    /// The register does not answer: the lease runs out by itself.
+    Leave(Stop),
+}
+
+impl From<HeadError> for Against {
+    fn from(error: HeadError) -> Self {
+        Self::Release(None, error.into())
+    }
+}
+
+impl From<RegisterError> for Against {
+    fn from(error: RegisterError) -> Self {
+        Self::Leave(error.into())
+    }
+}
+
+impl<'a> Leased<'a> {
+    /// Judges the condition, and gives the lease back where it does not hold. `in_doubt` says whether
+    /// the outcome of an earlier copy of this write is unknown, and is set once it is known.
+    ///
+    /// A lease that was not armed while it was acquired belongs to a write that has something to look
+    /// up, or has come too late.
+    pub(super) async fn judge(mut self, in_doubt: &mut bool) -> Result<Judged<'a>, Stop> {
+        match self.state_to_write_over(in_doubt).await {
+            Ok(pre) => Ok(Judged { leased: self, pre }),
+            Err(Against::Refuse(learned, stop)) => Err(self.refuse(learned, stop).await),
+            Err(Against::Release(learned, stop)) => {
+                self.release(learned, None).await;
+                Err(stop)
+            }
+            Err(Against::Leave(stop)) => Err(stop),
+        }
+    }
+
+    /// What stands at the key, if the condition holds for it.
+    async fn state_to_write_over(&mut self, in_doubt: &mut bool) -> Result<State, Against> {
+        let (gate, write) = (self.attempt.gate, self.attempt.write);
+        if write.is_unconditional() {
+            if gate.is_upload_gone(write).await {
+                return Err(Against::Refuse(None, upload_gone(write, &self.lease)));
+            }
+            return Ok(self.lease.believed.clone());
+        }
+        let mut seen = gate.store.head(write.question()).await?;
+        if let Some(doubted) = self.lease.doubt.take() {
+            self.resolve(doubted, &seen, in_doubt).await?;
+        }
+        if write.inscribed && inscribed(write, &seen).as_ref() == Some(&write.write_id) {
+            return Err(self.own_landing(&seen));
+        }
+        self.lease.seen_not_applied = true;
+        // An upload that is gone may be gone because it was completed: any doubt of that comes first.
+        let learned = gate.learned(seen.current.clone());
+        let gone = gate.is_upload_gone(write).await;
+        if gone && self.lease.upload.is_none() {
+            return Err(Against::Refuse(learned, upload_gone(write, &self.lease)));
+        }
+        seen.generation = gate.generation_under(&self.lease, &seen.current);
+        let judged = match write.version_id {
+            Some(_) => {
+                let question = Question { version_id: write.version_id, ..write.question() };
+                gate.store.head(question).await?
+            }
+            None => seen.clone(),
+        };
+        let refused = match gate.refusal_by(write.name, write.condition, &judged).await {
+            None if gone => Some(upload_gone(write, &self.lease)),
+            None => gate.changed_since_upload(write, &self.lease, &seen).await?.map(Stop::Reply),
+            refused => refused.map(Stop::Reply),
+        };
+        match refused {
+            None => Ok(learned.unwrap_or_else(|| self.lease.believed.clone())),
+            Some(stop) => Err(Against::Refuse(learned, stop)),
+        }
+    }
+
+    /// Resolves a doubt by what stands at the key. If it is the doubt of this write's own earlier
+    /// attempt: one that landed is answered, one that cannot be known is said to be unknown, one that
+    /// did not land is judged anew.
+    async fn resolve(
+        &mut self,
+        doubted: InDoubt,
+        seen: &Seen,
+        in_doubt: &mut bool,
+    ) -> Result<(), Against> {
+        let (gate, write) = (self.attempt.gate, self.attempt.write);
+        let (token, tagged) = (&self.lease.token, inscribed(write, seen));
+        let resolution =
+            gate.register.resolve(write.name, token, &seen.current, tagged.as_ref()).await?;
+        if matches!(resolution, Resolution::Landed | Resolution::Undetermined) {
+            self.lease.generation = Some(doubted.generation);
+        }
+        if doubted.write_id != write.write_id {
+            return Ok(());
+        }
+        let stop = match resolution {
+            Resolution::DidNot => {
+                *in_doubt = false;
+                return Ok(());
+            }
+            Resolution::Landed => Stop::AlreadyRecorded,
+            Resolution::Undetermined | Resolution::Nothing => {
+                Stop::error(refusal::outcome_unknown())
+            }
+        };
+        Err(Against::Release(gate.learned(seen.current.clone()), stop))
+    }
+
+    /// An earlier attempt of this very write has left what stands there, and the register has
+    /// forgotten it.
+    fn own_landing(&self, seen: &Seen) -> Against {
+        let gate = self.attempt.gate;
+        let generation = gate.generation_under(&self.lease, &seen.current);
+        let generation = generation.map(|name| Generation(name.into()));
+        let state = State::from(seen.current.clone());
+        let stop = Stop::Reply(Reply::Replayed(state, generation, Told::default()));
+        Against::Release(gate.learned(seen.current.clone()), stop)
+    }
+}
+
+impl Gate {
+    /// What the client is told if the condition does not hold for what stands there.
+    pub(super) async fn refusal_by(
+        &self,
+        name: &ObjectName,
+        condition: &Condition,
+        seen: &Seen,
+    ) -> Option<Reply> {
+        let Verdict::Refuse(refused) = judge(condition, seen) else { return None };
+        let etag = match &seen.current {
+            Current::Present(etag) => Some(etag.clone()),
+            Current::Absent => None,
+        };
+        // A store that cannot say whether the bucket exists still has no such key.
+        let bucket_exists =
+            etag.is_some() || self.store.has_bucket(name.bucket.as_str()).await.unwrap_or(true);
+        Some(Reply::Error(refusal::refused(refused, name, bucket_exists), etag))
+    }
+
+    /// The generation of what stands at the key: none where somebody who goes around the proxies
+    /// may have written since.
+    fn generation_under(&self, lease: &Lease, current: &Current) -> Option<Box<str>> {
+        let foreign = self.may_be_foreign(lease, current);
+        let generation = lease.generation.as_ref().filter(|_| !foreign)?;
+        Some(generation.0.as_str().into())
+    }
+
+    /// Could somebody who goes around the proxies have written what stands there?
+    pub(super) fn may_be_foreign(&self, lease: &Lease, current: &Current) -> bool {
+        self.settings.terms.writers == Writers::Shared
+            && lease.believed != State::from(current.clone())
+    }
+
+    /// What a HEAD under the lease tells the register. Nothing where others write: the record must
+    /// go on saying what the last landing through the proxies left, or what others have written
+    /// since would pass for the generation that this landing began.
+    fn learned(&self, current: Current) -> Option<State> {
+        let shared = self.settings.terms.writers == Writers::Shared;
+        (!shared).then(|| State::from(current))
+    }
+}

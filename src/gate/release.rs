@@ -1,0 +1,80 @@
+//! Giving a lease back where nothing has landed. Nothing is lost where that fails: the lease runs out
+//! by itself.
+
+use std::borrow::Cow;
+
+use super::lease::{Armed, Lease, Leased};
+use super::stop::Stop;
+use super::{Reply, Write, refusal};
+use crate::register::{DisarmStep, RegisterError, ReleaseStep, State};
+use crate::s3::Code;
+use crate::s3::documents::parse_store_error;
+
+impl Leased<'_> {
+    /// Gives the lease back and says what the writer is told. `learned` is what stands there now,
+    /// where a HEAD has shown it.
+    pub(super) async fn refuse(self, learned: Option<State>, refusal: Stop) -> Stop {
+        let write = self.attempt.write;
+        let note = self.attempt.note(&self.lease, &refusal);
+        let released = self.release(learned, note.as_deref()).await;
+        told(write, note.is_some() && released, refusal)
+    }
+
+    /// Whether the register has confirmed it, and with it that a refused retry is written down.
+    pub(super) async fn release(self, learned: Option<State>, refused: Option<&str>) -> bool {
+        let write = self.attempt.write;
+        let step = ReleaseStep { token: &self.lease.token, learned, refused };
+        given_back(write, self.attempt.gate.register.release(write.name, &step).await)
+    }
+}
+
+impl Armed<'_> {
+    /// As [`Leased::refuse`], nothing of the write having been applied.
+    pub(super) async fn refuse(self, refusal: Stop) -> Stop {
+        let write = self.attempt.write;
+        let note = self.attempt.note(&self.lease, &refusal);
+        let disarmed = self.disarm(note.as_deref()).await;
+        told(write, note.is_some() && disarmed, refusal)
+    }
+
+    /// As [`Leased::release`], nothing of the write having been applied.
+    pub(super) async fn disarm(self, refused: Option<&str>) -> bool {
+        let write = self.attempt.write;
+        let step = DisarmStep { token: &self.lease.token, pre: &self.pre, refused };
+        given_back(write, self.attempt.gate.register.disarm(write.name, &step).await)
+    }
+}
+
+impl super::lease::Attempt<'_> {
+    /// The code that the journal has to keep, so that an earlier attempt of a refused retry is kept
+    /// out. A register too young to know whether that attempt has landed can keep nothing out.
+    fn note(&self, lease: &Lease, refusal: &Stop) -> Option<Cow<'static, str>> {
+        let remembered = lease.epoch_age >= self.gate.settings.terms.retry_horizon;
+        (self.write.is_retry() && remembered).then(|| code_of(refusal))
+    }
+}
+
+/// A retry's first attempt may be on its way still, and a client that was told that the write is
+/// refused must not see it land: unless the journal keeps it out, nothing is promised.
+fn told(write: &Write<'_>, noted: bool, refusal: Stop) -> Stop {
+    if write.is_retry() && !noted { Stop::error(refusal::outcome_unknown()) } else { refusal }
+}
+
+fn given_back(write: &Write<'_>, answer: Result<bool, RegisterError>) -> bool {
+    answer.unwrap_or_else(|error| {
+        tracing::warn!(name = %write.name, %error, "a lease was not given back");
+        false
+    })
+}
+
+/// The code by which a refusal can be told again.
+fn code_of(refusal: &Stop) -> Cow<'static, str> {
+    match refusal {
+        Stop::Reply(Reply::Error(error, _)) => Cow::Owned(error.code().to_owned()),
+        Stop::Refused(answer) => {
+            let code = parse_store_error(&answer.body).and_then(|error| Code::spelled(&error.code));
+            Cow::Borrowed(code.map_or("", Code::as_str))
+        }
+        _ => Cow::Borrowed(""),
+    }
+}

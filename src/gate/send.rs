@@ -1,0 +1,130 @@
+//! Arming a lease and sending the write under it: step 7 of docs/protocol.md#a-write-step-by-step.
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::lease::{Armed, Judged};
+use super::reclaim::Reclaimer;
+use super::stop::Stop;
+use crate::backend::{Exchange, Sending};
+use crate::register::{ArmAnswer, ArmStep, ReclaimAnswer, Settle};
+
+/// An armed lease whose write was sent, or was tried to be.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Answered<'a> {
+    pub(super) armed: Armed<'a>,
+    pub(super) exchange: Exchange,
+    /// Of two copies: when the first one was last readable.
+    pub(super) first_copy: Option<Instant>,
+}
+
+impl Answered<'_> {
+    /// Was it answered with a server error?
+    pub(super) fn failed(&self) -> bool {
+        matches!(&self.exchange, Exchange::Answered(answer) if answer.status.is_server_error())
+    }
+}
+
+impl<'a> Judged<'a> {
+    /// Arms the lease: from here on nobody has the key before the write's outcome is known.
+    pub(super) async fn arm(self) -> Result<Armed<'a>, Stop> {
+        let (gate, write) = (self.leased.attempt.gate, self.leased.attempt.write);
+        if self.leased.lease.outdated {
+            self.leased.release(None, None).await;
+            return Err(Stop::not_sent());
+        }
+        let asked = Instant::now();
+        let step = ArmStep {
+            token: &self.leased.lease.token,
+            pre: self.pre.clone(),
+            expect: write.expect(),
+            age: write.arrived.elapsed(),
+        };
+        match gate.register.arm(write.name, step).await? {
+            ArmAnswer::Armed(begins) => Ok(self.armed(begins, asked + gate.settings.terms.lease)),
+            ArmAnswer::Lost => Err(Stop::not_sent()),
+            ArmAnswer::OlderThanEpoch => {
+                self.leased.release(None, None).await;
+                Err(Stop::not_sent())
+            }
+        }
+    }
+}
+
+impl<'a> Armed<'a> {
+    /// Whether the lease lasts for long enough to send anything.
+    pub(super) fn has_time(&self) -> bool {
+        Instant::now() + self.attempt.gate.settings.margin < self.lease.deadline
+    }
+
+    /// Sends the write, and once more where a pooled connection was dead. Renews the lease the
+    /// while; a holder that cannot renew drops the connection at its deadline.
+    pub(super) async fn send(mut self) -> Answered<'a> {
+        let (gate, write) = (self.attempt.gate, self.attempt.write);
+        let patience = match write.settle() {
+            Settle::Plain => gate.settings.write_timeout,
+            Settle::Long => gate.settings.long_write_timeout,
+        };
+        let until = Instant::now() + patience;
+        // A first copy may land for as long as a write of its class may. The quarantine of a register
+        // that forgets does not cover a long one, and once it is committed nobody stands by for it:
+        // so it is never sent twice.
+        let fresh = write.settle() == Settle::Long;
+        let keep_alive = write.keep_alive;
+        let sending = Sending { fresh, keep_alive, ..Sending::new(write.body, until) };
+        let exchange = async {
+            let first = gate.store.exchange(write.request, sending).await;
+            let Exchange::DeadPooled(last_byte, why) = first else { return (first, None) };
+            tracing::debug!(name = %write.name, why, "a pooled connection was dead; sent again");
+            let sending = Sending { fresh: true, ..sending };
+            let second = gate.store.exchange(write.request, sending).await;
+            (second, Some(last_byte))
+        };
+        let (exchange, first_copy) = tokio::select! {
+            // An answer that is there counts, whatever else has happened.
+            biased;
+            sent = exchange => sent,
+            () = self.keep() => {
+                (Exchange::Lost("the lease could not be renewed".to_owned()), None)
+            }
+        };
+        if Instant::now() > self.lease.deadline + gate.settings.terms.grace {
+            tracing::error!(name = %write.name, "ALARM: this process stood still for longer than \
+                            a lease and its grace while a write was under way; another write of \
+                            the key may be lost");
+        }
+        Answered { armed: self, exchange, first_copy }
+    }
+
+    /// Renews the lease for as long as that works; returns when it has run out. A register that has
+    /// forgotten it in the meantime takes it back.
+    async fn keep(&mut self) {
+        let (gate, write) = (self.attempt.gate, self.attempt.write);
+        let term = gate.settings.terms.lease;
+        loop {
+            sleep_until((Instant::now() + term / 3).min(self.lease.deadline)).await;
+            let asked = Instant::now();
+            let renewal = gate.register.renew(write.name, &self.lease.token);
+            match timeout_at(self.lease.deadline, renewal).await {
+                Ok(Ok(true)) => self.lease.deadline = asked + term,
+                Ok(Ok(false)) => {
+                    let reclaimer = Reclaimer::new(self);
+                    match timeout_at(self.lease.deadline, reclaimer.reclaim()).await {
+                        Ok(Ok(ReclaimAnswer::Reclaimed { token, generation })) => {
+                            self.is_back(token, generation, asked + term);
+                        }
+                        Ok(Ok(ReclaimAnswer::Held | ReclaimAnswer::TooLate)) => return,
+                        Ok(Err(_)) | Err(_) => {}
+                    }
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(name = %write.name, %error, "a lease was not renewed");
+                }
+                Err(_) => {}
+            }
+            if Instant::now() >= self.lease.deadline {
+                return;
+            }
+        }
+    }
+}
