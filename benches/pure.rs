@@ -13,8 +13,8 @@ use ifmatch::register::{
     Asker, Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, Told, WriteId, Writers,
 };
 use ifmatch::s3::{
-    Condition, Current, Dialect, ETag, Naming, Operation, RequestHead, Seen, Target, Verdict,
-    classify, judge,
+    Condition, Current, Dialect, ETag, Naming, Operation, Query, RequestHead, Seen, Target,
+    Verdict, classify, judge,
 };
 use ifmatch::secret::Secret;
 use ifmatch::sigv4::{
@@ -56,6 +56,7 @@ struct Put {
     clients: HashMap<String, Credential>,
     keys: SigningKeys,
     naming: Naming,
+    query: Query,
 }
 
 impl Put {
@@ -74,11 +75,11 @@ impl Put {
         let sha256 = hex::encode(Sha256::digest(&body));
         sign_put(&mut headers, &sha256, &credential, &keys);
         let clients = HashMap::from([(credential.access_key_id.clone(), credential)]);
-        Self { headers, body, clients, keys, naming: Naming::default() }
+        Self { headers, body, clients, keys, naming: Naming::default(), query: Query::default() }
     }
 
     fn head(&self) -> RequestHead<'_> {
-        RequestHead { method: &Method::PUT, path: PATH, query: "", headers: &self.headers }
+        RequestHead { method: &Method::PUT, path: PATH, query: &self.query, headers: &self.headers }
     }
 
     fn promise(&self) -> BodyPromise {

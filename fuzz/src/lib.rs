@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use ifmatch::s3::RequestHead;
+use ifmatch::s3::{Query, RequestHead};
 use ifmatch::secret::Secret;
 use ifmatch::sigv4::Credential;
 
@@ -20,7 +20,7 @@ pub const NOW: i64 = 1_369_353_600;
 pub struct Request {
     pub method: Method,
     pub path: String,
-    pub query: String,
+    pub query: Query,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -48,7 +48,7 @@ impl Request {
         Some(Self {
             method,
             path: path.to_owned(),
-            query: query.to_owned(),
+            query: Query::parse(query),
             headers,
             body: Bytes::copy_from_slice(rest),
         })

@@ -151,6 +151,7 @@ const NO_RIGHT: &str = "By this configuration the store itself may later write o
 mod tests {
     use super::*;
     use crate::config::BucketPattern;
+    use crate::s3::Query;
     use http::{HeaderValue, Method};
 
     use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
@@ -178,7 +179,12 @@ mod tests {
 
     fn copied(value: &'static str) -> CopySource {
         let headers = [(X_AMZ_COPY_SOURCE, HeaderValue::from_static(value))].into_iter().collect();
-        let head = RequestHead { method: &Method::PUT, path: "/", query: "", headers: &headers };
+        let head = RequestHead {
+            method: &Method::PUT,
+            path: "/",
+            query: &Query::default(),
+            headers: &headers,
+        };
         CopySource::from_head(head, Segments::default()).unwrap().unwrap()
     }
 

@@ -15,8 +15,8 @@ use crate::backend::headers::{is_of_body, may_go_unsigned};
 use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
-    BucketName, Code, Condition, CopySource, Effect, Operation, RequestHead, S3Error, Target,
-    check_arguments, classify, refusal_at,
+    BucketName, Code, Condition, CopySource, Effect, Operation, Query, RequestHead, S3Error,
+    Target, check_arguments, classify, refusal_at,
 };
 use crate::sigv4::{EffectiveRequest, unframe};
 
@@ -24,6 +24,8 @@ use crate::sigv4::{EffectiveRequest, unframe};
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) target: Target,
+    /// What is meant of the query.
+    pub(super) query: Query,
     pub(super) operation: Operation,
     /// What the operation does to objects, at this store.
     pub(super) effect: Effect,
@@ -59,20 +61,19 @@ impl Admitted {
         let target =
             std::str::from_utf8(request.raw_path()).map_err(|_| S3Error::new(Code::InvalidUri))?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let sent = RequestHead { method: &request.method, path, query, headers: &request.headers };
+        let query = Query::parse(query);
+        let sent =
+            RequestHead { method: &request.method, path, query: &query, headers: &request.headers };
         note_bucket(proxy, context, sent);
         let target = Target::parse(sent, &proxy.naming)?;
-        context.log.bucket = target.bucket().map(ToString::to_string).unwrap_or_default();
-        context.log.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
-        sent.check_query()?;
+        context.log.target(&target);
+        query.check()?;
         // What is meant is read from here on; what was sent only by the signature.
         let mut meant = EffectiveRequest::of(&sent)?;
         let head = RequestHead { query: &meant.query, headers: &meant.headers, ..sent };
         let operation = classify(head, &target);
         context.log.operation = Some(operation);
-        if let Some(bucket) = target.bucket() {
-            proxy.reserved.check(bucket)?;
-        }
+        target.bucket().map_or(Ok(()), |bucket| proxy.reserved.check(bucket))?;
         let effect = operation.effect_at(proxy.understanding.understood());
         check_nominations(head)?;
         if operation == Operation::Preflight {
@@ -94,7 +95,7 @@ impl Admitted {
                 operation,
                 effect,
                 target: &target,
-                of_version: head.has_parameter("versionId"),
+                of_version: head.query.has("versionId"),
                 source: copy_source.as_ref(),
             };
             proxy.clients.authorize(&signed.caller, &asked)?;
@@ -110,7 +111,8 @@ impl Admitted {
         let treatment = target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
         let condition = condition_of(proxy, head, (operation, effect), treatment)?;
         treatment.check_effect(operation, effect, &condition)?;
-        let admitted = Self {
+        let mut admitted = Self {
+            query: Query::default(),
             effect,
             condition,
             treatment,
@@ -122,22 +124,16 @@ impl Admitted {
             expects_continue: expects_continue(head, request.version),
             unknown_length,
         };
-        let path = path.to_owned();
         if admitted.is_a_stranger_s_read() {
-            meant.retain(is_of_a_read);
+            meant.query.retain(is_of_a_read);
         }
-        admitted.leave(session, &path, meant)?;
+        admitted.leave(session, meant)?;
         Ok(admitted)
     }
 
-    /// Leaves in the session what is meant: the headers and the query as everything after this reads
-    /// them. What its sender has signed for the store stays as it was sent, less what is not signed.
-    fn leave(
-        &self,
-        session: &mut Session,
-        path: &str,
-        mut meant: EffectiveRequest,
-    ) -> Result<(), S3Error> {
+    /// Leaves what is meant, the headers in the session, as everything after this reads it. What its sender has signed for the store stays as it was sent, less what is not signed.
+    fn leave(&mut self, session: &mut Session, mut meant: EffectiveRequest) -> Result<(), S3Error> {
+        self.query = std::mem::take(&mut meant.query);
         let request = session.req_header_mut();
         if let Some(Signed { claimed: Some(claimed), .. }) = &self.signed {
             let names: Vec<HeaderName> = request.headers.keys().cloned().collect();
@@ -163,12 +159,6 @@ impl Admitted {
                 request.insert_header(name.clone(), value.clone()).map_err(unwritable)?;
             }
         }
-        if request.uri.query().unwrap_or_default() != meant.query {
-            let mark = if meant.query.is_empty() { "" } else { "?" };
-            let target = [path, mark, &meant.query].concat();
-            let invalid = |_| S3Error::new(Code::InvalidUri);
-            request.set_raw_path(target.as_bytes()).map_err(invalid)?;
-        }
         Ok(())
     }
 
@@ -177,6 +167,7 @@ impl Admitted {
     fn preflight(target: Target) -> Self {
         Self {
             target,
+            query: Query::default(),
             operation: Operation::Preflight,
             effect: Effect::Read,
             condition: Condition::None,

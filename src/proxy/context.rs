@@ -7,7 +7,7 @@ use super::forward::Forward;
 use crate::gate::{Decider, Outcome, Reply};
 use crate::in_flight::UnderWay;
 use crate::random;
-use crate::s3::{Operation, S3Error};
+use crate::s3::{Operation, S3Error, Target};
 use crate::shares::Share;
 
 /// What belongs to one request.
@@ -46,6 +46,12 @@ pub(super) struct LogLine {
 }
 
 impl LogLine {
+    /// Notes what the request is addressed to.
+    pub(super) fn target(&mut self, target: &Target) {
+        self.bucket = target.bucket().map(ToString::to_string).unwrap_or_default();
+        self.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
+    }
+
     /// Notes how the gate ended.
     pub(super) fn gate(&mut self, outcome: &Outcome) {
         self.decided_by = Some(outcome.decided_by);

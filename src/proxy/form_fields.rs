@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::access::Caller;
 use crate::backend::headers::is_reserved;
 use crate::s3::tagging::tagging_header;
-use crate::s3::{Operation, PostForm, RequestHead, S3Error, check_arguments};
+use crate::s3::{Operation, PostForm, Query, RequestHead, S3Error, check_arguments};
 use crate::sigv4::{Algorithm, BodyPromise, PayloadKind, PolicyClaim};
 
 /// The fields of Signature Version 4 that AWS asks for beside the policy.
@@ -129,7 +129,7 @@ pub(super) fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
 /// as for [`check_arguments`]; 400 for `aws-chunked`, which no form's file is, and for a checksum's
 /// algorithm without its checksum.
 pub(super) fn promise_of(headers: &HeaderMap) -> Result<BodyPromise, S3Error> {
-    let head = RequestHead { method: &Method::PUT, path: "", query: "", headers };
+    let head = RequestHead { method: &Method::PUT, path: "", query: &Query::default(), headers };
     check_arguments(head, Operation::PutObject)?;
     let payload = PayloadKind::Unsigned;
     payload.check_unambiguous(headers)?;

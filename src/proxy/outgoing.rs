@@ -1,7 +1,5 @@
 //! What goes to the store: a client's request as the store gets it.
 
-use std::borrow::Cow;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora::proxy::Session;
 
@@ -9,7 +7,7 @@ use super::admission::Admitted;
 use crate::backend::headers::{self, to_store, to_store_unconditional};
 use crate::backend::{Signing, StoreRequest};
 use crate::s3::encoding::encode_query;
-use crate::s3::{Content, Operation, RequestHead};
+use crate::s3::{Content, Operation, Query, RequestHead};
 use crate::sigv4::{Algorithm, CheckedBody, PayloadKind};
 
 /// The request as the store gets it, its body aside.
@@ -22,7 +20,7 @@ pub(super) fn request_to_store(session: &Session, admitted: &Admitted) -> StoreR
         signing: Signing::Anew,
         method: request.method.clone(),
         path: admitted.target.path(),
-        query: query_to_store(session),
+        query: query_to_store(&admitted.query),
         headers,
         sha256: match admitted.signed.as_ref().map(|signed| signed.promise.payload) {
             Some(PayloadKind::Digest(sha256)) => Some(sha256),
@@ -56,7 +54,7 @@ pub(super) fn to_request(
         signing: Signing::Anew,
         method: request.method.clone(),
         path,
-        query: query_to_store(session),
+        query: query_to_store(&admitted.query),
         headers,
         sha256: checked.sha256,
     }
@@ -89,34 +87,15 @@ pub(super) fn streamed(session: &Session) -> StoreRequest {
 
 /// The query spelled as AWS does, so that what is signed is what is sent: admission has taken out
 /// what belongs to a signature or stands for a header.
-pub(super) fn query_to_store(session: &Session) -> Vec<(String, String)> {
-    let spelled =
-        |(name, value): (Cow<'_, str>, Cow<'_, str>)| (encode_query(&name), encode_query(&value));
-    head_of(session).parameters().map(spelled).collect()
-}
-
-/// A parameter of the query, decoded.
-pub(super) fn query_parameter(session: &Session, wanted: &str) -> Option<String> {
-    head_of(session).parameter(wanted).map(Cow::into_owned)
-}
-
-/// The head as admission has left it.
-fn head_of(session: &Session) -> RequestHead<'_> {
-    let request = session.req_header();
-    RequestHead {
-        method: &request.method,
-        path: request.uri.path(),
-        query: request.uri.query().unwrap_or_default(),
-        headers: &request.headers,
-    }
+fn query_to_store(query: &Query) -> Vec<(String, String)> {
+    query.parameters().map(|(name, value)| (encode_query(name), encode_query(value))).collect()
 }
 
 /// What the body of this request is.
 pub(super) fn content_of(session: &Session, admitted: &Admitted) -> Content {
     let request = session.req_header();
-    let query = request.uri.query().unwrap_or_default();
     let (method, headers) = (&request.method, &request.headers);
-    let head = RequestHead { method, path: request.uri.path(), query, headers };
+    let head = RequestHead { method, path: request.uri.path(), query: &admitted.query, headers };
     Content::of(head, admitted.operation)
 }
 

@@ -14,7 +14,6 @@ use super::conditional_read;
 use super::context::Context;
 use super::forward::Forward;
 use super::location::{redirected, relocate};
-use super::outgoing::query_parameter;
 use super::respond;
 use super::state::Proxy;
 use crate::backend::connection::Opened;
@@ -76,8 +75,8 @@ fn wants_generation_of<'a>(session: &Session, admitted: &'a Admitted) -> Option<
         &admitted.signed,
         Some(Signed { caller: Caller::Client(_), presigned: false, .. })
     );
-    let version = query_parameter(session, "versionId");
-    let named = wanted && known && version.is_none() && !admitted.treatment.passes;
+    let of_version = admitted.query.has("versionId");
+    let named = wanted && known && !of_version && !admitted.treatment.passes;
     admitted.target.object().filter(|_| named)
 }
 

@@ -2,6 +2,7 @@
 //! object past the gate, at stores that read it in every way that stores are known to.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -12,8 +13,8 @@ use super::outgoing::name_document;
 use crate::config::{BucketPattern, Client, Rights};
 use crate::s3::encoding::decode;
 use crate::s3::{
-    CopySource, Effect, Naming, Operation, RequestHead, Reserved, Segments, Subresource, Target,
-    Understood, classify, refusal_at,
+    CopySource, Effect, Naming, Operation, Query, RequestHead, Reserved, Segments, Subresource,
+    Target, Understood, classify, refusal_at,
 };
 use crate::secret::Secret;
 
@@ -22,7 +23,7 @@ use crate::secret::Secret;
 struct Request {
     method: Method,
     path: String,
-    query: String,
+    query: Query,
     headers: HeaderMap,
 }
 
@@ -37,7 +38,12 @@ impl Request {
             let (name, value) = header.split_once(':').unwrap();
             (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
         });
-        Self { method, path: path.to_owned(), query: query.to_owned(), headers: headers.collect() }
+        Self {
+            method,
+            path: path.to_owned(),
+            query: Query::parse(query),
+            headers: headers.collect(),
+        }
     }
 
     fn head(&self) -> RequestHead<'_> {
@@ -110,7 +116,7 @@ fn who(request: &Request, operation: Operation) -> &'static str {
             operation,
             effect: operation.effect_at(understood),
             target: &target,
-            of_version: request.head().has_parameter("versionId"),
+            of_version: request.query.has("versionId"),
             source: None,
         };
         Clients::new(&clients, anonymous).authorize(&caller, &asked).is_ok()
@@ -176,7 +182,7 @@ impl Arrived<'_> {
             let text = text.replace('+', " ");
             decode(&text).unwrap_or(text)
         };
-        let pairs = self.request.head().query_pairs();
+        let pairs = self.request.query.pairs_as_sent();
         pairs.map(|(name, value)| (plain(name), plain(value))).collect()
     }
 
@@ -261,7 +267,7 @@ fn gated(
     as_sent: bool,
 ) -> Option<BTreeSet<String>> {
     let target = Target::parse(request.head(), &Naming::default()).ok()?;
-    request.head().check_query().ok()?;
+    request.query.check().ok()?;
     let operation = classify(request.head(), &target);
     let effect = operation.effect_at(understood);
     if refusal_at(request.head(), operation, effect, as_sent).is_some() {
@@ -392,7 +398,7 @@ fn a_request() -> impl Strategy<Value = Request> {
                 (http::header::TRANSFER_ENCODING, "chunked")
             };
             headers.insert(length.0, HeaderValue::from_static(length.1));
-            Request { method, path: path.to_owned(), query, headers }
+            Request { method, path: path.to_owned(), query: Query::parse(&query), headers }
         },
     )
 }
@@ -447,4 +453,32 @@ fn the_model_stores_do_what_real_ones_did() {
         changed(ignores_queries, "PUT /bucket/k?uploadId=u&partNumber=1", Content::Nothing)
             .is_empty()
     );
+}
+
+// === one reading of a query ===
+
+/// The sources under this directory that are no tests.
+fn sources(directory: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if !name.ends_with("tests.rs") && !matches!(name, "fixture.rs" | "properties.rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+            found.push((path, code));
+        }
+    }
+}
+
+/// All other code is handed the parsed query: two parsers could differ over a request.
+#[test]
+fn the_query_of_a_request_is_parsed_once_and_by_admission_alone() {
+    let mut found = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    let parsing = found.iter().flat_map(|(path, code)| {
+        code.matches("Query::parse(").map(move |_| path.file_name().unwrap().to_str().unwrap())
+    });
+    assert_eq!(parsing.collect::<Vec<_>>(), ["admission.rs"]);
 }

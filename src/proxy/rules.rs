@@ -109,6 +109,7 @@ mod tests {
 
     use super::*;
     use crate::config::BucketPattern;
+    use crate::s3::Query;
     use crate::s3::{BucketName, EmptySegments, ObjectKey};
 
     fn name(bucket: &str, key: &str) -> ObjectName {
@@ -169,8 +170,12 @@ mod tests {
         let condition = |treatment: Treatment, name: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static("*"));
-            let head =
-                RequestHead { method: &Method::PUT, path: "/b/k", query: "", headers: &headers };
+            let head = RequestHead {
+                method: &Method::PUT,
+                path: "/b/k",
+                query: &Query::default(),
+                headers: &headers,
+            };
             let condition = treatment.condition(head, Operation::PutObject, Dialect::Aws);
             condition.map_err(|error| error.field("Header").map(str::to_owned))
         };

@@ -148,7 +148,7 @@ const fn carries_body(operation: Operation) -> bool {
 /// The headers of an answer are chosen by who has signed for them (AWS: GetObject, "Overriding
 /// response header values through the request").
 fn check_overrides(head: RequestHead<'_>) -> Result<(), S3Error> {
-    if head.parameters().any(|(name, _)| name.to_ascii_lowercase().starts_with("response-")) {
+    if head.query.parameters().any(|(name, _)| name.to_ascii_lowercase().starts_with("response-")) {
         return Err(S3Error::new(Code::InvalidRequest).because(OVERRIDES));
     }
     Ok(())

@@ -7,7 +7,7 @@ use super::buffered;
 use super::context::Context;
 use super::copy_source::{self, Source};
 use super::keep_alive::LateResponse;
-use super::outgoing::{query_parameter, to_request};
+use super::outgoing::to_request;
 use super::respond;
 use super::state::Proxy;
 use super::write_id::{inscribe, write_id};
@@ -51,14 +51,14 @@ pub(super) async fn serve(
         Err(untaken) => return untaken.answer(session, context).await,
     };
     let mut request = to_request(session, name.path(), &admitted, &checked);
-    let parameter = |name| query_parameter(session, name);
+    let parameter = |name| admitted.query.get(name);
     let (mut upload_id, mut version_id) = (None, None);
     match admitted.operation {
         Operation::CompleteMultipartUpload => upload_id = parameter("uploadId"),
         Operation::DeleteObjectVersion => version_id = parameter("versionId"),
         _ => {}
     }
-    let write_id = write_id(&admitted, signed, &name, upload_id.as_deref(), &checked);
+    let write_id = write_id(&admitted, signed, &name, upload_id, &checked);
     let inscribed = guarded
         && takes_metadata(&admitted, &request)
         && inscribe(proxy, &mut request, &name, &write_id);
@@ -73,8 +73,8 @@ pub(super) async fn serve(
         attempt: admitted.retry.attempt,
         arrived: context.arrived,
         head_headers: &head_headers,
-        version_id: version_id.as_deref(),
-        upload_id: upload_id.as_deref(),
+        version_id,
+        upload_id,
         inscribed,
         keep_alive: Some(&keep_alive),
     };

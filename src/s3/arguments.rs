@@ -13,7 +13,6 @@ use super::answer::S3Error;
 use super::code::Code;
 use super::completion::{PART_NUMBER, PARTS_MAX};
 use super::decimal::decimal;
-use super::encoding::decode;
 use super::head::RequestHead;
 use super::operation::Operation;
 use super::schema::parse_date;
@@ -62,7 +61,7 @@ pub fn check_arguments(head: RequestHead<'_>, operation: Operation) -> Result<()
 
 /// AWS: UploadPart, UploadPartCopy, GetObject.
 fn part_number(head: RequestHead<'_>) -> Result<(), S3Error> {
-    for value in parameter(head, "partNumber") {
+    for value in head.query.get_all_literally("partNumber") {
         if !decimal(&value).is_some_and(|number| (1..=PARTS_MAX).contains(&number)) {
             return Err(S3Error::invalid_argument(PART_NUMBER, "partNumber", value));
         }
@@ -72,7 +71,7 @@ fn part_number(head: RequestHead<'_>) -> Result<(), S3Error> {
 
 /// AWS: GetObject, HeadObject.
 fn part_or_range(head: RequestHead<'_>) -> Result<(), S3Error> {
-    if head.headers.contains_key(header::RANGE) && parameter(head, "partNumber").next().is_some() {
+    if head.headers.contains_key(header::RANGE) && head.query.has("partNumber") {
         return Err(S3Error::new(Code::InvalidRequest).because(PART_AND_RANGE));
     }
     Ok(())
@@ -81,14 +80,15 @@ fn part_or_range(head: RequestHead<'_>) -> Result<(), S3Error> {
 /// AWS: ListObjectsV2 and its like. A parameter without a value says nothing.
 fn listing(head: RequestHead<'_>) -> Result<(), S3Error> {
     for name in ["max-buckets", "max-keys", "max-parts", "max-uploads", "part-number-marker"] {
-        for value in parameter(head, name).filter(|value| !value.is_empty()) {
+        for value in head.query.get_all_literally(name).filter(|value| !value.is_empty()) {
             if decimal::<i32>(&value).is_none() {
                 let message = format!("Provided {name} not an integer or within integer range");
                 return Err(S3Error::invalid_argument(message, name, value));
             }
         }
     }
-    match parameter(head, ENCODING_TYPE).find(|value| !matches!(&**value, "" | "url")) {
+    match head.query.get_all_literally(ENCODING_TYPE).find(|value| !matches!(&**value, "" | "url"))
+    {
         Some(other) => Err(S3Error::invalid_argument(ENCODING_UNKNOWN, ENCODING_TYPE, other)),
         None => Ok(()),
     }
@@ -96,10 +96,10 @@ fn listing(head: RequestHead<'_>) -> Result<(), S3Error> {
 
 /// Ids are the store's own words; none has blanks, characters beyond ASCII, or steps of a path.
 fn ids(head: RequestHead<'_>) -> Result<(), S3Error> {
-    if parameter(head, "uploadId").any(|id| !id.is_empty() && !is_id(&id)) {
+    if head.query.get_all_literally("uploadId").any(|id| !id.is_empty() && !is_id(&id)) {
         return Err(S3Error::new(Code::NoSuchUpload));
     }
-    match parameter(head, "versionId").find(|id| !is_id(id)) {
+    match head.query.get_all_literally("versionId").find(|id| !is_id(id)) {
         Some(id) => Err(invalid_version(&id)),
         None => Ok(()),
     }
@@ -116,13 +116,6 @@ pub(super) fn is_id(id: &str) -> bool {
     let stepping = id.split(['/', '\\']).any(|step| matches!(step, "." | ".."));
     let plain = id.bytes().all(|byte| byte.is_ascii_graphic());
     (1..=ID_BYTES_MAX).contains(&id.len()) && plain && !stepping
-}
-
-fn parameter(head: RequestHead<'_>, wanted: &str) -> impl Iterator<Item = String> {
-    let named =
-        head.query_pairs().filter(move |(name, _)| decode(name).is_some_and(|n| n == wanted));
-    // What cannot be decoded is refused elsewhere.
-    named.map(|(_, value)| decode(value).unwrap_or_default()).collect::<Vec<_>>().into_iter()
 }
 
 // === headers ===

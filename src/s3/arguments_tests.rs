@@ -1,13 +1,19 @@
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::*;
+use crate::s3::Query;
 
 fn code(operation: Operation, query: &str, headers: &[(&'static str, &str)]) -> Option<String> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_str(value).unwrap());
     }
-    let head = RequestHead { method: &Method::PUT, path: "/b/k", query, headers: &map };
+    let head = RequestHead {
+        method: &Method::PUT,
+        path: "/b/k",
+        query: &Query::parse(query),
+        headers: &map,
+    };
     check_arguments(head, operation).err().map(|error| error.code().to_owned())
 }
 

@@ -62,7 +62,8 @@ fn grants_access(head: RequestHead<'_>) -> bool {
         name => name.starts_with("x-amz-grant-"),
     };
     let mut headers = head.headers.iter();
-    let mut parameters = head.parameters().map(|(name, value)| (name.to_ascii_lowercase(), value));
+    let mut parameters =
+        head.query.parameters().map(|(name, value)| (name.to_ascii_lowercase(), value));
     headers.any(|(name, value)| grants(name.as_str(), value.as_bytes()))
         || parameters.any(|(name, value)| grants(&name, value.as_bytes()))
 }
@@ -75,7 +76,7 @@ fn bucket_read(head: RequestHead<'_>, query: &Subresources) -> Operation {
         Some(&"versions") => Op::ListObjectVersions,
         Some(&"uploads") => Op::ListMultipartUploads,
         Some(_) => Op::BucketRead,
-        None if head.parameter("list-type").as_deref() == Some("2") => Op::ListObjectsV2,
+        None if head.query.get("list-type") == Some("2") => Op::ListObjectsV2,
         None => Op::ListObjects,
     }
 }
@@ -195,8 +196,8 @@ impl Subresources {
             part_number: None,
             version_id: None,
         };
-        for (name, value) in head.parameters() {
-            if let Some(known) = subresource(target, &name) {
+        for (name, value) in head.query.parameters() {
+            if let Some(known) = subresource(target, name) {
                 found.names.push(known);
                 found.upload_id_filled |= known == "uploadId" && !value.is_empty();
             } else if name == "partNumber" {
@@ -205,7 +206,7 @@ impl Subresources {
             } else if name == "versionId" {
                 found.unknown |= found.version_id.is_some();
                 found.version_id = Some(!value.is_empty());
-            } else if !modifiers.contains(&name.as_ref()) && !is_silent(&name) {
+            } else if !modifiers.contains(&name) && !is_silent(name) {
                 found.unknown = true;
                 found.action |= name.eq_ignore_ascii_case("action");
             }
@@ -298,6 +299,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::s3::Query;
     use crate::s3::operation::Effect;
     use crate::s3::target::Naming;
 
@@ -312,7 +314,8 @@ mod tests {
             headers
                 .insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let head = RequestHead { method: &method, path, query, headers: &headers };
+        let head =
+            RequestHead { method: &method, path, query: &Query::parse(query), headers: &headers };
         classify(head, &Target::parse(head, &Naming::default()).unwrap())
     }
 

@@ -250,8 +250,7 @@ fn is_judged(head: RequestHead<'_>, operation: Operation) -> bool {
         | Operation::CompleteMultipartUpload
         | Operation::DeleteObject => true,
         Operation::UnknownWrite => {
-            matches!(*head.method, Method::PUT | Method::DELETE)
-                && head.parameter("versionId").is_none()
+            matches!(*head.method, Method::PUT | Method::DELETE) && !head.query.has("versionId")
         }
         _ => false,
     }

@@ -1,13 +1,19 @@
 use http::{HeaderValue, Method};
 
 use super::*;
+use crate::s3::Query;
 
 fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Condition, S3Error> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
-    let head = RequestHead { method: &Method::PUT, path: "/bucket/key", query: "", headers: &map };
+    let head = RequestHead {
+        method: &Method::PUT,
+        path: "/bucket/key",
+        query: &Query::default(),
+        headers: &map,
+    };
     Condition::parse(head, operation, Dialect::Aws)
 }
 
@@ -167,7 +173,12 @@ fn a_write_with_an_unknown_parameter_keeps_its_condition() {
             HeaderName::from_static(name),
             HeaderValue::from_static(value),
         )]);
-        let head = RequestHead { method: &method, path: "/bucket/key", query, headers: &headers };
+        let head = RequestHead {
+            method: &method,
+            path: "/bucket/key",
+            query: &Query::parse(query),
+            headers: &headers,
+        };
         Condition::parse(head, Operation::UnknownWrite, Dialect::Aws)
             .map_err(|error| error.status().as_u16())
     };

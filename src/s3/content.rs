@@ -5,7 +5,6 @@ use super::answer::S3Error;
 use super::canonical::parse_canonical;
 use super::code::Code;
 use super::completion::Completion;
-use super::encoding::decode;
 use super::head::RequestHead;
 use super::operation::Operation;
 use super::schema;
@@ -78,8 +77,8 @@ impl Content {
     }
 
     fn of_subresource(head: RequestHead<'_>, operation: Operation) -> Self {
-        let mut names = head.query_pairs().filter_map(|(name, _)| decode(name));
-        let found = names.find_map(|name| ROOTS.iter().find(|(known, _)| **known == name));
+        let mut names = head.query.parameters().map(|(name, _)| name);
+        let found = names.find_map(|name| ROOTS.iter().find(|(known, _)| *known == name));
         match found {
             Some(("policy", _)) => Self::Policy,
             Some(("tagging", _)) if operation == Operation::PutObjectTagging => {

@@ -1,6 +1,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::*;
+use crate::s3::Query;
 use crate::s3::{EmptySegments, Naming, Target, classify};
 
 /// What becomes of the body of `line`, such as `PUT /buck?versioning`: the code of its refusal, or what
@@ -14,7 +15,8 @@ fn anew(line: &str, header: Option<&'static str>, body: &str) -> Result<Option<S
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static("b/k"));
     }
     let method: Method = method.parse().unwrap();
-    let head = RequestHead { method: &method, path, query, headers: &headers };
+    let head =
+        RequestHead { method: &method, path, query: &Query::parse(query), headers: &headers };
     let naming = Naming { domains: Vec::new(), segments: EmptySegments::Kept.into() };
     let operation = classify(head, &Target::parse(head, &naming).unwrap());
     let sent = Content::of(head, operation).written_anew(body.as_bytes(), true);

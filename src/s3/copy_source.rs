@@ -74,13 +74,19 @@ mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
+    use crate::s3::Query;
 
     fn read(value: &str) -> Result<Option<String>, String> {
         let mut headers = HeaderMap::new();
         if !value.is_empty() {
             headers.insert(X_AMZ_COPY_SOURCE, HeaderValue::from_str(value).unwrap());
         }
-        let head = RequestHead { method: &Method::PUT, path: "/b/k", query: "", headers: &headers };
+        let head = RequestHead {
+            method: &Method::PUT,
+            path: "/b/k",
+            query: &Query::default(),
+            headers: &headers,
+        };
         CopySource::from_head(head, Segments::default())
             .map(|source| source.map(|s| s.header_value().unwrap().to_str().unwrap().to_owned()))
             .map_err(|error| error.code().to_owned())

@@ -142,6 +142,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::s3::Query;
 
     fn as_sent(
         method: &Method,
@@ -152,7 +153,12 @@ mod tests {
         for (name, value) in said {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        let head = RequestHead { method, path: "/buck/k", query: "restore", headers: &headers };
+        let head = RequestHead {
+            method,
+            path: "/buck/k",
+            query: &Query::parse("restore"),
+            headers: &headers,
+        };
         body_refusal_as_sent(head, operation).map(|error| error.status().as_u16())
     }
 
@@ -217,7 +223,7 @@ mod tests {
         Media::of(RequestHead {
             method: &Method::POST,
             path: "/buck",
-            query: "",
+            query: &Query::default(),
             headers: &headers,
         })
     }
@@ -255,8 +261,12 @@ mod tests {
         let refused = |operation, content_type: &str, as_sent| {
             let mut headers = headers(&[content_type]);
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("5"));
-            let head =
-                RequestHead { method: &Method::POST, path: "/buck", query: "", headers: &headers };
+            let head = RequestHead {
+                method: &Method::POST,
+                path: "/buck",
+                query: &Query::default(),
+                headers: &headers,
+            };
             body_refusal(head, operation, as_sent).map(|error| error.status().as_u16())
         };
         for operation in [
@@ -290,7 +300,7 @@ mod tests {
         let head = RequestHead {
             method: &Method::POST,
             path: "/b/k",
-            query: "uploads",
+            query: &Query::parse("uploads"),
             headers: &headers,
         };
         assert_eq!(body_refusal(head, Operation::CreateMultipartUpload, false), None);

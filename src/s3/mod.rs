@@ -26,6 +26,7 @@ pub mod name;
 pub mod operation;
 pub mod policy;
 pub mod precondition;
+pub mod query;
 pub mod refusal;
 pub mod requirement;
 pub mod reserved;
@@ -55,6 +56,7 @@ pub use name::{BucketName, DotSegments, EmptySegments, ObjectKey, ObjectName, Se
 pub use operation::{Effect, Operation, WriteClass};
 pub use policy::PostPolicy;
 pub use precondition::{Precondition, Preconditions, Validators};
+pub use query::Query;
 pub use refusal::{AMBIGUOUS, refusal, refusal_at};
 pub use requirement::Requirement;
 pub use reserved::Reserved;

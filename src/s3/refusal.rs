@@ -18,7 +18,7 @@ pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
         return Some(S3Error::new(Code::MethodNotAllowed).with("Method", head.method.as_str()));
     }
     // A presigned URL may carry such a header as a query parameter.
-    let in_query = head.parameters().map(|(name, _)| name.into_owned());
+    let in_query = head.query.parameters().map(|(name, _)| name.to_owned());
     let in_headers = head.headers.keys().map(|name| name.as_str().to_owned());
     if let Some((name, why)) = in_headers.chain(in_query).find_map(|name| {
         let why = reaches_other_keys(&name).or_else(|| ambiguous(&name))?;
@@ -27,16 +27,15 @@ pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
         return Some(S3Error::not_implemented(&name, Some(why)));
     }
     // Swift deletes what the body lists, whatever else the request names.
-    let lists = head.parameters().any(|(name, _)| name.eq_ignore_ascii_case("delete"));
+    let lists = head.query.parameters().any(|(name, _)| name.eq_ignore_ascii_case("delete"));
     if lists && operation != Operation::DeleteObjects && !head.method.is_safe() {
         return Some(S3Error::not_implemented("delete", Some(LISTED)));
     }
     match operation {
         // A store may pass over the half that it does not understand, and put the part, or delete
         // the object, under the key itself.
-        Operation::UnknownWrite => multipart_parameter(head).map(|(name, value)| {
-            S3Error::invalid_argument(HALF_A_MULTIPART_REQUEST, &name, &value)
-        }),
+        Operation::UnknownWrite => multipart_parameter(head)
+            .map(|(name, value)| S3Error::invalid_argument(HALF_A_MULTIPART_REQUEST, name, value)),
         Operation::RenameObject => Some(S3Error::not_implemented(RENAME_SOURCE, Some(RENAMES))),
         Operation::CreateSession => Some(S3Error::not_implemented(
             "x-amz-create-session-mode",
@@ -76,10 +75,8 @@ const METHODS: [Method; 6] =
     [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE, Method::OPTIONS];
 
 /// A parameter that only operations on multipart uploads have.
-fn multipart_parameter(head: RequestHead<'_>) -> Option<(String, String)> {
-    head.parameters()
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .find(|(name, _)| matches!(name.as_str(), "uploadId" | "partNumber"))
+fn multipart_parameter(head: RequestHead<'_>) -> Option<(&str, &str)> {
+    head.query.parameters().find(|(name, _)| matches!(*name, "uploadId" | "partNumber"))
 }
 
 const HALF_A_MULTIPART_REQUEST: &str = "This operation on a multipart upload is not complete, or \
@@ -127,12 +124,17 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
     use super::*;
+    use crate::s3::Query;
 
     fn refused(operation: Operation, header: &'static str, query: &str) -> Option<String> {
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static(header), HeaderValue::from_static("true"));
-        let head =
-            RequestHead { method: &Method::POST, path: "/buck/key", query, headers: &headers };
+        let head = RequestHead {
+            method: &Method::POST,
+            path: "/buck/key",
+            query: &Query::parse(query),
+            headers: &headers,
+        };
         let error = refusal(head, operation)?;
         assert_eq!((error.status().as_u16(), error.code()), (501, "NotImplemented"));
         error.field("Header").map(str::to_owned)
@@ -188,7 +190,12 @@ mod tests {
     }
 
     fn code(method: &Method, operation: Operation, query: &str) -> Option<String> {
-        let head = RequestHead { method, path: "/buck/key", query, headers: &HeaderMap::new() };
+        let head = RequestHead {
+            method,
+            path: "/buck/key",
+            query: &Query::parse(query),
+            headers: &HeaderMap::new(),
+        };
         refusal(head, operation).map(|error| error.code().to_owned())
     }
 

@@ -1,6 +1,7 @@
 use http::{HeaderName, HeaderValue, Method};
 
 use super::*;
+use crate::s3::Query;
 use crate::s3::{Dialect, Operation, RequestHead};
 
 fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Condition, S3Error> {
@@ -8,7 +9,12 @@ fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Condi
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
-    let head = RequestHead { method: &Method::PUT, path: "/bucket/key", query: "", headers: &map };
+    let head = RequestHead {
+        method: &Method::PUT,
+        path: "/bucket/key",
+        query: &Query::default(),
+        headers: &map,
+    };
     Condition::parse(head, operation, Dialect::Rfc)
 }
 

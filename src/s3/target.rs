@@ -140,6 +140,7 @@ mod tests {
 
     use super::*;
     use crate::s3::EmptySegments;
+    use crate::s3::Query;
     use crate::s3::encoding::encode_path;
 
     fn parse(host: &str, path: &str, empty_segments: EmptySegments) -> Result<String, String> {
@@ -147,7 +148,8 @@ mod tests {
         if !host.is_empty() {
             headers.insert(HOST, HeaderValue::from_str(host).unwrap());
         }
-        let head = RequestHead { method: &Method::GET, path, query: "", headers: &headers };
+        let head =
+            RequestHead { method: &Method::GET, path, query: &Query::default(), headers: &headers };
         let naming = Naming {
             domains: vec!["s3.test".to_owned(), "EU.s3.test".to_owned()],
             segments: empty_segments.into(),
@@ -230,7 +232,12 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(HOST, HeaderValue::from_static("a.s3.test"));
         headers.append(HOST, HeaderValue::from_static("b.s3.test"));
-        let head = RequestHead { method: &Method::GET, path: "/k", query: "", headers: &headers };
+        let head = RequestHead {
+            method: &Method::GET,
+            path: "/k",
+            query: &Query::default(),
+            headers: &headers,
+        };
         let error = Target::parse(head, &Naming::default()).unwrap_err();
         assert_eq!(error.code(), "InvalidRequest");
     }
@@ -262,7 +269,7 @@ mod tests {
             let path = format!("/bucket/{}", encode_path(&key));
             let headers = HeaderMap::new();
             let head =
-                RequestHead { method: &Method::GET, path: &path, query: "", headers: &headers };
+                RequestHead { method: &Method::GET, path: &path, query: &Query::default(), headers: &headers };
             if let Ok(Target::Object(name)) = Target::parse(head, &Naming::default()) {
                 prop_assert_eq!(name.key.as_str(), key.as_str());
                 prop_assert_eq!(name.path(), path);

@@ -62,9 +62,9 @@ pub fn authenticate(
         AuthError::InvalidAccessKeyId { access_key_id: claim.access_key_id.clone() }
     })?;
     check_time(&claim, now_unix)?;
-    check_session_token(claim.session_token.as_deref(), credential)?;
-    check_signed_headers(head.headers, &claim.signed_headers)?;
-    let payload = PayloadKind::of(mechanism, Some(&claim.payload), head.headers)?;
+    check_session_token(claim.session_token, credential)?;
+    check_signed_headers(head.headers, claim.signed_headers)?;
+    let payload = PayloadKind::of(mechanism, Some(claim.payload), head.headers)?;
     let key = keys.key(credential, claim.date.day(), &claim.region);
     let signature = check_signature(head, &claim, &key)?;
     Ok(Authenticated {
@@ -137,13 +137,13 @@ fn check_signature(
     let request = CanonicalRequest {
         method: head.method.as_str(),
         path: &path,
-        query: &canonical::query(head.query_pairs().filter(signed_pair)),
+        query: &canonical::query(head.query.pairs_as_sent().filter(signed_pair)),
         headers: head.headers,
-        signed_headers: &claim.signed_headers,
-        payload: &claim.payload,
+        signed_headers: claim.signed_headers,
+        payload: claim.payload,
     };
     let canonical = request.to_bytes();
-    let given = Signature::from_hex(&claim.signature);
+    let given = Signature::from_hex(claim.signature);
     let proves = |canonical: &[u8]| {
         let expected = canonical::signature(&claim.date, key, canonical);
         given.filter(|given| given.matches(&expected))
@@ -161,7 +161,7 @@ fn check_signature(
     Err(AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
         access_key_id: claim.access_key_id.clone(),
         string_to_sign: canonical::string_to_sign(&claim.date, key, &canonical),
-        signature_provided: claim.signature.clone().into_owned(),
+        signature_provided: claim.signature.to_owned(),
         canonical_request: String::from_utf8_lossy(&canonical).into_owned(),
     })))
 }

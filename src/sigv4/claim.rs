@@ -1,7 +1,6 @@
 //! What a request claims about its signature, in the `Authorization` header or in a presigned
 //! query. Nothing is proved here.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, header};
@@ -22,12 +21,12 @@ pub(super) struct Claim<'a> {
     /// When the client says that it signed; its day is the day of the scope.
     pub(super) date: AmzDate,
     /// Lower-case names, joined by `;`.
-    pub(super) signed_headers: Cow<'a, str>,
+    pub(super) signed_headers: &'a str,
     /// As sent.
-    pub(super) signature: Cow<'a, str>,
-    pub(super) session_token: Option<Cow<'a, str>>,
+    pub(super) signature: &'a str,
+    pub(super) session_token: Option<&'a str>,
     /// The value of `x-amz-content-sha256`, or what stands for it.
-    pub(super) payload: Cow<'a, str>,
+    pub(super) payload: &'a str,
     /// How long a presigned request is good for, in seconds; `None` for the header's form.
     pub(super) expires_seconds: Option<u32>,
 }
@@ -68,16 +67,16 @@ impl<'a> Claim<'a> {
             access_key_id: scope.access_key_id.into(),
             region: scope.region.into(),
             date,
-            signed_headers: components.signed_headers.into(),
-            signature: components.signature.into(),
-            session_token: head.header(&X_AMZ_SECURITY_TOKEN).map(Cow::Borrowed),
-            payload: payload.into(),
+            signed_headers: components.signed_headers,
+            signature: components.signature,
+            session_token: head.header(&X_AMZ_SECURITY_TOKEN),
+            payload,
             expires_seconds: None,
         })
     }
 
     fn from_query(head: &RequestHead<'a>, region: Option<&str>) -> Result<Self, AuthError> {
-        let value = |name| head.parameter(name);
+        let value = |name| head.query.get(name);
         let required = |name| value(name).ok_or_else(|| query_error(MISSING_PARAMETERS));
         let algorithm = required("X-Amz-Algorithm")?;
         let credential = required("X-Amz-Credential")?;
@@ -88,13 +87,13 @@ impl<'a> Claim<'a> {
         if algorithm != ALGORITHM {
             return Err(query_error("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\""));
         }
-        let scope = ScopeText::parse(&credential, region).map_err(|fault| {
+        let scope = ScopeText::parse(credential, region).map_err(|fault| {
             AuthError::AuthorizationQueryParametersError {
                 message: format!("Error parsing the X-Amz-Credential parameter; {fault}"),
                 region: fault.expected_region(),
             }
         })?;
-        let date = AmzDate::parse(&date).ok_or_else(|| query_error(MALFORMED_DATE))?;
+        let date = AmzDate::parse(date).ok_or_else(|| query_error(MALFORMED_DATE))?;
         if date.day() != scope.date {
             return Err(query_error(&format!(
                 "Invalid credential date \"{}\". This date is not the same as X-Amz-Date: \"{}\".",
@@ -103,7 +102,7 @@ impl<'a> Claim<'a> {
             )));
         }
         // What the header says is what the sender of this body knew; the query is older.
-        let payload = head.header(&X_AMZ_CONTENT_SHA256).map(Cow::Borrowed);
+        let payload = head.header(&X_AMZ_CONTENT_SHA256);
         Ok(Self {
             access_key_id: scope.access_key_id.into(),
             region: scope.region.into(),
@@ -111,11 +110,11 @@ impl<'a> Claim<'a> {
             signed_headers,
             signature,
             session_token: value("X-Amz-Security-Token")
-                .or_else(|| head.header(&X_AMZ_SECURITY_TOKEN).map(Cow::Borrowed)),
+                .or_else(|| head.header(&X_AMZ_SECURITY_TOKEN)),
             payload: payload
                 .or_else(|| value("X-Amz-Content-Sha256").or_else(|| value("x-amz-content-sha256")))
-                .unwrap_or(Cow::Borrowed(UNSIGNED_PAYLOAD)),
-            expires_seconds: Some(expires_seconds(&expires)?),
+                .unwrap_or(UNSIGNED_PAYLOAD),
+            expires_seconds: Some(expires_seconds(expires)?),
         })
     }
 }
@@ -136,7 +135,7 @@ impl Claimed {
     /// Version 4 that does not say which headers it covers.
     pub fn from_head(head: &RequestHead<'_>) -> Result<Self, AuthError> {
         let mechanism = Mechanism::of(head)?;
-        let parameter = |name| head.parameter(name).map(Cow::into_owned).unwrap_or_default();
+        let parameter = |name| head.query.get(name).unwrap_or_default();
         let key_of = |scope: &str| scope.rsplitn(5, '/').nth(4).unwrap_or_default().to_owned();
         let (access_key_id, signed_headers) = match mechanism {
             Mechanism::Nobody => Default::default(),
@@ -145,11 +144,11 @@ impl Claimed {
                 (key_of(components.credential), components.signed_headers.to_ascii_lowercase())
             }
             Mechanism::Query => {
-                let signed = head.parameter("X-Amz-SignedHeaders");
+                let signed = head.query.get("X-Amz-SignedHeaders");
                 let signed = signed.ok_or_else(|| query_error(MISSING_PARAMETERS))?;
-                (key_of(&parameter("X-Amz-Credential")), signed.to_ascii_lowercase())
+                (key_of(parameter("X-Amz-Credential")), signed.to_ascii_lowercase())
             }
-            Mechanism::QueryV2 => (parameter("AWSAccessKeyId"), String::new()),
+            Mechanism::QueryV2 => (parameter("AWSAccessKeyId").to_owned(), String::new()),
             Mechanism::HeaderV2 => {
                 let value = head.header(&header::AUTHORIZATION).unwrap_or_default();
                 let value = value.strip_prefix("AWS").unwrap_or_default().trim();

@@ -1,14 +1,11 @@
 //! A request as it is meant: what stands in a presigned URL's query in place of headers is put among
 //! them, and what belongs to a signature is taken out of the query.
 
-use std::borrow::Cow;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::auth_error::AuthError;
 use super::mechanism::Mechanism;
-use crate::s3::RequestHead;
-use crate::s3::encoding::decode_query;
+use crate::s3::{Query, RequestHead};
 
 /// The headers and the query that everything reads but the signature, which is over what was sent.
 ///
@@ -18,14 +15,14 @@ use crate::s3::encoding::decode_query;
 /// presigned, such parameters say nothing, as at AWS; they are left out, so that no store gives
 /// them a meaning. One that would make another operation of the request (a copy's source) is
 /// refused there: whoever wrote it did not mean the request without it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct EffectiveRequest {
     /// Where the request's signature stands.
     pub mechanism: Mechanism,
     /// The headers sent, and those that the query carries for them.
     pub headers: HeaderMap,
-    /// What is left of the query, spelled as it was sent.
-    pub query: String,
+    /// What is left of the query.
+    pub query: Query,
 }
 
 impl EffectiveRequest {
@@ -35,25 +32,23 @@ impl EffectiveRequest {
     pub fn of(head: &RequestHead<'_>) -> Result<Self, AuthError> {
         let mechanism = Mechanism::of(head)?;
         let mut headers = head.headers.clone();
-        let mut query = Vec::new();
-        for (pair, (name, value)) in head.query_pairs().zip(head.parameters()) {
+        let mut query = head.query.clone();
+        let mut all_of_query = true;
+        for (name, value) in head.query.parameters() {
             let lower = name.to_ascii_lowercase();
-            match Part::of(mechanism, &name, &lower) {
-                Part::OfQuery if pair.1.is_empty() => query.push(Cow::Borrowed(pair.0)),
-                Part::OfQuery => query.push(Cow::Owned(format!("{}={}", pair.0, pair.1))),
+            match Part::of(mechanism, name, &lower) {
+                Part::OfQuery => continue,
                 Part::Nothing => {}
-                Part::Header => add(&mut headers, &lower, &value)?,
+                Part::Header => add(&mut headers, &lower, value)?,
                 Part::Misplaced => return Err(AuthError::OnlyWherePresigned { name: lower }),
             }
+            all_of_query = false;
         }
-        Ok(Self { mechanism, headers, query: query.join("&") })
-    }
-
-    /// Leaves in the query only what these names say.
-    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        let named = |pair: &str| decode_query(pair.split('=').next().unwrap_or_default());
-        let kept = self.query.split('&').filter(|pair| named(pair).is_some_and(|name| keep(&name)));
-        self.query = kept.collect::<Vec<_>>().join("&");
+        if !all_of_query {
+            query
+                .retain(|name| Part::of(mechanism, name, &name.to_ascii_lowercase()).is_of_query());
+        }
+        Ok(Self { mechanism, headers, query })
     }
 }
 
@@ -66,6 +61,10 @@ enum Part {
 }
 
 impl Part {
+    const fn is_of_query(&self) -> bool {
+        matches!(self, Self::OfQuery)
+    }
+
     fn of(mechanism: Mechanism, name: &str, lower: &str) -> Self {
         let is_amz = lower.starts_with("x-amz-");
         match mechanism {
@@ -140,7 +139,7 @@ mod tests {
                  &x-amz-copy-source=b%2Fa%252Bb&x%2Damz-tagging=t&x-amz-acl=private&x-id=PutObject"
             );
             let effective = of(&query).unwrap();
-            assert_eq!(effective.query, "versionId=a+b&acl&x-id=PutObject");
+            assert_eq!(effective.query.as_sent(), "versionId=a+b&acl&x-id=PutObject");
             for (name, value) in [
                 ("x-amz-meta-a", "1 2"),
                 ("x-amz-checksum-crc32", "AAAAAA=="),
@@ -156,15 +155,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_query_can_be_chosen() {
-        let mut effective = of("a=1&b&pre%66ix=x+y%2F&=c&x-id=1").unwrap();
-        effective.retain(|name| matches!(name, "a" | "prefix"));
-        assert_eq!(effective.query, "a=1&pre%66ix=x+y%2F");
-        effective.retain(|_| false);
-        assert_eq!(effective.query, "");
-    }
-
-    #[test]
     fn version_2_moves_what_it_signs() {
         let query = format!("{V2}&content-type=a%2Fb&content-md5=m&x-amz-security-token=t");
         let headers = of(&query).unwrap().headers;
@@ -174,7 +164,11 @@ mod tests {
             assert_eq!(headers[name], value);
         }
         let query = format!("{V4}&content-type=a%2Fb");
-        assert_eq!(of(&query).unwrap().query, "content-type=a%2Fb", "Version 4 signs the header");
+        assert_eq!(
+            of(&query).unwrap().query.as_sent(),
+            "content-type=a%2Fb",
+            "Version 4 signs the header"
+        );
     }
 
     #[test]
@@ -199,7 +193,7 @@ mod tests {
     fn without_a_signature_in_it_a_query_carries_no_headers() {
         let effective = of("x-amz-meta-a=1&X-AMZ-ACL=public-read&content-type=t&b").unwrap();
         assert_eq!(effective.mechanism, Mechanism::Nobody);
-        assert_eq!(effective.query, "content-type=t&b");
+        assert_eq!(effective.query.as_sent(), "content-type=t&b");
         assert!(!effective.headers.contains_key("x-amz-meta-a"));
         assert_eq!(effective.headers["x-amz-acl"], "private");
         for name in ["X-Amz-Copy-Source", "x%2Damz-copy-source-if-match", "x-amz-rename-source"] {

@@ -13,7 +13,7 @@ use super::date::AmzDate;
 use super::key::{Scope, SigningKey, SigningKeys};
 use super::payload::PayloadKind;
 use super::signature::Signature;
-use crate::s3::RequestHead;
+use crate::s3::{Query, RequestHead};
 use crate::secret::Secret;
 
 pub(super) const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -48,19 +48,19 @@ pub(super) fn seed(signature: &str) -> ChunkSeed {
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) path: String,
-    pub(super) query: String,
+    pub(super) query: Query,
     pub(super) headers: HeaderMap,
 }
 
 impl Request {
     pub(super) fn new(method: &Method, path: &str) -> Self {
         let (method, path) = (method.clone(), path.to_owned());
-        Self { method, path, query: String::new(), headers: HeaderMap::new() }
+        Self { method, path, query: Query::default(), headers: HeaderMap::new() }
             .header("host", "examplebucket.s3.amazonaws.com")
     }
 
     pub(super) fn query(mut self, query: &str) -> Self {
-        self.query = query.to_owned();
+        self.query = Query::parse(query);
         self
     }
 

@@ -26,13 +26,13 @@ impl Mechanism {
     /// Finds the signature. Errors: several of them, or one of a kind that nobody checks here.
     pub fn of(head: &RequestHead<'_>) -> Result<Self, AuthError> {
         let in_header = head.headers.contains_key(header::AUTHORIZATION);
-        let names = head.parameters().map(|(name, _)| name);
+        let names = head.query.parameters().map(|(name, _)| name);
         // Beside a header only a second signature counts. Without one every trace of a signature
         // does: a claim with parts missing is a wrong one, not nobody's.
         let is_second = |name: &str| matches!(name, "X-Amz-Algorithm" | "X-Amz-Signature");
         let presigned = names
             .clone()
-            .any(|name| if in_header { is_second(&name) } else { is_presign_parameter(&name) });
+            .any(|name| if in_header { is_second(name) } else { is_presign_parameter(name) });
         // `AWSAccessKeyId` tells Version 2 from a parameter that happens to be called `Signature`.
         let version_2 = names.clone().any(|name| name == "AWSAccessKeyId");
         match (in_header, presigned, version_2) {

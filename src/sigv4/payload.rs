@@ -88,11 +88,11 @@ impl PayloadKind {
         let in_header = head.headers.contains_key(X_AMZ_CONTENT_SHA256);
         let header = in_header.then(|| head.header(&X_AMZ_CONTENT_SHA256).unwrap_or_default());
         let in_query = || {
-            let mut named = head.parameters();
+            let mut named = head.query.parameters();
             named.find(|(name, _)| name.eq_ignore_ascii_case(X_AMZ_CONTENT_SHA256.as_str()))
         };
         let in_query = if mechanism.is_presigned() { in_query() } else { None };
-        let said = header.or_else(|| in_query.as_ref().map(|(_, value)| &**value));
+        let said = header.or_else(|| in_query.map(|(_, value)| value));
         Self::of(mechanism, said, head.headers)
     }
 

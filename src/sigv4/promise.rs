@@ -118,7 +118,7 @@ fn promised_checksum(
 ) -> Result<Option<PromisedChecksum>, BodyError> {
     let mut promised = Vec::new();
     // What a CompleteMultipartUpload carries is the checksum of the object, not of its own body.
-    let completes = head.method == Method::POST && head.parameter("uploadId").is_some();
+    let completes = head.method == Method::POST && head.query.has("uploadId");
     let names = head.headers.keys().filter(|_| !completes);
     for algorithm in names.filter_map(Algorithm::from_header) {
         let header = algorithm.header();

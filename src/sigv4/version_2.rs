@@ -65,7 +65,7 @@ pub(super) fn authenticate(
     Err(AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
         access_key_id: claim.access_key_id.clone(),
         string_to_sign: String::from_utf8_lossy(&texts[0]).into_owned(),
-        signature_provided: claim.signature.into_owned(),
+        signature_provided: claim.signature.to_owned(),
         canonical_request: String::new(),
     })))
 }
@@ -73,7 +73,7 @@ pub(super) fn authenticate(
 struct Claim<'a> {
     access_key_id: String,
     /// In base64, as sent.
-    signature: Cow<'a, str>,
+    signature: &'a str,
     /// The fourth line of what is signed.
     date_line: String,
 }
@@ -96,7 +96,7 @@ impl<'a> Claim<'a> {
         check_skew(date, now_unix)?;
         Ok(Self {
             access_key_id: access_key_id.into(),
-            signature: signature.trim().into(),
+            signature: signature.trim(),
             date_line: date_line.to_owned(),
         })
     }
@@ -104,15 +104,15 @@ impl<'a> Claim<'a> {
     /// `AWSAccessKeyId`, `Expires` in seconds since 1970, and `Signature`, each once.
     fn from_query(head: &RequestHead<'a>, now_unix: i64) -> Result<Self, AuthError> {
         let only = |wanted: &str| {
-            let mut values = head.parameters().filter(|(name, _)| name == wanted);
+            let mut values = head.query.get_all(wanted);
             match (values.next(), values.next()) {
-                (Some((_, value)), None) if !value.is_empty() => Ok(value),
+                (Some(value), None) if !value.is_empty() => Ok(value),
                 _ => Err(AuthError::IncompleteQueryV2),
             }
         };
         let (access_key_id, signature) = (only("AWSAccessKeyId")?, only("Signature")?);
         let expires = only("Expires")?;
-        let at: i64 = decimal(&expires)
+        let at: i64 = decimal(expires)
             .ok_or_else(|| AuthError::InvalidExpiresV2 { value: expires.to_string() })?;
         if now_unix > at {
             return Err(AuthError::Expired {
@@ -122,9 +122,9 @@ impl<'a> Claim<'a> {
             });
         }
         Ok(Self {
-            access_key_id: access_key_id.into_owned(),
+            access_key_id: access_key_id.to_owned(),
             signature,
-            date_line: expires.into_owned(),
+            date_line: expires.to_owned(),
         })
     }
 }
@@ -162,14 +162,14 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
 /// or without `=`. All of them name the same.
 fn resources(head: &RequestHead<'_>, host_bucket: Option<&str>) -> Result<Vec<String>, AuthError> {
     let mut signed = Vec::new();
-    for (name, value) in head.parameters() {
-        if SIGNED.contains(&&*name) || RESPONSE.contains(&&*name) {
+    for (name, value) in head.query.parameters() {
+        if SIGNED.contains(&name) || RESPONSE.contains(&name) {
             signed.push((name, value));
-        } else if is_subresource(&name) {
-            return Err(AuthError::NotCoveredByV2 { name: name.into_owned() });
+        } else if is_subresource(name) {
+            return Err(AuthError::NotCoveredByV2 { name: name.to_owned() });
         }
     }
-    signed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    signed.sort_by_key(|(name, _)| *name);
     let bucket = host_bucket.map(|bucket| format!("/{bucket}")).unwrap_or_default();
     let as_sent = if head.path.is_empty() { "/" } else { head.path };
     let mut paths = vec![Cow::Borrowed(as_sent)];
