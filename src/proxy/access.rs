@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::origin::Caller;
 use crate::config::{Client, Rights};
 use crate::s3::{BucketName, Code, CopySource, Effect, Operation, S3Error, Target};
 use crate::sigv4::{Credential, CredentialLookup};
@@ -11,27 +12,6 @@ use crate::sigv4::{Credential, CredentialLookup};
 pub struct Clients {
     known: HashMap<String, (Credential, Rights)>,
     anonymous: Option<Rights>,
-}
-
-/// Who sent a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// The client with this access key: its signature proves it.
-    Client(String),
-    /// Nobody signed.
-    Anonymous,
-    /// One who claims this access key (empty: or none), and whom the store is to judge.
-    Unproved(String),
-}
-
-impl Caller {
-    /// The access key, proved or claimed; empty where there is none.
-    pub(super) fn access_key_id(&self) -> &str {
-        match self {
-            Self::Client(access_key_id) | Self::Unproved(access_key_id) => access_key_id,
-            Self::Anonymous => "",
-        }
-    }
 }
 
 impl Clients {
@@ -57,7 +37,6 @@ impl Clients {
     pub(super) fn authorize(&self, caller: &Caller, asked: &Asked<'_>) -> Result<(), S3Error> {
         let denied = || S3Error::new(Code::AccessDenied);
         let rights = match caller {
-            Caller::Unproved(_) => return Ok(()),
             Caller::Client(access_key_id) => self.known.get(access_key_id).map(|(_, of)| of),
             Caller::Anonymous => self.anonymous.as_ref().filter(|_| asked.is_for_everybody()),
         };

@@ -1,216 +1,317 @@
 //! Admission: what is asked, by whom, and what the head promises. Nothing is answered about a key
-//! before its caller has proved who he is (L6).
+//! before its caller is authenticated (L6). What comes of it is a type for each kind of request, with
+//! everything that its handler needs.
 
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Version};
-use pingora::proxy::Session;
 
-use super::access::{Asked, Caller, is_of_a_read};
+use super::access::{Asked, is_of_a_read};
+use super::admitted::{
+    Admitted, Batch, Form, KeyWrite, ObjectRead, PartCopy, Passed, Preflight, Request, Retry,
+    UploadStart,
+};
 use super::context::Context;
 use super::cors::Asking;
+use super::origin::{Origin, Verbatim};
 use super::rules::Treatment;
-pub(super) use super::signed::Signed;
+use super::signed::{Proof, Signed};
 use super::state::Proxy;
-use crate::backend::headers::{is_of_body, may_go_unsigned};
+use super::visit::{SentHead, Visit};
+use crate::backend::headers::{as_sent, is_of_body, may_go_unsigned, of_preflight};
+use crate::backend::{Signing, StoreRequest};
 use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
-    BucketName, Code, Condition, CopySource, Effect, Operation, Query, RequestHead, S3Error,
-    Target, check_arguments, classify, refusal_at,
+    Code, Condition, Content, CopySource, Effect, Operation, Query, RequestHead, S3Error, Target,
+    check_arguments, classify, refusal_at,
 };
-use crate::sigv4::{EffectiveRequest, unframe};
+use crate::sigv4::{EffectiveRequest, PromisedChecksum, unframe};
 
-/// A request whose sender is known and may do what it asks.
-#[derive(Debug)]
-pub(super) struct Admitted {
-    pub(super) target: Target,
-    /// What is meant of the query.
-    pub(super) query: Query,
-    pub(super) operation: Operation,
-    /// What the operation does to objects, at this store.
-    pub(super) effect: Effect,
-    pub(super) condition: Condition,
-    /// How its key is treated; of a request that names none, as if no rule were.
-    pub(super) treatment: Treatment,
-    pub(super) copy_source: Option<CopySource>,
-    /// `None` where the head is not what is signed: a browser's form carries its signature inside,
-    /// and its preflight has none.
-    pub(super) signed: Option<Signed>,
-    pub(super) retry: Retry,
-    pub(super) expects_continue: bool,
+/// Admits a request, or says why not. Notes on the way what the log line says of it.
+pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3Error> {
+    let (came, context) = visit.parts();
+    let line = std::str::from_utf8(came.target).map_err(|_| S3Error::new(Code::InvalidUri))?;
+    let (path, query) = line.split_once('?').unwrap_or((line, ""));
+    let query = Query::parse(query);
+    let sent = RequestHead { method: came.method, path, query: &query, headers: came.headers };
+    note_bucket(proxy, context, sent);
+    let target = Target::parse(sent, &proxy.naming)?;
+    context.log.target(&target);
+    query.check()?;
+    // What is meant is read from here on; what was sent only by the signature.
+    let meant = EffectiveRequest::of(&sent)?;
+    let head = RequestHead { query: &meant.query, headers: &meant.headers, ..sent };
+    let operation = classify(head, &target);
+    context.log.operation = Some(operation);
+    target.bucket().map_or(Ok(()), |bucket| proxy.reserved.check(bucket))?;
+    let effect = operation.effect_at(proxy.understanding.understood());
+    check_nominations(head)?;
+    if operation == Operation::Preflight {
+        return Ok(Admitted::Preflight(preflight(&target, came.headers)));
+    }
+    let asked = Question { proxy, sent, head, target: &target, operation, effect };
+    let findings = asked.judge(context)?;
+    let expects_continue = expects_continue(head, came.version);
+    let Some(signed) = findings.signed else {
+        return form(target, meant.headers, expects_continue);
+    };
+    let content = Content::of(head, operation);
+    let (origin, headers, query) = origin_of(came, line, signed.proof, meant);
+    let mut request = Request {
+        operation,
+        method: came.method.clone(),
+        headers,
+        query,
+        content,
+        origin,
+        promise: signed.promise,
+        expects_continue,
+    };
+    settle(&mut request, effect, findings.terms.source.as_ref());
+    if effect != Effect::Read && operation != Operation::PostObject {
+        context.room = Some(proxy.place_for_write(request.origin.access_key_id())?);
+    }
+    sort(proxy, effect, request, target, findings.terms)
+}
+
+/// A browser's question, which is not signed: a signature in its URL is that of the request that may
+/// follow. The policy is the bucket's. Of a key nothing is told here, not even whether it is there: to
+/// moto, for one, a caller that may not read an object may not ask this of it either.
+fn preflight(target: &Target, headers: &HeaderMap) -> Preflight {
+    let bucket = target.bucket().cloned().map_or(Target::Service, Target::Bucket);
+    Preflight { path: bucket.path(), headers: of_preflight(headers) }
+}
+
+/// A browser's form, whose head is not what is signed.
+fn form(target: Target, headers: HeaderMap, expects_continue: bool) -> Result<Admitted, S3Error> {
+    match target {
+        Target::Bucket(bucket) => Ok(Admitted::Form(Form { bucket, headers, expects_continue })),
+        Target::Service | Target::Object(_) => Err(S3Error::new(Code::AccessDenied)),
+    }
+}
+
+/// A request whose operation is known, and yet to be judged.
+struct Question<'a> {
+    proxy: &'a Proxy,
+    sent: RequestHead<'a>,
+    head: RequestHead<'a>,
+    target: &'a Target,
+    operation: Operation,
+    effect: Effect,
+}
+
+/// What was found out of one that may be served.
+struct Findings {
+    /// `None` where the head is not what is signed: a browser's form carries its signature inside.
+    signed: Option<Signed>,
+    terms: Terms,
+}
+
+/// What a request is served by, beside its head.
+struct Terms {
+    condition: Condition,
+    treatment: Treatment,
+    source: Option<CopySource>,
+    retry: Retry,
     /// Has the request a body whose length nothing says? It is taken whole first.
-    pub(super) unknown_length: bool,
+    unknown_length: bool,
 }
 
-/// Which attempt of which call this is, as AWS's SDKs say it.
-#[derive(Debug, Clone)]
-pub(super) struct Retry {
-    /// `amz-sdk-invocation-id`: the same for all attempts of one call.
-    pub(super) invocation: Option<String>,
-    /// From `amz-sdk-request: attempt=2; max=3`; 1 where nothing is said.
-    pub(super) attempt: u32,
-}
-
-impl Admitted {
-    pub(super) fn new(
-        proxy: &Proxy,
-        session: &mut Session,
-        context: &mut Context,
-    ) -> Result<Self, S3Error> {
-        let request = session.req_header();
-        let target =
-            std::str::from_utf8(request.raw_path()).map_err(|_| S3Error::new(Code::InvalidUri))?;
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let query = Query::parse(query);
-        let sent =
-            RequestHead { method: &request.method, path, query: &query, headers: &request.headers };
-        note_bucket(proxy, context, sent);
-        let target = Target::parse(sent, &proxy.naming)?;
-        context.log.target(&target);
-        query.check()?;
-        // What is meant is read from here on; what was sent only by the signature.
-        let mut meant = EffectiveRequest::of(&sent)?;
-        let head = RequestHead { query: &meant.query, headers: &meant.headers, ..sent };
-        let operation = classify(head, &target);
-        context.log.operation = Some(operation);
-        target.bucket().map_or(Ok(()), |bucket| proxy.reserved.check(bucket))?;
-        let effect = operation.effect_at(proxy.understanding.understood());
-        check_nominations(head)?;
-        if operation == Operation::Preflight {
-            return Ok(Self::preflight(target));
-        }
+impl Question<'_> {
+    fn judge(&self, context: &mut Context) -> Result<Findings, S3Error> {
+        let (proxy, head, operation) = (self.proxy, self.head, self.operation);
         let signed = match proxy.signatures {
-            Signatures::Resign => Signed::check(proxy, sent, head, operation)?,
-            Signatures::Passthrough => Some(Signed::unproved(proxy, sent, head, operation)?),
+            Signatures::Resign => Signed::check(proxy, self.sent, head, operation)?,
+            Signatures::Passthrough => Some(Signed::unproved(proxy, self.sent, head, operation)?),
         };
         let body = signed.as_ref().map(|signed| signed.check_body(proxy, head, operation));
         let unknown_length = body.transpose()?.unwrap_or_default();
-        let copy_source = CopySource::from_head(head, proxy.naming.segments)?;
-        if let Some(source) = &copy_source {
-            proxy.reserved.check(&source.name.bucket)?;
-        }
+        let source = CopySource::from_head(head, proxy.naming.segments)?;
+        source.as_ref().map_or(Ok(()), |source| proxy.reserved.check(&source.name.bucket))?;
         if let Some(signed) = &signed {
-            signed.caller.access_key_id().clone_into(&mut context.log.access_key_id);
-            let asked = Asked {
-                operation,
-                effect,
-                target: &target,
-                of_version: head.query.has("versionId"),
-                source: copy_source.as_ref(),
-            };
-            proxy.clients.authorize(&signed.caller, &asked)?;
+            signed.access_key_id().clone_into(&mut context.log.access_key_id);
+            self.authorize(signed, source.as_ref())?;
         }
-        check_request(proxy, head, &target, (operation, effect))?;
+        let known = proxy.signatures == Signatures::Resign;
+        self.check_possible(!known)?;
         let retry = Retry::from_head(head);
         context.log.attempt = retry.attempt;
-        // Of a caller who is not known nothing was remembered: to the gate his retry is a request
-        // like every other. What he copies from is between him and the store.
-        let known = proxy.signatures == Signatures::Resign;
-        let retry = if known { retry } else { Retry { invocation: None, attempt: 1 } };
-        let copy_source = copy_source.filter(|_| known);
-        let treatment = target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
-        let condition = condition_of(proxy, head, (operation, effect), treatment)?;
-        treatment.check_effect(operation, effect, &condition)?;
-        let mut admitted = Self {
-            query: Query::default(),
-            effect,
+        let treatment =
+            self.target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
+        let condition = self.condition(treatment)?;
+        treatment.check_effect(operation, self.effect, &condition)?;
+        let terms = Terms {
             condition,
             treatment,
-            target,
-            operation,
-            copy_source,
-            signed,
-            retry,
-            expects_continue: expects_continue(head, request.version),
+            // Of a caller that is not known nothing was remembered: to the gate its retry is a request
+            // like every other. What it copies from is between it and the store.
+            source: source.filter(|_| known),
+            retry: if known { retry } else { Retry::default() },
             unknown_length,
         };
-        if admitted.is_a_stranger_s_read() {
-            meant.query.retain(is_of_a_read);
-        }
-        admitted.leave(session, meant)?;
-        Ok(admitted)
+        Ok(Findings { signed, terms })
     }
 
-    /// Leaves what is meant, the headers in the session, as everything after this reads it. What its sender has signed for the store stays as it was sent, less what is not signed.
-    fn leave(&mut self, session: &mut Session, mut meant: EffectiveRequest) -> Result<(), S3Error> {
-        self.query = std::mem::take(&mut meant.query);
-        let request = session.req_header_mut();
-        if let Some(Signed { claimed: Some(claimed), .. }) = &self.signed {
-            let names: Vec<HeaderName> = request.headers.keys().cloned().collect();
-            let goes =
-                |name: &str| claimed.covers(name) || may_go_unsigned(name) || is_of_body(name);
-            for name in names.iter().filter(|name| !goes(name.as_str())) {
-                request.remove_header(name);
+    fn authorize(&self, signed: &Signed, source: Option<&CopySource>) -> Result<(), S3Error> {
+        let Proof::Verified(verified) = &signed.proof else { return Ok(()) };
+        let asked = Asked {
+            operation: self.operation,
+            effect: self.effect,
+            target: self.target,
+            of_version: self.head.query.has("versionId"),
+            source,
+        };
+        self.proxy.clients.authorize(&verified.caller, &asked)
+    }
+
+    /// Whether what is asked can be done through this proxy at all, whoever asks. `as_sent`: the request
+    /// goes on as its sender signed it.
+    fn check_possible(&self, as_sent: bool) -> Result<(), S3Error> {
+        if let Some(refused) = refusal_at(self.head, self.operation, self.effect, as_sent) {
+            return Err(refused);
+        }
+        check_arguments(self.head, self.operation)?;
+        match (self.operation, self.target.bucket()) {
+            (Operation::ConfigureBucket(name), Some(bucket)) => {
+                self.proxy.rules.check_configuration(bucket.as_str(), name)
             }
-            return Ok(());
+            _ => Ok(()),
         }
-        if self.signed.as_ref().is_some_and(|signed| signed.promise.payload.is_chunked()) {
-            // It says how the body travels, not what is stored (AWS: SigV4 streaming).
-            unframe(&mut meant.headers);
+    }
+
+    /// The condition that the gate judges. Of what is known to leave the content alone, the conditions
+    /// are the store's to judge.
+    fn condition(&self, treatment: Treatment) -> Result<Condition, S3Error> {
+        match (self.operation.subresource(), self.effect) {
+            (Some(_), Effect::Read | Effect::Streams) => Ok(Condition::None),
+            _ => treatment.condition(self.head, self.operation, self.proxy.dialect),
         }
-        let sent: Vec<HeaderName> = request.headers.keys().cloned().collect();
-        for name in sent.iter().filter(|name| !meant.headers.contains_key(*name)) {
-            request.remove_header(name);
-        }
-        let unwritable = |_| S3Error::internal_error();
-        for (name, value) in &meant.headers {
-            let alone = meant.headers.get_all(name).iter().count() == 1;
-            if alone && request.headers.get(name) != Some(value) {
-                request.insert_header(name.clone(), value.clone()).map_err(unwritable)?;
+    }
+}
+
+/// The origin, and the headers and the query as everything after admission reads them. What its sender
+/// has signed for the store stays as it was sent, less what is not signed.
+fn origin_of(
+    came: SentHead<'_>,
+    line: &str,
+    proof: Proof,
+    meant: EffectiveRequest,
+) -> (Origin, HeaderMap, Query) {
+    let EffectiveRequest { mut headers, query, .. } = meant;
+    match proof {
+        Proof::Verified(verified) => (Origin::Verified(verified), headers, query),
+        Proof::Claimed(claimed) => {
+            let goes = |name: &HeaderName| {
+                came.headers.contains_key(name)
+                    && (claimed.covers(name.as_str())
+                        || may_go_unsigned(name.as_str())
+                        || is_of_body(name.as_str()))
+            };
+            let left_out: Vec<_> = headers.keys().filter(|name| !goes(name)).cloned().collect();
+            for name in left_out {
+                headers.remove(name);
             }
-        }
-        Ok(())
-    }
-
-    /// A browser's question, which nobody signs: a signature in its URL is that of the request that
-    /// may follow.
-    fn preflight(target: Target) -> Self {
-        Self {
-            target,
-            query: Query::default(),
-            operation: Operation::Preflight,
-            effect: Effect::Read,
-            condition: Condition::None,
-            treatment: Treatment::default(),
-            copy_source: None,
-            signed: None,
-            retry: Retry { invocation: None, attempt: 1 },
-            expects_continue: false,
-            unknown_length: false,
+            let request = StoreRequest {
+                signing: Signing::AsSent,
+                method: came.method.clone(),
+                path: line.to_owned(),
+                query: Vec::new(),
+                headers: as_sent(&headers),
+                sha256: None,
+            };
+            let chunked = headers.contains_key(header::TRANSFER_ENCODING)
+                && !headers.contains_key(header::CONTENT_LENGTH);
+            let verbatim = Verbatim { access_key_id: claimed.access_key_id, request, chunked };
+            (Origin::Verbatim(Box::new(verbatim)), headers, query)
         }
     }
+}
 
-    /// May the sender be told what stands at the key? The holder of a presigned URL may write, not
-    /// read, and of one whose signature is not checked here nothing is known.
-    pub(super) fn may_read(&self) -> bool {
-        !self.is_as_sent() && !self.signed.as_ref().is_some_and(|signed| signed.presigned)
+/// Brings the head of a request that is signed anew into the form in which it is sent on: without what
+/// its body's framing was called, its copy source spelled in one way, and a read that may be anybody's
+/// with nothing in its query but what S3 gives a meaning there.
+fn settle(request: &mut Request, effect: Effect, source: Option<&CopySource>) {
+    if request.origin.is_verbatim() {
+        return;
     }
-
-    fn is_a_stranger_s_read(&self) -> bool {
-        let caller = self.signed.as_ref().map(|signed| &signed.caller);
-        self.effect == Effect::Read && caller == Some(&Caller::Anonymous)
+    if request.promise.payload.is_chunked() {
+        // It says how the body travels, not what is stored (AWS: SigV4 streaming).
+        unframe(&mut request.headers);
     }
-
-    /// Does the request go to the store as its sender signed it?
-    pub(super) fn is_as_sent(&self) -> bool {
-        let caller = self.signed.as_ref().map(|signed| &signed.caller);
-        matches!(caller, Some(Caller::Unproved(_)))
+    if let Some(source) = source.and_then(CopySource::header_value) {
+        request.headers.insert(X_AMZ_COPY_SOURCE, source);
     }
+    if effect == Effect::Read && request.origin.is_anonymous() {
+        request.query.retain(is_of_a_read);
+    }
+}
 
-    /// Spells the copy's source in one way, among the headers for the store.
-    pub(super) fn spell_copy_source(&self, headers: &mut HeaderMap) {
-        if let Some(value) = self.copy_source.as_ref().and_then(CopySource::header_value) {
-            headers.insert(X_AMZ_COPY_SOURCE, value);
+/// Which kind of request it is, by which handlers are chosen.
+fn sort(
+    proxy: &Proxy,
+    effect: Effect,
+    mut request: Request,
+    target: Target,
+    terms: Terms,
+) -> Result<Admitted, S3Error> {
+    use Operation as Op;
+    let verbatim = request.origin.is_verbatim();
+    let unguarded = terms.treatment.passes;
+    Ok(match (effect, target, request.operation) {
+        (Effect::WritesKey(_) | Effect::UnknownWrite(_), Target::Object(name), _) => {
+            let Terms { condition, source, retry, .. } = terms;
+            Admitted::Write(KeyWrite { request, name, condition, unguarded, source, retry })
         }
-    }
-
-    /// The bucket of a browser's form, which names its key inside.
-    pub(super) fn form_bucket(&self) -> Option<BucketName> {
-        match (&self.target, self.operation) {
-            (Target::Bucket(bucket), Operation::PostObject) => Some(bucket.clone()),
-            _ => None,
+        (Effect::WritesKeysInBody, Target::Bucket(bucket), Op::PostObject) if verbatim => {
+            Admitted::FormVerbatim(request, bucket)
         }
+        (Effect::WritesKeysInBody, Target::Bucket(bucket), Op::PostObject) => {
+            let Request { headers, expects_continue, .. } = request;
+            Admitted::Form(Form { bucket, headers, expects_continue })
+        }
+        (Effect::WritesKeysInBody, Target::Bucket(bucket), _) => {
+            let batch = Batch { request, bucket, retry: terms.retry };
+            if verbatim { Admitted::BatchVerbatim(batch) } else { Admitted::Batch(batch) }
+        }
+        (Effect::Streams, Target::Object(name), Op::CreateMultipartUpload) if !unguarded => {
+            Admitted::UploadStart(UploadStart { request, name })
+        }
+        (Effect::Streams, Target::Object(name), Op::UploadPartCopy) if !verbatim => {
+            Admitted::PartCopy(PartCopy { request, name, source: terms.source, unguarded })
+        }
+        (Effect::Streams, target, _) if is_buffered(proxy, &request, terms.unknown_length) => {
+            Admitted::Buffered(Passed { request, target })
+        }
+        (Effect::Read, Target::Object(name), Op::GetObject | Op::HeadObject) if !verbatim => {
+            Admitted::ObjectRead(ObjectRead { request, name, unguarded })
+        }
+        (Effect::Read | Effect::Streams, target, _) => {
+            // Whether what its sender has signed for the store may come, the store says.
+            request.expects_continue &= !verbatim;
+            let is_safe = request.method.is_safe();
+            let passed = Passed { request, target };
+            if is_safe { Admitted::Read(passed) } else { Admitted::Stream(passed) }
+        }
+        // No operation is classified so.
+        (Effect::WritesKey(_) | Effect::UnknownWrite(_) | Effect::WritesKeysInBody, ..) => {
+            return Err(S3Error::new(Code::AccessDenied));
+        }
+    })
+}
+
+/// Whether this request, which passes no gate, has its body buffered: a document that is read here, or a
+/// part of an upload whose checksum follows it, since no old store reads it there, or whose length nothing
+/// says.
+fn is_buffered(proxy: &Proxy, request: &Request, unknown_length: bool) -> bool {
+    if request.origin.is_read(request.content) {
+        return true;
     }
+    if request.origin.is_verbatim() {
+        return false;
+    }
+    let trails = matches!(request.promise.checksum, Some(PromisedChecksum::Trailer(_)));
+    let Some(length_bytes) = request.promise.length else { return unknown_length };
+    trails && !proxy.store.drops_checksums() && length_bytes <= proxy.body_bytes_max
 }
 
 /// RFC 9110 §10.1.1, §15.2: not of HTTP/1.0, which knows no informational answers.
@@ -218,55 +319,6 @@ fn expects_continue(head: RequestHead<'_>, version: Version) -> bool {
     let said = head.header(&header::EXPECT);
     version == Version::HTTP_11
         && said.is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
-}
-
-/// Whether what is asked can be done through this proxy at all, whoever asks.
-fn check_request(
-    proxy: &Proxy,
-    head: RequestHead<'_>,
-    target: &Target,
-    (operation, effect): (Operation, Effect),
-) -> Result<(), S3Error> {
-    let as_sent = proxy.signatures == Signatures::Passthrough;
-    if let Some(refused) = refusal_at(head, operation, effect, as_sent) {
-        return Err(refused);
-    }
-    check_arguments(head, operation)?;
-    match (operation, target.bucket()) {
-        (Operation::ConfigureBucket(name), Some(bucket)) => {
-            proxy.rules.check_configuration(bucket.as_str(), name)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The condition that the gate judges. Of what is known to leave the content alone, the conditions are
-/// the store's to judge.
-fn condition_of(
-    proxy: &Proxy,
-    head: RequestHead<'_>,
-    (operation, effect): (Operation, Effect),
-    treatment: Treatment,
-) -> Result<Condition, S3Error> {
-    match (operation.subresource(), effect) {
-        (Some(_), Effect::Read | Effect::Streams) => Ok(Condition::None),
-        _ => treatment.condition(head, operation, proxy.dialect),
-    }
-}
-
-impl Retry {
-    fn from_head(head: RequestHead<'_>) -> Self {
-        let invocation = head.header(&HeaderName::from_static("amz-sdk-invocation-id"));
-        let attempt = head
-            .header(&HeaderName::from_static("amz-sdk-request"))
-            .into_iter()
-            .flat_map(|value| value.split(';'))
-            .find_map(|pair| pair.trim().strip_prefix("attempt=")?.parse().ok());
-        Self {
-            invocation: invocation.filter(|id| !id.is_empty()).map(str::to_owned),
-            attempt: attempt.unwrap_or(1),
-        }
-    }
 }
 
 /// Notes whose rules say what a page may see, whatever comes of the request.

@@ -9,13 +9,12 @@
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, StatusCode};
-use pingora::proxy::Session;
 
-use super::context::Context;
-use super::respond;
-use super::state::Proxy;
+use super::context::REQUEST_ID;
+use super::response::{Alongside, Response};
+use super::visit::Visit;
 use crate::backend::connection::Opened;
-use crate::backend::{HttpStore, StoreRequest};
+use crate::backend::{Answer, HttpStore, StoreRequest};
 use crate::gate::X_IFMATCH_GENERATION;
 use crate::s3::{Precondition, Preconditions, Validators};
 
@@ -83,31 +82,26 @@ fn judge(opened: &Opened, conditions: &Preconditions) -> Option<Precondition> {
     found.then(|| conditions.failing(&Validators::of(&opened.headers))).flatten()
 }
 
-/// Answers 304 or 412 in the place of the store's answer. The holder of a presigned URL is not told
-/// the ETag that his condition failed to name.
-pub(super) async fn refuse(
-    proxy: &Proxy,
-    session: &mut Session,
-    context: &mut Context,
+/// 304 or 412 in the place of the store's answer. `may_tell`: whether the client may be told the ETag
+/// that its condition failed to name.
+pub(super) fn refuse<'p>(
+    visit: &mut Visit<'_>,
     opened: Opened,
     failing: Precondition,
-    presigned: bool,
-) -> pingora::Result<()> {
+    may_tell: bool,
+) -> Response<'p> {
     let unchanged = failing.means_not_modified();
     let names = if unchanged { &IN_NOT_MODIFIED[..] } else { &IN_REFUSAL[..] };
     let mut headers = kept(&opened.headers, names);
-    if presigned && !unchanged {
-        headers.remove(header::ETAG);
-    }
-    let answer = async {
-        if unchanged {
-            respond::write(session, context, StatusCode::NOT_MODIFIED, headers, Bytes::new()).await
-        } else {
-            respond::error_with(session, context, &failing.refusal(), headers).await
+    let answer = if unchanged {
+        Answer { status: StatusCode::NOT_MODIFIED, headers, body: Bytes::new() }
+    } else {
+        if !may_tell {
+            headers.remove(header::ETAG);
         }
+        visit.error(&failing.refusal(), headers)
     };
-    let (answered, ()) = tokio::join!(answer, proxy.store.dismiss(opened));
-    answered
+    Response::Whole(answer, Alongside::Dismiss(opened))
 }
 
 /// Of the store's headers those named, and the ones that let a browser's page see the answer.
@@ -129,7 +123,7 @@ const IN_NOT_MODIFIED: [HeaderName; 11] = [
     header::LAST_MODIFIED,
     header::VARY,
     HeaderName::from_static("x-amz-id-2"),
-    HeaderName::from_static(respond::REQUEST_ID),
+    HeaderName::from_static(REQUEST_ID),
     HeaderName::from_static("x-amz-version-id"),
     X_IFMATCH_GENERATION,
 ];

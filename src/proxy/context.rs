@@ -10,6 +10,13 @@ use crate::random;
 use crate::s3::{Operation, S3Error, Target};
 use crate::shares::Share;
 
+/// Names the request on its answer.
+pub(super) const REQUEST_ID: &str = "x-amz-request-id";
+
+/// Names what answered, where AWS names a host.
+pub(super) const HOST_ID: &str = "x-amz-id-2";
+pub(super) const HOST: &str = "ifmatch";
+
 /// What belongs to one request.
 #[derive(Debug)]
 pub struct Context {

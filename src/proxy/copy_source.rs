@@ -8,27 +8,22 @@
 //! So a refusal is looked into, and a store that refuses the right ETag is asked without it.
 
 use http::{HeaderMap, StatusCode};
-use pingora::proxy::Session;
 
-use super::admission::Admitted;
-use super::context::Context;
-use super::outgoing::to_request;
 use super::state::Proxy;
-use super::{read_body, reads, respond};
 use crate::backend::connection::Opened;
 use crate::backend::headers::for_head_of_source;
-use crate::backend::{Answer, EMPTY_SHA256, HeadError, HttpStore, Store, StoreRequest};
+use crate::backend::{Answer, HeadError, HttpStore, Store, StoreRequest};
 use crate::clock;
 use crate::gate::{Outcome, Reply, Write};
 use crate::s3::documents::parse_store_error;
 use crate::s3::precondition::X_AMZ_COPY_SOURCE_IF_MATCH;
-use crate::s3::{Code, CopySource, ETag, Operation, Preconditions, S3Error};
+use crate::s3::{Code, CopySource, ETag, Preconditions, S3Error};
 
 /// How often a copy is asked for whose source changes in between.
 const ROUNDS: u32 = 3;
 
 /// The source of a copy that was found to be as its conditions want it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Source {
     object: CopySource,
     conditions: Preconditions,
@@ -39,22 +34,21 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Looks at the source. `None` where nothing is copied, or nothing asked of what is; an error
-    /// where it is not there, not as it should be, or cannot be seen.
+    /// Looks at the source of a request with these headers. `None` where nothing is copied, or nothing
+    /// asked of what is; an error where it is not there, not as it should be, or cannot be seen.
     pub(super) async fn judged(
         store: &HttpStore,
-        session: &Session,
-        admitted: &Admitted,
+        client: &HeaderMap,
+        object: Option<&CopySource>,
     ) -> Result<Option<Self>, S3Error> {
-        let Some(object) = admitted.copy_source.clone() else { return Ok(None) };
-        let client = &session.req_header().headers;
+        let Some(object) = object.cloned() else { return Ok(None) };
         let conditions = Preconditions::of_copy_source(client, clock::unix_seconds());
         if conditions.is_empty() {
             return Ok(None);
         }
         let headers = for_head_of_source(client);
         let mut judged = Self { object, conditions, headers, pin: None };
-        judged.pin = judged.look(store).await.map_err(|refused| told_to(admitted, refused))?;
+        judged.pin = judged.look(store).await?;
         Ok(Some(judged))
     }
 
@@ -128,76 +122,28 @@ fn is_refusal(reply: &Reply) -> bool {
         || parse_store_error(body).is_some_and(|error| error.code == "PreconditionFailed")
 }
 
-/// Serves UploadPartCopy: it changes no object's content and passes no gate, but is sent once only,
-/// and a refusal is looked into before anything is answered.
-pub(super) async fn copy_part(
-    proxy: &Proxy,
-    session: &mut Session,
-    context: &mut Context,
-    admitted: Admitted,
-) -> pingora::Result<()> {
-    let (Some(name), Some(signed)) = (admitted.target.object(), &admitted.signed) else {
-        let denied = S3Error::new(Code::AccessDenied);
-        return respond::error(session, context, &denied, None).await;
-    };
-    let mut source = match Source::judged(&proxy.store, session, &admitted).await {
-        Ok(source) => source,
-        Err(refused) => return respond::error(session, context, &refused, None).await,
-    };
-    let checked = match read_body::take(proxy, session, signed, admitted.expects_continue).await {
-        // A body says nothing here; it had to keep its promises all the same.
-        Ok((_, checked)) => checked,
-        Err(untaken) => return untaken.answer(session, context).await,
-    };
-    let mut request = to_request(session, name.path(), &admitted, &checked);
-    request.sha256 = Some(EMPTY_SHA256);
+/// Asks once for a copy of a part, pinned to its source where that was judged. A refusal is looked into
+/// before anything is answered. Errors: what the client is told instead of the store's answer; the
+/// inner one says in a sentence why there is none.
+pub(super) async fn open(
+    store: &HttpStore,
+    request: &StoreRequest,
+    mut source: Option<Source>,
+) -> Result<Result<Opened, String>, S3Error> {
     for _ in 0..ROUNDS {
-        let pinned = source.as_ref().map(|source| source.pinned(&request));
-        let opened = proxy.store.open_once(pinned.as_ref().unwrap_or(&request)).await;
+        let pinned = source.as_ref().map(|source| source.pinned(request));
+        let opened = store.open_once(pinned.as_ref().unwrap_or(request)).await;
         match (opened, &mut source) {
             (Ok(opened), Some(source))
                 if opened.status == StatusCode::PRECONDITION_FAILED && source.pin.is_some() =>
             {
-                proxy.store.dismiss(opened).await;
-                if let Err(refused) = source.look_again(&proxy.store).await {
-                    return respond::error(session, context, &refused, None).await;
-                }
+                store.dismiss(opened).await;
+                source.look_again(store).await?;
             }
-            // One that is written bit by bit keeps its client waiting, and goes on as it comes.
-            (Ok(opened), _) if opened.status.is_success() && opened.is_short() => {
-                return whole(proxy, session, context, opened).await;
-            }
-            (settled, _) => return reads::pass_on(proxy, session, context, settled).await,
+            (settled, _) => return Ok(settled),
         }
     }
-    respond::error(session, context, &changes_all_the_time(), None).await
-}
-
-/// Passes on an answer whose document may have to be set right.
-async fn whole(
-    proxy: &Proxy,
-    session: &mut Session,
-    context: &mut Context,
-    opened: Opened,
-) -> pingora::Result<()> {
-    let answer = match proxy.store.collect(opened).await {
-        Ok(answer) => respond::stored(session, context, answer),
-        Err(why) => return reads::pass_on(proxy, session, context, Err(why)).await,
-    };
-    respond::write(session, context, answer.status, answer.headers, answer.body).await
-}
-
-/// The source may have changed since an earlier attempt made the copy: its retry is not told that
-/// there is none.
-fn told_to(admitted: &Admitted, refused: S3Error) -> S3Error {
-    let may_be_made = admitted.operation == Operation::CopyObject && admitted.retry.attempt >= 2;
-    if may_be_made && refused.status().is_client_error() {
-        return S3Error::service_unavailable(1).because(
-            "The source no longer fulfils the conditions of this copy, which an earlier attempt \
-             may have made. Read the object before trying again.",
-        );
-    }
-    refused
+    Err(changes_all_the_time())
 }
 
 fn changes_all_the_time() -> S3Error {

@@ -22,9 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection_slots::{ConnectionSlot, ConnectionSlots, NoSlot};
-use super::context::Context;
+use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
 use super::doorway::Doorway;
-use super::respond::{HOST, HOST_ID, REQUEST_ID};
 use super::state::Proxy;
 use super::wire::Wire;
 use crate::config::Limits;

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::access::Caller;
 use crate::backend::headers::is_reserved;
 use crate::s3::tagging::tagging_header;
 use crate::s3::{Operation, PostForm, Query, RequestHead, S3Error, check_arguments};
@@ -56,12 +55,13 @@ pub(super) fn signed_policy(form: &PostForm) -> Result<Option<PolicyClaim<'_>>, 
     }))
 }
 
-/// Whom the form says that it is from, which nothing has proved; anonymous, if of nobody.
-pub(super) fn claimed_caller(form: &PostForm) -> Caller {
+/// The access key of the client that the form says it is from, which nothing has proved; empty, if of
+/// none.
+pub(super) fn claimed_access_key_id(form: &PostForm) -> String {
     let of_version_4 =
         form.field("x-amz-credential").and_then(|it| Some(it.split_once('/')?.0.to_owned()));
     let of_version_2 = || form.field("awsaccesskeyid").map(str::to_owned);
-    Caller::Unproved(of_version_4.or_else(of_version_2).unwrap_or_default())
+    of_version_4.or_else(of_version_2).unwrap_or_default()
 }
 
 fn missing(name: &str) -> S3Error {

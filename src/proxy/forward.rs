@@ -1,15 +1,11 @@
-//! What streams past the gate: reads, listings, upload parts. The body is unframed and checked on
-//! its way, in constant memory.
+//! A request that Pingora streams to the store: its body is unframed and checked on its way, in
+//! constant memory.
 
 use bytes::{Bytes, BytesMut};
-use pingora::proxy::Session;
 
-use super::admission::Admitted;
-use super::outgoing::{CONTENT_MD5, request_to_store, streamed};
-use super::read_body::{self, BodyFault};
-use crate::backend::{EMPTY_SHA256, StoreRequest};
+use crate::backend::StoreRequest;
 use crate::s3::S3Error;
-use crate::sigv4::{Algorithm, BodyCheck, BodyPromise, Wanted};
+use crate::sigv4::{BodyCheck, BodyPromise, Wanted};
 
 /// A request being forwarded.
 #[derive(Debug)]
@@ -18,57 +14,32 @@ pub(super) struct Forward {
     /// Of the body as the store gets it; `None` for a request without one.
     pub(super) length_bytes: Option<u64>,
     check: Option<BodyCheck>,
-    /// Whether the body goes on in the framing it came in, as its sender has signed it.
-    as_sent: bool,
+    framing: Framing,
     /// The last piece that came: it goes on when the next one comes, or when the whole body has
     /// kept its promise. A body that has not is thus never whole at the store.
     held: Bytes,
 }
 
+/// In which framing a body goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// In none of its own.
+    Undone,
+    /// In the one that it came in, as its sender has signed it.
+    Kept,
+}
+
 impl Forward {
-    pub(super) fn new(session: &Session, admitted: &Admitted) -> Self {
-        let promise = admitted.signed.as_ref().map(|signed| signed.promise.clone());
-        if admitted.is_as_sent() {
-            // Not every store verifies what it is promised, least of all in a presigned query.
-            return Self {
-                request: streamed(session),
-                length_bytes: None,
-                check: promise.map(|promise| BodyCheck::new(promise, Wanted::default())),
-                as_sent: true,
-                held: Bytes::new(),
-            };
-        }
-        let mut request = request_to_store(session, admitted);
-        if promise.as_ref().is_some_and(|promise| promise.payload.has_trailer()) {
-            // The trailing checksum is verified here; it cannot go ahead of the body it is about.
-            request.headers.remove("x-amz-sdk-checksum-algorithm");
-        }
+    /// A request whose body has to keep this promise.
+    pub(super) fn new(request: StoreRequest, promise: BodyPromise, framing: Framing) -> Self {
         Self {
             request,
-            length_bytes: promise.as_ref().and_then(|promise| promise.length),
-            check: promise.map(|promise: BodyPromise| BodyCheck::new(promise, Wanted::default())),
-            as_sent: false,
+            length_bytes: promise.length.filter(|_| framing == Framing::Undone),
+            // Not every store verifies what it is promised, least of all in a presigned query.
+            check: Some(BodyCheck::new(promise, Wanted::default())),
+            framing,
             held: Bytes::new(),
         }
-    }
-
-    /// Reads what came with a question to its end, and leaves it here: it has no meaning (RFC 9110
-    /// §9.3.1), whatever a store may find in it, and had to keep its promises all the same.
-    pub(super) async fn leave_body(&mut self, session: &mut Session) -> Result<(), BodyFault> {
-        let Some(mut check) = self.check.take() else { return Ok(()) };
-        if session.is_body_empty() {
-            return Ok(());
-        }
-        while let Some(bytes) = read_body::next_bytes(session).await? {
-            check.feed(bytes, &mut |_| ())?;
-        }
-        check.finish()?;
-        self.request.sha256 = Some(EMPTY_SHA256);
-        let digests = Algorithm::ALL.iter().map(|algorithm| algorithm.header());
-        for name in digests.chain([CONTENT_MD5]) {
-            self.request.headers.remove(name);
-        }
-        Ok(())
     }
 
     /// Whether the client's body has come to its end.
@@ -91,7 +62,7 @@ impl Forward {
                     ready.push(std::mem::replace(held, piece));
                 }
             };
-            let fed = if self.as_sent {
+            let fed = if self.framing == Framing::Kept {
                 let fed = check.feed(bytes.clone(), &mut |_| {});
                 go_on(bytes);
                 fed

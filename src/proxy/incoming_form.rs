@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use pingora::proxy::Session;
 use tokio::time::timeout;
 
-use super::access::Caller;
-use super::read_body::{self, BodyFault};
-use super::respond;
+use super::origin::Caller;
+use super::read_body::{no_buffer, too_large};
+use super::response::Failure;
 use super::state::Proxy;
+use super::visit::Visit;
 use crate::body::{Body, Expected};
 use crate::s3::multipart::FIELDS_BYTES_MAX;
 use crate::s3::{Code, FormReader, PostForm, PostPolicy, S3Error, Spelling};
@@ -35,10 +35,9 @@ impl IncomingForm {
     /// bodies of unknown length be taken; `EntityTooLarge`.
     pub(super) fn new(
         proxy: &Proxy,
-        session: &Session,
+        head: &HeaderMap,
         spelling: Spelling,
     ) -> Result<Self, S3Error> {
-        let head = &session.req_header().headers;
         let length_bytes = content_length(head);
         let may_be_unknown = proxy.takes_unknown_length
             && spelling == Spelling::Any
@@ -56,19 +55,19 @@ impl IncomingForm {
     pub(super) async fn fields(
         &mut self,
         proxy: &Proxy,
-        session: &mut Session,
+        visit: &mut Visit<'_>,
         expects_continue: bool,
-    ) -> Result<PostForm, BodyFault> {
+    ) -> Result<PostForm, Failure> {
         let mut slot = proxy.strangers.take().ok_or_else(no_room)?;
         if expects_continue {
-            respond::go_on(session).await.map_err(|_| BodyFault::ClientGone)?;
+            visit.go_on().await?;
         }
         let arriving = async {
             loop {
                 if let Some(form) = self.reader.fields()? {
                     return Ok(form);
                 }
-                let Some(bytes) = read_body::next_bytes(session).await? else {
+                let Some(bytes) = visit.next_piece().await? else {
                     self.reader.finish()?;
                     return Err(S3Error::new(Code::MalformedPostRequest).into());
                 };
@@ -96,11 +95,11 @@ impl IncomingForm {
     pub(super) async fn file(
         mut self,
         proxy: &Proxy,
-        session: &mut Session,
+        visit: &mut Visit<'_>,
         caller: &Caller,
         promise: BodyPromise,
         policy: Option<&PostPolicy>,
-    ) -> Result<(Body, CheckedBody), BodyFault> {
+    ) -> Result<(Body, CheckedBody), Failure> {
         let check_range = |least, most| {
             check_size(proxy, least)?;
             policy.map_or(Ok(()), |policy| policy.check_size(least, most))
@@ -114,25 +113,25 @@ impl IncomingForm {
         let expected = self.length_bytes.map_or(Expected::AtMost(most), |_| Expected::Known(most));
         let client = caller.access_key_id();
         let begun = proxy.buffers.begin(client, expected).await;
-        let mut taking = begun.map_err(|e| read_body::unkept(&e))?;
+        let mut taking = begun.map_err(|e| no_buffer(&e))?;
         let mut content = Vec::new();
         let mut bytes_taken = 0;
         loop {
             while let Some(bytes) = self.reader.content()? {
                 bytes_taken += bytes.len() as u64;
                 check_range(bytes_taken, u64::MAX)?;
-                check.feed(bytes, &mut |piece| content.push(piece))?;
+                check.feed(bytes, &mut |piece| content.push(piece)).map_err(S3Error::from)?;
                 for piece in content.drain(..) {
-                    taking.push(piece).await.map_err(|e| read_body::unkept(&e))?;
+                    taking.push(piece).await.map_err(|e| no_buffer(&e))?;
                 }
             }
-            let Some(bytes) = read_body::next_bytes(session).await? else { break };
+            let Some(bytes) = visit.next_piece().await? else { break };
             self.take(bytes);
         }
         self.reader.finish()?;
         check_range(bytes_taken, bytes_taken)?;
-        let checked = check.finish()?;
-        let body = taking.finish().await.map_err(|e| read_body::unkept(&e))?;
+        let checked = check.finish().map_err(S3Error::from)?;
+        let body = taking.finish().await.map_err(|e| no_buffer(&e))?;
         Ok((body, checked))
     }
 
@@ -140,13 +139,13 @@ impl IncomingForm {
     pub(super) async fn whole(
         mut self,
         proxy: &Proxy,
-        session: &mut Session,
-        caller: &Caller,
-    ) -> Result<Body, BodyFault> {
+        visit: &mut Visit<'_>,
+        client: &str,
+    ) -> Result<Body, Failure> {
         let unknown = Expected::AtMost(proxy.body_bytes_max);
         let expected = self.length_bytes.map_or(unknown, Expected::Claimed);
-        let begun = proxy.buffers.begin(caller.access_key_id(), expected).await;
-        let mut taking = begun.map_err(|e| read_body::unkept(&e))?;
+        let begun = proxy.buffers.begin(client, expected).await;
+        let mut taking = begun.map_err(|e| no_buffer(&e))?;
         let mut bytes_taken = 0;
         loop {
             while let Some(bytes) = self.reader.content()? {
@@ -154,20 +153,20 @@ impl IncomingForm {
                 check_size(proxy, bytes_taken)?;
             }
             for piece in self.as_sent.iter_mut().flat_map(|pieces| pieces.drain(..)) {
-                taking.push(piece).await.map_err(|e| read_body::unkept(&e))?;
+                taking.push(piece).await.map_err(|e| no_buffer(&e))?;
             }
-            let Some(bytes) = read_body::next_bytes(session).await? else { break };
+            let Some(bytes) = visit.next_piece().await? else { break };
             self.take(bytes);
         }
         self.reader.finish()?;
-        taking.finish().await.map_err(|e| read_body::unkept(&e).into())
+        taking.finish().await.map_err(|e| no_buffer(&e).into())
     }
 }
 
 /// A file has the size of a PUT's body at most.
 fn check_size(proxy: &Proxy, least: u64) -> Result<(), S3Error> {
     if least > proxy.body_bytes_max {
-        return Err(read_body::too_large(least, proxy.body_bytes_max));
+        return Err(too_large(least, proxy.body_bytes_max));
     }
     Ok(())
 }

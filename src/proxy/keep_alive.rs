@@ -1,24 +1,21 @@
-//! Keeping a client while its store works: white space that a store sends ahead of its document is
-//! passed on, and what comes of the write follows in the same 200 (AWS: CompleteMultipartUpload,
-//! CopyObject: an error may stand in the body of a 200).
+//! Keeping a client's connection alive while its store works: white space that a store sends ahead of
+//! its document is passed on, and what comes of the write follows in the same 200 (AWS:
+//! CompleteMultipartUpload, CopyObject: an error may stand in the body of a 200).
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Version, header};
-use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 
-use super::admission::Admitted;
-use super::context::Context;
+use super::gate_reply::answer;
 use super::location::relocate;
-use super::respond;
-use crate::backend::KeepAlive;
-use crate::gate::{Outcome, Reply};
+use super::response::{LateResponse, record};
+use super::visit::Visit;
+use crate::gate::{Commit, Outcome};
 use crate::s3::documents::{parse_store_error, without_prologue};
 use crate::s3::xml::DECLARATION;
 
 /// How far the answer of a write still under way has got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum LateResponse {
+enum Progress {
     /// Nothing was sent yet.
     #[default]
     Silent,
@@ -28,90 +25,78 @@ pub(super) enum LateResponse {
     ClientGone,
 }
 
-impl LateResponse {
-    /// Waits for the write, passing on what the store sends meanwhile.
-    pub(super) async fn meanwhile(
-        &mut self,
-        session: &mut Session,
-        context: &Context,
-        keep_alive: &KeepAlive,
-        write: impl Future<Output = Outcome>,
-    ) -> Outcome {
-        tokio::pin!(write);
-        // Who knows no chunks (RFC 9112 §7.1) cannot be told in pieces.
-        let can_wait = session.req_header().version == Version::HTTP_11;
-        loop {
-            let head = tokio::select! {
-                outcome = &mut write => return outcome,
-                head = keep_alive.next(), if can_wait && *self != Self::ClientGone => head,
-            };
-            if self.pass_on(session, context, &head).await.is_err() {
-                *self = Self::ClientGone;
-            }
+/// Waits for the write, passing on what the store sends meanwhile, and answers what came of it.
+pub(super) async fn write(
+    visit: &mut Visit<'_>,
+    mut late: LateResponse<'_>,
+) -> pingora::Result<()> {
+    // A client that knows no chunks (RFC 9112 §7.1) cannot be told in pieces.
+    let can_wait = visit.head().version == Version::HTTP_11;
+    let mut progress = Progress::default();
+    let outcome = loop {
+        let head = tokio::select! {
+            outcome = &mut late.outcome => break outcome,
+            head = late.keep_alive.next(), if can_wait && progress != Progress::ClientGone => head,
+        };
+        if progress.pass_on(visit, &head).await.is_err() {
+            progress = Progress::ClientGone;
         }
+    };
+    if progress == Progress::Silent {
+        let written = (late.operation, &late.name);
+        let (answer, commit) = answer(visit, written, late.may_tell, outcome);
+        return tokio::join!(visit.answer(answer), record(commit)).0;
     }
+    let (document, commit) = document(visit, &late, outcome);
+    tokio::join!(progress.finish(visit, document), record(commit)).0
+}
 
-    async fn pass_on(
-        &mut self,
-        session: &mut Session,
-        context: &Context,
-        head: &HeaderMap,
-    ) -> pingora::Result<()> {
+/// The document that ends an answer, and the landing to be recorded.
+fn document(
+    visit: &mut Visit<'_>,
+    late: &LateResponse<'_>,
+    outcome: Outcome,
+) -> (Bytes, Option<Commit>) {
+    let written = (late.operation, &late.name);
+    let (answer, commit) = answer(visit, written, false, outcome);
+    let document = answer.body;
+    if let Some(error) = parse_store_error(&document) {
+        visit.log().code = error.code;
+    }
+    (document, commit)
+}
+
+impl Progress {
+    async fn pass_on(&mut self, visit: &mut Visit<'_>, head: &HeaderMap) -> pingora::Result<()> {
         if *self == Self::Silent {
             *self = Self::Begun;
-            let response = begin(context, head).await?;
-            session.write_response_header(Box::new(response), false).await?;
-            return session.write_response_body(Some(DECLARATION.into()), false).await;
+            let headers = headers_of(visit, head).await;
+            visit.begin(StatusCode::OK, headers, false).await?;
+            return visit.piece(DECLARATION.into()).await;
         }
-        session.write_response_body(Some(Bytes::from_static(b" ")), false).await
-    }
-
-    /// Was the client told anything yet?
-    pub(super) fn begun(self) -> bool {
-        self != Self::Silent
-    }
-
-    /// Ends the answer that has begun with what came of the write.
-    pub(super) async fn finish(
-        self,
-        session: &mut Session,
-        context: &mut Context,
-        admitted: &Admitted,
-        reply: Reply,
-    ) -> pingora::Result<()> {
-        let document = match reply {
-            Reply::Store(mut answer) => {
-                respond::locate(session, context, admitted, &mut answer);
-                respond::stored(session, context, answer).body
-            }
-            Reply::Replayed(state, generation, told) => {
-                respond::replayed(session, context, admitted, &state, generation.as_ref(), &told)
-                    .body
-            }
-            Reply::Error(error, _) => respond::document(session, context, &error).into(),
-        };
-        if let Some(error) = parse_store_error(&document) {
-            context.log.code = error.code;
-        }
-        if self == Self::ClientGone {
-            context.log.client_gone();
-            session.set_keepalive(None);
-            return Ok(());
-        }
-        let rest = document.slice_ref(without_prologue(&document));
-        session.write_response_body(Some(rest), true).await
+        visit.piece(Bytes::from_static(b" ")).await
     }
 }
 
-async fn begin(context: &Context, head: &HeaderMap) -> pingora::Result<ResponseHeader> {
-    let (mut parts, ()) = http::Response::new(()).into_parts();
-    (parts.status, parts.headers) = (StatusCode::OK, head.clone());
-    relocate(context, StatusCode::OK, &mut parts.headers);
-    respond::allow_page(context, &mut parts.headers).await;
-    let mut response = ResponseHeader::from(parts);
-    response.remove_header(&header::CONTENT_LENGTH);
-    response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
-    response.insert_header(header::CONTENT_TYPE, "application/xml")?;
-    respond::insert_ids(&mut response, context)?;
-    Ok(response)
+impl Progress {
+    /// Ends the answer that has begun with what came of the write.
+    async fn finish(self, visit: &mut Visit<'_>, document: Bytes) -> pingora::Result<()> {
+        if self == Self::ClientGone {
+            visit.log().client_gone();
+            visit.close_after();
+            return Ok(());
+        }
+        let rest = document.slice_ref(without_prologue(&document));
+        visit.end(Some(rest)).await
+    }
+}
+
+async fn headers_of(visit: &Visit<'_>, head: &HeaderMap) -> HeaderMap {
+    let mut headers = head.clone();
+    relocate(visit.context(), StatusCode::OK, &mut headers);
+    visit.allow_page(&mut headers).await;
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    visit.insert_ids(&mut headers);
+    headers
 }

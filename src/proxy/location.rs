@@ -1,12 +1,12 @@
-//! Where the client is told that something is found. A store names its own endpoint, which is not
-//! the client's to use: who follows it goes around the proxy. So its redirects end here, and what it
-//! says of places is said anew.
+//! Redirects and `Location` headers. A store names its own endpoint, which is not the client's to use:
+//! a client that follows it goes around the proxy. So the store's redirects end here, and its locations
+//! are replaced.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{StatusCode, Uri};
-use pingora::proxy::Session;
 
 use super::context::Context;
+use super::visit::Visit;
 use crate::s3::documents::parse_store_error;
 use crate::s3::{ObjectName, Operation, S3Error};
 
@@ -44,15 +44,15 @@ pub(super) fn redirected(
 }
 
 /// Where an object is found, as the client of this request would ask for it.
-pub(super) fn location(session: &Session, context: &Context, name: &ObjectName) -> String {
+pub(super) fn location(visit: &Visit<'_>, name: &ObjectName) -> String {
     let path = name.path();
     let bucket = format!("/{}", name.bucket);
     let path = match path.strip_prefix(&bucket) {
-        Some(key) if context.host_style => key,
+        Some(key) if visit.context().host_style => key,
         _ => &path,
     };
     // HTTP/1.0 may do without a host.
-    let host = session.req_header().headers.get(header::HOST);
+    let host = visit.head().headers.get(header::HOST);
     match host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty()) {
         Some(host) => format!("http://{host}{path}"),
         None => path.to_owned(),

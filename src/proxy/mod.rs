@@ -1,13 +1,13 @@
 //! The only room that knows Pingora's phases.
 //!
-//! A request is admitted (what is it, who sent it, what does it promise), and then takes one of
-//! two ways: whatever changes the content of a key is answered here, through the gate, and never
-//! touches Pingora's own path to the store, which may send a request twice; everything else streams
+//! A request is admitted (what is it, who sent it, what does it promise), its handler responds, and the
+//! response is written here. What changes the content of a key goes through the gate, and never touches
+//! Pingora's own path to the store, which may send a request twice; a body that is not gated streams
 //! through that path, signed anew.
 
 mod access;
 mod admission;
-mod batch;
+mod admitted;
 mod buffered;
 mod conditional_read;
 mod connection_slots;
@@ -17,27 +17,26 @@ mod cors;
 mod delete_limiter;
 mod door;
 mod doorway;
-mod form;
-mod form_as_sent;
 mod form_fields;
 mod forward;
+mod gate_reply;
+mod handlers;
 mod incoming_form;
 mod keep_alive;
 mod location;
+mod origin;
 mod outgoing;
-mod passthrough;
 mod pre_auth;
 mod read_body;
-mod reads;
-mod respond;
+mod relay;
+mod response;
 mod rules;
 mod signed;
 mod state;
 mod strict;
-mod uploads;
+mod visit;
 mod wire;
 mod write_id;
-mod writes;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,96 +50,58 @@ use crate::backend::connection::note_descriptors;
 use crate::backend::headers::INSCRIPTION;
 use crate::config::EarlyAnswer;
 use crate::http1::persists;
-use crate::s3::{Effect, Operation, S3Error};
-use access::Caller;
+use crate::s3::S3Error;
 pub use access::Clients;
-use admission::Admitted;
-use context::Context;
+use admission::admit;
+use context::{Context, REQUEST_ID};
 pub use cors::Policies;
 pub use delete_limiter::DeleteLimiter;
 pub use door::Door;
 pub use doorway::Doorway;
-use forward::Forward;
 pub use pre_auth::PreAuthSlots;
-use read_body::BodyFault;
+use response::{Alongside, Failure, Response};
 pub use rules::Rules;
 pub use state::Proxy;
+use visit::{BodyFault, Visit, answered};
 
 #[cfg(test)]
 mod requests_tests;
 
 impl Proxy {
-    /// Serves a request. `false`: it is to stream through Pingora's own path.
-    async fn serve(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        let admitted = match Admitted::new(self, session, context) {
-            Ok(admitted) => admitted,
-            Err(error) => {
-                respond::error(session, context, &error, None).await?;
-                return Ok(true);
-            }
-        };
-        self.understanding.look_if_due(&self.store, admitted.operation);
-        // Who sends a form, its fields say.
-        let is_form = admitted.operation == Operation::PostObject;
-        if admitted.effect != Effect::Read && !is_form {
-            let signed = admitted.signed.as_ref();
-            match self.place_for_write(signed.map_or(&Caller::Anonymous, |it| &it.caller)) {
-                Ok(room) => context.room = Some(room),
-                Err(error) => {
-                    respond::error(session, context, &error, None).await?;
-                    return Ok(true);
-                }
-            }
+    /// Admits a request and has it served.
+    async fn respond<'p>(&'p self, visit: &mut Visit<'_>) -> Result<Response<'p>, Failure> {
+        let admitted = admit(self, visit)?;
+        if let Some(operation) = visit.log().operation {
+            self.understanding.look_if_due(&self.store, operation);
         }
-        match admitted.effect {
-            Effect::Read if admitted.operation == Operation::Preflight => {
-                reads::preflight(self, session, context, &admitted.target).await?;
+        handlers::serve(self, visit, admitted).await
+    }
+
+    /// Writes what comes of a request. `false`: it is to stream through Pingora's own path.
+    async fn write(
+        &self,
+        visit: &mut Visit<'_>,
+        responded: Result<Response<'_>, Failure>,
+    ) -> pingora::Result<bool> {
+        match responded {
+            Ok(Response::Whole(answer, alongside)) => {
+                let alongside = async {
+                    match alongside {
+                        Alongside::Nothing => {}
+                        Alongside::Record(commit) => commit.record().await,
+                        Alongside::Dismiss(opened) => self.store.dismiss(opened).await,
+                    }
+                };
+                tokio::join!(visit.answer(answer), alongside).0?;
             }
-            Effect::Streams
-                if admitted.operation == Operation::CreateMultipartUpload
-                    && !admitted.treatment.passes =>
-            {
-                uploads::create(self, session, context, admitted).await?;
-            }
-            Effect::Streams
-                if admitted.operation == Operation::UploadPartCopy && !admitted.is_as_sent() =>
-            {
-                copy_source::copy_part(self, session, context, admitted).await?;
-            }
-            Effect::Streams if buffered::is_due(self, session, &admitted) => {
-                buffered::serve(self, session, context, admitted).await?;
-            }
-            Effect::Read | Effect::Streams => {
-                if admitted.expects_continue && !admitted.is_as_sent() {
-                    // Nothing can be found against it any more; the store is not asked.
-                    respond::go_on(session).await?;
-                }
-                let forward = Forward::new(session, &admitted);
-                if session.req_header().method.is_safe() {
-                    reads::serve(self, session, context, &admitted, forward).await?;
-                    return Ok(true);
-                }
-                if session.req_header().version == Version::HTTP_10 {
-                    // RFC 9110 §15.2: what the store says ahead of its answer ends here, and Pingora
-                    // lets it pass for whoever expects it.
-                    session.req_header_mut().remove_header(&header::EXPECT);
-                    session.set_ignore_info_resp(true);
-                }
-                context.forward = Some(forward);
+            Ok(Response::Stream(opened)) => relay::pass_on(&self.store, visit, opened).await?,
+            Ok(Response::Late(late)) => Box::pin(keep_alive::write(visit, late)).await?,
+            Ok(Response::Forward(forward)) => {
+                visit.forward(forward);
                 return Ok(false);
             }
-            Effect::WritesKey(_) | Effect::UnknownWrite(_) => {
-                writes::serve(self, session, context, admitted).await?;
-            }
-            Effect::WritesKeysInBody if admitted.is_as_sent() => {
-                passthrough::serve(self, session, context, admitted).await?;
-            }
-            Effect::WritesKeysInBody => match admitted.form_bucket() {
-                Some(bucket) => {
-                    form::serve(self, session, context, bucket, admitted.expects_continue).await?;
-                }
-                None => batch::serve(self, session, context, admitted).await?,
-            },
+            Err(Failure::Refused(error)) => visit.refuse(&error).await?,
+            Err(Failure::Body(fault)) => visit.refuse_body(fault).await?,
         }
         Ok(true)
     }
@@ -166,7 +127,9 @@ impl ProxyHttp for Proxy {
         if !persists(session.req_header().version, &session.req_header().headers) {
             session.set_keepalive(None);
         }
-        self.serve(session, context).await.map_err(of_client)
+        let mut visit = Visit::new(session, context);
+        let responded = self.respond(&mut visit).await;
+        self.write(&mut visit, responded).await.map_err(of_client)
     }
 
     async fn upstream_peer(
@@ -226,7 +189,7 @@ impl ProxyHttp for Proxy {
         {
             upstream.insert_header(header::LOCATION, location)?;
         }
-        // As in `respond::go_on`: the store's own 100 is no answer, either.
+        // As in `Visit::go_on`: the store's own 100 is no answer, either.
         let is_answer = !upstream.status.is_informational();
         session.set_close_on_response_before_downstream_finish(is_answer);
         if session.req_header().version == Version::HTTP_10 {
@@ -234,8 +197,8 @@ impl ProxyHttp for Proxy {
             upstream.remove_header(&header::TRANSFER_ENCODING);
         }
         upstream.remove_header(&INSCRIPTION);
-        if !upstream.headers.contains_key(respond::REQUEST_ID) {
-            upstream.insert_header(respond::REQUEST_ID, context.request_id.as_str())?;
+        if !upstream.headers.contains_key(REQUEST_ID) {
+            upstream.insert_header(REQUEST_ID, context.request_id.as_str())?;
         }
         Ok(())
     }
@@ -267,7 +230,7 @@ impl ProxyHttp for Proxy {
         let failure = context.failure.take().or_else(|| match error.esource() {
             // A client that had sent all of its body was asked for nothing more: it is gone.
             ErrorSource::Downstream => match &context.forward {
-                Some(forward) if !forward.is_whole() => match read_body::untaken(error) {
+                Some(forward) if !forward.is_whole() => match BodyFault::of(error) {
                     BodyFault::Refused(refused) => Some(refused),
                     BodyFault::CutShort => {
                         context.log.client_gone();
@@ -277,7 +240,7 @@ impl ProxyHttp for Proxy {
                 },
                 Some(_) | None => None,
             },
-            ErrorSource::Upstream if respond::answered(session).is_some() => {
+            ErrorSource::Upstream if answered(session).is_some() => {
                 tracing::warn!(%error, "the store broke off its answer");
                 context.log.store_broke_off();
                 Some(S3Error::internal_error())
@@ -303,8 +266,8 @@ impl ProxyHttp for Proxy {
         // The connection ends here, and the answer says so.
         session.set_keepalive(None);
         // An answer already under way can only be broken off.
-        if respond::answered(session).is_none()
-            && let Err(error) = respond::error(session, context, &failure, None).await
+        if answered(session).is_none()
+            && let Err(error) = Visit::new(session, context).refuse(&failure).await
         {
             tracing::debug!(%error, "the client did not take the error");
             context.log.client_gone();
@@ -318,7 +281,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
-        let status = respond::answered(session).map(|status| status.as_u16());
+        let status = answered(session).map(|status| status.as_u16());
         if status.is_none() {
             context.log.client_gone();
         }

@@ -1,108 +1,113 @@
 //! What goes to the store: a client's request as the store gets it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use pingora::proxy::Session;
 
-use super::admission::Admitted;
-use crate::backend::headers::{self, to_store, to_store_unconditional};
-use crate::backend::{Signing, StoreRequest};
+use super::admitted::Request;
+use super::forward::{Forward, Framing};
+use super::origin::Origin;
+use crate::backend::headers::{to_store, to_store_unconditional};
+use crate::backend::{EMPTY_SHA256, Signing, StoreRequest};
 use crate::s3::encoding::encode_query;
-use crate::s3::{Content, Operation, Query, RequestHead};
+use crate::s3::{Content, Operation, Query};
 use crate::sigv4::{Algorithm, CheckedBody, PayloadKind};
 
-/// The request as the store gets it, its body aside.
-pub(super) fn request_to_store(session: &Session, admitted: &Admitted) -> StoreRequest {
-    let request = session.req_header();
-    let mut headers = to_store(&request.headers);
-    admitted.spell_copy_source(&mut headers);
-    name_document(&mut headers, &request.method, admitted.operation);
-    StoreRequest {
-        signing: Signing::Anew,
-        method: request.method.clone(),
-        path: admitted.target.path(),
-        query: query_to_store(&admitted.query),
-        headers,
-        sha256: match admitted.signed.as_ref().map(|signed| signed.promise.payload) {
-            Some(PayloadKind::Digest(sha256)) => Some(sha256),
-            _ => None,
-        },
+/// The request as the store gets it, its body aside: conditions are the store's to judge.
+pub(super) fn unjudged(request: &Request, path: String) -> StoreRequest {
+    if let Origin::Verbatim(verbatim) = &request.origin {
+        return verbatim.request.clone();
     }
+    let sha256 = match request.promise.payload {
+        PayloadKind::Digest(sha256) => Some(sha256),
+        _ => None,
+    };
+    anew(request, path, to_store(&request.headers), sha256)
 }
 
-/// The request as the store gets it: the key spelled in one way, the body as checked, and no
-/// condition unless the key passes.
-pub(super) fn to_request(
-    session: &Session,
-    path: String,
-    admitted: &Admitted,
-    checked: &CheckedBody,
-) -> StoreRequest {
-    if admitted.is_as_sent() {
-        return as_sent(session);
+/// The same, with the body as it was checked.
+pub(super) fn buffered(request: &Request, path: String, checked: &CheckedBody) -> StoreRequest {
+    let outgoing = unjudged(request, path);
+    if request.origin.is_verbatim() { outgoing } else { with_body(outgoing, request, checked) }
+}
+
+/// The request of a write that the gate judges: without its conditions, with the body as it was checked.
+pub(super) fn judged(request: &Request, path: String, checked: &CheckedBody) -> StoreRequest {
+    if let Origin::Verbatim(verbatim) = &request.origin {
+        return verbatim.request.clone();
     }
-    let request = session.req_header();
-    let mut headers = if admitted.treatment.passes {
-        to_store(&request.headers)
-    } else {
-        to_store_unconditional(&request.headers)
-    };
-    admitted.spell_copy_source(&mut headers);
-    describe_anew(&mut headers, session, admitted);
-    insert_digests(&mut headers, checked);
-    name_document(&mut headers, &request.method, admitted.operation);
+    let headers = to_store_unconditional(&request.headers);
+    with_body(anew(request, path, headers, None), request, checked)
+}
+
+/// A question, the body that came with it aside.
+pub(super) fn question(request: &Request, path: String, had_body: bool) -> StoreRequest {
+    let mut outgoing = streamed(request, path);
+    if had_body {
+        outgoing.sha256 = Some(EMPTY_SHA256);
+        let digests = Algorithm::ALL.iter().map(|algorithm| algorithm.header());
+        for name in digests.chain([CONTENT_MD5]) {
+            outgoing.headers.remove(name);
+        }
+    }
+    outgoing
+}
+
+/// A request that Pingora streams.
+pub(super) fn forward(request: Request, path: String) -> Forward {
+    let outgoing = streamed(&request, path);
+    let verbatim = request.origin.is_verbatim();
+    let framing = if verbatim { Framing::Kept } else { Framing::Undone };
+    Forward::new(outgoing, request.promise, framing)
+}
+
+fn streamed(request: &Request, path: String) -> StoreRequest {
+    let mut outgoing = unjudged(request, path);
+    match &request.origin {
+        Origin::Verbatim(verbatim) if verbatim.chunked => {
+            let chunked = HeaderValue::from_static("chunked");
+            outgoing.headers.insert(header::TRANSFER_ENCODING, chunked);
+        }
+        Origin::Verified(_) if request.promise.payload.has_trailer() => {
+            // The trailing checksum is verified here; it cannot go ahead of the body it is about.
+            outgoing.headers.remove("x-amz-sdk-checksum-algorithm");
+        }
+        Origin::Verbatim(_) | Origin::Verified(_) => {}
+    }
+    outgoing
+}
+
+fn anew(
+    request: &Request,
+    path: String,
+    mut headers: HeaderMap,
+    sha256: Option<[u8; 32]>,
+) -> StoreRequest {
+    name_document(&mut headers, &request.method, request.operation);
     StoreRequest {
         signing: Signing::Anew,
         method: request.method.clone(),
         path,
-        query: query_to_store(&admitted.query),
+        query: spelled(&request.query),
         headers,
-        sha256: checked.sha256,
+        sha256,
     }
 }
 
-/// The request as it came, its body taken whole.
-pub(super) fn as_sent(session: &Session) -> StoreRequest {
-    let request = session.req_header();
-    StoreRequest {
-        signing: Signing::AsSent,
-        method: request.method.clone(),
-        // Admission has read it as text.
-        path: String::from_utf8_lossy(request.raw_path()).into_owned(),
-        query: Vec::new(),
-        headers: headers::as_sent(&request.headers),
-        sha256: None,
-    }
-}
-
-/// The request as it came, its body yet to come.
-pub(super) fn streamed(session: &Session) -> StoreRequest {
-    let mut request = as_sent(session);
-    let sent = &session.req_header().headers;
-    if sent.contains_key(header::TRANSFER_ENCODING) && !sent.contains_key(header::CONTENT_LENGTH) {
-        let chunked = HeaderValue::from_static("chunked");
-        request.headers.insert(header::TRANSFER_ENCODING, chunked);
-    }
-    request
+fn with_body(mut outgoing: StoreRequest, request: &Request, checked: &CheckedBody) -> StoreRequest {
+    outgoing.sha256 = checked.sha256;
+    describe_anew(&mut outgoing.headers, request.content);
+    insert_digests(&mut outgoing.headers, checked);
+    outgoing
 }
 
 /// The query spelled as AWS does, so that what is signed is what is sent: admission has taken out
 /// what belongs to a signature or stands for a header.
-fn query_to_store(query: &Query) -> Vec<(String, String)> {
+fn spelled(query: &Query) -> Vec<(String, String)> {
     query.parameters().map(|(name, value)| (encode_query(name), encode_query(value))).collect()
-}
-
-/// What the body of this request is.
-pub(super) fn content_of(session: &Session, admitted: &Admitted) -> Content {
-    let request = session.req_header();
-    let (method, headers) = (&request.method, &request.headers);
-    let head = RequestHead { method, path: request.uri.path(), query: &admitted.query, headers };
-    Content::of(head, admitted.operation)
 }
 
 /// Takes out what the client said of a body in whose place another is sent, and says of a document that
 /// it is one. A complete's checksum is the object's.
-pub(super) fn describe_anew(headers: &mut HeaderMap, session: &Session, admitted: &Admitted) {
-    let content = content_of(session, admitted);
+fn describe_anew(headers: &mut HeaderMap, content: Content) {
     if !content.is_written_anew() {
         return;
     }
@@ -121,7 +126,7 @@ pub(super) fn describe_anew(headers: &mut HeaderMap, session: &Session, admitted
 
 /// Says ahead of a body what is known of it: the checksum that followed it, and its MD5 where that was
 /// promised or is wanted.
-pub(super) fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
+fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
     for (name, value) in &checked.trailing_checksums {
         headers.insert(name.clone(), value.clone());
     }
@@ -130,7 +135,7 @@ pub(super) fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
     }
 }
 
-pub(super) const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// Says of a POST's document that it is one, whatever its client has said: there are stores that take
 /// a form from whatever a POST brings.

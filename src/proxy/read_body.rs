@@ -1,95 +1,24 @@
-//! BodyWriter a body: whole, unframed, and held to every promise that its head made.
+//! Reading a body whole into a buffer, unframed, and held to every promise that its head made.
 
 use bytes::Bytes;
-use pingora::ErrorType;
-use pingora::proxy::Session;
 
-use super::access::Caller;
-use super::context::Context;
-use super::passthrough;
-use super::respond;
-use super::signed::Signed;
+use super::admitted::Request;
 use super::state::Proxy;
-use super::wire::Broken;
+use super::visit::{BodyFault, Visit};
 use crate::body::{Body, BufferError, Expected};
-use crate::config::Signatures;
 use crate::descriptors;
 use crate::s3::{Code, S3Error};
 use crate::shares::NoRoom;
-use crate::sigv4::{BodyCheck, BodyError, CheckedBody, Wanted};
+use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
 
-/// Why there is no body.
-#[derive(Debug)]
-pub(super) enum BodyFault {
-    /// It is not what was promised, or cannot be kept: the client is told.
-    Refused(S3Error),
-    /// The client has closed its side in the middle. It may still listen.
-    CutShort,
-    /// The client went away.
-    ClientGone,
-}
-
-impl BodyFault {
-    /// Tells the client, if it is still there.
-    pub(super) async fn answer(
-        self,
-        session: &mut Session,
-        context: &mut Context,
-    ) -> pingora::Result<()> {
-        match self {
-            Self::Refused(error) => {
-                // Where it is to be kept, the rest is read out, and a fault in it is found then.
-                if !context.reads_out {
-                    session.set_keepalive(None);
-                }
-                respond::error(session, context, &error, None).await
-            }
-            Self::CutShort => {
-                session.set_keepalive(None);
-                context.log.client_gone();
-                respond::error(session, context, &S3Error::incomplete_body(), None).await
-            }
-            Self::ClientGone => {
-                session.set_keepalive(None);
-                Ok(())
-            }
-        }
-    }
-}
-
-impl From<S3Error> for BodyFault {
-    fn from(error: S3Error) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<BodyError> for BodyFault {
-    fn from(error: BodyError) -> Self {
-        Self::Refused(error.into())
-    }
-}
-
-/// Takes the body. The store sees nothing before this has succeeded.
-pub(super) async fn take(
+/// Reads the body. The store sees nothing before this has succeeded.
+pub(super) async fn read(
     proxy: &Proxy,
-    session: &mut Session,
-    signed: &Signed,
-    expects_continue: bool,
+    visit: &mut Visit<'_>,
+    request: &Request,
 ) -> Result<(Body, CheckedBody), BodyFault> {
-    let wanted = Wanted { sha256: true, md5: false };
-    take_for(proxy, session, signed, expects_continue, wanted).await
-}
-
-/// The same, with these digests of it.
-pub(super) async fn take_for(
-    proxy: &Proxy,
-    session: &mut Session,
-    signed: &Signed,
-    expects_continue: bool,
-    wanted: Wanted,
-) -> Result<(Body, CheckedBody), BodyFault> {
-    let promise = signed.promise.clone();
-    let unknown = promise.length.is_none() && !session.is_body_empty();
+    let promise = request.promise.clone();
+    let unknown = promise.length.is_none() && visit.has_body();
     let length_bytes = match promise.length {
         Some(length_bytes) => length_bytes,
         None if !unknown => 0,
@@ -100,60 +29,61 @@ pub(super) async fn take_for(
     if length_bytes > proxy.body_bytes_max {
         return Err(too_large(length_bytes, proxy.body_bytes_max).into());
     }
-    let as_sent = proxy.signatures == Signatures::Passthrough;
-    let kept_bytes_max =
-        if as_sent { passthrough::bytes_max(session, length_bytes) } else { length_bytes };
+    let framed_bytes_max = request.origin.framed_bytes_max(length_bytes);
+    let bytes_max = framed_bytes_max.unwrap_or(length_bytes);
     // A body that is sent on as it came needs no digest for a signature of ours.
-    let wanted = if as_sent { Wanted::default() } else { wanted };
+    let wanted = Wanted { sha256: framed_bytes_max.is_none(), md5: false };
+    let expected =
+        if unknown { Expected::AtMost(bytes_max) } else { request.origin.expected(bytes_max) };
     let mut check = BodyCheck::new(promise, wanted);
-    let expected = match signed.caller {
-        _ if unknown => Expected::AtMost,
-        Caller::Unproved(_) => Expected::Claimed,
-        Caller::Client(_) | Caller::Anonymous => Expected::Known,
-    }(kept_bytes_max);
-    let client = signed.caller.access_key_id();
-    let mut taking = proxy.buffers.begin(client, expected).await.map_err(|e| unkept(&e))?;
-    if expects_continue {
-        respond::go_on(session).await.map_err(|_| BodyFault::ClientGone)?;
+    let client = request.origin.access_key_id();
+    let mut writer = proxy.buffers.begin(client, expected).await.map_err(|e| no_buffer(&e))?;
+    if request.expects_continue {
+        visit.go_on().await?;
     }
     let mut content: Vec<Bytes> = Vec::new();
-    let mut left = kept_bytes_max;
-    while let Some(bytes) = session.read_request_body().await.map_err(|e| untaken(&e))? {
-        if as_sent {
+    let mut left = bytes_max;
+    while let Some(bytes) = visit.next_piece().await? {
+        if framed_bytes_max.is_some() {
             let more = bytes.len() as u64;
             left = left
                 .checked_sub(more)
-                .ok_or_else(|| too_large(kept_bytes_max.saturating_add(more), kept_bytes_max))?;
+                .ok_or_else(|| too_large(bytes_max.saturating_add(more), bytes_max))?;
             check.feed(bytes.clone(), &mut |_| ())?;
             content.push(bytes);
         } else {
             check.feed(bytes, &mut |piece| content.push(piece))?;
         }
         for piece in content.drain(..) {
-            let length_bytes = taking.length_bytes().saturating_add(piece.len() as u64);
-            if unknown && length_bytes > kept_bytes_max {
-                return Err(too_large(length_bytes, kept_bytes_max).into());
+            let length_bytes = writer.length_bytes().saturating_add(piece.len() as u64);
+            if unknown && length_bytes > bytes_max {
+                return Err(too_large(length_bytes, bytes_max).into());
             }
-            taking.push(piece).await.map_err(|e| unkept(&e))?;
+            writer.push(piece).await.map_err(|e| no_buffer(&e))?;
         }
     }
     let checked = check.finish()?;
-    let body = taking.finish().await.map_err(|e| unkept(&e))?;
+    let body = writer.finish().await.map_err(|e| no_buffer(&e))?;
     Ok((body, checked))
 }
 
-/// The next bytes of a body that is read piece by piece; `None` at its end. After an error the
-/// connection serves no other request.
-pub(super) async fn next_bytes(session: &mut Session) -> Result<Option<Bytes>, BodyFault> {
-    let read = session.read_request_body().await;
-    read.map_err(|error| {
-        session.set_keepalive(None);
-        untaken(&error)
-    })
+/// Reads what came with a question to its end, and leaves it here: it has no meaning (RFC 9110
+/// §9.3.1), whatever a store may find in it, and has to keep its promises all the same. Whether anything
+/// came.
+pub(super) async fn discard(
+    visit: &mut Visit<'_>,
+    promise: &BodyPromise,
+) -> Result<bool, BodyFault> {
+    if !visit.has_body() {
+        return Ok(false);
+    }
+    let mut check = BodyCheck::new(promise.clone(), Wanted::default());
+    while let Some(bytes) = visit.next_piece().await? {
+        check.feed(bytes, &mut |_| ())?;
+    }
+    check.finish()?;
+    Ok(true)
 }
-
-/// What Pingora calls a chunked transfer that is none.
-const INVALID_CHUNK: &str = "InvalidChunk";
 
 pub(super) fn too_large(proposed: u64, allowed: u64) -> S3Error {
     S3Error::new(Code::EntityTooLarge)
@@ -161,34 +91,8 @@ pub(super) fn too_large(proposed: u64, allowed: u64) -> S3Error {
         .with("MaxSizeAllowed", allowed.to_string())
 }
 
-/// What is wrong with a body that could not be read to its end.
-pub(super) fn untaken(error: &pingora::Error) -> BodyFault {
-    match Broken::of(error) {
-        Some(Broken::Slow(_)) => {
-            let because = "The request body came more slowly than body.least_rate allows.";
-            return S3Error::new(Code::RequestTimeout).because(because).into();
-        }
-        Some(broken) => {
-            return S3Error::incomplete_body().because(format!("{}.", capital(&broken))).into();
-        }
-        None => {}
-    }
-    match error.etype() {
-        ErrorType::ReadTimedout => S3Error::new(Code::RequestTimeout).into(),
-        ErrorType::ConnectionClosed => BodyFault::CutShort,
-        ErrorType::Custom(INVALID_CHUNK) => S3Error::incomplete_body().into(),
-        _ => BodyFault::ClientGone,
-    }
-}
-
-fn capital(text: &impl ToString) -> String {
-    let text = text.to_string();
-    let (first, rest) = text.split_at(text.len().min(1));
-    first.to_uppercase() + rest
-}
-
-/// Why a body cannot be kept: the client may come again, unless it can never be.
-pub(super) fn unkept(error: &BufferError) -> S3Error {
+/// Why a body cannot be buffered: the client may come again, unless it can never be.
+pub(super) fn no_buffer(error: &BufferError) -> S3Error {
     match error {
         BufferError::Full(NoRoom::TooMuch(most)) => S3Error::new(Code::EntityTooLarge)
             .with("MaxSizeAllowed", most.to_string())

@@ -8,7 +8,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 
-use super::access::{Asked, Caller, Clients};
+use super::access::{Asked, Clients};
+use super::origin::Caller;
 use super::outgoing::name_document;
 use crate::config::{BucketPattern, Client, Rights};
 use crate::s3::encoding::decode;

@@ -2,7 +2,7 @@
 
 use http::header;
 
-use super::access::Caller;
+use super::origin::{Caller, Verified};
 use super::state::Proxy;
 use super::strict::{self, Hosts};
 use crate::clock;
@@ -15,15 +15,28 @@ use crate::sigv4::{
 /// What the head proves and promises.
 #[derive(Debug)]
 pub(super) struct Signed {
-    pub(super) caller: Caller,
+    pub(super) proof: Proof,
     pub(super) promise: BodyPromise,
-    /// By a URL that its holder was given: he may do that one thing, and need not be told more.
-    pub(super) presigned: bool,
-    /// What it claims of its signature, where the store is to check that.
-    pub(super) claimed: Option<Claimed>,
+}
+
+/// What is known of the sender.
+#[derive(Debug)]
+pub(super) enum Proof {
+    /// Its signature was checked, or none is needed.
+    Verified(Verified),
+    /// What it claims, where the store is to check the signature.
+    Claimed(Claimed),
 }
 
 impl Signed {
+    /// The access key, proved or claimed; empty where there is none.
+    pub(super) fn access_key_id(&self) -> &str {
+        match &self.proof {
+            Proof::Verified(verified) => verified.caller.access_key_id(),
+            Proof::Claimed(claimed) => &claimed.access_key_id,
+        }
+    }
+
     /// Proves the signature over what was sent, and reads what is meant.
     pub(super) fn check(
         proxy: &Proxy,
@@ -47,12 +60,9 @@ impl Signed {
             Err(error) => return Err(error.into()),
         };
         let promise = BodyPromise::from_head(&head, &authenticated)?;
-        Ok(Some(Self {
-            presigned: authenticated.presigned,
-            caller: Caller::Client(authenticated.access_key_id),
-            promise,
-            claimed: None,
-        }))
+        let presigned = authenticated.presigned;
+        let caller = Caller::Client(authenticated.access_key_id);
+        Ok(Some(Self { proof: Proof::Verified(Verified { caller, presigned }), promise }))
     }
 
     /// The store will check the signature: everything else is checked here that can be.
@@ -71,16 +81,16 @@ impl Signed {
         let payload = PayloadKind::of_unproved(&sent, claimed.mechanism)?;
         payload.check_unambiguous(sent.headers)?;
         let promise = BodyPromise::of_unproved(&head, payload)?;
-        let caller = Caller::Unproved(claimed.access_key_id.clone());
-        Ok(Self { caller, promise, presigned: false, claimed: Some(claimed) })
+        Ok(Self { proof: Proof::Claimed(claimed), promise })
     }
 
-    /// Nobody signed, and somewhere that is allowed: the rights say where.
+    /// The request is not signed, and somewhere that is allowed: the rights say where.
     fn anonymous(head: RequestHead<'_>) -> Result<Self, S3Error> {
         check_overrides(head)?;
         let payload = PayloadKind::of_unproved(&head, Mechanism::Nobody)?;
         let promise = BodyPromise::of_unproved(&head, payload)?;
-        Ok(Self { caller: Caller::Anonymous, promise, presigned: false, claimed: None })
+        let verified = Verified { caller: Caller::Anonymous, presigned: false };
+        Ok(Self { proof: Proof::Verified(verified), promise })
     }
 
     /// Whether the head says what it must of its body: a checksum where one is announced (400), and

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access::{Caller, Clients};
+use super::access::Clients;
 use super::cors::Policies;
 use super::delete_limiter::DeleteLimiter;
 use super::pre_auth::PreAuthSlots;
@@ -70,9 +70,10 @@ pub struct Proxy {
 
 impl Proxy {
     /// A place for a request that changes something; 503 `SlowDown` when all are taken, or all that
-    /// this client may have. Who is not proved has the share of whoever he says he is.
-    pub(super) fn place_for_write(&self, caller: &Caller) -> Result<Share, S3Error> {
-        self.writes.take(caller.access_key_id(), 1).map_err(|no_room| match no_room {
+    /// this client may have. One whose access key is not proved has the share of the client that it
+    /// claims to be.
+    pub(super) fn place_for_write(&self, access_key_id: &str) -> Result<Share, S3Error> {
+        self.writes.take(access_key_id, 1).map_err(|no_room| match no_room {
             NoRoom::InAll => S3Error::slow_down(1),
             NoRoom::OfClient | NoRoom::TooMuch(_) => S3Error::slow_down(1).because(MANY_OF_ONE),
         })

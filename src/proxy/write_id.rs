@@ -5,45 +5,30 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
-use super::admission::{Admitted, Signed};
+use super::admitted::KeyWrite;
 use super::state::Proxy;
 use crate::backend::StoreRequest;
 use crate::backend::headers::INSCRIPTION;
 use crate::gate::inscription;
 use crate::random;
 use crate::register::WriteId;
-use crate::s3::{CopySource, ObjectName, Operation};
+use crate::s3::{CopySource, ObjectName};
 use crate::sigv4::CheckedBody;
 
-/// Names the write across its retries: those whose success can be answered again from the register
-/// alone. A complete is known by its upload, whichever call it belongs to: an upload can be
-/// completed once. All else stands for itself.
-pub(super) fn write_id(
-    admitted: &Admitted,
-    signed: &Signed,
-    name: &ObjectName,
-    upload_id: Option<&str>,
-    checked: &CheckedBody,
-) -> WriteId {
-    if admitted.is_as_sent() {
-        // What became of a write is told again only to its own sender, and who that is is not known.
+/// Names a write across its retries: those whose success can be answered again from the register
+/// alone. `call`: what names the call that it belongs to; a write of none stands for itself.
+pub(super) fn write_id(write: &KeyWrite, call: Option<&str>, checked: &CheckedBody) -> WriteId {
+    let Some(call) = write.request.origin.remembered(call) else {
         return WriteId::alone(&random::id());
-    }
-    let invocation = match admitted.operation {
-        Operation::PutObject | Operation::CopyObject | Operation::DeleteObject => {
-            admitted.retry.invocation.as_deref()
-        }
-        Operation::CompleteMultipartUpload => upload_id,
-        _ => None,
     };
-    let condition = format!("{:?}", admitted.condition);
-    let source = admitted.copy_source.as_ref().and_then(CopySource::header_value);
+    let condition = format!("{:?}", write.condition);
+    let source = write.source.as_ref().and_then(CopySource::header_value);
     write_id_of(
-        invocation,
+        Some(call),
         &[
-            signed.caller.access_key_id().as_bytes(),
-            admitted.operation.name().as_bytes(),
-            name.to_string().as_bytes(),
+            write.request.origin.access_key_id().as_bytes(),
+            write.request.operation.name().as_bytes(),
+            write.name.to_string().as_bytes(),
             condition.as_bytes(),
             source.as_ref().map(HeaderValue::as_bytes).unwrap_or_default(),
             &checked.sha256.unwrap_or_default(),

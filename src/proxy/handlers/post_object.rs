@@ -1,24 +1,29 @@
-//! A browser's upload form (AWS: POST Object): the key and the signature stand in the form. What
-//! goes to the store is a PutObject, through the gate like every other.
+//! PostObject: <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>
+//!
+//! A browser's upload form: the key and the signature stand in the form. What goes to the store is a
+//! PutObject, through the gate like every other.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use pingora::proxy::Session;
+use tokio::time::Instant;
 
-use super::access::{Asked, Caller};
-use super::context::Context;
-use super::form_fields::{promise_of, put_headers, signed_policy};
-use super::incoming_form::IncomingForm;
-use super::location::location;
-use super::read_body::BodyFault;
-use super::respond;
-use super::state::Proxy;
-use super::write_id::inscribe;
-use crate::backend::{Signing, StoreRequest};
+use crate::backend::{Answer, Signing, StoreRequest};
 use crate::body::Body;
 use crate::clock;
-use crate::gate::{Reply, Write};
+use crate::gate::{Outcome, Reply, Write};
+use crate::proxy::access::Asked;
+use crate::proxy::admitted::Form;
+use crate::proxy::context::LogLine;
+use crate::proxy::form_fields::{promise_of, put_headers, signed_policy};
+use crate::proxy::gate_reply::{etag_left, refusal, replay_headers, stored};
+use crate::proxy::incoming_form::IncomingForm;
+use crate::proxy::location::location;
+use crate::proxy::origin::Caller;
+use crate::proxy::response::{Failure, Response, record};
+use crate::proxy::state::Proxy;
+use crate::proxy::visit::Visit;
+use crate::proxy::write_id::inscribe;
 use crate::random;
 use crate::register::WriteId;
 use crate::s3::encoding::encode_query;
@@ -30,95 +35,21 @@ use crate::s3::{
 use crate::sigv4::{Accepted, CheckedBody, authenticate_policy};
 
 /// Serves a form.
-pub(super) async fn serve(
-    proxy: &Proxy,
-    session: &mut Session,
-    context: &mut Context,
-    bucket: BucketName,
-    expects_continue: bool,
-) -> pingora::Result<()> {
-    match take(proxy, session, context, bucket, expects_continue).await {
-        Ok((upload, body, checked)) => {
-            write(proxy, session, context, &upload, &body, &checked).await
-        }
-        Err(BodyFault::Refused(error)) => respond::error(session, context, &error, None).await,
-        Err(gone @ (BodyFault::CutShort | BodyFault::ClientGone)) => {
-            gone.answer(session, context).await
-        }
-    }
-}
-
-/// Takes the fields, and when they say that their sender may, the file.
-async fn take(
-    proxy: &Proxy,
-    session: &mut Session,
-    context: &mut Context,
-    bucket: BucketName,
-    expects_continue: bool,
-) -> Result<(Upload, Body, CheckedBody), BodyFault> {
-    let mut incoming = IncomingForm::new(proxy, session, Spelling::Any)?;
-    let form = incoming.fields(proxy, session, expects_continue).await?;
-    let (upload, policy, caller) = admit(proxy, context, form.filled_in()?, bucket)?;
+pub(super) async fn serve<'p>(
+    proxy: &'p Proxy,
+    visit: &mut Visit<'_>,
+    Form { bucket, headers, expects_continue }: Form,
+) -> Result<Response<'p>, Failure> {
+    let mut incoming = IncomingForm::new(proxy, &headers, Spelling::Any)?;
+    let form = incoming.fields(proxy, visit, expects_continue).await?;
+    let (upload, policy, caller) = admit(proxy, visit.log(), form.filled_in()?, bucket)?;
     let promise = promise_of(&upload.headers)?;
-    context.room = Some(proxy.place_for_write(&caller)?);
-    let (body, checked) = incoming.file(proxy, session, &caller, promise, policy.as_ref()).await?;
-    Ok((upload, body, checked))
-}
-
-/// Sends the form's file to the store, and answers as the form asks for.
-async fn write(
-    proxy: &Proxy,
-    session: &mut Session,
-    context: &mut Context,
-    upload: &Upload,
-    body: &Body,
-    checked: &CheckedBody,
-) -> pingora::Result<()> {
-    let mut request = upload.put(checked);
-    let write_id = WriteId::alone(&random::id());
-    let inscribed = !upload.passes && inscribe(proxy, &mut request, &upload.name, &write_id);
-    let mut outcome = if upload.passes {
-        proxy.gate.pass(Operation::PostObject, &request, body, None).await
-    } else {
-        let write = Write {
-            name: &upload.name,
-            operation: Operation::PostObject,
-            condition: &Condition::None,
-            request: &request,
-            body,
-            write_id,
-            attempt: 1,
-            arrived: context.arrived,
-            head_headers: &HeaderMap::new(),
-            version_id: None,
-            upload_id: None,
-            inscribed,
-            keep_alive: None,
-        };
-        proxy.gate.write(&write).await
-    };
-    context.log.gate(&outcome);
-    if let Some(commit) = outcome.commit.take() {
-        commit.record().await;
-    }
-    match outcome.reply {
-        Reply::Store(answer) if answer.status.is_success() => {
-            let etag = answer.headers.get(header::ETAG).map(|value| ETag::parse(value.as_bytes()));
-            let (status, mut headers, document) = upload.success(session, context, etag.as_ref());
-            headers.extend(of_the_store(answer.headers));
-            respond::write(session, context, status, headers, document).await
-        }
-        Reply::Error(refused, current) => {
-            respond::error(session, context, &refused, current.as_ref()).await
-        }
-        Reply::Store(answer) => respond::store(session, context, answer).await,
-        Reply::Replayed(state, generation, told) => {
-            let (status, mut headers, document) =
-                upload.success(session, context, respond::etag_left(&state));
-            headers.extend(respond::replay_headers(generation.as_ref(), &told));
-            respond::write(session, context, status, headers, document).await
-        }
-    }
+    visit.keep(proxy.place_for_write(caller.access_key_id())?);
+    let (body, checked) = incoming.file(proxy, visit, &caller, promise, policy.as_ref()).await?;
+    let outcome = upload.write(proxy, visit.arrived(), &body, &checked).await;
+    visit.log().gate(&outcome);
+    record(outcome.commit).await;
+    Ok(Response::whole(upload.answer(visit, outcome.reply)))
 }
 
 /// A form whose sender may upload it.
@@ -126,8 +57,8 @@ struct Upload {
     form: PostForm,
     name: ObjectName,
     headers: HeaderMap,
-    /// Whether a rule lets the key's writes pass.
-    passes: bool,
+    /// Whether a rule takes the key out of the gate's care.
+    unguarded: bool,
 }
 
 /// Checks the form's signature, its owner's rights, and that it keeps to the signed policy, which
@@ -135,7 +66,7 @@ struct Upload {
 /// requires one.
 fn admit(
     proxy: &Proxy,
-    context: &mut Context,
+    log: &mut LogLine,
     form: PostForm,
     bucket: BucketName,
 ) -> Result<(Upload, Option<PostPolicy>, Caller), S3Error> {
@@ -151,8 +82,8 @@ fn admit(
             Caller::Client(owner)
         }
     };
-    caller.access_key_id().clone_into(&mut context.log.access_key_id);
-    form.key().clone_into(&mut context.log.key);
+    caller.access_key_id().clone_into(&mut log.access_key_id);
+    form.key().clone_into(&mut log.key);
     let target = Target::Bucket(bucket.clone());
     proxy.clients.authorize(&caller, &Asked::of(Operation::PostObject, &target))?;
     let policy = form.field("policy").map(PostPolicy::parse).transpose()?;
@@ -164,7 +95,7 @@ fn admit(
     let treatment = proxy.rules.treatment(&name);
     treatment.check(Operation::PostObject, &Condition::None)?;
     let headers = put_headers(&form)?;
-    Ok((Upload { name, headers, form, passes: treatment.passes }, policy, caller))
+    Ok((Upload { name, headers, form, unguarded: treatment.passes }, policy, caller))
 }
 
 /// What the store's answer says of the object, its version and encryption say. Who may see it is
@@ -175,6 +106,58 @@ fn of_the_store(answer: HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderVa
 }
 
 impl Upload {
+    /// Writes the form's file: through the gate, or past it where a rule says so.
+    async fn write(
+        &self,
+        proxy: &Proxy,
+        arrived: Instant,
+        body: &Body,
+        checked: &CheckedBody,
+    ) -> Outcome {
+        let mut request = self.put(checked);
+        if self.unguarded {
+            return proxy.gate.pass(Operation::PostObject, &request, body, None).await;
+        }
+        let write_id = WriteId::alone(&random::id());
+        let inscribed = inscribe(proxy, &mut request, &self.name, &write_id);
+        let write = Write {
+            name: &self.name,
+            operation: Operation::PostObject,
+            condition: &Condition::None,
+            request: &request,
+            body,
+            write_id,
+            attempt: 1,
+            arrived,
+            head_headers: &HeaderMap::new(),
+            version_id: None,
+            upload_id: None,
+            inscribed,
+            keep_alive: None,
+        };
+        proxy.gate.write(&write).await
+    }
+
+    /// Answers as the form asks for.
+    fn answer(&self, visit: &mut Visit<'_>, reply: Reply) -> Answer {
+        match reply {
+            Reply::Store(answer) if answer.status.is_success() => {
+                let etag = answer.headers.get(header::ETAG);
+                let etag = etag.map(|value| ETag::parse(value.as_bytes()));
+                let mut success = self.success(visit, etag.as_ref());
+                success.headers.extend(of_the_store(answer.headers));
+                success
+            }
+            Reply::Store(answer) => stored(visit, answer),
+            Reply::Error(refused, current) => refusal(visit, &refused, current.as_ref()),
+            Reply::Replayed(state, generation, told) => {
+                let mut success = self.success(visit, etag_left(&state));
+                success.headers.extend(replay_headers(generation.as_ref(), &told));
+                success
+            }
+        }
+    }
+
     /// What goes to the store.
     fn put(&self, checked: &CheckedBody) -> StoreRequest {
         StoreRequest {
@@ -188,13 +171,8 @@ impl Upload {
     }
 
     /// AWS: `success_action_redirect`, else `success_action_status` 200, 201 or 204.
-    fn success(
-        &self,
-        session: &Session,
-        context: &Context,
-        etag: Option<&ETag>,
-    ) -> (StatusCode, HeaderMap, Bytes) {
-        let location = location(session, context, &self.name);
+    fn success(&self, visit: &Visit<'_>, etag: Option<&ETag>) -> Answer {
+        let location = location(visit, &self.name);
         let mut headers = HeaderMap::new();
         if let Some(value) = etag.and_then(ETag::header_value) {
             headers.insert(header::ETAG, value);
@@ -203,21 +181,22 @@ impl Upload {
         let (bucket, key) = (self.name.bucket.as_str(), self.name.key.as_str());
         if let Some(to) = self.redirect(&quoted) {
             headers.insert(header::LOCATION, to);
-            return (StatusCode::SEE_OTHER, headers, Bytes::new());
+            return Answer { status: StatusCode::SEE_OTHER, headers, body: Bytes::new() };
         }
         if let Ok(location) = HeaderValue::from_str(&location) {
             headers.insert(header::LOCATION, location);
         }
-        match self.form.field("success_action_status") {
-            Some("200") => (StatusCode::OK, headers, Bytes::new()),
+        let (status, body) = match self.form.field("success_action_status") {
+            Some("200") => (StatusCode::OK, Bytes::new()),
             Some("201") => {
                 let xml = HeaderValue::from_static("application/xml");
                 headers.insert(header::CONTENT_TYPE, xml);
                 let document = post_response(&location, bucket, key, &quoted);
-                (StatusCode::CREATED, headers, document.into())
+                (StatusCode::CREATED, document.into())
             }
-            _ => (StatusCode::NO_CONTENT, headers, Bytes::new()),
-        }
+            _ => (StatusCode::NO_CONTENT, Bytes::new()),
+        };
+        Answer { status, headers, body }
     }
 
     /// Where the form wants its browser to go; `None` also where that is no place on the web, which is

@@ -1,5 +1,7 @@
-//! DeleteObjects: each key is a guarded delete of its own, some at a time; the answers are merged
-//! into AWS's one document. What becomes of one key says nothing about the others.
+//! DeleteObjects: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>
+//!
+//! Each key is a guarded delete of its own, some at a time; the answers are merged into AWS's one
+//! document. What becomes of one key says nothing about the others.
 
 use std::sync::OnceLock;
 
@@ -7,21 +9,21 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use pingora::proxy::Session;
 use tokio::time::Instant;
 
-use super::admission::{Admitted, Signed};
-use super::context::Context;
-use super::delete_limiter::BatchLimiter;
-use super::location::redirected;
-use super::read_body::{self, BodyFault};
-use super::respond;
-use super::state::Proxy;
-use super::write_id::write_id_of;
 use crate::backend::headers::{for_head, to_store};
 use crate::backend::{Answer, Signing, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Reply, Write};
+use crate::proxy::admitted::{self, Request, Retry};
+use crate::proxy::delete_limiter::BatchLimiter;
+use crate::proxy::gate_reply::headers_told;
+use crate::proxy::location::redirected;
+use crate::proxy::read_body;
+use crate::proxy::response::{Failure, Response, record};
+use crate::proxy::state::Proxy;
+use crate::proxy::visit::{BodyFault, Visit};
+use crate::proxy::write_id::write_id_of;
 use crate::register::WriteId;
 use crate::s3::delete_objects::{
     DeleteEntry, DeleteOutcome, Deleted, delete_result, parse_delete_objects,
@@ -34,62 +36,51 @@ use crate::s3::{BucketName, Code, Condition, ObjectKey, ObjectName, Operation, S
 const DOCUMENT_BYTES_MAX: u64 = 8 << 20;
 
 /// Serves a batch.
-pub(super) async fn serve(
-    proxy: &Proxy,
-    session: &mut Session,
-    context: &mut Context,
-    admitted: Admitted,
-) -> pingora::Result<()> {
-    let (Some(bucket), Some(signed)) = (admitted.target.bucket().cloned(), admitted.signed) else {
-        let denied = S3Error::new(Code::AccessDenied);
-        return respond::error(session, context, &denied, None).await;
-    };
-    let document = match take(proxy, session, &signed, admitted.expects_continue).await {
-        Ok(document) => document,
-        Err(untaken) => return untaken.answer(session, context).await,
-    };
-    let request = match parse_delete_objects(&document) {
-        Ok(request) => request,
-        Err(error) => return respond::error(session, context, &error, None).await,
-    };
+pub(super) async fn serve<'p>(
+    proxy: &'p Proxy,
+    visit: &mut Visit<'_>,
+    admitted: admitted::Batch,
+) -> Result<Response<'p>, Failure> {
+    let admitted::Batch { request, bucket, retry } = admitted;
+    let document = read(proxy, visit, &request).await?;
+    let list = parse_delete_objects(&document)?;
     let batch = Batch {
         proxy,
         bucket,
-        headers: each_delete_s_headers(&session.req_header().headers),
-        head_headers: for_head(&session.req_header().headers),
-        access_key_id: context.log.access_key_id.clone(),
-        invocation: admitted.retry.invocation.clone(),
-        attempt: admitted.retry.attempt,
-        arrived: context.arrived,
+        headers: each_delete_s_headers(&request.headers),
+        head_headers: for_head(&request.headers),
+        access_key_id: request.origin.access_key_id(),
+        retry,
+        arrived: visit.arrived(),
         permits: proxy.deletes.batch(),
         refused: OnceLock::new(),
     };
-    let ends = batch.all(&request.objects).await;
+    let ends = batch.all(&list.objects).await;
     if let Some(refused) = whole_refusal(&ends) {
-        return respond::error(session, context, refused, None).await;
+        return Err(refused.clone().into());
     }
     let outcomes: Vec<_> =
-        request.objects.iter().zip(&ends).map(|(entry, end)| end.outcome(entry)).collect();
+        list.objects.iter().zip(&ends).map(|(entry, end)| end.outcome(entry)).collect();
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-    let document = delete_result(request.quiet, &outcomes);
-    respond::write(session, context, StatusCode::OK, headers, document.into()).await
+    let body = delete_result(list.quiet, &outcomes).into();
+    Ok(Response::whole(Answer { status: StatusCode::OK, headers, body }))
 }
 
-/// Takes the document. AWS asks for a digest of it, which the signature's own does not replace.
-pub(super) async fn take(
+/// Reads the document. AWS asks for a digest of it, which the signature's own does not replace.
+pub(super) async fn read(
     proxy: &Proxy,
-    session: &mut Session,
-    signed: &Signed,
-    expects_continue: bool,
+    visit: &mut Visit<'_>,
+    request: &Request,
 ) -> Result<Bytes, BodyFault> {
-    if signed.promise.content_md5.is_none() && signed.promise.checksum.is_none() {
+    let promise = &request.promise;
+    if promise.content_md5.is_none() && promise.checksum.is_none() {
         return Err(S3Error::new(Code::InvalidRequest).because(NO_DIGEST).into());
     }
-    if signed.promise.length.is_some_and(|bytes| bytes > DOCUMENT_BYTES_MAX) {
+    if promise.length.is_some_and(|bytes| bytes > DOCUMENT_BYTES_MAX) {
         return Err(S3Error::malformed_xml().into());
     }
-    let (body, _) = read_body::take(proxy, session, signed, expects_continue).await?;
+    let (body, _) = read_body::read(proxy, visit, request).await?;
     body.to_bytes().await.map_err(|error| {
         tracing::error!(%error, "a body cannot be read back");
         S3Error::internal_error().into()
@@ -128,9 +119,8 @@ struct Batch<'a> {
     bucket: BucketName,
     headers: HeaderMap,
     head_headers: HeaderMap,
-    access_key_id: String,
-    invocation: Option<String>,
-    attempt: u32,
+    access_key_id: &'a str,
+    retry: Retry,
     arrived: Instant,
     permits: BatchLimiter<'a>,
     /// Why the store would do nothing in this bucket, once it has said so.
@@ -152,7 +142,7 @@ impl Batch<'_> {
     fn write_id(&self, index: usize, name: &ObjectName, entry: &DeleteEntry) -> WriteId {
         let entry = format!("{index} {entry:?}");
         write_id_of(
-            self.invocation.as_deref(),
+            self.retry.invocation.as_deref(),
             &[
                 self.access_key_id.as_bytes(),
                 Operation::DeleteObjects.name().as_bytes(),
@@ -229,7 +219,7 @@ impl Batch<'_> {
                 request: &request,
                 body: &Body::empty(),
                 write_id: self.write_id(index, &name, entry),
-                attempt: self.attempt,
+                attempt: self.retry.attempt,
                 arrived: self.arrived,
                 head_headers: &self.head_headers,
                 version_id: version,
@@ -239,9 +229,7 @@ impl Batch<'_> {
             };
             self.proxy.gate.write(&write).await
         };
-        if let Some(commit) = outcome.commit {
-            commit.record().await;
-        }
+        record(outcome.commit).await;
         if outcome.store_failed {
             self.proxy.deletes.back_off(Instant::now());
         }
@@ -251,7 +239,7 @@ impl Batch<'_> {
             Reply::Error(error, _) => Err(error),
             Reply::Replayed(.., told) => Ok(Answer {
                 status: StatusCode::NO_CONTENT,
-                headers: respond::headers_told(&told),
+                headers: headers_told(&told),
                 body: Bytes::new(),
             }),
         }

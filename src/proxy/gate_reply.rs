@@ -1,0 +1,161 @@
+//! What is answered where the gate or the store has decided: the store's answer set right, or the
+//! success of an earlier attempt once more.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
+use super::location::{location, redirected, relocate};
+use super::response::Response;
+use super::visit::Visit;
+use crate::backend::Answer;
+use crate::gate::{Commit, Outcome, Reply, X_IFMATCH_GENERATION};
+use crate::register::{Generation, State, Told};
+use crate::s3::documents::{
+    complete_result, completed_error, copy_result, late_refusal, parse_store_error, with_location,
+    with_quoted_etag,
+};
+use crate::s3::{ETag, ObjectName, Operation, S3Error};
+
+/// On the answer to a retry whose first attempt had landed.
+const REPLAYED: &str = "x-ifmatch-replayed";
+
+/// The response to a write of this key. `may_tell`: whether its sender may be told what stands there.
+pub(super) fn respond<'p>(
+    visit: &mut Visit<'_>,
+    written: (Operation, &ObjectName),
+    may_tell: bool,
+    outcome: Outcome,
+) -> Response<'p> {
+    let (answer, commit) = answer(visit, written, may_tell, outcome);
+    Response::recorded(answer, commit)
+}
+
+/// The same in its parts: the answer, and the landing to be recorded.
+pub(super) fn answer(
+    visit: &mut Visit<'_>,
+    (operation, name): (Operation, &ObjectName),
+    may_tell: bool,
+    outcome: Outcome,
+) -> (Answer, Option<Commit>) {
+    visit.log().gate(&outcome);
+    let answer = match outcome.reply {
+        Reply::Store(mut answer) => {
+            locate(visit, operation, name, &mut answer);
+            stored(visit, answer)
+        }
+        Reply::Error(refused, current) => {
+            refusal(visit, &refused, current.as_ref().filter(|_| may_tell))
+        }
+        Reply::Replayed(state, generation, told) => {
+            let headers = replay_headers(generation.as_ref(), &told);
+            replayed(visit, (operation, name), etag_left(&state), headers)
+        }
+    };
+    (answer, outcome.commit)
+}
+
+/// An error. `current` is the object's ETag, where a HEAD has just said it: it saves a compare-and-swap
+/// loop its next read.
+pub(super) fn refusal(visit: &mut Visit<'_>, error: &S3Error, current: Option<&ETag>) -> Answer {
+    let mut headers = HeaderMap::new();
+    if let Some(etag) = current.and_then(ETag::header_value) {
+        headers.insert(header::ETAG, etag);
+    }
+    visit.error(error, headers)
+}
+
+/// Says of an object that was just put together where the client finds it.
+fn locate(visit: &Visit<'_>, operation: Operation, name: &ObjectName, answer: &mut Answer) {
+    if operation == Operation::CompleteMultipartUpload
+        && let Some(document) = with_location(&answer.body, &location(visit, name))
+    {
+        answer.headers.remove(header::CONTENT_LENGTH);
+        answer.body = document.into();
+    }
+}
+
+/// The store's answer, its error noted and completed; an error of ours in place of a redirect. An error
+/// that it could only put into a 200, since it was at work already when it found out, is answered with
+/// its own status where the client has not been told of the 200 yet.
+pub(super) fn stored(visit: &mut Visit<'_>, mut answer: Answer) -> Answer {
+    let Answer { status, headers, body } = &answer;
+    if let Some(error) = redirected(visit.log().operation, *status, headers, body) {
+        return visit.error(&error, HeaderMap::new());
+    }
+    relocate(visit.context(), answer.status, &mut answer.headers);
+    if let Some(error) = parse_store_error(&answer.body) {
+        if let Some(completed) = completed(visit.context(), &answer.headers, &answer.body) {
+            answer.body = completed;
+        }
+        if answer.status.is_success()
+            && let Some(status) = late_refusal(&error.code)
+        {
+            answer.status = status;
+        }
+        visit.log().code = error.code;
+    } else if let Some(quoted) = with_quoted_etag(&answer.body) {
+        answer.body = quoted.into();
+    }
+    answer
+}
+
+/// The store's error document with the parts that it lacks, as its headers name the request.
+fn completed(context: &Context, headers: &HeaderMap, body: &[u8]) -> Option<Bytes> {
+    let named = |header| headers.get(header).and_then(|value| value.to_str().ok());
+    let request_id = named(REQUEST_ID).unwrap_or(&context.request_id);
+    let host_id = named(HOST_ID).unwrap_or(HOST);
+    completed_error(body, request_id, host_id).map(Bytes::from)
+}
+
+/// The success of an earlier attempt, once more.
+fn replayed(
+    visit: &Visit<'_>,
+    (operation, name): (Operation, &ObjectName),
+    etag: Option<&ETag>,
+    mut headers: HeaderMap,
+) -> Answer {
+    let xml = || HeaderValue::from_static("application/xml");
+    let (status, body) = match operation {
+        Operation::DeleteObject => (StatusCode::NO_CONTENT, Vec::new()),
+        Operation::CopyObject => {
+            headers.insert(header::CONTENT_TYPE, xml());
+            (StatusCode::OK, copy_result(etag))
+        }
+        Operation::CompleteMultipartUpload => {
+            headers.insert(header::CONTENT_TYPE, xml());
+            (StatusCode::OK, complete_result(&location(visit, name), name, etag))
+        }
+        _ => {
+            if let Some(etag) = etag.and_then(ETag::header_value) {
+                headers.insert(header::ETAG, etag);
+            }
+            (StatusCode::OK, Vec::new())
+        }
+    };
+    Answer { status, headers, body: body.into() }
+}
+
+/// What an answer said besides, as headers again.
+pub(super) fn headers_told(told: &Told) -> HeaderMap {
+    let headers = told.headers();
+    headers.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect()
+}
+
+/// What every replayed success says.
+pub(super) fn replay_headers(generation: Option<&Generation>, told: &Told) -> HeaderMap {
+    let mut headers = headers_told(told);
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    if let Some(generation) = generation.and_then(|Generation(name)| name.parse().ok()) {
+        headers.insert(X_IFMATCH_GENERATION, generation);
+    }
+    headers
+}
+
+/// The ETag of the object that a write left behind.
+pub(super) fn etag_left(state: &State) -> Option<&ETag> {
+    match state {
+        State::Present(etag) => Some(etag),
+        State::Absent | State::Unknown => None,
+    }
+}

@@ -1,0 +1,60 @@
+//! GetObject and HeadObject: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>,
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
+//!
+//! The conditions on an object are judged here as well as by the store, which may get them wrong; but not
+//! those that its sender has signed for the store, who may be told nothing here.
+
+use crate::backend::headers::for_head;
+use crate::clock;
+use crate::gate::{X_IFMATCH_GENERATION, X_IFMATCH_WANT};
+use crate::proxy::admitted::ObjectRead;
+use crate::proxy::conditional_read;
+use crate::proxy::response::{Failure, Response};
+use crate::proxy::state::Proxy;
+use crate::proxy::visit::Visit;
+use crate::proxy::{outgoing, read_body};
+use crate::s3::Preconditions;
+
+/// Serves a read.
+pub(super) async fn serve<'p>(
+    proxy: &'p Proxy,
+    visit: &mut Visit<'_>,
+    read: ObjectRead,
+) -> Result<Response<'p>, Failure> {
+    let request = &read.request;
+    if request.expects_continue {
+        visit.go_on().await?;
+    }
+    let had_body = read_body::discard(visit, &request.promise).await?;
+    let mut question = outgoing::question(request, read.name.path(), had_body);
+    let conditions = Preconditions::of_read(&request.headers, clock::unix_seconds());
+    conditions.replace_in(&mut question.headers);
+    let pinned = if wants_generation(&read) {
+        proxy.gate.pin(&read.name, &for_head(&request.headers)).await
+    } else {
+        None
+    };
+    let mut asked = conditional_read::ask(&proxy.store, &question, &conditions).await;
+    if let (Some(pinned), Ok((opened, _))) = (pinned, &mut asked)
+        && let Some(generation) = pinned.of_answer(opened.status, &opened.headers)
+    {
+        opened.headers.insert(X_IFMATCH_GENERATION, generation);
+    }
+    match asked {
+        Ok((opened, Some(failing))) => {
+            Ok(conditional_read::refuse(visit, opened, failing, request.origin.may_tell()))
+        }
+        Ok((opened, None)) => Ok(Response::Stream(opened)),
+        Err(why) => Response::opened(Err(why)),
+    }
+}
+
+/// Whether the key's generation is to be named: of the current version of a guarded key, to a client
+/// that is known.
+fn wants_generation(read: &ObjectRead) -> bool {
+    let wanted = read.request.headers.get(X_IFMATCH_WANT);
+    wanted.is_some_and(|wanted| wanted.as_bytes() == b"generation")
+        && read.request.origin.is_client()
+        && !read.request.query.has("versionId")
+        && !read.unguarded
+}

@@ -1,0 +1,10 @@
+//! A browser's preflight: <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTOPTIONSobject.html>
+
+use crate::proxy::admitted::Preflight;
+use crate::proxy::response::{Failure, Response};
+use crate::proxy::state::Proxy;
+
+/// Passes on a preflight: unsigned, as it came, and no more of it than it needs.
+pub(super) async fn serve(proxy: &Proxy, preflight: Preflight) -> Result<Response<'_>, Failure> {
+    Response::opened(proxy.store.preflight(&preflight.path, preflight.headers).await)
+}

@@ -1,0 +1,41 @@
+//! UploadPartCopy: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html>
+//!
+//! It changes no object's content and passes no gate, but is sent once only, and a refusal is looked into
+//! before anything is answered.
+
+use crate::backend::EMPTY_SHA256;
+use crate::proxy::admitted::PartCopy;
+use crate::proxy::copy_source::{self, Source};
+use crate::proxy::response::{Failure, Response};
+use crate::proxy::state::Proxy;
+use crate::proxy::visit::Visit;
+use crate::proxy::{gate_reply, outgoing, read_body};
+
+/// Serves the copy of a part.
+pub(super) async fn serve<'p>(
+    proxy: &'p Proxy,
+    visit: &mut Visit<'_>,
+    copy: PartCopy,
+) -> Result<Response<'p>, Failure> {
+    let PartCopy { request, name, source, unguarded } = copy;
+    let source = Source::judged(&proxy.store, &request.headers, source.as_ref()).await?;
+    // A body says nothing here; it had to keep its promises all the same.
+    let (_, checked) = read_body::read(proxy, visit, &request).await?;
+    let mut outgoing = if unguarded {
+        outgoing::buffered(&request, name.path(), &checked)
+    } else {
+        outgoing::judged(&request, name.path(), &checked)
+    };
+    outgoing.sha256 = Some(EMPTY_SHA256);
+    match copy_source::open(&proxy.store, &outgoing, source).await? {
+        // Its document may have to be set right. One that is written bit by bit keeps its client waiting,
+        // and goes on as it comes.
+        Ok(opened) if opened.status.is_success() && opened.is_short() => {
+            match proxy.store.collect(opened).await {
+                Ok(answer) => Ok(Response::whole(gate_reply::stored(visit, answer))),
+                Err(why) => Response::opened(Err(why)),
+            }
+        }
+        opened => Response::opened(opened),
+    }
+}

@@ -1,0 +1,67 @@
+//! A guarded write that goes on as it came: its body names the key, is covered by the sender's signature,
+//! and can be neither taken apart nor put together anew.
+
+use crate::backend::headers::for_head;
+use crate::body::Body;
+use crate::gate::{Reply, Write};
+use crate::proxy::admitted::Request;
+use crate::proxy::outgoing;
+use crate::proxy::response::record;
+use crate::proxy::state::Proxy;
+use crate::proxy::visit::Visit;
+use crate::random;
+use crate::register::WriteId;
+use crate::s3::{Condition, ObjectName, Operation};
+
+use super::delete_objects::delete_of;
+
+/// What was read in the body.
+pub(super) struct Named<'a> {
+    pub(super) name: &'a ObjectName,
+    pub(super) condition: &'a Condition,
+    pub(super) version_id: Option<&'a str>,
+    pub(super) attempt: u32,
+}
+
+/// Sends the write through the gate, or past it where a rule says so.
+pub(super) async fn write(
+    proxy: &Proxy,
+    visit: &mut Visit<'_>,
+    request: &Request,
+    named: Named<'_>,
+    body: &Body,
+) -> Reply {
+    let outgoing = outgoing::unjudged(request, named.name.path());
+    let operation = request.operation;
+    let treatment = proxy.rules.treatment(named.name);
+    let changes = match operation {
+        Operation::DeleteObjects => delete_of(named.version_id),
+        operation => operation,
+    };
+    if let Err(refused) = treatment.check(changes, named.condition) {
+        return Reply::Error(refused, None);
+    }
+    if treatment.passes {
+        return proxy.gate.pass(operation, &outgoing, body, None).await.reply;
+    }
+    let head_headers = for_head(&request.headers);
+    let write = Write {
+        name: named.name,
+        operation,
+        condition: named.condition,
+        request: &outgoing,
+        body,
+        write_id: WriteId::alone(&random::id()),
+        attempt: named.attempt,
+        arrived: visit.arrived(),
+        head_headers: &head_headers,
+        version_id: named.version_id,
+        upload_id: None,
+        inscribed: false,
+        keep_alive: None,
+    };
+    let outcome = proxy.gate.write(&write).await;
+    visit.log().gate(&outcome);
+    record(outcome.commit).await;
+    outcome.reply
+}
