@@ -1,4 +1,4 @@
-//! Who may come, and what each may do.
+//! Authorization: the known clients, and what each may do.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::config::{Client, Rights};
 use crate::s3::{BucketName, Code, CopySource, Effect, Operation, S3Error, Target};
 use crate::sigv4::{Credential, CredentialLookup};
 
-/// The clients that may come, and what may be done by whoever comes unsigned.
+/// The known clients, and what may be done without a signature.
 #[derive(Debug)]
 pub struct Clients {
     known: HashMap<String, (Credential, Rights)>,

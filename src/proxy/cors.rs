@@ -1,8 +1,8 @@
 //! What a browser's page of another origin may see of the answers that are written here: what the
 //! store would have allowed it (Fetch: CORS protocol; AWS: Using cross-origin resource sharing).
 //!
-//! The policy is the bucket's, and public: the store tells it to whoever asks by a preflight, which
-//! nobody signs. So it is asked by one, for the bucket and never for a key, at most once in
+//! The policy is the bucket's, and public: the store tells it in answer to any preflight, which is not
+//! signed. So it is asked by one, for the bucket and never for a key, at most once in
 //! [`FRESH`] for each bucket, origin and method, and only when an answer needs it. A request without
 //! an `Origin` costs nothing.
 
@@ -109,7 +109,7 @@ impl Policies {
         policy.headers.clone()
     }
 
-    /// PreAuthSlots put nobody's out.
+    /// A caller that is not authenticated evicts no entry.
     fn entry(&self, case: &Case, stranger: bool) -> Option<Arc<Entry>> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(case) {
@@ -195,7 +195,7 @@ impl Asking {
     }
 
     /// Lets the page see this answer, if it may: adds what the store would have, where the store has
-    /// not said so itself. A `stranger` has not proved who he is.
+    /// not said so itself. A `stranger` is not authenticated.
     pub(super) async fn allow(&self, headers: &mut HeaderMap, stranger: bool) {
         if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
             return;

@@ -78,7 +78,7 @@ impl Door {
         self.doorway.clone()
     }
 
-    /// The next head. Until it is whole nobody knows who sends it, and nothing is being served: where
+    /// The next head. Until it is whole its sender is not known, and nothing is being served: where
     /// there is no room for another connection, the one that has waited longest for its head ends.
     async fn head(&self, wire: &mut Wire, slot: &ConnectionSlot) -> Result<Head, NoHead> {
         tokio::select! {
@@ -138,8 +138,8 @@ impl Door {
         tokio::select! {
             biased;
             begins = idle => if begins == Ok(true) { Ok(()) } else { Err(NoHead::Gone) },
-            // Not at Pingora's word, `shutdown`: where another process has taken over, whoever is
-            // connected may send one more request, whose answer then says that it was the last.
+            // Not at Pingora's word, `shutdown`: where another process has taken over, a
+            // connected client may send one more request, whose answer then says that it was the last.
             () = self.doorway.closing() => Err(NoHead::Gone),
         }
     }

@@ -22,7 +22,8 @@ const FIELDS_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A form whose head has been read.
 #[derive(Debug)]
-pub(super) struct IncomingForm {
+pub(super) struct IncomingForm<'p> {
+    proxy: &'p Proxy,
     reader: FormReader,
     /// Of the body; `None` where nothing says it.
     length_bytes: Option<u64>,
@@ -30,11 +31,11 @@ pub(super) struct IncomingForm {
     as_sent: Option<Vec<Bytes>>,
 }
 
-impl IncomingForm {
+impl<'p> IncomingForm<'p> {
     /// Errors: as for [`FormReader::new`]; 411 without a length, as AWS, unless the operator lets
     /// bodies of unknown length be taken; `EntityTooLarge`.
     pub(super) fn new(
-        proxy: &Proxy,
+        proxy: &'p Proxy,
         head: &HeaderMap,
         spelling: Spelling,
     ) -> Result<Self, S3Error> {
@@ -48,17 +49,16 @@ impl IncomingForm {
         let reader = FormReader::new(head, spelling)?;
         check_size(proxy, length_bytes.unwrap_or(0).saturating_sub(FIELDS_BYTES_MAX as u64))?;
         let as_sent = (spelling == Spelling::Canonical).then(Vec::new);
-        Ok(Self { reader, length_bytes, as_sent })
+        Ok(Self { proxy, reader, length_bytes, as_sent })
     }
 
     /// Waits for the fields, among the strangers.
     pub(super) async fn fields(
         &mut self,
-        proxy: &Proxy,
         visit: &mut Visit<'_>,
         expects_continue: bool,
     ) -> Result<PostForm, Failure> {
-        let mut slot = proxy.strangers.take().ok_or_else(no_room)?;
+        let mut slot = self.proxy.strangers.take().ok_or_else(no_room)?;
         if expects_continue {
             visit.go_on().await?;
         }
@@ -94,12 +94,12 @@ impl IncomingForm {
     /// sizes: as early as one can tell that they are broken.
     pub(super) async fn file(
         mut self,
-        proxy: &Proxy,
         visit: &mut Visit<'_>,
         caller: &Caller,
         promise: BodyPromise,
         policy: Option<&PostPolicy>,
     ) -> Result<(Body, CheckedBody), Failure> {
+        let proxy = self.proxy;
         let check_range = |least, most| {
             check_size(proxy, least)?;
             policy.map_or(Ok(()), |policy| policy.check_size(least, most))
@@ -138,10 +138,10 @@ impl IncomingForm {
     /// Takes the rest, and gives all of it as it came. Who sent it is for the store to judge.
     pub(super) async fn whole(
         mut self,
-        proxy: &Proxy,
         visit: &mut Visit<'_>,
         client: &str,
     ) -> Result<Body, Failure> {
+        let proxy = self.proxy;
         let unknown = Expected::AtMost(proxy.body_bytes_max);
         let expected = self.length_bytes.map_or(unknown, Expected::Claimed);
         let begun = proxy.buffers.begin(client, expected).await;

@@ -193,7 +193,7 @@ impl ProxyHttp for Proxy {
         let is_answer = !upstream.status.is_informational();
         session.set_close_on_response_before_downstream_finish(is_answer);
         if session.req_header().version == Version::HTTP_10 {
-            // Pingora would send chunks to whoever does not know what they are.
+            // Pingora would send chunks to a client that does not know them.
             upstream.remove_header(&header::TRANSFER_ENCODING);
         }
         upstream.remove_header(&INSCRIPTION);

@@ -5,7 +5,7 @@ use crate::s3::condition::{Dialect, IF_GENERATION_MATCH};
 use crate::s3::configuration::{self, Reach};
 use crate::s3::{Condition, Effect, ObjectName, Operation, RequestHead, Requirement, S3Error};
 
-/// The rules, in order, and the one key that nobody may touch.
+/// The rules, in order, and the one key that no client may touch.
 #[derive(Debug)]
 pub struct Rules {
     rules: Vec<Rule>,

@@ -114,7 +114,7 @@ impl Signed {
             }
             return Ok(false);
         }
-        // A form says of its length what it says elsewhere (proxy/read_body.rs).
+        // A form says of its length what it says elsewhere (proxy/incoming_form.rs).
         if self.promise.payload.is_chunked()
             || operation.effect() == Effect::Read
             || operation == Operation::PostObject

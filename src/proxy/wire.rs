@@ -2,7 +2,7 @@
 //!
 //! Where that end is, the head has said; here it is kept. What comes behind it waits for its turn,
 //! so that requests may follow each other in one segment. A chunked body is held to its grammar
-//! before anybody takes it apart, and a body that comes too slowly is given up.
+//! before it is taken apart, and a body that comes too slowly is given up.
 
 use std::io;
 use std::mem;
@@ -33,7 +33,7 @@ const LINGER: Duration = Duration::from_secs(10);
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 64 << 20;
 
-/// How many are listened to so at a time. Where there are more, somebody means no good.
+/// How many are listened to so at a time. More than that is no accident.
 const LINGERING_MAX: usize = 1024;
 
 static LINGERING: Semaphore = Semaphore::const_new(LINGERING_MAX);
@@ -59,7 +59,7 @@ enum Rest {
     Nothing,
     Length(u64),
     Chunked(Chunks),
-    /// Nobody knows where it ends: its head or its body broke the rules.
+    /// Where it ends is not known: its head or its body broke the rules.
     Unknown(Broken),
 }
 
@@ -131,7 +131,7 @@ impl Wire {
         self.waits_since = None;
     }
 
-    /// No request could be read, and nobody knows where it would have ended.
+    /// No request could be read, and where it would have ended is not known.
     pub(super) fn give_up(&mut self) {
         self.rest = Rest::Unknown(Broken::Head);
     }

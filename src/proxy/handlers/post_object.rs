@@ -41,11 +41,11 @@ pub(super) async fn serve<'p>(
     Form { bucket, headers, expects_continue }: Form,
 ) -> Result<Response<'p>, Failure> {
     let mut incoming = IncomingForm::new(proxy, &headers, Spelling::Any)?;
-    let form = incoming.fields(proxy, visit, expects_continue).await?;
+    let form = incoming.fields(visit, expects_continue).await?;
     let (upload, policy, caller) = admit(proxy, visit.log(), form.filled_in()?, bucket)?;
     let promise = promise_of(&upload.headers)?;
     visit.keep(proxy.place_for_write(caller.access_key_id())?);
-    let (body, checked) = incoming.file(proxy, visit, &caller, promise, policy.as_ref()).await?;
+    let (body, checked) = incoming.file(visit, &caller, promise, policy.as_ref()).await?;
     let outcome = upload.write(proxy, visit.arrived(), &body, &checked).await;
     visit.log().gate(&outcome);
     record(outcome.commit).await;

@@ -80,7 +80,7 @@ async fn take(
         return Err(S3Error::new(Code::InvalidRequest).because(FORM_WITH_HEADERS).into());
     }
     let mut incoming = IncomingForm::new(proxy, &request.headers, Spelling::Canonical)?;
-    let form = incoming.fields(proxy, visit, request.expects_continue).await?;
+    let form = incoming.fields(visit, request.expects_continue).await?;
     form.check_canonical(bucket.as_str())?;
     promise_of(&put_headers(&form)?)?;
     if let Some((name, _)) = form.fields().find(|(name, _)| is_reserved(name)) {
@@ -92,7 +92,7 @@ async fn take(
     proxy.rules.treatment(&name).check(Operation::PostObject, &Condition::None)?;
     let claimed = claimed_access_key_id(&form);
     visit.keep(proxy.place_for_write(&claimed)?);
-    let body = incoming.whole(proxy, visit, &claimed).await?;
+    let body = incoming.whole(visit, &claimed).await?;
     Ok((name, body))
 }
 
