@@ -128,17 +128,18 @@ pub fn run(
     let accepting = service.accepting();
     server.add_service(service);
 
+    let args = shutdown::run_args(&keeper, handed_over.clone())?;
     let started = Started { listening, register: status };
     let end = shutdown::End {
         doorway,
         standing_by,
         accepting,
-        handed_over: handed_over.clone(),
+        handed_over,
         usher: keeper.spawn(usher.attend(listening, move || ready(&started))),
         register: Arc::clone(&register),
     };
     shutdown::spawn(&keeper, &server, end);
-    server.run(shutdown::run_args(handed_over));
+    server.run(args);
     if let Err(error) = keeper.block_on(register.close()) {
         tracing::warn!(%error, "the register was not closed");
     }

@@ -1,12 +1,13 @@
 //! The end: no new requests, those under way are finished, the register is closed.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -29,18 +30,35 @@ const ON_THE_DOORSTEP: Duration = Duration::from_secs(1);
 /// SIGTERM and SIGINT both end in good order; a second one of either ends at once, and so does
 /// SIGQUIT. When another process has taken over, this one ends in good order too.
 struct Signals {
+    awaited: Mutex<Option<Awaited>>,
     handed_over: watch::Receiver<bool>,
+}
+
+/// What is installed before the first client is served: a signal that comes between that and
+/// Pingora's asking for it would kill the process.
+struct Awaited {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+}
+
+impl Awaited {
+    /// To be called within a runtime.
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut quit)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::quit()),
-        ) else {
-            tracing::error!("signals cannot be waited for; only SIGKILL will end this process");
+        let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Awaited { mut terminate, mut interrupt, mut quit }) = awaited else {
+            // Pingora asks once.
             return std::future::pending().await;
         };
         let mut handed_over = self.handed_over.clone();
@@ -53,8 +71,17 @@ impl ShutdownSignalWatch for Signals {
     }
 }
 
-pub(super) fn run_args(handed_over: watch::Receiver<bool>) -> RunArgs {
-    RunArgs { shutdown_signal: Box::new(Signals { handed_over }) }
+/// What Pingora's server is run with. From here on signals are waited for.
+///
+/// # Errors
+/// When they cannot be.
+pub(super) fn run_args(
+    keeper: &Runtime,
+    handed_over: watch::Receiver<bool>,
+) -> io::Result<RunArgs> {
+    let _runtime = keeper.enter();
+    let awaited = Mutex::new(Some(Awaited::install()?));
+    Ok(RunArgs { shutdown_signal: Box::new(Signals { awaited, handed_over }) })
 }
 
 /// What the end has to do with.
