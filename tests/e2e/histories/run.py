@@ -23,6 +23,7 @@ CLIENTS = 8
 ROUND = 30
 """Seconds, about: long enough for half of the faults, short enough to search its history."""
 CALM_MAX = 0.5
+PATIENCE = 4
 KEPT = ROOT / "target" / "histories"
 
 
@@ -35,9 +36,12 @@ REGISTERS: dict[str, Callable[[Path], Registers]] = {
 
 def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
         register: str = "standalone",
+        enough: Callable[[Report], bool] = lambda _: True,
         progress: Callable[[str], None] = lambda _: None) -> Report:
     """`writers` is what the proxies believe of the register in all rounds; in turn otherwise.
-    `only` is part of the names of the faults that are wanted. `register` is one of `REGISTERS`."""
+    `only` is part of the names of the faults that are wanted. `register` is one of `REGISTERS`.
+    Rounds are added until `enough` holds, since a slow machine does less in the same time; but
+    none is begun after `PATIENCE` times `seconds`."""
     chance = random.Random(seed)
     nemesis, report = Nemesis(chance, only, register), Report(seed)
     began = time.monotonic()
@@ -46,7 +50,13 @@ def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
         store = KilledStore(directory / "store")
         redis = REGISTERS[register](directory / "redis")
         try:
-            while (left := seconds - (time.monotonic() - began)) > ROUND / 4:
+            while True:
+                spent = time.monotonic() - began
+                left = seconds - spent
+                if left <= ROUND / 4:
+                    if enough(report) or spent > PATIENCE * seconds:
+                        break
+                    left = min(seconds, ROUND)
                 number = len(report.rounds)
                 mode = writers or ("exclusive", "shared")[number % 2]
                 terms = replace(TERMS, write_ids=chance.random() < 0.5)
