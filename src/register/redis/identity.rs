@@ -6,7 +6,7 @@ use redis::{Cmd, FromRedisValue};
 use tokio::time::{Instant, timeout_at};
 
 use super::format::id_key;
-use super::masters::Part;
+use super::topology::masters::Part;
 use super::{Failure, RedisRegister, silent};
 use crate::register::RegisterError;
 use crate::register::identity::{Identified, RegisterId};

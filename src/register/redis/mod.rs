@@ -3,22 +3,14 @@
 //! The scripts do what [`record`](super::record) does and are tested against it. What they leave in
 //! Redis is described in `format.rs`.
 
-mod clock_watch;
-mod cluster;
-mod connections;
-mod faults;
+mod error;
 mod format;
 mod identity;
-mod masters;
 mod node;
-mod partitions;
-mod place;
 mod reply;
-mod router;
 mod scripts;
-mod sentinels;
-mod suitability;
-mod voter;
+mod settings;
+mod topology;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,21 +20,21 @@ use futures_util::future::join_all;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
-use self::clock_watch::Reading;
-use self::connections::Connection;
-use self::faults::{fault, spoils_connection};
+use self::error::{fault, spoils_connection};
 use self::format::{
     condition_text, current_text, expect_text, generation_text, keys_of, refusal_text, settle_text,
     state_text, terms_line,
 };
-use self::masters::Part;
 use self::node::Node;
-use self::partitions::{Partitions, Survey, new_epoch_id};
-pub use self::place::{Address, Place, SentinelPlace};
+use self::node::clock::Reading;
+use self::node::connections::Connection;
+use self::node::fitness::{Demands, REPLICA, Setting};
+use self::node::partitions::{Partitions, Survey, new_epoch_id};
 use self::reply::Reply;
-use self::router::{Known, Router, no_master};
 use self::scripts::{CLOCK, Scripts, Step};
-use self::suitability::{Demands, REPLICA, Setting};
+pub use self::settings::{Address, Place, SentinelPlace};
+use self::topology::masters::Part;
+use self::topology::{Known, Router, no_master};
 use super::types::{Millis, in_millis};
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, EpochId, Generation,

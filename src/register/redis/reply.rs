@@ -6,7 +6,7 @@ use std::vec;
 use redis::Value;
 
 use super::format::{state_of, terms_differ};
-use super::suitability::REPLICA;
+use super::node::fitness::REPLICA;
 use crate::register::types::Millis;
 use crate::register::{
     Ending, Generation, InDoubt, RegisterError, State, Told, Upload, UploadName, WriteId,

@@ -6,47 +6,47 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, Value, cmd};
 
-use super::faults::{fault, is_elsewhere, is_withheld};
-use super::format::{keys_of_name, partition_key};
-use super::reply::Reply;
-use super::scripts::{Scripts, Step};
-use super::suitability::{self, Demands, Wanted};
+use super::fitness::{self, Demands, Wanted};
+use crate::register::redis::error::{fault, is_elsewhere, is_withheld};
+use crate::register::redis::format::{keys_of_name, partition_key};
+use crate::register::redis::reply::Reply;
+use crate::register::redis::scripts::{Scripts, Step};
 use crate::register::types::Millis;
 use crate::register::{EpochId, RegisterError, Status};
 
 /// What is to be known of a register to touch all of it.
 #[derive(Debug)]
-pub(super) struct Partitions {
-    pub(super) namespace: String,
-    pub(super) scripts: Scripts,
+pub(crate) struct Partitions {
+    pub(crate) namespace: String,
+    pub(crate) scripts: Scripts,
     /// This proxy's terms, as the partitions keep them.
-    pub(super) terms: String,
+    pub(crate) terms: String,
     /// What is demanded of the servers that hold them.
-    pub(super) demands: Demands,
+    pub(crate) demands: Demands,
 }
 
 /// How the partitions of one server stand.
 #[derive(Debug)]
-pub(super) struct Survey {
-    pub(super) status: Status,
+pub(crate) struct Survey {
+    pub(crate) status: Status,
     /// When that was, on Redis's clock.
-    pub(super) at: Millis,
+    pub(crate) at: Millis,
     /// Keys whose leases are over: some of them, where there are many.
-    pub(super) over: Vec<String>,
+    pub(crate) over: Vec<String>,
     /// Some were not there, or on their way to another server.
-    pub(super) elsewhere: Option<RegisterError>,
+    pub(crate) elsewhere: Option<RegisterError>,
 }
 
 impl Partitions {
     /// Asks whether this Redis may be used, and touches these partitions, so that an epoch that is
     /// due begins now.
-    pub(super) async fn survey(
+    pub(crate) async fn survey(
         &self,
         requests: &mut MultiplexedConnection,
         partitions: &[u64],
     ) -> Result<Survey, RegisterError> {
         let info: String = cmd("INFO").query_async(requests).await.map_err(|e| fault(&e))?;
-        let wanted = suitability::judge(&info, &self.demands).map_err(RegisterError::Unsuitable)?;
+        let wanted = fitness::judge(&info, &self.demands).map_err(RegisterError::Unsuitable)?;
         if let Some(wanted) = wanted {
             self.judge_configuration(requests, wanted).await?;
         }
@@ -54,7 +54,7 @@ impl Partitions {
         // One that has the register's id alone has no clock that anything is counted by.
         let mut at = partitions.is_empty().then_some(Millis(0));
         let (mut elsewhere, mut over) = (None, Vec::new());
-        for answer in self.run_in(requests, &self.scripts.touch, partitions).await? {
+        for answer in self.run_in(requests, &self.scripts.survey, partitions).await? {
             let mut reply = match answer {
                 Ok(value) => Reply::read(value, &self.terms)?,
                 Err(error) if is_elsewhere(&error) => {
@@ -94,7 +94,7 @@ impl Partitions {
 
     /// Takes everything that the register knows of these partitions' leases, so that a new epoch
     /// begins.
-    pub(super) async fn forget(
+    pub(crate) async fn forget(
         &self,
         requests: &mut MultiplexedConnection,
         partitions: &[u64],
@@ -107,7 +107,7 @@ impl Partitions {
     }
 
     /// Sets aside what is over of the leases of these keys, each named `<bucket>/<key>`.
-    pub(super) async fn set_aside(
+    pub(crate) async fn set_aside(
         &self,
         requests: &mut MultiplexedConnection,
         names: &[String],
@@ -127,7 +127,7 @@ impl Partitions {
     }
 
     /// Runs a step that knows no key in each of these partitions, in one round trip.
-    pub(super) async fn run_in(
+    pub(crate) async fn run_in(
         &self,
         requests: &mut MultiplexedConnection,
         step: &Step,
@@ -148,6 +148,6 @@ impl Partitions {
 }
 
 /// A name for an epoch, should one begin: never used twice, also not within one process.
-pub(super) fn new_epoch_id() -> EpochId {
+pub(crate) fn new_epoch_id() -> EpochId {
     EpochId(crate::random::id())
 }

@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::suitability::REPLICA;
+use super::node::fitness::REPLICA;
 use crate::register::RegisterError;
 
 /// What an error means. A server's own words are passed on; it never repeats a password in them.

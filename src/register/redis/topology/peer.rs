@@ -7,8 +7,8 @@ use redis::{Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::connections::{Connection, OpenError, open};
-use super::place::Address;
+use crate::register::redis::node::connections::{Connection, OpenError, open};
+use crate::register::redis::settings::Address;
 
 /// Asked over one connection, which is kept while it answers.
 pub(super) struct Voter {

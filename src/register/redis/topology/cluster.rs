@@ -14,11 +14,11 @@ use redis::{Pipeline, RedisConnectionInfo, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::format::{id_key, partition_key};
 use super::masters::{Masters, Part};
-use super::place::Address;
-use super::voter::{Unanswered, Voter};
+use super::peer::{Unanswered, Voter};
 use crate::register::RegisterError;
+use crate::register::redis::format::{id_key, partition_key};
+use crate::register::redis::settings::Address;
 
 /// A cluster, and those of it that are asked.
 #[derive(Debug)]

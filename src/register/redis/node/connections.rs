@@ -11,14 +11,14 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
-use super::faults::fault;
-use super::place::Address;
 use crate::register::RegisterError;
+use crate::register::redis::error::fault;
+use crate::register::redis::settings::Address;
 use crate::secret::Secret;
 
 /// A fixed number of connections, taken in turn. Each carries any number of calls at once, their
 /// answers in the order of their questions.
-pub(super) struct Connections {
+pub(crate) struct Connections {
     address: Address,
     login: RedisConnectionInfo,
     slots: Vec<Mutex<Option<Connection>>>,
@@ -27,8 +27,8 @@ pub(super) struct Connections {
 
 /// One connection; clones share it.
 #[derive(Clone)]
-pub(super) struct Connection {
-    pub(super) requests: MultiplexedConnection,
+pub(crate) struct Connection {
+    pub(crate) requests: MultiplexedConnection,
     driver: Arc<Driver>,
 }
 
@@ -40,7 +40,7 @@ struct Driver {
 }
 
 /// Why a connection could not be opened.
-pub(super) enum OpenError {
+pub(crate) enum OpenError {
     /// Nobody there.
     Unreachable(io::Error),
     /// Whoever is there will not have it.
@@ -48,10 +48,10 @@ pub(super) enum OpenError {
 }
 
 /// The next connection in turn; nobody else is given it as long as this lives.
-pub(super) struct Turn<'a>(MutexGuard<'a, Option<Connection>>);
+pub(crate) struct Turn<'a>(MutexGuard<'a, Option<Connection>>);
 
 impl Connections {
-    pub(super) fn new(address: Address, login: RedisConnectionInfo, count: usize) -> Self {
+    pub(crate) fn new(address: Address, login: RedisConnectionInfo, count: usize) -> Self {
         Self {
             address,
             login,
@@ -61,13 +61,13 @@ impl Connections {
     }
 
     /// The next connection in turn.
-    pub(super) async fn next(&self) -> Turn<'_> {
+    pub(crate) async fn next(&self) -> Turn<'_> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len();
         Turn(self.slots[turn].lock().await)
     }
 
     /// A new connection.
-    pub(super) async fn open(&self) -> Result<Connection, RegisterError> {
+    pub(crate) async fn open(&self) -> Result<Connection, RegisterError> {
         open(&self.address, &self.login).await.map_err(|error| match error {
             OpenError::Unreachable(error) => RegisterError::Unreachable(format!("{self}: {error}")),
             OpenError::Refused(error) => fault(&error),
@@ -77,18 +77,18 @@ impl Connections {
 
 impl Turn<'_> {
     /// The connection, if it is there and still of use.
-    pub(super) fn open_one(&self) -> Option<Connection> {
+    pub(crate) fn open_one(&self) -> Option<Connection> {
         self.0.clone().filter(Connection::is_usable)
     }
 
     /// Keeps this one in its place; `None` keeps none.
-    pub(super) fn keep(&mut self, connection: Option<Connection>) {
+    pub(crate) fn keep(&mut self, connection: Option<Connection>) {
         *self.0 = connection;
     }
 }
 
 /// Who comes, and to which database.
-pub(super) fn login(
+pub(crate) fn login(
     username: Option<&str>,
     password: Option<&Secret>,
     database: u32,
@@ -105,7 +105,7 @@ pub(super) fn login(
 }
 
 /// Opens a connection in the present runtime.
-pub(super) async fn open(
+pub(crate) async fn open(
     address: &Address,
     login: &RedisConnectionInfo,
 ) -> Result<Connection, OpenError> {
@@ -126,11 +126,11 @@ pub(super) async fn open(
 
 impl Connection {
     /// Lets nobody take this connection again. Calls under way on it go on.
-    pub(super) fn spoil(&self) {
+    pub(crate) fn spoil(&self) {
         self.driver.spoilt.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self) -> bool {
         !self.driver.spoilt.load(Ordering::Relaxed) && !self.driver.task.is_finished()
     }
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use redis::{Pipeline, Value};
 use tokio::sync::mpsc;
 
-use super::connections::login;
 use super::masters::Masters;
-use super::place::{Address, SentinelPlace};
-use super::voter::{Unanswered, Voter};
+use super::peer::{Unanswered, Voter};
 use crate::register::RegisterError;
+use crate::register::redis::node::connections::login;
+use crate::register::redis::settings::{Address, SentinelPlace};
 
 /// All Sentinels of a master.
 #[derive(Debug)]

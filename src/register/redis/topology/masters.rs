@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::format::PARTITIONS;
-use super::place::Address;
+use crate::register::redis::format::PARTITIONS;
+use crate::register::redis::settings::Address;
 
 /// What is at one server as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// The partition of this number.
     Partition(u64),
     /// The register's id.
@@ -16,25 +16,25 @@ pub(super) enum Part {
 
 /// The master of each partition and of the id, as far as there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Masters {
+pub(crate) struct Masters {
     partitions: Vec<Option<Address>>,
     id: Option<Address>,
 }
 
 impl Masters {
     /// One server for all.
-    pub(super) fn all_at(address: &Address) -> Self {
+    pub(crate) fn all_at(address: &Address) -> Self {
         Self::by(|_| Some(address.clone()))
     }
 
     /// As this says of each part.
-    pub(super) fn by(mut of: impl FnMut(Part) -> Option<Address>) -> Self {
+    pub(crate) fn by(mut of: impl FnMut(Part) -> Option<Address>) -> Self {
         let partitions = (0..PARTITIONS).map(|number| of(Part::Partition(number))).collect();
         Self { partitions, id: of(Part::Id) }
     }
 
     /// The master of a part.
-    pub(super) fn of(&self, part: Part) -> Option<&Address> {
+    pub(crate) fn of(&self, part: Part) -> Option<&Address> {
         match part {
             Part::Partition(number) => self.partitions.get(usize::try_from(number).ok()?)?.as_ref(),
             Part::Id => self.id.as_ref(),
@@ -42,13 +42,13 @@ impl Masters {
     }
 
     /// How many parts have none.
-    pub(super) fn missing(&self) -> usize {
+    pub(crate) fn missing(&self) -> usize {
         let parts = self.partitions.iter().chain([&self.id]);
         parts.filter(|master| master.is_none()).count()
     }
 
     /// Every master of partitions with those.
-    pub(super) fn each(&self) -> BTreeMap<&Address, Vec<u64>> {
+    pub(crate) fn each(&self) -> BTreeMap<&Address, Vec<u64>> {
         let mut each: BTreeMap<_, Vec<u64>> = BTreeMap::new();
         for (partition, master) in (0..).zip(&self.partitions) {
             if let Some(master) = master {
@@ -59,7 +59,7 @@ impl Masters {
     }
 
     /// The partitions of one of them.
-    pub(super) fn partitions_of(&self, address: &Address) -> Vec<u64> {
+    pub(crate) fn partitions_of(&self, address: &Address) -> Vec<u64> {
         self.each().remove(address).unwrap_or_default()
     }
 }

@@ -5,6 +5,11 @@
 //! that was replaced without a word to it, or to us, is thus asked for nothing after that time, and
 //! a new master's quarantine is longer by it (`Terms::failover_lag`).
 
+mod cluster;
+pub(super) mod masters;
+mod peer;
+mod sentinel;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,13 +17,13 @@ use std::time::Duration;
 use redis::RedisConnectionInfo;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use self::cluster::Cluster;
+use self::masters::{Masters, Part};
+use self::sentinel::Sentinels;
 use super::RedisSettings;
-use super::cluster::Cluster;
-use super::connections::login;
-use super::masters::{Masters, Part};
+use super::node::connections::login;
 use super::node::{Node, Standing};
-use super::place::{Address, Place};
-use super::sentinels::Sentinels;
+use super::settings::{Address, Place};
 use crate::register::RegisterError;
 
 /// Who the masters are.

@@ -10,28 +10,28 @@ use crate::register::types::Millis;
 
 /// When Redis said what its clock shows: at some moment between these two.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
-    pub(super) asked: Instant,
-    pub(super) answered: Instant,
-    pub(super) at: Millis,
+pub(crate) struct Reading {
+    pub(crate) asked: Instant,
+    pub(crate) answered: Instant,
+    pub(crate) at: Millis,
 }
 
 /// Remembers the last reading.
 #[derive(Debug)]
-pub(super) struct ClockWatch {
+pub(crate) struct ClockWatch {
     tolerated: Duration,
     last: Mutex<Option<Reading>>,
 }
 
 impl ClockWatch {
     /// A watch that says nothing of jumps up to this.
-    pub(super) fn new(tolerated: Duration) -> Self {
+    pub(crate) fn new(tolerated: Duration) -> Self {
         Self { tolerated, last: Mutex::new(None) }
     }
 
     /// How far the clock has jumped since the last reading, at least, if it has. Then the reading is
     /// not remembered: whoever sees the jump sees to it, and [`Self::accept`]s it.
-    pub(super) fn jump(&self, reading: Reading) -> Option<Duration> {
+    pub(crate) fn jump(&self, reading: Reading) -> Option<Duration> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let jump = last.map_or(Duration::ZERO, |last| jump_between(&last, &reading));
         if jump > self.tolerated {
@@ -44,7 +44,7 @@ impl ClockWatch {
     }
 
     /// From here on the clock is compared with this reading.
-    pub(super) fn accept(&self, reading: Reading) {
+    pub(crate) fn accept(&self, reading: Reading) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
     }
 }

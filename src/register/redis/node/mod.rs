@@ -1,5 +1,10 @@
 //! One server of the register, as long as it is a master.
 
+pub(super) mod clock;
+pub(super) mod connections;
+pub(super) mod fitness;
+pub(super) mod partitions;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,11 +12,11 @@ use std::time::Duration;
 
 use redis::RedisConnectionInfo;
 
-use super::clock_watch::ClockWatch;
-use super::connections::{Connection, Connections};
-use super::partitions::{Partitions, Survey};
-use super::place::Address;
-use super::router::Known;
+use self::clock::ClockWatch;
+use self::connections::{Connection, Connections};
+use self::partitions::{Partitions, Survey};
+use super::settings::Address;
+use super::topology::Known;
 use crate::register::RegisterError;
 
 /// A server and the connections to it.

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 /// What is demanded of a server.
 #[derive(Debug, Clone)]
-pub(super) struct Demands {
-    pub(super) setting: Setting,
+pub(crate) struct Demands {
+    pub(crate) setting: Setting,
     /// How long a replaced master may go on granting at most: a quarantine waits for it.
-    pub(super) failover_lag: Duration,
+    pub(crate) failover_lag: Duration,
     /// An operator has set this, and answers for it where the server does not tell.
-    pub(super) lag_is_stated: bool,
+    pub(crate) lag_is_stated: bool,
 }
 
 /// What the server is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Setting {
+pub(crate) enum Setting {
     /// Nothing: whoever promotes a replica of it tells nobody.
     Alone,
     /// Nothing, and no replica of it is ever promoted.
@@ -29,7 +29,7 @@ pub(super) enum Setting {
 
 /// What else has to be known of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// What makes it stop when this many replicas leave it.
     MinReplicas { connected: u64 },
     /// When it stops because it is cut off.
@@ -37,7 +37,7 @@ pub(super) enum Wanted {
 }
 
 /// `Err` says what is wrong with the server and what to do about it; `Ok` what else has to be known.
-pub(super) fn judge(info: &str, demands: &Demands) -> Result<Option<Wanted>, String> {
+pub(crate) fn judge(info: &str, demands: &Demands) -> Result<Option<Wanted>, String> {
     let field = |name: &str| {
         info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
     };
@@ -77,7 +77,7 @@ pub(super) fn judge(info: &str, demands: &Demands) -> Result<Option<Wanted>, Str
 
 impl Wanted {
     /// The parameters to ask for.
-    pub(super) fn parameters(self) -> &'static [&'static str] {
+    pub(crate) fn parameters(self) -> &'static [&'static str] {
         match self {
             Self::MinReplicas { .. } => &[MIN_REPLICAS, MAX_LAG],
             Self::NodeTimeout { .. } => &[NODE_TIMEOUT],
@@ -85,7 +85,7 @@ impl Wanted {
     }
 
     /// The same as [`judge`], by the server's configuration; `None` where it does not tell.
-    pub(super) fn judge(
+    pub(crate) fn judge(
         self,
         configuration: Option<&HashMap<String, String>>,
         demands: &Demands,
@@ -171,7 +171,7 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// What is wrong with a replica.
-pub(super) const REPLICA: &str =
+pub(crate) const REPLICA: &str =
     "it is a replica, which must not decide. Point register.url at the master";
 
 const MAJOR_MIN: u32 = 7;

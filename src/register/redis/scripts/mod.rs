@@ -43,7 +43,7 @@ pub(super) struct Scripts {
     pub resolve: Step,
     pub note_upload: Step,
     pub set_aside: Step,
-    pub touch: Step,
+    pub survey: Step,
     pub skip_quarantine: Step,
 }
 
@@ -72,7 +72,7 @@ impl Scripts {
                 &[LEASE, RECORD, TAKING_OVER],
                 include_str!("set_aside.lua"),
             ),
-            touch: step("touch", &[LEASE], include_str!("touch.lua")),
+            survey: step("survey", &[LEASE], include_str!("survey.lua")),
             skip_quarantine: step("skip_quarantine", &[], include_str!("skip_quarantine.lua")),
         }
     }
