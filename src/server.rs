@@ -27,7 +27,7 @@ use crate::marker::{Marker, MarkerError};
 use crate::proxy::{Clients, DeleteLimiter, Door, Policies, PreAuthSlots, Proxy, Rules};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
-use crate::register::redis::{Address, Place, RedisRegister, RedisSettings, SentinelPlace};
+use crate::register::redis::{Address, RedisRegister, RedisSettings, SentinelTopology, Topology};
 use crate::register::{Register, RegisterError, Status, Terms, Writers};
 use crate::s3::{Dialect, DotSegments, EmptySegments, Naming, Reserved, Segments};
 use crate::shares::Shares;
@@ -259,7 +259,7 @@ fn open(config: &Config) -> Result<Handles, RegisterError> {
 
 fn redis_register(config: &Config, redis: &config::Redis) -> Result<RedisRegister, RegisterError> {
     let settings = RedisSettings {
-        place: place(redis),
+        topology: topology(redis),
         database: redis.database,
         username: redis.username.clone(),
         password: redis.password.clone(),
@@ -272,20 +272,24 @@ fn redis_register(config: &Config, redis: &config::Redis) -> Result<RedisRegiste
     RedisRegister::connect(&settings, &terms(config))
 }
 
-fn place(redis: &config::Redis) -> Place {
+fn topology(redis: &config::Redis) -> Topology {
     let address = |at: &config::HostPort| Address { host: at.host.clone(), port: at.port };
     match &redis.place {
-        config::RedisPlace::One(one) => Place::One {
+        config::RedisPlace::One(one) => Topology::Single {
             address: address(one),
             never_promoted: redis.replicas == config::Replicas::NeverPromoted,
         },
-        config::RedisPlace::Sentinels { sentinels, master } => Place::Sentinels(SentinelPlace {
-            sentinels: sentinels.iter().map(address).collect(),
-            master: master.clone(),
-            username: redis.sentinel_username.clone(),
-            password: redis.sentinel_password.clone(),
-        }),
-        config::RedisPlace::Cluster(seeds) => Place::Cluster(seeds.iter().map(address).collect()),
+        config::RedisPlace::Sentinels { sentinels, master } => {
+            Topology::Sentinels(SentinelTopology {
+                sentinels: sentinels.iter().map(address).collect(),
+                master: master.clone(),
+                username: redis.sentinel_username.clone(),
+                password: redis.sentinel_password.clone(),
+            })
+        }
+        config::RedisPlace::Cluster(seeds) => {
+            Topology::Cluster(seeds.iter().map(address).collect())
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use ifmatch::register::memory::MemoryRegister;
 use ifmatch::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL};
-use ifmatch::register::redis::{Place, RedisRegister, RedisSettings};
+use ifmatch::register::redis::{RedisRegister, RedisSettings, Topology};
 use ifmatch::register::waiters::TURN_GRANTS;
 use ifmatch::register::{
     Acquired, ArmAnswer, ArmStep, Ask, Asker, CommitAnswer, CommitStep, DisarmStep, Ending, Expect,
@@ -578,9 +578,9 @@ async fn the_redis_register_keeps_the_contract_in_a_cluster() {
     // The cluster's timeout and half a lease.
     let terms = Terms { failover_lag: Duration::from_secs(1) + LEASE / 2, ..terms() };
     keeps_the_contract(|name| {
-        let place = Place::Cluster(vec![at(cluster.servers[0].port())]);
+        let topology = Topology::Cluster(vec![at(cluster.servers[0].port())]);
         let namespace = name.to_owned();
-        let settings = RedisSettings { place, namespace, ..settings(&cluster.servers[0]) };
+        let settings = RedisSettings { topology, namespace, ..settings(&cluster.servers[0]) };
         RedisRegister::connect(&settings, &terms).unwrap()
     })
     .await;
@@ -604,7 +604,7 @@ async fn keeps_the_contract(open: impl Fn(&str) -> RedisRegister) {
 
 fn settings(server: &RedisServer) -> RedisSettings {
     RedisSettings {
-        place: Place::One { address: at(server.port()), never_promoted: false },
+        topology: Topology::Single { address: at(server.port()), never_promoted: false },
         database: 0,
         username: None,
         password: None,
@@ -922,9 +922,9 @@ async fn a_redis_with_replicas_is_used_only_if_it_stops_when_one_of_them_is_prom
     let (server, replica) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
     let (mut meddler, mut other) = (server.connection().await, replica.connection().await);
     let of = |never_promoted, failover_lag, namespace: &str| {
-        let place = Place::One { address: at(server.port()), never_promoted };
+        let topology = Topology::Single { address: at(server.port()), never_promoted };
         let namespace = namespace.to_owned();
-        let settings = RedisSettings { place, namespace, ..settings(&server) };
+        let settings = RedisSettings { topology, namespace, ..settings(&server) };
         RedisRegister::connect(&settings, &Terms { failover_lag, ..terms() }).unwrap()
     };
     let alone = of(false, Duration::ZERO, "alone");

@@ -16,7 +16,7 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use ifmatch::register::identity::{Identified, RegisterId};
-use ifmatch::register::redis::{Place, RedisRegister, RedisSettings};
+use ifmatch::register::redis::{RedisRegister, RedisSettings, Topology};
 use ifmatch::register::{
     Acquired, CommitAnswer, Generation, Register, RegisterError, State, Terms, Token, Writers,
 };
@@ -52,7 +52,7 @@ fn terms() -> Terms {
 }
 
 fn settings(seeds: &[&RedisServer]) -> RedisSettings {
-    settings_of(Place::Cluster(seeds.iter().map(|seed| at(seed.port())).collect()))
+    settings_of(Topology::Cluster(seeds.iter().map(|seed| at(seed.port())).collect()))
 }
 
 /// A key in each partition that a register has written, and the slot of each.
@@ -291,7 +291,7 @@ async fn servers_that_are_no_cluster_or_too_slow_a_one_are_refused_with_a_senten
     let sentence = refusal(&wrong, &terms()).await;
     assert!(sentence.contains("refuses the user name or the password"), "{sentence}");
 
-    let nobody = RedisSettings { place: Place::Cluster(vec![at(1)]), ..settings(&[]) };
+    let nobody = RedisSettings { topology: Topology::Cluster(vec![at(1)]), ..settings(&[]) };
     let checked = RedisRegister::connect(&nobody, &terms()).unwrap().check().await;
     assert!(is_unreachable(&checked), "{checked:?}");
 }

@@ -9,7 +9,7 @@ mod redis_server;
 use std::time::Duration;
 
 use ifmatch::register::identity::{Identified, RegisterId};
-use ifmatch::register::redis::{Address, Place, RedisRegister, RedisSettings};
+use ifmatch::register::redis::{Address, RedisRegister, RedisSettings, Topology};
 use ifmatch::register::{Register, RegisterError, Terms, Writers};
 use redis::aio::MultiplexedConnection;
 
@@ -17,7 +17,7 @@ use self::redis_server::{RedisServer, needs_redis};
 
 fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
     let settings = RedisSettings {
-        place: Place::One {
+        topology: Topology::Single {
             address: Address { host: "127.0.0.1".to_owned(), port: server.port() },
             never_promoted: false,
         },

@@ -13,7 +13,7 @@ use std::fs;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use ifmatch::register::redis::{Place, RedisRegister, RedisSettings, SentinelPlace};
+use ifmatch::register::redis::{RedisRegister, RedisSettings, SentinelTopology, Topology};
 use ifmatch::register::{Acquired, CommitAnswer, Register, RegisterError, State, Terms, Writers};
 use ifmatch::secret::Secret;
 use tokio::time::Instant;
@@ -43,7 +43,7 @@ fn terms() -> Terms {
 }
 
 fn settings(sentinels: &[RedisServer], master: &str) -> RedisSettings {
-    settings_of(Place::Sentinels(SentinelPlace {
+    settings_of(Topology::Sentinels(SentinelTopology {
         sentinels: sentinels.iter().map(|sentinel| at(sentinel.port())).collect(),
         master: master.to_owned(),
         username: None,
@@ -230,8 +230,8 @@ async fn sentinels_that_cannot_say_who_is_the_master_are_refused_with_a_sentence
     }
     let with = |password: Option<&str>, master: &str| {
         let mut settings = settings(&sentinels, master);
-        if let Place::Sentinels(place) = &mut settings.place {
-            place.password = password.map(Secret::new);
+        if let Topology::Sentinels(sentinels) = &mut settings.topology {
+            sentinels.password = password.map(Secret::new);
         }
         settings
     };
@@ -253,7 +253,7 @@ async fn sentinels_that_cannot_say_who_is_the_master_are_refused_with_a_sentence
     assert!(sentence.contains("does not know a master \"mian\""), "{sentence}");
 
     let mut servers = settings(&[], "main");
-    servers.place = Place::Sentinels(SentinelPlace {
+    servers.topology = Topology::Sentinels(SentinelTopology {
         sentinels: vec![at(server.port())],
         master: "main".to_owned(),
         username: None,

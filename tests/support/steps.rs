@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ifmatch::register::redis::{Address, Place, RedisRegister, RedisSettings};
+use ifmatch::register::redis::{Address, RedisRegister, RedisSettings, Topology};
 use ifmatch::register::{
     Acquired, Ask, Asker, CommitAnswer, CommitStep, Expect, Generation, Grant, Register,
     RegisterError, Settle, State, Terms, Token, Told, WriteId,
@@ -18,9 +18,9 @@ pub(crate) fn at(port: u16) -> Address {
 }
 
 /// How a register whose master may be replaced is reached there.
-pub(crate) fn settings_of(place: Place) -> RedisSettings {
+pub(crate) fn settings_of(topology: Topology) -> RedisSettings {
     RedisSettings {
-        place,
+        topology,
         database: 0,
         username: None,
         password: None,

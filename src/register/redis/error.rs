@@ -1,30 +1,50 @@
-//! Redis's errors in the register's words: try again later, or an operator must act.
+//! What an error of Redis means: try again later, ask another server, or call an operator.
+
+use std::fmt;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::node::fitness::REPLICA;
 use crate::register::RegisterError;
 
-/// What an error means. A server's own words are passed on; it never repeats a password in them.
-pub(super) fn fault(error: &RedisError) -> RegisterError {
-    let code = error.code().unwrap_or_default();
-    let said = || format!("{code} {}", error.detail().unwrap_or_default()).trim().to_owned();
-    match error.kind() {
-        ErrorKind::Server(ServerErrorKind::ReadOnly) => unsuitable(REPLICA.to_owned()),
-        ErrorKind::Server(ServerErrorKind::NoPerm) => unsuitable(format!(
-            "its user may not do what is needed ({}). Allow him the namespace's keys and \
-             +@scripting +@hash +@string +@keyspace +info +time +ping",
-            said()
-        )),
-        ErrorKind::AuthenticationFailed => unsuitable(REFUSED.to_owned()),
-        _ if matches!(code, "NOAUTH" | "WRONGPASS") => unsuitable(REFUSED.to_owned()),
-        _ if code == "OOM" => RegisterError::Full(FULL.to_owned()),
-        _ if PASSING.contains(&code) => RegisterError::Unreachable(said()),
-        ErrorKind::Server(_) | ErrorKind::Extension => {
-            unsuitable(format!("it refused a call ({}). See its log", said()))
+/// Why a server did not do what it was asked. The kinds decide which server is asked next; the
+/// register's callers see all of them as a [`RegisterError`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CallError {
+    /// `MOVED`: the partition is at another server. The step did not run. Holds the server's words.
+    #[error("{0}")]
+    Moved(String),
+    /// The server is a replica, which must not decide.
+    #[error("it is a replica, which must not decide. Point register.url at the master")]
+    Demoted,
+    /// Anything else, which does not change who is asked.
+    #[error(transparent)]
+    Other(#[from] RegisterError),
+}
+
+impl From<CallError> for RegisterError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Moved(said) => Self::Unreachable(said),
+            CallError::Demoted => Self::Unsuitable(error.to_string()),
+            CallError::Other(error) => error,
         }
-        _ => RegisterError::Unreachable(error.to_string()),
     }
+}
+
+impl From<&RedisError> for CallError {
+    /// A server's own words are passed on; it never repeats a password in them.
+    fn from(error: &RedisError) -> Self {
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::Demoted,
+            ErrorKind::Server(ServerErrorKind::Moved) => Self::Moved(words_of(error)),
+            _ => Self::Other(register_error(error)),
+        }
+    }
+}
+
+/// A server gave no answer in time while it was asked for this.
+pub(super) fn silent(server: &impl fmt::Display, doing: &str) -> RegisterError {
+    RegisterError::Unreachable(format!("{server}: no answer in time ({doing})"))
 }
 
 /// Is the connection of no more use after this error? A replica's is not: the address may lead to
@@ -44,17 +64,42 @@ pub(super) fn is_elsewhere(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain | ClusterDown))
 }
 
-/// Does a server that was asked not to tell refuse so?
+/// Has the server refused to tell its configuration, because of the user's rights or because the
+/// command was renamed?
 pub(super) fn is_withheld(error: &RedisError) -> bool {
     let unknown = || error.detail().is_some_and(|detail| detail.starts_with("unknown command"));
     error.code() == Some("NOPERM") || unknown()
 }
 
-fn unsuitable(sentence: String) -> RegisterError {
-    RegisterError::Unsuitable(sentence)
+fn register_error(error: &RedisError) -> RegisterError {
+    let code = error.code().unwrap_or_default();
+    let said = || words_of(error);
+    match error.kind() {
+        ErrorKind::Server(ServerErrorKind::NoPerm) => RegisterError::Unsuitable(format!(
+            "its user may not do what is needed ({}). Allow him the namespace's keys and \
+             +@scripting +@hash +@string +@keyspace +info +time +ping",
+            said()
+        )),
+        ErrorKind::AuthenticationFailed => RegisterError::Unsuitable(REFUSED.to_owned()),
+        _ if matches!(code, "NOAUTH" | "WRONGPASS") => {
+            RegisterError::Unsuitable(REFUSED.to_owned())
+        }
+        _ if code == "OOM" => RegisterError::Full(FULL.to_owned()),
+        _ if PASSING.contains(&code) => RegisterError::Unreachable(said()),
+        ErrorKind::Server(_) | ErrorKind::Extension => {
+            RegisterError::Unsuitable(format!("it refused a call ({}). See its log", said()))
+        }
+        _ => RegisterError::Unreachable(error.to_string()),
+    }
 }
 
-/// Codes that a server answers with for a while, and then no more.
+/// The server's answer: its error code and the sentence behind it.
+fn words_of(error: &RedisError) -> String {
+    let code = error.code().unwrap_or_default();
+    format!("{code} {}", error.detail().unwrap_or_default()).trim().to_owned()
+}
+
+/// Error codes that go away without an operator.
 const PASSING: [&str; 9] = [
     "LOADING",
     "BUSY",
@@ -80,7 +125,8 @@ mod tests {
     #[test]
     fn what_passes_by_itself_is_unreachable_and_the_rest_asks_for_an_operator() {
         let of = |code: &str| {
-            fault(&redis::make_extension_error(code.to_owned(), Some("more".to_owned())))
+            let error = redis::make_extension_error(code.to_owned(), Some("more".to_owned()));
+            RegisterError::from(CallError::from(&error))
         };
         for code in ["BUSY", "NOREPLICAS", "ASK"] {
             assert_eq!(of(code), RegisterError::Unreachable(format!("{code} more")));

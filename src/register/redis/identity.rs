@@ -1,13 +1,14 @@
-//! The name of a register in Redis: a key of its own without a time to live, so that new epochs, which
+//! The register's id in Redis: a key of its own without a time to live, so that new epochs, which
 //! empty the partitions, leave it.
 
 use async_trait::async_trait;
 use redis::{Cmd, FromRedisValue};
 use tokio::time::{Instant, timeout_at};
 
+use super::RedisRegister;
+use super::error::{CallError, silent};
 use super::format::id_key;
-use super::topology::masters::Part;
-use super::{Failure, RedisRegister, silent};
+use super::topology::masters::Shard;
 use crate::register::RegisterError;
 use crate::register::identity::{Identified, RegisterId};
 
@@ -17,10 +18,8 @@ impl RedisRegister {
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RegisterError> {
         let deadline = Instant::now() + self.settings.timeout;
         match self.ask_for_id(command, deadline).await {
-            Err(Failure::Moved(_)) => {
-                self.ask_for_id(command, deadline).await.map_err(Failure::into_error)
-            }
-            answer => answer.map_err(Failure::into_error),
+            Err(CallError::Moved(_)) => Ok(self.ask_for_id(command, deadline).await?),
+            answer => Ok(answer?),
         }
     }
 
@@ -28,15 +27,16 @@ impl RedisRegister {
         &self,
         command: &Cmd,
         deadline: Instant,
-    ) -> Result<T, Failure> {
-        let (node, mut connection, known) = self.connection_for(Part::Id, deadline).await?;
-        let answer = timeout_at(deadline, command.query_async(&mut connection.requests)).await;
+    ) -> Result<T, CallError> {
+        let mut route = self.route_to(Shard::Id, deadline).await?;
+        let requests = &mut route.connection.requests;
+        let answer = timeout_at(deadline, command.query_async(requests)).await;
         match answer {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.failure(&error, &known, &connection)),
+            Ok(Err(error)) => Err(self.on_error(&error, &route)),
             Err(_) => {
-                connection.spoil();
-                Err(silent(&node, "identity").into())
+                route.connection.spoil();
+                Err(silent(&route.node, "identity").into())
             }
         }
     }

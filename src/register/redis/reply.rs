@@ -5,8 +5,8 @@ use std::vec;
 
 use redis::Value;
 
+use super::error::CallError;
 use super::format::{state_of, terms_differ};
-use super::node::fitness::REPLICA;
 use crate::register::types::Millis;
 use crate::register::{
     Ending, Generation, InDoubt, RegisterError, State, Told, Upload, UploadName, WriteId,
@@ -23,14 +23,14 @@ pub(super) struct Reply {
 
 impl Reply {
     /// Reads an answer; refusals become errors. `mine` are this proxy's terms.
-    pub(super) fn read(value: Value, mine: &str) -> Result<Self, RegisterError> {
-        let Value::Array(items) = value else { return Err(strange("no list")) };
+    pub(super) fn read(value: Value, mine: &str) -> Result<Self, CallError> {
+        let Value::Array(items) = value else { return Err(strange("no list").into()) };
         let mut reply = Self { at: Millis(0), word: String::new(), rest: items.into_iter() };
         reply.at = Millis(reply.number()?);
         reply.word = reply.text()?;
         match reply.word.as_str() {
-            "replica" => Err(RegisterError::Unsuitable(REPLICA.to_owned())),
-            "terms" => Err(RegisterError::Unsuitable(terms_differ(&reply.text()?, mine))),
+            "replica" => Err(CallError::Demoted),
+            "terms" => Err(RegisterError::Unsuitable(terms_differ(&reply.text()?, mine)).into()),
             _ => Ok(reply),
         }
     }

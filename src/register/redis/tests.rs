@@ -11,17 +11,22 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redis::aio::MultiplexedConnection;
-use redis::cmd;
+use redis::{Value, cmd};
 
 use self::redis_server::{RedisServer, needs_redis};
-use super::*;
+use super::format::{self, keys_of};
+use super::reply::Reply;
+use super::scripts::{Scripts, Step};
+use super::{Address, RedisRegister, RedisSettings, Topology};
 use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
 use crate::register::types::{Entry, Epoch, Millis};
 use crate::register::waiters::{Waiter, Waiters};
 use crate::register::{
-    Asker, Ending, Expect, Generation, Settle, State, Told, Upload, WriteId, Writers,
+    Acquired, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending, EpochId, Expect,
+    Generation, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
+    Settle, State, Terms, Token, Told, Upload, UploadName, UploadStep, WriteId, Writers,
 };
-use crate::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey};
+use crate::s3::{BucketName, Condition, Current, ETag, EmptySegments, ObjectKey, ObjectName};
 
 /// In place of Redis's `TIME`: a clock that the test turns.
 const TEST_CLOCK: &str = "local now = tonumber(redis.call('GET', 'clock'))\n";
@@ -827,7 +832,7 @@ fn read_armed(
 
 fn settings(server: &RedisServer, database: u32) -> RedisSettings {
     RedisSettings {
-        place: Place::One {
+        topology: Topology::Single {
             address: Address { host: "127.0.0.1".to_owned(), port: server.port() },
             never_promoted: false,
         },

@@ -1,5 +1,6 @@
-//! Redis counts leases by its wall clock, which may be set. Between two answers the time that went by
-//! there is compared with the time that went by here, on a clock that nobody sets (F3).
+//! A check for jumps of a server's clock. Redis counts leases by its wall clock, which may be set.
+//! Between two answers the time that passed there is compared with the time that passed here, on a
+//! monotonic clock (F3).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -30,7 +31,8 @@ impl ClockWatch {
     }
 
     /// How far the clock has jumped since the last reading, at least, if it has. Then the reading is
-    /// not remembered: whoever sees the jump sees to it, and [`Self::accept`]s it.
+    /// not remembered: the caller makes the register forget its leases, and then calls
+    /// [`Self::accept`].
     pub(crate) fn jump(&self, reading: Reading) -> Option<Duration> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let jump = last.map_or(Duration::ZERO, |last| jump_between(&last, &reading));

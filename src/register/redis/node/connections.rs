@@ -1,4 +1,4 @@
-//! Connections to Redis: made where they are first needed, and anew after they failed.
+//! Connections to one server: opened when first needed, and anew after they failed.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
 use crate::register::RegisterError;
-use crate::register::redis::error::fault;
+use crate::register::redis::error::CallError;
 use crate::register::redis::settings::Address;
 use crate::secret::Secret;
 
@@ -33,21 +33,24 @@ pub(crate) struct Connection {
 }
 
 /// The task that carries bytes both ways. It ends when Redis closes the connection, or with the
-/// runtime it was made in; so a connection that is of no more use is seen before it is used.
+/// runtime it was made in, so that a dead connection is recognised before it is used.
 struct Driver {
     task: JoinHandle<()>,
     spoilt: AtomicBool,
 }
 
 /// Why a connection could not be opened.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    /// Nobody there.
+    /// No server listens there, or the network does not lead there.
+    #[error("{0}")]
     Unreachable(io::Error),
-    /// Whoever is there will not have it.
+    /// The server refused the login.
+    #[error("{0}")]
     Refused(RedisError),
 }
 
-/// The next connection in turn; nobody else is given it as long as this lives.
+/// The next connection in turn, held exclusively as long as this lives.
 pub(crate) struct Turn<'a>(MutexGuard<'a, Option<Connection>>);
 
 impl Connections {
@@ -67,10 +70,12 @@ impl Connections {
     }
 
     /// A new connection.
-    pub(crate) async fn open(&self) -> Result<Connection, RegisterError> {
+    pub(crate) async fn open(&self) -> Result<Connection, CallError> {
         open(&self.address, &self.login).await.map_err(|error| match error {
-            OpenError::Unreachable(error) => RegisterError::Unreachable(format!("{self}: {error}")),
-            OpenError::Refused(error) => fault(&error),
+            OpenError::Unreachable(error) => {
+                RegisterError::Unreachable(format!("{self}: {error}")).into()
+            }
+            OpenError::Refused(error) => CallError::from(&error),
         })
     }
 }
@@ -87,7 +92,7 @@ impl Turn<'_> {
     }
 }
 
-/// Who comes, and to which database.
+/// The login of a connection, and its database.
 pub(crate) fn login(
     username: Option<&str>,
     password: Option<&Secret>,
@@ -125,7 +130,7 @@ pub(crate) async fn open(
 }
 
 impl Connection {
-    /// Lets nobody take this connection again. Calls under way on it go on.
+    /// This connection is not handed out again. Calls under way on it go on.
     pub(crate) fn spoil(&self) {
         self.driver.spoilt.store(true, Ordering::Relaxed);
     }

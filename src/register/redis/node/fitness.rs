@@ -1,8 +1,11 @@
-//! May this Redis be used at all? Judged by its `INFO`, and by some of its configuration where
+//! Whether a Redis server may be used: judged by its `INFO`, and by some of its configuration where
 //! another server may take its place.
 
 use std::collections::HashMap;
 use std::time::Duration;
+
+use crate::register::RegisterError;
+use crate::register::redis::error::CallError;
 
 /// What is demanded of a server.
 #[derive(Debug, Clone)]
@@ -17,14 +20,14 @@ pub(crate) struct Demands {
 /// What the server is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
-    /// Nothing: whoever promotes a replica of it tells nobody.
+    /// Nothing: where a replica of it is promoted, no one tells the proxies.
     Alone,
     /// Nothing, and no replica of it is ever promoted.
     AloneForGood,
     /// Sentinels watch it, and are asked.
     Watched,
-    /// A cluster, whose members are asked; what they say is believed for so long.
-    Cluster { believed_for: Duration },
+    /// A cluster, whose members are asked; what they say is used for so long.
+    Cluster { snapshot_ttl: Duration },
 }
 
 /// What else has to be known of a server.
@@ -33,43 +36,111 @@ pub(crate) enum Wanted {
     /// What makes it stop when this many replicas leave it.
     MinReplicas { connected: u64 },
     /// When it stops because it is cut off.
-    NodeTimeout { believed_for: Duration },
+    NodeTimeout { snapshot_ttl: Duration },
 }
 
-/// `Err` says what is wrong with the server and what to do about it; `Ok` what else has to be known.
-pub(crate) fn judge(info: &str, demands: &Demands) -> Result<Option<Wanted>, String> {
+/// Why a server must not be used, and what an operator has to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// It is older than the oldest version that this module knows.
+    #[error("its version is {version}, and {MAJOR_MIN}.0 or later is needed. Upgrade it")]
+    OldVersion { version: String },
+    /// It is a replica.
+    #[error("{}", CallError::Demoted)]
+    Replica,
+    /// It may drop keys when its memory is full.
+    #[error(
+        "its maxmemory_policy is {policy}, by which it may throw leases away. Set it to noeviction"
+    )]
+    Evicts { policy: String },
+    /// A cluster is configured, and it is none.
+    #[error(
+        "it is not part of a cluster. Write redis:// instead of redis+cluster:// in register.url"
+    )]
+    NoCluster,
+    /// One server is configured, and it is part of a cluster.
+    #[error(
+        "it is part of a cluster. Write redis+cluster:// in register.url, and name some of the \
+         cluster's servers"
+    )]
+    PartOfCluster,
+    /// It has replicas, and its configuration is withheld.
+    #[error(
+        "{}, and it does not tell its {MIN_REPLICAS} and {MAX_LAG} (CONFIG GET is refused). Allow \
+         +config|get, or {WAYS_OUT}",
+        replicas(*connected)
+    )]
+    MinReplicasUntold { connected: u64 },
+    /// It would go on granting leases after one of its replicas was promoted.
+    #[error(
+        "{}, its {MIN_REPLICAS} is {least} and its {MAX_LAG} {lag_s}: were a replica promoted, \
+         this server would go on granting. Set {MIN_REPLICAS} to {connected} and {MAX_LAG} to a \
+         few seconds, or {WAYS_OUT}",
+        replicas(*connected)
+    )]
+    TooFewReplicasDemanded { connected: u64, least: u64, lag_s: u64 },
+    /// It notices the promotion of a replica later than a new master's quarantine allows for.
+    #[error(
+        "{}, and notices the loss of one only after its {MAX_LAG}, {lag_s} s, and {} more. Set \
+         register.failover_lag, for all proxies, to {} or more, or {WAYS_OUT}",
+        replicas(*connected),
+        seconds(LAG_ROUNDING),
+        seconds(*needed)
+    )]
+    NoticesLate { connected: u64, lag_s: u64, needed: Duration },
+    /// It is part of a cluster, and its configuration is withheld.
+    #[error(
+        "it does not tell its {NODE_TIMEOUT} (CONFIG GET is refused). Allow +config|get, or set \
+         register.failover_lag, for all proxies, to that timeout and {} more",
+        seconds(*snapshot_ttl)
+    )]
+    NodeTimeoutUntold { snapshot_ttl: Duration },
+    /// Its cluster may replace it later than a new master's quarantine allows for.
+    #[error(
+        "its {NODE_TIMEOUT} is {}, so that after a failover the old master may be asked for {} \
+         (half a lease more). Set register.failover_lag, for all proxies, to {} or more, or lower \
+         the timeout",
+        seconds(*timeout),
+        seconds(*needed),
+        seconds(*needed)
+    )]
+    ReplacedLate { timeout: Duration, needed: Duration },
+}
+
+impl From<Unfit> for CallError {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Replica => Self::Demoted,
+            unfit => RegisterError::Unsuitable(unfit.to_string()).into(),
+        }
+    }
+}
+
+/// Judges a server by its `INFO`. `Ok` says what else has to be known of it.
+pub(crate) fn judge(info: &str, demands: &Demands) -> Result<Option<Wanted>, Unfit> {
     let field = |name: &str| {
         info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
     };
     let version = field("redis_version").unwrap_or("unknown");
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_none_or(|major| major < MAJOR_MIN) {
-        return Err(format!(
-            "its version is {version}, and {MAJOR_MIN}.0 or later is needed. Upgrade it"
-        ));
+        return Err(Unfit::OldVersion { version: version.to_owned() });
     }
     if field("role") != Some("master") {
-        return Err(REPLICA.to_owned());
+        return Err(Unfit::Replica);
     }
     let policy = field("maxmemory_policy").unwrap_or("unknown");
     if policy != "noeviction" && field("maxmemory") != Some("0") {
-        return Err(format!(
-            "its maxmemory_policy is {policy}, by which it may throw leases away. Set it to \
-             noeviction"
-        ));
+        return Err(Unfit::Evicts { policy: policy.to_owned() });
     }
     let in_cluster = field("cluster_enabled").is_some_and(|enabled| enabled != "0");
     let connected = field("connected_slaves").and_then(|count| count.parse().ok()).unwrap_or(0);
     match demands.setting {
-        Setting::Cluster { believed_for } if in_cluster => {
-            Ok(Some(Wanted::NodeTimeout { believed_for }))
+        Setting::Cluster { snapshot_ttl } if in_cluster => {
+            Ok(Some(Wanted::NodeTimeout { snapshot_ttl }))
         }
-        Setting::Cluster { .. } => Err("it is not part of a cluster. Write redis:// instead of \
-                                        redis+cluster:// in register.url"
-            .to_owned()),
-        _ if in_cluster => Err("it is part of a cluster. Write redis+cluster:// in register.url, \
-                                and name some of the cluster's servers"
-            .to_owned()),
+        Setting::Cluster { .. } => Err(Unfit::NoCluster),
+        _ if in_cluster => Err(Unfit::PartOfCluster),
         Setting::Alone if connected > 0 => Ok(Some(Wanted::MinReplicas { connected })),
         Setting::Alone | Setting::AloneForGood | Setting::Watched => Ok(None),
     }
@@ -89,74 +160,43 @@ impl Wanted {
         self,
         configuration: Option<&HashMap<String, String>>,
         demands: &Demands,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unfit> {
         let number = |name: &str| configuration.and_then(|all| all.get(name)?.parse::<u64>().ok());
         match self {
             Self::MinReplicas { connected } => {
-                let (Some(least), Some(lag)) = (number(MIN_REPLICAS), number(MAX_LAG)) else {
-                    return Err(format!(
-                        "{}, and it does not tell its {MIN_REPLICAS} and {MAX_LAG} \
-                                        (CONFIG GET is refused). Allow +config|get, or {WAYS_OUT}",
-                        replicas(connected)
-                    ));
+                let (Some(least), Some(lag_s)) = (number(MIN_REPLICAS), number(MAX_LAG)) else {
+                    return Err(Unfit::MinReplicasUntold { connected });
                 };
-                min_replicas(connected, least, lag, demands)
+                min_replicas(connected, least, lag_s, demands)
             }
-            Self::NodeTimeout { believed_for } => match number(NODE_TIMEOUT) {
-                Some(millis) => node_timeout(Duration::from_millis(millis), believed_for, demands),
+            Self::NodeTimeout { snapshot_ttl } => match number(NODE_TIMEOUT) {
+                Some(millis) => node_timeout(Duration::from_millis(millis), snapshot_ttl, demands),
                 None if demands.lag_is_stated => Ok(()),
-                None => Err(format!(
-                    "it does not tell its {NODE_TIMEOUT} (CONFIG GET is refused). Allow \
-                     +config|get, or set register.failover_lag, for all proxies, to that timeout \
-                     and {} more",
-                    seconds(believed_for)
-                )),
+                None => Err(Unfit::NodeTimeoutUntold { snapshot_ttl }),
             },
         }
     }
 }
 
-/// A master stops once fewer replicas than `least` have answered within `lag` seconds. Only if all
+/// A master stops once fewer replicas than `least` have answered within `lag_s` seconds. Only if all
 /// of them have to does it stop when one of them is promoted (F2).
-fn min_replicas(connected: u64, least: u64, lag: u64, demands: &Demands) -> Result<(), String> {
-    if lag == 0 || least < connected {
-        return Err(format!(
-            "{}, its {MIN_REPLICAS} is {least} and its {MAX_LAG} {lag}: were a replica promoted, \
-             this server would go on granting. Set {MIN_REPLICAS} to {connected} and {MAX_LAG} to a \
-             few seconds, or {WAYS_OUT}",
-            replicas(connected)
-        ));
+fn min_replicas(connected: u64, least: u64, lag_s: u64, demands: &Demands) -> Result<(), Unfit> {
+    if lag_s == 0 || least < connected {
+        return Err(Unfit::TooFewReplicasDemanded { connected, least, lag_s });
     }
-    let needed = Duration::from_secs(lag) + LAG_ROUNDING;
+    let needed = Duration::from_secs(lag_s) + LAG_ROUNDING;
     if needed > demands.failover_lag {
-        return Err(format!(
-            "{}, and notices the loss of one only after its {MAX_LAG}, {lag} s, and {} more. Set \
-             register.failover_lag, for all proxies, to {} or more, or {WAYS_OUT}",
-            replicas(connected),
-            seconds(LAG_ROUNDING),
-            seconds(needed)
-        ));
+        return Err(Unfit::NoticesLate { connected, lag_s, needed });
     }
     Ok(())
 }
 
-fn node_timeout(
-    timeout: Duration,
-    believed_for: Duration,
-    demands: &Demands,
-) -> Result<(), String> {
-    let needed = timeout + believed_for;
-    if needed <= demands.failover_lag {
-        return Ok(());
+fn node_timeout(timeout: Duration, snapshot_ttl: Duration, demands: &Demands) -> Result<(), Unfit> {
+    let needed = timeout + snapshot_ttl;
+    if needed > demands.failover_lag {
+        return Err(Unfit::ReplacedLate { timeout, needed });
     }
-    Err(format!(
-        "its {NODE_TIMEOUT} is {}, so that after a failover the old master may be asked for {} \
-         (half a lease more). Set register.failover_lag, for all proxies, to {} or more, or lower \
-         the timeout",
-        seconds(timeout),
-        seconds(needed),
-        seconds(needed)
-    ))
+    Ok(())
 }
 
 fn replicas(connected: u64) -> String {
@@ -169,10 +209,6 @@ fn replicas(connected: u64) -> String {
 fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs_f64())
 }
-
-/// What is wrong with a replica.
-pub(crate) const REPLICA: &str =
-    "it is a replica, which must not decide. Point register.url at the master";
 
 const MAJOR_MIN: u32 = 7;
 const MIN_REPLICAS: &str = "min-replicas-to-write";
@@ -192,7 +228,7 @@ mod tests {
     const GOOD: &str = "# Server\r\nredis_version:7.0.15\r\n# Memory\r\nmaxmemory:0\r\n\
         maxmemory_policy:noeviction\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\
         # Cluster\r\ncluster_enabled:0\r\n";
-    const CLUSTER: Setting = Setting::Cluster { believed_for: Duration::from_secs(3) };
+    const CLUSTER: Setting = Setting::Cluster { snapshot_ttl: Duration::from_secs(3) };
 
     fn demands(setting: Setting) -> Demands {
         Demands { setting, failover_lag: Duration::from_secs(12), lag_is_stated: false }
@@ -215,10 +251,10 @@ mod tests {
         ] {
             let info = GOOD.replace(found, instead);
             assert_ne!(info, GOOD, "{found}");
-            let sentence = judge(&info, &demands(Setting::Alone)).unwrap_err();
+            let sentence = judge(&info, &demands(Setting::Alone)).unwrap_err().to_string();
             assert!(sentence.contains(advice), "{instead}: {sentence}");
         }
-        let sentence = judge(GOOD, &demands(CLUSTER)).unwrap_err();
+        let sentence = judge(GOOD, &demands(CLUSTER)).unwrap_err().to_string();
         assert!(sentence.contains("Write redis://"), "{sentence}");
     }
 
@@ -243,7 +279,7 @@ mod tests {
             (&replicas, Setting::Alone, Some(Wanted::MinReplicas { connected: 2 })),
             (&replicas, Setting::AloneForGood, None),
             (&replicas, Setting::Watched, None),
-            (&cluster, CLUSTER, Some(Wanted::NodeTimeout { believed_for: Duration::from_secs(3) })),
+            (&cluster, CLUSTER, Some(Wanted::NodeTimeout { snapshot_ttl: Duration::from_secs(3) })),
         ] {
             assert_eq!(judge(info, &demands(setting)), Ok(wanted), "{setting:?}");
         }
@@ -255,7 +291,11 @@ mod tests {
             all.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect()
         });
         let demands = Demands { lag_is_stated: stated, ..demands(Setting::Alone) };
-        wanted.judge(all.as_ref(), &demands).err().unwrap_or_default()
+        wanted
+            .judge(all.as_ref(), &demands)
+            .err()
+            .map(|unfit| unfit.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -280,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_cluster_that_takes_longer_to_replace_a_master_is_refused() {
-        let wanted = Wanted::NodeTimeout { believed_for: Duration::from_secs(3) };
+        let wanted = Wanted::NodeTimeout { snapshot_ttl: Duration::from_secs(3) };
         for (millis, advice) in [(9_000, ""), (9_001, "register.failover_lag")] {
             let sentence = told(wanted, Some(&[(NODE_TIMEOUT, millis)]), false);
             assert_eq!(sentence.is_empty(), advice.is_empty(), "{millis}: {sentence}");

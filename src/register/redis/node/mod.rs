@@ -1,4 +1,4 @@
-//! One server of the register, as long as it is a master.
+//! One Redis server that is a master of the register: its connections, its clock, its fitness.
 
 pub(super) mod clock;
 pub(super) mod connections;
@@ -15,8 +15,8 @@ use redis::RedisConnectionInfo;
 use self::clock::ClockWatch;
 use self::connections::{Connection, Connections};
 use self::partitions::{Partitions, Survey};
+use super::error::CallError;
 use super::settings::Address;
-use super::topology::Known;
 use crate::register::RegisterError;
 
 /// A server and the connections to it.
@@ -24,18 +24,18 @@ use crate::register::RegisterError;
 pub(super) struct Node {
     address: Address,
     connections: Connections,
-    pub(super) standing: Arc<Standing>,
+    pub(super) health: Arc<Health>,
 }
 
-/// What is known of a server whoever asked it.
+/// What is known of a server, shared by all copies of a register.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct Health {
     pub(super) clock: ClockWatch,
     /// The last survey said that it must not be used.
     unfit: AtomicBool,
 }
 
-impl Standing {
+impl Health {
     pub(super) fn new(clock_jump_max: Duration) -> Self {
         Self { clock: ClockWatch::new(clock_jump_max), unfit: AtomicBool::new(false) }
     }
@@ -46,30 +46,26 @@ impl Node {
         address: Address,
         login: RedisConnectionInfo,
         connections: usize,
-        standing: Arc<Standing>,
+        health: Arc<Health>,
     ) -> Self {
-        Self {
-            connections: Connections::new(address.clone(), login, connections),
-            address,
-            standing,
-        }
+        Self { connections: Connections::new(address.clone(), login, connections), address, health }
     }
 
     pub(super) fn address(&self) -> &Address {
         &self.address
     }
 
-    /// The next connection in turn, opened if need be. A connection that is opened touches all of
-    /// this server's partitions before anything else: where Redis lost its memory, a new epoch
-    /// begins with it. A server that was found unfit is looked at again first.
+    /// The next connection in turn, opened if need be. `own` are the numbers of this server's
+    /// partitions. A new connection touches all of them before anything else: where Redis lost its
+    /// memory, a new epoch begins with it. A server that was found unfit is looked at again first.
     pub(super) async fn take(
         &self,
         partitions: &Partitions,
-        known: &Known,
-    ) -> Result<Connection, RegisterError> {
+        own: &[u64],
+    ) -> Result<Connection, CallError> {
         let mut turn = self.connections.next().await;
         let found = turn.open_one();
-        let unfit = self.standing.unfit.load(Ordering::Relaxed);
+        let unfit = self.health.unfit.load(Ordering::Relaxed);
         if let (Some(connection), false) = (&found, unfit) {
             return Ok(connection.clone());
         }
@@ -78,25 +74,31 @@ impl Node {
             Some(connection) => connection,
             None => self.connections.open().await?,
         };
-        self.survey(&mut connection, partitions, known).await?;
+        self.survey(&mut connection, partitions, own).await?;
         turn.keep(Some(connection.clone()));
         Ok(connection)
     }
 
-    /// Looks at all that this server holds of the register, and whether it may be used.
+    /// Looks at all that this server holds of the register, and whether the server may be used.
     pub(super) async fn survey(
         &self,
         connection: &mut Connection,
         partitions: &Partitions,
-        known: &Known,
-    ) -> Result<Survey, RegisterError> {
-        let own = known.masters.partitions_of(&self.address);
-        let survey = partitions.survey(&mut connection.requests, &own).await;
+        own: &[u64],
+    ) -> Result<Survey, CallError> {
+        let survey = partitions.survey(&mut connection.requests, own).await;
         match &survey {
-            Ok(_) => self.standing.unfit.store(false, Ordering::Relaxed),
-            Err(RegisterError::Unsuitable(_)) => self.standing.unfit.store(true, Ordering::Relaxed),
+            Ok(_) => self.health.unfit.store(false, Ordering::Relaxed),
+            Err(CallError::Demoted | CallError::Other(RegisterError::Unsuitable(_))) => {
+                self.health.unfit.store(true, Ordering::Relaxed);
+            }
             Err(
-                RegisterError::Unreachable(_) | RegisterError::Full(_) | RegisterError::Disowned(_),
+                CallError::Moved(_)
+                | CallError::Other(
+                    RegisterError::Unreachable(_)
+                    | RegisterError::Full(_)
+                    | RegisterError::Disowned(_),
+                ),
             ) => {}
         }
         survey

@@ -1,4 +1,4 @@
-//! All partitions of a register, gone through at once.
+//! Pipelines over all partitions that one server holds.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, Value, cmd};
 
 use super::fitness::{self, Demands, Wanted};
-use crate::register::redis::error::{fault, is_elsewhere, is_withheld};
+use crate::register::redis::error::{CallError, is_elsewhere, is_withheld};
 use crate::register::redis::format::{keys_of_name, partition_key};
 use crate::register::redis::reply::Reply;
 use crate::register::redis::scripts::{Scripts, Step};
 use crate::register::types::Millis;
 use crate::register::{EpochId, RegisterError, Status};
 
-/// What is to be known of a register to touch all of it.
+/// What a register is made of, whichever server holds it.
 #[derive(Debug)]
 pub(crate) struct Partitions {
     pub(crate) namespace: String,
@@ -44,9 +44,10 @@ impl Partitions {
         &self,
         requests: &mut MultiplexedConnection,
         partitions: &[u64],
-    ) -> Result<Survey, RegisterError> {
-        let info: String = cmd("INFO").query_async(requests).await.map_err(|e| fault(&e))?;
-        let wanted = fitness::judge(&info, &self.demands).map_err(RegisterError::Unsuitable)?;
+    ) -> Result<Survey, CallError> {
+        let info: String =
+            cmd("INFO").query_async(requests).await.map_err(|e| CallError::from(&e))?;
+        let wanted = fitness::judge(&info, &self.demands)?;
         if let Some(wanted) = wanted {
             self.judge_configuration(requests, wanted).await?;
         }
@@ -58,10 +59,10 @@ impl Partitions {
             let mut reply = match answer {
                 Ok(value) => Reply::read(value, &self.terms)?,
                 Err(error) if is_elsewhere(&error) => {
-                    elsewhere = Some(fault(&error));
+                    elsewhere = Some(CallError::from(&error).into());
                     continue;
                 }
-                Err(error) => return Err(fault(&error)),
+                Err(error) => return Err((&error).into()),
             };
             at = at.max(Some(reply.at));
             status.quarantine = status.quarantine.max(reply.duration()?);
@@ -70,9 +71,12 @@ impl Partitions {
         }
         match at {
             Some(at) => Ok(Survey { status, at, over, elsewhere }),
-            None => Err(elsewhere.unwrap_or_else(|| {
-                RegisterError::Unreachable("it holds none of the register's partitions".to_owned())
-            })),
+            None => Err(elsewhere
+                .unwrap_or_else(|| {
+                    let nothing = "it holds none of the register's partitions".to_owned();
+                    RegisterError::Unreachable(nothing)
+                })
+                .into()),
         }
     }
 
@@ -80,16 +84,16 @@ impl Partitions {
         &self,
         requests: &mut MultiplexedConnection,
         wanted: Wanted,
-    ) -> Result<(), RegisterError> {
+    ) -> Result<(), CallError> {
         let mut question = cmd("CONFIG");
         question.arg("GET").arg(wanted.parameters());
         let answer: RedisResult<HashMap<String, String>> = question.query_async(requests).await;
         let configuration = match answer {
             Ok(configuration) => Some(configuration),
             Err(error) if is_withheld(&error) => None,
-            Err(error) => return Err(fault(&error)),
+            Err(error) => return Err((&error).into()),
         };
-        wanted.judge(configuration.as_ref(), &self.demands).map_err(RegisterError::Unsuitable)
+        Ok(wanted.judge(configuration.as_ref(), &self.demands)?)
     }
 
     /// Takes everything that the register knows of these partitions' leases, so that a new epoch
@@ -98,12 +102,12 @@ impl Partitions {
         &self,
         requests: &mut MultiplexedConnection,
         partitions: &[u64],
-    ) -> Result<(), RegisterError> {
+    ) -> Result<(), CallError> {
         let mut pipeline = Pipeline::new();
         for partition in partitions {
             pipeline.del(partition_key(&self.namespace, *partition)).ignore();
         }
-        pipeline.query_async(requests).await.map_err(|e| fault(&e))
+        pipeline.query_async(requests).await.map_err(|e| CallError::from(&e))
     }
 
     /// Sets aside what is over of the leases of these keys, each named `<bucket>/<key>`.
@@ -111,7 +115,7 @@ impl Partitions {
         &self,
         requests: &mut MultiplexedConnection,
         names: &[String],
-    ) -> Result<Vec<RedisResult<Value>>, RegisterError> {
+    ) -> Result<Vec<RedisResult<Value>>, CallError> {
         let step = &self.scripts.set_aside;
         let mut pipeline = Pipeline::new();
         pipeline.ignore_errors().cmd("SCRIPT").arg("LOAD").arg(&step.text);
@@ -121,8 +125,8 @@ impl Partitions {
             pipeline.arg(keys.partition).arg(keys.record).arg(new_epoch_id().0);
         }
         let mut answers: Vec<RedisResult<Value>> =
-            pipeline.query_async(requests).await.map_err(|e| fault(&e))?;
-        answers.remove(0).map_err(|e| fault(&e))?;
+            pipeline.query_async(requests).await.map_err(|e| CallError::from(&e))?;
+        answers.remove(0).map_err(|e| CallError::from(&e))?;
         Ok(answers)
     }
 
@@ -132,7 +136,7 @@ impl Partitions {
         requests: &mut MultiplexedConnection,
         step: &Step,
         partitions: &[u64],
-    ) -> Result<Vec<RedisResult<Value>>, RegisterError> {
+    ) -> Result<Vec<RedisResult<Value>>, CallError> {
         let mut pipeline = Pipeline::new();
         pipeline.ignore_errors().cmd("SCRIPT").arg("LOAD").arg(&step.text);
         for partition in partitions {
@@ -140,14 +144,14 @@ impl Partitions {
             pipeline.cmd("EVALSHA").arg(&step.sha).arg(1).arg(key).arg(new_epoch_id().0);
         }
         let mut answers: Vec<RedisResult<Value>> =
-            pipeline.query_async(requests).await.map_err(|e| fault(&e))?;
+            pipeline.query_async(requests).await.map_err(|e| CallError::from(&e))?;
         // Without permission to load it, the script's own absence would hide the cause.
-        answers.remove(0).map_err(|e| fault(&e))?;
+        answers.remove(0).map_err(|e| CallError::from(&e))?;
         Ok(answers)
     }
 }
 
-/// A name for an epoch, should one begin: never used twice, also not within one process.
+/// A name for an epoch, should one begin. Never used twice, not even within one process.
 pub(crate) fn new_epoch_id() -> EpochId {
     EpochId(crate::random::id())
 }

@@ -1,17 +1,37 @@
-//! Which server is the master of each part of the register.
+//! Which server is the master of each shard of the register, and for how long that may be used.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::register::redis::format::PARTITIONS;
 use crate::register::redis::settings::Address;
 
-/// What is at one server as a whole.
+/// A piece of the register that is on one server as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum Shard {
     /// The partition of this number.
     Partition(u64),
     /// The register's id.
     Id,
+}
+
+/// The masters at one moment, as the operator, Sentinels or a cluster named them.
+#[derive(Debug, Clone)]
+pub(crate) struct TopologySnapshot {
+    pub(crate) masters: Arc<Masters>,
+    /// Just before they were asked for.
+    pub(super) asked: Instant,
+    /// For how long after `asked` the snapshot may be used; `None`: for ever.
+    pub(super) ttl: Option<Duration>,
+}
+
+impl TopologySnapshot {
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.ttl.is_none_or(|ttl| self.asked.elapsed() < ttl)
+    }
 }
 
 /// The master of each partition and of the id, as far as there is one.
@@ -27,24 +47,26 @@ impl Masters {
         Self::by(|_| Some(address.clone()))
     }
 
-    /// As this says of each part.
-    pub(crate) fn by(mut of: impl FnMut(Part) -> Option<Address>) -> Self {
-        let partitions = (0..PARTITIONS).map(|number| of(Part::Partition(number))).collect();
-        Self { partitions, id: of(Part::Id) }
+    /// As `of` says of each shard.
+    pub(crate) fn by(mut of: impl FnMut(Shard) -> Option<Address>) -> Self {
+        let partitions = (0..PARTITIONS).map(|number| of(Shard::Partition(number))).collect();
+        Self { partitions, id: of(Shard::Id) }
     }
 
-    /// The master of a part.
-    pub(crate) fn of(&self, part: Part) -> Option<&Address> {
-        match part {
-            Part::Partition(number) => self.partitions.get(usize::try_from(number).ok()?)?.as_ref(),
-            Part::Id => self.id.as_ref(),
+    /// The master of a shard.
+    pub(crate) fn of(&self, shard: Shard) -> Option<&Address> {
+        match shard {
+            Shard::Partition(number) => {
+                self.partitions.get(usize::try_from(number).ok()?)?.as_ref()
+            }
+            Shard::Id => self.id.as_ref(),
         }
     }
 
-    /// How many parts have none.
+    /// How many shards have none.
     pub(crate) fn missing(&self) -> usize {
-        let parts = self.partitions.iter().chain([&self.id]);
-        parts.filter(|master| master.is_none()).count()
+        let shards = self.partitions.iter().chain([&self.id]);
+        shards.filter(|master| master.is_none()).count()
     }
 
     /// Every master of partitions with those.

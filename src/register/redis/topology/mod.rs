@@ -1,14 +1,16 @@
-//! Which server a step goes to, and whether that is known well enough.
+//! The router: finds the server of each step.
 //!
-//! Whoever finds the masters (Sentinels, a cluster) is asked again and again. What was learned is
-//! believed for a fixed time, counted on this machine's own clock from before the question. A master
-//! that was replaced without a word to it, or to us, is thus asked for nothing after that time, and
-//! a new master's quarantine is longer by it (`Terms::failover_lag`).
+//! Sentinels, or the members of a cluster, are asked again and again which servers are the masters.
+//! Their answer is a [`TopologySnapshot`], which may be used for a fixed time, counted on this
+//! machine's own clock from before the question. So a master that was replaced, without the proxies
+//! or the master itself being told, is asked for nothing after that time. A new master's quarantine
+//! is longer by the same time (`Terms::failover_lag`).
 
 mod cluster;
 pub(super) mod masters;
 mod peer;
 mod sentinel;
+mod view;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,58 +20,41 @@ use redis::RedisConnectionInfo;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::cluster::Cluster;
-use self::masters::{Masters, Part};
+use self::masters::{Masters, Shard, TopologySnapshot};
 use self::sentinel::Sentinels;
-use super::RedisSettings;
 use super::node::connections::login;
-use super::node::{Node, Standing};
-use super::settings::{Address, Place};
+use super::node::{Health, Node};
+use super::settings::{Address, RedisSettings, Topology};
 use crate::register::RegisterError;
 
-/// Who the masters are.
-#[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub(super) masters: Arc<Masters>,
-    /// Just before they were asked for.
-    asked: Instant,
-    /// `None`: for ever.
-    good_for: Option<Duration>,
-}
-
-impl Known {
-    pub(super) fn is_fresh(&self) -> bool {
-        self.good_for.is_none_or(|good_for| self.asked.elapsed() < good_for)
-    }
-}
-
-/// Who says which servers are masters.
+/// How the masters are found.
 #[derive(Debug)]
 enum Guide {
-    /// The operator.
-    Nobody,
+    /// The operator has named the one server.
+    Operator(Address),
     Sentinels(Sentinels),
     Cluster(Cluster),
 }
 
 impl Guide {
     fn new(settings: &RedisSettings) -> Self {
-        match &settings.place {
-            Place::One { .. } => Self::Nobody,
-            Place::Sentinels(place) => Self::Sentinels(Sentinels::new(place)),
-            Place::Cluster(seeds) => {
+        match &settings.topology {
+            Topology::Single { address, .. } => Self::Operator(address.clone()),
+            Topology::Sentinels(settings) => Self::Sentinels(Sentinels::new(settings)),
+            Topology::Cluster(seeds) => {
                 Self::Cluster(Cluster::new(seeds, login_of(settings), &settings.namespace))
             }
         }
     }
 }
 
-/// What is known whoever found it out: shared by all copies of a register.
+/// What is shared by all copies of a register.
 #[derive(Debug)]
 struct Common {
-    known: Mutex<Option<Known>>,
-    standings: Mutex<HashMap<Address, Arc<Standing>>>,
+    snapshot: Mutex<Option<TopologySnapshot>>,
+    healths: Mutex<HashMap<Address, Arc<Health>>>,
     clock_jump_max: Duration,
-    believed_for: Duration,
+    snapshot_ttl: Duration,
 }
 
 /// Finds the server of a step.
@@ -80,30 +65,31 @@ pub(super) struct Router {
     login: RedisConnectionInfo,
     connections: usize,
     nodes: Mutex<HashMap<Address, Arc<Node>>>,
-    /// One asks at a time. Holds how the last question failed, and when it was put.
+    /// Held while Sentinels or a cluster are asked, by one task at a time. Keeps the error of the last
+    /// failed question, and when that was put.
     asking: tokio::sync::Mutex<Option<(Instant, RegisterError)>>,
 }
 
 impl Router {
-    /// `believed_for`: how long to believe what Sentinels or a cluster say.
-    pub(super) fn new(settings: &RedisSettings, believed_for: Duration) -> Self {
-        let known = match &settings.place {
-            Place::One { address, .. } => {
+    /// `snapshot_ttl`: how long an answer of Sentinels or of a cluster may be used.
+    pub(super) fn new(settings: &RedisSettings, snapshot_ttl: Duration) -> Self {
+        let snapshot = match &settings.topology {
+            Topology::Single { address, .. } => {
                 let masters = Arc::new(Masters::all_at(address));
-                Some(Known { masters, asked: Instant::now(), good_for: None })
+                Some(TopologySnapshot { masters, asked: Instant::now(), ttl: None })
             }
-            Place::Sentinels(_) | Place::Cluster(_) => None,
+            Topology::Sentinels(_) | Topology::Cluster(_) => None,
         };
         let common = Common {
-            known: Mutex::new(known),
-            standings: Mutex::default(),
+            snapshot: Mutex::new(snapshot),
+            healths: Mutex::default(),
             clock_jump_max: settings.clock_jump_max,
-            believed_for,
+            snapshot_ttl,
         };
         Self::over(settings, Arc::new(common))
     }
 
-    /// A router with connections of its own, which knows what this one finds out, and tells it.
+    /// A router with connections of its own. The two share what either of them finds out.
     pub(super) fn apart(&self, settings: &RedisSettings) -> Self {
         Self::over(settings, Arc::clone(&self.common))
     }
@@ -119,18 +105,21 @@ impl Router {
         }
     }
 
-    /// The masters, as somebody said not too long ago; asked for if need be.
-    pub(super) async fn masters(&self, deadline: Instant) -> Result<Known, RegisterError> {
-        if let Some(known) = self.common.fresh() {
-            return Ok(known);
+    /// A fresh snapshot; the masters are asked for if there is none.
+    pub(super) async fn masters(
+        &self,
+        deadline: Instant,
+    ) -> Result<TopologySnapshot, RegisterError> {
+        if let Some(snapshot) = self.common.fresh() {
+            return Ok(snapshot);
         }
         let came = Instant::now();
         let asking = async {
             let mut failed = self.asking.lock().await;
-            if let Some(known) = self.common.fresh() {
-                return Ok(known);
+            if let Some(snapshot) = self.common.fresh() {
+                return Ok(snapshot);
             }
-            // Who asked in the meantime asked for all who wait.
+            // A question that was put while this task waited was put for it too.
             if let Some((asked, error)) = &*failed
                 && *asked >= came
             {
@@ -142,14 +131,14 @@ impl Router {
         timeout_at(deadline, asking).await.unwrap_or_else(|_| late())
     }
 
-    /// Keeps what is known young, as long as it is polled.
+    /// Keeps the snapshot fresh, as long as this is polled.
     pub(super) async fn keep_asking(&self) {
         if !self.is_guided() {
             return;
         }
         let mut in_sight = true;
         loop {
-            sleep(self.common.believed_for / ASKED_PER_BELIEF).await;
+            sleep(self.common.snapshot_ttl / QUESTIONS_PER_TTL).await;
             let mut failed = self.asking.lock().await;
             let answer = self.ask(&mut failed).await;
             drop(failed);
@@ -167,11 +156,11 @@ impl Router {
     async fn ask(
         &self,
         failed: &mut Option<(Instant, RegisterError)>,
-    ) -> Result<Known, RegisterError> {
+    ) -> Result<TopologySnapshot, RegisterError> {
         let asked = Instant::now();
-        let patience = self.common.believed_for / 2;
+        let patience = self.common.snapshot_ttl / 2;
         let answer = match &self.guide {
-            Guide::Nobody => unreachable!("what the operator says is believed for ever"),
+            Guide::Operator(address) => Ok(Masters::all_at(address)),
             Guide::Sentinels(sentinels) => sentinels.ask(patience).await,
             Guide::Cluster(cluster) => cluster.ask(patience).await,
         };
@@ -184,50 +173,54 @@ impl Router {
         }
     }
 
-    /// Whether somebody else may be the master tomorrow.
+    /// May another server become the master, so that Sentinels or a cluster must be asked?
     pub(super) fn is_guided(&self) -> bool {
-        !matches!(self.guide, Guide::Nobody)
+        !matches!(self.guide, Guide::Operator(_))
     }
 
-    /// Something contradicts this: it is not believed any more.
-    pub(super) fn doubt(&self, known: &Known) {
-        let mut present = lock(&self.common.known);
-        if self.is_guided() && present.as_ref().is_some_and(|present| present.asked <= known.asked)
-        {
+    /// A server's answer contradicts this snapshot: it is used no more.
+    pub(super) fn discard(&self, snapshot: &TopologySnapshot) {
+        let mut present = lock(&self.common.snapshot);
+        let is_older = |present: &TopologySnapshot| present.asked <= snapshot.asked;
+        if self.is_guided() && present.as_ref().is_some_and(is_older) {
             *present = None;
         }
     }
 
     /// The server of this address. Connections to servers that are masters no more are dropped.
-    pub(super) fn node(&self, address: &Address, known: &Known) -> Arc<Node> {
+    pub(super) fn node(&self, address: &Address, snapshot: &TopologySnapshot) -> Arc<Node> {
         let mut nodes = lock(&self.nodes);
         if let Some(node) = nodes.get(address) {
             return Arc::clone(node);
         }
-        let each = known.masters.each();
+        let each = snapshot.masters.each();
         nodes.retain(|address, _| {
-            each.contains_key(address) || known.masters.of(Part::Id) == Some(address)
+            each.contains_key(address) || snapshot.masters.of(Shard::Id) == Some(address)
         });
-        let standing = self.common.standing(address);
-        let node = Node::new(address.clone(), self.login.clone(), self.connections, standing);
+        let health = self.common.health(address);
+        let node = Node::new(address.clone(), self.login.clone(), self.connections, health);
         let node = Arc::new(node);
         nodes.insert(address.clone(), Arc::clone(&node));
         node
     }
 
-    /// The server of this part.
-    pub(super) fn node_of(&self, part: Part, known: &Known) -> Result<Arc<Node>, RegisterError> {
-        match known.masters.of(part) {
-            Some(address) => Ok(self.node(address, known)),
+    /// The server of this shard.
+    pub(super) fn node_of(
+        &self,
+        shard: Shard,
+        snapshot: &TopologySnapshot,
+    ) -> Result<Arc<Node>, RegisterError> {
+        match snapshot.masters.of(shard) {
+            Some(address) => Ok(self.node(address, snapshot)),
             None => Err(no_master(1)),
         }
     }
 }
 
-/// So many parts have no master.
-pub(super) fn no_master(parts: usize) -> RegisterError {
+/// The error for this number of shards without a master.
+pub(super) fn no_master(shards: usize) -> RegisterError {
     RegisterError::Unreachable(format!(
-        "most of the cluster's masters do not agree on the master of {parts} of the register's \
+        "most of the cluster's masters do not agree on the master of {shards} of the register's \
          parts"
     ))
 }
@@ -237,12 +230,12 @@ fn login_of(settings: &RedisSettings) -> RedisConnectionInfo {
 }
 
 impl Common {
-    fn fresh(&self) -> Option<Known> {
-        lock(&self.known).clone().filter(Known::is_fresh)
+    fn fresh(&self) -> Option<TopologySnapshot> {
+        lock(&self.snapshot).clone().filter(TopologySnapshot::is_fresh)
     }
 
-    fn learn(&self, masters: Masters, asked: Instant) -> Known {
-        let mut present = lock(&self.known);
+    fn learn(&self, masters: Masters, asked: Instant) -> TopologySnapshot {
+        let mut present = lock(&self.snapshot);
         let masters = match present.as_ref() {
             Some(before) if *before.masters == masters => Arc::clone(&before.masters),
             before => {
@@ -259,17 +252,17 @@ impl Common {
                 Arc::new(masters)
             }
         };
-        let known = Known { masters, asked, good_for: Some(self.believed_for) };
+        let snapshot = TopologySnapshot { masters, asked, ttl: Some(self.snapshot_ttl) };
         if present.as_ref().is_none_or(|present| present.asked < asked) {
-            *present = Some(known.clone());
+            *present = Some(snapshot.clone());
         }
-        known
+        snapshot
     }
 
-    fn standing(&self, address: &Address) -> Arc<Standing> {
-        let mut standings = lock(&self.standings);
-        let new = || Arc::new(Standing::new(self.clock_jump_max));
-        Arc::clone(standings.entry(address.clone()).or_insert_with(new))
+    fn health(&self, address: &Address) -> Arc<Health> {
+        let mut healths = lock(&self.healths);
+        let new = || Arc::new(Health::new(self.clock_jump_max));
+        Arc::clone(healths.entry(address.clone()).or_insert_with(new))
     }
 }
 
@@ -277,6 +270,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often in the time for which an answer is believed the next one is asked for. An answer may
-/// take as long as what is left of it.
-const ASKED_PER_BELIEF: u32 = 4;
+/// How many questions are put during the time for which a snapshot may be used. An answer may take as
+/// long as what is left of that time.
+const QUESTIONS_PER_TTL: u32 = 4;

@@ -1,4 +1,4 @@
-//! A server that is asked who the master is: a Sentinel, or a member of a cluster.
+//! A peer: a Sentinel, or a member of a cluster, that is asked which server is the master.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,23 +10,25 @@ use tokio::time::timeout;
 use crate::register::redis::node::connections::{Connection, OpenError, open};
 use crate::register::redis::settings::Address;
 
-/// Asked over one connection, which is kept while it answers.
-pub(super) struct Voter {
+/// A server and the one connection to it, which is kept while the server answers.
+pub(super) struct Peer {
     address: Address,
     login: RedisConnectionInfo,
     kept: Mutex<Option<Connection>>,
 }
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Unanswered {
-    /// Nobody there, or not in time.
+    /// The server was not reached, or did not answer in time.
+    #[error("{0}")]
     Silent(String),
-    /// An error for an answer.
+    /// The answer was an error.
+    #[error("{} {}", .0.code().unwrap_or_default(), .0.detail().unwrap_or_default())]
     Error(RedisError),
 }
 
-impl Voter {
+impl Peer {
     pub(super) fn new(address: Address, login: RedisConnectionInfo) -> Self {
         Self { address, login, kept: Mutex::new(None) }
     }
@@ -43,8 +45,8 @@ impl Voter {
     ) -> Result<Vec<Value>, Unanswered> {
         let asking = async {
             let mut kept = self.kept.lock().await;
-            // Put back only once it has answered: what waits on it now must not delay what is asked
-            // later.
+            // Put back only once it has answered, so that a call that hangs on it does not delay a
+            // later one.
             let connection = kept.take().filter(Connection::is_usable);
             let mut connection = match connection {
                 Some(connection) => connection,
@@ -54,7 +56,7 @@ impl Voter {
                 })?,
             };
             let answers = questions.query_async(&mut connection.requests).await;
-            // Else the first error would hide in one about the pipeline.
+            // As a list of results: redis-rs would hide the first error in one about the pipeline.
             let answers: RedisResult<Vec<RedisResult<Value>>> = answers;
             let answers = answers.and_then(|each| each.into_iter().collect());
             let answers = answers.map_err(Unanswered::of);
@@ -70,7 +72,7 @@ impl Voter {
 
 impl Unanswered {
     fn of(error: RedisError) -> Self {
-        // The server said something: then the code is there.
+        // Where the server answered, there is a code.
         if error.code().is_some() || error.kind() == redis::ErrorKind::AuthenticationFailed {
             Self::Error(error)
         } else {
@@ -78,7 +80,7 @@ impl Unanswered {
         }
     }
 
-    /// Was it the user name or the password?
+    /// Did the server refuse the user name or the password?
     pub(super) fn is_login(&self) -> bool {
         match self {
             Self::Silent(_) => false,
@@ -89,26 +91,14 @@ impl Unanswered {
         }
     }
 
-    /// Does it say that its user may not ask this?
+    /// Did the server say that its user may not ask this?
     pub(super) fn is_permission(&self) -> bool {
         matches!(self, Self::Error(error) if error.code() == Some("NOPERM"))
     }
 }
 
-impl fmt::Display for Unanswered {
+impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Silent(why) => f.write_str(why),
-            Self::Error(error) => {
-                let (code, detail) = (error.code(), error.detail());
-                write!(f, "{} {}", code.unwrap_or_default(), detail.unwrap_or_default())
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Voter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Voter({})", self.address)
+        write!(f, "Peer({})", self.address)
     }
 }

@@ -1,7 +1,7 @@
-//! The master that most of the Sentinels name.
+//! The master that a majority of the Sentinels name.
 //!
-//! Each is asked directly. Two majorities of the same Sentinels have one in common: once one proxy
-//! has been told of a new master by most, none is told of the old one by most.
+//! Each Sentinel is asked directly. Two majorities of the same Sentinels have one Sentinel in common:
+//! once a majority has named a new master to one proxy, no majority names the old one to another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,127 +10,174 @@ use redis::{Pipeline, Value};
 use tokio::sync::mpsc;
 
 use super::masters::Masters;
-use super::peer::{Unanswered, Voter};
+use super::peer::{Peer, Unanswered};
 use crate::register::RegisterError;
 use crate::register::redis::node::connections::login;
-use crate::register::redis::settings::{Address, SentinelPlace};
+use crate::register::redis::settings::{Address, SentinelTopology};
 
 /// All Sentinels of a master.
 #[derive(Debug)]
 pub(super) struct Sentinels {
-    voters: Vec<Arc<Voter>>,
+    peers: Vec<Arc<Peer>>,
     master: String,
     question: Arc<Pipeline>,
 }
 
 /// What one Sentinel says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Word {
-    /// This is the master; said by the Sentinel of this id.
+#[derive(Debug)]
+enum Vote {
+    /// The address of the master, named by the Sentinel of this id.
     Names(Address, String),
-    /// Nothing now, for this reason.
-    Silent(String),
-    /// Nothing until an operator acts, as this sentence says.
-    Unfit(String),
+    /// No address.
+    Abstains(Abstention),
 }
 
-/// What all of them have said so far.
+/// Why a Sentinel names no master. The text follows the Sentinel's address.
+#[derive(Debug, thiserror::Error)]
+enum Abstention {
+    #[error("does not answer ({0})")]
+    Silent(String),
+    #[error("does not know a master {master:?}")]
+    UnknownMaster { master: String },
+    #[error(
+        "refuses the user name or the password. Set register.sentinel_username and \
+         register.sentinel_password"
+    )]
+    Login,
+    #[error(
+        "does not let its user ask. Allow him +sentinel|get-master-addr-by-name and \
+         +sentinel|myid"
+    )]
+    Permission,
+    #[error("answers {said:?}: that is no Sentinel")]
+    NoSentinel { said: String },
+    #[error("answers what this version does not understand")]
+    Strange,
+    #[error("is the same as {twin}. Name each once")]
+    Twin { twin: Address },
+}
+
+impl Abstention {
+    /// Will the Sentinel go on abstaining until an operator acts?
+    fn needs_operator(&self) -> bool {
+        match self {
+            Self::Silent(_) => false,
+            Self::UnknownMaster { .. }
+            | Self::Login
+            | Self::Permission
+            | Self::NoSentinel { .. }
+            | Self::Strange
+            | Self::Twin { .. } => true,
+        }
+    }
+}
+
+/// The votes of all Sentinels so far.
 #[derive(Debug)]
-struct Ballot {
+struct Tally {
     master: String,
-    words: Vec<(Address, Option<Word>)>,
+    votes: Vec<(Address, Option<Vote>)>,
 }
 
 impl Sentinels {
-    pub(super) fn new(place: &SentinelPlace) -> Self {
-        let login = login(place.username.as_deref(), place.password.as_ref(), 0);
-        let voter = |address: &Address| Arc::new(Voter::new(address.clone(), login.clone()));
+    pub(super) fn new(settings: &SentinelTopology) -> Self {
+        let login = login(settings.username.as_deref(), settings.password.as_ref(), 0);
+        let peer = |address: &Address| Arc::new(Peer::new(address.clone(), login.clone()));
         let mut question = Pipeline::new();
         question.ignore_errors();
-        question.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&place.master);
+        question.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&settings.master);
         question.cmd("SENTINEL").arg("MYID");
         Self {
-            voters: place.sentinels.iter().map(voter).collect(),
-            master: place.master.clone(),
+            peers: settings.sentinels.iter().map(peer).collect(),
+            master: settings.master.clone(),
             question: Arc::new(question),
         }
     }
 
-    /// Asks all of them, and waits until most say the same.
+    /// Asks all of them, and waits until a majority names the same master.
     pub(super) async fn ask(&self, patience: Duration) -> Result<Masters, RegisterError> {
         let (tell, mut told) = mpsc::unbounded_channel();
-        for (number, voter) in self.voters.iter().enumerate() {
-            let (voter, question, tell) =
-                (Arc::clone(voter), Arc::clone(&self.question), tell.clone());
-            // On its own, so that one which is slower than the majority keeps its connection.
+        for (number, peer) in self.peers.iter().enumerate() {
+            let (peer, question, tell) =
+                (Arc::clone(peer), Arc::clone(&self.question), tell.clone());
+            let master = self.master.clone();
+            // A task of its own, so that a Sentinel which is slower than the majority keeps its
+            // connection.
             tokio::spawn(async move {
-                let word = word_of(voter.ask(&question, patience).await);
-                // Nobody listens any more where most have spoken.
-                let _ = tell.send((number, word));
+                let vote = Vote::of(peer.ask(&question, patience).await, master);
+                // The receiver is gone where a majority has spoken.
+                let _ = tell.send((number, vote));
             });
         }
         drop(tell);
-        let mut ballot = Ballot::of(self);
-        while let Some((number, word)) = told.recv().await {
-            ballot.add(number, word);
-            if let Some(address) = ballot.winner() {
+        let mut tally = Tally::of(self);
+        while let Some((number, vote)) = told.recv().await {
+            tally.add(number, vote);
+            if let Some(address) = tally.winner() {
                 return Ok(Masters::all_at(address));
             }
         }
-        Err(ballot.failure())
+        Err(tally.failure())
     }
 }
 
-/// An answer as a word.
-fn word_of(answer: Result<Vec<Value>, Unanswered>) -> Word {
-    let values = match answer {
-        Ok(values) => values,
-        Err(refused) if refused.is_login() => return Word::Unfit(LOGIN.to_owned()),
-        Err(refused) if refused.is_permission() => return Word::Unfit(PERMISSION.to_owned()),
-        Err(Unanswered::Silent(why)) => return Word::Silent(why),
-        Err(Unanswered::Error(error)) => {
-            let said = Unanswered::Error(error).to_string();
-            return Word::Unfit(format!("answers {said:?}: that is no Sentinel"));
+impl Vote {
+    /// Reads the answer to the question about this master.
+    fn of(answer: Result<Vec<Value>, Unanswered>, master: String) -> Self {
+        answer
+            .map_err(Abstention::from)
+            .and_then(|values| named_in(values, master))
+            .map_or_else(Self::Abstains, |(address, id)| Self::Names(address, id))
+    }
+}
+
+impl From<Unanswered> for Abstention {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Silent(why) => Self::Silent(why),
+            refused @ Unanswered::Error(_) if refused.is_login() => Self::Login,
+            refused @ Unanswered::Error(_) if refused.is_permission() => Self::Permission,
+            refused @ Unanswered::Error(_) => Self::NoSentinel { said: refused.to_string() },
         }
-    };
-    let strange = || Word::Unfit("answers what this version does not understand".to_owned());
-    let Ok([master, id]) = <[Value; 2]>::try_from(values) else { return strange() };
+    }
+}
+
+/// The master's address and the Sentinel's id.
+fn named_in(values: Vec<Value>, name: String) -> Result<(Address, String), Abstention> {
+    let [master, id] = <[Value; 2]>::try_from(values).map_err(|_| Abstention::Strange)?;
     if master == Value::Nil {
-        return Word::Unfit(String::new());
+        return Err(Abstention::UnknownMaster { master: name });
     }
     match (redis::from_redis_value::<(String, u16)>(master), redis::from_redis_value(id)) {
-        (Ok((host, port)), Ok(id)) => Word::Names(Address { host, port }, id),
-        (_, _) => strange(),
+        (Ok((host, port)), Ok(id)) => Ok((Address { host, port }, id)),
+        (_, _) => Err(Abstention::Strange),
     }
 }
 
-impl Ballot {
+impl Tally {
     fn of(sentinels: &Sentinels) -> Self {
-        let word = |voter: &Arc<Voter>| (voter.address().clone(), None);
-        Self {
-            master: sentinels.master.clone(),
-            words: sentinels.voters.iter().map(word).collect(),
-        }
+        let vote = |peer: &Arc<Peer>| (peer.address().clone(), None);
+        Self { master: sentinels.master.clone(), votes: sentinels.peers.iter().map(vote).collect() }
     }
 
-    /// One that is listed under two names has one voice.
-    fn add(&mut self, number: usize, word: Word) {
-        let twin = self.words.iter().find(|(_, said)| match (said, &word) {
-            (Some(Word::Names(_, before)), Word::Names(_, id)) => before == id,
+    /// A Sentinel that is listed under two addresses has one vote.
+    fn add(&mut self, number: usize, vote: Vote) {
+        let twin = self.votes.iter().find(|(_, cast)| match (cast, &vote) {
+            (Some(Vote::Names(_, before)), Vote::Names(_, id)) => before == id,
             (_, _) => false,
         });
-        let word = match twin {
-            Some((twin, _)) => Word::Unfit(format!("is the same as {twin}. Name each once")),
-            None => word,
+        let vote = match twin {
+            Some((twin, _)) => Vote::Abstains(Abstention::Twin { twin: twin.clone() }),
+            None => vote,
         };
-        self.words[number].1 = Some(word);
+        self.votes[number].1 = Some(vote);
     }
 
     fn majority(&self) -> usize {
-        self.words.len() / 2 + 1
+        self.votes.len() / 2 + 1
     }
 
-    /// The address that most name.
+    /// The address that a majority of all Sentinels names.
     fn winner(&self) -> Option<&Address> {
         self.named().find(|address| {
             self.named().filter(|other| other == address).count() >= self.majority()
@@ -138,36 +185,36 @@ impl Ballot {
     }
 
     fn named(&self) -> impl Iterator<Item = &Address> {
-        self.words.iter().filter_map(|(_, word)| match word {
-            Some(Word::Names(address, _)) => Some(address),
-            Some(Word::Silent(_) | Word::Unfit(_)) | None => None,
+        self.votes.iter().filter_map(|(_, vote)| match vote {
+            Some(Vote::Names(address, _)) => Some(address),
+            Some(Vote::Abstains(_)) | None => None,
         })
     }
 
-    /// Why there is no winner. Where too many can say nothing until an operator acts, one must act.
+    /// Why there is no winner. An operator must act where too few votes are left for a majority
+    /// until one does.
     fn failure(&self) -> RegisterError {
-        let unfit = self.words.iter().filter(|(_, word)| matches!(word, Some(Word::Unfit(_))));
-        let operator = self.words.len() - unfit.count() < self.majority();
-        let master = &self.master;
+        let lost = self.votes.iter().filter(|(_, vote)| match vote {
+            Some(Vote::Abstains(why)) => why.needs_operator(),
+            Some(Vote::Names(..)) | None => false,
+        });
+        let needs_operator = self.votes.len() - lost.count() < self.majority();
         let each: Vec<_> = self
-            .words
+            .votes
             .iter()
-            .map(|(sentinel, word)| match word {
-                Some(Word::Names(address, _)) => format!("{sentinel} names {address}"),
-                Some(Word::Silent(why)) => format!("{sentinel} does not answer ({why})"),
-                Some(Word::Unfit(why)) if why.is_empty() => {
-                    format!("{sentinel} does not know a master {master:?}")
-                }
-                Some(Word::Unfit(why)) => format!("{sentinel} {why}"),
+            .map(|(sentinel, vote)| match vote {
+                Some(Vote::Names(address, _)) => format!("{sentinel} names {address}"),
+                Some(Vote::Abstains(why)) => format!("{sentinel} {why}"),
                 None => format!("{sentinel} says nothing"),
             })
             .collect();
-        let count = self.words.len();
         let sentence = format!(
-            "no master {master:?} is named by most of its {count} Sentinels: {}",
+            "no master {:?} is named by most of its {} Sentinels: {}",
+            self.master,
+            self.votes.len(),
             each.join("; ")
         );
-        if operator {
+        if needs_operator {
             RegisterError::Unsuitable(sentence)
         } else {
             RegisterError::Unreachable(sentence)
@@ -175,54 +222,55 @@ impl Ballot {
     }
 }
 
-const LOGIN: &str = "refuses the user name or the password. Set register.sentinel_username and \
-                     register.sentinel_password";
-const PERMISSION: &str = "does not let its user ask. Allow him +sentinel|get-master-addr-by-name and \
-                          +sentinel|myid";
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MASTER: &str = "main";
 
     fn at(port: u16) -> Address {
         Address { host: "host".to_owned(), port }
     }
 
-    fn ballot(words: &[Word]) -> Ballot {
-        let silent = (1..).zip(words).map(|(port, _)| (at(port), None)).collect();
-        let mut ballot = Ballot { master: "main".to_owned(), words: silent };
-        for (number, word) in words.iter().enumerate() {
-            let word = match word {
-                // Each is another one unless a test says who it is.
-                Word::Names(address, id) if id.is_empty() => {
-                    Word::Names(address.clone(), number.to_string())
+    fn tally(votes: Vec<Vote>) -> Tally {
+        let silent = (1..).zip(&votes).map(|(port, _)| (at(port), None)).collect();
+        let mut tally = Tally { master: MASTER.to_owned(), votes: silent };
+        for (number, vote) in votes.into_iter().enumerate() {
+            let vote = match vote {
+                // Each is another Sentinel unless a test says which one it is.
+                Vote::Names(address, id) if id.is_empty() => {
+                    Vote::Names(address, number.to_string())
                 }
-                word => word.clone(),
+                vote => vote,
             };
-            ballot.add(number, word);
+            tally.add(number, vote);
         }
-        ballot
+        tally
     }
 
-    fn names(port: u16) -> Word {
-        Word::Names(at(port), String::new())
+    fn names(port: u16) -> Vote {
+        Vote::Names(at(port), String::new())
     }
 
-    fn named_by(id: &str) -> Word {
-        Word::Names(at(7), id.to_owned())
+    fn named_by(id: &str) -> Vote {
+        Vote::Names(at(7), id.to_owned())
     }
 
-    fn silent() -> Word {
-        Word::Silent("refused".to_owned())
+    fn silent() -> Vote {
+        Vote::Abstains(Abstention::Silent("refused".to_owned()))
     }
 
-    fn unknown() -> Word {
-        Word::Unfit(String::new())
+    fn unknown() -> Vote {
+        Vote::Abstains(Abstention::UnknownMaster { master: MASTER.to_owned() })
+    }
+
+    fn of(answer: Result<Vec<Value>, Unanswered>) -> Vote {
+        Vote::of(answer, MASTER.to_owned())
     }
 
     #[test]
     fn a_master_is_who_most_of_all_sentinels_name_not_most_of_those_who_answer() {
-        for (words, winner) in [
+        for (votes, winner) in [
             (vec![names(7), names(7), names(7)], Some(7)),
             (vec![names(7), unknown(), names(7)], Some(7)),
             (vec![silent(), names(8), names(8)], Some(8)),
@@ -236,22 +284,23 @@ mod tests {
             (vec![names(7), names(7), silent(), silent()], None),
             (vec![names(7), names(8), names(9), names(7), names(7)], Some(7)),
         ] {
-            let ballot = ballot(&words);
-            assert_eq!(ballot.winner(), winner.map(at).as_ref(), "{words:?}");
+            let tally = tally(votes);
+            assert_eq!(tally.winner(), winner.map(at).as_ref(), "{tally:?}");
         }
     }
 
     #[test]
     fn an_operator_is_called_only_where_waiting_cannot_help() {
-        for (words, operator, said) in [
+        let login = || Vote::Abstains(Abstention::Login);
+        for (votes, operator, said) in [
             (vec![silent(), silent(), silent()], false, "host:1 does not answer (refused)"),
             (vec![names(7), names(8), silent()], false, "host:2 names host:8"),
             (vec![unknown(), names(7), silent()], false, "host:1 does not know a master \"main\""),
             (vec![named_by("one"), named_by("one")], true, "host:2 is the same as host:1"),
             (vec![unknown(), names(7), unknown()], true, "host:3 does not know a master \"main\""),
-            (vec![Word::Unfit(LOGIN.to_owned())], true, "register.sentinel_password"),
+            (vec![login()], true, "register.sentinel_password"),
         ] {
-            match ballot(&words).failure() {
+            match tally(votes).failure() {
                 RegisterError::Unreachable(text) => assert!(!operator && text.contains(said)),
                 RegisterError::Unsuitable(text) => assert!(operator && text.contains(said)),
                 RegisterError::Full(text) | RegisterError::Disowned(text) => panic!("{text}"),
@@ -260,26 +309,25 @@ mod tests {
     }
 
     #[test]
-    fn what_a_sentinel_answers_becomes_a_word() {
+    fn what_a_sentinel_answers_becomes_a_vote() {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let pair = Value::Array(vec![text("::1"), text("6379")]);
-        let named = word_of(Ok(vec![pair.clone(), text("id")]));
+        let named = of(Ok(vec![pair.clone(), text("id")]));
         let address = Address { host: "::1".to_owned(), port: 6379 };
-        assert_eq!(named, Word::Names(address, "id".to_owned()));
-        assert_eq!(word_of(Ok(vec![Value::Nil, text("id")])), Word::Unfit(String::new()));
+        assert!(matches!(named, Vote::Names(at, id) if at == address && id == "id"));
+        let unknown = of(Ok(vec![Value::Nil, text("id")]));
+        assert!(matches!(unknown, Vote::Abstains(Abstention::UnknownMaster { .. })), "{unknown:?}");
         for strange in [vec![Value::Int(1), text("id")], vec![pair], vec![]] {
-            let word = word_of(Ok(strange));
-            assert!(matches!(&word, Word::Unfit(why) if !why.is_empty()), "{word:?}");
+            let vote = of(Ok(strange));
+            assert!(matches!(vote, Vote::Abstains(Abstention::Strange)), "{vote:?}");
         }
-        let error = |code: &str| {
-            let error = redis::make_extension_error(code.to_owned(), Some("more".to_owned()));
-            word_of(Err(Unanswered::Error(error)))
-        };
         for (code, said) in
             [("NOAUTH", "password"), ("NOPERM", "Allow him"), ("WHAT", "that is no Sentinel")]
         {
-            let word = error(code);
-            assert!(matches!(&word, Word::Unfit(why) if why.contains(said)), "{code}: {word:?}");
+            let error = redis::make_extension_error(code.to_owned(), Some("more".to_owned()));
+            let vote = of(Err(Unanswered::Error(error)));
+            let Vote::Abstains(why) = vote else { panic!("{code}: {vote:?}") };
+            assert!(why.to_string().contains(said), "{code}: {why}");
         }
     }
 }

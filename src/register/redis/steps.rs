@@ -1,0 +1,223 @@
+//! The steps of [`Register`] as calls: their arguments in the scripts' form, their answers read.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::RedisRegister;
+use super::calls::Repeat;
+use super::format::{
+    condition_text, current_text, expect_text, generation_text, refusal_text, settle_text,
+    state_text,
+};
+use super::reply::Reply;
+use crate::register::types::in_millis;
+use crate::register::{
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, EpochId, Generation,
+    Grant, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
+    Resolution, Status, Token, UploadName, UploadStep, WriteId,
+};
+use crate::s3::{Current, ObjectName};
+
+#[async_trait]
+impl Register for RedisRegister {
+    async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
+        observation(self.run(&self.scripts().observe, name, &[], Repeat::Once).await?)
+    }
+
+    async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
+        observation(self.run(&self.scripts().pin, name, &[], Repeat::Once).await?)
+    }
+
+    async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
+        let age = millis(ask.age);
+        let own_doubt = ask.own_doubt.as_ref().map(|generation| generation.0.as_bytes());
+        let arguments: [&[u8]; 9] = [
+            ask.asker.0.as_bytes(),
+            ask.nonce.as_bytes(),
+            ask.write_id.0.as_bytes(),
+            settle_text(ask.settle).as_bytes(),
+            age.as_bytes(),
+            &condition_text(&ask.condition),
+            &expect_text(&ask.expect),
+            ask.upload.as_ref().map(UploadName::as_str).unwrap_or_default().as_bytes(),
+            own_doubt.unwrap_or_default(),
+        ];
+        let mut reply = self.run(&self.scripts().acquire, name, &arguments, Repeat::Once).await?;
+        match reply.word() {
+            "quarantine" => Ok(Acquired::Quarantine(reply.duration()?)),
+            "ended" => Ok(Acquired::Ended(reply.ending()?)),
+            "busy" => {
+                Ok(Acquired::Busy { write_id: reply.write_id()?, free_in: reply.duration()? })
+            }
+            "granted" => Ok(Acquired::Granted(Grant {
+                token: Token(reply.text()?),
+                state: reply.state()?,
+                generation: reply.generation()?,
+                doubt: reply.in_doubt()?,
+                armed: reply.generation()?,
+                epoch_age: reply.duration()?,
+                superseded: reply.number()? == 1,
+                upload: reply.upload(ask.upload.as_ref())?,
+            })),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError> {
+        let age = millis(step.age);
+        let arguments: [&[u8]; 4] = [
+            step.token.0.as_bytes(),
+            &state_text(&step.pre),
+            &expect_text(&step.expect),
+            age.as_bytes(),
+        ];
+        let mut reply = self.run(&self.scripts().arm, name, &arguments, Repeat::Never).await?;
+        match reply.word() {
+            "armed" => {
+                let generation = reply.generation()?.ok_or_else(|| reply.unknown())?;
+                Ok(ArmAnswer::Armed(generation))
+            }
+            "lost" => Ok(ArmAnswer::Lost),
+            "older" => Ok(ArmAnswer::OlderThanEpoch),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn reclaim(
+        &self,
+        name: &ObjectName,
+        step: &ReclaimStep<'_>,
+    ) -> Result<ReclaimAnswer, RegisterError> {
+        let arguments: [&[u8]; 6] = [
+            step.token.0.as_bytes(),
+            step.nonce.as_bytes(),
+            step.write_id.0.as_bytes(),
+            settle_text(step.settle).as_bytes(),
+            &state_text(step.pre),
+            &expect_text(step.expect),
+        ];
+        let mut reply = self.run(&self.scripts().reclaim, name, &arguments, Repeat::Once).await?;
+        match reply.word() {
+            "held" => Ok(ReclaimAnswer::Held),
+            "reclaimed" => Ok(ReclaimAnswer::Reclaimed {
+                token: Token(reply.text()?),
+                generation: reply.generation()?.ok_or_else(|| reply.unknown())?,
+            }),
+            "too late" => Ok(ReclaimAnswer::TooLate),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError> {
+        let arguments = [token.0.as_bytes()];
+        self.run(&self.scripts().renew, name, &arguments, Repeat::Never).await?.is_ok()
+    }
+
+    async fn commit(
+        &self,
+        name: &ObjectName,
+        step: &CommitStep<'_>,
+    ) -> Result<CommitAnswer, RegisterError> {
+        let quiet = step.quiet.map(millis).unwrap_or_default();
+        let generation = step.generation.map(|Generation(name)| name.as_bytes());
+        let arguments: [&[u8]; 5] = [
+            step.token.0.as_bytes(),
+            &state_text(&step.new),
+            quiet.as_bytes(),
+            generation.unwrap_or_default(),
+            step.told.as_str().as_bytes(),
+        ];
+        let reply = self.run(&self.scripts().commit, name, &arguments, Repeat::Once).await?;
+        match reply.word() {
+            "committed" => Ok(CommitAnswer::Committed),
+            "overtaken" => Ok(CommitAnswer::Overtaken),
+            "epoch changed" => Ok(CommitAnswer::EpochChanged),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn disarm(
+        &self,
+        name: &ObjectName,
+        step: &DisarmStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        let refused = refusal_text(step.refused);
+        let arguments: [&[u8]; 3] =
+            [step.token.0.as_bytes(), &state_text(step.pre), refused.as_bytes()];
+        self.run(&self.scripts().disarm, name, &arguments, Repeat::Never).await?.is_ok()
+    }
+
+    async fn release(
+        &self,
+        name: &ObjectName,
+        step: &ReleaseStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        let learned = step.learned.as_ref().map(state_text).unwrap_or_default();
+        let refused = refusal_text(step.refused);
+        let arguments: [&[u8]; 3] = [step.token.0.as_bytes(), &learned, refused.as_bytes()];
+        self.run(&self.scripts().release, name, &arguments, Repeat::Never).await?.is_ok()
+    }
+
+    async fn resolve(
+        &self,
+        name: &ObjectName,
+        token: &Token,
+        head: &Current,
+        inscribed: Option<&WriteId>,
+    ) -> Result<Resolution, RegisterError> {
+        let inscribed = inscribed.map(|id| id.0.as_bytes()).unwrap_or_default();
+        let arguments: [&[u8]; 3] = [token.0.as_bytes(), &current_text(head), inscribed];
+        let reply = self.run(&self.scripts().resolve, name, &arguments, Repeat::Never).await?;
+        match reply.word() {
+            "landed" => Ok(Resolution::Landed),
+            "did not" => Ok(Resolution::DidNot),
+            "undetermined" => Ok(Resolution::Undetermined),
+            "nothing" => Ok(Resolution::Nothing),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn note_upload(
+        &self,
+        name: &ObjectName,
+        step: &UploadStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        let Observation { generation, pending, epoch, .. } = step.before;
+        let arguments: [&[u8]; 4] = [
+            step.name.as_str().as_bytes(),
+            epoch.0.as_bytes(),
+            generation_text(generation.as_ref(), epoch).as_bytes(),
+            generation_text(pending.as_ref(), epoch).as_bytes(),
+        ];
+        self.run(&self.scripts().note_upload, name, &arguments, Repeat::Once).await?.is_ok()
+    }
+
+    async fn check(&self) -> Result<Status, RegisterError> {
+        self.survey_all().await
+    }
+
+    async fn skip_quarantine(&self) -> Result<(), RegisterError> {
+        self.skip_quarantine_of_all().await
+    }
+
+    /// Nothing to do: what is in Redis is shared with the other proxies.
+    async fn close(&self) -> Result<(), RegisterError> {
+        Ok(())
+    }
+}
+
+fn observation(mut reply: Reply) -> Result<Observation, RegisterError> {
+    Ok(Observation {
+        state: reply.state()?,
+        generation: reply.generation()?,
+        pending: reply.generation()?,
+        epoch: EpochId(reply.text()?),
+        quarantine: reply.duration()?,
+        leased: reply.number()? != 0,
+    })
+}
+
+fn millis(duration: Duration) -> String {
+    in_millis(duration).to_string()
+}
