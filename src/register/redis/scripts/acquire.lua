@@ -1,3 +1,22 @@
+-- The step acquire: asks for the lease of the key, and arms it where nothing has to be looked up.
+--
+-- KEYS:    [1] the partition, [2] the record
+-- ARGV:    [1] name of a new epoch, should one begin (prelude.lua); [2] the process that asks;
+--          then [3] nonce; [4] write id; [5] 'plain' or 'long'; [6] age of the request in ms;
+--          then [7] condition; [8] expectation; [9] upload, or ''; [10] generation of the write's
+--          own doubt, or ''
+-- Returns: {now, 'quarantine', ms left}
+--          {now, 'ended', kind, generation or false, state or code, what the answer said}
+--          {now, 'busy', write id or false, ms until the key is free}
+--          {now, 'granted', token, state, generation or false, the doubt's write id or false, its
+--            generation or false, generation if armed or false, ms that are remembered, 1 if
+--            superseded, 1 if the upload is known; then its generation, its pending generation, its
+--            time}
+-- Uses:    format.rs (LEASE, EXCLUSIVE); clock.lua (now); prelude.lua (quarantine_until); lease.lua
+--          (named, token_of, lease, blocked_until, put_lease); record.lua (upload_named, record,
+--          ending_of, told, remembered_since); arming.lua (is_remembered, arm_lease);
+--          taking_over.lua (take_over); waiters.lua (kept_for_another, wait_for_key, wait_no_more)
+
 local nonce, write_id, long = ARGV[3], ARGV[4], ARGV[5] == 'long'
 local age, condition, expect = tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local upload, own_doubt = upload_named(ARGV[9]), ARGV[10]

@@ -1,3 +1,11 @@
+-- Arming a lease.
+--
+-- KEYS:    none
+-- ARGV:    none
+-- Defines: is_remembered, arm_lease
+-- Uses:    format.rs (LEASE); clock.lua (now); lease.lua (lease, next_generation, put_lease);
+--          record.lua (remembered_since, record, bury_doubt, put_record)
+
 -- Is all remembered that happened since a request arrived, so long ago?
 local function is_remembered(age)
   return now - age >= remembered_since()

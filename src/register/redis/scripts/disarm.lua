@@ -1,3 +1,13 @@
+-- The step disarm: the store has definitely not applied the write.
+--
+-- KEYS:    [1] the partition, [2] the record
+-- ARGV:    [1] name of a new epoch, should one begin (prelude.lua); [2] token; [3] state of the
+--          key; [4] refusal to write down, or ''
+-- Returns: {now, 'ok'}
+--          {now, 'lost'}
+-- Uses:    clock.lua (now); lease.lua (held_by, lease); record.lua (ending_of, told, write_down);
+--          ending.lua (end_without_landing)
+
 local token, pre, refused = ARGV[2], ARGV[3], ARGV[4]
 if not held_by(token) or not lease.generation then
   return {now, 'lost'}

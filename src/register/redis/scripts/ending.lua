@@ -1,6 +1,13 @@
---- Ends a lease under which nothing landed. A tainted one means that somebody else's write landed:
---- whatever its holder knew of the key is void. A state that is not the one believed is the work of
---- somebody who goes around the proxies: a generation of its own.
+-- Ending a lease under which nothing landed.
+--
+-- KEYS:    none
+-- ARGV:    none
+-- Defines: end_without_landing
+-- Uses:    lease.lua (lease, next_generation, drop_lease); record.lua (record, put_record)
+
+-- A tainted lease means that another holder's write landed under it: what its own holder knew of the
+-- key is void. A state that is not the one believed was left by a writer that goes around the
+-- proxies: it gets a generation of its own.
 local function end_without_landing(state)
   local overturned = record.state ~= '?' and state ~= '?' and state ~= record.state
   if lease.tainted or overturned then

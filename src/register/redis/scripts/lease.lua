@@ -1,4 +1,11 @@
--- The lease: its form (format.rs) and what may be asked of it.
+-- The lease of the key: its stored form (format.rs) and what may be asked of it.
+--
+-- KEYS:    none
+-- ARGV:    none
+-- Defines: lease: nil where there is none, armed where it has a generation; unpack_lease,
+--          put_lease, drop_lease, blocked_until, token_of, of_this_epoch, held_by, next_generation,
+--          named
+-- Uses:    format.rs (GRACE, SETTLE_LONG, SETTLE); prelude.lua (packed_lease, partition, name, eid)
 
 local function unpack_lease(packed)
   local l = {}

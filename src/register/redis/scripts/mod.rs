@@ -1,4 +1,6 @@
-//! The steps as Lua scripts: put together from parts, the terms in front.
+//! The steps as Lua scripts. Each is put together from files: the terms and the clock in front, then
+//! the prelude, the parts that the step uses, and the step itself. Names that one file defines are
+//! free in the next. The head of each file says which (tested).
 
 use redis::Script;
 
@@ -77,6 +79,26 @@ impl Scripts {
         }
     }
 
+    #[cfg(test)]
+    fn all(&self) -> [&Step; 14] {
+        [
+            &self.observe,
+            &self.pin,
+            &self.acquire,
+            &self.arm,
+            &self.reclaim,
+            &self.renew,
+            &self.commit,
+            &self.disarm,
+            &self.release,
+            &self.resolve,
+            &self.note_upload,
+            &self.set_aside,
+            &self.survey,
+            &self.skip_quarantine,
+        ]
+    }
+
     /// Lua that reads a key's lease, record and waiters, to be followed by a `return`.
     #[cfg(test)]
     pub(super) fn reading(terms: &Terms, clock: &str, own: &str) -> Step {
@@ -90,7 +112,17 @@ impl Scripts {
 fn compose(name: &'static str, terms: &Terms, clock: &str, parts: &[&str], own: &str) -> Step {
     let begins = matches!(name, "acquire" | "note_upload" | "pin");
     let first = if begins { "#!lua\n" } else { "#!lua flags=allow-oom\n" };
-    let text = [first, &terms_in_lua(terms), clock, PRELUDE, &parts.concat(), own].concat();
+    let code = without_comments(&[clock, PRELUDE, &parts.concat(), own].concat());
+    let text = [first, &terms_in_lua(terms), &code].concat();
     let sha = Script::new(&text).get_hash().to_owned();
     Step { name, text, sha }
 }
+
+/// Redis keeps the text of every script. Comments stay here.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests;

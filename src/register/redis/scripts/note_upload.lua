@@ -1,3 +1,14 @@
+-- The step note_upload: remembers how the key stood before an upload of it was created.
+--
+-- KEYS:    [1] the partition, [2] the record
+-- ARGV:    [1] name of a new epoch, should one begin (prelude.lua); [2] upload; [3] epoch in which
+--          the key was observed; [4] its generation then, or ''; [5] its pending generation then,
+--          or ''
+-- Returns: {now, 'ok'}
+--          {now, 'lost'}: that was another epoch
+-- Uses:    format.rs (UPLOAD_TTL, UPLOADS_MAX); clock.lua (now); prelude.lua (eid); record.lua
+--          (record, put_record)
+
 local upload_name, of_epoch = ARGV[2], ARGV[3]
 if of_epoch ~= eid then
   return {now, 'lost'}

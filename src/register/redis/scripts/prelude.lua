@@ -1,6 +1,14 @@
--- What every step does first (docs/protocol.md#every-step-of-the-register).
--- KEYS[1]: the partition. ARGV[1]: a name for a new epoch, should one begin now.
--- Before this stand the terms and the clock, as LEASE … and now.
+-- What every step does first (docs/protocol.md#every-step-of-the-register): refuse to run on a
+-- replica; begin a new epoch where the memory was interrupted; refuse a caller with other terms.
+--
+-- KEYS:    [1] the partition, [2] the record; without [2] the step is about no key
+-- ARGV:    [1] name of a new epoch, should one begin (prelude.lua)
+-- Returns: {now, 'replica'}
+--          {now, 'terms', the partition's terms}
+--          else goes on to the step
+-- Defines: partition, name: the key of the hash, and the field of the key's lease in it; eid,
+--          since, quarantine_until: the epoch; packed_lease: false where there is none
+-- Uses:    format.rs (QUARANTINE, TERMS); clock.lua (now)
 
 local info = redis.call('INFO', 'replication')
 if not string.find(info, 'role:master', 1, true) then

@@ -1,4 +1,11 @@
--- The record: its form (format.rs), its journal and its doubt.
+-- The record of the key: its stored form (format.rs), its journal and its doubt.
+--
+-- KEYS:    [1] the partition, [2] the record
+-- ARGV:    none
+-- Defines: record; put_record, ending_of, write_down, upload_named, pending, remembered_since,
+--          landed, undetermined, told, bury_doubt
+-- Uses:    format.rs (RECORD_TTL_UPLOADS, RECORD_TTL, HORIZON, JOURNAL_ENTRIES_MAX); clock.lua
+--          (now); prelude.lua (eid, since); lease.lua (lease, named)
 
 -- The journal is what stands in record.journal from record.from on, and the line just written.
 -- (Long strings are what a script on a busy key costs: none is made that is not kept.)
@@ -137,7 +144,7 @@ local function told(ending)
   return kind, named(generation), string.sub(text, length + 1), string.sub(text, 1, length)
 end
 
--- Ends a doubt that nobody can settle: the write may have landed, so its generation counts.
+-- Ends a doubt that cannot be settled: the write may have landed, so its generation counts.
 local function bury_doubt()
   local doubt = record.doubt
   if not doubt then

@@ -1,3 +1,13 @@
+-- The step release: gives back a lease that was never armed.
+--
+-- KEYS:    [1] the partition, [2] the record
+-- ARGV:    [1] name of a new epoch, should one begin (prelude.lua); [2] token; [3] state that a
+--          HEAD has seen, or ''; [4] refusal to write down, or ''
+-- Returns: {now, 'ok'}
+--          {now, 'lost'}
+-- Uses:    clock.lua (now); lease.lua (held_by, lease); record.lua (write_down, record); ending.lua
+--          (end_without_landing)
+
 local token, learned, refused = ARGV[2], ARGV[3], ARGV[4]
 if not held_by(token) or lease.generation then
   return {now, 'lost'}

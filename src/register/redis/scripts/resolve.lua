@@ -1,3 +1,15 @@
+-- The step resolve: settles the doubt of the key by what a HEAD has seen.
+--
+-- KEYS:    [1] the partition, [2] the record
+-- ARGV:    [1] name of a new epoch, should one begin (prelude.lua); [2] token; [3] state that the
+--          HEAD has seen; [4] write id on the object, or ''
+-- Returns: {now, 'landed'}
+--          {now, 'did not'}
+--          {now, 'undetermined'}
+--          {now, 'nothing'}: the lease is lost, or there is no doubt
+-- Uses:    format.rs (EXCLUSIVE); clock.lua (now); lease.lua (held_by); record.lua (record,
+--          write_down, landed, undetermined, put_record)
+
 local token, head, inscribed = ARGV[2], ARGV[3], ARGV[4]
 
 -- Did a write land that leaves its id on what it writes, where some write's id is seen? Another's
@@ -9,7 +21,7 @@ local function verdict_by_id(write_id, pre)
   return (pre == '?' or pre == head) and 'did not' or 'undetermined'
 end
 
--- Did the write land, where nobody else writes?
+-- Did the write land, where all writers go through the proxies?
 local function verdict(pre, expect)
   if not EXCLUSIVE or pre == '?' then
     return 'undetermined'

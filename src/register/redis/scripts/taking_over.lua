@@ -1,3 +1,10 @@
+-- Taking over from a lease whose time is over.
+--
+-- KEYS:    none
+-- ARGV:    none
+-- Defines: take_over
+-- Uses:    lease.lua (lease); record.lua (bury_doubt, record, put_record)
+
 -- Ends a lease whose time is over, if there is one; its field is left. From now on an armed one's
 -- write is a doubt, unless it was committed and only kept the key quiet: then its first copy may
 -- have landed since.

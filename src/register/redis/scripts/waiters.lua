@@ -1,4 +1,11 @@
--- Who waits for the key: its form (format.rs), and the steps of waiters.rs.
+-- The processes that wait for the key: their stored form (format.rs), and the steps of waiters.rs.
+--
+-- KEYS:    none
+-- ARGV:    [2] the process that asks
+-- Defines: kept_for_another, wait_for_key, wait_no_more
+-- Uses:    format.rs (TURN, TURN_GRANTS, WAITER_KEPT, WAITERS_MAX); clock.lua (now); prelude.lua
+--          (name, partition)
+
 local asker = ARGV[2]
 local waiters_field = '>' .. redis.sha1hex(name)
 local packed_waiters = redis.call('HGET', partition, waiters_field)
@@ -30,7 +37,7 @@ local function forget_waiters(leaving)
   waiters = kept
 end
 
--- Until when a key that is free is kept for somebody else.
+-- Until when a key that is free is kept for another process; nil if it is not.
 local function kept_for_another()
   forget_waiters()
   local first = waiters[1]
