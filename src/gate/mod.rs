@@ -162,9 +162,7 @@ impl Write<'_> {
     fn may_leave(&self, current: &Current) -> bool {
         match self.expect() {
             Expect::Absent => *current == Current::Absent,
-            Expect::Present(_) | Expect::SomeObject | Expect::Inscribed => {
-                *current != Current::Absent
-            }
+            Expect::SomeObject | Expect::Inscribed => *current != Current::Absent,
             Expect::Anything => true,
         }
     }

@@ -643,8 +643,7 @@ fn verdict_on(armed: &Armed, head: &Current) -> Resolution {
     }
     let would_show = match (&armed.expect, head) {
         (Expect::Absent, Current::Present(_))
-        | (Expect::Present(_) | Expect::SomeObject | Expect::Inscribed, Current::Absent) => true,
-        (Expect::Present(etag), Current::Present(now)) => etag != now,
+        | (Expect::SomeObject | Expect::Inscribed, Current::Absent) => true,
         (Expect::SomeObject | Expect::Inscribed | Expect::Anything, Current::Present(_))
         | (Expect::Absent | Expect::Anything, Current::Absent) => false,
     };

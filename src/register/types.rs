@@ -92,8 +92,6 @@ impl State {
 pub enum Expect {
     /// A delete.
     Absent,
-    /// An object with exactly this ETag.
-    Present(ETag),
     /// An object, whatever its ETag.
     SomeObject,
     /// An object that has the write's id written on it, whatever its ETag.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::mem::size_of;
 
 use crate::register::record::{Doubt, Lease, Record, Slot};
-use crate::register::types::{Ending, Entry, Expect, State, Upload};
+use crate::register::types::{Ending, Entry, State, Upload};
 use crate::register::waiters::Waiter;
 use crate::s3::ObjectName;
 
@@ -41,14 +41,13 @@ fn of_record(record: &Record) -> usize {
 }
 
 fn of_lease(lease: &Lease) -> usize {
-    let armed = lease.armed.as_ref().map_or(0, |armed| {
-        of_state(&armed.pre) + of_expect(&armed.expect) + text(&armed.generation.0)
-    });
+    let armed =
+        lease.armed.as_ref().map_or(0, |armed| of_state(&armed.pre) + text(&armed.generation.0));
     lease.token.as_ref().map_or(0, |token| text(&token.0)) + text(&lease.write_id.0) + armed
 }
 
 fn of_doubt(Doubt { write_id, armed }: &Doubt) -> usize {
-    let armed = of_state(&armed.pre) + of_expect(&armed.expect) + text(&armed.generation.0);
+    let armed = of_state(&armed.pre) + text(&armed.generation.0);
     text(&write_id.0) + armed
 }
 
@@ -77,13 +76,6 @@ fn of_state(state: &State) -> usize {
     match state {
         State::Present(etag) => block(2 * WORD + etag.as_bytes().len()),
         State::Absent | State::Unknown => 0,
-    }
-}
-
-fn of_expect(expect: &Expect) -> usize {
-    match expect {
-        Expect::Present(etag) => block(2 * WORD + etag.as_bytes().len()),
-        Expect::Absent | Expect::SomeObject | Expect::Inscribed | Expect::Anything => 0,
     }
 }
 

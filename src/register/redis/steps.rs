@@ -39,7 +39,7 @@ impl Register for RedisRegister {
             settle_text(ask.settle).as_bytes(),
             age.as_bytes(),
             &condition_text(&ask.condition),
-            &expect_text(&ask.expect),
+            expect_text(&ask.expect).as_bytes(),
             ask.upload.as_ref().map(UploadName::as_str).unwrap_or_default().as_bytes(),
             own_doubt.unwrap_or_default(),
         ];
@@ -69,7 +69,7 @@ impl Register for RedisRegister {
         let arguments: [&[u8]; 4] = [
             step.token.0.as_bytes(),
             &state_text(&step.pre),
-            &expect_text(&step.expect),
+            expect_text(&step.expect).as_bytes(),
             age.as_bytes(),
         ];
         let mut reply = self.run(&self.scripts().arm, name, &arguments, Repeat::Never).await?;
@@ -95,7 +95,7 @@ impl Register for RedisRegister {
             step.write_id.0.as_bytes(),
             settle_text(step.settle).as_bytes(),
             &state_text(step.pre),
-            &expect_text(step.expect),
+            expect_text(step.expect).as_bytes(),
         ];
         let mut reply = self.run(&self.scripts().reclaim, name, &arguments, Repeat::Once).await?;
         match reply.word() {

@@ -29,13 +29,11 @@ local function verdict(pre, expect)
   if pre ~= head then
     return 'landed'
   end
-  local would_show
-  if expect == 'anything' then
-    would_show = false
+  local would_show = false
+  if expect == 'A' then
+    would_show = head ~= 'A'
   elseif expect == 'object' or expect == 'inscribed' then
     would_show = head == 'A'
-  else
-    would_show = expect ~= head
   end
   return would_show and 'did not' or 'undetermined'
 end
