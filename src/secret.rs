@@ -1,16 +1,19 @@
-//! A string that must never be seen: in a log, a `Debug` print or an error.
+//! A string that must never be seen: in a log, a `Debug` print or an error. Overwritten when dropped.
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// A secret text. `Debug` and `Display` print `***`; the bytes come out only by [`Secret::expose`],
-/// so every place that uses them can be found by that name.
+/// so every place that uses them can be found by that name. When it is dropped, its bytes are
+/// overwritten with zeros, so that they do not stay in memory that is given back.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Wraps a text that must not be shown.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text itself, for signing and authenticating only.

@@ -148,11 +148,6 @@ impl S3Error {
         Self::new(Code::InternalError)
     }
 
-    /// 400: a digest that was promised does not fit the body that came.
-    pub const fn bad_digest() -> Self {
-        Self::new(Code::BadDigest)
-    }
-
     /// 400: the body ended early.
     pub const fn incomplete_body() -> Self {
         Self::new(Code::IncompleteBody)

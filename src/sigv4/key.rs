@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use super::credential::Credential;
 use super::signature::Signature;
@@ -29,7 +30,8 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A key that signs within one scope. `Debug` shows the scope only.
+/// A key that signs within one scope. `Debug` shows the scope only. The key is
+/// overwritten when it is dropped (the feature `zeroize` of `hmac` and `sha2`).
 #[derive(Clone)]
 pub struct SigningKey {
     scope: Scope,
@@ -41,12 +43,13 @@ impl SigningKey {
     /// Derives the key of a scope from the secret: four HMACs (AWS: Create a signed request, step
     /// 4).
     pub fn derive(secret: &Secret, scope: Scope) -> Self {
-        let start = format!("AWS4{}", secret.expose());
-        let date = hmac(&keyed(start.as_bytes()), &[scope.date.as_bytes()]);
-        let region = hmac(&keyed(&date), &[scope.region.as_bytes()]);
-        let service = hmac(&keyed(&region), &[scope.service.as_bytes()]);
-        let key = hmac(&keyed(&service), &[TERMINATOR.as_bytes()]);
-        Self { scope_text: scope.to_string(), scope, mac: keyed(&key) }
+        let start = Zeroizing::new(format!("AWS4{}", secret.expose()));
+        let step = |key: &[u8], part: &str| Zeroizing::new(hmac(&keyed(key), &[part.as_bytes()]));
+        let date = step(start.as_bytes(), &scope.date);
+        let region = step(&*date, &scope.region);
+        let service = step(&*region, &scope.service);
+        let key = step(&*service, TERMINATOR);
+        Self { scope_text: scope.to_string(), scope, mac: keyed(&*key) }
     }
 
     /// Signs the parts, one after the other, as one message.
