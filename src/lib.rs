@@ -22,6 +22,7 @@
 //! - [`gate`]: the guarded write, top to bottom.
 //! - [`marker`]: which register keeps the locks of this store.
 //! - [`proxy`]: the only room that knows Pingora's phases.
+//! - [`lifecycle`]: the listening socket, upgrades, draining, signals.
 //! - [`config`], [`embedded`], [`server`], [`cli`]: what is set, the store in this process, putting
 //!   it all together, talking to a person.
 //!
@@ -37,7 +38,7 @@ pub mod descriptors;
 pub mod embedded;
 pub mod gate;
 pub mod http1;
-pub mod in_flight;
+pub mod lifecycle;
 pub mod marker;
 pub mod proxy;
 pub mod random;

@@ -1,10 +1,5 @@
 //! Puts the parts together and runs them.
 
-mod handover;
-mod listener;
-mod shutdown;
-mod usher;
-
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +9,7 @@ use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
+use tokio_util::task::TaskTracker;
 
 use crate::backend::understanding::warn_of_power;
 use crate::backend::{HttpStore, Store, Understanding};
@@ -22,7 +18,12 @@ use crate::config::{self, Addressing, Backend, Config, RegisterKind};
 use crate::descriptors;
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
-use crate::in_flight::InFlight;
+use crate::lifecycle::drain::{self, Drain};
+use crate::lifecycle::handover::HandoverClient;
+pub use crate::lifecycle::handover::HandoverError;
+use crate::lifecycle::listener::ListeningSocket;
+use crate::lifecycle::signals;
+use crate::lifecycle::upgrade::{NotOpened, Upgrade};
 use crate::marker::{Marker, MarkerError};
 use crate::proxy::{Clients, DeleteLimiter, Door, Policies, PreAuthSlots, Proxy, Rules};
 use crate::register::identity::{Identified, RegisterId};
@@ -32,11 +33,6 @@ use crate::register::{Register, RegisterError, Status, Terms, Writers};
 use crate::s3::{Dialect, DotSegments, EmptySegments, Naming, Reserved, Segments};
 use crate::shares::Shares;
 use crate::sigv4::{Credential, SigningKeys};
-pub use handover::HandoverError;
-use handover::Inheritance;
-use listener::ListeningSocket;
-pub(crate) use shutdown::told_to_stop;
-use usher::Usher;
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -92,55 +88,57 @@ pub fn run(
     ready: impl FnOnce(&Started) + Send + 'static,
 ) -> Result<(), StartError> {
     descriptors::raise_limit();
-    let (socket, inheritance) =
+    let (socket, predecessor) =
         if upgrade { taken_over(&config)? } else { (bound(config.listen)?, None) };
     // Outlives Pingora's own runtimes: the store in this process and the end of the work live here.
-    let keeper = tokio::runtime::Builder::new_multi_thread()
+    let background = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(if config.embedded.is_some() { config.threads } else { 1 })
-        .thread_name("keeper")
+        .thread_name("background")
         .enable_all()
         .build()?;
-    serve_embedded(&keeper, &mut config)?;
-    let Opened { mut register, looked_at, status } = opened_register(&keeper, &config)?;
+    serve_embedded(&background, &mut config)?;
+    let Opened { mut register, looked_at, status } = opened_register(&background, &config)?;
     let keys = Arc::new(SigningKeys::default());
-    let store = Arc::new(keeper.block_on(reachable_store(&config, Arc::clone(&keys)))?);
+    let store = Arc::new(background.block_on(reachable_store(&config, Arc::clone(&keys)))?);
     if let Some(marker) = marker(&config, looked_at, Arc::clone(&store) as _) {
-        let watch = keeper.block_on(marker.begin())?;
+        let watch = background.block_on(marker.begin())?;
         register = watch.guard(register);
-        keeper.spawn(watch.keep(watch_pause(&config)));
+        background.spawn(watch.keep(watch_pause(&config)));
     }
     let understanding =
         Understanding::new(config.backend.subresources, config.register.marker.clone());
-    keeper.block_on(look_at_store(&config, &understanding, Arc::clone(&keys)));
+    background.block_on(look_at_store(&config, &understanding, Arc::clone(&keys)));
     let proxy = proxy(&config, Arc::clone(&register), (store, understanding), keys);
 
-    let standing_by = proxy.gate.standing_by();
+    let reclaiming = proxy.gate.reclaiming();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config)?);
     server.bootstrap();
     let door = Door::new(proxy, &server.configuration, &config.limits);
-    let doorway = door.doorway();
-    keeper.spawn(descriptors::watch(socket.shared()?));
+    let connections = door.connections();
+    background.spawn(descriptors::watch(socket.shared()?));
     socket.listen().map_err(|error| StartError::Listen(config.listen, error))?;
     let listening = socket.address();
-    let usher = Usher::new(&keeper, &config, &socket, inheritance, doorway.clone())?;
-    let handed_over = usher.handed_over();
+    let at = config.upgrade_socket.clone();
+    let upgrade = Upgrade::new(&background, at, &socket, predecessor, connections.clone())
+        .map_err(|NotOpened { path, error }| StartError::UpgradeSocket(path, error))?;
+    let handed_over = upgrade.handed_over();
     let service = socket.given_to(Service::new("proxy".to_owned(), door));
-    let accepting = service.accepting();
+    let accepting_ended = service.accepting_ended();
     server.add_service(service);
 
-    let args = shutdown::run_args(&keeper, handed_over.clone())?;
+    let args = signals::run_args(&background, handed_over.clone())?;
     let started = Started { listening, register: status };
-    let end = shutdown::End {
-        doorway,
-        standing_by,
-        accepting,
+    let drain = Drain {
+        connections,
+        reclaiming,
+        accepting_ended,
         handed_over,
-        usher: keeper.spawn(usher.attend(listening, move || ready(&started))),
+        upgrade: background.spawn(upgrade.run(listening, move || ready(&started))),
         register: Arc::clone(&register),
     };
-    shutdown::spawn(&keeper, &server, end);
+    drain::spawn(&background, &server, drain);
     server.run(args);
-    if let Err(error) = keeper.block_on(register.close()) {
+    if let Err(error) = background.block_on(register.close()) {
         tracing::warn!(%error, "the register was not closed");
     }
     Ok(())
@@ -154,15 +152,15 @@ fn bound(listen: SocketAddr) -> Result<ListeningSocket, StartError> {
 ///
 /// Where nobody waits to be asked, and nobody listens at the address, there is nothing to take over:
 /// a supervisor starts a process that has crashed with the arguments that it had.
-fn taken_over(config: &Config) -> Result<(ListeningSocket, Option<Inheritance>), StartError> {
+fn taken_over(config: &Config) -> Result<(ListeningSocket, Option<HandoverClient>), StartError> {
     if let RegisterKind::Memory { .. } = config.register.kind {
         return Err(HandoverError::InProcess("the register in memory").into());
     }
     let (listen, at) = (config.listen, config.upgrade_socket.as_ref());
     let at = at.ok_or(HandoverError::NoSocket)?;
-    let nobody = match Inheritance::claim(&at.path, listen) {
+    let nobody = match HandoverClient::claim(&at.path, listen) {
         Ok((socket, inheritance)) => return Ok((socket, Some(inheritance))),
-        Err(error) if error.is_nobody() && listen.port() != 0 => error,
+        Err(error) if error.no_process_waits() && listen.port() != 0 => error,
         Err(error) => return Err(error.into()),
     };
     match bound(listen) {
@@ -176,21 +174,21 @@ fn taken_over(config: &Config) -> Result<(ListeningSocket, Option<Inheritance>),
     }
 }
 
-/// The register to serve with, found fit for use. One in Redis is watched from the keeper's runtime;
+/// The register to serve with, found fit for use. One in Redis is watched from the background runtime;
 /// its connections are made where it is used, since others would cost every step a change of threads.
-fn opened_register(keeper: &Runtime, config: &Config) -> Result<Opened, StartError> {
+fn opened_register(background: &Runtime, config: &Config) -> Result<Opened, StartError> {
     let RegisterKind::Redis(redis) = &config.register.kind else {
         let looked_at = open(config)?;
         let register = Arc::clone(&looked_at.register);
-        let status = keeper.block_on(register.check())?;
+        let status = background.block_on(register.check())?;
         return Ok(Opened { register, looked_at, status });
     };
     let watched = Arc::new(redis_register(config, redis)?);
-    let status = keeper.block_on(watched.check())?;
+    let status = background.block_on(watched.check())?;
     let register = Arc::new(watched.apart());
     let looked_at = Handles::of(Arc::clone(&watched));
     let pause = watch_pause(config);
-    keeper.spawn(async move { watched.keep_watch(pause).await });
+    background.spawn(async move { watched.keep_watch(pause).await });
     Ok(Opened { register, looked_at, status })
 }
 
@@ -198,7 +196,7 @@ fn opened_register(keeper: &Runtime, config: &Config) -> Result<Opened, StartErr
 struct Opened {
     /// To serve with.
     register: Arc<dyn Register>,
-    /// The same one, for use in the keeper's runtime.
+    /// The same one, for use in the background runtime.
     looked_at: Handles,
     status: Status,
 }
@@ -294,17 +292,17 @@ fn topology(redis: &config::Redis) -> Topology {
 }
 
 /// Starts the store in this process, if there is one, and tells the configuration where it is.
-fn serve_embedded(keeper: &Runtime, config: &mut Config) -> Result<(), StartError> {
+fn serve_embedded(background: &Runtime, config: &mut Config) -> Result<(), StartError> {
     let Some(dir) = config.embedded.clone() else { return Ok(()) };
     let credential = Credential {
         access_key_id: config.backend.access_key_id.clone(),
         secret: config.backend.secret_access_key.clone(),
         session_token: None,
     };
-    // It serves as long as the keeper lives.
+    // It serves as long as the background lives.
     let forever = std::future::pending();
     let options = embedded::Options::default();
-    let store = keeper.block_on(embedded::serve(dir, &credential, options, forever))?;
+    let store = background.block_on(embedded::serve(dir, &credential, options, forever))?;
     config.backend.endpoint.port = store.addr.port();
     Ok(())
 }
@@ -384,7 +382,7 @@ fn proxy(
         early_answer: body.early_answer,
         writes: Shares::new(limits.writes as u64, limits.writes_per_client as u64),
         strangers: PreAuthSlots::new(limits.strangers),
-        in_flight: InFlight::default(),
+        in_flight: TaskTracker::new(),
     }
 }
 
@@ -433,7 +431,7 @@ fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
         threads: config.threads,
         upstream_keepalive_pool_size: config.backend.connections,
         ca_file,
-        grace_period_seconds: Some(shutdown::NEVER.as_secs()),
+        grace_period_seconds: Some(drain::NEVER.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     })

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::Failure;
 use crate::embedded::{self, Options};
+use crate::lifecycle::signals::told_to_stop;
 use crate::secret::Secret;
-use crate::server::told_to_stop;
 use crate::sigv4::Credential;
 
 /// Where the secret is taken from.

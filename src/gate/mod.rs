@@ -32,10 +32,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::backend::{KeepAlive, Question, Store, StoreRequest};
 use crate::body::Body;
-use crate::in_flight::InFlight;
 use crate::random;
 use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Condition, Current, Effect, ObjectName, Operation, WriteClass};
@@ -60,8 +60,8 @@ pub struct Gate {
     queue: Queue,
     /// By which the register tells this process from others that wait.
     asker: Asker,
-    /// The writes in doubt whose holders stand by.
-    standing_by: InFlight,
+    /// The writes in doubt whose leases this process reclaims.
+    reclaiming: TaskTracker,
 }
 
 /// How the gate goes about its work.
@@ -117,14 +117,14 @@ pub struct Write<'a> {
 impl Gate {
     /// A gate in front of this store, with this register.
     pub fn new(register: Arc<dyn Register>, store: Arc<dyn Store>, settings: Settings) -> Self {
-        let (queue, standing_by) = (Queue::default(), InFlight::default());
-        Self { register, store, settings, queue, asker: Asker(random::id()), standing_by }
+        let (queue, reclaiming) = (Queue::default(), TaskTracker::new());
+        Self { register, store, settings, queue, asker: Asker(random::id()), reclaiming }
     }
 
     /// The completes and copies in doubt for which this process is still needed: should the register
-    /// forget them, nobody else could put them back.
-    pub fn standing_by(&self) -> InFlight {
-        self.standing_by.clone()
+    /// forget them, no other process could put them back.
+    pub fn reclaiming(&self) -> TaskTracker {
+        self.reclaiming.clone()
     }
 }
 

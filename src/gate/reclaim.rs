@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
 
 use super::lease::Armed;
-use crate::in_flight::InFlight;
 use crate::random;
 use crate::register::{
     Expect, ReclaimAnswer, ReclaimStep, Register, RegisterError, Settle, State, Terms, Token,
@@ -33,7 +33,8 @@ pub(super) struct Reclaimer {
     pre: State,
     expect: Expect,
     deadline: Instant,
-    count: InFlight,
+    /// Counts the writes whose leases are reclaimed.
+    count: TaskTracker,
 }
 
 impl Reclaimer {
@@ -50,7 +51,7 @@ impl Reclaimer {
             pre: armed.pre.clone(),
             expect: write.expect(),
             deadline: armed.lease.deadline,
-            count: gate.standing_by.clone(),
+            count: gate.reclaiming.clone(),
         }
     }
 
@@ -77,7 +78,7 @@ impl Reclaimer {
         let until = self.deadline + self.terms.grace + self.terms.settle(self.settle);
         // Often enough to be there in every quarantine.
         let pause = (self.terms.quarantine() / 4).max(Duration::from_millis(100));
-        let counted = self.count.enter();
+        let counted = self.count.token();
         Some(tokio::spawn(async move {
             let _counted = counted;
             while Instant::now() + pause < until {

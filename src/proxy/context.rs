@@ -1,11 +1,11 @@
 //! What is remembered of one request, and its log line.
 
 use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::cors::Asking;
 use super::forward::Forward;
 use crate::gate::{Decider, Outcome, Reply};
-use crate::in_flight::UnderWay;
 use crate::random;
 use crate::s3::{Operation, S3Error, Target};
 use crate::shares::Share;
@@ -34,7 +34,7 @@ pub struct Context {
     pub(super) host_style: bool,
     /// Whether a refused body is read all the same, to keep its connection.
     pub(super) reads_out: bool,
-    _under_way: UnderWay,
+    _under_way: TaskTrackerToken,
 }
 
 /// The fields of a request's log line. No header value and no query ever stands in it.
@@ -81,7 +81,7 @@ impl LogLine {
 }
 
 impl Context {
-    pub(super) fn new(under_way: UnderWay) -> Self {
+    pub(super) fn new(under_way: TaskTrackerToken) -> Self {
         Self {
             arrived: Instant::now(),
             request_id: random::id().to_ascii_uppercase(),

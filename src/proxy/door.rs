@@ -23,13 +23,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection_slots::{ConnectionSlot, ConnectionSlots, NoSlot};
 use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
-use super::doorway::Doorway;
 use super::state::Proxy;
 use super::wire::Wire;
 use crate::config::Limits;
 use crate::http1::Framing;
 use crate::http1::pace::LeastRate;
-use crate::in_flight::InFlight;
+use crate::lifecycle::connections::ConnectionTracker;
 use crate::s3::wire::{HeadScan, check_head, in_origin_form};
 use crate::s3::{Code, S3Error};
 use crate::seldom::Seldom;
@@ -46,8 +45,7 @@ const LARGE_HEADS_MAX: usize = 512;
 /// Where connections come in.
 pub struct Door {
     proxy: Arc<HttpProxy<Proxy>>,
-    in_flight: InFlight,
-    doorway: Doorway,
+    connections: ConnectionTracker,
     /// How long a head may take to arrive, from its first byte to its last.
     patience: Duration,
     /// How fast a body has to come.
@@ -60,12 +58,11 @@ pub struct Door {
 impl Door {
     /// The way in to this proxy, for so many connections.
     pub fn new(proxy: Proxy, conf: &Arc<ServerConf>, limits: &Limits) -> Self {
-        let (in_flight, patience) = (proxy.in_flight.clone(), proxy.idle_timeout);
+        let patience = proxy.idle_timeout;
         Self {
-            doorway: Doorway::new(in_flight.clone()),
+            connections: ConnectionTracker::new(proxy.in_flight.clone()),
             least_rate: LeastRate { bytes_per_s: proxy.body_least_rate, grace: patience },
             proxy: Arc::new(http_proxy(conf, proxy)),
-            in_flight,
             patience,
             slots: ConnectionSlots::new(limits.connections, limits.connections_per_address),
             turned_away: Seldom::new(),
@@ -73,9 +70,9 @@ impl Door {
         }
     }
 
-    /// What is known of it while Pingora has it.
-    pub fn doorway(&self) -> Doorway {
-        self.doorway.clone()
+    /// What is connected and under way here.
+    pub fn connections(&self) -> ConnectionTracker {
+        self.connections.clone()
     }
 
     /// The next head. Until it is whole its sender is not known, and nothing is being served: where
@@ -140,7 +137,7 @@ impl Door {
             begins = idle => if begins == Ok(true) { Ok(()) } else { Err(NoHead::Gone) },
             // Not at Pingora's word, `shutdown`: where another process has taken over, a
             // connected client may send one more request, whose answer then says that it was the last.
-            () = self.doorway.closing() => Err(NoHead::Gone),
+            () = self.connections.closing() => Err(NoHead::Gone),
         }
     }
 
@@ -159,7 +156,7 @@ impl Door {
 
     /// Answers a head that is none; the connection ends here.
     async fn refuse(&self, mut wire: Wire, error: &S3Error) {
-        let mut context = Context::new(self.in_flight.enter());
+        let mut context = Context::new(self.connections.request());
         error.code().clone_into(&mut context.log.code);
         let answer = answer(error, &context.request_id);
         let written = timeout(self.patience, async {
@@ -181,7 +178,7 @@ impl ServerApp for Door {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let place = self.doorway.enter();
+        let place = self.connections.connected();
         let address = stream.get_socket_digest().and_then(|socket| client_address(&socket));
         let slot = self.slots.take(address);
         let mut wire = Box::new(Wire::new(stream, place));

@@ -16,7 +16,6 @@ mod copy_source;
 mod cors;
 mod delete_limiter;
 mod door;
-mod doorway;
 mod form_fields;
 mod forward;
 mod gate_reply;
@@ -57,7 +56,6 @@ use context::{Context, REQUEST_ID};
 pub use cors::Policies;
 pub use delete_limiter::DeleteLimiter;
 pub use door::Door;
-pub use doorway::Doorway;
 pub use pre_auth::PreAuthSlots;
 use response::{Alongside, Failure, Response};
 pub use rules::Rules;
@@ -112,7 +110,7 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        let mut context = Context::new(self.in_flight.enter());
+        let mut context = Context::new(self.in_flight.token());
         context.reads_out = self.early_answer == EarlyAnswer::Read;
         context
     }

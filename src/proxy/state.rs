@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
 use super::access::Clients;
 use super::cors::Policies;
 use super::delete_limiter::DeleteLimiter;
@@ -12,7 +14,6 @@ use crate::backend::{HttpStore, Understanding};
 use crate::body::BufferPool;
 use crate::config::{EarlyAnswer, Signatures};
 use crate::gate::Gate;
-use crate::in_flight::InFlight;
 use crate::s3::{Dialect, Naming, Reserved, S3Error};
 use crate::shares::{NoRoom, Share, Shares};
 use crate::sigv4::SigningKeys;
@@ -65,7 +66,7 @@ pub struct Proxy {
     /// What pages of other origins may see.
     pub cors: Arc<Policies>,
     /// The requests under way.
-    pub in_flight: InFlight,
+    pub in_flight: TaskTracker,
 }
 
 impl Proxy {

@@ -16,12 +16,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::around::around_a_stream;
 use crate::http1::Framing;
 use crate::http1::chunks::{BadChunks, Chunks};
 use crate::http1::pace::{LeastRate, Pace, TooSlow};
-use crate::in_flight::UnderWay;
 
 /// What is between two requests is read in pieces of this size at most.
 const PIECE_BYTES: usize = 4096;
@@ -51,7 +51,7 @@ pub(super) struct Wire {
     /// Whether the client has said that nothing more comes, or is gone.
     ended: bool,
     /// The connection is counted for as long as it is open.
-    place: Option<UnderWay>,
+    place: Option<TaskTrackerToken>,
 }
 
 /// What is yet to come of the request under way.
@@ -92,7 +92,7 @@ impl From<Broken> for io::Error {
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream, place: UnderWay) -> Self {
+    pub(super) fn new(stream: Stream, place: TaskTrackerToken) -> Self {
         Self {
             stream: Some(stream),
             ahead: BytesMut::new(),

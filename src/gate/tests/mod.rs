@@ -13,6 +13,7 @@ use http::StatusCode;
 use tokio::time::{Instant, advance};
 
 use super::*;
+use crate::lifecycle::idle;
 use crate::register::{State, Writers};
 use crate::s3::ETag;
 use fake::{Bench, Fault, IF_MATCH_WRONG, is_error, is_replay, status};
@@ -425,19 +426,16 @@ async fn a_lost_copy_keeps_the_key_shut_although_the_register_forgot_it() {
 #[tokio::test(start_paused = true)]
 async fn a_process_is_needed_for_as_long_as_its_lost_copy_may_land() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
-    let standing_by = bench.gate.standing_by();
+    let reclaiming = bench.gate.reclaiming();
     bench.store.next(Fault::LostBeforeLanding);
     assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
-    assert!(
-        standing_by.none_left().now_or_never().is_some(),
-        "the quarantine covers a plain write"
-    );
+    assert!(idle(&reclaiming).now_or_never().is_some(), "the quarantine covers a plain write");
     tokio::time::sleep(SETTLED * 2).await;
     bench.store.next(Fault::LostBeforeLanding);
     assert!(is_error(&bench.copy().await, "ServiceUnavailable"));
     tokio::time::sleep(SETTLE_LONG).await;
-    assert!(standing_by.none_left().now_or_never().is_none());
-    tokio::time::timeout(SETTLED * 3, standing_by.none_left()).await.unwrap();
+    assert!(idle(&reclaiming).now_or_never().is_none());
+    tokio::time::timeout(SETTLED * 3, idle(&reclaiming)).await.unwrap();
 }
 
 /// Found by the simulation: a reclaim whose answer was lost found its own lease in the way when it

@@ -14,10 +14,10 @@ use pingora::server::{ListenFds, RuntimeOpts, ShutdownWatch};
 use pingora::services::Service as PingoraService;
 use pingora::services::listening::Service;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use crate::proxy::Doorway;
+use super::connections::ConnectionTracker;
 
 /// What every connection holds, busy or not: room for a head and a small body. Pingora's 64 KiB are for
 /// TLS; bodies are read past it.
@@ -26,16 +26,16 @@ const READ_BUFFER_BYTES: usize = 8 * 1024;
 /// How many connections may wait to be accepted; as many as Pingora says.
 const BACKLOG: i32 = 65_535;
 
-/// An address that is ours, and the socket bound to it.
+/// The address to listen on, and the socket bound to it.
 #[derive(Debug)]
-pub(super) struct ListeningSocket {
+pub(crate) struct ListeningSocket {
     address: SocketAddr,
     socket: OwnedFd,
 }
 
 impl ListeningSocket {
-    /// Binds it; nobody is listened to yet.
-    pub(super) fn bind(listen: SocketAddr) -> io::Result<Self> {
+    /// Binds it. Connections are refused until [`Self::listen`].
+    pub(crate) fn bind(listen: SocketAddr) -> io::Result<Self> {
         let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // Connections of an earlier process may still be closing.
         socket.set_reuseaddr(true)?;
@@ -44,28 +44,28 @@ impl ListeningSocket {
     }
 
     /// One that another process has bound.
-    pub(super) fn inherited(socket: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn inherited(socket: OwnedFd) -> io::Result<Self> {
         let listener = TcpListener::from(socket);
         listener.set_nonblocking(true)?;
         Ok(Self { address: listener.local_addr()?, socket: listener.into() })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// From now on connections wait instead of being refused.
-    pub(super) fn listen(&self) -> io::Result<()> {
+    pub(crate) fn listen(&self) -> io::Result<()> {
         Ok(rustix::net::listen(&self.socket, BACKLOG)?)
     }
 
     /// Another descriptor of the same socket.
-    pub(super) fn shared(&self) -> io::Result<OwnedFd> {
+    pub(crate) fn shared(&self) -> io::Result<OwnedFd> {
         self.socket.try_clone()
     }
 
     /// Has the service listen there.
-    pub(super) fn given_to<A>(self, mut service: Service<A>) -> Listening<A> {
+    pub(crate) fn given_to<A>(self, mut service: Service<A>) -> Listening<A> {
         let address = self.address.to_string();
         let endpoint = ListenerConfig::tcp(address.clone())
             .l4_buffer(L4BufferSettings::default().read(READ_BUFFER_BYTES));
@@ -74,29 +74,29 @@ impl ListeningSocket {
             service,
             address,
             socket: Some(self.socket),
-            accepting: watch::Sender::new(true),
+            accepting_ended: CancellationToken::new(),
         }
     }
 
     #[cfg(test)]
-    pub(super) fn into_std(self) -> TcpListener {
+    pub(crate) fn into_std(self) -> TcpListener {
         self.socket.into()
     }
 }
 
 /// A service of Pingora with a socket that is there already, put where Pingora keeps those that it
 /// has inherited.
-pub(super) struct Listening<A> {
+pub(crate) struct Listening<A> {
     service: Service<A>,
     address: String,
     socket: Option<OwnedFd>,
-    accepting: watch::Sender<bool>,
+    accepting_ended: CancellationToken,
 }
 
 impl<A> Listening<A> {
-    /// Becomes false when the last connection has been accepted.
-    pub(super) fn accepting(&self) -> watch::Receiver<bool> {
-        self.accepting.subscribe()
+    /// Cancelled when the last connection has been accepted.
+    pub(crate) fn accepting_ended(&self) -> CancellationToken {
+        self.accepting_ended.clone()
     }
 }
 
@@ -120,7 +120,7 @@ impl<A: ServerApp + Send + Sync + 'static> PingoraService for Listening<A> {
             sockets.lock().add(self.address.clone(), socket.into_raw_fd());
         }
         self.service.start_service(Some(sockets), shutdown, listeners_per_fd).await;
-        self.accepting.send_replace(false);
+        self.accepting_ended.cancel();
     }
 
     fn name(&self) -> &str {
@@ -141,8 +141,8 @@ impl<A: ServerApp + Send + Sync + 'static> PingoraService for Listening<A> {
 }
 
 /// Returns when this process accepts connections there. Connecting proves nothing: they wait until
-/// somebody accepts them, and another process may share the socket.
-pub(super) async fn wait_until_accepting(listening: SocketAddr, doorway: &Doorway) {
+/// they are accepted, and another process may share the socket.
+pub(crate) async fn wait_until_accepting(listening: SocketAddr, connections: &ConnectionTracker) {
     const EACH: Duration = Duration::from_millis(10);
     let mut reachable = listening;
     if reachable.ip().is_unspecified() {
@@ -153,8 +153,8 @@ pub(super) async fn wait_until_accepting(listening: SocketAddr, doorway: &Doorwa
         });
     }
     loop {
-        let _knock = timeout(EACH, TcpStream::connect(reachable)).await;
-        if timeout(EACH, doorway.first_entry()).await.is_ok() {
+        let _connection = timeout(EACH, TcpStream::connect(reachable)).await;
+        if timeout(EACH, connections.first_accepted()).await.is_ok() {
             return;
         }
     }

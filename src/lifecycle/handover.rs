@@ -1,9 +1,17 @@
-//! One process takes the listening socket over from another, and no connection is refused meanwhile.
+//! The handover of the listening socket from one process to its successor, over a Unix socket. No
+//! connection is refused meanwhile.
 //!
-//! The one that serves waits at a Unix socket. Its successor asks there, is sent the descriptor of
-//! the listening socket, and says when it serves; only then does the first one stop. A successor
-//! that fails on its way changes nothing. (Pingora has a hand-over of its own, by a signal: the old
-//! process stops in any case, at a fixed time, whether or not there is a new one.)
+//! ```text
+//! successor                       process that serves
+//!     | ---------- HandOver ----------> |
+//!     | <--- Socket + descriptor ------ |
+//!     |   starts, accepts connections   |
+//!     | ---------- Serving -----------> |
+//!     | <--------- Leaving ------------ |   drains and ends
+//! ```
+//!
+//! A successor that fails on its way changes nothing. (Pingora has a handover of its own, by a signal:
+//! the old process stops in any case, at a fixed time, whether or not there is a new one.)
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read as _, Write as _};
@@ -28,16 +36,44 @@ use tokio::time::timeout;
 use super::listener::ListeningSocket;
 use crate::config::UpgradeSocket;
 
-/// What the successor begins with; the number is that of this conversation's form.
-const ASKING: &[u8] = b"ifmatch: hand over 1\n";
-/// What the descriptor comes with.
-const HERE: &[u8] = b"ifmatch: here 1\n";
-/// What the successor says when it serves.
-const SERVING: &[u8] = b"serving\n";
-/// The answer to that.
-const LEAVING: &[u8] = b"leaving\n";
+/// The messages of the handshake, in their order. The number in the first two is the version of the
+/// handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Message {
+    /// The successor asks for the listening socket.
+    HandOver,
+    /// Its descriptor comes with this.
+    Socket,
+    /// The successor accepts connections.
+    Serving,
+    /// The predecessor drains and ends.
+    Leaving,
+}
 
-/// How long one side waits for a word that the other only has to say.
+impl Message {
+    const fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::HandOver => b"ifmatch: hand over 1\n",
+            Self::Socket => b"ifmatch: here 1\n",
+            Self::Serving => b"serving\n",
+            Self::Leaving => b"leaving\n",
+        }
+    }
+
+    /// Whether it is what was received.
+    fn check(self, received: &[u8]) -> io::Result<()> {
+        if received == self.bytes() { Ok(()) } else { Err(unexpected()) }
+    }
+}
+
+fn unexpected() -> io::Error {
+    io::Error::new(
+        ErrorKind::InvalidData,
+        "unexpected handshake message: not an ifmatch process, or an incompatible version",
+    )
+}
+
+/// Timeout for one handshake message that the other side only has to send.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why nothing is taken over.
@@ -52,21 +88,21 @@ pub enum HandoverError {
     /// Port 0 does not say which process is meant.
     #[error("--upgrade needs upgrade_socket to be set where the port to listen on is 0")]
     NoSocket,
-    /// Nobody answers.
+    /// No process answers.
     #[error(
         "no process hands over its listening socket at {0}: {1}. It must run as the same user, with \
          the same upgrade_socket (see ifmatch check-config), and with a register in Redis. Where none \
          runs yet, leave out --upgrade"
     )]
-    Nobody(PathBuf, io::Error),
-    /// The other one does not do its part.
+    NoProcess(PathBuf, io::Error),
+    /// The other process does not do its part.
     #[error(
         "the process at {0} does not hand over its listening socket: {1}. It may be stopping, or be \
          handing over to another process already; it goes on as it was. Try again, or stop it and \
          start this one without --upgrade"
     )]
     Refused(PathBuf, io::Error),
-    /// It listens elsewhere.
+    /// The other process listens elsewhere.
     #[error(
         "the running process listens on {there}, and this one is to listen on {here}. Set listen to \
          the same address; the running process goes on as it was"
@@ -80,23 +116,23 @@ pub enum HandoverError {
 }
 
 impl HandoverError {
-    /// Nobody waits to be asked, as opposed to somebody who does not answer as he should.
-    pub(super) fn is_nobody(&self) -> bool {
+    /// No process waits to be asked, as opposed to one that does not answer as it should.
+    pub(crate) fn no_process_waits(&self) -> bool {
         let none = [ErrorKind::NotFound, ErrorKind::ConnectionRefused];
-        matches!(self, Self::Nobody(_, error) if none.contains(&error.kind()))
+        matches!(self, Self::NoProcess(_, error) if none.contains(&error.kind()))
     }
 }
 
-/// The running process's side: where a successor asks.
+/// The side of the process that serves: waits for its successor.
 #[derive(Debug)]
-pub(super) struct Offer {
+pub(crate) struct HandoverServer {
     listener: UnixListener,
     path: PathBuf,
     socket: OwnedFd,
 }
 
-impl Offer {
-    /// Waits there from now on. To be called within a runtime.
+impl HandoverServer {
+    /// Listens at the upgrade socket from now on. To be called within a runtime.
     pub(super) fn open(at: &UpgradeSocket, socket: OwnedFd) -> io::Result<Self> {
         let path = at.path.clone();
         if let Some(directory) = path.parent() {
@@ -109,12 +145,12 @@ impl Offer {
     }
 
     /// Returns when a successor serves.
-    pub(super) async fn taken(self) {
+    pub(super) async fn completed(self) {
         loop {
             let mut stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, "nobody can take over at present");
+                    tracing::warn!(%error, "no process can take over at present");
                     // Out of descriptors, most likely: others must end first.
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     continue;
@@ -126,7 +162,7 @@ impl Offer {
                     tracing::info!(pid, "another process has taken over");
                     // It waits at the same path from now on.
                     drop(self);
-                    let _ = timeout(PATIENCE, stream.write_all(LEAVING)).await;
+                    let _ = timeout(PATIENCE, stream.write_all(Message::Leaving.bytes())).await;
                     return;
                 }
                 Ok(false) => {}
@@ -142,21 +178,20 @@ impl Offer {
         if !may_take_part(stream.peer_cred()?.uid()) {
             return Err(io::Error::new(ErrorKind::PermissionDenied, "another user asks for it"));
         }
-        let mut asked = [0; ASKING.len()];
+        let mut asked = [0; Message::HandOver.bytes().len()];
         match timeout(PATIENCE, stream.read_exact(&mut asked)).await? {
-            Ok(_) if asked == ASKING => {}
-            Ok(_) => return Err(io::Error::new(ErrorKind::InvalidData, "it speaks otherwise")),
+            Ok(_) => Message::HandOver.check(&asked)?,
             Err(_) => return Ok(false),
         }
         tracing::info!(pid, "another process is about to take over");
-        let sending = stream
-            .async_io(Interest::WRITABLE, || send_with(stream.as_fd(), HERE, self.socket.as_fd()));
+        let sending = stream.async_io(Interest::WRITABLE, || {
+            send_with(stream.as_fd(), Message::Socket, self.socket.as_fd())
+        });
         timeout(PATIENCE, sending).await??;
         // It checks the store and the register now, and may take its time.
-        let mut said = [0; SERVING.len()];
+        let mut said = [0; Message::Serving.bytes().len()];
         match stream.read_exact(&mut said).await {
-            Ok(_) if said == SERVING => Ok(true),
-            Ok(_) => Err(io::Error::new(ErrorKind::InvalidData, "it speaks otherwise")),
+            Ok(_) => Message::Serving.check(&said).map(|()| true),
             Err(_) => Err(io::Error::new(
                 ErrorKind::UnexpectedEof,
                 "the other process ended before it served; this one goes on",
@@ -165,31 +200,31 @@ impl Offer {
     }
 }
 
-impl Drop for Offer {
+impl Drop for HandoverServer {
     fn drop(&mut self) {
         // One that is left behind is replaced by the next process.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// The successor's side, from the asking until it serves.
+/// The successor's side, from its request until it serves.
 #[derive(Debug)]
-pub(super) struct Inheritance {
+pub(crate) struct HandoverClient {
     stream: UnixStream,
 }
 
-impl Inheritance {
-    /// Asks the running process for its listening socket. Until `serving` it is not told to stop.
-    pub(super) fn claim(
+impl HandoverClient {
+    /// Asks the running process for its listening socket. Until [`Self::confirm`] it goes on as it was.
+    pub(crate) fn claim(
         path: &Path,
         listen: SocketAddr,
     ) -> Result<(ListeningSocket, Self), HandoverError> {
-        let nobody = |error| HandoverError::Nobody(path.to_owned(), error);
-        let stream = UnixStream::connect(path).map_err(nobody)?;
-        let peer = sockopt::socket_peercred(&stream).map_err(|error| nobody(error.into()))?;
+        let no_process = |error| HandoverError::NoProcess(path.to_owned(), error);
+        let stream = UnixStream::connect(path).map_err(no_process)?;
+        let peer = sockopt::socket_peercred(&stream).map_err(|error| no_process(error.into()))?;
         if !may_take_part(peer.uid.as_raw()) {
-            let who = io::Error::new(ErrorKind::PermissionDenied, "it belongs to another user");
-            return Err(nobody(who));
+            let owner = io::Error::new(ErrorKind::PermissionDenied, "it belongs to another user");
+            return Err(no_process(owner));
         }
         let socket = Self::received(&stream)
             .and_then(ListeningSocket::inherited)
@@ -204,22 +239,24 @@ impl Inheritance {
     fn received(mut stream: &UnixStream) -> io::Result<OwnedFd> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        stream.write_all(ASKING)?;
-        receive_with(stream.as_fd(), HERE).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "it says nothing"),
+        stream.write_all(Message::HandOver.bytes())?;
+        receive_with(stream.as_fd(), Message::Socket).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => {
+                io::Error::new(ErrorKind::TimedOut, "it does not answer in time")
+            }
             _ => error,
         })
     }
 
-    /// Tells the other process that this one serves, and waits until it leaves. Blocks.
-    pub(super) fn serving(mut self) {
-        let mut said = [0; LEAVING.len()];
-        let heard = self.stream.write_all(SERVING).and_then(|()| self.stream.read_exact(&mut said));
-        match heard {
+    /// Tells the predecessor that this process serves, and waits until it leaves. Blocks.
+    pub(super) fn confirm(mut self) {
+        let mut said = [0; Message::Leaving.bytes().len()];
+        let sent = self.stream.write_all(Message::Serving.bytes());
+        match sent.and_then(|()| self.stream.read_exact(&mut said)) {
             Ok(()) => tracing::info!("taken over: the process before this one finishes and ends"),
-            // It has ended by itself, or it stands still; both may serve.
+            // It has ended by itself, or it hangs; then both may serve.
             Err(error) => {
-                tracing::warn!(%error, "the process before this one does not say that it leaves");
+                tracing::warn!(%error, "the process before this one does not confirm that it leaves");
             }
         }
     }
@@ -230,17 +267,18 @@ fn may_take_part(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-fn send_with(stream: BorrowedFd<'_>, words: &[u8], socket: BorrowedFd<'_>) -> io::Result<()> {
+fn send_with(stream: BorrowedFd<'_>, message: Message, socket: BorrowedFd<'_>) -> io::Result<()> {
     let sockets = [socket];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&sockets));
-    let sent = sendmsg(stream, &[IoSlice::new(words)], &mut control, SendFlags::NOSIGNAL)?;
-    if sent == words.len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
+    let sent =
+        sendmsg(stream, &[IoSlice::new(message.bytes())], &mut control, SendFlags::NOSIGNAL)?;
+    if sent == message.bytes().len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
 }
 
-fn receive_with(stream: BorrowedFd<'_>, words: &[u8]) -> io::Result<OwnedFd> {
-    let mut said = vec![0; words.len()];
+fn receive_with(stream: BorrowedFd<'_>, message: Message) -> io::Result<OwnedFd> {
+    let mut said = vec![0; message.bytes().len()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC;
@@ -250,14 +288,16 @@ fn receive_with(stream: BorrowedFd<'_>, words: &[u8]) -> io::Result<OwnedFd> {
         _ => None,
     });
     match socket {
-        Some(socket) if said[..received.bytes] == *words => Ok(socket),
-        _ if received.bytes == 0 => Err(io::Error::new(ErrorKind::UnexpectedEof, "it hangs up")),
-        _ => Err(io::Error::new(ErrorKind::InvalidData, "it is no ifmatch of a version like this")),
+        _ if received.bytes == 0 => {
+            Err(io::Error::new(ErrorKind::UnexpectedEof, "it has closed the connection"))
+        }
+        Some(socket) => message.check(&said[..received.bytes]).map(|()| socket),
+        None => Err(unexpected()),
     }
 }
 
-/// A directory that only this user can look into: anybody could have made one of this name before,
-/// unless its name was chosen.
+/// Makes a directory that only this user can look into. Unless its name was configured, any other user
+/// could have made one of this name before: then it is checked.
 fn make_private(directory: &Path, chosen: bool) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(directory) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
@@ -275,7 +315,7 @@ fn make_private(directory: &Path, chosen: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes away the socket that a process left behind; one at which somebody answers stays.
+/// Removes the socket that a process left behind; one at which a process answers stays.
 fn remove_abandoned(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -301,11 +341,11 @@ mod tests {
 
     const ANY: &str = "127.0.0.1:0";
 
-    /// A process that serves, as far as this room knows one.
+    /// A process that serves, as far as this module knows one.
     struct Running {
         address: SocketAddr,
         path: PathBuf,
-        taken: JoinHandle<()>,
+        completed: JoinHandle<()>,
         _directory: tempfile::TempDir,
     }
 
@@ -316,29 +356,29 @@ mod tests {
         socket.listen().unwrap();
         let address = socket.address();
         let at = UpgradeSocket { path: path.clone(), written: false };
-        let offer = Offer::open(&at, socket.shared().unwrap()).unwrap();
-        let taken = tokio::spawn(offer.taken());
-        Running { address, path, taken, _directory: directory }
+        let server = HandoverServer::open(&at, socket.shared().unwrap()).unwrap();
+        let completed = tokio::spawn(server.completed());
+        Running { address, path, completed, _directory: directory }
     }
 
     async fn claim(
         running: &Running,
         listen: SocketAddr,
-    ) -> Result<(ListeningSocket, Inheritance), HandoverError> {
+    ) -> Result<(ListeningSocket, HandoverClient), HandoverError> {
         let path = running.path.clone();
-        spawn_blocking(move || Inheritance::claim(&path, listen)).await.unwrap()
+        spawn_blocking(move || HandoverClient::claim(&path, listen)).await.unwrap()
     }
 
     #[tokio::test]
     async fn a_successor_accepts_at_the_same_socket_and_the_first_one_leaves_when_it_serves() {
         let running = running();
-        let (socket, inheritance) = claim(&running, running.address).await.unwrap();
-        assert!(!running.taken.is_finished());
+        let (socket, client) = claim(&running, running.address).await.unwrap();
+        assert!(!running.completed.is_finished());
         let inherited = TcpListener::from_std(socket.into_std()).unwrap();
         let _client = TcpStream::connect(running.address).await.unwrap();
         inherited.accept().await.unwrap();
-        spawn_blocking(|| inheritance.serving()).await.unwrap();
-        running.taken.await.unwrap();
+        spawn_blocking(|| client.confirm()).await.unwrap();
+        running.completed.await.unwrap();
         assert!(!running.path.exists());
     }
 
@@ -346,12 +386,12 @@ mod tests {
     async fn a_successor_that_ends_before_it_serves_changes_nothing() {
         let running = running();
         drop(claim(&running, running.address).await.unwrap());
-        // Another one that only looks whether somebody is there.
+        // Another one that only looks whether a process is there.
         drop(UnixStream::connect(&running.path).unwrap());
-        let (_socket, inheritance) = claim(&running, ANY.parse().unwrap()).await.unwrap();
-        assert!(!running.taken.is_finished());
-        spawn_blocking(|| inheritance.serving()).await.unwrap();
-        running.taken.await.unwrap();
+        let (_socket, client) = claim(&running, ANY.parse().unwrap()).await.unwrap();
+        assert!(!running.completed.is_finished());
+        spawn_blocking(|| client.confirm()).await.unwrap();
+        running.completed.await.unwrap();
     }
 
     #[tokio::test]
@@ -366,7 +406,7 @@ mod tests {
             claim(&running, other).await,
             Err(HandoverError::Elsewhere { there, .. }) if there == running.address
         ));
-        assert!(!running.taken.is_finished());
+        assert!(!running.completed.is_finished());
     }
 
     #[tokio::test]
@@ -380,12 +420,12 @@ mod tests {
         std::fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
         let socket = || ListeningSocket::bind(ANY.parse().unwrap()).unwrap().shared().unwrap();
         let derived = UpgradeSocket { path: open.join("socket"), written: false };
-        let refused = Offer::open(&derived, socket()).unwrap_err();
+        let refused = HandoverServer::open(&derived, socket()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
-        // Who names a path himself knows his directory.
-        Offer::open(&UpgradeSocket { written: true, ..derived }, socket()).unwrap();
+        // The directory of a configured path is the operator's own.
+        HandoverServer::open(&UpgradeSocket { written: true, ..derived }, socket()).unwrap();
         let new = UpgradeSocket { path: open.with_file_name("new").join("socket"), written: true };
-        Offer::open(&new, socket()).unwrap();
+        HandoverServer::open(&new, socket()).unwrap();
         assert_eq!(mode(new.path.parent().unwrap()), 0o700);
     }
 
@@ -394,20 +434,21 @@ mod tests {
         let running = running();
         let mut at = UpgradeSocket { path: running.path.clone(), written: true };
         let socket = || ListeningSocket::bind(ANY.parse().unwrap()).unwrap().shared().unwrap();
-        assert_eq!(Offer::open(&at, socket()).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(HandoverServer::open(&at, socket()).unwrap_err().kind(), ErrorKind::AddrInUse);
         at.path = running.path.with_file_name("left");
         drop(std::os::unix::net::UnixListener::bind(&at.path).unwrap());
-        let none = HandoverError::Nobody(PathBuf::new(), ErrorKind::NotFound.into()).to_string();
+        let none = HandoverError::NoProcess(PathBuf::new(), ErrorKind::NotFound.into()).to_string();
         assert!(none.contains("leave out --upgrade"), "{none}");
         assert!(matches!(
-            Inheritance::claim(&at.path, running.address),
-            Err(HandoverError::Nobody(..))
+            HandoverClient::claim(&at.path, running.address),
+            Err(HandoverError::NoProcess(..))
         ));
-        Offer::open(&at, socket()).unwrap();
+        HandoverServer::open(&at, socket()).unwrap();
         let file = at.path.with_file_name("file");
         std::fs::write(&file, "kept").unwrap();
         assert!(
-            Offer::open(&UpgradeSocket { path: file.clone(), written: true }, socket()).is_err()
+            HandoverServer::open(&UpgradeSocket { path: file.clone(), written: true }, socket())
+                .is_err()
         );
         assert_eq!(std::fs::read(file).unwrap(), b"kept");
     }

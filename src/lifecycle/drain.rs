@@ -1,0 +1,115 @@
+//! Draining: no new requests, those under way are finished, the register is closed, the process ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::server::{ExecutionPhase, Server};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connections::ConnectionTracker;
+use super::idle;
+use super::signals::told_to_stop;
+use crate::register::Register;
+
+/// How long requests under way may take after the signal.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Pingora sleeps for the whole of this time after the signal, whatever is left to do; the process
+/// always ends before.
+pub(crate) const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// How long a connection may be on its way from Pingora's acceptor, which has ended, to the door:
+/// nothing reports it meanwhile, and after an upgrade nothing waits for this process to end.
+const ACCEPTED_TO_DOOR: Duration = Duration::from_secs(1);
+
+/// What has to be drained, and what tells how.
+pub(crate) struct Drain {
+    /// What is connected and under way.
+    pub(crate) connections: ConnectionTracker,
+    /// The writes in doubt whose leases this process reclaims.
+    pub(crate) reclaiming: TaskTracker,
+    /// The last connection has been accepted.
+    pub(crate) accepting_ended: CancellationToken,
+    /// Another process serves in this one's place.
+    pub(crate) handed_over: CancellationToken,
+    /// The task that brings that about.
+    pub(crate) upgrade: JoinHandle<()>,
+    /// Closed at the end.
+    pub(crate) register: Arc<dyn Register>,
+}
+
+/// Waits for the server's shutdown phase, drains, and ends the process. Pingora would wait a fixed time
+/// after the signal, however little is left to do.
+pub(crate) fn spawn(background: &Runtime, server: &Server, mut drain: Drain) {
+    let mut phases = server.watch_execution_phase();
+    background.spawn(async move {
+        loop {
+            match phases.recv().await {
+                Ok(ExecutionPhase::GracefulTerminate) => break,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+        let ended = drain.handed_over.is_cancelled() && drain.after_upgrade().await;
+        if !ended {
+            drain.stop().await;
+        }
+        if let Err(error) = drain.register.close().await {
+            tracing::warn!(%error, "the register was not closed");
+        }
+        tracing::info!("stopped");
+        exit();
+    });
+}
+
+impl Drain {
+    /// After an upgrade: serves the connections that are there until their clients close them, each for
+    /// one more request at most. Nothing waits for this process, and a connection that is closed on a
+    /// client may cost it a request. Then completes and copies in doubt are reclaimed for as long as
+    /// they may land: an upgrade must not be the death of their holder. `false` when a signal to stop
+    /// comes before.
+    async fn after_upgrade(&self) -> bool {
+        tracing::info!(
+            "finishing what is under way; clients that are connected leave in their own time"
+        );
+        let ended = async {
+            self.accepting_ended.cancelled().await;
+            sleep(ACCEPTED_TO_DOOR).await;
+            self.connections.all_ended().await;
+            idle(&self.reclaiming).await;
+        };
+        tokio::select! {
+            () = ended => true,
+            () = told_to_stop() => false,
+        }
+    }
+
+    /// Finishes what is under way and closes all other connections.
+    async fn stop(&mut self) {
+        tracing::info!("stopping: no new requests; those under way are finished");
+        self.upgrade.abort();
+        // With it goes its descriptor of the listening socket, at which nothing accepts any more.
+        let _ = (&mut self.upgrade).await;
+        self.connections.close_idle();
+        let finished = tokio::select! {
+            finished = timeout(PATIENCE, self.connections.requests_ended()) => finished.is_ok(),
+            () = told_to_stop() => false,
+        };
+        if !finished {
+            tracing::warn!("stopping with requests under way; their writes are in doubt");
+        }
+    }
+}
+
+#[allow(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "Pingora's main thread is asleep and offers no other way out; all is done by now"
+)]
+fn exit() {
+    std::process::exit(0)
+}

@@ -1,0 +1,80 @@
+//! Signals of the operating system, and what stands for one: another process serves in this one's
+//! place.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use pingora::server::{RunArgs, ShutdownSignal, ShutdownSignalWatch};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// SIGTERM and SIGINT both end in good order; a second one of either ends at once, and so does
+/// SIGQUIT. When another process has taken over, this one ends in good order too.
+struct Signals {
+    awaited: Mutex<Option<Awaited>>,
+    handed_over: CancellationToken,
+}
+
+/// What is installed before the first client is served: a signal that comes between that and
+/// Pingora's asking for it would kill the process.
+struct Awaited {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+}
+
+impl Awaited {
+    /// To be called within a runtime.
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Awaited { mut terminate, mut interrupt, mut quit }) = awaited else {
+            // Pingora asks once.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            () = self.handed_over.cancelled() => ShutdownSignal::GracefulTerminate,
+            _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
+            _ = interrupt.recv() => ShutdownSignal::GracefulTerminate,
+            _ = quit.recv() => ShutdownSignal::FastShutdown,
+        }
+    }
+}
+
+/// What Pingora's server is run with. From here on signals are waited for.
+///
+/// # Errors
+/// When they cannot be.
+pub(crate) fn run_args(
+    background: &Runtime,
+    handed_over: CancellationToken,
+) -> io::Result<RunArgs> {
+    let _runtime = background.enter();
+    let awaited = Mutex::new(Some(Awaited::install()?));
+    Ok(RunArgs { shutdown_signal: Box::new(Signals { awaited, handed_over }) })
+}
+
+/// Returns at the next SIGTERM or SIGINT; never where signals cannot be waited for.
+pub(crate) async fn told_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,101 @@
+//! A zero-downtime upgrade: tells the predecessor to drain once this process accepts connections, then
+//! serves this process's own successor.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::connections::ConnectionTracker;
+use super::handover::{HandoverClient, HandoverServer};
+use super::listener::{self, ListeningSocket};
+use crate::config::UpgradeSocket;
+
+/// Both sides of an upgrade, in the order in which a process takes them.
+pub(crate) struct Upgrade {
+    connections: ConnectionTracker,
+    role: Role,
+    handed_over: CancellationToken,
+}
+
+/// The upgrade socket cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("upgrade_socket {path} cannot be opened: {error}")]
+pub(crate) struct NotOpened {
+    pub(crate) path: PathBuf,
+    pub(crate) error: std::io::Error,
+}
+
+/// Whether there is a predecessor.
+enum Role {
+    /// There is none. The server for a successor, if one was opened.
+    First(Option<HandoverServer>),
+    /// There is one, and its upgrade socket is where this process will serve its own successor.
+    Successor(HandoverClient, UpgradeSocket, OwnedFd),
+}
+
+impl Upgrade {
+    /// Opens the upgrade socket, or prepares to, where a predecessor still holds it.
+    ///
+    /// # Errors
+    /// When it cannot be opened although its path was configured.
+    pub(crate) fn new(
+        background: &Runtime,
+        at: Option<UpgradeSocket>,
+        socket: &ListeningSocket,
+        predecessor: Option<HandoverClient>,
+        connections: ConnectionTracker,
+    ) -> Result<Self, NotOpened> {
+        let not_opened = |at: &UpgradeSocket, error| NotOpened { path: at.path.clone(), error };
+        let role = match (at, predecessor) {
+            (None, _) => Role::First(None),
+            (Some(at), Some(predecessor)) => {
+                let socket = socket.shared().map_err(|error| not_opened(&at, error))?;
+                Role::Successor(predecessor, at, socket)
+            }
+            (Some(at), None) => {
+                let _runtime = background.enter();
+                let opened = socket.shared().and_then(|socket| HandoverServer::open(&at, socket));
+                match opened {
+                    Ok(server) => Role::First(Some(server)),
+                    Err(error) if at.written => return Err(not_opened(&at, error)),
+                    Err(error) => {
+                        tracing::info!(path = %at.path.display(), %error, "no process can take over from this one");
+                        Role::First(None)
+                    }
+                }
+            }
+        };
+        Ok(Self { connections, role, handed_over: CancellationToken::new() })
+    }
+
+    /// Cancelled when another process serves in this one's place.
+    pub(crate) fn handed_over(&self) -> CancellationToken {
+        self.handed_over.clone()
+    }
+
+    /// Runs both sides. `ready` is called when this process alone accepts connections.
+    pub(crate) async fn run(self, listening: SocketAddr, ready: impl FnOnce()) {
+        listener::wait_until_accepting(listening, &self.connections).await;
+        let server = match self.role {
+            Role::First(server) => server,
+            Role::Successor(predecessor, at, socket) => {
+                // It has a time limit of its own, and does not panic.
+                let _ = tokio::task::spawn_blocking(move || predecessor.confirm()).await;
+                let opened = HandoverServer::open(&at, socket);
+                opened
+                    .inspect_err(|error| {
+                        tracing::warn!(path = %at.path.display(), %error, "no process can take over from this one");
+                    })
+                    .ok()
+            }
+        };
+        ready();
+        if let Some(server) = server {
+            server.completed().await;
+            self.handed_over.cancel();
+        }
+    }
+}
