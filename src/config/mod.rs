@@ -21,7 +21,6 @@ mod sections;
 mod settings;
 mod treatments;
 mod trust;
-mod units;
 mod values;
 
 #[cfg(test)]

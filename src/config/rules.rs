@@ -16,8 +16,8 @@ use super::settings::{
     UpgradeSocket,
 };
 use super::trust;
-use super::units::{show_duration, show_size};
 use crate::s3::configuration::reaching;
+use crate::units::{show_duration, show_size};
 
 /// The register's times agree with each other.
 pub(super) fn terms(reading: &mut Reading, terms: &Terms, kind: &RegisterKind) {

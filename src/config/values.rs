@@ -9,8 +9,8 @@ use super::settings::{
     Addressing, Checksums, Dialect, DotSegments, EarlyAnswer, EmptySegments, LogFormat, Replicas,
     Require, RuleMode, SignatureV2, Signatures, Subresources, UnknownLength, Writers,
 };
-use super::units;
 use crate::s3::{self, BucketName, ObjectKey, ObjectName, Subresource};
+use crate::units;
 
 /// A value as written.
 #[derive(Debug, Clone, PartialEq)]

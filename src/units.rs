@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// The longest duration that may be written, so that adding one to a clock cannot overflow.
-pub(super) const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+pub(crate) const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// Reads a whole number and a unit: `ms`, `s`, `m` or `h`. `None` for anything else and for more
 /// than [`DURATION_MAX`].
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let (count, unit) = split(text)?;
     let millis_each =
         TIME_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, millis)| *millis)?;
@@ -16,7 +16,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// The shortest text that [`parse_duration`] reads back; parts of a millisecond are dropped.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if millis == 0 {
         return "0s".to_owned();
@@ -26,7 +26,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
 
 /// Reads a number of bytes, plain or with `B`, `KiB`, `MiB`, `GiB` or `TiB`. `None` for anything
 /// else and for more than `i64::MAX` bytes, the most that a file offset can be.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let (count, unit) = split(text)?;
     let unit = if unit.is_empty() { "B" } else { unit };
     let bytes_each = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes)?;
@@ -34,7 +34,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// The shortest text that [`parse_size`] reads back.
-pub(super) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     if bytes == 0 { "0B".to_owned() } else { largest_unit(bytes, &SIZE_UNITS) }
 }
 
