@@ -49,4 +49,4 @@ pub mod seldom;
 pub mod server;
 pub mod shares;
 pub mod sigv4;
-mod units;
+pub mod units;

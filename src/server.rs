@@ -28,9 +28,9 @@ use crate::marker::{Marker, MarkerError};
 use crate::proxy::{Clients, DeleteLimiter, Door, Policies, PreAuthSlots, Proxy, Rules};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
-use crate::register::redis::{Address, RedisRegister, RedisSettings, SentinelTopology, Topology};
-use crate::register::{Register, RegisterError, Status, Terms, Writers};
-use crate::s3::{Dialect, DotSegments, EmptySegments, Naming, Reserved, Segments};
+use crate::register::redis::RedisRegister;
+use crate::register::{Register, RegisterError, Status};
+use crate::s3::{Naming, Reserved};
 use crate::shares::Shares;
 use crate::sigv4::{Credential, SigningKeys};
 
@@ -92,7 +92,7 @@ pub fn run(
         if upgrade { taken_over(&config)? } else { (bound(config.listen)?, None) };
     // Outlives Pingora's own runtimes: the store in this process and the end of the work live here.
     let background = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(if config.embedded.is_some() { config.threads } else { 1 })
+        .worker_threads(if config.embedded.is_some() { config.worker_threads() } else { 1 })
         .thread_name("background")
         .enable_all()
         .build()?;
@@ -183,7 +183,7 @@ fn opened_register(background: &Runtime, config: &Config) -> Result<Opened, Star
         let status = background.block_on(register.check())?;
         return Ok(Opened { register, looked_at, status });
     };
-    let watched = Arc::new(redis_register(config, redis)?);
+    let watched = Arc::new(RedisRegister::connect(redis, &config.register.terms)?);
     let status = background.block_on(watched.check())?;
     let register = Arc::new(watched.apart());
     let looked_at = Handles::of(Arc::clone(&watched));
@@ -249,46 +249,12 @@ pub async fn open_register(config: &Config) -> Result<Arc<dyn Register>, Registe
 fn open(config: &Config) -> Result<Handles, RegisterError> {
     Ok(match &config.register.kind {
         RegisterKind::Memory { lock_file } => {
-            Handles::of(Arc::new(MemoryRegister::open(lock_file, terms(config))?))
+            Handles::of(Arc::new(MemoryRegister::open(lock_file, config.register.terms)?))
         }
-        RegisterKind::Redis(redis) => Handles::of(Arc::new(redis_register(config, redis)?)),
+        RegisterKind::Redis(redis) => {
+            Handles::of(Arc::new(RedisRegister::connect(redis, &config.register.terms)?))
+        }
     })
-}
-
-fn redis_register(config: &Config, redis: &config::Redis) -> Result<RedisRegister, RegisterError> {
-    let settings = RedisSettings {
-        topology: topology(redis),
-        database: redis.database,
-        username: redis.username.clone(),
-        password: redis.password.clone(),
-        namespace: redis.namespace.clone(),
-        connections: redis.connections,
-        timeout: redis.timeout,
-        clock_jump_max: config.register.terms.margin / 2,
-        failover_lag_is_stated: redis.failover_lag_is_stated,
-    };
-    RedisRegister::connect(&settings, &terms(config))
-}
-
-fn topology(redis: &config::Redis) -> Topology {
-    let address = |at: &config::HostPort| Address { host: at.host.clone(), port: at.port };
-    match &redis.place {
-        config::RedisPlace::One(one) => Topology::Single {
-            address: address(one),
-            never_promoted: redis.replicas == config::Replicas::NeverPromoted,
-        },
-        config::RedisPlace::Sentinels { sentinels, master } => {
-            Topology::Sentinels(SentinelTopology {
-                sentinels: sentinels.iter().map(address).collect(),
-                master: master.clone(),
-                username: redis.sentinel_username.clone(),
-                password: redis.sentinel_password.clone(),
-            })
-        }
-        config::RedisPlace::Cluster(seeds) => {
-            Topology::Cluster(seeds.iter().map(address).collect())
-        }
-    }
 }
 
 /// Starts the store in this process, if there is one, and tells the configuration where it is.
@@ -303,30 +269,17 @@ fn serve_embedded(background: &Runtime, config: &mut Config) -> Result<(), Start
     let forever = std::future::pending();
     let options = embedded::Options::default();
     let store = background.block_on(embedded::serve(dir, &credential, options, forever))?;
-    config.backend.endpoint.port = store.addr.port();
+    config.backend.url.port = store.addr.port();
     Ok(())
 }
 
 async fn reachable_store(config: &Config, keys: Arc<SigningKeys>) -> Result<HttpStore, StartError> {
-    let shown = config.backend.endpoint.to_string();
+    let shown = config.backend.url.to_string();
     let store = HttpStore::new(&config.backend, config.register.terms.settle, keys)
         .await
         .map_err(|error| StartError::Backend(shown.clone(), error.to_string()))?;
     store.greet().await.map_err(|why| StartError::Backend(shown, why))?;
     Ok(store)
-}
-
-fn segments(backend: &Backend) -> Segments {
-    Segments {
-        empty: match backend.empty_segments {
-            config::EmptySegments::Keep => EmptySegments::Kept,
-            config::EmptySegments::Refuse => EmptySegments::Refused,
-        },
-        dots: match backend.dot_segments {
-            config::DotSegments::Keep => DotSegments::Kept,
-            config::DotSegments::Refuse => DotSegments::Refused,
-        },
-    }
 }
 
 /// Sees what the store understands and what our credential may do there, over connections of its own:
@@ -364,11 +317,8 @@ fn proxy(
         rules: Rules::new(&config.rules, config.register.marker.as_ref()),
         reserved: Reserved::new(&backend.reserved),
         understanding,
-        naming: Naming { domains: config.domains.clone(), segments: segments(backend) },
-        dialect: match config.dialect {
-            config::Dialect::Aws => Dialect::Aws,
-            config::Dialect::Rfc => Dialect::Rfc,
-        },
+        naming: Naming { domains: config.domains.clone(), segments: backend.segments() },
+        dialect: config.dialect,
         signatures: config.signatures,
         accepts_version_2: config.signature_v2 == config::SignatureV2::Accept,
         takes_unknown_length: body.unknown_length == config::UnknownLength::Take,
@@ -376,7 +326,7 @@ fn proxy(
         keys,
         buffers: buffer_pool(body),
         deletes: DeleteLimiter::new(backend.deletes_at_once),
-        body_bytes_max: body.bytes_max,
+        body_bytes_max: body.max,
         idle_timeout: body.idle_timeout,
         body_least_rate: body.least_rate,
         early_answer: body.early_answer,
@@ -387,17 +337,17 @@ fn proxy(
 }
 
 fn buffer_pool(body: &config::Body) -> BufferPool {
-    let memory = Shares::new(body.memory_bytes, body.memory_per_client_bytes);
-    let spool = Shares::new(body.spool_bytes, body.spool_per_client_bytes);
-    BufferPool::new(memory, body.memory_per_body_bytes, spool, body.spool_dir.clone())
+    let memory = Shares::new(body.memory, body.memory_per_client);
+    let spool = Shares::new(body.spool, body.spool_per_client);
+    BufferPool::new(memory, body.memory_per_body, spool, body.spool_dir.clone())
 }
 
 fn gate_settings(config: &Config) -> gate::Settings {
     let backend = &config.backend;
     gate::Settings {
-        terms: terms(config),
-        margin: config.register.terms.margin,
-        lease_wait: config.register.terms.lease_wait,
+        terms: config.register.terms,
+        margin: config.register.margin,
+        lease_wait: config.register.lease_wait,
         writes_per_key: config.limits.writes_per_key,
         write_timeout: backend.write_timeout,
         long_write_timeout: backend.long_write_timeout,
@@ -405,30 +355,12 @@ fn gate_settings(config: &Config) -> gate::Settings {
     }
 }
 
-fn terms(config: &Config) -> Terms {
-    let terms = &config.register.terms;
-    Terms {
-        lease: terms.lease,
-        grace: terms.grace,
-        settle: terms.settle,
-        settle_long: terms.settle_long,
-        retry_horizon: terms.retry_horizon,
-        record_ttl: terms.record_ttl,
-        failover_lag: terms.failover_lag,
-        writers: match config.writers {
-            config::Writers::Shared => Writers::Shared,
-            config::Writers::Exclusive => Writers::Exclusive,
-        },
-    }
-}
-
 fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
-    let Backend { endpoint, ca_file, .. } = &config.backend;
-    let ca_file = config::certificates(endpoint.https, ca_file.as_deref()).map_err(|why| {
-        StartError::Backend(endpoint.to_string(), format!("backend.ca_file {why}"))
-    })?;
+    let Backend { url, ca_file, .. } = &config.backend;
+    let ca_file = config::certificates(url.https, ca_file.as_deref())
+        .map_err(|why| StartError::Backend(url.to_string(), format!("backend.ca_file {why}")))?;
     Ok(ServerConf {
-        threads: config.threads,
+        threads: config.worker_threads(),
         upstream_keepalive_pool_size: config.backend.connections,
         ca_file,
         grace_period_seconds: Some(drain::NEVER.as_secs()),

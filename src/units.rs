@@ -1,13 +1,134 @@
-//! Durations and sizes as people write them: `250ms`, `6s`, `5m`, `1h`; `8MiB`, `5GiB`, `4096`.
+//! Durations, sizes and bounded numbers as people write them: `250ms`, `6s`, `5m`, `1h`; `8MiB`,
+//! `5GiB`, `4096`. Pure text to value and back, and the forms for `#[serde(with = "…")]`: each reads
+//! and prints a field's own type, and tells the JSON schema what may be written.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize as _, Deserializer, Error as _, Unexpected};
+use serde::ser::{Serialize, Serializer};
+
+/// The form of a [`Duration`]: a whole number and a unit.
+#[derive(Debug)]
+pub struct Span;
+
+impl Span {
+    /// Reads a text such as `"6s"`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let written = toml::Value::deserialize(from)?;
+        written.as_str().and_then(parse_duration).ok_or_else(|| {
+            let expected = "a duration such as \"250ms\", \"6s\", \"5m\" or \"1h\"";
+            D::Error::invalid_value(Unexpected::Other("value"), &expected)
+        })
+    }
+
+    /// Writes it in the largest unit that fits.
+    pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&show_duration(*duration))
+    }
+}
+
+/// The form of a [`Duration`] that is longer than nothing.
+#[derive(Debug)]
+pub struct Positive;
+
+impl Positive {
+    /// As [`Span::deserialize`], and not 0.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let duration = Span::deserialize(from)?;
+        if duration.is_zero() {
+            return Err(D::Error::custom("must be longer than 0s"));
+        }
+        Ok(duration)
+    }
+
+    /// As [`Span::serialize`].
+    pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        Span::serialize(duration, to)
+    }
+}
+
+/// The form of a number of bytes: a number, or a text with a unit.
+#[derive(Debug)]
+pub struct Size;
+
+impl Size {
+    /// Reads a number, or a text such as `"8MiB"`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        let bytes = match toml::Value::deserialize(from)? {
+            toml::Value::Integer(bytes) => u64::try_from(bytes).ok(),
+            written => written.as_str().and_then(parse_size),
+        };
+        let expected = "a size such as 4096, \"8MiB\" or \"5GiB\"";
+        bytes.ok_or_else(|| D::Error::invalid_value(Unexpected::Other("value"), &expected))
+    }
+
+    /// Writes it in the largest unit that fits.
+    pub fn serialize<S: Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&show_size(*bytes))
+    }
+}
+
+/// The form of a number from `LEAST` to `MOST`, which may be missing where the field is an `Option`.
+#[derive(Debug)]
+pub struct Count<const LEAST: usize, const MOST: usize>;
+
+impl<const LEAST: usize, const MOST: usize> Count<LEAST, MOST> {
+    /// Reads a number within the bounds.
+    pub fn deserialize<'de, T: From<usize>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        let count = usize::deserialize(from)?;
+        if (LEAST..=MOST).contains(&count) {
+            return Ok(T::from(count));
+        }
+        Err(D::Error::custom(format!("{count} is not between {LEAST} and {MOST}")))
+    }
+
+    /// Writes it.
+    pub fn serialize<T: Serialize, S: Serializer>(count: &T, to: S) -> Result<S::Ok, S::Error> {
+        count.serialize(to)
+    }
+}
+
+impl<const LEAST: usize, const MOST: usize> JsonSchema for Count<LEAST, MOST> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("From{LEAST}To{MOST}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": LEAST, "maximum": MOST })
+    }
+}
+
+/// Gives a form its JSON schema.
+macro_rules! has_schema {
+    ($form:ty, $name:literal, $schema:tt) => {
+        impl JsonSchema for $form {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+has_schema!(Span, "Span", { "type": "string", "pattern": "^[0-9]+ *(ms|s|m|h)$" });
+has_schema!(Positive, "Positive", { "type": "string", "pattern": "^0*[1-9][0-9]* *(ms|s|m|h)$" });
+has_schema!(Size, "Size", {
+    "type": ["integer", "string"],
+    "minimum": 0,
+    "pattern": "^[0-9]+ *(B|KiB|MiB|GiB|TiB)?$"
+});
+
 /// The longest duration that may be written, so that adding one to a clock cannot overflow.
-pub(crate) const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// Reads a whole number and a unit: `ms`, `s`, `m` or `h`. `None` for anything else and for more
 /// than [`DURATION_MAX`].
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+fn parse_duration(text: &str) -> Option<Duration> {
     let (count, unit) = split(text)?;
     let millis_each =
         TIME_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, millis)| *millis)?;
@@ -26,7 +147,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 
 /// Reads a number of bytes, plain or with `B`, `KiB`, `MiB`, `GiB` or `TiB`. `None` for anything
 /// else and for more than `i64::MAX` bytes, the most that a file offset can be.
-pub(crate) fn parse_size(text: &str) -> Option<u64> {
+fn parse_size(text: &str) -> Option<u64> {
     let (count, unit) = split(text)?;
     let unit = if unit.is_empty() { "B" } else { unit };
     let bytes_each = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes)?;

@@ -83,7 +83,7 @@ impl Connections {
     pub async fn new(backend: &Backend, settle: Duration) -> io::Result<Self> {
         let mut options = ConnectorOptions::new(backend.connections);
         // Checked again: the file may have changed, and what cannot be used would be a panic.
-        options.ca_file = certificates(backend.endpoint.https, backend.ca_file.as_deref())
+        options.ca_file = certificates(backend.url.https, backend.ca_file.as_deref())
             .map_err(|why| io::Error::other(format!("backend.ca_file {why}")))?;
         let timeouts = Timeouts {
             connect: backend.connect_timeout,
@@ -91,10 +91,10 @@ impl Connections {
             // The kernel takes 0 for its own default, which is a quarter of an hour.
             unacknowledged: backend.read_timeout.min(settle.max(Duration::from_secs(1))),
         };
-        let address = resolve(&backend.endpoint).await?;
-        let peer = Arc::new(peer(&backend.endpoint, address, timeouts));
+        let address = resolve(&backend.url).await?;
+        let peer = Arc::new(peer(&backend.url, address, timeouts));
         Ok(Self {
-            endpoint: backend.endpoint.clone(),
+            endpoint: backend.url.clone(),
             connector: TransportConnector::new(Some(options)),
             peer: RwLock::new(peer),
             timeouts,

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::body::Body;
 use crate::clock;
-use crate::config::{Addressing, Backend, Checksums, Endpoint};
+use crate::config::{Backend, Checksums};
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
 use crate::s3::precondition::last_modified_s;
@@ -33,14 +33,9 @@ use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 #[derive(Debug)]
 pub struct HttpStore {
     connections: Connections,
-    endpoint: Endpoint,
-    addressing: Addressing,
-    region: String,
+    backend: Backend,
     credential: Credential,
     keys: Arc<SigningKeys>,
-    read_timeout: Duration,
-    checksums: Checksums,
-    write_ids: bool,
 }
 
 /// A request could not be composed: the proxy's own fault, or a header no store would take.
@@ -58,29 +53,24 @@ impl HttpStore {
     ) -> std::io::Result<Self> {
         Ok(Self {
             connections: Connections::new(backend, settle).await?,
-            endpoint: backend.endpoint.clone(),
-            addressing: backend.addressing,
-            region: backend.region.clone(),
             credential: Credential {
                 access_key_id: backend.access_key_id.clone(),
                 secret: backend.secret_access_key.clone(),
                 session_token: backend.session_token.clone(),
             },
             keys,
-            read_timeout: backend.read_timeout,
-            checksums: backend.checksums,
-            write_ids: backend.write_ids,
+            backend: backend.clone(),
         })
     }
 
     /// Whether objects carry the id of the write that left them.
     pub fn writes_ids(&self) -> bool {
-        self.write_ids
+        self.backend.write_ids
     }
 
     /// Whether the store is told none of the clients' checksums.
     pub fn drops_checksums(&self) -> bool {
-        self.checksums == Checksums::Drop
+        self.backend.checksums == Checksums::Drop
     }
 
     /// Asks a question whose answer is to be passed on as it comes.
@@ -119,13 +109,13 @@ impl HttpStore {
 
     /// Asks a browser's preflight question, unsigned: nobody has proved who asks.
     pub async fn preflight(&self, path: &str, headers: HeaderMap) -> Result<Opened, String> {
-        let place = place(self.addressing, path);
+        let place = place(self.backend.addressing, path);
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = Method::OPTIONS;
         head.uri = place.path.parse().map_err(|e: InvalidUri| e.to_string())?;
         head.headers = headers;
         head.headers.insert(header::HOST, self.host(&place).map_err(|e| e.to_string())?);
-        let server_name = place.server_name(&self.endpoint);
+        let server_name = place.server_name(&self.backend.url);
         self.connections.open(Composed { head: head.into(), server_name }).await
     }
 
@@ -147,7 +137,9 @@ impl HttpStore {
     /// Where a request goes, for Pingora's streaming path.
     pub fn peer(&self, request: &StoreRequest) -> Arc<HttpPeer> {
         let server_name = match request.signing {
-            Signing::Anew => place(self.addressing, &request.path).server_name(&self.endpoint),
+            Signing::Anew => {
+                place(self.backend.addressing, &request.path).server_name(&self.backend.url)
+            }
             Signing::AsSent => None,
         };
         self.connections.peer(server_name.as_deref())
@@ -155,11 +147,11 @@ impl HttpStore {
 
     /// The store's own name or address.
     pub fn host_name(&self) -> &str {
-        &self.endpoint.host
+        &self.backend.url.host
     }
 
     fn host(&self, place: &Place<'_>) -> Result<HeaderValue, Composing> {
-        let authority = place.authority(&self.endpoint);
+        let authority = place.authority(&self.backend.url);
         HeaderValue::try_from(authority).map_err(|error| Composing(error.to_string()))
     }
 
@@ -177,7 +169,7 @@ impl HttpStore {
         if request.signing == Signing::AsSent {
             return compose_as_sent(request, length);
         }
-        let place = place(self.addressing, &request.path);
+        let place = place(self.backend.addressing, &request.path);
         let mut headers = request.headers.clone();
         if self.drops_checksums() {
             drop_checksums(&mut headers);
@@ -196,14 +188,14 @@ impl HttpStore {
             payload: &payload,
         };
         let now = clock::unix_seconds();
-        sign(&outgoing, &mut headers, &self.credential, &self.region, &self.keys, now)
+        sign(&outgoing, &mut headers, &self.credential, &self.backend.region, &self.keys, now)
             .map_err(|error| Composing(error.to_string()))?;
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = request.method.clone();
         let target = request_target(place.path, &request.query);
         head.uri = target.parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
         head.headers = headers;
-        Ok(Composed { head: head.into(), server_name: place.server_name(&self.endpoint) })
+        Ok(Composed { head: head.into(), server_name: place.server_name(&self.backend.url) })
     }
 
     /// Reads a document of the store's, up to a few MiB. Fails where the store cannot be asked, with
@@ -281,7 +273,7 @@ impl HttpStore {
         let sha256 = Some(EMPTY_SHA256);
         let signing = Signing::Anew;
         let request = StoreRequest { signing, method, path, query, headers, sha256 };
-        let deadline = Instant::now() + self.read_timeout;
+        let deadline = Instant::now() + self.backend.read_timeout;
         let body = Body::empty();
         let sending = Sending::new(&body, deadline);
         // A question changes nothing: it may be asked again on a fresh connection.

@@ -16,11 +16,8 @@ use tokio::time::{Instant, sleep};
 use super::Failure;
 use crate::backend::{Answer, Exchange, HttpStore, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
-use crate::config::{
-    Addressing, Backend, Checksums, DotSegments, EmptySegments, Endpoint, Subresources,
-};
+use crate::config::{Backend, Endpoint};
 use crate::random;
-use crate::s3::Understood;
 use crate::secret::Secret;
 use crate::sigv4::SigningKeys;
 
@@ -101,31 +98,16 @@ struct Client {
 impl Client {
     async fn new(address: &str, secret: &str) -> Result<Self, Failure> {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+        let port = port.parse().map_err(|_| Failure::Run(format!("no port in {address}")))?;
         let backend = Backend {
-            endpoint: Endpoint {
-                https: false,
-                host: host.to_owned(),
-                port: port.parse().map_err(|_| Failure::Run(format!("no port in {address}")))?,
-            },
-            region: "us-east-1".to_owned(),
+            url: Endpoint { https: false, host: host.to_owned(), port },
             access_key_id: ACCESS_KEY.to_owned(),
             secret_access_key: Secret::new(secret),
-            session_token: None,
-            addressing: Addressing::Path,
             connect_timeout: PATIENCE,
             write_timeout: PATIENCE,
             long_write_timeout: PATIENCE,
             read_timeout: PATIENCE,
-            ca_file: None,
-            connections: 1,
-            empty_segments: EmptySegments::Keep,
-            dot_segments: DotSegments::Refuse,
-            subresources: Subresources::Named(Understood::NONE),
-            reserved: Vec::new(),
-            deletes_at_once: 16,
-            definite_errors: Vec::new(),
-            checksums: Checksums::Send,
-            write_ids: false,
+            ..Backend::default()
         };
         Ok(Self {
             store: HttpStore::new(&backend, PATIENCE, Arc::new(SigningKeys::default())).await?,

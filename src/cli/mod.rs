@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigErrors, Flags, Sources, of_process};
+use crate::config::{Config, ConfigErrors, Flags, Sources, json_schema, of_process};
 
 /// Conditional writes that survive retries, on any S3.
 #[derive(Debug, Parser)]
@@ -45,6 +45,9 @@ struct CheckConfig {
     /// As for `serve --embedded DIR`. Nothing is created in the directory.
     #[arg(long, value_name = "DIR")]
     embedded: Option<PathBuf>,
+    /// Print the JSON schema of the configuration file instead, for editors.
+    #[arg(long)]
+    schema: bool,
 }
 
 /// Where the settings come from.
@@ -139,6 +142,10 @@ impl From<crate::register::RegisterError> for Failure {
 
 impl CheckConfig {
     fn run(self) -> Result<(), Failure> {
+        if self.schema {
+            print!("{}", json_schema());
+            return Ok(());
+        }
         let sources = Sources { only_look: true, ..self.settings.sources(self.embedded) };
         let config = Config::load(sources)?;
         print!("{}", config.describe());

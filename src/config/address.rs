@@ -1,25 +1,94 @@
-//! The two URLs: that of the store and that of the register.
+//! Addresses: that of this proxy, the URL of the store, and the URL of the register.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::settings::{Endpoint, HostPort, RedisPlace};
-use super::values::{Raw, Setting, quoted};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserializer, Error as _, Unexpected};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+
+use crate::register::redis::{Address, SentinelTopology, Topology};
 use crate::s3::encoding;
 use crate::secret::Secret;
 
-/// Where the register is, as its URL says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RegisterUrl {
-    /// `memory:`.
-    Memory,
-    /// `redis://[user[:password]@]host[:port][/database]`, or with more hosts
-    /// `redis+sentinel://…/master[/database]` or `redis+cluster://…`.
-    Redis { place: RedisPlace, database: u32, username: Option<String>, password: Option<Secret> },
+/// The form of the address where clients are listened for.
+pub(super) struct Listen;
+
+impl Listen {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+        let written = toml::Value::deserialize(from)?;
+        written.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            let expected = "an address and a port such as \"0.0.0.0:9000\" or \"[::1]:9000\"";
+            D::Error::invalid_value(Unexpected::Other("value"), &expected)
+        })
+    }
+
+    pub(super) fn serialize<S: Serializer>(listen: &SocketAddr, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(listen)
+    }
 }
 
-impl Setting for Endpoint {
-    fn read(raw: &Raw) -> Result<Self, String> {
-        let text = String::read(raw)?;
+impl JsonSchema for Listen {
+    fn schema_name() -> Cow<'static, str> {
+        "Listen".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// Scheme, host and port of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct Endpoint {
+    /// TLS or not.
+    pub https: bool,
+    /// Name or address in lower case; an IPv6 address without brackets.
+    pub host: String,
+    /// The port, that of the scheme when none was written.
+    pub port: u16,
+}
+
+impl Default for Endpoint {
+    /// That of a store in this process, whose port is not known yet.
+    fn default() -> Self {
+        Self { https: false, host: "127.0.0.1".to_owned(), port: 0 }
+    }
+}
+
+impl Endpoint {
+    /// `host:port` as a Host field has it: without the port that the scheme implies (RFC 9110
+    /// §4.2), IPv6 in brackets.
+    pub fn authority(&self) -> String {
+        let implied = if self.https { 443 } else { 80 };
+        let address = Address { host: self.host.clone(), port: self.port }.to_string();
+        match address.strip_suffix(&format!(":{implied}")) {
+            Some(host) if self.port == implied => host.to_owned(),
+            _ => address,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
+    }
+}
+
+impl From<Endpoint> for String {
+    fn from(endpoint: Endpoint) -> Self {
+        endpoint.to_string()
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("", ""));
         let https = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
@@ -35,20 +104,37 @@ impl Setting for Endpoint {
                         backend.secret_access_key_file"
                 .to_owned());
         }
-        let (host, port) = host_and_port(authority, if https { 443 } else { 80 })
-            .ok_or_else(|| BACKEND_FORM.to_owned())?;
+        let at = address(authority, if https { 443 } else { 80 });
+        let Address { host, port } = at.ok_or_else(|| BACKEND_FORM.to_owned())?;
         Ok(Self { https, host, port })
-    }
-
-    fn show(&self) -> String {
-        quoted(&self.to_string())
     }
 }
 
-impl Setting for RegisterUrl {
+/// Where the register is, as its URL says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub enum RegisterUrl {
+    /// `memory:`.
+    Memory,
+    /// `redis://[user[:password]@]host[:port][/database]`, or with more hosts
+    /// `redis+sentinel://…/master[/database]` or `redis+cluster://…`.
+    Redis {
+        /// Where it is, as far as the URL says.
+        topology: Topology,
+        /// The number of the database.
+        database: u32,
+        /// The ACL user.
+        username: Option<String>,
+        /// The password, where the URL has one.
+        password: Option<Secret>,
+    },
+}
+
+impl TryFrom<String> for RegisterUrl {
+    type Error = String;
+
     /// No error quotes the text: it may hold a password.
-    fn read(raw: &Raw) -> Result<Self, String> {
-        let text = String::read(raw)?;
+    fn try_from(text: String) -> Result<Self, String> {
         if text == "memory:" {
             return Ok(Self::Memory);
         }
@@ -65,45 +151,60 @@ impl Setting for RegisterUrl {
             _ => Err(REGISTER_FORM.to_owned()),
         }
     }
+}
 
-    fn show(&self) -> String {
-        let Self::Redis { place, database, username, password } = self else {
-            return quoted("memory:");
+impl From<RegisterUrl> for String {
+    /// The password as `***`.
+    fn from(url: RegisterUrl) -> Self {
+        let RegisterUrl::Redis { topology, database, username, password } = url else {
+            return "memory:".to_owned();
         };
         let user = username.as_deref().map(encoding::encode_query).unwrap_or_default();
         let user = match (user.is_empty(), password) {
             (_, Some(masked)) => format!("{user}:{masked}@"),
             (false, None) => format!("{user}@"),
-            (true, None) => String::new(),
+            (true, None) => Self::new(),
         };
-        quoted(&place.url(&user, *database))
+        topology_url(&topology, &user, database)
     }
 }
 
-/// `place` reads the hosts, and the path without its first slash: where it is, and which database.
+/// The URL of these servers, with what stands before the `@` in it.
+pub(super) fn topology_url(topology: &Topology, user: &str, database: u32) -> String {
+    let listed = |all: &[Address]| all.iter().map(Address::to_string).collect::<Vec<_>>().join(",");
+    match topology {
+        Topology::Single { address, .. } => format!("redis://{user}{address}/{database}"),
+        Topology::Sentinels(SentinelTopology { sentinels, master, .. }) => {
+            format!("redis+sentinel://{user}{}/{master}/{database}", listed(sentinels))
+        }
+        Topology::Cluster(seeds) => format!("redis+cluster://{user}{}", listed(seeds)),
+    }
+}
+
+/// `topology` reads the hosts, and the path without its first slash: which servers, and which database.
 fn redis_url(
     rest: &str,
-    place: impl FnOnce(&str, &str) -> Option<(RedisPlace, u32)>,
+    topology: impl FnOnce(&str, &str) -> Option<(Topology, u32)>,
 ) -> Option<RegisterUrl> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
     let (username, password) = user.split_once(':').unwrap_or((user, ""));
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
-    let (place, database) = place(hosts, path)?;
+    let (topology, database) = topology(hosts, path)?;
     Some(RegisterUrl::Redis {
-        place,
+        topology,
         database,
         username: some(encoding::decode(username)?),
         password: some(encoding::decode(password)?).map(Secret::new),
     })
 }
 
-fn one_redis(host: &str, path: &str) -> Option<(RedisPlace, u32)> {
-    let (host, port) = host_and_port(host, 6379)?;
-    Some((RedisPlace::One(HostPort { host, port }), database(path)?))
+fn one_redis(host: &str, path: &str) -> Option<(Topology, u32)> {
+    let topology = Topology::Single { address: address(host, 6379)?, never_promoted: false };
+    Some((topology, database(path)?))
 }
 
-fn sentinels(hosts: &str, path: &str) -> Option<(RedisPlace, u32)> {
+fn sentinels(hosts: &str, path: &str) -> Option<(Topology, u32)> {
     let (master, number) = path.split_once('/').unwrap_or((path, ""));
     let master = encoding::decode(master)?;
     // As Sentinel itself has it (sentinel.c): letters, digits, and these three.
@@ -111,14 +212,15 @@ fn sentinels(hosts: &str, path: &str) -> Option<(RedisPlace, u32)> {
     if master.is_empty() || !master.chars().all(allowed) {
         return None;
     }
-    let place = RedisPlace::Sentinels { sentinels: hosts_and_ports(hosts, 26379)?, master };
-    Some((place, database(number)?))
+    let sentinels = addresses(hosts, 26379)?;
+    let topology = SentinelTopology { sentinels, master, username: None, password: None };
+    Some((Topology::Sentinels(topology), database(number)?))
 }
 
 /// A cluster has one database, 0.
-fn cluster(hosts: &str, path: &str) -> Option<(RedisPlace, u32)> {
-    let seeds = hosts_and_ports(hosts, 6379)?;
-    matches!(path, "" | "0").then_some((RedisPlace::Cluster(seeds), 0))
+fn cluster(hosts: &str, path: &str) -> Option<(Topology, u32)> {
+    let seeds = addresses(hosts, 6379)?;
+    matches!(path, "" | "0").then_some((Topology::Cluster(seeds), 0))
 }
 
 fn database(number: &str) -> Option<u32> {
@@ -126,11 +228,10 @@ fn database(number: &str) -> Option<u32> {
 }
 
 /// Hosts with commas between them, none of them twice.
-fn hosts_and_ports(hosts: &str, port_implied: u16) -> Option<Vec<HostPort>> {
-    let mut all: Vec<HostPort> = Vec::new();
+fn addresses(hosts: &str, port_implied: u16) -> Option<Vec<Address>> {
+    let mut all: Vec<Address> = Vec::new();
     for host in hosts.split(',') {
-        let (host, port) = host_and_port(host, port_implied)?;
-        let host = HostPort { host, port };
+        let host = address(host, port_implied)?;
         if all.contains(&host) {
             return None;
         }
@@ -141,7 +242,7 @@ fn hosts_and_ports(hosts: &str, port_implied: u16) -> Option<Vec<HostPort>> {
 
 /// Splits `host`, `host:port`, `[v6]` or `[v6]:port`; the host comes in lower case and without
 /// brackets. `None` when it is neither a name nor an address.
-fn host_and_port(authority: &str, port_implied: u16) -> Option<(String, u16)> {
+fn address(authority: &str, port_implied: u16) -> Option<Address> {
     let (host, port) = if let Some(bracketed) = authority.strip_prefix('[') {
         let (address, port) = bracketed.split_once(']')?;
         address.parse::<std::net::Ipv6Addr>().ok()?;
@@ -157,7 +258,7 @@ fn host_and_port(authority: &str, port_implied: u16) -> Option<(String, u16)> {
         "" => port_implied,
         port => port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0)?,
     };
-    Some((host.to_ascii_lowercase(), port))
+    Some(Address { host: host.to_ascii_lowercase(), port })
 }
 
 /// Whether this is a name or an IPv4 address; `_` is let pass, container networks use it.
@@ -194,11 +295,11 @@ mod tests {
     use super::*;
 
     fn endpoint(text: &str) -> Result<Endpoint, String> {
-        Endpoint::read(&Raw::Plain(text.to_owned()))
+        Endpoint::try_from(text.to_owned())
     }
 
     fn register(text: &str) -> Result<RegisterUrl, String> {
-        RegisterUrl::read(&Raw::Plain(text.to_owned()))
+        RegisterUrl::try_from(text.to_owned())
     }
 
     #[test]
@@ -248,7 +349,7 @@ mod tests {
             ("redis+cluster://a,b:7000", "redis+cluster://a:6379,b:7000"),
             ("redis+cluster://joe:hunter2@a/0", "redis+cluster://joe:***@a:6379"),
         ] {
-            assert_eq!(register(text).unwrap().show(), quoted(shown), "{text}");
+            assert_eq!(String::from(register(text).unwrap()), shown, "{text}");
         }
         let RegisterUrl::Redis { password, username, .. } =
             register("redis://j%20:a%40b@r").unwrap()

@@ -1,58 +1,147 @@
-//! The configuration in effect, as TOML, each line with where it came from.
+//! The configuration in effect, printed as TOML with the origin of each value.
 
 use std::fmt::Write as _;
 
-use super::Config;
-use super::layers::Source;
+use serde::{Serialize, de::DeserializeOwned};
+use toml::Table;
 
-/// One setting as `describe` prints it.
-#[derive(Debug, Clone)]
-pub(super) struct Line {
-    /// `listen`, `register.lease`, `client #1.buckets`.
-    pub(super) path: String,
-    /// In TOML's spelling, secrets masked; `None` when nothing is set.
-    pub(super) value: Option<String>,
-    /// Where it came from.
-    pub(super) note: String,
-    /// Whether it may not be written in a file: a secret itself, or what `--embedded` decides.
-    pub(super) comment: bool,
-}
-
-impl Line {
-    pub(super) fn of(path: &str, value: String, source: &Source) -> Self {
-        let comment = *source == Source::Embedded;
-        Self { path: path.to_owned(), value: Some(value), note: source.to_string(), comment }
-    }
-
-    pub(super) fn unset(path: &str, meaning: &str) -> Self {
-        let note = format!("not set: {meaning}");
-        Self { path: path.to_owned(), value: None, note, comment: true }
-    }
-}
+use super::access::Anonymous;
+use super::address::RegisterUrl;
+use super::keys::{SECRETS, path, secret_paths};
+use super::overlay::{Source, Written};
+use super::reading::Reading;
+use super::schema::{Config, RegisterKind};
+use super::values::keys_of;
+use crate::register::redis::Topology;
 
 impl Config {
     /// The configuration in effect as TOML, with a comment on each line saying where the value
     /// came from. Secrets are masked.
-    pub fn describe(&self) -> String {
-        let mut text = String::from("# ifmatch: the configuration in effect\n");
-        let mut table = "";
-        for line in &self.lines {
-            let (head, name) = line.path.split_once('.').unwrap_or(("", &line.path));
-            if head != table {
-                table = head;
-                let heading = match head.split_once(' ') {
-                    Some((each, _number)) => format!("[[{each}]]"),
-                    None => format!("[{head}]"),
+    pub fn describe(&self) -> &str {
+        &self.described
+    }
+}
+
+/// What [`Config::describe`] prints.
+pub(super) fn describe(reading: &mut Reading, config: &Config) -> String {
+    let mut anonymous: Anonymous = reading.section("anonymous");
+    if anonymous.buckets.is_some() {
+        let how = "what is open to everybody may only be read";
+        reading.derive("anonymous.read_only", &mut anonymous.read_only, Some(true), how);
+    }
+    let embedded = config.embedded.is_some();
+    let lives_here = matches!(config.register.kind, RegisterKind::Memory { .. });
+    let by_sentinels =
+        matches!(&config.register.url, RegisterUrl::Redis { topology: Topology::Sentinels(_), .. });
+    let text = String::from("# ifmatch: the configuration in effect\n");
+    let mut page = Page { reading, embedded, lives_here, by_sentinels, text };
+    page.section("", config);
+    page.heading("[backend]");
+    page.section("backend", &config.backend);
+    page.heading("[register]");
+    page.section("register", &config.register);
+    page.section("register", &config.register.terms);
+    page.heading("[body]");
+    page.section("body", &config.body);
+    page.heading("[limits]");
+    page.section("limits", &config.limits);
+    page.heading("[log]");
+    page.section("log", &config.log);
+    page.heading("[anonymous]");
+    page.section("anonymous", &anonymous);
+    for (number, client) in (1..).zip(&config.clients) {
+        page.heading("[[client]]");
+        page.section(&format!("client #{number}"), client);
+        page.section(&format!("client #{number}"), &client.rights);
+    }
+    for (number, rule) in (1..).zip(&config.rules) {
+        page.heading("[[rule]]");
+        page.section(&format!("rule #{number}"), rule);
+    }
+    page.text
+}
+
+struct Page<'a> {
+    reading: &'a Reading,
+    embedded: bool,
+    /// Whether the register is in this process, as it is with `--embedded`.
+    lives_here: bool,
+    by_sentinels: bool,
+    text: String,
+}
+
+impl Page<'_> {
+    fn heading(&mut self, heading: &str) {
+        let _ = write!(self.text, "\n{heading}\n");
+    }
+
+    /// One line for each key of a section.
+    fn section<T: Serialize + DeserializeOwned>(&mut self, table: &str, section: &T) {
+        // Every section is a table, with nothing in it that TOML has not.
+        let values = Table::try_from(section).unwrap_or_default();
+        for key in keys_of::<T>() {
+            let path = path(table, key);
+            let written = self.reading.overlay.written.get(&path);
+            if SECRETS.contains(key) {
+                self.secret(key, &path);
+            } else if let Some(value) = values.get(*key)
+                && !(self.embedded && path == "backend.url")
+            {
+                let source = written.map(|written| &written.source);
+                let note = match (source, self.reading.derived.get(&path)) {
+                    (Some(source), _) => source.to_string(),
+                    (None, Some(how)) => format!("default: {how}"),
+                    (None, None) => "default".to_owned(),
                 };
-                let _ = write!(text, "\n{heading}\n");
+                let mark = if source == Some(&Source::Embedded) { "# " } else { "" };
+                self.line(&format!("{mark}{key} = {value}"), &note);
+            } else if let Some(meaning) = self.meaning(&path) {
+                self.line(&format!("# {key}"), &format!("not set: {meaning}"));
             }
-            let mark = if line.comment { "# " } else { "" };
-            let setting = match &line.value {
-                Some(value) => format!("{mark}{name} = {value}"),
-                None => format!("{mark}{name}"),
-            };
-            let _ = writeln!(text, "{setting:<44}  # {}", line.note);
         }
-        text
+    }
+
+    /// Where a secret is kept; of one that the environment holds itself, that it is there.
+    fn secret(&mut self, key: &str, stem: &str) {
+        let paths = secret_paths(stem);
+        let written =
+            paths.iter().find_map(|path| self.reading.overlay.written.get_key_value(path));
+        match written {
+            Some((path, Written { source, .. })) if path == stem => {
+                self.line(&format!("# {key} = \"***\""), &source.to_string());
+            }
+            Some((path, Written { value, source })) => {
+                let key = path.rsplit('.').next().unwrap_or_default();
+                self.line(&format!("{key} = {value}"), &source.to_string());
+            }
+            None => {}
+        }
+    }
+
+    fn line(&mut self, setting: &str, note: &str) {
+        let _ = writeln!(self.text, "{setting:<44}  # {note}");
+    }
+
+    /// What it means that nothing is set here; nothing where there is no such question.
+    fn meaning(&self, path: &str) -> Option<&'static str> {
+        let key = path.rsplit('.').next().unwrap_or_default();
+        Some(match (path, key) {
+            ("register.lock_file" | "anonymous.read_only", _) => return None,
+            ("register.sentinel_username", _) if !self.by_sentinels => return None,
+            ("register.sentinel_username", _) => "the Sentinels' default user",
+            ("upgrade_socket", _) if self.lives_here => {
+                "nothing can take over what lives in this process"
+            }
+            ("upgrade_socket", _) => "the port is not known before the start",
+            ("region", _) => "any region that a client signs for is accepted",
+            ("backend.url", _) => "the store of --embedded",
+            ("backend.ca_file", _) => "the system's certificate authorities are trusted",
+            ("register.marker", _) => "nothing tells whether another register has this store too",
+            ("limits.connections_per_address", _) => "an address may have them all",
+            ("anonymous.buckets", _) => "nobody may come unsigned",
+            (_, "prefix") => "all keys of these buckets",
+            (_, "require") => "no condition is required",
+            _ => "nothing",
+        })
     }
 }

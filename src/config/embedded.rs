@@ -1,5 +1,5 @@
-//! What `--embedded DIR` decides: the store is in this process and dies with it, so nothing is
-//! left to settle, and nobody else writes there.
+//! The settings that `--embedded DIR` decides: the store is in this process and dies with it, so nothing
+//! is left to settle, and there is no other writer.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -8,13 +8,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::describe::Line;
-use super::keys;
-use super::layers::Source;
+use super::access::{Client, Rights};
+use super::keys::secret_paths;
+use super::overlay::{Source, Written};
 use super::reading::Reading;
-use super::secrets::{self, fixed};
-use super::settings::{BucketPattern, Client, Rights};
-use super::values::quoted;
 use crate::random;
 use crate::secret::Secret;
 
@@ -32,37 +29,28 @@ pub(super) fn decide(reading: &mut Reading, Directory { dir, only_look }: &Direc
         let message = format!("the directory {} cannot hold the store: {error}", dir.display());
         reading.faults.push("--embedded", message);
     }
-    let refused: Vec<String> = reading
-        .written
-        .keys()
-        .filter(|path| {
-            DECIDED.iter().any(|(decided, _)| decided == path)
-                || MEANINGLESS.contains(&path.as_str())
-        })
-        .cloned()
-        .collect();
-    for path in refused {
-        reading
-            .faults
-            .push(path, "contradicts --embedded, which decides it; leave one of them out");
+    let mut meaningless = vec!["backend.url".to_owned(), "backend.ca_file".to_owned()];
+    meaningless.extend(secret_paths("backend.secret_access_key"));
+    meaningless.extend(secret_paths("backend.session_token"));
+    let decided = DECIDED.iter().map(|(path, _)| *path);
+    for path in decided.chain(meaningless.iter().map(String::as_str)) {
+        if reading.overlay.written.remove(path).is_some() {
+            let message = "contradicts --embedded, which decides it; leave one of them out";
+            reading.faults.push(path, message);
+        }
     }
-    for (path, value) in DECIDED {
-        reading.written.insert(path.to_owned(), fixed(value));
-    }
-    for path in MEANINGLESS {
-        reading.written.remove(path);
-    }
-    reading.written.insert("backend.secret_access_key".to_owned(), fixed(random_secret()));
-    for (path, value) in [
-        ("writers", "exclusive".to_owned()),
-        ("register.lock_file", dir.join(".ifmatch.lock").display().to_string()),
-    ] {
-        reading.written.entry(path.to_owned()).or_insert_with(|| fixed(value));
+    let lock_file = dir.join(".ifmatch.lock").display().to_string();
+    let secret = random_secret();
+    let unless_written = [("writers", "exclusive"), ("register.lock_file", lock_file.as_str())];
+    let secret = ("backend.secret_access_key", secret.as_str());
+    for (path, value) in DECIDED.into_iter().chain(unless_written).chain([secret]) {
+        let fixed = Written::text(value, Source::Embedded);
+        reading.overlay.written.entry(path.to_owned()).or_insert(fixed);
     }
 }
 
-/// The client for whom nobody had to write anything: `ifmatch`, with a secret that is made at the
-/// first start and kept in the directory. `None` only after noting the fault.
+/// The client that needs no configuration: `ifmatch`, with a secret that is made at the first start and
+/// kept in the directory. `None` only after noting the fault.
 pub(super) fn client(reading: &mut Reading, directory: &Directory) -> Option<Client> {
     let path = directory.dir.join(".ifmatch-secret");
     let created = if directory.only_look { Ok(()) } else { create_secret(&directory.dir, &path) };
@@ -70,30 +58,25 @@ pub(super) fn client(reading: &mut Reading, directory: &Directory) -> Option<Cli
         reading.faults.push("--embedded", format!("cannot create {}: {error}", path.display()));
         return None;
     }
-    let (secret_access_key, note) = if directory.only_look && path.symlink_metadata().is_err() {
-        (Secret::new(random_secret()), TO_BE_MADE.to_owned())
+    let is_to_be_made = directory.only_look && path.symlink_metadata().is_err();
+    let secret_access_key = if is_to_be_made {
+        Secret::new(random_secret())
     } else {
-        let secret = secrets::of_file(reading, "--embedded", &path)?;
-        (secret, Source::Embedded.to_string())
+        reading.secret_of_file("--embedded", &path)?
     };
-    for (name, value) in [
-        ("access_key_id", quoted("ifmatch")),
-        ("secret_access_key_file", quoted(&path.display().to_string())),
-        ("buckets", "[\"*\"]".to_owned()),
+    let origin = if is_to_be_made { "--embedded; made at the first start" } else { "--embedded" };
+    for (key, value, origin) in [
+        ("access_key_id", "ifmatch".to_owned(), "--embedded"),
+        ("secret_access_key_file", path.display().to_string(), origin),
     ] {
-        let line = Line::of(&keys::client_path(1, name), value, &Source::Embedded);
-        let note = if name == "secret_access_key_file" { note.clone() } else { line.note };
-        reading.lines.push(Line { comment: false, note, ..line });
+        let written = Written::text(value, Source::Made(origin));
+        reading.overlay.written.insert(format!("client #1.{key}"), written);
     }
     Some(Client {
         access_key_id: "ifmatch".to_owned(),
         secret_access_key,
         session_token: None,
-        rights: Rights {
-            buckets: vec![BucketPattern::Prefix(String::new())],
-            read_only: false,
-            configure: false,
-        },
+        rights: Rights::default(),
     })
 }
 
@@ -123,9 +106,6 @@ fn random_secret() -> String {
     text
 }
 
-/// What the line of a secret says that is not there yet.
-const TO_BE_MADE: &str = "--embedded; made at the first start";
-
 /// What it decides, and how.
 const DECIDED: [(&str, &str); 6] = [
     ("backend.access_key_id", "embedded"),
@@ -134,16 +114,4 @@ const DECIDED: [(&str, &str); 6] = [
     ("register.url", "memory:"),
     ("register.settle", "0s"),
     ("register.settle_long", "0s"),
-];
-
-/// What has no meaning beside it.
-const MEANINGLESS: [&str; 8] = [
-    "backend.url",
-    "backend.ca_file",
-    "backend.secret_access_key",
-    "backend.secret_access_key_file",
-    "backend.secret_access_key_env",
-    "backend.session_token",
-    "backend.session_token_file",
-    "backend.session_token_env",
 ];

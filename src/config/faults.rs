@@ -1,6 +1,8 @@
-//! What is wrong with a configuration: every fault at once, each with its path.
+//! The faults of a configuration: all of them at once, each with its path.
 
 use std::fmt;
+
+use super::keys::{TABLES, fields};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +13,7 @@ pub struct Fault {
     pub message: String,
 }
 
-/// All that is wrong, in the order in which it was found. Prints one line for each fault.
+/// All that is wrong, in the order of the tables and of their keys. Prints one line for each fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<Fault>);
 
@@ -47,7 +49,23 @@ impl Faults {
         self.0.is_empty()
     }
 
-    pub(super) fn into_errors(self) -> ConfigErrors {
+    pub(super) fn into_errors(mut self) -> ConfigErrors {
+        self.0.sort_by_cached_key(|fault| place(&fault.path));
         ConfigErrors(self.0)
+    }
+}
+
+/// Where a path stands: its table, the table's number, the key in it. What is no key comes last.
+fn place(path: &str) -> (usize, usize, usize) {
+    let (table, key) = path.split_once('.').unwrap_or(("", path));
+    let (name, number) = table.split_once(" #").unwrap_or((table, ""));
+    let position = |found: Option<usize>| found.unwrap_or(usize::MAX);
+    let of_key = || fields(name).iter().rposition(|field| key.starts_with(field));
+    match TABLES.iter().position(|known| *known == name) {
+        Some(0) if !fields("").contains(&key) => {
+            (position(TABLES.iter().position(|known| *known == key)), 0, 0)
+        }
+        Some(table) => (table, number.parse().unwrap_or_default(), position(of_key())),
+        None => (usize::MAX, 0, 0),
     }
 }

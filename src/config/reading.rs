@@ -1,149 +1,120 @@
-//! Taking settings out of the layers one by one: parsed, with faults and provenance noted.
+//! The reading of sections out of the merged layers: each key is tried against its section's type by
+//! itself, so that all faults of a section are found, and not only the first.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use super::describe::Line;
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
 use super::faults::Faults;
-use super::keys::{self, Fallback};
-use super::layers::{Layer, Source, Written};
-use super::values::{Raw, Setting};
+use super::keys::path;
+use super::overlay::{Overlay, Source, Written};
+use super::values::{Read, Wrong, keys_of};
 
-/// What was written, and what was made of it so far.
-#[derive(Debug, Default)]
+/// What is written, and what has been found out about it so far.
 pub(super) struct Reading {
-    pub(super) written: Layer,
+    pub(super) overlay: Overlay,
+    /// All variables: a `_env` key may name any.
     pub(super) variables: Vec<(String, String)>,
-    /// Whether there is a file of which nothing could be read.
-    pub(super) file_is_lost: bool,
     pub(super) faults: Faults,
     pub(super) warnings: Vec<String>,
-    pub(super) lines: Vec<Line>,
+    /// Defaults that follow from other values: the path, and how.
+    pub(super) derived: BTreeMap<String, &'static str>,
 }
 
 impl Reading {
-    /// A setting whose key has a default in the table.
-    pub(super) fn value<T: Setting>(&mut self, path: &str) -> T {
-        self.written_value(path).unwrap_or_else(|| {
-            let Some(Fallback::Value(text)) = fallback(path) else {
-                unreachable!("{path} has a default in the table of keys");
-            };
-            let value = T::read(&Raw::Plain(text.to_owned())).ok();
-            let value = value.expect("the table's defaults are valid: a test reads them all");
-            self.note(path, &value, &Source::Default);
-            value
-        })
+    pub(super) fn new(overlay: Overlay, variables: Vec<(String, String)>, faults: Faults) -> Self {
+        Self { overlay, variables, faults, warnings: Vec::new(), derived: BTreeMap::new() }
     }
 
-    /// A setting that may be missing.
-    pub(super) fn optional<T: Setting>(&mut self, path: &str) -> Option<T> {
-        let value = self.written_value(path);
-        if value.is_none()
-            && let Some(Fallback::Nothing(meaning)) = fallback(path)
-        {
-            self.lines.push(Line::unset(path, meaning));
+    /// The section of this name. What is at fault in it has its default, and so has what is missing.
+    pub(super) fn section<T: DeserializeOwned + Default>(&mut self, table: &str) -> T {
+        let mut section = Table::new();
+        for key in keys_of::<T>() {
+            let path = path(table, key);
+            let Some(Written { value, source }) = self.overlay.written.get(&path) else { continue };
+            match tried::<T>(key, value, source) {
+                Ok(value) => {
+                    section.insert((*key).to_owned(), value);
+                }
+                Err(message) => self.faults.push(path, message),
+            }
         }
-        value
+        // Each of its keys has been read before.
+        T::deserialize(Read(Value::Table(section))).unwrap_or_default()
     }
 
-    /// A setting that must be there; `None` only after noting the fault.
-    pub(super) fn required<T: Setting>(&mut self, path: &str) -> Option<T> {
-        let table = path.split('.').next().unwrap_or_default();
-        if !self.is_written(path)
-            && !self.faults.any_at(&[table])
-            && let Some(Fallback::Required(reason)) = fallback(path)
+    /// Fills in a default that follows from other values.
+    pub(super) fn derive<T>(&mut self, path: &str, field: &mut T, value: T, how: &'static str) {
+        if !self.is_written(path) {
+            *field = value;
+            self.derived.insert(path.to_owned(), how);
+        }
+    }
+
+    /// Notes that a key is missing.
+    pub(super) fn require(&mut self, path: &str, reason: &str) {
+        if !self.is_written(path) && !self.is_faulty(&[path.split('.').next().unwrap_or_default()])
         {
             self.faults.push(path, format!("is missing: {reason}"));
         }
-        self.written_value(path)
     }
 
-    /// A setting that follows from others unless it is written.
-    pub(super) fn derived<T: Setting>(&mut self, path: &str, otherwise: T) -> T {
-        self.written_value(path).unwrap_or_else(|| {
-            if let Some(Fallback::Derived(how)) = fallback(path) {
-                self.note(path, &otherwise, &Source::Derived(how));
-            }
-            otherwise
-        })
-    }
-
-    /// A duration that must be longer than nothing.
-    pub(super) fn positive(&mut self, path: &str) -> Duration {
-        let duration = self.value(path);
-        if duration == Duration::ZERO {
-            self.faults.push(path, "must be longer than 0s");
-        }
-        duration
-    }
-
-    /// A number within bounds.
-    pub(super) fn count(&mut self, path: &str, bounds: RangeInclusive<usize>) -> usize {
-        let count = self.value(path);
-        self.check_bounds(path, count, &bounds);
-        count
-    }
-
-    /// A number within bounds that follows from others unless it is written.
-    pub(super) fn derived_count(
-        &mut self,
-        path: &str,
-        otherwise: usize,
-        bounds: RangeInclusive<usize>,
-    ) -> usize {
-        let count = self.derived(path, otherwise);
-        self.check_bounds(path, count, &bounds);
-        count
-    }
-
-    /// A number within bounds that may be missing.
-    pub(super) fn optional_count(
-        &mut self,
-        path: &str,
-        bounds: RangeInclusive<usize>,
-    ) -> Option<usize> {
-        let count = self.optional(path)?;
-        self.check_bounds(path, count, &bounds);
-        Some(count)
-    }
-
-    fn check_bounds(&mut self, path: &str, count: usize, bounds: &RangeInclusive<usize>) {
-        if !bounds.contains(&count) {
-            let (least, most) = (bounds.start(), bounds.end());
-            self.faults.push(path, format!("{count} is not between {least} and {most}"));
-        }
-    }
-
-    /// Whether anybody wrote this key, rightly or not.
+    /// Whether this key is written, rightly or not.
     pub(super) fn is_written(&self, path: &str) -> bool {
-        self.written.contains_key(path)
+        self.overlay.written.contains_key(path)
     }
 
-    fn written_value<T: Setting>(&mut self, path: &str) -> Option<T> {
-        let Written { raw, source } = self.written.get(path)?.clone();
-        match T::read(&raw) {
-            Ok(value) => {
-                self.note(path, &value, &source);
-                Some(value)
-            }
-            Err(message) => {
-                let from = match source {
-                    Source::Flag(_) | Source::Environment(_) => format!(" (from {source})"),
-                    Source::File | Source::Default | Source::Derived(_) | Source::Embedded => {
-                        String::new()
-                    }
-                };
-                self.faults.push(path, message + &from);
-                None
-            }
+    /// Whether one of these paths is at fault already.
+    pub(super) fn is_faulty(&self, paths: &[&str]) -> bool {
+        self.faults.any_at(paths)
+    }
+
+    /// Notes a fault, unless one of the paths that it is about is at fault already.
+    pub(super) fn fault(&mut self, paths: &[&str], message: impl Into<String>) {
+        if let [at, ..] = paths
+            && !self.faults.any_at(paths)
+        {
+            self.faults.push(*at, message);
         }
-    }
-
-    fn note<T: Setting>(&mut self, path: &str, value: &T, source: &Source) {
-        self.lines.push(Line::of(path, value.show(), source));
     }
 }
 
-fn fallback(path: &str) -> Option<Fallback> {
-    keys::find(path).map(|key| key.fallback)
+/// Tries one key against the type of its section; gives the value back as TOML that the type reads. A
+/// variable or a flag is a text that may stand for a number, a truth or a list with commas.
+fn tried<T: DeserializeOwned>(key: &str, value: &Value, source: &Source) -> Result<Value, String> {
+    let read = |value: &Value| {
+        let table = Table::from_iter([(key.to_owned(), value.clone())]);
+        T::deserialize(Read(Value::Table(table)))?;
+        if value.as_str() == Some("") {
+            return Err(Wrong::Said("may not be empty".to_owned()));
+        }
+        Ok(value.clone())
+    };
+    let wrong = match (read(value), value, source) {
+        (Ok(value), ..) => return Ok(value),
+        (Err(wrong), Value::String(text), Source::Flag(_) | Source::Environment(_)) => {
+            let other = other_than_text(text);
+            match read(&other) {
+                Ok(value) => return Ok(value),
+                Err(said @ Wrong::Said(_)) => said,
+                // Then it was meant as a text.
+                Err(Wrong::Not(_) | Wrong::Unknown(_)) => wrong,
+            }
+        }
+        (Err(wrong), ..) => return Err(wrong.about(value)),
+    };
+    Err(format!("{} (from {source})", wrong.about(value)))
+}
+
+/// What a text may stand for where the kind is not told.
+fn other_than_text(text: &str) -> Value {
+    if let Ok(number) = text.parse() {
+        return Value::Integer(number);
+    }
+    if let Ok(truth) = text.parse() {
+        return Value::Boolean(truth);
+    }
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Value::Array(items.map(Value::from).collect())
 }

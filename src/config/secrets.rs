@@ -1,83 +1,88 @@
-//! Secrets: read from where they are kept, never from the file of settings itself.
+//! Secrets, read from the file or the variable that holds them; the file of settings only names it.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::describe::Line;
 use super::files;
-use super::layers::{Source, Written, secret_paths};
+use super::keys::secret_paths;
 use super::reading::Reading;
-use super::values::{Raw, Setting as _, quoted};
 use crate::secret::Secret;
 
-/// The secret of this path, however it was given; `None` when it was not given, or after noting
-/// why it cannot be had.
-pub(super) fn read(reading: &mut Reading, stem: &str) -> Option<Secret> {
-    let [inline, in_file, in_variable] = secret_paths(stem);
-    let given: Vec<&str> = [&inline, &in_file, &in_variable]
-        .into_iter()
-        .filter(|path| reading.is_written(path))
-        .map(String::as_str)
-        .collect();
-    if let [first, second, ..] = given[..] {
-        reading.faults.push(first, format!("is given a second time by {second}; keep one"));
-        return None;
-    }
-    if let Some(Written { raw: Raw::Plain(text), source }) = reading.written.get(&inline).cloned() {
-        reading.lines.push(Line { comment: true, ..Line::of(&inline, quoted("***"), &source) });
-        return Some(Secret::new(text));
-    }
-    if let Some(path) = reading.optional::<PathBuf>(&in_file) {
-        return of_file(reading, &in_file, &path);
-    }
-    let name = reading.optional::<String>(&in_variable)?;
-    let found = reading.variables.iter().find(|(known, value)| *known == name && !value.is_empty());
-    if found.is_none() {
-        let message = format!("the environment variable {name} is not set");
-        reading.faults.push(in_variable, message);
-    }
-    found.map(|(_, value)| Secret::new(value))
-}
-
-/// A session token, if there is one: a secret that travels in a header (AWS: temporary security
-/// credentials), so it has to be one's value.
-pub(super) fn token(reading: &mut Reading, stem: &str) -> Option<Secret> {
-    let token = read(reading, stem)?;
-    if !token.expose().chars().all(|c| c.is_ascii_graphic()) {
-        reading.faults.push(stem, "may hold visible ASCII characters only: it goes into a header");
-    }
-    Some(token)
-}
-
-/// Notes that a secret is missing, unless there is a fault about it already.
-pub(super) fn refuse_missing(reading: &mut Reading, stem: &str, variable: &str) {
-    let table = stem.split('.').next().unwrap_or_default();
-    let given = secret_paths(stem).iter().any(|path| reading.is_written(path));
-    if !given && !reading.faults.any_at(&[stem, table]) {
-        let message = format!(
-            "is missing: name the file that holds the secret, or a variable in {stem}_env, or set \
-             {variable}"
-        );
-        reading.faults.push(format!("{stem}_file"), message);
-    }
-}
-
-/// Reads a secret from a file; what others may read is warned about.
-pub(super) fn of_file(reading: &mut Reading, at: &str, path: &Path) -> Option<Secret> {
-    match read_file(path) {
-        Ok((secret, mode)) => {
-            if mode & 0o077 != 0 {
-                let path = path.display();
-                let mode = mode & 0o777;
-                reading.warnings.push(format!(
-                    "{at}: {path} can be read by other users (mode {mode:o}); chmod 600 it"
-                ));
-            }
-            Some(secret)
+impl Reading {
+    /// The secret of this path, however it is given; `None` where it is not given, or after noting why it
+    /// cannot be had. The keys that name its place must be texts: [`Self::section`] does not read them.
+    pub(super) fn secret(&mut self, stem: &str) -> Option<Secret> {
+        let paths = secret_paths(stem);
+        let mut given = paths.iter().filter(|path| self.is_written(path));
+        let path = given.next()?.clone();
+        if let Some(second) = given.next() {
+            self.faults.push(path, format!("is given a second time by {second}; keep one"));
+            return None;
         }
-        Err(why) => {
-            reading.faults.push(at, format!("{} {why}", PathBuf::from(path).show()));
-            None
+        let value = &self.overlay.written.get(&path)?.value;
+        let Some(text) = value.as_str().filter(|text| !text.is_empty()).map(str::to_owned) else {
+            let message = match value.as_str() {
+                Some(_) => "may not be empty".to_owned(),
+                None => format!("{value} is not a text in quotes"),
+            };
+            self.faults.push(path, message);
+            return None;
+        };
+        if path == stem {
+            return Some(Secret::new(text));
+        }
+        if path.ends_with("_file") {
+            return self.secret_of_file(&path, Path::new(&text));
+        }
+        let found = self.variables.iter().find(|(name, value)| *name == text && !value.is_empty());
+        if found.is_none() {
+            self.faults.push(path, format!("the environment variable {text} is not set"));
+        }
+        found.map(|(_, value)| Secret::new(value))
+    }
+
+    /// A secret that must be there; nothing after noting that it is missing, or why it cannot be had.
+    pub(super) fn required_secret(&mut self, stem: &str, variable: &str) -> Secret {
+        let table = stem.split('.').next().unwrap_or_default();
+        let given = secret_paths(stem).iter().any(|path| self.is_written(path));
+        if !given && !self.is_faulty(&[stem, table]) {
+            let message = format!(
+                "is missing: name the file that holds the secret, or a variable in {stem}_env, or set \
+                 {variable}"
+            );
+            self.faults.push(format!("{stem}_file"), message);
+        }
+        self.secret(stem).unwrap_or_default()
+    }
+
+    /// A session token, if there is one: a secret that travels in a header (AWS: temporary security
+    /// credentials), so it has to be one's value.
+    pub(super) fn session_token(&mut self, stem: &str) -> Option<Secret> {
+        let token = self.secret(stem)?;
+        if !token.expose().chars().all(|c| c.is_ascii_graphic()) {
+            let message = "may hold visible ASCII characters only: it goes into a header";
+            self.faults.push(stem, message);
+        }
+        Some(token)
+    }
+
+    /// Reads a secret from a file; one that others may read is warned about.
+    pub(super) fn secret_of_file(&mut self, at: &str, path: &Path) -> Option<Secret> {
+        let shown = path.display();
+        match read_file(path) {
+            Ok((secret, mode)) => {
+                if mode & 0o077 != 0 {
+                    let mode = mode & 0o777;
+                    self.warnings.push(format!(
+                        "{at}: {shown} can be read by other users (mode {mode:o}); chmod 600 it"
+                    ));
+                }
+                Some(secret)
+            }
+            Err(why) => {
+                self.faults.push(at, format!("\"{shown}\" {why}"));
+                None
+            }
         }
     }
 }
@@ -96,8 +101,3 @@ fn read_file(path: &Path) -> Result<(Secret, u32), String> {
 
 /// Far above any secret (AWS's session tokens reach some 4 KiB), far below a file named by mistake.
 const SECRET_BYTES_MAX: u64 = 16 * 1024;
-
-/// A value that a layer holds in place of a written one.
-pub(super) fn fixed(text: impl Into<String>) -> Written {
-    Written { raw: Raw::Plain(text.into()), source: Source::Embedded }
-}

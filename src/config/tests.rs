@@ -5,9 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::keys::{CLIENT_KEYS, Fallback, KEYS, Key, RULE_KEYS};
+use super::keys::{REPEATED, TABLES, keys_in_file, path, variables as known_variables};
 use super::*;
-use crate::s3::{Subresource, Understood};
+use crate::register::Writers;
+use crate::register::redis::Topology;
+use crate::s3::{Dialect, DotSegments, EmptySegments, Subresource, Understood};
+use crate::secret::Secret;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/config");
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/ifmatch.toml");
@@ -76,10 +79,16 @@ fn invalid_files_are_refused_with_exactly_the_expected_text() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
+/// All keys of the file; those of clients and rules begin with `client.` and `rule.`.
+fn all_keys() -> Vec<String> {
+    let keys = |table| keys_in_file(table).into_iter().map(move |key| path(table, &key));
+    TABLES.into_iter().flat_map(keys).collect()
+}
+
 #[test]
 fn every_setting_that_the_pages_for_operators_name_is_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let known: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
+    let known = all_keys();
     let tables = ["backend.", "register.", "body.", "limits.", "log.", "anonymous."];
     let mut seen = 0;
     for page in ["README.md", "CHANGELOG.md", "docs/operations.md", "docs/clients.md"] {
@@ -87,7 +96,7 @@ fn every_setting_that_the_pages_for_operators_name_is_one() {
         for quoted in text.split('`').skip(1).step_by(2) {
             let name = quoted.split([' ', '=']).next().unwrap_or_default();
             if tables.iter().any(|table| name.starts_with(table)) {
-                assert!(known.contains(&name), "{page} names {name}");
+                assert!(known.iter().any(|known| known == name), "{page} names {name}");
                 seen += 1;
             }
         }
@@ -115,44 +124,78 @@ fn the_shipped_example_shows_every_key_with_its_default() {
         }
     }
     // Its third rule says nothing.
-    let described = load("valid/rules.toml", &[], Flags::default()).unwrap();
-    let all = || KEYS.iter().chain(&CLIENT_KEYS).chain(&RULE_KEYS);
-    for Key { path, fallback } in all().filter(|key| !key.is_inline_secret()) {
-        let found: Vec<_> = shown.iter().filter(|(known, _)| known == path).collect();
-        assert_eq!(found.len(), 1, "{path} is in the example once");
-        if let Fallback::Value(_) = fallback {
-            let effective = path.replace("client.", "client #1.").replace("rule.", "rule #3.");
-            let line = described.lines.iter().find(|line| line.path == effective).unwrap();
-            assert_eq!(line.note, "default", "{path}");
-            assert_eq!(Some(&found[0].1), line.value.as_ref(), "{path}");
+    let described = load("valid/rules.toml", &[], Flags::default()).unwrap().describe().to_owned();
+    let mut in_effect: Vec<(String, &str)> = Vec::new();
+    let (mut table, mut counts) = (String::new(), [0, 0]);
+    for line in described.lines() {
+        if let Some(repeated) = REPEATED.iter().position(|of| line == format!("[[{of}]]")) {
+            counts[repeated] += 1;
+            table = format!("{} #{}", REPEATED[repeated], counts[repeated]);
+        } else if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']).to_owned();
+        } else if let Some((setting, "default")) = line.split_once("  # ") {
+            let (key, value) = setting.split_once(" = ").unwrap();
+            in_effect.push((path(&table, key), value.trim()));
         }
     }
-    let keys = all().filter(|key| !key.is_inline_secret());
-    assert_eq!(shown.len(), keys.count(), "the example has no other keys");
+    let mut compared = 0;
+    for key in all_keys() {
+        let found: Vec<_> = shown.iter().filter(|(known, _)| *known == key).collect();
+        assert_eq!(found.len(), 1, "{key} is in the example once");
+        let effective = key.replace("client.", "client #1.").replace("rule.", "rule #3.");
+        if let Some((_, value)) = in_effect.iter().find(|(path, _)| *path == effective) {
+            assert_eq!(found[0].1, *value, "{key}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 45, "defaults were not compared: {compared}");
+    assert_eq!(shown.len(), all_keys().len(), "the example has no other keys");
+}
+
+#[test]
+fn the_schema_for_editors_is_that_of_the_types() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let kept = fs::read_to_string(root.join("config/ifmatch.schema.json")).unwrap_or_default();
+    let remedy = "cargo run -- check-config --schema > config/ifmatch.schema.json";
+    assert!(kept == json_schema(), "config/ifmatch.schema.json is old: {remedy}");
+    let schema: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    for table in TABLES {
+        let of = match table {
+            "" => &schema,
+            table if REPEATED.contains(&table) => &schema["properties"][table]["items"],
+            table => &schema["properties"][table],
+        };
+        for key in keys_in_file(table) {
+            let description = &of["properties"][&key]["description"];
+            assert!(description.is_string(), "{table}.{key} has no description");
+        }
+    }
 }
 
 #[test]
 fn what_nobody_wrote_has_its_default() {
     let config = smallest(&[]).unwrap();
     assert_eq!(config.listen, "127.0.0.1:9000".parse().unwrap());
-    assert!(config.threads >= 1);
+    assert_eq!(config.threads, 0);
+    assert!(config.worker_threads() >= 1);
     assert_eq!((config.writers, config.dialect), (Writers::Shared, Dialect::Aws));
     assert_eq!((config.region, config.embedded), (None, None));
     let backend = config.backend;
-    assert_eq!(backend.endpoint.to_string(), "http://10.0.0.5:3900");
+    assert_eq!(backend.url.to_string(), "http://10.0.0.5:3900");
     assert_eq!(backend.secret_access_key.expose(), "store-secret");
     assert_eq!(backend.write_timeout, Duration::from_mins(1));
     assert_eq!(backend.definite_errors, ["NotImplemented"]);
     let terms = config.register.terms;
-    assert_eq!((terms.lease, terms.margin), (Duration::from_secs(6), Duration::from_secs(3)));
+    assert_eq!(terms.lease, Duration::from_secs(6));
+    assert_eq!(config.register.margin, Duration::from_secs(3));
     assert_eq!(terms.record_ttl, Duration::from_hours(24));
     let RegisterKind::Memory { lock_file } = config.register.kind else {
         panic!("memory is the default");
     };
     assert!(lock_file.starts_with(std::env::temp_dir()), "{}", lock_file.display());
-    assert_eq!(config.body.memory_bytes, 256 << 20);
-    assert_eq!(config.body.memory_per_client_bytes, 128 << 20);
-    let (spool, of_one) = (config.body.spool_bytes, config.body.spool_per_client_bytes);
+    assert_eq!(config.body.memory, 256 << 20);
+    assert_eq!(config.body.memory_per_client, 128 << 20);
+    let (spool, of_one) = (config.body.spool, config.body.spool_per_client);
     assert_eq!(of_one, (spool / 2).max(5 << 30).min(spool));
     assert_eq!(config.limits.writes_per_client, config.limits.writes / 2);
     assert!(config.clients[0].rights.may_touch("anything") && !config.clients[0].rights.read_only);
@@ -163,17 +206,17 @@ fn what_the_file_says_is_used() {
     let config = load("valid/redis.toml", &[], Flags::default()).unwrap();
     assert_eq!((config.threads, config.writers), (3, Writers::Exclusive));
     assert_eq!(config.domains, ["s3.example.com"]);
-    assert_eq!(config.backend.empty_segments, EmptySegments::Refuse);
-    assert_eq!(config.backend.dot_segments, DotSegments::Keep);
+    assert_eq!(config.backend.empty_segments, EmptySegments::Refused);
+    assert_eq!(config.backend.dot_segments, DotSegments::Kept);
     assert_eq!(config.backend.deletes_at_once, 4);
     assert_eq!(config.backend.definite_errors, ["NotImplemented", "SlowDown"]);
     let RegisterKind::Redis(redis) = config.register.kind else { panic!("Redis is written") };
-    assert_eq!(redis.to_string(), "redis://joe:***@redis.internal:7000/3");
+    assert_eq!(String::from(config.register.url.clone()), "redis://joe@redis.internal:7000/3");
     assert_eq!(redis.password.as_ref().map(Secret::expose), Some("hunter2"));
-    assert_eq!(config.register.terms.margin, Duration::from_secs(2), "half of the lease written");
-    assert_eq!(config.body.memory_per_body_bytes, 65536);
-    assert_eq!(config.body.memory_per_client_bytes, 100 << 20);
-    let spool = (config.body.spool_bytes, config.body.spool_per_client_bytes);
+    assert_eq!(config.register.margin, Duration::from_secs(2), "half of the lease written");
+    assert_eq!(config.body.memory_per_body, 65536);
+    assert_eq!(config.body.memory_per_client, 100 << 20);
+    let spool = (config.body.spool, config.body.spool_per_client);
     assert_eq!(spool, (40 << 30, 10 << 30));
     assert_eq!((config.limits.writes, config.limits.writes_per_client), (100, 30));
     assert_eq!(config.signature_v2, SignatureV2::Refuse);
@@ -198,11 +241,12 @@ fn a_register_may_be_behind_sentinels_or_in_a_cluster() {
     let read = |file: &str| load(file, &[], Flags::default()).unwrap();
     let config = read("valid/sentinel.toml");
     let RegisterKind::Redis(redis) = &config.register.kind else { panic!("Redis is written") };
-    let url = "redis+sentinel://joe:***@s1:26379,s2:26379,[::1]:26380/my-master/3";
-    assert_eq!(redis.to_string(), url);
+    let url = "redis+sentinel://joe@s1:26379,s2:26379,[::1]:26380/my-master/3";
+    assert_eq!(String::from(config.register.url.clone()), url);
     assert_eq!(redis.password.as_ref().map(Secret::expose), Some("hunter2"));
-    assert_eq!(redis.sentinel_username.as_deref(), Some("asker"));
-    assert_eq!(redis.sentinel_password.as_ref().map(Secret::expose), Some("store's"));
+    let Topology::Sentinels(topology) = &redis.topology else { panic!("Sentinels are written") };
+    assert_eq!(topology.username.as_deref(), Some("asker"));
+    assert_eq!(topology.password.as_ref().map(Secret::expose), Some("store's"));
     assert_eq!(config.register.terms.failover_lag, Duration::from_secs(2));
     assert!(!redis.failover_lag_is_stated);
     let few = config.warnings.iter().filter(|warning| warning.contains("Sentinels"));
@@ -210,7 +254,7 @@ fn a_register_may_be_behind_sentinels_or_in_a_cluster() {
 
     let config = read("valid/cluster.toml");
     let RegisterKind::Redis(redis) = &config.register.kind else { panic!("Redis is written") };
-    assert_eq!(redis.to_string(), "redis+cluster://:***@r1:6379,r2:7000");
+    assert_eq!(String::from(config.register.url.clone()), "redis+cluster://r1:6379,r2:7000");
     assert_eq!(config.register.terms.failover_lag, Duration::from_secs(8));
     assert!(redis.failover_lag_is_stated);
 
@@ -353,11 +397,13 @@ fn a_secret_in_the_environment_displaces_the_one_of_the_file() {
 
 #[test]
 fn every_key_has_a_variable_of_its_own() {
-    let mut names: Vec<String> = KEYS.iter().map(Key::variable).collect();
+    let mut names: Vec<String> = known_variables().into_iter().map(|(name, ..)| name).collect();
     assert!(names.contains(&"IFMATCH_BACKEND_SECRET_ACCESS_KEY_FILE".to_owned()));
     names.sort();
+    let count = names.len();
     names.dedup();
-    assert_eq!(names.len(), KEYS.len());
+    assert_eq!(names.len(), count);
+    assert!(count > 70, "{count}");
 }
 
 #[test]
@@ -370,7 +416,7 @@ fn lists_numbers_and_truths_can_be_written_in_the_environment() {
     ])
     .unwrap();
     assert_eq!(config.backend.definite_errors, ["SlowDown", "NotImplemented"]);
-    assert_eq!((config.body.bytes_max, config.threads), (1024, 7));
+    assert_eq!((config.body.max, config.threads), (1024, 7));
     assert_eq!(config.region, None, "an empty variable is not set");
 }
 
@@ -530,12 +576,12 @@ fn what_is_described_says_where_it_came_from_and_loads_again() {
     }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("described.toml");
-    fs::write(&file, &text).unwrap();
+    fs::write(&file, text).unwrap();
     let again = load(file.to_str().unwrap(), &[], Flags::default()).unwrap();
     let values = |text: &str| -> Vec<String> {
         text.lines().filter_map(|line| line.split("  #").next()).map(str::to_owned).collect()
     };
-    assert_eq!(values(&again.describe()), values(&text));
+    assert_eq!(values(again.describe()), values(text));
     assert_eq!(text.matches("[[client]]").count(), 2);
 }
 
@@ -545,7 +591,9 @@ fn no_secret_is_ever_printed() {
     let config = load("valid/password-in-url.toml", &[mine], Flags::default()).unwrap();
     let RegisterKind::Redis(redis) = &config.register.kind else { panic!("Redis is written") };
     assert_eq!(redis.password.as_ref().map(Secret::expose), Some("hunter2"));
-    for print in [config.describe(), format!("{config:?}"), redis.to_string()] {
+    for print in
+        [config.describe().to_owned(), format!("{config:?}"), config.register.url.clone().into()]
+    {
         assert!(print.contains("***") && !print.contains("hunter2"), "{print}");
         assert!(!print.contains("alice's"), "{print}");
     }
@@ -586,8 +634,8 @@ fn embedded_needs_nothing_else_and_keeps_its_secret() {
 
     assert_eq!(config.embedded, Some(dir.clone()));
     assert_eq!(config.writers, Writers::Exclusive);
-    assert_eq!(config.backend.empty_segments, EmptySegments::Refuse);
-    assert_eq!(config.backend.dot_segments, DotSegments::Refuse);
+    assert_eq!(config.backend.empty_segments, EmptySegments::Refused);
+    assert_eq!(config.backend.dot_segments, DotSegments::Refused);
     let terms = config.register.terms;
     assert_eq!((terms.settle, terms.settle_long), (Duration::ZERO, Duration::ZERO));
     assert_eq!(terms.grace, Duration::from_secs(3));
@@ -605,7 +653,7 @@ fn embedded_refuses_another_store_or_register() {
     let dir = tempfile::tempdir().unwrap();
     let told = faults(embedded(Some("valid/smallest.toml"), &[], dir.path()));
     let at: Vec<_> = told.iter().filter_map(|fault| fault.split(": ").next()).collect();
-    assert_eq!(at, ["backend.access_key_id", "backend.secret_access_key_file", "backend.url"]);
+    assert_eq!(at, ["backend.url", "backend.access_key_id", "backend.secret_access_key_file"]);
     for variable in ["IFMATCH_REGISTER_URL", "IFMATCH_REGISTER_SETTLE"] {
         assert_eq!(faults(embedded(None, &[(variable, "redis://r")], dir.path())).len(), 1);
     }
@@ -623,7 +671,7 @@ fn an_embedded_store_is_looked_at_without_making_anything() {
         Config::load(Sources { environment, flags, only_look: true, ..Sources::default() })
     };
     let made = dir.path().join("not/there/yet");
-    let text = look(&made).unwrap().describe();
+    let text = look(&made).unwrap().describe().to_owned();
     assert!(text.contains("# --embedded; made at the first start"), "{text}");
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is created");
 
@@ -661,5 +709,3 @@ fn embedded_uses_what_is_configured_beside_it() {
     assert_eq!(config.clients.len(), 1);
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "no secret was needed");
 }
-
-use crate::secret::Secret;

@@ -129,7 +129,7 @@ const NO_RIGHT: &str = "By this configuration the store itself may later write o
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::BucketPattern;
+    use crate::config::Buckets;
     use crate::s3::Query;
     use http::{HeaderValue, Method};
 
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn rights(read_only: bool, configure: bool) -> Rights {
-        Rights { buckets: vec![BucketPattern::Prefix(String::new())], read_only, configure }
+        Rights { buckets: Buckets::default(), read_only, configure }
     }
 
     fn asked(operation: Operation, target: &Target) -> Asked<'_> {

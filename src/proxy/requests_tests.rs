@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::access::{Asked, Clients};
 use super::origin::Caller;
 use super::outgoing::name_document;
-use crate::config::{BucketPattern, Client, Rights};
+use crate::config::{Buckets, Client, Rights};
 use crate::s3::encoding::decode;
 use crate::s3::{
     CopySource, Effect, Naming, Operation, Query, RequestHead, Reserved, Segments, Subresource,
@@ -95,11 +95,8 @@ fn here(request: &Request) -> (&'static str, Option<Operation>) {
 
 /// The least that a caller must be, as the table says it.
 fn who(request: &Request, operation: Operation) -> &'static str {
-    let rights = |read_only, configure| Rights {
-        buckets: vec![BucketPattern::Prefix(String::new())],
-        read_only,
-        configure,
-    };
+    let rights =
+        |read_only, configure| Rights { buckets: Buckets::default(), read_only, configure };
     let may = |anonymous: Option<Rights>, client: Option<Rights>| {
         let caller = client.as_ref().map_or(Caller::Anonymous, |_| Caller::Client("k".to_owned()));
         let clients: Vec<_> = client

@@ -50,7 +50,7 @@ impl Rules {
     pub(super) fn check_configuration(&self, bucket: &str, name: &str) -> Result<(), S3Error> {
         let anywhere = configuration::reach(name) == Some(Reach::OtherBuckets);
         let forbids = |rule: &Rule| {
-            let fits = anywhere || rule.buckets.iter().any(|pattern| pattern.matches(bucket));
+            let fits = anywhere || rule.buckets.contains(bucket);
             let allowed = rule.allow_configuration.iter().any(|allowed| allowed == name);
             rule.require.is_some() && fits && !allowed
         };
@@ -108,7 +108,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue, Method};
 
     use super::*;
-    use crate::config::BucketPattern;
+    use crate::config::{BucketPattern, Buckets};
     use crate::s3::Query;
     use crate::s3::{BucketName, EmptySegments, ObjectKey};
 
@@ -121,8 +121,8 @@ mod tests {
 
     fn rule(bucket: BucketPattern, prefix: &str, mode: RuleMode) -> Rule {
         Rule {
-            buckets: vec![bucket],
-            prefix: prefix.to_owned(),
+            buckets: Buckets(vec![bucket]),
+            prefix: Some(prefix.to_owned()),
             mode,
             require: None,
             allow_configuration: Vec::new(),

@@ -4,10 +4,12 @@ use std::fmt;
 use std::ops::Add;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::s3::{Condition, Current, ETag, Seen, Verdict, judge};
+use crate::units::{Positive, Span};
 
 /// A moment on the register's own clock: milliseconds since the Unix epoch (for Redis, its `TIME`).
 /// Never compared with a proxy's clock.
@@ -214,7 +216,7 @@ pub enum Settle {
 }
 
 /// Who else may change objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Writers {
     /// Writers around the proxy exist: the record is never believed, every condition is judged
@@ -224,25 +226,50 @@ pub enum Writers {
     Exclusive,
 }
 
-/// The terms that all proxies of one register must agree on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The terms that all proxies of one register must agree on: the keys of these names in `[register]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Terms {
     /// How long a lease lasts without renewal.
+    #[serde(with = "Positive")]
     pub lease: Duration,
-    /// Extra wait before an armed lease is taken over.
+    /// How much longer an armed lease is waited for before it is taken over.
+    #[serde(with = "Span")]
     pub grace: Duration,
     /// How long after the last byte a plain write may still land.
+    #[serde(with = "Span")]
     pub settle: Duration,
-    /// The same for complete and copy.
+    /// The same for CompleteMultipartUpload and CopyObject; not shorter than `settle`.
+    #[serde(with = "Span")]
     pub settle_long: Duration,
-    /// How long the journal remembers.
+    /// How long the journal remembers: so long a retry finds the answer of its first attempt.
+    #[serde(with = "Positive")]
     pub retry_horizon: Duration,
-    /// How long an untouched record is kept; at least the retry horizon.
+    /// How long an untouched record is kept; at least `retry_horizon`.
+    #[serde(with = "Positive")]
     pub record_ttl: Duration,
-    /// How long after a failover a master that was replaced may still grant.
+    /// How long after a failover a master that was replaced may still grant leases.
+    #[serde(with = "Span")]
     pub failover_lag: Duration,
     /// Who else may change objects.
+    #[serde(skip)]
     pub writers: Writers,
+}
+
+impl Default for Terms {
+    /// For one Redis at one address, as `config/ifmatch.toml` has them.
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(6),
+            grace: Duration::from_secs(3),
+            settle: Duration::from_secs(10),
+            settle_long: Duration::from_mins(5),
+            retry_horizon: Duration::from_mins(10),
+            record_ttl: Duration::from_hours(24),
+            failover_lag: Duration::ZERO,
+            writers: Writers::Shared,
+        }
+    }
 }
 
 impl Terms {

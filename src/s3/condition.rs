@@ -2,6 +2,8 @@
 
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, Method};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::answer::S3Error;
 use super::etag::ETag;
@@ -10,7 +12,8 @@ use super::operation::{Effect, Operation};
 use super::rfc_condition::RfcCondition;
 
 /// Whose answers are given.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Dialect {
     /// AWS's, as recorded.
     #[default]

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::answer::S3Error;
 use super::code::Code;
 use super::encoding::encode_path;
@@ -12,24 +15,28 @@ pub const KEY_BYTES_MAX: usize = 1024;
 
 /// Whether a key may hold an empty segment (`a//b`, `/a`). Some stores fold `a//b` to `a/b`: two
 /// names for one object, which a lock by name cannot serve, so there such keys are refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum EmptySegments {
     /// The store keeps them apart, as AWS does.
     #[default]
+    #[serde(rename = "keep")]
     Kept,
     /// Keys with empty segments get 400. A trailing `/` ("directory") stays legal.
+    #[serde(rename = "refuse")]
     Refused,
 }
 
 /// Whether a key may hold a segment `.` or `..` (`a/../b`, `./a`). Some stores resolve them as a file
 /// system does: then two keys are one object, and `/bucket/../other/key` is another bucket's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum DotSegments {
-    /// The store takes them as they are, as AWS does.
-    Kept,
     /// Such keys get 400.
     #[default]
+    #[serde(rename = "refuse")]
     Refused,
+    /// The store takes them as they are, as AWS does.
+    #[serde(rename = "keep")]
+    Kept,
 }
 
 /// Which segments a key may hold: what the store is known to keep apart.
@@ -108,8 +115,12 @@ impl ObjectKey {
     }
 }
 
-/// One object: what a lease is held for and a record is kept of. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// One object: what a lease is held for and a record is kept of. Cheap to clone. In a configuration it
+/// is a text: `bucket/key`.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
 pub struct ObjectName {
     /// The bucket.
     pub bucket: BucketName,
@@ -122,6 +133,27 @@ impl ObjectName {
     /// spelled it.
     pub fn path(&self) -> String {
         format!("/{}/{}", self.bucket, encode_path(self.key.as_str()))
+    }
+}
+
+impl TryFrom<String> for ObjectName {
+    type Error = String;
+
+    /// Reads `bucket/key`, where every store understands both.
+    fn try_from(text: String) -> Result<Self, String> {
+        let (bucket, key) = text.split_once('/').unwrap_or((&text, ""));
+        match (BucketName::parse(bucket), ObjectKey::parse(key, EmptySegments::Refused)) {
+            (Ok(bucket), Ok(key)) => Ok(Self { bucket, key }),
+            _ => Err(format!(
+                "\"{text}\" is not a bucket and a key such as \"tables/.ifmatch-register\""
+            )),
+        }
+    }
+}
+
+impl From<ObjectName> for String {
+    fn from(name: ObjectName) -> Self {
+        name.to_string()
     }
 }
 

@@ -1,12 +1,18 @@
 //! Subresources of objects: what `PUT /b/k?tagging` and its like need a store to understand. To a
 //! store that does not, the query is nothing, and the request replaces or deletes the object.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::documents::parse_store_error;
 use super::etag::ETag;
 use super::xml;
 
 /// A subresource that is changed without a change of the object's content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "AWS's names")]
 pub enum Subresource {
     Acl,
@@ -65,8 +71,9 @@ impl Subresource {
 
 const NO_LOCK: &[&str] = &["NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"];
 
-/// The subresources that a store understands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The subresources that a store understands. In a configuration it is the list of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "Vec<Subresource>", into = "Vec<Subresource>")]
 pub struct Understood(u8);
 
 impl Understood {
@@ -98,6 +105,18 @@ impl Understood {
     /// What [`Self::bits`] was made of.
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits)
+    }
+}
+
+impl From<Vec<Subresource>> for Understood {
+    fn from(all: Vec<Subresource>) -> Self {
+        all.into_iter().collect()
+    }
+}
+
+impl From<Understood> for Vec<Subresource> {
+    fn from(understood: Understood) -> Self {
+        Subresource::ALL.into_iter().filter(|known| understood.has(*known)).collect()
     }
 }
 

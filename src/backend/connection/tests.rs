@@ -7,8 +7,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::{Addressing, Checksums, DotSegments, EmptySegments, Subresources};
-use crate::secret::Secret;
 
 /// What a connection of the server does: read so many bytes of each request, then say this.
 struct Turn {
@@ -32,26 +30,11 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         }
     });
     let backend = Backend {
-        endpoint: Endpoint { https: false, host: "127.0.0.1".to_owned(), port },
-        region: "us-east-1".to_owned(),
-        access_key_id: "a".to_owned(),
-        secret_access_key: Secret::new("s"),
-        session_token: None,
-        addressing: Addressing::Path,
+        url: Endpoint { https: false, host: "127.0.0.1".to_owned(), port },
         connect_timeout: Duration::from_secs(5),
-        write_timeout: Duration::from_secs(5),
-        long_write_timeout: Duration::from_secs(5),
         read_timeout: Duration::from_secs(5),
-        ca_file: None,
         connections: 4,
-        empty_segments: EmptySegments::Keep,
-        dot_segments: DotSegments::Refuse,
-        subresources: Subresources::Seen,
-        reserved: Vec::new(),
-        deletes_at_once: 16,
-        definite_errors: Vec::new(),
-        checksums: Checksums::Send,
-        write_ids: false,
+        ..Backend::default()
     };
     (Connections::new(&backend, Duration::from_secs(10)).await.unwrap(), task)
 }

@@ -49,7 +49,7 @@ impl fmt::Display for Address {
 }
 
 /// Which servers the register is on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topology {
     /// One server. The operator answers for it being the right one.
     Single {
@@ -65,7 +65,7 @@ pub enum Topology {
 }
 
 /// How the master of a set is found by its Sentinels.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentinelTopology {
     /// All Sentinels that watch the master; the same for every proxy.
     pub sentinels: Vec<Address>,

@@ -1,0 +1,177 @@
+//! The access sections: `[[client]]`, `[anonymous]` and `[[rule]]`, and the patterns by which they name
+//! buckets.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::choices::{Require, RuleMode};
+use crate::secret::Secret;
+
+/// One client.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Client {
+    /// The access key.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: Secret,
+    /// The token that every request of this client has to bring, where its credential is a
+    /// temporary one.
+    pub session_token: Option<Secret>,
+    /// What it may do, by keys of the same table.
+    #[serde(skip)]
+    pub rights: Rights,
+}
+
+/// What a client may do.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rights {
+    /// The buckets that may be touched, by name or by how the name begins (`state-*`).
+    pub buckets: Buckets,
+    /// Whether they may only be read.
+    pub read_only: bool,
+    /// Whether they may be given a configuration by which the store itself, or others, change objects.
+    pub configure: bool,
+}
+
+impl Rights {
+    /// Whether this bucket may be touched.
+    pub fn may_touch(&self, bucket: &str) -> bool {
+        self.buckets.contains(bucket)
+    }
+}
+
+/// What may be done without a signature.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Anonymous {
+    /// The buckets that are open to everybody; none when absent.
+    pub(super) buckets: Option<Buckets>,
+    /// Whether they may only be read; they may when absent.
+    pub(super) read_only: Option<bool>,
+}
+
+impl Anonymous {
+    /// The rights of a request without a signature.
+    pub(super) fn rights(self) -> Option<Rights> {
+        let read_only = self.read_only.unwrap_or(true);
+        Some(Rights { buckets: self.buckets?, read_only, configure: false })
+    }
+}
+
+/// How some of the keys are treated.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rule {
+    /// The buckets it is about, by name or by how the name begins (`state-*`).
+    pub buckets: Buckets,
+    /// How the keys begin; all when absent.
+    pub prefix: Option<String>,
+    /// Whether their writes pass the register.
+    pub mode: RuleMode,
+    /// What their writes must carry; nothing when absent.
+    pub require: Option<Require>,
+    /// Configurations that their buckets may be given although something is required of writes.
+    pub allow_configuration: Vec<String>,
+}
+
+impl Rule {
+    /// How its keys begin; empty for all.
+    pub(super) fn prefix(&self) -> &str {
+        self.prefix.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it is about this key.
+    pub fn fits(&self, bucket: &str, key: &str) -> bool {
+        self.buckets.contains(bucket) && key.starts_with(self.prefix())
+    }
+}
+
+/// A set of buckets: at least one pattern, once `validate` has seen it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
+pub struct Buckets(pub Vec<BucketPattern>);
+
+/// A bucket, or all whose names begin alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BucketPattern {
+    /// Exactly this bucket.
+    Name(String),
+    /// All that begin with this; written with a trailing `*`.
+    Prefix(String),
+}
+
+impl Default for Buckets {
+    /// All of them.
+    fn default() -> Self {
+        Self(vec![BucketPattern::Prefix(String::new())])
+    }
+}
+
+impl Buckets {
+    /// Whether this bucket is one of them.
+    pub fn contains(&self, bucket: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(bucket))
+    }
+}
+
+impl BucketPattern {
+    /// Whether every bucket that `other` means is meant here too.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Name(name)) => self.matches(name),
+            (Self::Prefix(prefix), Self::Prefix(longer)) => longer.starts_with(prefix),
+            (Self::Name(_), Self::Prefix(_)) => false,
+        }
+    }
+
+    /// Whether a bucket can have such a name. The only `*` is the one at the end.
+    pub(super) fn can_be(&self) -> bool {
+        match self {
+            Self::Name(name) => !name.is_empty() && !name.contains(['*', '/']),
+            Self::Prefix(prefix) => !prefix.contains(['*', '/']),
+        }
+    }
+
+    /// Whether this bucket is meant.
+    pub fn matches(&self, bucket: &str) -> bool {
+        match self {
+            Self::Name(name) => name == bucket,
+            Self::Prefix(prefix) => bucket.starts_with(prefix),
+        }
+    }
+}
+
+impl From<Vec<String>> for Buckets {
+    fn from(texts: Vec<String>) -> Self {
+        Self(texts.into_iter().map(BucketPattern::from).collect())
+    }
+}
+
+impl From<Buckets> for Vec<String> {
+    fn from(buckets: Buckets) -> Self {
+        buckets.0.iter().map(BucketPattern::to_string).collect()
+    }
+}
+
+impl From<String> for BucketPattern {
+    fn from(text: String) -> Self {
+        match text.strip_suffix('*') {
+            Some(prefix) => Self::Prefix(prefix.to_owned()),
+            None => Self::Name(text),
+        }
+    }
+}
+
+impl fmt::Display for BucketPattern {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}

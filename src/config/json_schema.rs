@@ -1,0 +1,83 @@
+//! The JSON schema of the configuration file, for editors: made from the types of the sections, so that
+//! it cannot say something else than they do.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::access::{Anonymous, Client, Rights, Rule};
+use super::keys::SECRETS;
+use super::schema::{Backend, Body, Config, Limits, Log, Register};
+use crate::register::Terms;
+
+/// The schema as JSON text. `config/ifmatch.schema.json` has it.
+pub fn json_schema() -> String {
+    let mut settings = SchemaSettings::draft07();
+    settings.inline_subschemas = true;
+    let mut generator = settings.into_generator();
+    let mut root = properties::<Config>(&mut generator);
+    let generator = &mut generator;
+    for (table, properties) in [
+        ("backend", properties::<Backend>(generator)),
+        ("register", both::<Register, Terms>(generator)),
+        ("body", properties::<Body>(generator)),
+        ("limits", properties::<Limits>(generator)),
+        ("log", properties::<Log>(generator)),
+        ("anonymous", properties::<Anonymous>(generator)),
+    ] {
+        root.insert(table.to_owned(), object(&properties));
+    }
+    for (table, properties) in
+        [("client", both::<Client, Rights>(generator)), ("rule", properties::<Rule>(generator))]
+    {
+        root.insert(table.to_owned(), json!({ "type": "array", "items": object(&properties) }));
+    }
+    let mut schema = object(&root);
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["title"] = json!("ifmatch.toml");
+    format!("{schema:#}\n")
+}
+
+fn object(properties: &Map<String, Value>) -> Value {
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+fn both<A: JsonSchema, B: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let mut all = properties::<A>(generator);
+    all.extend(properties::<B>(generator));
+    all
+}
+
+/// The keys of a section's struct. Of a secret the file says where it is kept. Defaults are left to
+/// `config/ifmatch.toml`: those that follow from other values are no constants.
+fn properties<T: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let schema = Value::from(T::json_schema(generator));
+    let Value::Object(fields) = schema["properties"].clone() else { return Map::new() };
+    let mut properties = Map::new();
+    for (key, mut field) in fields {
+        if SECRETS.contains(&key.as_str()) {
+            let what = field["description"].as_str().unwrap_or_default();
+            for (end, place) in [("file", "file"), ("env", "environment variable")] {
+                let description = format!("{what} The name of the {place} that holds it.");
+                let place = json!({ "type": "string", "description": description });
+                properties.insert(format!("{key}_{end}"), place);
+            }
+        } else {
+            tidy(&mut field);
+            properties.insert(key, field);
+        }
+    }
+    properties
+}
+
+/// Takes out defaults, and `null`, which TOML has not.
+fn tidy(field: &mut Value) {
+    let Some(field) = field.as_object_mut() else { return };
+    field.remove("default");
+    if let Some(Value::Array(types)) = field.get_mut("type") {
+        types.retain(|name| name != "null");
+    }
+    if let Some(Value::Array(forms)) = field.get_mut("anyOf") {
+        forms.retain(|form| form["type"] != "null");
+    }
+}

@@ -1,0 +1,272 @@
+//! The layers of settings: the file, the environment over it, the flags over both. They are merged into
+//! one map from a key's path (`register.lease`, `client #3.buckets`) to its value and its origin.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::faults::Faults;
+use super::files;
+use super::keys::{
+    CONFIG_VARIABLE, PREFIX, SECRETS, TABLES, fields, is_repeated, keys_in_file, path,
+    secret_paths, variables,
+};
+use super::sources::{Flags, Sources};
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// This flag.
+    Flag(&'static str),
+    /// This variable.
+    Environment(String),
+    /// The file.
+    File,
+    /// `--embedded` decides it; it may not be written.
+    Embedded,
+    /// It has been made for want of something written.
+    Made(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "flag {name}"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::File => f.write_str("file"),
+            Self::Embedded => f.write_str("--embedded"),
+            Self::Made(how) => f.write_str(how),
+        }
+    }
+}
+
+/// A value and where it comes from. What does not come from the file is a text.
+pub(super) struct Written {
+    pub(super) value: Value,
+    pub(super) source: Source,
+}
+
+impl Written {
+    pub(super) fn text(text: impl Into<String>, source: Source) -> Self {
+        Self { value: Value::String(text.into()), source }
+    }
+}
+
+/// All that is written, by path.
+pub(super) type Layer = BTreeMap<String, Written>;
+
+/// The layers in one.
+#[derive(Default)]
+pub(super) struct Overlay {
+    pub(super) written: Layer,
+    /// How many `[[client]]` there are, that of the environment included, which is the last.
+    pub(super) clients: usize,
+    /// How many `[[rule]]` there are.
+    pub(super) rules: usize,
+    /// Whether the environment describes a client.
+    pub(super) client_of_environment: bool,
+}
+
+impl Overlay {
+    /// Reads and merges all layers. `None` after noting that the file cannot be read or is not TOML: all
+    /// that it would have said would look missing.
+    pub(super) fn read(sources: &Sources, faults: &mut Faults) -> Option<Self> {
+        let mut overlay = Self::default();
+        if let Some(file) = &sources.file {
+            match read_file(file) {
+                Ok(table) => {
+                    let path = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+                    let directory = path.parent().unwrap_or_else(|| Path::new(""));
+                    overlay.add_file(table, directory, faults);
+                }
+                Err(why) => {
+                    faults.push(file.display().to_string(), why);
+                    return None;
+                }
+            }
+        }
+        overlay.add_environment(&sources.environment);
+        overlay.add_flags(&sources.flags, faults);
+        Some(overlay)
+    }
+
+    /// Puts a stronger layer over what is there. A secret given in one way displaces the same secret
+    /// given in another way: a variable with the password wins over the file's `password_file`.
+    fn put(&mut self, above: Layer) {
+        for written in above.keys() {
+            let (table, key) = written.rsplit_once('.').unwrap_or_default();
+            if let Some(secret) = SECRETS.into_iter().find(|secret| key.starts_with(secret)) {
+                for other in secret_paths(&path(table, secret)) {
+                    self.written.remove(&other);
+                }
+            }
+        }
+        self.written.extend(above);
+    }
+
+    fn add_environment(&mut self, environment: &[(String, String)]) {
+        // An empty variable counts as not set, as container tools cannot leave one out.
+        let set: BTreeMap<_, _> =
+            environment.iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
+        let client = format!("client #{}", self.clients + 1);
+        let mut above = Layer::new();
+        for (name, table, key) in variables() {
+            let Some(value) = set.get(&name) else { continue };
+            let table = if table == "client" { client.as_str() } else { table };
+            self.client_of_environment |= table == client;
+            above.insert(path(table, &key), Written::text(value, Source::Environment(name)));
+        }
+        self.put(above);
+        self.clients += usize::from(self.client_of_environment);
+    }
+
+    fn add_flags(&mut self, flags: &Flags, faults: &mut Faults) {
+        let Flags { listen, backend_url, register_url, log_format, embedded: _ } = flags;
+        let all = [
+            ("listen", "--listen", listen),
+            ("backend.url", "--backend-url", backend_url),
+            ("register.url", "--register-url", register_url),
+            ("log.format", "--log-format", log_format),
+        ];
+        let above = all.into_iter().filter_map(|(path, flag, value)| {
+            Some((path.to_owned(), Written::text(value.clone()?, Source::Flag(flag))))
+        });
+        self.put(above.collect());
+        if register_url.as_deref().is_some_and(|url| url.contains('@')) {
+            let message = "holds a user or a password, which others see in the list of processes; \
+                           set IFMATCH_REGISTER_URL instead";
+            faults.push("--register-url", message);
+        }
+    }
+
+    fn add_file(&mut self, root: Table, directory: &Path, faults: &mut Faults) {
+        for (name, value) in root {
+            match value {
+                Value::Table(keys)
+                    if TABLES[1..].contains(&name.as_str()) && !is_repeated(&name) =>
+                {
+                    self.add_table(&name, keys, directory, faults);
+                }
+                Value::Array(tables)
+                    if is_repeated(&name) && tables.iter().all(Value::is_table) =>
+                {
+                    let count = if name == "client" { &mut self.clients } else { &mut self.rules };
+                    *count = tables.len();
+                    for (number, table) in (1..).zip(tables) {
+                        let keys = table.try_into().unwrap_or_default();
+                        self.add_table(&format!("{name} #{number}"), keys, directory, faults);
+                    }
+                }
+                value => {
+                    self.add_table("", Table::from_iter([(name, value)]), directory, faults);
+                }
+            }
+        }
+    }
+
+    fn add_table(&mut self, at: &str, keys: Table, directory: &Path, faults: &mut Faults) {
+        let name = at.split(' ').next().unwrap_or(at);
+        let known = keys_in_file(name);
+        for (key, value) in keys {
+            let path = path(at, &key);
+            if !known.contains(&key) {
+                faults.push(path, unknown(at, &key, value.is_table()));
+                continue;
+            }
+            let value = match value {
+                Value::String(text) if is_path(&key) && !text.is_empty() => {
+                    Value::String(directory.join(text).display().to_string())
+                }
+                value => value,
+            };
+            self.written.insert(path, Written { value, source: Source::File });
+        }
+    }
+
+    /// Notes every variable with our prefix that means nothing, except those that a `_env` key names as
+    /// the place of a secret.
+    pub(super) fn refuse_unknown(&self, environment: &[(String, String)], faults: &mut Faults) {
+        let mut known: Vec<String> = variables().into_iter().map(|(name, ..)| name).collect();
+        known.push(CONFIG_VARIABLE.to_owned());
+        let holds_a_secret = |name: &str| {
+            let keys = self.written.iter().filter(|(path, _)| path.ends_with("_env"));
+            keys.into_iter().any(|(_, written)| written.value.as_str() == Some(name))
+        };
+        let mut names: Vec<_> = environment.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        for name in names.into_iter().filter(|name| name.starts_with(PREFIX)) {
+            if !known.iter().any(|known| known == name) && !holds_a_secret(name) {
+                faults.push(name, no_such("setting", name, known.iter().cloned()));
+            }
+        }
+    }
+}
+
+/// What to say of something in a table that is none of its keys.
+fn unknown(at: &str, key: &str, is_table: bool) -> String {
+    let full = path(at, key);
+    let name = at.split(' ').next().unwrap_or(at);
+    if fields(name).contains(&key) {
+        return format!(
+            "a secret does not belong in this file; write {full}_file = \"path\" or \
+             {full}_env = \"VARIABLE\""
+        );
+    }
+    if is_repeated(name) {
+        return no_such("key", key, keys_in_file(name).into_iter());
+    }
+    if at.is_empty() && is_repeated(key) {
+        return format!("write [[{key}]], with two brackets, once for each");
+    }
+    if at.is_empty() && TABLES[1..].contains(&key) {
+        return format!("is a table: write [{key}]");
+    }
+    if at.is_empty() && is_table {
+        return no_such("key", key, TABLES[1..].iter().map(ToString::to_string));
+    }
+    let once = TABLES.into_iter().filter(|table| !is_repeated(table));
+    let paths = |table| keys_in_file(table).into_iter().map(move |key| path(table, &key));
+    no_such("key", &full, once.flat_map(paths))
+}
+
+/// What to say of an unknown name: the valid one nearest to it, measured on the whole path, or on its
+/// last part for a key that is written in the wrong table.
+fn no_such(what: &str, mistaken: &str, valid: impl Iterator<Item = String>) -> String {
+    let last = |path: &str| path.rsplit('.').next().map(str::to_owned).unwrap_or_default();
+    let nearest = valid.min_by_key(|path| {
+        let by_name = strsim::levenshtein(&last(mistaken), &last(path)) + 1;
+        strsim::levenshtein(mistaken, path).min(by_name)
+    });
+    format!("there is no such {what}; the nearest is {}", nearest.unwrap_or_default())
+}
+
+/// Keys whose values are paths; in a file these start from its directory.
+fn is_path(key: &str) -> bool {
+    key.ends_with("_file") || key.ends_with("_dir")
+}
+
+/// The file as a table; the error is what to say of it.
+fn read_file(path: &Path) -> Result<Table, String> {
+    let content = files::read(path, FILE_BYTES_MAX)?;
+    let text = String::from_utf8(content.bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
+    // What some editors begin a file with.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    text.parse().map_err(|error| format!("is not TOML: {}", syntax_error(text, &error)))
+}
+
+/// Far above any configuration.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The parser's message with line and column, but without the line itself, which may hold a
+/// password.
+fn syntax_error(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().trim().replace('\n', ", ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return message;
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{message} (line {line}, column {column})")
+}

@@ -1,0 +1,313 @@
+//! The validation of a whole configuration: what one value's form cannot say, such as contradictions
+//! between values, and files that have to be there. A check is skipped where a value that it is about is
+//! at fault already.
+
+mod access;
+
+use std::fmt::Display;
+use std::fs::symlink_metadata;
+use std::net::IpAddr;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::address::{RegisterUrl, is_host_name, is_loop, topology_url};
+use super::choices::{Addressing, Replicas, Signatures};
+use super::keys::secret_paths;
+use super::reading::Reading;
+use super::schema::{Backend, Body, Config, Register, RegisterKind};
+use super::trust;
+use crate::register::redis::Topology;
+use crate::units::{show_duration, show_size};
+
+/// Notes all that is wrong with a configuration, and all that is unwise.
+pub(super) fn all(reading: &mut Reading, config: &Config) {
+    if let Some(domain) = config.domains.iter().find(|domain| !is_host_name(domain)) {
+        let message = format!("\"{domain}\" is not a host name such as \"s3.example.com\"");
+        reading.fault(&["domains"], message);
+    }
+    region(reading, "region", config.region.as_deref().unwrap_or_default());
+    backend(reading, config);
+    register(reading, &config.register, config.embedded.is_some());
+    upgrade_socket(reading, config);
+    body(reading, &config.body);
+    let (each, of_all) = (config.limits.writes_per_client, config.limits.writes);
+    not_more(reading, ("limits.writes_per_client", each), ("limits.writes", of_all), "clients");
+    log_level(reading, &config.log.level);
+    access::buckets(reading, config);
+    access::rules(reading, &config.rules);
+    access::clients(reading, config);
+    if config.signatures == Signatures::Passthrough {
+        access::passthrough(reading, config);
+    }
+    access::reserved(reading, config);
+}
+
+fn backend(reading: &mut Reading, config: &Config) {
+    let backend = &config.backend;
+    let Backend { url, addressing, ca_file, .. } = backend;
+    // Where the URL cannot be read, it is not known whether there is TLS.
+    let https = url.https || (reading.is_faulty(&["backend.url"]) && ca_file.is_some());
+    region(reading, "backend.region", &backend.region);
+    access::access_key(reading, "backend.access_key_id", &backend.access_key_id);
+    // Port 0 is yet to be chosen, and never becomes the store's, which is taken.
+    if config.listen.port() != 0 && config.embedded.is_none() && is_loop(url, config.listen) {
+        let listen = config.listen;
+        let message = format!("is where this proxy itself listens ({listen}); change one of them");
+        reading.fault(&["backend.url", "listen"], message);
+    }
+    if *addressing == Addressing::VirtualHost && url.host.parse::<IpAddr>().is_ok() {
+        let message = "\"virtual-host\" needs a host's name in backend.url, not an address: a bucket \
+                       is asked for at bucket.host";
+        reading.fault(&["backend.addressing", "backend.url"], message);
+    }
+    if ca_file.is_some() && !https {
+        let message = "has no meaning with an http:// store; leave it out, or write https://";
+        reading.fault(&["backend.ca_file"], message);
+    } else if let Err(why) = trust::certificates(https, ca_file.as_deref()) {
+        let named = ca_file.as_ref().map(|file| format!("{} ", file.display())).unwrap_or_default();
+        reading.fault(&["backend.ca_file"], named + &why);
+    }
+    let wrong = |name: &&String| name.is_empty() || name.contains(['/', '*', '%']);
+    if let Some(name) = backend.reserved.iter().find(wrong) {
+        let message = format!("\"{name}\" is not the first part of a path such as \"admin\"");
+        reading.fault(&["backend.reserved"], message);
+    }
+    // S3 error codes are letters, digits and dots (AWS: Error Responses).
+    let wrong = |code: &&String| !code_like(code, ".") || code.is_empty();
+    if let Some(code) = backend.definite_errors.iter().find(wrong) {
+        let message = format!("\"{code}\" is no S3 error code such as \"NotImplemented\"");
+        reading.fault(&["backend.definite_errors"], message);
+    }
+}
+
+/// Letters, digits, and these.
+fn code_like(text: &str, others: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}
+
+/// A region stands between slashes in the credential of a signature.
+fn region(reading: &mut Reading, path: &str, region: &str) {
+    if !code_like(region, "-_") {
+        reading.fault(&[path], "may hold letters, digits, \"-\" and \"_\" only");
+    }
+}
+
+fn register(reading: &mut Reading, register: &Register, embedded: bool) {
+    // The namespace cannot break the form of the register's keys. Braces would move Redis Cluster's hash
+    // tag, and with it a record away from its lease.
+    if !code_like(&register.namespace, "-_.") {
+        let message = "may hold letters, digits, \"-\", \"_\" and \".\" only";
+        reading.fault(&["register.namespace"], message);
+    }
+    times(reading, register);
+    match (&register.url, &register.lock_file) {
+        (RegisterUrl::Memory, lock_file) => {
+            only_for(reading, &secret_paths("register.password"), "is for Redis", "is \"memory:\"");
+            only_for(reading, &for_sentinels(), "is for Sentinels", "is \"memory:\"");
+            if let Some(path) = lock_file {
+                self::lock_file(reading, path, embedded);
+            }
+        }
+        (RegisterUrl::Redis { topology, database, password, .. }, _) => {
+            let lock_file = ["register.lock_file".to_owned()];
+            only_for(reading, &lock_file, "is for the register in memory only", "names a Redis");
+            if password.is_some() {
+                for path in secret_paths("register.password") {
+                    if reading.is_written(&path) {
+                        let message = "is a second password: register.url holds one; keep one";
+                        reading.faults.push(path, message);
+                    }
+                }
+            }
+            match topology {
+                Topology::Sentinels(sentinels) if sentinels.sentinels.len() < 3 => {
+                    let count = sentinels.sentinels.len();
+                    reading.warnings.push(format!("register.url names {count} {FEW_SENTINELS}"));
+                }
+                Topology::Sentinels(_) => {}
+                Topology::Single { .. } | Topology::Cluster(_) => {
+                    let shown = format!("is {}", topology_url(topology, "", *database));
+                    only_for(reading, &for_sentinels(), "is for Sentinels", &shown);
+                }
+            }
+        }
+    }
+    let alone =
+        matches!(&register.url, RegisterUrl::Redis { topology: Topology::Single { .. }, .. });
+    if register.replicas == Replicas::NeverPromoted && !alone {
+        reading.fault(&["register.replicas", "register.url"], ONLY_ALONE);
+    }
+}
+
+/// The register's times agree with each other.
+fn times(reading: &mut Reading, register: &Register) {
+    let terms = &register.terms;
+    let lease = ("register.lease", terms.lease);
+    shorter(reading, ("register.margin", register.margin), lease, MARGIN);
+    let settle = ("register.settle", terms.settle);
+    not_longer(reading, settle, ("register.settle_long", terms.settle_long), SETTLE);
+    let horizon = ("register.retry_horizon", terms.retry_horizon);
+    not_longer(reading, horizon, ("register.record_ttl", terms.record_ttl), RECORD_TTL);
+    let RegisterKind::Redis(redis) = &register.kind else { return };
+    shorter(reading, ("register.timeout", redis.timeout), lease, TIMEOUT);
+    if terms.grace.is_zero() {
+        reading.fault(&["register.grace"], GRACE);
+    }
+    // What Sentinels and clusters say of their masters is believed for a while.
+    let least = terms.lease / 2;
+    if !matches!(redis.topology, Topology::Single { .. }) && terms.failover_lag < least {
+        let (lag, least) = (show_duration(terms.failover_lag), show_duration(least));
+        let message = format!(
+            "{lag} is shorter than half of register.lease ({least}), for which a master that was \
+             replaced may still be asked"
+        );
+        reading.fault(&["register.failover_lag", "register.lease"], message);
+    }
+}
+
+fn for_sentinels() -> [String; 4] {
+    let [a, b, c] = secret_paths("register.sentinel_password");
+    ["register.sentinel_username".to_owned(), a, b, c]
+}
+
+/// These settings have no meaning with this register.
+fn only_for(reading: &mut Reading, paths: &[String], what: &str, register: &str) {
+    for path in paths {
+        if reading.is_written(path) {
+            reading.fault(&[path, "register.url"], format!("{what}, but register.url {register}"));
+        }
+    }
+}
+
+fn shorter(reading: &mut Reading, a: (&str, Duration), b: (&str, Duration), why: &str) {
+    if a.1 >= b.1 {
+        let (left, right) = (show_duration(a.1), show_duration(b.1));
+        let message = format!("{left} is not shorter than {} ({right}): {why}", b.0);
+        reading.fault(&[a.0, b.0], message);
+    }
+}
+
+fn not_longer(reading: &mut Reading, a: (&str, Duration), b: (&str, Duration), why: &str) {
+    if a.1 > b.1 {
+        let (left, right) = (show_duration(a.1), show_duration(b.1));
+        let message = format!("{left} is longer than {} ({right}): {why}", b.0);
+        reading.fault(&[a.0, b.0], message);
+    }
+}
+
+/// What the register in memory locks is a file, or can become one. An embedded store makes its directory
+/// when it starts.
+fn lock_file(reading: &mut Reading, path: &Path, embedded: bool) {
+    let shown = path.display();
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let why = match symlink_metadata(path) {
+        Ok(found) if !found.is_file() => format!("{shown} is not a file"),
+        Ok(_) => return,
+        Err(_) if embedded || directory.is_none_or(Path::is_dir) => return,
+        Err(error) => format!("{shown} cannot be made: {error}"),
+    };
+    reading.fault(&["register.lock_file"], why);
+}
+
+/// Nothing can take over what lives in this process. Elsewhere a socket can be made at the path that is
+/// written; that of a default is seen to when it is made.
+fn upgrade_socket(reading: &mut Reading, config: &Config) {
+    let Some(socket) = config.upgrade_socket.as_ref().filter(|socket| socket.written) else {
+        return;
+    };
+    let in_memory = matches!(config.register.kind, RegisterKind::Memory { .. });
+    if in_memory || config.embedded.is_some() {
+        let message = "is for a register in Redis and a store of its own: what lives in this process \
+                       cannot be taken over by another";
+        reading.fault(&["upgrade_socket", "register.url"], message);
+        return;
+    }
+    let (shown, bytes) = (socket.path.display(), socket.path.as_os_str().len());
+    let why = match symlink_metadata(&socket.path) {
+        Ok(found) if !found.file_type().is_socket() => format!("{shown} is something else already"),
+        _ if bytes > SOCKET_BYTES_MAX => {
+            format!("a socket's path has at most {SOCKET_BYTES_MAX} bytes, and this one {bytes}")
+        }
+        _ => return,
+    };
+    reading.fault(&["upgrade_socket"], why);
+}
+
+/// Linux, unix(7): `sun_path`, less the zero at its end.
+const SOCKET_BYTES_MAX: usize = 107;
+
+/// Bodies fit in what is set aside for them.
+fn body(reading: &mut Reading, body: &Body) {
+    let memory = ("body.memory", Size(body.memory));
+    not_more(reading, ("body.memory_per_body", Size(body.memory_per_body)), memory, "bodies");
+    not_more(reading, ("body.memory_per_client", Size(body.memory_per_client)), memory, "clients");
+    let (each, all) = (Size(body.spool_per_client), Size(body.spool));
+    not_more(reading, ("body.spool_per_client", each), ("body.spool", all), "clients");
+    let written =
+        ["body.spool", "body.spool_per_client"].iter().any(|path| reading.is_written(path));
+    if written && body.spool_per_client < body.max {
+        reading.warnings.push(format!(
+            "a body of body.max ({}) has no room in body.spool_per_client ({}), and will be refused",
+            show_size(body.max),
+            show_size(body.spool_per_client),
+        ));
+    }
+    if body.max == 0 {
+        reading.fault(&["body.max"], "must be more than 0: no write could pass");
+    }
+    let shown = body.spool_dir.display();
+    if !body.spool_dir.is_dir() {
+        let message = format!("{shown} is not a directory; create it");
+        reading.fault(&["body.spool_dir"], message);
+    } else if let Err(error) = tempfile::tempfile_in(&body.spool_dir) {
+        let message = format!("no file can be made in {shown}: {error}");
+        reading.fault(&["body.spool_dir"], message);
+    }
+}
+
+/// A number of bytes as it is shown.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Size(u64);
+
+impl Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&show_size(self.0))
+    }
+}
+
+/// One share is not more than the whole.
+fn not_more<T: PartialOrd + Display>(
+    reading: &mut Reading,
+    (path, each): (&str, T),
+    (of, all): (&str, T),
+    whose: &str,
+) {
+    if each > all {
+        let message = format!("{each} is more than {of} ({all}), which is for all {whose}");
+        reading.fault(&[path, of], message);
+    }
+}
+
+/// The log's directives are such.
+fn log_level(reading: &mut Reading, level: &str) {
+    if let Err(error) = EnvFilter::builder().parse(level) {
+        let message =
+            format!("\"{level}\" is no filter such as \"info\" or \"info,ifmatch=debug\": {error}");
+        reading.fault(&["log.level"], message);
+    }
+}
+
+const MARGIN: &str = "nothing could ever be sent under a lease; leave it out for half of it";
+const SETTLE: &str = "completes and copies take at least as long to settle as plain writes";
+const RECORD_TTL: &str = "answers would be forgotten before their retries; lengthen record_ttl";
+const TIMEOUT: &str = "a lease would be over before the register's answer was given up";
+const GRACE: &str = "must be longer than 0s with Redis: a proxy that freezes between its check and \
+                     its send would be overtaken at once";
+const FEW_SENTINELS: &str = "of the Sentinels: most of them have to agree on the master, so with fewer \
+                             than three nothing is written while one of them is gone. Name all of \
+                             them, the same for every proxy";
+const ONLY_ALONE: &str = "\"never-promoted\" is for redis:// only: who has Sentinels or a cluster has \
+                          replicas promoted, and \"memory:\" has none";
