@@ -2,14 +2,16 @@
 //! on disk, while that has room. It can be read any number of times, so a write can be checked before
 //! it is sent and sent again where the protocol allows it.
 
+mod gather;
 mod spool;
 
 use std::io;
 use std::path::PathBuf;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::shares::{NoRoom, Share, Shares};
+use gather::gather;
 use spool::Spool;
 
 /// The buffers for bodies: a budget of memory and one of disk, each with a share for one client.
@@ -139,25 +141,6 @@ impl BodyWriter {
         Ok(Body { content, length_bytes: self.length_bytes })
     }
 }
-
-/// Adds a piece; small ones are copied together, for each costs what a piece costs and keeps the
-/// buffer alive that it was cut from.
-fn gather(pieces: &mut Vec<Bytes>, piece: Bytes) {
-    match pieces.pop() {
-        Some(last) if last.len() < SMALL_BYTES => {
-            let mut joined = last.try_into_mut().unwrap_or_else(|last| BytesMut::from(&last[..]));
-            joined.extend_from_slice(&piece);
-            pieces.push(joined.freeze());
-        }
-        last => {
-            pieces.extend(last);
-            pieces.push(piece);
-        }
-    }
-}
-
-/// A piece shorter than this is joined with the next one.
-const SMALL_BYTES: usize = 4096;
 
 /// A whole body.
 #[derive(Debug)]
@@ -296,7 +279,7 @@ mod tests {
         }
         let body = writer.finish().await.unwrap();
         let Content::Memory { pieces, .. } = &body.content else { panic!("not in memory") };
-        assert!(pieces.len() <= 100_000 / SMALL_BYTES + 1, "{}", pieces.len());
+        assert!(pieces.len() <= 100_000 / gather::SMALL_BYTES + 1, "{}", pieces.len());
         assert_eq!(body.to_bytes().await.unwrap(), vec![b'x'; 100_000]);
     }
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
+use super::gather::gather;
+
 /// Pieces are gathered up to this size before they are written: a blocking task has its price. Every
 /// body on its way to disk holds as much, beside the budget.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -35,7 +37,7 @@ impl Spool {
 
     pub(super) async fn append(&mut self, piece: Bytes) -> io::Result<()> {
         self.waiting_bytes += piece.len();
-        super::gather(&mut self.waiting, piece);
+        gather(&mut self.waiting, piece);
         if self.waiting_bytes >= WRITE_BYTES { self.write_out().await } else { Ok(()) }
     }
 

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Barrier;
 use tokio::time::{Instant, sleep};
 
-use super::Failure;
+use super::failure::Failure;
 use crate::backend::{Answer, Exchange, HttpStore, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::config::{Backend, Endpoint};

@@ -2,9 +2,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a terminal")]
 
 mod demo;
+mod failure;
 mod logging;
 mod register;
 mod serve;
+mod settings;
 mod store;
 
 use std::path::PathBuf;
@@ -12,7 +14,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigErrors, Flags, Sources, json_schema, of_process};
+use self::failure::Failure;
+use self::settings::Settings;
+use crate::config::{Config, Sources, json_schema};
 
 /// Conditional writes that survive retries, on any S3.
 #[derive(Debug, Parser)]
@@ -50,38 +54,6 @@ struct CheckConfig {
     schema: bool,
 }
 
-/// Where the settings come from.
-#[derive(Debug, Args)]
-struct Settings {
-    /// The configuration file.
-    #[arg(long, short, env = "IFMATCH_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where to listen, such as 127.0.0.1:9000; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
-    /// The store behind, such as `http://garage:3900`.
-    #[arg(long, value_name = "URL")]
-    backend_url: Option<String>,
-    /// The register: memory: or redis://host:port.
-    #[arg(long, value_name = "URL")]
-    register_url: Option<String>,
-    /// How to log: text or json.
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<String>,
-}
-
-impl Settings {
-    fn load(self, embedded: Option<PathBuf>) -> Result<Config, ConfigErrors> {
-        Config::load(self.sources(embedded))
-    }
-
-    fn sources(self, embedded: Option<PathBuf>) -> Sources {
-        let Self { config, listen, backend_url, register_url, log_format } = self;
-        let flags = Flags { listen, backend_url, register_url, log_format, embedded };
-        Sources { file: config, environment: of_process(), flags, only_look: false }
-    }
-}
-
 /// Exit code for a configuration that cannot be used; clap's own, for the same kind of mistake.
 const EXIT_USAGE: u8 = 2;
 
@@ -104,39 +76,6 @@ pub fn main() -> ExitCode {
             eprintln!("ifmatch: {text}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Why a command failed, in words for its user.
-#[derive(Debug)]
-enum Failure {
-    /// What was asked for cannot be meant.
-    Usage(String),
-    /// It did not work out.
-    Run(String),
-}
-
-impl From<ConfigErrors> for Failure {
-    fn from(errors: ConfigErrors) -> Self {
-        Self::Usage(errors.to_string())
-    }
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Run(error.to_string())
-    }
-}
-
-impl From<crate::server::StartError> for Failure {
-    fn from(error: crate::server::StartError) -> Self {
-        Self::Run(error.to_string())
-    }
-}
-
-impl From<crate::register::RegisterError> for Failure {
-    fn from(error: crate::register::RegisterError) -> Self {
-        Self::Run(error.to_string())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use clap::Subcommand;
 
-use super::{Failure, Settings};
+use super::failure::Failure;
+use super::settings::Settings;
 use crate::config::{Config, RegisterKind};
 use crate::server::{adopt_register, open_register};
 

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Failure, Settings, logging};
+use super::failure::Failure;
+use super::logging;
+use super::settings::Settings;
 use crate::config::{Client, RegisterKind};
 use crate::server::{self, HandoverError, StartError, Started};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::embedded::{self, Options};
 use crate::lifecycle::signals::told_to_stop;
 use crate::secret::Secret;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Reply;
-use super::conclude::Landed;
 use super::inscription::inscribed;
+use super::landed::Landed;
 use super::lease::Armed;
 use super::reclaim::Reclaimer;
 use super::stop::Stop;

@@ -15,7 +15,7 @@ use crate::s3::{Current, ETag, Operation};
 
 /// What is known of a landing before anybody looks.
 #[derive(Debug, Clone)]
-struct Landed {
+struct Evidence {
     /// It leaves an object.
     object: bool,
     /// What stood there before, so far as that is known.
@@ -28,7 +28,7 @@ struct Landed {
     etag: Option<ETag>,
 }
 
-impl Landed {
+impl Evidence {
     /// Is what a HEAD shows what the write has left, whoever else may write and however old the HEAD?
     fn left(&self, seen: &Current) -> bool {
         let Current::Present(etag) = seen else {
@@ -69,11 +69,11 @@ impl Gate {
             let carries_id =
                 write.inscribed.then(|| inscribed(write, &seen).as_ref() == Some(&write.write_id));
             let pre = pre.known();
-            let mut landed = Landed { object, pre, exclusive, carries_id, etag: None };
-            if !landed.left(&seen.current) {
-                landed.etag = computed_etag(write).await;
+            let mut evidence = Evidence { object, pre, exclusive, carries_id, etag: None };
+            if !evidence.left(&seen.current) {
+                evidence.etag = computed_etag(write).await;
             }
-            if landed.left(&seen.current) {
+            if evidence.left(&seen.current) {
                 if let (true, Current::Present(etag)) = (object, &seen.current) {
                     finding::complete(answer, write.operation, etag);
                 }
@@ -129,7 +129,7 @@ mod tests {
             for exclusive in [false, true] {
                 for etag in [None, Some(ETag::parse(OWN.as_bytes()))] {
                     for carries_id in [None, Some(false), Some(true)] {
-                        let landed = Landed {
+                        let evidence = Evidence {
                             object: true,
                             pre: pre.clone(),
                             exclusive,
@@ -137,15 +137,19 @@ mod tests {
                             etag: etag.clone(),
                         };
                         assert!(
-                            !landed.left(&Current::Absent),
-                            "an object was written: {landed:?}"
+                            !evidence.left(&Current::Absent),
+                            "an object was written: {evidence:?}"
                         );
                         for seen in [OLD, OWN, OTHER] {
                             let equal_bytes = etag.is_some() && seen == OWN;
                             let new = pre.as_ref().is_some_and(|pre| *pre != present(seen));
                             let only_ours = exclusive && carries_id.is_none() && new;
                             let expected = carries_id == Some(true) || equal_bytes || only_ours;
-                            assert_eq!(landed.left(&present(seen)), expected, "{seen} {landed:?}");
+                            assert_eq!(
+                                evidence.left(&present(seen)),
+                                expected,
+                                "{seen} {evidence:?}"
+                            );
                         }
                     }
                 }
@@ -162,8 +166,8 @@ mod tests {
             (Some(present("a")), true, present("b"), true),
             (Some(present("a")), false, present("b"), false),
         ] {
-            let landed = Landed { object: false, pre, exclusive, carries_id: None, etag: None };
-            assert_eq!(landed.left(&seen), believed, "{landed:?} {seen:?}");
+            let evidence = Evidence { object: false, pre, exclusive, carries_id: None, etag: None };
+            assert_eq!(evidence.left(&seen), believed, "{evidence:?} {seen:?}");
         }
     }
 }

@@ -12,6 +12,7 @@ mod early;
 pub mod finding;
 mod inscription;
 mod judge;
+mod landed;
 mod landing;
 mod lease;
 mod outcome;

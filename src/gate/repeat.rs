@@ -8,8 +8,8 @@
 use tokio::time::{Instant, timeout_at};
 
 use super::Reply;
-use super::conclude::Landed;
 use super::finding::{Finding, finding};
+use super::landed::Landed;
 use super::lease::Armed;
 use super::send::Answered;
 use crate::backend::{Exchange, Question, Signing};

@@ -8,7 +8,7 @@
 use tokio::time::Instant;
 
 use super::busy::InTheWay;
-use super::conclude::Landed;
+use super::landed::Landed;
 use super::lease::{Armed, Attempt, Granted};
 use super::queue::Unserved;
 use super::repeat::Repeated;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::Standing;
+use super::standing::Standing;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
     ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Token,

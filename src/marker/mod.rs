@@ -8,6 +8,7 @@
 //! an operator has to say which.
 
 mod guarded;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::guarded::Guarded;
+use self::standing::Standing;
 use crate::backend::{Answer, EMPTY_SHA256, Exchange, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Gate, Reply, Write};
@@ -96,17 +98,6 @@ pub enum MarkerError {
     /// The register does not say.
     #[error("{0}. Check register.url")]
     Register(#[from] RegisterError),
-}
-
-/// Whether the register is the one that the marker names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Standing {
-    /// It is.
-    Agreed,
-    /// It will be, once the marker is written.
-    Unconfirmed,
-    /// It is not; a sentence.
-    Foreign(String),
 }
 
 /// The marker and the register that it is to name.

@@ -2,8 +2,6 @@
 
 use http::StatusCode;
 
-use super::auth_error::AuthError;
-use super::body_error::BodyError;
 use crate::s3::S3Error;
 
 /// An error that AWS has an answer for. Another room writes the document; this says what is in it.
@@ -23,19 +21,8 @@ pub trait AwsAnswer: std::error::Error {
     fn fields(&self) -> Vec<(&'static str, String)>;
 }
 
-impl From<AuthError> for S3Error {
-    fn from(error: AuthError) -> Self {
-        answered(&error)
-    }
-}
-
-impl From<BodyError> for S3Error {
-    fn from(error: BodyError) -> Self {
-        answered(&error)
-    }
-}
-
-fn answered(error: &impl AwsAnswer) -> S3Error {
+/// The error as the room that writes documents knows it.
+pub(super) fn answered(error: &impl AwsAnswer) -> S3Error {
     let fields = error.fields().into_iter().map(|(name, value)| (name.into(), value)).collect();
     S3Error::foreign(error.status(), error.code(), error.message(), fields)
 }

@@ -2,8 +2,9 @@
 
 use http::StatusCode;
 
-use super::answer::AwsAnswer;
+use super::answer::{AwsAnswer, answered};
 use super::date::AmzDate;
+use crate::s3::S3Error;
 
 /// A request that is not believed. [`AuthError::Anonymous`] alone is no fault: the request names
 /// nobody, and the caller decides what that is worth.
@@ -218,6 +219,12 @@ impl AuthError {
             Self::RequestTimeTooSkewed { .. } => (FORBIDDEN, "RequestTimeTooSkewed"),
             Self::SignatureDoesNotMatch(_) => (FORBIDDEN, "SignatureDoesNotMatch"),
         }
+    }
+}
+
+impl From<AuthError> for S3Error {
+    fn from(error: AuthError) -> Self {
+        answered(&error)
     }
 }
 

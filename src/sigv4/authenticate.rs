@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use subtle::ConstantTimeEq;
-
+use super::accepted::{Accepted, Authenticated, SKEW_SECONDS_MAX, check_session_token, check_skew};
 use super::auth_error::{AuthError, Mismatch};
 use super::canonical::{self, CanonicalRequest};
 use super::chunk_chain::ChunkSeed;
 use super::claim::{Claim, check_signed_headers};
-use super::credential::{Credential, CredentialLookup};
+use super::credential::CredentialLookup;
 use super::date::AmzDate;
 use super::key::{SigningKey, SigningKeys};
 use super::mechanism::Mechanism;
@@ -16,30 +15,6 @@ use super::payload::PayloadKind;
 use super::signature::Signature;
 use super::version_2;
 use crate::s3::RequestHead;
-
-/// A request whose head was signed by a known client.
-#[derive(Debug, Clone)]
-pub struct Authenticated {
-    /// Who signed.
-    pub access_key_id: String,
-    /// How the body is framed and what vouches for it. The body itself is not proved yet.
-    pub payload: PayloadKind,
-    /// What the signatures of the body's chunks continue from; `None` where none may be signed.
-    pub seed: Option<ChunkSeed>,
-    /// Whether the signature was in the query.
-    pub presigned: bool,
-}
-
-/// Which signatures are accepted, and what they are about beside the head.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Accepted<'a> {
-    /// The only region accepted in the scope of a signature; `None` accepts any.
-    pub region: Option<&'a str>,
-    /// Whether Signature Version 2 is.
-    pub version_2: bool,
-    /// The bucket that the host names, which Version 2 signs; `None` where the path does.
-    pub host_bucket: Option<&'a str>,
-}
 
 /// Proves who sent a request. `head` is what was sent; its headers must hold `host` as the client
 /// sent it (HTTP/2: `:authority`). `now_unix`: seconds since 1970.
@@ -75,18 +50,6 @@ pub fn authenticate(
     })
 }
 
-/// A request signed by its header is good for fifteen minutes, before and after.
-pub(super) fn check_skew(signed_at: AmzDate, now_unix: i64) -> Result<(), AuthError> {
-    if now_unix.abs_diff(signed_at.unix()) > SKEW_SECONDS_MAX.unsigned_abs() {
-        return Err(AuthError::RequestTimeTooSkewed {
-            request_time: signed_at,
-            server_time: AmzDate::from_unix(now_unix),
-            max_allowed_skew_ms: SKEW_MS_MAX,
-        });
-    }
-    Ok(())
-}
-
 fn check_time(claim: &Claim<'_>, now_unix: i64) -> Result<(), AuthError> {
     let Some(expires_seconds) = claim.expires_seconds else {
         return check_skew(claim.date, now_unix);
@@ -104,26 +67,6 @@ fn check_time(claim: &Claim<'_>, now_unix: i64) -> Result<(), AuthError> {
         return Err(AuthError::Expired { expires_seconds, expires_at, server_time });
     }
     Ok(())
-}
-
-pub(super) fn check_session_token(
-    given: Option<&str>,
-    credential: &Credential,
-) -> Result<(), AuthError> {
-    match (given, &credential.session_token) {
-        (None, None) => Ok(()),
-        // To AWS, a temporary access key without its token is no access key.
-        (None, Some(_)) => {
-            let access_key_id = credential.access_key_id.clone();
-            Err(AuthError::InvalidAccessKeyId { access_key_id })
-        }
-        (Some(given), Some(token))
-            if bool::from(given.as_bytes().ct_eq(token.expose().as_bytes())) =>
-        {
-            Ok(())
-        }
-        (Some(_), _) => Err(AuthError::InvalidToken),
-    }
 }
 
 fn check_signature(
@@ -165,10 +108,6 @@ fn check_signature(
         canonical_request: String::from_utf8_lossy(&canonical).into_owned(),
     })))
 }
-
-/// AWS: REST Authentication, "The timestamp must be within 15 minutes of the system time".
-const SKEW_SECONDS_MAX: i64 = 15 * 60;
-const SKEW_MS_MAX: u32 = 900_000;
 
 #[cfg(test)]
 #[path = "authenticate_tests.rs"]

@@ -8,6 +8,7 @@ use super::*;
 use crate::s3::Query;
 use crate::secret::Secret;
 use crate::sigv4::AwsAnswer;
+use crate::sigv4::Credential;
 use crate::sigv4::fixture::{ACCESS_KEY, NOW, Request, credential, key};
 
 const SIGNED: &str = "host;x-amz-content-sha256;x-amz-date";

@@ -2,8 +2,9 @@
 
 use http::{HeaderName, StatusCode};
 
-use super::answer::AwsAnswer;
+use super::answer::{AwsAnswer, answered};
 use super::checksum::Algorithm;
+use crate::s3::S3Error;
 
 /// A body that is not what its head promised, or a promise that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +113,12 @@ impl BodyError {
             | Self::UnsupportedAlgorithm
             | Self::UnsupportedTrailer => (BAD, "InvalidRequest"),
         }
+    }
+}
+
+impl From<BodyError> for S3Error {
+    fn from(error: BodyError) -> Self {
+        answered(&error)
     }
 }
 

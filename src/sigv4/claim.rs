@@ -10,7 +10,7 @@ use super::canonical::ALGORITHM;
 use super::date::AmzDate;
 use super::key::{SERVICE, TERMINATOR};
 use super::mechanism::Mechanism;
-use super::payload::UNSIGNED_PAYLOAD;
+use super::names::{UNSIGNED_PAYLOAD, X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use crate::s3::RequestHead;
 
 /// A claim to be checked.
@@ -220,21 +220,6 @@ pub(super) fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<
     Err(AuthError::HeadersNotSigned { names })
 }
 
-/// Whether a query parameter belongs to a presigned request's signature.
-pub(super) fn is_presign_parameter(name: &str) -> bool {
-    matches!(
-        name,
-        "X-Amz-Algorithm"
-            | "X-Amz-Credential"
-            | "X-Amz-Date"
-            | "X-Amz-Expires"
-            | "X-Amz-SignedHeaders"
-            | "X-Amz-Signature"
-            | "X-Amz-Security-Token"
-            | "X-Amz-Content-Sha256"
-    )
-}
-
 /// What follows the algorithm in an `Authorization` header.
 #[derive(Default)]
 struct Components<'a> {
@@ -374,10 +359,6 @@ fn malformed(message: &str) -> AuthError {
 fn query_error(message: &str) -> AuthError {
     AuthError::AuthorizationQueryParametersError { message: message.into(), region: None }
 }
-
-pub(super) const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
-pub(super) const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
-pub(super) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// A week (AWS: Authenticating Requests: Using Query Parameters).
 const EXPIRES_SECONDS_MAX: u32 = 604_800;

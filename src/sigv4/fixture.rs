@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sha2::{Digest, Sha256};
 
+use super::accepted::{Accepted, Authenticated};
 use super::auth_error::AuthError;
-use super::authenticate::{Accepted, Authenticated, authenticate};
+use super::authenticate::authenticate;
 use super::chunk_chain::ChunkSeed;
 use super::credential::Credential;
 use super::date::AmzDate;

@@ -4,7 +4,7 @@ use http::header;
 
 use super::auth_error::AuthError;
 use super::canonical::ALGORITHM;
-use super::claim::is_presign_parameter;
+use super::names::is_presign_parameter;
 use crate::s3::RequestHead;
 
 /// Where a signature stands, and of which version it is.

@@ -19,6 +19,7 @@
 //! Source: AWS: "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API reference, and
 //! where that is silent, what AWS is seen to answer.
 
+mod accepted;
 mod answer;
 mod auth_error;
 mod authenticate;
@@ -34,6 +35,7 @@ mod date;
 mod effective;
 mod key;
 mod mechanism;
+mod names;
 mod payload;
 mod post_policy;
 mod promise;
@@ -48,9 +50,10 @@ mod properties;
 #[cfg(test)]
 mod vectors;
 
+pub use accepted::{Accepted, Authenticated};
 pub use answer::AwsAnswer;
 pub use auth_error::{AuthError, Mismatch};
-pub use authenticate::{Accepted, Authenticated, authenticate};
+pub use authenticate::authenticate;
 pub use body_check::{BodyCheck, CheckedBody, Wanted};
 pub use body_error::BodyError;
 pub use checksum::{Algorithm, Checksum};
@@ -63,7 +66,8 @@ pub(crate) use effective::CHOOSING;
 pub use effective::EffectiveRequest;
 pub use key::{Scope, SigningKey, SigningKeys};
 pub use mechanism::Mechanism;
-pub use payload::{PayloadKind, UNSIGNED_PAYLOAD, unframe};
+pub use names::UNSIGNED_PAYLOAD;
+pub use payload::{PayloadKind, unframe};
 pub use post_policy::{PolicyClaim, authenticate_policy};
 pub use promise::{BodyPromise, PromisedChecksum};
 pub use sign::{Outgoing, SignError, sign};

@@ -4,8 +4,8 @@
 use http::{HeaderMap, HeaderValue, header};
 
 use super::auth_error::AuthError;
-use super::claim::X_AMZ_CONTENT_SHA256;
 use super::mechanism::Mechanism;
+use super::names::{UNSIGNED_PAYLOAD, X_AMZ_CONTENT_SHA256};
 use super::signature::digest_from_hex;
 use crate::s3::RequestHead;
 
@@ -143,9 +143,6 @@ fn names_chunks(headers: &HeaderMap) -> bool {
 fn is_chunks(coding: &[u8]) -> bool {
     coding.trim_ascii().eq_ignore_ascii_case(b"aws-chunked")
 }
-
-/// The value of `x-amz-content-sha256` for a body that the signature does not cover.
-pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
 #[cfg(test)]
 mod tests {

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
+use super::accepted::{Accepted, check_session_token};
 use super::auth_error::{AuthError, Mismatch};
-use super::authenticate::{Accepted, check_session_token};
 use super::canonical::ALGORITHM;
 use super::claim::ScopeText;
 use super::credential::{Credential, CredentialLookup};

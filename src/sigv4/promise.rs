@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, Method, header};
 
-use super::authenticate::Authenticated;
+use super::accepted::Authenticated;
 use super::body_error::BodyError;
 use super::checksum::Algorithm;
 use super::chunk_chain::ChunkSeed;

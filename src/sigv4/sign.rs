@@ -4,10 +4,10 @@ use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::canonical::{self, ALGORITHM, CanonicalRequest};
-use super::claim::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use super::credential::Credential;
 use super::date::AmzDate;
 use super::key::SigningKeys;
+use super::names::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 
 /// What is signed besides the header fields.
 #[derive(Debug, Clone, Copy)]

@@ -11,13 +11,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, header};
 use sha1::Sha1;
 
+use super::accepted::{Accepted, Authenticated, check_session_token, check_skew};
 use super::auth_error::{AuthError, Mismatch};
-use super::authenticate::{Accepted, Authenticated, check_session_token, check_skew};
 use super::canonical;
-use super::claim::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use super::credential::CredentialLookup;
 use super::date::AmzDate;
 use super::effective::EffectiveRequest;
+use super::names::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use super::payload::PayloadKind;
 use crate::s3::RequestHead;
 use crate::s3::classify::is_subresource;

@@ -1,0 +1,36 @@
+//! Why a command failed.
+
+use crate::config::ConfigErrors;
+
+/// Why a command failed, in words for its user.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// What was asked for cannot be meant.
+    Usage(String),
+    /// It did not work out.
+    Run(String),
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Usage(errors.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Run(error.to_string())
+    }
+}
+
+impl From<crate::server::StartError> for Failure {
+    fn from(error: crate::server::StartError) -> Self {
+        Self::Run(error.to_string())
+    }
+}
+
+impl From<crate::register::RegisterError> for Failure {
+    fn from(error: crate::register::RegisterError) -> Self {
+        Self::Run(error.to_string())
+    }
+}

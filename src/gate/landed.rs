@@ -1,0 +1,60 @@
+//! A write that the store has applied: its answer to the client and its landing for the register.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::finding::told;
+use super::lease::Armed;
+use super::queue::Turn;
+use super::{Commit, Decider, Outcome, Reply, X_IFMATCH_GENERATION};
+use crate::register::{State, Told, Writers};
+
+/// A write that the store has applied.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Landed<'a> {
+    pub(super) armed: Armed<'a>,
+    pub(super) reply: Reply,
+    /// What stands at the key now.
+    pub(super) new: State,
+    /// How long the key is kept shut: an earlier copy may still land.
+    pub(super) quiet: Option<Duration>,
+}
+
+impl Landed<'_> {
+    /// The answer, and the landing to record. `started`: when the write began to wait for its key.
+    pub(super) fn outcome(self, turn: Turn, started: Instant, store_failed: bool) -> Outcome {
+        let Self { armed, mut reply, new, quiet } = self;
+        let Armed { attempt, lease, begins, .. } = armed;
+        let told = match &reply {
+            Reply::Store(answer) => told(answer),
+            Reply::Error(..) | Reply::Replayed(..) => Told::default(),
+        };
+        // Where others write, one who knows no state would not see that they did.
+        let shared = attempt.gate.settings.terms.writers == Writers::Shared;
+        let is_named = !shared || new != State::Unknown;
+        let generation = begins.0.parse().ok().filter(|_| is_named);
+        if let (Reply::Store(answer), Some(value)) = (&mut reply, generation) {
+            answer.headers.insert(X_IFMATCH_GENERATION, value);
+        }
+        Outcome {
+            reply,
+            decided_by: Decider::Backend,
+            waited: lease.since - started,
+            held: lease.since.elapsed(),
+            store_failed,
+            commit: Some(Commit {
+                register: Arc::clone(&attempt.gate.register),
+                name: attempt.write.name.clone(),
+                token: lease.token,
+                generation: begins,
+                new,
+                quiet,
+                told,
+                turn,
+            }),
+        }
+    }
+}
