@@ -610,7 +610,7 @@ fn settings(server: &RedisServer) -> RedisSettings {
         password: None,
         namespace: "test".to_owned(),
         connections: 2,
-        timeout: Duration::from_secs(2),
+        timeout: Duration::from_secs(10),
         clock_jump_max: Duration::from_millis(1500),
         failover_lag_is_stated: false,
     }

@@ -26,7 +26,7 @@ fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
         password: None,
         namespace: namespace.to_owned(),
         connections: 1,
-        timeout: Duration::from_secs(2),
+        timeout: Duration::from_secs(10),
         clock_jump_max: Duration::from_secs(3),
         failover_lag_is_stated: false,
     };
