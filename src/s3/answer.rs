@@ -7,7 +7,6 @@ use http::StatusCode;
 
 use super::code::Code;
 use super::condition::ConditionHeader;
-use super::name::KEY_BYTES_MAX;
 use super::xml::{self, DECLARATION};
 
 /// One refusal or failure, ready to be written to the client. Fields are written in the order they
@@ -124,13 +123,6 @@ impl S3Error {
             Some(text) => error.with("additionalMessage", text),
             None => error,
         }
-    }
-
-    /// 400: the key is longer than S3 allows. `size` in bytes.
-    pub fn key_too_long(size: usize) -> Self {
-        Self::new(Code::KeyTooLong)
-            .with("Size", size.to_string())
-            .with("MaxSizeAllowed", KEY_BYTES_MAX.to_string())
     }
 
     /// 503: more than can be taken on; SDKs slow down and try again.

@@ -12,7 +12,8 @@
 //! ```
 
 use super::answer::S3Error;
-use super::xml::{DOCUMENT_BYTES_MAX, ELEMENTS_MAX, Element, NAMESPACE, is_char};
+use super::well_formed::is_char;
+use super::xml::{DOCUMENT_BYTES_MAX, ELEMENTS_MAX, Element, NAMESPACE};
 
 /// Reads a document in the canonical spelling. 400 `MalformedXML` for every other, its message
 /// saying what has to change.

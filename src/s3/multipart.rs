@@ -5,33 +5,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
 
 use super::multipart_header::{Charset, PartHead, boundary};
-
-/// Which spellings of a form are understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spelling {
-    /// All that browsers and HTTP libraries write. For a form that is put together anew.
-    Any,
-    /// The one that every reader reads alike (docs/documents.md, "Forms"). For a form that goes on
-    /// as it came.
-    Canonical,
-}
-
-/// Why a body is no form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// It is not what RFC 7578 and RFC 2046 §5.1 ask for, or is cut short.
-    #[error("not well-formed multipart/form-data")]
-    Malformed,
-    /// It may be well-formed, but two readers could differ over it, for this reason.
-    #[error("{0}")]
-    Ambiguous(&'static str),
-    /// All but the file is more than [`FIELDS_BYTES_MAX`].
-    #[error("the fields are too large")]
-    FieldsTooLarge,
-    /// A second part is called `file`, or none.
-    #[error("not exactly one file")]
-    NumberOfFiles,
-}
+pub use super::multipart_header::{Fault, Spelling};
 
 /// What is found in a form, in its order.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,32 @@
 //! The headers of a form and of its parts: `Content-Type` with its boundary, `Content-Disposition`
 //! with the names (RFC 7578 §4.2, RFC 2046 §5.1).
 
-use super::multipart::{Fault, Spelling};
+/// Which spellings of a form are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// All that browsers and HTTP libraries write. For a form that is put together anew.
+    Any,
+    /// The one that every reader reads alike (docs/documents.md, "Forms"). For a form that goes on
+    /// as it came.
+    Canonical,
+}
+
+/// Why a body is no form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It is not what RFC 7578 and RFC 2046 §5.1 ask for, or is cut short.
+    #[error("not well-formed multipart/form-data")]
+    Malformed,
+    /// It may be well-formed, but two readers could differ over it, for this reason.
+    #[error("{0}")]
+    Ambiguous(&'static str),
+    /// All but the file is more than `FIELDS_BYTES_MAX`.
+    #[error("the fields are too large")]
+    FieldsTooLarge,
+    /// A second part is called `file`, or none.
+    #[error("not exactly one file")]
+    NumberOfFiles,
+}
 
 /// What a part's headers say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

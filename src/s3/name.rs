@@ -91,7 +91,7 @@ impl ObjectKey {
     pub fn parse(key: &str, segments: impl Into<Segments>) -> Result<Self, S3Error> {
         let segments = segments.into();
         if key.len() > KEY_BYTES_MAX {
-            return Err(S3Error::key_too_long(key.len()));
+            return Err(too_long(key.len()));
         }
         let fault = if key.is_empty() {
             "The object key must not be empty"
@@ -113,6 +113,12 @@ impl ObjectKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn too_long(size_bytes: usize) -> S3Error {
+    S3Error::new(Code::KeyTooLong)
+        .with("Size", size_bytes.to_string())
+        .with("MaxSizeAllowed", KEY_BYTES_MAX.to_string())
 }
 
 /// One object: what a lease is held for and a record is kept of. Cheap to clone. In a configuration it

@@ -6,7 +6,17 @@ use quick_xml::events::BytesDecl;
 use quick_xml::events::attributes::{Attribute, Attributes};
 use quick_xml::name::PrefixDeclaration;
 
-use super::xml::{is_char, is_name};
+/// Whether XML 1.0 can hold the character at all (§2.2).
+pub(super) const fn is_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// Whether this is a name as S3's documents have them: in ASCII, where XML 1.0 §2.3 allows more.
+pub(super) fn is_name(name: &str) -> bool {
+    let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    name.as_bytes().first().is_some_and(begins)
+        && name.bytes().all(|byte| begins(&byte) || matches!(byte, b'0'..=b'9' | b'.' | b'-'))
+}
 
 /// Whether this may stand between two tags (XML 1.0 §2.4).
 pub(super) fn is_text(raw: &[u8]) -> bool {

@@ -4,7 +4,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::name::{PrefixDeclaration, QName};
 
-use super::well_formed;
+use super::well_formed::{self, is_char, is_name};
 
 /// How every document begins.
 pub const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
@@ -257,18 +257,6 @@ impl Tree {
     fn finish(self) -> Option<Element> {
         if self.open.is_empty() { self.root } else { None }
     }
-}
-
-/// Whether XML 1.0 can hold the character at all (§2.2).
-pub(super) const fn is_char(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
-}
-
-/// Whether this is a name as S3's documents have them: in ASCII, where XML 1.0 §2.3 allows more.
-pub(super) fn is_name(name: &str) -> bool {
-    let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
-    name.as_bytes().first().is_some_and(begins)
-        && name.bytes().all(|byte| begins(&byte) || matches!(byte, b'0'..=b'9' | b'.' | b'-'))
 }
 
 fn resolve(reference: &BytesRef<'_>) -> Option<char> {
