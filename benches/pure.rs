@@ -13,8 +13,8 @@ use ifmatch::register::{
     Asker, Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, Told, WriteId, Writers,
 };
 use ifmatch::s3::{
-    Condition, Current, Dialect, ETag, Naming, Operation, Query, RequestHead, Seen, Target,
-    Verdict, classify, judge,
+    Current, Dialect, ETag, Naming, Operation, Preconditions, Query, RequestHead, Seen, Target,
+    classify,
 };
 use ifmatch::secret::Secret;
 use ifmatch::sigv4::{
@@ -109,10 +109,10 @@ fn rules(criterion: &mut Criterion) {
     let seen = Seen::from(Current::Present(ETag::parse(ETAG.as_bytes())));
     criterion.bench_function("condition: parse and judge", |bencher| {
         bencher.iter(|| {
-            let condition =
-                Condition::parse(black_box(put.head()), Operation::PutObject, Dialect::Aws)
+            let preconditions =
+                Preconditions::of_write(black_box(put.head()), Operation::PutObject, Dialect::Aws)
                     .expect("one condition that a PUT may have");
-            assert_eq!(judge(&condition, &seen), Verdict::Pass);
+            assert_eq!(preconditions.evaluate(&seen), Ok(()));
         });
     });
 }
@@ -181,7 +181,7 @@ fn register(criterion: &mut Criterion) {
                 write_id: WriteId(number.to_string()),
                 settle: Settle::Plain,
                 age: Duration::from_millis(1),
-                condition: Condition::IfMatch(etag.clone()),
+                preconditions: Preconditions::if_match(etag.clone()),
                 expect: Expect::SomeObject,
                 upload: None,
                 own_doubt: None,

@@ -27,7 +27,7 @@ use ifmatch::register::{
     Grant, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Settle,
     State, Terms, Token, Told, WriteId, Writers,
 };
-use ifmatch::s3::{Condition, Current, ETag};
+use ifmatch::s3::{Current, ETag, Preconditions};
 use ifmatch::secret::Secret;
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
@@ -292,8 +292,8 @@ async fn names_and_etags_are_kept_byte_for_byte(register: &dyn Register) {
         let answer = commit(register, &name, &token, new.clone()).await;
         assert_eq!(answer, Ok(CommitAnswer::Committed));
         assert_eq!(register.observe(&name).await.unwrap().state, new);
-        let condition = Condition::IfMatch(etag);
-        let next = granted(register, &name, &Ask { condition, ..ask("b") }).await;
+        let preconditions = Preconditions::if_match(etag);
+        let next = granted(register, &name, &Ask { preconditions, ..ask("b") }).await;
         assert!(next.armed.is_some(), "{name}: the condition holds");
     }
 }

@@ -1,27 +1,30 @@
 //! ETags and their judgement: bytes that are compared, whatever they are.
 #![no_main]
 
-use ifmatch::s3::{Condition, Current, ETag, Verdict, judge};
+use ifmatch::s3::conditional::EntryElements;
+use ifmatch::s3::{Current, Dialect, ETag, Shape, Preconditions, Seen};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&[u8], &[u8])| {
     let (wanted, stored) = (ETag::parse(input.0), ETag::parse(input.1));
     assert_eq!(ETag::parse(&wanted.quoted()), wanted, "quotes are no part of it");
     let current = Current::Present(stored.clone());
-    let passes = |condition: &Condition, current: &Current| {
-        judge(condition, &current.clone().into()) == Verdict::Pass
+    let holds = |preconditions: &Preconditions, current: &Current| {
+        preconditions.evaluate(&Seen::from(current.clone())).is_ok()
     };
-    let if_match = Condition::IfMatch(wanted.clone());
-    assert_eq!(passes(&if_match, &current), wanted.as_bytes() == stored.as_bytes());
-    assert!(!passes(&if_match, &Current::Absent));
-    assert!(!passes(&Condition::IfNoneMatchAny, &current));
-    assert!(passes(&Condition::IfNoneMatchAny, &Current::Absent));
+    let if_match = Preconditions::if_match(wanted.clone());
+    assert_eq!(holds(&if_match, &current), wanted.as_bytes() == stored.as_bytes());
+    assert!(!holds(&if_match, &Current::Absent));
+    assert!(!holds(&Preconditions::IF_NONE_MATCH_ANY, &current));
+    assert!(holds(&Preconditions::IF_NONE_MATCH_ANY, &Current::Absent));
     if let Ok(text) = std::str::from_utf8(input.0) {
-        match Condition::if_match_of_entry(text) {
-            Condition::IfMatch(etag) => assert_eq!(etag, wanted),
-            Condition::IfMatchAny => assert_eq!(text.trim_ascii(), "*"),
-            Condition::None => assert_eq!(text.trim_ascii(), ""),
-            Condition::IfNoneMatchAny | Condition::Rfc(_) | Condition::GenerationMatch(_) => {
+        let elements = EntryElements { etag: Some(text), ..EntryElements::default() };
+        let entry = Preconditions::of_entry(elements, false, Dialect::Aws).expect("an ETag or *");
+        match entry.shape() {
+            Shape::IfMatch(etag) => assert_eq!(*etag, wanted),
+            Shape::IfMatchAny => assert_eq!(text.trim_ascii(), "*"),
+            Shape::None => assert_eq!(text.trim_ascii(), ""),
+            Shape::IfNoneMatchAny | Shape::Compound | Shape::GenerationMatch(_) => {
                 panic!("an entry cannot say so")
             }
         }

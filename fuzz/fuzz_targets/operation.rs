@@ -5,7 +5,7 @@
 use http::Method;
 use ifmatch::s3::encoding::decode_query;
 use ifmatch::s3::{
-    Condition, CopySource, Dialect, Effect, Naming, Operation, Query, Segments, Subresource, Target,
+    Preconditions, CopySource, Dialect, Effect, Naming, Operation, Query, Segments, Subresource, Target,
     Understood, body_refusal, classify, refusal,
 };
 use ifmatch_fuzz::{Request, escaped};
@@ -34,7 +34,7 @@ fuzz_target!(|input: &[u8]| {
     let all = Understood::from_iter(Subresource::ALL);
     assert!(operation.subresource().is_none() || operation.effect_at(all) != operation.effect());
     for dialect in [Dialect::Aws, Dialect::Rfc] {
-        if let Err(error) = Condition::parse(request.head(), operation, dialect) {
+        if let Err(error) = Preconditions::of_write(request.head(), operation, dialect) {
             assert!((400..600).contains(&error.status().as_u16()));
         }
     }

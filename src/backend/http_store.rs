@@ -21,9 +21,9 @@ use super::{
 use crate::body::Body;
 use crate::clock;
 use crate::config::{Backend, Checksums};
+use crate::s3::conditional::last_modified_s;
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
-use crate::s3::precondition::last_modified_s;
 use crate::s3::subresource::Described;
 use crate::s3::uploads::{ListedUpload, parse_uploads};
 use crate::s3::{Current, ETag, ObjectName, Seen, Validators};

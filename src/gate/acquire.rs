@@ -30,7 +30,7 @@ impl<'a> Attempt<'a> {
                 write_id: write.write_id.clone(),
                 settle: write.settle(),
                 age: write.arrived.elapsed(),
-                condition: write.condition.clone(),
+                preconditions: write.preconditions.clone(),
                 expect: write.expect(),
                 upload: write.upload(),
                 own_doubt: own_doubt.cloned(),

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::{Decider, Gate, Outcome, Reply, refusal};
 use crate::backend::Question;
 use crate::register::Generation;
-use crate::s3::{Condition, ObjectName};
+use crate::s3::{ObjectName, Preconditions};
 
 impl Gate {
     /// Refuses a writer whose condition cannot hold, or to whom nothing would be granted: step 2 of
@@ -17,7 +17,7 @@ impl Gate {
     pub async fn early_look(
         &self,
         name: &ObjectName,
-        condition: &Condition,
+        preconditions: &Preconditions,
         attempt: u32,
         head_headers: &HeaderMap,
     ) -> Option<Outcome> {
@@ -31,14 +31,14 @@ impl Gate {
             return Some(early(Reply::Error(refused, None)));
         }
         // A retry may be its own rival: only the journal, read at the gate, can tell.
-        if attempt >= 2 || observed.leased || observed.satisfies(condition) {
+        if attempt >= 2 || observed.leased || observed.satisfies(preconditions) {
             return None;
         }
         // A HEAD that fails here decides nothing: the gate will ask again.
         let question = Question { name, version_id: None, headers: head_headers };
         let mut seen = self.store.head(question).await.ok()?;
         seen.generation = observed.generation.map(|Generation(name)| name.into());
-        self.refusal_by(name, condition, &seen).await.map(early)
+        self.refusal_by(name, preconditions, &seen).await.map(early)
     }
 }
 

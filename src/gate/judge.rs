@@ -8,7 +8,7 @@ use super::upload::upload_gone;
 use super::{Gate, Reply, refusal};
 use crate::backend::{HeadError, Question};
 use crate::register::{Generation, InDoubt, RegisterError, Resolution, State, Told, Writers};
-use crate::s3::{Condition, Current, ObjectName, Seen, Verdict, judge};
+use crate::s3::{Current, ObjectName, Preconditions, Seen};
 
 /// Why nothing is sent, and how the lease ends.
 enum Against {
@@ -81,7 +81,7 @@ impl<'a> Leased<'a> {
             }
             None => seen.clone(),
         };
-        let refused = match gate.refusal_by(write.name, write.condition, &judged).await {
+        let refused = match gate.refusal_by(write.name, write.preconditions, &judged).await {
             None if gone => Some(upload_gone(write, &self.lease)),
             None => gate.changed_since_upload(write, &self.lease, &seen).await?.map(Stop::Reply),
             refused => refused.map(Stop::Reply),
@@ -137,22 +137,23 @@ impl<'a> Leased<'a> {
 }
 
 impl Gate {
-    /// What the client is told if the condition does not hold for what stands there.
+    /// What the client is told if a precondition is false for what stands there.
     pub(super) async fn refusal_by(
         &self,
         name: &ObjectName,
-        condition: &Condition,
+        preconditions: &Preconditions,
         seen: &Seen,
     ) -> Option<Reply> {
-        let Verdict::Refuse(refused) = judge(condition, seen) else { return None };
+        let failed = preconditions.evaluate(seen).err()?;
         let etag = match &seen.current {
             Current::Present(etag) => Some(etag.clone()),
             Current::Absent => None,
         };
+        let exists = etag.is_some();
         // A store that cannot say whether the bucket exists still has no such key.
         let bucket_exists =
-            etag.is_some() || self.store.has_bucket(name.bucket.as_str()).await.unwrap_or(true);
-        Some(Reply::Error(refusal::refused(refused, name, bucket_exists), etag))
+            exists || self.store.has_bucket(name.bucket.as_str()).await.unwrap_or(true);
+        Some(Reply::Error(refusal::failed(failed, exists, name, bucket_exists), etag))
     }
 
     /// The generation of what stands at the key: none where somebody who goes around the proxies

@@ -10,7 +10,7 @@ use super::{Gate, Write};
 use crate::backend::Answer;
 use crate::register::{Expect, State, Writers};
 use crate::s3::completion::multipart_etag;
-use crate::s3::precondition::X_AMZ_COPY_SOURCE_IF_MATCH;
+use crate::s3::conditional::X_AMZ_COPY_SOURCE_IF_MATCH;
 use crate::s3::{Current, ETag, Operation};
 
 /// What is known of a landing before anybody looks.

@@ -39,7 +39,7 @@ use crate::backend::{KeepAlive, Question, Store, StoreRequest};
 use crate::body::Body;
 use crate::random;
 use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
-use crate::s3::{Condition, Current, Effect, ObjectName, Operation, WriteClass};
+use crate::s3::{Current, Effect, ObjectName, Operation, Preconditions, WriteClass};
 pub use inscription::inscription;
 pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
@@ -92,7 +92,7 @@ pub struct Write<'a> {
     /// What is asked.
     pub operation: Operation,
     /// Under which condition.
-    pub condition: &'a Condition,
+    pub preconditions: &'a Preconditions,
     /// The request, without the condition: the gate is the judge.
     pub request: &'a StoreRequest,
     /// Its whole body, checked.
@@ -181,7 +181,7 @@ impl Write<'_> {
     /// May a lost write be done again without asking whether it landed? Only where nothing was
     /// to be judged.
     fn is_unconditional(&self) -> bool {
-        *self.condition == Condition::None
+        self.preconditions.is_empty()
     }
 }
 

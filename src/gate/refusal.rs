@@ -6,7 +6,7 @@ use super::Write;
 use super::busy::InTheWay;
 use crate::backend::HeadError;
 use crate::register::RegisterError;
-use crate::s3::{Code, ObjectName, Refusal, S3Error};
+use crate::s3::{Code, ObjectName, Precondition, S3Error};
 
 /// Seconds after which it is worth trying again where nothing better is known.
 const RETRY_AFTER_S: u32 = 1;
@@ -47,10 +47,8 @@ pub(super) fn busy(write: &Write<'_>, in_the_way: InTheWay) -> S3Error {
         InTheWay::Line => false,
         InTheWay::Write { own } | InTheWay::Doubt { own, .. } => own,
     };
-    match write.condition.header() {
-        Some(header) if !own && write.attempt < 2 => {
-            S3Error::conditional_request_conflict(header, write.name.key.as_str())
-        }
+    match write.preconditions.first() {
+        Some(header) if !own && write.attempt < 2 => header.conflict(write.name.key.as_str()),
         _ => waited_for(in_the_way),
     }
 }
@@ -103,12 +101,10 @@ pub(super) fn outcome_unknown() -> S3Error {
 /// A later attempt of this very write was refused already, and the client was told so with this
 /// code: the same again. A code that only the store knows says too little.
 pub(super) fn refused_before(write: &Write<'_>, code: &str) -> S3Error {
-    let (header, key) = (write.condition.header(), write.name.key.as_str());
+    let (header, key) = (write.preconditions.first(), write.name.key.as_str());
     match (Code::spelled(code), header) {
-        (Some(Code::PreconditionFailed), Some(header)) => S3Error::precondition_failed(header),
-        (Some(Code::ConditionalRequestConflict), Some(header)) => {
-            S3Error::conditional_request_conflict(header, key)
-        }
+        (Some(Code::PreconditionFailed), Some(header)) => header.failed(),
+        (Some(Code::ConditionalRequestConflict), Some(header)) => header.conflict(key),
         (Some(Code::NoSuchKey), _) => S3Error::no_such_key(key),
         (Some(Code::NoSuchBucket), _) => no_such_bucket(write.name),
         (Some(code), _) => S3Error::new(code),
@@ -159,11 +155,17 @@ pub(super) fn head_failed(error: &HeadError) -> S3Error {
     }
 }
 
-/// The condition does not hold.
-pub(super) fn refused(refusal: Refusal, name: &ObjectName, bucket_exists: bool) -> S3Error {
-    match refusal {
-        Refusal::NoSuchKey if !bucket_exists => no_such_bucket(name),
-        refusal => refusal.answer(name.key.as_str()),
+/// This precondition is false. `exists`: whether there is an object.
+pub(super) fn failed(
+    precondition: Precondition,
+    exists: bool,
+    name: &ObjectName,
+    bucket_exists: bool,
+) -> S3Error {
+    if precondition.has_nothing_to_match(exists) && !bucket_exists {
+        no_such_bucket(name)
+    } else {
+        precondition.failed_by_write(exists, name.key.as_str())
     }
 }
 

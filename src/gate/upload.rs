@@ -65,7 +65,7 @@ impl Gate {
         lease: &Lease,
         seen: &Seen,
     ) -> Result<Option<Reply>, HeadError> {
-        let (Some(upload_id), Some(header)) = (write.upload_id, write.condition.header()) else {
+        let (Some(upload_id), Some(header)) = (write.upload_id, write.preconditions.first()) else {
             return Ok(None);
         };
         let changed = match &lease.upload {
@@ -73,7 +73,7 @@ impl Gate {
             Some(_) if !self.may_be_foreign(lease, &seen.current) => false,
             _ => self.is_newer(write.name, upload_id, seen).await?,
         };
-        let conflict = || S3Error::conditional_request_conflict(header, write.name.key.as_str());
+        let conflict = || header.conflict(write.name.key.as_str());
         Ok(changed.then(|| Reply::Error(conflict(), None)))
     }
 
@@ -106,8 +106,8 @@ impl Gate {
 pub(super) fn upload_gone(write: &Write<'_>, lease: &Lease) -> Stop {
     // A write that was under way when it was created may have dropped it as well.
     let changed = lease.upload.as_ref().is_some_and(|upload| upload.generation != lease.generation);
-    Stop::error(match write.condition.header().filter(|_| changed) {
-        Some(header) => S3Error::conditional_request_conflict(header, write.name.key.as_str()),
+    Stop::error(match write.preconditions.first().filter(|_| changed) {
+        Some(header) => header.conflict(write.name.key.as_str()),
         None => S3Error::new(Code::NoSuchUpload),
     })
 }

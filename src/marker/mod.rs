@@ -30,7 +30,7 @@ use crate::random;
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::{EpochId, Register, RegisterError, WriteId};
 use crate::s3::documents::parse_store_error;
-use crate::s3::{Condition, ObjectName, Operation};
+use crate::s3::{ObjectName, Operation, Preconditions};
 
 /// How often the marker is looked at while all is well.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
@@ -217,7 +217,7 @@ impl Marker {
             .write(&Write {
                 name: &self.name,
                 operation: Operation::PutObject,
-                condition: &Condition::IfNoneMatchAny,
+                preconditions: &Preconditions::IF_NONE_MATCH_ANY,
                 request: &request,
                 body: &Body::from(Bytes::from(text)),
                 write_id: WriteId::alone(&random::id()),

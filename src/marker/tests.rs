@@ -150,7 +150,7 @@ struct Proxy {
 
 impl Proxy {
     async fn asks(&self) -> Result<Acquired, RegisterError> {
-        self.register.acquire(&name(&random::id()), &ask(Condition::None)).await
+        self.register.acquire(&name(&random::id()), &ask(Preconditions::NONE)).await
     }
 
     async fn is_granted(&self) -> bool {
@@ -185,14 +185,14 @@ fn name(key: &str) -> ObjectName {
     }
 }
 
-fn ask(condition: Condition) -> Ask {
+fn ask(preconditions: Preconditions) -> Ask {
     Ask {
         asker: Asker("one".to_owned()),
         nonce: random::id(),
         write_id: WriteId(random::id()),
         settle: Settle::Plain,
         age: Duration::ZERO,
-        condition,
+        preconditions,
         expect: Expect::SomeObject,
         upload: None,
         own_doubt: None,
@@ -354,9 +354,10 @@ async fn what_was_granted_before_may_end_but_nothing_more_is_sent() {
         Ok(Acquired::Granted(grant)) => grant,
         other => panic!("{other:?}"),
     };
-    let sending = granted(proxy.register.acquire(&key, &ask(Condition::None)).await);
+    let sending = granted(proxy.register.acquire(&key, &ask(Preconditions::NONE)).await);
     let other = name("judging");
-    let judging = granted(proxy.register.acquire(&other, &ask(Condition::IfNoneMatchAny)).await);
+    let judging =
+        granted(proxy.register.acquire(&other, &ask(Preconditions::IF_NONE_MATCH_ANY)).await);
     fleet.world.name_register(Some(&RegisterId::new()));
     proxy.wait_granted(false, LEASE).await;
     assert!(proxy.register.renew(&key, &sending.token).await.unwrap());

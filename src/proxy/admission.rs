@@ -22,8 +22,8 @@ use crate::backend::{Signing, StoreRequest};
 use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
-    Code, Condition, Content, CopySource, Effect, Operation, Query, RequestHead, S3Error, Target,
-    check_arguments, classify, refusal_at,
+    Code, Content, CopySource, Effect, Operation, Preconditions, Query, RequestHead, S3Error,
+    Target, check_arguments, classify, refusal_at,
 };
 use crate::sigv4::{EffectiveRequest, PromisedChecksum, unframe};
 
@@ -109,7 +109,7 @@ struct Findings {
 
 /// What a request is served by, beside its head.
 struct Terms {
-    condition: Condition,
+    preconditions: Preconditions,
     treatment: Treatment,
     source: Option<CopySource>,
     retry: Retry,
@@ -138,10 +138,10 @@ impl Question<'_> {
         context.log.attempt = retry.attempt;
         let treatment =
             self.target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
-        let condition = self.condition(treatment)?;
-        treatment.check_effect(operation, self.effect, &condition)?;
+        let preconditions = self.preconditions(treatment)?;
+        treatment.check_effect(operation, self.effect, &preconditions)?;
         let terms = Terms {
-            condition,
+            preconditions,
             treatment,
             // Of a caller that is not known nothing was remembered: to the gate its retry is a request
             // like every other. What it copies from is between it and the store.
@@ -181,10 +181,10 @@ impl Question<'_> {
 
     /// The condition that the gate judges. Of what is known to leave the content alone, the conditions
     /// are the store's to judge.
-    fn condition(&self, treatment: Treatment) -> Result<Condition, S3Error> {
+    fn preconditions(&self, treatment: Treatment) -> Result<Preconditions, S3Error> {
         match (self.operation.subresource(), self.effect) {
-            (Some(_), Effect::Read | Effect::Streams) => Ok(Condition::None),
-            _ => treatment.condition(self.head, self.operation, self.proxy.dialect),
+            (Some(_), Effect::Read | Effect::Streams) => Ok(Preconditions::NONE),
+            _ => treatment.preconditions(self.head, self.operation, self.proxy.dialect),
         }
     }
 }
@@ -259,8 +259,8 @@ fn sort(
     let unguarded = terms.treatment.passes;
     Ok(match (effect, target, request.operation) {
         (Effect::WritesKey(_) | Effect::UnknownWrite(_), Target::Object(name), _) => {
-            let Terms { condition, source, retry, .. } = terms;
-            Admitted::Write(KeyWrite { request, name, condition, unguarded, source, retry })
+            let Terms { preconditions, source, retry, .. } = terms;
+            Admitted::Write(KeyWrite { request, name, preconditions, unguarded, source, retry })
         }
         (Effect::WritesKeysInBody, Target::Bucket(bucket), Op::PostObject) if verbatim => {
             Admitted::FormVerbatim(request, bucket)

@@ -6,7 +6,8 @@ use http::{HeaderMap, Method};
 
 use super::origin::Origin;
 use crate::s3::{
-    BucketName, Condition, Content, CopySource, ObjectName, Operation, Query, RequestHead, Target,
+    BucketName, Content, CopySource, ObjectName, Operation, Preconditions, Query, RequestHead,
+    Target,
 };
 use crate::sigv4::BodyPromise;
 
@@ -101,7 +102,7 @@ pub(super) struct PartCopy {
 pub(super) struct KeyWrite {
     pub(super) request: Request,
     pub(super) name: ObjectName,
-    pub(super) condition: Condition,
+    pub(super) preconditions: Preconditions,
     /// Whether a rule takes the key out of the gate's care.
     pub(super) unguarded: bool,
     /// What a copy reads from; `None` also where the store is to judge the sender.

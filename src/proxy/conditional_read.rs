@@ -24,18 +24,18 @@ use crate::s3::{Precondition, Preconditions, Validators};
 pub(super) async fn ask(
     store: &HttpStore,
     request: &StoreRequest,
-    conditions: &Preconditions,
+    preconditions: &Preconditions,
 ) -> Result<(Opened, Option<Precondition>), String> {
     let opened = store.open(request).await?;
-    if conditions.is_empty() {
+    if preconditions.is_empty() {
         return Ok((opened, None));
     }
     match opened.status {
         StatusCode::NOT_MODIFIED => {
             let validators = Validators::of(&opened.headers);
-            let failing = conditions.failing(&validators);
+            let failing = preconditions.evaluate(&validators).err();
             let proven = failing.is_some_and(Precondition::means_not_modified)
-                && conditions.can_be_checked_by(&validators);
+                && preconditions.can_be_checked_by(&validators);
             if proven {
                 return Ok((opened, failing));
             }
@@ -44,12 +44,12 @@ pub(super) async fn ask(
         // shorter since the client saw it.
         StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {}
         _ => {
-            let failing = judge(&opened, conditions);
+            let failing = judge(&opened, preconditions);
             return Ok((opened, failing));
         }
     }
     store.dismiss(opened).await;
-    ask_again(store, request, conditions).await
+    ask_again(store, request, preconditions).await
 }
 
 /// Asks without the conditions. First by a HEAD of the whole object: if they fail, its body need not
@@ -57,7 +57,7 @@ pub(super) async fn ask(
 async fn ask_again(
     store: &HttpStore,
     request: &StoreRequest,
-    conditions: &Preconditions,
+    preconditions: &Preconditions,
 ) -> Result<(Opened, Option<Precondition>), String> {
     let mut plain = request.clone();
     Preconditions::default().replace_in(&mut plain.headers);
@@ -66,20 +66,20 @@ async fn ask_again(
     look.headers.remove(header::IF_RANGE);
     let asks_range = look.headers.remove(header::RANGE).is_some();
     let seen = store.open(&look).await?;
-    let failing = judge(&seen, conditions);
+    let failing = judge(&seen, preconditions);
     if failing.is_some() || (request.method == Method::HEAD && !asks_range) {
         return Ok((seen, failing));
     }
     store.dismiss(seen).await;
     let opened = store.open(&plain).await?;
-    let failing = judge(&opened, conditions);
+    let failing = judge(&opened, preconditions);
     Ok((opened, failing))
 }
 
 /// The condition that fails for the object in this answer, if it is one.
-fn judge(opened: &Opened, conditions: &Preconditions) -> Option<Precondition> {
+fn judge(opened: &Opened, preconditions: &Preconditions) -> Option<Precondition> {
     let found = opened.status.is_success();
-    found.then(|| conditions.failing(&Validators::of(&opened.headers))).flatten()
+    if found { preconditions.evaluate(&Validators::of(&opened.headers)).err() } else { None }
 }
 
 /// 304 or 412 in the place of the store's answer. `may_tell`: whether the client may be told the ETag
@@ -99,7 +99,7 @@ pub(super) fn refuse<'p>(
         if !may_tell {
             headers.remove(header::ETAG);
         }
-        visit.error(&failing.refusal(), headers)
+        visit.error(&failing.failed(), headers)
     };
     Response::Whole(answer, Alongside::Dismiss(opened))
 }

@@ -15,8 +15,8 @@ use crate::backend::headers::for_head_of_source;
 use crate::backend::{Answer, HeadError, HttpStore, Store, StoreRequest};
 use crate::clock;
 use crate::gate::{Outcome, Reply, Write};
+use crate::s3::conditional::X_AMZ_COPY_SOURCE_IF_MATCH;
 use crate::s3::documents::parse_store_error;
-use crate::s3::precondition::X_AMZ_COPY_SOURCE_IF_MATCH;
 use crate::s3::{Code, CopySource, ETag, Preconditions, S3Error};
 
 /// How often a copy is asked for whose source changes in between.
@@ -26,7 +26,7 @@ const ROUNDS: u32 = 3;
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     object: CopySource,
-    conditions: Preconditions,
+    preconditions: Preconditions,
     /// Those that a HEAD of it needs.
     headers: HeaderMap,
     /// What the store is to copy, or nothing.
@@ -42,12 +42,12 @@ impl Source {
         object: Option<&CopySource>,
     ) -> Result<Option<Self>, S3Error> {
         let Some(object) = object.cloned() else { return Ok(None) };
-        let conditions = Preconditions::of_copy_source(client, clock::unix_seconds());
-        if conditions.is_empty() {
+        let preconditions = Preconditions::of_copy_source(client, clock::unix_seconds());
+        if preconditions.is_empty() {
             return Ok(None);
         }
         let headers = for_head_of_source(client);
-        let mut judged = Self { object, conditions, headers, pin: None };
+        let mut judged = Self { object, preconditions, headers, pin: None };
         judged.pin = judged.look(store).await?;
         Ok(Some(judged))
     }
@@ -57,9 +57,13 @@ impl Source {
         let (name, version_id) = (&self.object.name, self.object.version_id());
         let key = name.key.as_str();
         match store.look(name, version_id, self.headers.clone()).await {
-            Ok(Some(validators)) => match self.conditions.failing(&validators) {
-                Some(failing) => Err(failing.refusal_of_copy()),
-                None => Ok(validators.etag().filter(|_| version_id.is_none()).cloned()),
+            Ok(Some(validators)) => match self.preconditions.evaluate(&validators) {
+                Err(failed) => Err(failed.failed_by_source()),
+                // A weak ETag without its mark: compared strongly, as a store may, it equals none.
+                Ok(()) => Ok(validators
+                    .etag()
+                    .filter(|_| version_id.is_none())
+                    .map(|etag| ETag::parse(etag.opaque()))),
             },
             Ok(None) => Err(match (store.has_bucket(name.bucket.as_str()).await, version_id) {
                 (Ok(false), _) => {

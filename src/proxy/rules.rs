@@ -1,9 +1,11 @@
 //! How each key is treated, as configured.
 
 use crate::config::{Require, Rule, RuleMode};
-use crate::s3::condition::{Dialect, IF_GENERATION_MATCH};
+use crate::s3::conditional::IF_GENERATION_MATCH;
 use crate::s3::configuration::{self, Reach};
-use crate::s3::{Condition, Effect, ObjectName, Operation, RequestHead, Requirement, S3Error};
+use crate::s3::{
+    Dialect, Effect, ObjectName, Operation, Preconditions, RequestHead, Requirement, S3Error,
+};
 
 /// The rules, in order, and the one key that no client may touch.
 #[derive(Debug)]
@@ -66,25 +68,29 @@ impl Treatment {
     /// The condition to judge a request by. Where its key passes, its conditions are the store's to
     /// judge, and are not even read unless one is required. 501 for a generation there: no store
     /// knows it.
-    pub(super) fn condition(
+    pub(super) fn preconditions(
         self,
         head: RequestHead<'_>,
         operation: Operation,
         dialect: Dialect,
-    ) -> Result<Condition, S3Error> {
+    ) -> Result<Preconditions, S3Error> {
         if self.passes && head.headers.contains_key(IF_GENERATION_MATCH) {
             let header = IF_GENERATION_MATCH;
             return Err(S3Error::not_implemented(header.as_str(), Some(NO_GENERATIONS)));
         }
         if self.passes && self.requirement.is_none() {
-            return Ok(Condition::None);
+            return Ok(Preconditions::NONE);
         }
-        Condition::parse(head, operation, dialect)
+        Preconditions::of_write(head, operation, dialect)
     }
 
     /// 403 when the request does not carry the condition that it must.
-    pub(super) fn check(self, operation: Operation, condition: &Condition) -> Result<(), S3Error> {
-        self.check_effect(operation, operation.effect(), condition)
+    pub(super) fn check(
+        self,
+        operation: Operation,
+        preconditions: &Preconditions,
+    ) -> Result<(), S3Error> {
+        self.check_effect(operation, operation.effect(), preconditions)
     }
 
     /// The same for an operation that has this effect at this store.
@@ -92,9 +98,9 @@ impl Treatment {
         self,
         operation: Operation,
         effect: Effect,
-        condition: &Condition,
+        preconditions: &Preconditions,
     ) -> Result<(), S3Error> {
-        self.requirement.map_or(Ok(()), |required| required.check(operation, effect, condition))
+        self.requirement.map_or(Ok(()), |required| required.check(operation, effect, preconditions))
     }
 }
 
@@ -167,7 +173,7 @@ mod tests {
 
     #[test]
     fn conditions_of_keys_that_pass_are_not_read_unless_one_is_required() {
-        let condition = |treatment: Treatment, name: &'static str| {
+        let preconditions = |treatment: Treatment, name: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static("*"));
             let head = RequestHead {
@@ -176,19 +182,19 @@ mod tests {
                 query: &Query::default(),
                 headers: &headers,
             };
-            let condition = treatment.condition(head, Operation::PutObject, Dialect::Aws);
-            condition.map_err(|error| error.field("Header").map(str::to_owned))
+            let preconditions = treatment.preconditions(head, Operation::PutObject, Dialect::Aws);
+            preconditions.map_err(|error| error.field("Header").map(str::to_owned))
         };
         // What AWS, and so the gate, refuses with 501.
         let refused = || Err(Some("If-Match".to_owned()));
         let passes = Treatment { passes: true, requirement: None };
-        assert_eq!(condition(passes, "if-match"), Ok(Condition::None));
-        assert_eq!(condition(Treatment::default(), "if-match"), refused());
+        assert_eq!(preconditions(passes, "if-match"), Ok(Preconditions::NONE));
+        assert_eq!(preconditions(Treatment::default(), "if-match"), refused());
         let required = Treatment { passes: true, requirement: Some(Requirement::Conditional) };
-        assert_eq!(condition(required, "if-match"), refused());
+        assert_eq!(preconditions(required, "if-match"), refused());
         let own = "x-ifmatch-if-generation-match";
-        assert_eq!(condition(passes, own), Err(Some(own.to_owned())));
-        assert!(required.check(Operation::PutObject, &Condition::None).is_err());
-        assert!(passes.check(Operation::PutObject, &Condition::None).is_ok());
+        assert_eq!(preconditions(passes, own), Err(Some(own.to_owned())));
+        assert!(required.check(Operation::PutObject, &Preconditions::NONE).is_err());
+        assert!(passes.check(Operation::PutObject, &Preconditions::NONE).is_ok());
     }
 }

@@ -17,7 +17,7 @@ use super::types::{
     UploadName, WriteId, Writers,
 };
 use super::waiters::Waiters;
-use crate::s3::{Condition, Current};
+use crate::s3::Current;
 
 /// How many journal lines a key keeps, the newest first to stay.
 pub const JOURNAL_ENTRIES_MAX: usize = 32;
@@ -103,7 +103,7 @@ impl Entry {
     /// An unconditional write of which nobody can tell is simply done again, but for an attempt
     /// that came before the one in doubt: it might undo what was written since.
     fn lets_it_be_done_again(&self, ask: &Ask, now: Millis) -> bool {
-        ask.condition == Condition::None
+        ask.preconditions.is_empty()
             && matches!(self.ending, Ending::Undetermined { .. })
             && !self.supersedes(ask, now)
     }
@@ -337,10 +337,10 @@ fn may_arm_at_once(slot: &Slot, ask: &Ask, terms: &Terms) -> bool {
         let upload = record.upload(name);
         upload.is_some_and(|upload| upload.is_untouched(record.generation.as_ref()))
     });
-    ask.condition == Condition::None
+    ask.preconditions.is_empty()
         || (terms.writers == Writers::Exclusive
             && record.doubt.is_none()
-            && record.state.satisfies(record.generation.as_ref(), &ask.condition)
+            && record.state.satisfies(record.generation.as_ref(), &ask.preconditions)
             && untouched)
 }
 

@@ -7,7 +7,7 @@ use super::types::{
     Asker, Ending, EpochId, Expect, Generation, Settle, State, Token, Told, Upload, UploadName,
     WriteId,
 };
-use crate::s3::Condition;
+use crate::s3::Preconditions;
 
 /// A request for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Ask {
     pub age: Duration,
     /// The write's condition: where the record is believed and satisfies it, or there is nothing
     /// to satisfy, the lease is armed in the same step.
-    pub condition: Condition,
+    pub preconditions: Preconditions,
     /// What the write leaves behind if it lands.
     pub expect: Expect,
     /// For a complete that names a condition: its upload. Where the key has changed since that was
@@ -105,8 +105,8 @@ pub struct Observation {
 
 impl Observation {
     /// Does the register know enough to say that this condition holds?
-    pub fn satisfies(&self, condition: &Condition) -> bool {
-        self.state.satisfies(self.generation.as_ref(), condition)
+    pub fn satisfies(&self, preconditions: &Preconditions) -> bool {
+        self.state.satisfies(self.generation.as_ref(), preconditions)
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::s3::{Condition, Current, ETag, Seen, Verdict, judge};
+use crate::s3::{Current, ETag, Preconditions, Shape};
 use crate::units::{Positive, Span};
 
 /// A moment on the register's own clock: milliseconds since the Unix epoch (for Redis, its `TIME`).
@@ -72,18 +72,26 @@ impl State {
         }
     }
 
-    /// Does the register know enough to say that this condition holds for a key in this state, of
-    /// this generation?
-    pub fn satisfies(&self, generation: Option<&Generation>, condition: &Condition) -> bool {
-        match self.known() {
-            // Only a HEAD says all that such a condition asks.
-            Some(_) if matches!(condition, Condition::Rfc(_)) => false,
-            Some(current) => {
-                let generation = generation.map(|generation| generation.0.as_str().into());
-                let seen = Seen { generation, ..Seen::from(current) };
-                judge(condition, &seen) == Verdict::Pass
+    /// Does the register know enough to say that these preconditions hold for a key in this state, of
+    /// this generation? What it says is what [`Preconditions::evaluate`] would say to the HEAD that
+    /// need not be asked. acquire.lua says the same.
+    pub fn satisfies(
+        &self,
+        generation: Option<&Generation>,
+        preconditions: &Preconditions,
+    ) -> bool {
+        match (preconditions.shape(), self) {
+            (Shape::None, _) => true,
+            // Only a HEAD can tell.
+            (Shape::Compound, _) | (_, Self::Unknown) => false,
+            (Shape::IfNoneMatchAny, state) => *state == Self::Absent,
+            (Shape::IfMatchAny, state) => matches!(state, Self::Present(_)),
+            (Shape::IfMatch(wanted), state) => {
+                matches!(state, Self::Present(etag) if etag == wanted)
             }
-            None => *condition == Condition::None,
+            (Shape::GenerationMatch(wanted), _) => {
+                generation.is_some_and(|generation| generation.0 == wanted)
+            }
         }
     }
 }
@@ -408,3 +416,7 @@ impl Epoch {
         Generation(format!("{}.{}", self.id.0, self.generations))
     }
 }
+
+#[cfg(test)]
+#[path = "types_tests.rs"]
+mod tests;

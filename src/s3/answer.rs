@@ -6,7 +6,6 @@ use std::fmt;
 use http::StatusCode;
 
 use super::code::Code;
-use super::condition::ConditionHeader;
 use super::xml::{self, DECLARATION};
 
 /// One refusal or failure, ready to be written to the client. Fields are written in the order they
@@ -70,11 +69,6 @@ impl S3Error {
         self
     }
 
-    /// 412: the condition of this header did not hold.
-    pub fn precondition_failed(condition: ConditionHeader) -> Self {
-        Self::new(Code::PreconditionFailed).with("Condition", condition.as_str())
-    }
-
     /// 404: there is no object, or its current version is a delete marker.
     pub fn no_such_key(key: &str) -> Self {
         Self::new(Code::NoSuchKey).with("Key", key)
@@ -83,14 +77,6 @@ impl S3Error {
     /// 404: there is no such version of the object.
     pub fn no_such_version(key: &str, version_id: &str) -> Self {
         Self::new(Code::NoSuchVersion).with("Key", key).with("VersionId", version_id)
-    }
-
-    /// 409: another write of the key was in the way; nothing is known to be wrong with the
-    /// condition.
-    pub fn conditional_request_conflict(condition: ConditionHeader, key: &str) -> Self {
-        Self::new(Code::ConditionalRequestConflict)
-            .with("Condition", condition.as_str())
-            .with("Key", key)
     }
 
     /// The store wants to be asked elsewhere and says so with this status: 500 where that is for good
@@ -241,23 +227,6 @@ mod tests {
 
     fn text(error: &S3Error, resource: Option<&str>) -> String {
         String::from_utf8(error.to_xml(resource, "R1", "H1")).unwrap()
-    }
-
-    #[test]
-    fn a_refused_condition_reads_as_aws_writes_it() {
-        assert_eq!(
-            text(&S3Error::precondition_failed(ConditionHeader::IfNoneMatch), None),
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>PreconditionFailed</Code>\
-             <Message>At least one of the pre-conditions you specified did not hold</Message>\
-             <Condition>If-None-Match</Condition>\
-             <RequestId>R1</RequestId><HostId>H1</HostId></Error>"
-        );
-        let conflict = S3Error::conditional_request_conflict(ConditionHeader::IfMatch, "a/b");
-        assert_eq!(conflict.status(), StatusCode::CONFLICT);
-        assert!(
-            text(&conflict, None)
-                .contains("</Message><Condition>If-Match</Condition><Key>a/b</Key><RequestId>")
-        );
     }
 
     #[test]

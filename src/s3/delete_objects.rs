@@ -3,8 +3,7 @@
 use super::answer::S3Error;
 use super::arguments::{invalid_version, is_id};
 use super::canonical::{parse_canonical, refused};
-use super::condition::{Condition, Dialect};
-use super::rfc_condition::RfcCondition;
+use super::conditional::{Dialect, EntryElements, Preconditions};
 use super::xml::{self, DECLARATION, Element, NAMESPACE, push_element};
 
 // === asked ===
@@ -43,26 +42,14 @@ impl DeleteEntry {
         }
     }
 
-    /// The entry's condition. 501 for those that are not judged: as the headers of DeleteObject,
-    /// so the elements here.
-    pub fn condition(&self, dialect: Dialect) -> Result<Condition, S3Error> {
-        if dialect == Dialect::Rfc {
-            let (size, time) = (self.size.as_deref(), self.last_modified_time.as_deref());
-            return RfcCondition::of_entry(self.etag.as_deref(), size, time);
-        }
-        if self.last_modified_time.is_some() {
-            return Err(S3Error::not_implemented("x-amz-if-match-last-modified-time", None));
-        }
-        if self.size.is_some() {
-            return Err(S3Error::not_implemented("x-amz-if-match-size", None));
-        }
-        let condition = self.etag.as_deref().map_or(Condition::None, Condition::if_match_of_entry);
-        match condition.header() {
-            Some(header) if self.version_id.is_some() => {
-                Err(S3Error::not_implemented(header.as_str(), None))
-            }
-            _ => Ok(condition),
-        }
+    /// The entry's preconditions. 501 for those that this dialect does not accept.
+    pub fn preconditions(&self, dialect: Dialect) -> Result<Preconditions, S3Error> {
+        let elements = EntryElements {
+            etag: self.etag.as_deref(),
+            size: self.size.as_deref(),
+            last_modified_time: self.last_modified_time.as_deref(),
+        };
+        Preconditions::of_entry(elements, self.version_id.is_some(), dialect)
     }
 }
 

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::s3::ETag;
-use crate::s3::condition::ConditionHeader;
+use crate::s3::Precondition;
 
 fn etag(text: &str) -> ETag {
     ETag::parse(text.as_bytes())
@@ -67,16 +67,16 @@ fn an_entrys_condition_is_an_etag_or_a_star_and_never_of_one_version() {
         let mut entry = DeleteEntry { key: "k".to_owned(), ..DeleteEntry::default() };
         change(&mut entry);
         entry
-            .condition(Dialect::Aws)
+            .preconditions(Dialect::Aws)
             .map_err(|e| (e.status().as_u16(), e.field("Header").unwrap().to_owned()))
     };
-    assert_eq!(entry(|_| {}), Ok(Condition::None));
-    assert_eq!(entry(|e| e.version_id = Some("v".into())), Ok(Condition::None));
-    assert_eq!(entry(|e| e.etag = Some("*".into())), Ok(Condition::IfMatchAny));
-    assert_eq!(entry(|e| e.etag = Some("\"a\"".into())), Ok(Condition::IfMatch(etag("a"))));
+    assert_eq!(entry(|_| {}), Ok(Preconditions::NONE));
+    assert_eq!(entry(|e| e.version_id = Some("v".into())), Ok(Preconditions::NONE));
+    assert_eq!(entry(|e| e.etag = Some("*".into())), Ok(Preconditions::IF_MATCH_ANY));
+    assert_eq!(entry(|e| e.etag = Some("\"a\"".into())), Ok(Preconditions::if_match(etag("a"))));
     let refused = |header: &str| Err((501, header.to_owned()));
     let both = |e: &mut DeleteEntry| (e.etag, e.version_id) = (Some("a".into()), Some("v".into()));
-    assert_eq!(entry(both), refused(ConditionHeader::IfMatch.as_str()));
+    assert_eq!(entry(both), refused(Precondition::IfMatch.as_str()));
     assert_eq!(entry(|e| e.size = Some("3".into())), refused("x-amz-if-match-size"));
     assert_eq!(
         entry(|e| e.last_modified_time = Some("t".into())),
@@ -142,10 +142,7 @@ fn outcomes() -> Vec<DeleteOutcome> {
             delete_marker: true,
             delete_marker_version_id: Some("m".to_owned()),
         }),
-        DeleteOutcome::failed(
-            &entry,
-            &S3Error::precondition_failed(ConditionHeader::IfMatch).because("No."),
-        ),
+        DeleteOutcome::failed(&entry, &Precondition::IfMatch.failed().because("No.")),
     ]
 }
 

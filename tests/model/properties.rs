@@ -2,7 +2,7 @@
 
 use ifmatch::register::record;
 use ifmatch::register::{Acquired, Ask, Asker, Expect, Generation, Settle, WriteId, Writers};
-use ifmatch::s3::{Condition, Current, Seen, Verdict, judge};
+use ifmatch::s3::{Current, Preconditions, Seen, Shape};
 
 use crate::register::generation;
 use crate::world::{
@@ -11,18 +11,18 @@ use crate::world::{
 
 /// Does the condition hold for a key with this to be seen, of this generation?
 pub(crate) fn holds(
-    condition: &Condition,
+    preconditions: &Preconditions,
     current: &Current,
     generation: Option<&Generation>,
 ) -> bool {
     let generation = generation.map(|generation| generation.0.as_str().into());
-    judge(condition, &Seen { generation, ..Seen::from(current.clone()) }) == Verdict::Pass
+    preconditions.evaluate(&Seen { generation, ..Seen::from(current.clone()) }).is_ok()
 }
 
 /// L1, no lost update, and half of L4: a request is about to be applied.
 pub(crate) fn lands(world: &mut World, scenario: &Scenario, copy: &Copy) {
     let index = world.writers[copy.writer].call;
-    let condition = &scenario.calls[index].condition;
+    let preconditions = &scenario.calls[index].preconditions;
     let call = &world.calls[index];
     let told = call.told;
     let overwritten = call.overwritten;
@@ -44,7 +44,7 @@ pub(crate) fn lands(world: &mut World, scenario: &Scenario, copy: &Copy) {
             world.breaks("L1: a write that was acknowledged is applied again over another");
         }
     }
-    if *condition == Condition::None || foreign_race {
+    if preconditions.is_empty() || foreign_race {
         return;
     }
     if overwritten {
@@ -53,8 +53,8 @@ pub(crate) fn lands(world: &mut World, scenario: &Scenario, copy: &Copy) {
     if object.event != copy.saw.version {
         world.breaks("L1: a conditional write lands over a version that it has not seen");
     }
-    let by_etag = !matches!(condition, Condition::GenerationMatch(_));
-    if by_etag && !holds(condition, &world.head(), None) {
+    let by_etag = !matches!(preconditions.shape(), Shape::GenerationMatch(_));
+    if by_etag && !holds(preconditions, &world.head(), None) {
         world.breaks("L1: a conditional write lands although its condition does not hold");
     }
 }
@@ -103,7 +103,7 @@ pub(crate) fn reopens(world: &mut World, scenario: &Scenario) {
         write_id: WriteId("probe".to_owned()),
         settle: Settle::Plain,
         age: ticks(0),
-        condition: Condition::None,
+        preconditions: Preconditions::NONE,
         expect: Expect::SomeObject,
         upload: None,
         own_doubt: None,

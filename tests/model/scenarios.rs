@@ -1,7 +1,7 @@
 //! What is explored: who writes what, and what may go wrong.
 
 use ifmatch::register::{Settle, Writers};
-use ifmatch::s3::{Condition, ETag};
+use ifmatch::s3::{ETag, Preconditions};
 
 use crate::faults::Faults;
 use crate::search::explore;
@@ -71,8 +71,8 @@ impl Scenario {
 }
 
 impl CallSpec {
-    const fn new(condition: Condition, leaves: Option<&'static str>) -> Self {
-        Self { condition, leaves, class: Settle::Plain, attempts: 1, inscribed: false }
+    const fn new(preconditions: Preconditions, leaves: Option<&'static str>) -> Self {
+        Self { preconditions, leaves, class: Settle::Plain, attempts: 1, inscribed: false }
     }
 
     /// It leaves its id on the object.
@@ -96,26 +96,26 @@ impl CallSpec {
 
 /// Whatever stands there.
 pub(crate) fn put(etag: &'static str) -> CallSpec {
-    CallSpec::new(Condition::None, Some(etag))
+    CallSpec::new(Preconditions::NONE, Some(etag))
 }
 
 /// `If-Match`.
 pub(crate) fn replace(old: &'static str, new: &'static str) -> CallSpec {
-    CallSpec::new(Condition::IfMatch(ETag::parse(old.as_bytes())), Some(new))
+    CallSpec::new(Preconditions::if_match(ETag::parse(old.as_bytes())), Some(new))
 }
 
 /// `If-None-Match: *`.
 pub(crate) fn create(etag: &'static str) -> CallSpec {
-    CallSpec::new(Condition::IfNoneMatchAny, Some(etag))
+    CallSpec::new(Preconditions::IF_NONE_MATCH_ANY, Some(etag))
 }
 
 /// `DELETE` with `If-Match`.
 pub(crate) fn delete_if(old: &'static str) -> CallSpec {
-    CallSpec::new(Condition::IfMatch(ETag::parse(old.as_bytes())), None)
+    CallSpec::new(Preconditions::if_match(ETag::parse(old.as_bytes())), None)
 }
 
 pub(crate) fn delete() -> CallSpec {
-    CallSpec::new(Condition::None, None)
+    CallSpec::new(Preconditions::NONE, None)
 }
 
 /// The faults of one kind, once or more often.

@@ -3,7 +3,7 @@
 //! after, or never.
 
 use ifmatch::register::Settle;
-use ifmatch::s3::Condition;
+use ifmatch::s3::Shape;
 
 use crate::properties;
 use crate::world::{Author, Copy, Object, SETTLE, SETTLE_LONG, Scenario, Tick, World};
@@ -68,13 +68,13 @@ impl World {
     /// Notes whether a call's condition fails at this moment. That of a generation may fail although
     /// nothing has changed: the register may have forgotten it.
     pub(crate) fn watch_condition(&mut self, scenario: &Scenario, call: usize) {
-        let condition = &scenario.calls[call].condition;
-        let fails = matches!(condition, Condition::GenerationMatch(_))
-            || !properties::holds(condition, &self.head(), None);
+        let preconditions = &scenario.calls[call].preconditions;
+        let fails = matches!(preconditions.shape(), Shape::GenerationMatch(_))
+            || !properties::holds(preconditions, &self.head(), None);
         if self.calls[call].attempts > 0 && fails {
             self.calls[call].unsatisfied = true;
         }
-        let deletes = scenario.calls[call].leaves.is_none() && *condition == Condition::None;
+        let deletes = scenario.calls[call].leaves.is_none() && preconditions.is_empty();
         if self.calls[call].attempts > 0 && deletes && self.object.etag.is_none() {
             self.calls[call].nothing_there = true;
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ifmatch::register::{Settle, State};
-use ifmatch::s3::Condition;
+use ifmatch::s3::Shape;
 
 use crate::actions::Action;
 use crate::faults::Fault;
@@ -37,16 +37,16 @@ fn letter(call: usize) -> char {
 
 fn describe(call: &CallSpec) -> String {
     let what = call.leaves.map_or_else(|| "DELETE".to_owned(), |etag| format!("PUT {etag}"));
-    let condition = match &call.condition {
-        Condition::None => String::new(),
-        Condition::IfNoneMatchAny => " if there is nothing".to_owned(),
-        Condition::IfMatchAny => " if there is something".to_owned(),
-        Condition::IfMatch(etag) => format!(" if {etag}"),
-        Condition::GenerationMatch(generation) => format!(" if generation {generation}"),
-        Condition::Rfc(_) => " if more than that".to_owned(),
+    let preconditions = match call.preconditions.shape() {
+        Shape::None => String::new(),
+        Shape::IfNoneMatchAny => " if there is nothing".to_owned(),
+        Shape::IfMatchAny => " if there is something".to_owned(),
+        Shape::IfMatch(etag) => format!(" if {etag}"),
+        Shape::GenerationMatch(generation) => format!(" if generation {generation}"),
+        Shape::Compound => " if more than that".to_owned(),
     };
     let class = if call.class == Settle::Long { ", which may take long" } else { "" };
-    format!("{what}{condition}{class}; attempts: {}", call.attempts)
+    format!("{what}{preconditions}{class}; attempts: {}", call.attempts)
 }
 
 fn sentence(before: &World, action: Action, after: &World) -> String {

@@ -8,7 +8,7 @@ use ifmatch::register::steps::InDoubt;
 use ifmatch::register::{
     Epoch, EpochId, Generation, Millis, Settle, State, Terms, Token, WriteId, Writers,
 };
-use ifmatch::s3::{Condition, Current, ETag};
+use ifmatch::s3::{Current, ETag, Preconditions};
 
 use crate::faults::Faults;
 use crate::safeguards::Safeguard;
@@ -64,7 +64,7 @@ pub(crate) struct Scenario {
 /// One call of a client.
 #[derive(Debug, Clone)]
 pub(crate) struct CallSpec {
-    pub(crate) condition: Condition,
+    pub(crate) preconditions: Preconditions,
     /// What it leaves behind: `None` for a delete.
     pub(crate) leaves: Option<&'static str>,
     pub(crate) class: Settle,

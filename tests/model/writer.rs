@@ -6,7 +6,7 @@ use ifmatch::register::{
     Millis, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Settle, State, Token, Told,
     WriteId, Writers,
 };
-use ifmatch::s3::{Condition, Current};
+use ifmatch::s3::{Current, Preconditions};
 
 use crate::properties;
 use crate::register::Server;
@@ -68,7 +68,7 @@ pub(crate) enum Move {
 
 impl CallSpec {
     fn is_unconditional(&self) -> bool {
-        self.condition == Condition::None
+        self.preconditions == Preconditions::NONE
     }
 
     fn expect(&self) -> Expect {
@@ -264,7 +264,7 @@ impl World {
         self.calls[call].attempts += 1;
         self.watch_condition(scenario, call);
         let observed = self.server(scenario, index).observe();
-        let satisfied = observed.satisfies(&scenario.calls[call].condition);
+        let satisfied = observed.satisfies(&scenario.calls[call].preconditions);
         let writer = &mut self.writers[index];
         writer.arrived = now;
         writer.step =
@@ -273,8 +273,8 @@ impl World {
 
     fn early_look(&mut self, scenario: &Scenario, index: usize) {
         let generation = self.server(scenario, index).observe().generation;
-        let condition = &scenario.calls[self.writers[index].call].condition;
-        if properties::holds(condition, &self.head(), generation.as_ref()) {
+        let preconditions = &scenario.calls[self.writers[index].call].preconditions;
+        if properties::holds(preconditions, &self.head(), generation.as_ref()) {
             self.writers[index].step = Step::Acquire;
         } else {
             self.tell(scenario, index, Reply::Refused);
@@ -292,7 +292,7 @@ impl World {
             write_id: write_id(writer.call),
             settle: spec.class,
             age: ticks(self.now - writer.arrived),
-            condition: spec.condition.clone(),
+            preconditions: spec.preconditions.clone(),
             expect: spec.expect(),
             upload: None,
             own_doubt: writer.own_doubt.clone(),
@@ -336,7 +336,7 @@ impl World {
             Step::Arm(grant.state.clone())
         } else if scenario.is_without(Safeguard::HeadBeforeRefusal)
             && let Some(current) = grant.state.known()
-            && !properties::holds(&spec.condition, &current, grant.generation.as_ref())
+            && !properties::holds(&spec.preconditions, &current, grant.generation.as_ref())
         {
             let learned = Some(grant.state.clone());
             Step::Release { learned, refused: false, then: Then::Tell(Reply::Refused) }
@@ -464,7 +464,7 @@ impl World {
             scenario.writers == Writers::Shared && held.pre != State::from(current.clone());
         let generation = held.generation.as_ref().filter(|_| !foreign);
         let learned = learned(scenario, current);
-        if properties::holds(&scenario.calls[writer.call].condition, current, generation) {
+        if properties::holds(&scenario.calls[writer.call].preconditions, current, generation) {
             let pre = learned.unwrap_or_else(|| held.pre.clone());
             self.writers[index].step = Step::Arm(pre);
             return;

@@ -8,7 +8,7 @@ use ifmatch::register::{
     Acquired, Ask, Asker, CommitAnswer, CommitStep, Expect, Generation, Grant, Register,
     RegisterError, Settle, State, Terms, Token, Told, WriteId,
 };
-use ifmatch::s3::{BucketName, Condition, ETag, EmptySegments, ObjectKey, ObjectName};
+use ifmatch::s3::{BucketName, ETag, EmptySegments, ObjectKey, ObjectName, Preconditions};
 use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, sleep};
 
@@ -62,7 +62,7 @@ pub(crate) fn ask(write: &str) -> Ask {
         write_id: WriteId(write.to_owned()),
         settle: Settle::Plain,
         age: Duration::ZERO,
-        condition: Condition::None,
+        preconditions: Preconditions::NONE,
         expect: Expect::SomeObject,
         upload: None,
         own_doubt: None,
@@ -70,7 +70,7 @@ pub(crate) fn ask(write: &str) -> Ask {
 }
 
 pub(crate) fn ask_to_create(write: &str) -> Ask {
-    Ask { condition: Condition::IfNoneMatchAny, ..ask(write) }
+    Ask { preconditions: Preconditions::IF_NONE_MATCH_ANY, ..ask(write) }
 }
 
 pub(crate) async fn granted(register: &dyn Register, name: &ObjectName, ask: &Ask) -> Grant {

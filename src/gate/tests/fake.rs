@@ -102,47 +102,52 @@ impl Bench {
     }
 
     /// A write through another process's gate.
-    pub(super) async fn rival(&self, condition: Condition) -> Reply {
-        self.write_at(&self.another_process(), condition).await
+    pub(super) async fn rival(&self, preconditions: Preconditions) -> Reply {
+        self.write_at(&self.another_process(), preconditions).await
     }
 
     /// A write that stands for itself, through this gate.
-    pub(super) async fn write_at(&self, gate: &Gate, condition: Condition) -> Reply {
+    pub(super) async fn write_at(&self, gate: &Gate, preconditions: Preconditions) -> Reply {
         let id = random::id();
-        self.perform_at(gate, Operation::PutObject, condition, &id, 1).await
+        self.perform_at(gate, Operation::PutObject, preconditions, &id, 1).await
     }
 
     /// A write that stands for itself.
-    pub(super) async fn write(&self, condition: Condition) -> Reply {
+    pub(super) async fn write(&self, preconditions: Preconditions) -> Reply {
         let id = random::id();
-        self.attempt(condition, &id, 1).await
+        self.attempt(preconditions, &id, 1).await
     }
 
     /// A copy onto the key, which the store may work on for long.
     pub(super) async fn copy(&self) -> Reply {
         let id = random::id();
-        self.perform(Operation::CopyObject, Condition::None, &id, 1).await
+        self.perform(Operation::CopyObject, Preconditions::NONE, &id, 1).await
     }
 
     /// One attempt of a named write, its landing recorded.
-    pub(super) async fn attempt(&self, condition: Condition, id: &str, attempt: u32) -> Reply {
-        self.perform(Operation::PutObject, condition, id, attempt).await
+    pub(super) async fn attempt(
+        &self,
+        preconditions: Preconditions,
+        id: &str,
+        attempt: u32,
+    ) -> Reply {
+        self.perform(Operation::PutObject, preconditions, id, attempt).await
     }
 
     async fn perform(
         &self,
         operation: Operation,
-        condition: Condition,
+        preconditions: Preconditions,
         id: &str,
         attempt: u32,
     ) -> Reply {
-        self.perform_at(&self.gate, operation, condition, id, attempt).await
+        self.perform_at(&self.gate, operation, preconditions, id, attempt).await
     }
 
     /// A delete that stands for itself.
-    pub(super) async fn delete(&self, condition: Condition) -> Reply {
+    pub(super) async fn delete(&self, preconditions: Preconditions) -> Reply {
         let id = random::id();
-        self.perform(Operation::DeleteObject, condition, &id, 1).await
+        self.perform(Operation::DeleteObject, preconditions, &id, 1).await
     }
 
     /// Creates an upload of the key, which the store will call by this name.
@@ -154,10 +159,10 @@ impl Bench {
     }
 
     /// Completes it.
-    pub(super) async fn complete(&self, upload_id: &str, condition: Condition) -> Reply {
+    pub(super) async fn complete(&self, upload_id: &str, preconditions: Preconditions) -> Reply {
         let id = format!("complete {upload_id}");
         let operation = Operation::CompleteMultipartUpload;
-        self.perform_at(&self.gate, operation, condition, &id, 1).await
+        self.perform_at(&self.gate, operation, preconditions, &id, 1).await
     }
 
     fn request(&self, query: &[(&str, &str)]) -> StoreRequest {
@@ -175,7 +180,7 @@ impl Bench {
         &self,
         gate: &Gate,
         operation: Operation,
-        condition: Condition,
+        preconditions: Preconditions,
         id: &str,
         attempt: u32,
     ) -> Reply {
@@ -200,7 +205,7 @@ impl Bench {
             .write(&Write {
                 name: &self.name,
                 operation,
-                condition: &condition,
+                preconditions: &preconditions,
                 request: &request,
                 body: &body,
                 write_id,
@@ -219,8 +224,8 @@ impl Bench {
         outcome.reply
     }
 
-    pub(super) async fn early_look(&self, condition: &Condition) -> Option<Outcome> {
-        self.gate.early_look(&self.name, condition, 1, &HeaderMap::new()).await
+    pub(super) async fn early_look(&self, preconditions: &Preconditions) -> Option<Outcome> {
+        self.gate.early_look(&self.name, preconditions, 1, &HeaderMap::new()).await
     }
 }
 

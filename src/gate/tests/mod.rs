@@ -25,8 +25,8 @@ const SETTLE_LONG: Duration = Duration::from_mins(5);
 /// After this long nothing of a lost write can land any more.
 const SETTLED: Duration = Duration::from_secs(6 + 3 + 10);
 
-fn if_match(etag: &str) -> Condition {
-    Condition::IfMatch(ETag::parse(etag.as_bytes()))
+fn if_match(etag: &str) -> Preconditions {
+    Preconditions::if_match(ETag::parse(etag.as_bytes()))
 }
 
 // === judging ===
@@ -36,7 +36,7 @@ async fn of_many_creates_one_wins_and_the_others_are_refused() {
     for writers in [Writers::Exclusive, Writers::Shared] {
         let bench = Bench::new(writers, Duration::from_mins(1));
         bench.store.takes(Duration::from_millis(20));
-        let creates = (0..32).map(|_| bench.write(Condition::IfNoneMatchAny));
+        let creates = (0..32).map(|_| bench.write(Preconditions::IF_NONE_MATCH_ANY));
         let replies = futures_util::future::join_all(creates).await;
         let won = replies.iter().filter(|reply| status(reply) == 200).count();
         let refused = replies.iter().filter(|reply| is_error(reply, "PreconditionFailed")).count();
@@ -49,7 +49,7 @@ async fn of_many_creates_one_wins_and_the_others_are_refused() {
 async fn a_stale_writer_is_told_the_current_etag_and_the_store_sees_no_write() {
     let bench = Bench::new(Writers::Shared, LEASE);
     bench.store.put_around("e1");
-    let reply = bench.write(Condition::IfMatch(ETag::parse(IF_MATCH_WRONG))).await;
+    let reply = bench.write(Preconditions::if_match(ETag::parse(IF_MATCH_WRONG))).await;
     let Reply::Error(error, Some(etag)) = reply else { panic!("{reply:?}") };
     assert_eq!((error.code(), etag.as_bytes()), ("PreconditionFailed", b"e1".as_slice()));
     assert_eq!(bench.store.written(), 0);
@@ -67,7 +67,7 @@ async fn a_missing_object_and_a_missing_bucket_are_told_apart() {
 async fn a_believed_record_costs_no_head_and_a_shared_one_costs_one() {
     for (writers, heads) in [(Writers::Exclusive, 0), (Writers::Shared, 1)] {
         let bench = Bench::new(writers, LEASE);
-        assert_eq!(status(&bench.write(Condition::None).await), 200);
+        assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
         let before = bench.store.heads();
         let etag = bench.store.etag().unwrap();
         assert_eq!(status(&bench.write(if_match(&etag)).await), 200);
@@ -78,7 +78,7 @@ async fn a_believed_record_costs_no_head_and_a_shared_one_costs_one() {
 #[tokio::test(start_paused = true)]
 async fn a_wrong_record_never_refuses_by_itself() {
     let bench = Bench::new(Writers::Exclusive, LEASE);
-    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
     bench.store.put_around("foreign");
     assert_eq!(status(&bench.write(if_match("foreign")).await), 200);
 }
@@ -86,7 +86,7 @@ async fn a_wrong_record_never_refuses_by_itself() {
 #[tokio::test(start_paused = true)]
 async fn an_unconditional_write_asks_nothing_first() {
     let bench = Bench::new(Writers::Shared, LEASE);
-    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
     assert_eq!(bench.store.heads(), 0);
 }
 
@@ -98,7 +98,7 @@ async fn a_landing_whose_answer_was_lost_is_answered_as_the_success_it_was() {
     bench.store.next(Fault::LostAndLate);
     let began = Instant::now();
     // The state before it must be known for a HEAD to prove the landing.
-    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    let reply = bench.write(Preconditions::IF_NONE_MATCH_ANY).await;
     assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
     assert!(began.elapsed() >= SETTLED, "only what can land no more is settled");
     assert_eq!(bench.store.written(), 1);
@@ -109,10 +109,10 @@ async fn a_landing_that_is_seen_under_the_lease_ends_the_wait() {
     let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
     bench.store.next(Fault::LostAfterLanding);
     let began = Instant::now();
-    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    let reply = bench.write(Preconditions::IF_NONE_MATCH_ANY).await;
     assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
     bench.store.next(Fault::LostAfterLanding);
-    let reply = bench.write(Condition::None).await;
+    let reply = bench.write(Preconditions::NONE).await;
     assert!(is_replay(&reply, &State::Present(ETag::parse(b"e2"))), "{reply:?}");
     assert_eq!(status(&bench.write(if_match("e2")).await), 200);
     assert!(began.elapsed() < LEASE, "nobody waits for what has landed");
@@ -125,7 +125,7 @@ async fn a_landing_that_is_seen_ends_no_wait_where_another_copy_may_follow() {
     bench.store.next(Fault::DeadPooled);
     bench.store.next(Fault::LostAfterLanding);
     let began = Instant::now();
-    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    let reply = bench.write(Preconditions::IF_NONE_MATCH_ANY).await;
     assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
     assert!(began.elapsed() >= SETTLED);
 }
@@ -133,10 +133,11 @@ async fn a_landing_that_is_seen_ends_no_wait_where_another_copy_may_follow() {
 #[tokio::test(start_paused = true)]
 async fn an_id_on_the_object_tells_a_landing_where_others_write() {
     let bench = Bench::with_write_ids(Writers::Shared, SETTLED * 2);
-    for (condition, etag) in [(Condition::IfNoneMatchAny, "e1"), (if_match("e1"), "e2")] {
+    for (preconditions, etag) in [(Preconditions::IF_NONE_MATCH_ANY, "e1"), (if_match("e1"), "e2")]
+    {
         bench.store.next(Fault::LostAfterLanding);
         let began = Instant::now();
-        let reply = bench.write(condition).await;
+        let reply = bench.write(preconditions).await;
         assert!(is_replay(&reply, &State::Present(ETag::parse(etag.as_bytes()))), "{reply:?}");
         assert!(began.elapsed() < LEASE, "nobody waits for what has landed");
     }
@@ -153,12 +154,12 @@ async fn an_id_on_the_object_tells_a_landing_where_others_write() {
 #[tokio::test(start_paused = true)]
 async fn an_id_that_may_have_been_there_before_ends_no_wait() {
     let bench = Bench::with_write_ids(Writers::Shared, SETTLED * 2);
-    assert_eq!(status(&bench.attempt(Condition::None, "call", 1).await), 200);
+    assert_eq!(status(&bench.attempt(Preconditions::NONE, "call", 1).await), 200);
     bench.register.forget();
     advance(SETTLED).await;
     bench.store.next(Fault::LostAndLate);
     let began = Instant::now();
-    assert_eq!(status(&bench.attempt(Condition::None, "call", 2).await), 200);
+    assert_eq!(status(&bench.attempt(Preconditions::NONE, "call", 2).await), 200);
     assert!(began.elapsed() >= SETTLED);
 }
 
@@ -171,7 +172,7 @@ async fn what_others_wrote_over_a_landing_leaves_it_unknown() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         bench.store.put_around("foreign");
     };
-    let (reply, ()) = tokio::join!(bench.write(Condition::IfNoneMatchAny), foreign);
+    let (reply, ()) = tokio::join!(bench.write(Preconditions::IF_NONE_MATCH_ANY), foreign);
     assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
 }
 
@@ -179,12 +180,12 @@ async fn what_others_wrote_over_a_landing_leaves_it_unknown() {
 async fn an_id_on_the_object_outlives_the_register() {
     for writers in [Writers::Shared, Writers::Exclusive] {
         let bench = Bench::with_write_ids(writers, LEASE);
-        assert_eq!(status(&bench.attempt(Condition::IfNoneMatchAny, "call", 1).await), 200);
+        assert_eq!(status(&bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call", 1).await), 200);
         bench.register.forget();
         advance(SETTLED).await;
-        let again = bench.attempt(Condition::IfNoneMatchAny, "call", 2).await;
+        let again = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call", 2).await;
         assert!(is_replay(&again, &State::Present(ETag::parse(b"e1"))), "{again:?}");
-        let other = bench.attempt(Condition::IfNoneMatchAny, "other", 1).await;
+        let other = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "other", 1).await;
         assert!(is_error(&other, "PreconditionFailed"), "{other:?}");
     }
 }
@@ -193,11 +194,11 @@ async fn an_id_on_the_object_outlives_the_register() {
 #[tokio::test(start_paused = true)]
 async fn what_a_write_cannot_have_left_ends_no_wait() {
     let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
-    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
     bench.store.remove_around();
     bench.store.next(Fault::LostBeforeLanding);
     let began = Instant::now();
-    let reply = bench.write(Condition::None).await;
+    let reply = bench.write(Preconditions::NONE).await;
     assert!(!is_replay(&reply, &State::Absent), "{reply:?}");
     assert!(began.elapsed() >= SETTLED);
 }
@@ -206,7 +207,7 @@ async fn what_a_write_cannot_have_left_ends_no_wait() {
 async fn a_write_that_proves_not_to_have_landed_is_done_after_all() {
     let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
     bench.store.next(Fault::LostBeforeLanding);
-    assert_eq!(status(&bench.write(Condition::IfNoneMatchAny).await), 200);
+    assert_eq!(status(&bench.write(Preconditions::IF_NONE_MATCH_ANY).await), 200);
     assert_eq!(bench.store.written(), 1);
 }
 
@@ -214,7 +215,7 @@ async fn a_write_that_proves_not_to_have_landed_is_done_after_all() {
 async fn where_others_write_a_lost_answer_stays_unknown() {
     let bench = Bench::new(Writers::Shared, SETTLED * 2);
     bench.store.next(Fault::LostAfterLanding);
-    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    let reply = bench.write(Preconditions::IF_NONE_MATCH_ANY).await;
     assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
 }
 
@@ -222,14 +223,14 @@ async fn where_others_write_a_lost_answer_stays_unknown() {
 async fn a_client_that_cannot_wait_is_told_that_nobody_knows_and_the_key_stays_shut() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
     bench.store.next(Fault::LostBeforeLanding);
-    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    let reply = bench.write(Preconditions::IF_NONE_MATCH_ANY).await;
     assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
-    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+    assert!(is_error(&bench.write(Preconditions::NONE).await, "ServiceUnavailable"));
     assert!(is_error(&bench.write(if_match("x")).await, "ConditionalRequestConflict"));
     // The late landing of the lost write.
     bench.store.put_around("e-late");
     advance(SETTLED).await;
-    let reply = bench.write(Condition::IfNoneMatchAny).await;
+    let reply = bench.write(Preconditions::IF_NONE_MATCH_ANY).await;
     assert!(is_error(&reply, "PreconditionFailed"), "{reply:?}");
 }
 
@@ -240,14 +241,14 @@ async fn who_waits_for_a_doubt_is_told_so_and_when_it_ends() {
     bench.store.next(Fault::LostBeforeLanding);
     let began = Instant::now();
     assert!(is_error(
-        &bench.attempt(Condition::IfNoneMatchAny, "call", 1).await,
+        &bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call", 1).await,
         "ServiceUnavailable"
     ));
-    for (condition, id, attempt, sentence) in [
-        (Condition::None, "other", 1, "Another write may still take effect"),
-        (Condition::IfNoneMatchAny, "call", 2, "An earlier attempt of this write may still"),
+    for (preconditions, id, attempt, sentence) in [
+        (Preconditions::NONE, "other", 1, "Another write may still take effect"),
+        (Preconditions::IF_NONE_MATCH_ANY, "call", 2, "An earlier attempt of this write may still"),
     ] {
-        let told = bench.attempt(condition, id, attempt).await;
+        let told = bench.attempt(preconditions, id, attempt).await;
         let Reply::Error(error, None) = told else { panic!("{told:?}") };
         assert_eq!(error.code(), "ServiceUnavailable");
         assert!(error.message().starts_with(sentence), "{error}");
@@ -257,7 +258,8 @@ async fn who_waits_for_a_doubt_is_told_so_and_when_it_ends() {
     // One that is under way is no doubt, however long it takes.
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(5));
     bench.store.takes(LEASE * 3);
-    let (_, told) = tokio::join!(bench.write(Condition::None), bench.rival(Condition::None));
+    let (_, told) =
+        tokio::join!(bench.write(Preconditions::NONE), bench.rival(Preconditions::NONE));
     let Reply::Error(error, None) = told else { panic!("{told:?}") };
     assert_eq!((error.code(), error.retry_after_s()), ("ServiceUnavailable", Some(1)));
     assert!(error.message().starts_with("Another write of this key has not ended"), "{error}");
@@ -267,13 +269,13 @@ async fn who_waits_for_a_doubt_is_told_so_and_when_it_ends() {
 async fn a_server_error_is_a_doubt_and_a_known_refusal_is_not() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
     bench.store.next(Fault::Status(501));
-    assert_eq!(status(&bench.write(Condition::None).await), 501);
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 501);
     bench.store.next(Fault::Status(403));
-    assert_eq!(status(&bench.write(Condition::None).await), 403);
-    assert_eq!(status(&bench.write(Condition::None).await), 200, "the key was free at once");
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 403);
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 200, "the key was free at once");
     bench.store.next(Fault::Status(500));
-    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
-    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+    assert!(is_error(&bench.write(Preconditions::NONE).await, "ServiceUnavailable"));
+    assert!(is_error(&bench.write(Preconditions::NONE).await, "ServiceUnavailable"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,8 +283,8 @@ async fn a_store_that_cannot_be_reached_leaves_nothing_behind() {
     let bench = Bench::new(Writers::Exclusive, LEASE);
     bench.store.next(Fault::NotSent);
     let began = Instant::now();
-    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
-    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert!(is_error(&bench.write(Preconditions::NONE).await, "ServiceUnavailable"));
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
@@ -292,10 +294,10 @@ async fn a_store_that_cannot_be_reached_leaves_nothing_behind() {
 async fn a_dead_pooled_connection_is_tried_again_once_and_keeps_the_key_quiet() {
     let bench = Bench::new(Writers::Exclusive, SETTLED);
     bench.store.next(Fault::DeadPooled);
-    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
     assert_eq!(bench.store.written(), 1);
     let began = Instant::now();
-    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
     assert!(began.elapsed() >= SETTLE, "the first copy might still land");
 }
 
@@ -306,7 +308,7 @@ async fn a_long_write_is_never_sent_twice() {
     let bench = Bench::new(Writers::Exclusive, SETTLED);
     assert_eq!(bench.create_upload("u").await, StatusCode::OK);
     bench.store.next(Fault::DeadPooled);
-    assert_eq!(status(&bench.complete("u", Condition::None).await), 200);
+    assert_eq!(status(&bench.complete("u", Preconditions::NONE).await), 200);
     assert_eq!(bench.store.written(), 1);
     assert_eq!(bench.store.begun(), 2, "the create, and one complete");
 }
@@ -316,7 +318,7 @@ async fn a_refusal_after_a_resend_proves_nothing() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
     bench.store.next(Fault::DeadPooled);
     bench.store.next(Fault::Status(404));
-    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+    assert!(is_error(&bench.write(Preconditions::NONE).await, "ServiceUnavailable"));
 }
 
 // === leases ===
@@ -325,8 +327,10 @@ async fn a_refusal_after_a_resend_proves_nothing() {
 async fn a_slow_store_s_lease_is_renewed_for_as_long_as_it_works() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_mins(2));
     bench.store.takes(LEASE * 5);
-    let (first, second) =
-        tokio::join!(bench.write(Condition::IfNoneMatchAny), bench.write(Condition::None));
+    let (first, second) = tokio::join!(
+        bench.write(Preconditions::IF_NONE_MATCH_ANY),
+        bench.write(Preconditions::NONE)
+    );
     assert_eq!((status(&first), status(&second)), (200, 200));
     assert_eq!(bench.store.overlaps(), 0);
 }
@@ -335,7 +339,7 @@ async fn a_slow_store_s_lease_is_renewed_for_as_long_as_it_works() {
 async fn a_holder_that_cannot_renew_drops_its_connection_at_its_deadline() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
     bench.store.takes(LEASE * 5);
-    let write = bench.write(Condition::None);
+    let write = bench.write(Preconditions::NONE);
     let cut = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         bench.register.cut_off(true);
@@ -351,18 +355,18 @@ async fn a_holder_that_cannot_renew_drops_its_connection_at_its_deadline() {
 async fn without_its_register_nothing_is_written() {
     let bench = Bench::new(Writers::Exclusive, LEASE);
     bench.register.cut_off(true);
-    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
-    let early = bench.early_look(&Condition::IfNoneMatchAny).await;
+    assert!(is_error(&bench.write(Preconditions::NONE).await, "ServiceUnavailable"));
+    let early = bench.early_look(&Preconditions::IF_NONE_MATCH_ANY).await;
     assert!(is_error(&early.unwrap().reply, "ServiceUnavailable"));
     assert_eq!(bench.store.written(), 0);
     bench.register.cut_off(false);
-    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_landing_that_cannot_be_recorded_is_found_by_the_next_writer() {
     let bench = Bench::new(Writers::Exclusive, SETTLED * 2);
-    assert_eq!(status(&bench.write(Condition::IfNoneMatchAny).await), 200);
+    assert_eq!(status(&bench.write(Preconditions::IF_NONE_MATCH_ANY).await), 200);
     let before = bench.store.etag().unwrap();
     bench.register.lose_commits(true);
     assert_eq!(status(&bench.write(if_match(&before)).await), 200);
@@ -378,13 +382,16 @@ async fn a_landing_that_cannot_be_recorded_is_found_by_the_next_writer() {
 async fn a_living_holder_keeps_its_lease_when_the_register_forgets_it() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_mins(2));
     bench.store.takes(LEASE * 5);
-    let first = bench.write(Condition::IfNoneMatchAny);
+    let first = bench.write(Preconditions::IF_NONE_MATCH_ANY);
     let rival = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         bench.register.forget();
-        assert!(is_error(&bench.rival(Condition::None).await, "ServiceUnavailable"), "quarantine");
+        assert!(
+            is_error(&bench.rival(Preconditions::NONE).await, "ServiceUnavailable"),
+            "quarantine"
+        );
         tokio::time::sleep(SETTLE).await;
-        bench.rival(Condition::None).await
+        bench.rival(Preconditions::NONE).await
     };
     let (first, rival) = tokio::join!(first, rival);
     assert_eq!((status(&first), status(&rival)), (200, 200));
@@ -397,17 +404,17 @@ async fn a_living_holder_keeps_its_lease_when_the_register_forgets_it() {
 async fn a_request_that_arrives_as_the_register_forgets_is_not_sent() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_mins(2));
     bench.store.takes(LEASE * 5);
-    let first = bench.write(Condition::IfNoneMatchAny);
+    let first = bench.write(Preconditions::IF_NONE_MATCH_ANY);
     let second = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         bench.register.forget();
         // It waits in this process's line until the quarantine is over.
-        bench.write(Condition::None).await
+        bench.write(Preconditions::NONE).await
     };
     let (first, second) = tokio::join!(first, second);
     assert_eq!(status(&first), 200);
     assert!(is_error(&second, "ServiceUnavailable"), "{second:?}");
-    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -418,9 +425,9 @@ async fn a_lost_copy_keeps_the_key_shut_although_the_register_forgot_it() {
     bench.register.forget();
     // Past the quarantine, but the store may still be copying.
     tokio::time::sleep(SETTLED * 2).await;
-    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+    assert!(is_error(&bench.write(Preconditions::NONE).await, "ServiceUnavailable"));
     tokio::time::sleep(SETTLE_LONG + SETTLED).await;
-    assert_eq!(status(&bench.write(Condition::None).await), 200);
+    assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -428,7 +435,7 @@ async fn a_process_is_needed_for_as_long_as_its_lost_copy_may_land() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
     let reclaiming = bench.gate.reclaiming();
     bench.store.next(Fault::LostBeforeLanding);
-    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+    assert!(is_error(&bench.write(Preconditions::NONE).await, "ServiceUnavailable"));
     assert!(idle(&reclaiming).now_or_never().is_some(), "the quarantine covers a plain write");
     tokio::time::sleep(SETTLED * 2).await;
     bench.store.next(Fault::LostBeforeLanding);
@@ -457,7 +464,7 @@ async fn a_lost_copy_keeps_the_key_shut_although_the_register_forgot_it_twice() 
     tokio::time::sleep(SETTLED / 2).await;
     bench.register.forget();
     tokio::time::sleep(SETTLED * 2).await;
-    assert!(is_error(&bench.write(Condition::None).await, "ServiceUnavailable"));
+    assert!(is_error(&bench.write(Preconditions::NONE).await, "ServiceUnavailable"));
 }
 
 // === definite lies ===
@@ -467,7 +474,7 @@ async fn a_refusal_of_a_second_copy_is_no_answer_for_the_first() {
     let bench = Bench::new(Writers::Shared, SETTLED * 2);
     bench.store.next(Fault::LostAfterLanding);
     bench.store.next(Fault::Status(403));
-    let reply = bench.write(Condition::None).await;
+    let reply = bench.write(Preconditions::NONE).await;
     assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
 }
 
@@ -476,11 +483,11 @@ async fn a_refusal_of_a_second_copy_is_no_answer_for_the_first() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_of_a_success_gets_it_again_and_equal_bytes_do_not() {
     let bench = Bench::new(Writers::Exclusive, LEASE);
-    let first = bench.attempt(Condition::IfNoneMatchAny, "call-1", 1).await;
+    let first = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call-1", 1).await;
     assert_eq!(status(&first), 200);
-    let again = bench.attempt(Condition::IfNoneMatchAny, "call-1", 2).await;
+    let again = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call-1", 2).await;
     assert!(is_replay(&again, &State::Present(ETag::parse(b"e1"))), "{again:?}");
-    let other = bench.attempt(Condition::IfNoneMatchAny, "call-2", 1).await;
+    let other = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call-2", 1).await;
     assert!(is_error(&other, "PreconditionFailed"), "{other:?}");
 }
 
@@ -488,14 +495,14 @@ async fn a_retry_of_a_success_gets_it_again_and_equal_bytes_do_not() {
 async fn a_retry_is_not_refused_by_a_register_too_young_to_know() {
     let bench = Bench::new(Writers::Exclusive, LEASE);
     bench.store.put_around("mine, perhaps");
-    let reply = bench.attempt(Condition::IfNoneMatchAny, "call", 2).await;
+    let reply = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call", 2).await;
     assert!(is_error(&reply, "ServiceUnavailable"), "{reply:?}");
     advance(fake::RETRY_HORIZON).await;
-    let reply = bench.attempt(Condition::IfNoneMatchAny, "call", 2).await;
+    let reply = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call", 2).await;
     assert!(is_error(&reply, "PreconditionFailed"), "{reply:?}");
     // The first attempt, still queued elsewhere, must not land after that.
     bench.store.remove_around();
-    let zombie = bench.attempt(Condition::IfNoneMatchAny, "call", 1).await;
+    let zombie = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call", 1).await;
     assert!(is_error(&zombie, "PreconditionFailed"), "{zombie:?}");
 }
 
@@ -504,8 +511,8 @@ async fn a_retry_that_the_store_refused_keeps_its_first_attempt_out() {
     let bench = Bench::new(Writers::Exclusive, LEASE);
     advance(fake::RETRY_HORIZON).await;
     bench.store.next(Fault::Status(403));
-    assert_eq!(status(&bench.attempt(Condition::IfNoneMatchAny, "call", 2).await), 403);
-    let zombie = bench.attempt(Condition::IfNoneMatchAny, "call", 1).await;
+    assert_eq!(status(&bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call", 2).await), 403);
+    let zombie = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "call", 1).await;
     assert!(is_error(&zombie, "AccessDenied"), "{zombie:?}");
     assert_eq!(bench.store.written(), 0);
 }
@@ -515,14 +522,14 @@ async fn a_retry_that_the_store_refused_keeps_its_first_attempt_out() {
 async fn a_first_attempt_is_refused_by_what_its_retry_was_told() {
     let bench = Bench::new(Writers::Exclusive, LEASE);
     advance(fake::RETRY_HORIZON).await;
-    for (condition, code) in [
+    for (preconditions, code) in [
         (if_match("gone"), "NoSuchKey"),
-        (Condition::GenerationMatch("e.1".into()), "PreconditionFailed"),
+        (Preconditions::if_generation_match("e.1"), "PreconditionFailed"),
     ] {
-        let first = bench.attempt(condition.clone(), code, 2).await;
+        let first = bench.attempt(preconditions.clone(), code, 2).await;
         assert!(is_error(&first, code), "{first:?}");
         bench.store.put_around("gone");
-        let zombie = bench.attempt(condition, code, 1).await;
+        let zombie = bench.attempt(preconditions, code, 1).await;
         assert!(is_error(&zombie, code), "{zombie:?}");
     }
 }
@@ -534,12 +541,12 @@ async fn a_refusal_by_the_store_is_no_answer_for_an_attempt_whose_outcome_is_unk
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
     advance(fake::RETRY_HORIZON).await;
     bench.store.next(Fault::LostAfterLanding);
-    let first = bench.attempt(Condition::None, "call", 1).await;
+    let first = bench.attempt(Preconditions::NONE, "call", 1).await;
     assert!(is_error(&first, "ServiceUnavailable"), "{first:?}");
     advance(SETTLED).await;
     for attempt in 2..4 {
         bench.store.next(Fault::Status(404));
-        let reply = bench.attempt(Condition::None, "call", attempt).await;
+        let reply = bench.attempt(Preconditions::NONE, "call", attempt).await;
         assert!(is_error(&reply, "ServiceUnavailable"), "{attempt}: {reply:?}");
     }
 }
@@ -547,12 +554,12 @@ async fn a_refusal_by_the_store_is_no_answer_for_an_attempt_whose_outcome_is_unk
 #[tokio::test(start_paused = true)]
 async fn a_refusal_by_the_store_is_no_answer_for_a_retry_older_than_the_register_s_memory() {
     let bench = Bench::new(Writers::Exclusive, LEASE);
-    assert_eq!(status(&bench.attempt(Condition::None, "call", 1).await), 200);
+    assert_eq!(status(&bench.attempt(Preconditions::NONE, "call", 1).await), 200);
     bench.register.forget();
     advance(SETTLED).await;
     for attempt in 2..4 {
         bench.store.next(Fault::Status(404));
-        let reply = bench.attempt(Condition::None, "call", attempt).await;
+        let reply = bench.attempt(Preconditions::NONE, "call", attempt).await;
         assert!(is_error(&reply, "ServiceUnavailable"), "{attempt}: {reply:?}");
     }
 }
@@ -564,14 +571,14 @@ async fn a_retry_is_told_of_a_refusal_only_when_that_is_written_down() {
     advance(fake::RETRY_HORIZON).await;
     bench.store.put_around("in the way");
     bench.register.lose_endings(true);
-    let judged = bench.attempt(Condition::IfNoneMatchAny, "judged", 2).await;
+    let judged = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "judged", 2).await;
     assert!(is_error(&judged, "ServiceUnavailable"), "{judged:?}");
     advance(SETTLED).await;
     bench.store.next(Fault::Status(403));
-    let sent = bench.attempt(Condition::None, "sent", 2).await;
+    let sent = bench.attempt(Preconditions::NONE, "sent", 2).await;
     assert!(is_error(&sent, "ServiceUnavailable"), "{sent:?}");
     advance(SETTLED).await;
-    let first = bench.attempt(Condition::IfNoneMatchAny, "first", 1).await;
+    let first = bench.attempt(Preconditions::IF_NONE_MATCH_ANY, "first", 1).await;
     assert!(is_error(&first, "PreconditionFailed"), "{first:?}");
 }
 
@@ -579,7 +586,7 @@ async fn a_retry_is_told_of_a_refusal_only_when_that_is_written_down() {
 async fn an_unconditional_write_in_doubt_is_simply_done_again() {
     let bench = Bench::new(Writers::Shared, SETTLED * 2);
     bench.store.next(Fault::LostAfterLanding);
-    assert_eq!(status(&bench.attempt(Condition::None, "call", 1).await), 200);
+    assert_eq!(status(&bench.attempt(Preconditions::NONE, "call", 1).await), 200);
     assert_eq!(bench.store.written(), 2);
 }
 
@@ -589,21 +596,21 @@ async fn an_unconditional_write_in_doubt_is_simply_done_again() {
 async fn an_attempt_that_was_given_up_is_not_done_again_over_what_others_wrote_since() {
     let bench = Bench::new(Writers::Shared, SETTLED * 3);
     bench.register.lose_commits(true);
-    assert_eq!(status(&bench.attempt(Condition::None, "call", 2).await), 200);
+    assert_eq!(status(&bench.attempt(Preconditions::NONE, "call", 2).await), 200);
     let next_in_line = async {
         bench.register.lose_commits(false);
-        bench.write(Condition::None).await
+        bench.write(Preconditions::NONE).await
     };
     let given_up = async {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        bench.attempt(Condition::None, "call", 1).await
+        bench.attempt(Preconditions::NONE, "call", 1).await
     };
     let (next, given_up) = tokio::join!(next_in_line, given_up);
     assert_eq!(status(&next), 200);
     assert!(is_error(&given_up, "ServiceUnavailable"), "{given_up:?}");
     assert_eq!(bench.store.written(), 2);
     // One that comes now is the client's own choice.
-    assert_eq!(status(&bench.attempt(Condition::None, "call", 3).await), 200);
+    assert_eq!(status(&bench.attempt(Preconditions::NONE, "call", 3).await), 200);
 }
 
 // === the early look ===
@@ -611,19 +618,19 @@ async fn an_attempt_that_was_given_up_is_not_done_again_over_what_others_wrote_s
 #[tokio::test(start_paused = true)]
 async fn the_early_look_refuses_by_a_head_and_only_where_it_is_sure() {
     let bench = Bench::new(Writers::Exclusive, LEASE);
-    assert!(bench.early_look(&Condition::None).await.is_none());
-    assert!(bench.early_look(&Condition::IfNoneMatchAny).await.is_none());
+    assert!(bench.early_look(&Preconditions::NONE).await.is_none());
+    assert!(bench.early_look(&Preconditions::IF_NONE_MATCH_ANY).await.is_none());
     bench.store.put_around("e1");
-    let outcome = bench.early_look(&Condition::IfNoneMatchAny).await.unwrap();
+    let outcome = bench.early_look(&Preconditions::IF_NONE_MATCH_ANY).await.unwrap();
     assert!(is_error(&outcome.reply, "PreconditionFailed"));
     assert_eq!(outcome.decided_by, Decider::Early);
     assert!(bench.early_look(&if_match("e1")).await.is_none());
     bench.store.takes(Duration::from_secs(3));
     let look = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        bench.early_look(&Condition::IfNoneMatchAny).await
+        bench.early_look(&Preconditions::IF_NONE_MATCH_ANY).await
     };
-    let (_, look) = tokio::join!(bench.write(Condition::None), look);
+    let (_, look) = tokio::join!(bench.write(Preconditions::NONE), look);
     assert!(look.is_none(), "while somebody writes, the gate decides");
 }
 
@@ -631,14 +638,17 @@ async fn the_early_look_refuses_by_a_head_and_only_where_it_is_sure() {
 async fn the_early_look_spares_a_body_that_a_quarantine_would_refuse() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
     bench.register.forget();
-    for condition in [Condition::None, Condition::IfNoneMatchAny] {
-        let outcome = bench.early_look(&condition).await.unwrap();
+    for preconditions in [Preconditions::NONE, Preconditions::IF_NONE_MATCH_ANY] {
+        let outcome = bench.early_look(&preconditions).await.unwrap();
         let Reply::Error(error, None) = outcome.reply else { panic!("{outcome:?}") };
         assert_eq!(error.code(), "ServiceUnavailable");
         assert!(u64::from(error.retry_after_s().unwrap()) >= SETTLE.as_secs());
     }
     advance(Duration::from_millis(9_100)).await;
-    assert!(bench.early_look(&Condition::None).await.is_none(), "over before the body has come");
+    assert!(
+        bench.early_look(&Preconditions::NONE).await.is_none(),
+        "over before the body has come"
+    );
 }
 
 #[test]
@@ -660,7 +670,7 @@ async fn two_processes_take_turns_at_a_key() {
         let writers = (0..12).map(async |number| {
             let (mut served, gate) = (0_usize, &gates[number % 2]);
             while Instant::now() < end {
-                let reply = bench.write_at(gate, Condition::None).await;
+                let reply = bench.write_at(gate, Preconditions::NONE).await;
                 assert_eq!(status(&reply), 200, "{takes:?}: {reply:?}");
                 served += 1;
             }

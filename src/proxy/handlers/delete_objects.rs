@@ -30,7 +30,7 @@ use crate::s3::delete_objects::{
 };
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::encode_query;
-use crate::s3::{BucketName, Code, Condition, ObjectKey, ObjectName, Operation, S3Error};
+use crate::s3::{BucketName, Code, ObjectKey, ObjectName, Operation, Preconditions, S3Error};
 
 /// The document naming 1,000 keys of 1,024 bytes each, written as wastefully as XML allows.
 const DOCUMENT_BYTES_MAX: u64 = 8 << 20;
@@ -189,11 +189,11 @@ impl Batch<'_> {
         let key = ObjectKey::parse(&entry.key, self.proxy.naming.segments)?;
         entry.check_version()?;
         let name = ObjectName { bucket: self.bucket.clone(), key };
-        let condition: Condition = entry.condition(self.proxy.dialect)?;
+        let preconditions: Preconditions = entry.preconditions(self.proxy.dialect)?;
         let version = entry.version_id.as_deref();
         let operation = delete_of(version);
         let treatment = self.proxy.rules.treatment(&name);
-        treatment.check(operation, &condition)?;
+        treatment.check(operation, &preconditions)?;
         let mut request = StoreRequest {
             signing: Signing::Anew,
             method: Method::DELETE,
@@ -215,7 +215,7 @@ impl Batch<'_> {
             let write = Write {
                 name: &name,
                 operation,
-                condition: &condition,
+                preconditions: &preconditions,
                 request: &request,
                 body: &Body::empty(),
                 write_id: self.write_id(index, &name, entry),

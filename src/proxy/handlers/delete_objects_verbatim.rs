@@ -18,7 +18,7 @@ use crate::s3::content::IN_CHUNKS;
 use crate::s3::delete_objects::{
     DeleteOutcome, DeleteRequest, Deleted, delete_result, parse_delete_objects_as_sent,
 };
-use crate::s3::{BucketName, Condition, ObjectKey, ObjectName, S3Error};
+use crate::s3::{BucketName, ObjectKey, ObjectName, Preconditions, S3Error};
 
 /// Serves a batch of one key.
 pub(super) async fn serve<'p>(
@@ -30,12 +30,12 @@ pub(super) async fn serve<'p>(
         return Err(S3Error::not_implemented("Content-Encoding", Some(IN_CHUNKS)).into());
     }
     let document = delete_objects::read(proxy, visit, &request).await?;
-    let (list, name, condition) = only_entry(proxy, &document, bucket)?;
+    let (list, name, preconditions) = only_entry(proxy, &document, bucket)?;
     let entry = &list.objects[0];
     name.key.as_str().clone_into(&mut visit.log().key);
     let named = Named {
         name: &name,
-        condition: &condition,
+        preconditions: &preconditions,
         version_id: entry.version_id.as_deref(),
         attempt: retry.attempt,
     };
@@ -67,15 +67,15 @@ fn only_entry(
     proxy: &Proxy,
     document: &[u8],
     bucket: BucketName,
-) -> Result<(DeleteRequest, ObjectName, Condition), S3Error> {
+) -> Result<(DeleteRequest, ObjectName, Preconditions), S3Error> {
     let list = parse_delete_objects_as_sent(document)?;
     let [entry] = &list.objects[..] else {
         return Err(S3Error::not_implemented("delete", Some(ONE_KEY)));
     };
     let key = ObjectKey::parse(&entry.key, proxy.naming.segments)?;
     entry.check_version()?;
-    let condition = entry.condition(proxy.dialect)?;
-    Ok((list, ObjectName { bucket, key }, condition))
+    let preconditions = entry.preconditions(proxy.dialect)?;
+    Ok((list, ObjectName { bucket, key }, preconditions))
 }
 
 const ONE_KEY: &str = "Each key is guarded on its own, and a request that the client has signed \

@@ -27,14 +27,14 @@ pub(super) async fn serve<'p>(
     }
     let had_body = read_body::discard(visit, &request.promise).await?;
     let mut question = outgoing::question(request, read.name.path(), had_body);
-    let conditions = Preconditions::of_read(&request.headers, clock::unix_seconds());
-    conditions.replace_in(&mut question.headers);
+    let preconditions = Preconditions::of_read(&request.headers, clock::unix_seconds());
+    preconditions.replace_in(&mut question.headers);
     let pinned = if wants_generation(&read) {
         proxy.gate.pin(&read.name, &for_head(&request.headers)).await
     } else {
         None
     };
-    let mut asked = conditional_read::ask(&proxy.store, &question, &conditions).await;
+    let mut asked = conditional_read::ask(&proxy.store, &question, &preconditions).await;
     if let (Some(pinned), Ok((opened, _))) = (pinned, &mut asked)
         && let Some(generation) = pinned.of_answer(opened.status, &opened.headers)
     {

@@ -18,7 +18,7 @@ use crate::proxy::visit::Visit;
 use crate::proxy::write_id::{inscribe, write_id};
 use crate::proxy::{buffered, gate_reply, outgoing};
 use crate::register::WriteId;
-use crate::s3::{Condition, Effect, ObjectName, Operation, WriteClass};
+use crate::s3::{Effect, ObjectName, Operation, Preconditions, WriteClass};
 use crate::sigv4::CheckedBody;
 
 /// A body up to this size has usually arrived with its head: an early look would cost a round trip
@@ -78,7 +78,7 @@ async fn early_look(proxy: &Proxy, write: &KeyWrite, head_headers: &HeaderMap) -
         return None;
     }
     let attempt = write.retry.attempt;
-    proxy.gate.early_look(&write.name, &write.condition, attempt, head_headers).await
+    proxy.gate.early_look(&write.name, &write.preconditions, attempt, head_headers).await
 }
 
 /// Whether the store may work on it for minutes (AWS: CompleteMultipartUpload, CopyObject).
@@ -101,7 +101,7 @@ struct Buffered {
 struct Prepared {
     name: ObjectName,
     operation: Operation,
-    condition: Condition,
+    preconditions: Preconditions,
     request: StoreRequest,
     body: Body,
     write_id: WriteId,
@@ -133,7 +133,7 @@ impl Prepared {
             operation: write.request.operation,
             may_tell: write.request.origin.may_tell(),
             name: write.name,
-            condition: write.condition,
+            preconditions: write.preconditions,
             attempt: write.retry.attempt,
             unguarded: write.unguarded,
             upload_id: particulars.upload_id,
@@ -156,7 +156,7 @@ impl Prepared {
         let write = Write {
             name: &self.name,
             operation,
-            condition: &self.condition,
+            preconditions: &self.preconditions,
             request,
             body,
             write_id: self.write_id,

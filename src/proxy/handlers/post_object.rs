@@ -29,8 +29,8 @@ use crate::register::WriteId;
 use crate::s3::encoding::encode_query;
 use crate::s3::form::post_response;
 use crate::s3::{
-    BucketName, Condition, ETag, ObjectKey, ObjectName, Operation, PostForm, PostPolicy, S3Error,
-    Spelling, Target,
+    BucketName, ETag, ObjectKey, ObjectName, Operation, PostForm, PostPolicy, Preconditions,
+    S3Error, Spelling, Target,
 };
 use crate::sigv4::{Accepted, CheckedBody, authenticate_policy};
 
@@ -93,7 +93,7 @@ fn admit(
     let key = ObjectKey::parse(form.key(), proxy.naming.segments)?;
     let name = ObjectName { bucket, key };
     let treatment = proxy.rules.treatment(&name);
-    treatment.check(Operation::PostObject, &Condition::None)?;
+    treatment.check(Operation::PostObject, &Preconditions::NONE)?;
     let headers = put_headers(&form)?;
     Ok((Upload { name, headers, form, unguarded: treatment.passes }, policy, caller))
 }
@@ -123,7 +123,7 @@ impl Upload {
         let write = Write {
             name: &self.name,
             operation: Operation::PostObject,
-            condition: &Condition::None,
+            preconditions: &Preconditions::NONE,
             request: &request,
             body,
             write_id,

@@ -23,7 +23,7 @@ use crate::proxy::strict::RESERVED;
 use crate::proxy::visit::Visit;
 use crate::s3::documents::with_location;
 use crate::s3::{
-    BucketName, Code, Condition, ETag, ObjectKey, ObjectName, Operation, S3Error, Spelling,
+    BucketName, Code, ETag, ObjectKey, ObjectName, Operation, Preconditions, S3Error, Spelling,
 };
 
 /// Serves a form.
@@ -34,7 +34,8 @@ pub(super) async fn serve<'p>(
     bucket: BucketName,
 ) -> Result<Response<'p>, Failure> {
     let (name, body) = take(proxy, visit, &request, bucket).await?;
-    let named = Named { name: &name, condition: &Condition::None, version_id: None, attempt: 1 };
+    let named =
+        Named { name: &name, preconditions: &Preconditions::NONE, version_id: None, attempt: 1 };
     let answer = match verbatim::write(proxy, visit, &request, named, &body).await {
         Reply::Store(answer) => located(visit, &name, answer),
         Reply::Error(error, _) => return Err(error.into()),
@@ -89,7 +90,7 @@ async fn take(
     let key = ObjectKey::parse(form.key(), proxy.naming.segments)?;
     key.as_str().clone_into(&mut visit.log().key);
     let name = ObjectName { bucket, key };
-    proxy.rules.treatment(&name).check(Operation::PostObject, &Condition::None)?;
+    proxy.rules.treatment(&name).check(Operation::PostObject, &Preconditions::NONE)?;
     let claimed = claimed_access_key_id(&form);
     visit.keep(proxy.place_for_write(&claimed)?);
     let body = incoming.whole(visit, &claimed).await?;

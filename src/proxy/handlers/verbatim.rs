@@ -11,14 +11,14 @@ use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
 use crate::random;
 use crate::register::WriteId;
-use crate::s3::{Condition, ObjectName, Operation};
+use crate::s3::{ObjectName, Operation, Preconditions};
 
 use super::delete_objects::delete_of;
 
 /// What was read in the body.
 pub(super) struct Named<'a> {
     pub(super) name: &'a ObjectName,
-    pub(super) condition: &'a Condition,
+    pub(super) preconditions: &'a Preconditions,
     pub(super) version_id: Option<&'a str>,
     pub(super) attempt: u32,
 }
@@ -38,7 +38,7 @@ pub(super) async fn write(
         Operation::DeleteObjects => delete_of(named.version_id),
         operation => operation,
     };
-    if let Err(refused) = treatment.check(changes, named.condition) {
+    if let Err(refused) = treatment.check(changes, named.preconditions) {
         return Reply::Error(refused, None);
     }
     if treatment.passes {
@@ -48,7 +48,7 @@ pub(super) async fn write(
     let write = Write {
         name: named.name,
         operation,
-        condition: named.condition,
+        preconditions: named.preconditions,
         request: &outgoing,
         body,
         write_id: WriteId::alone(&random::id()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::register::{Asker, Expect, State, Told, WriteId, Writers};
-use crate::s3::{BucketName, Condition, EmptySegments, ObjectKey};
+use crate::s3::{BucketName, EmptySegments, ObjectKey, Preconditions};
 
 const SETTLE: Duration = Duration::from_secs(10);
 const SETTLE_LONG: Duration = Duration::from_mins(5);
@@ -74,7 +74,7 @@ fn ask(nonce: &str, settle: Settle) -> Ask {
         write_id: WriteId(nonce.to_owned()),
         settle,
         age: Duration::ZERO,
-        condition: Condition::None,
+        preconditions: Preconditions::NONE,
         expect: Expect::SomeObject,
         upload: None,
         own_doubt: None,
@@ -158,7 +158,8 @@ async fn an_end_with_a_write_on_its_way_is_good_once_that_has_ended() {
 async fn after_the_end_nothing_is_granted_and_what_is_on_its_way_can_end() {
     let register = Place::clean().open();
     let closing = Err(RegisterError::Unreachable("closing".to_owned()));
-    let creating = Ask { condition: Condition::IfMatchAny, ..ask("unarmed", Settle::Plain) };
+    let creating =
+        Ask { preconditions: Preconditions::IF_MATCH_ANY, ..ask("unarmed", Settle::Plain) };
     let unarmed = match register.acquire(&named("unarmed"), &creating).await {
         Ok(Acquired::Granted(grant)) => grant,
         other => panic!("not granted: {other:?}"),
@@ -199,7 +200,7 @@ async fn a_crash_makes_the_next_process_wait_as_long_as_what_was_on_its_way_may_
 
     let place = Place::clean();
     let register = place.open();
-    let create = Ask { condition: Condition::IfNoneMatchAny, ..ask("a", Settle::Long) };
+    let create = Ask { preconditions: Preconditions::IF_NONE_MATCH_ANY, ..ask("a", Settle::Long) };
     let Ok(Acquired::Granted(grant)) = register.acquire(&named("a"), &create).await else {
         panic!("not granted")
     };

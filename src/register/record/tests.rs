@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::register::types::{Asker, EpochId, in_millis};
 use crate::register::waiters::{TURN, WAITER_KEPT};
-use crate::s3::ETag;
+use crate::s3::{ETag, Preconditions};
 
 const LEASE: u64 = 100;
 const GRACE: u64 = 50;
@@ -50,7 +50,7 @@ fn ask(write: &str) -> Ask {
         write_id: WriteId(write.to_owned()),
         settle: Settle::Plain,
         age: Duration::ZERO,
-        condition: Condition::None,
+        preconditions: Preconditions::NONE,
         expect: Expect::SomeObject,
         upload: None,
         own_doubt: None,
@@ -67,7 +67,7 @@ fn doubted(grant: &Grant) -> Option<&str> {
 
 /// The same for a write that must create.
 fn ask_to_create(write: &str) -> Ask {
-    Ask { condition: Condition::IfNoneMatchAny, ..ask(write) }
+    Ask { preconditions: Preconditions::IF_NONE_MATCH_ANY, ..ask(write) }
 }
 
 /// One key of a register, and the time.
@@ -353,26 +353,26 @@ fn asked_again_with_the_same_nonce_the_answer_is_the_same() {
 
 #[test]
 fn a_lease_is_armed_at_once_only_where_nothing_needs_to_be_looked_up() {
-    let if_match = |etag: &str| Condition::IfMatch(ETag::parse(etag.as_bytes()));
-    for (writers, believed, condition, armed) in [
-        (Writers::Exclusive, State::Absent, Condition::IfNoneMatchAny, true),
+    let if_match = |etag: &str| Preconditions::if_match(ETag::parse(etag.as_bytes()));
+    for (writers, believed, preconditions, armed) in [
+        (Writers::Exclusive, State::Absent, Preconditions::IF_NONE_MATCH_ANY, true),
         (Writers::Exclusive, present("x"), if_match("x"), true),
-        (Writers::Exclusive, present("x"), Condition::IfMatchAny, true),
+        (Writers::Exclusive, present("x"), Preconditions::IF_MATCH_ANY, true),
         (Writers::Exclusive, present("x"), if_match("y"), false),
         (Writers::Exclusive, State::Absent, if_match("x"), false),
-        (Writers::Exclusive, State::Absent, Condition::IfMatchAny, false),
-        (Writers::Exclusive, present("x"), Condition::IfNoneMatchAny, false),
-        (Writers::Exclusive, State::Unknown, Condition::IfNoneMatchAny, false),
-        (Writers::Exclusive, State::Unknown, Condition::IfMatchAny, false),
-        (Writers::Exclusive, State::Unknown, Condition::None, true),
-        (Writers::Shared, State::Absent, Condition::IfNoneMatchAny, false),
+        (Writers::Exclusive, State::Absent, Preconditions::IF_MATCH_ANY, false),
+        (Writers::Exclusive, present("x"), Preconditions::IF_NONE_MATCH_ANY, false),
+        (Writers::Exclusive, State::Unknown, Preconditions::IF_NONE_MATCH_ANY, false),
+        (Writers::Exclusive, State::Unknown, Preconditions::IF_MATCH_ANY, false),
+        (Writers::Exclusive, State::Unknown, Preconditions::NONE, true),
+        (Writers::Shared, State::Absent, Preconditions::IF_NONE_MATCH_ANY, false),
         (Writers::Shared, present("x"), if_match("x"), false),
-        (Writers::Shared, State::Unknown, Condition::None, true),
+        (Writers::Shared, State::Unknown, Preconditions::NONE, true),
     ] {
         let mut key = Key::new(writers);
         key.slot.record.state = believed.clone();
-        let grant = key.grant(&Ask { condition: condition.clone(), ..ask("a") });
-        assert_eq!(grant.armed.is_some(), armed, "{writers:?}, {believed:?}, {condition:?}");
+        let grant = key.grant(&Ask { preconditions: preconditions.clone(), ..ask("a") });
+        assert_eq!(grant.armed.is_some(), armed, "{writers:?}, {believed:?}, {preconditions:?}");
         assert_eq!(grant.state, believed);
     }
 }
@@ -985,7 +985,7 @@ fn a_new_epoch_knows_nothing() {
 // === generations ===
 
 fn ask_by_generation(write: &str, Generation(generation): &Generation) -> Ask {
-    Ask { condition: Condition::GenerationMatch(generation.as_str().into()), ..ask(write) }
+    Ask { preconditions: Preconditions::if_generation_match(generation.as_str()), ..ask(write) }
 }
 
 #[test]
@@ -1017,7 +1017,7 @@ fn a_key_without_a_record_is_given_a_generation_that_it_never_had() {
 /// A complete of this upload that must replace what is believed to be there.
 fn ask_to_complete(write: &str, upload: &str, etag: &str) -> Ask {
     Ask {
-        condition: Condition::IfMatch(ETag::parse(etag.as_bytes())),
+        preconditions: Preconditions::if_match(ETag::parse(etag.as_bytes())),
         settle: Settle::Long,
         upload: Some(UploadName::of(upload)),
         ..ask(write)
@@ -1179,7 +1179,11 @@ impl World {
         self.asked += 1;
         let fresh = Ask {
             nonce: format!("nonce {}", self.asked),
-            condition: if conditional { Condition::IfNoneMatchAny } else { Condition::None },
+            preconditions: if conditional {
+                Preconditions::IF_NONE_MATCH_ANY
+            } else {
+                Preconditions::NONE
+            },
             ..ask(&format!("write {write}"))
         };
         let before = self.writers[who].ask.take().filter(|_| again);

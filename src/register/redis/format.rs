@@ -46,7 +46,7 @@ use crate::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL, UPLOAD_TTL, UPLOADS_
 use crate::register::types::in_millis;
 use crate::register::waiters::{TURN, TURN_GRANTS, WAITER_KEPT, WAITERS_MAX};
 use crate::register::{EpochId, Expect, Generation, Settle, State, Terms, Writers};
-use crate::s3::{Condition, Current, ETag, ObjectName};
+use crate::s3::{Current, ETag, ObjectName, Preconditions, Shape};
 
 /// The number of this format.
 pub(super) const FORMAT: u32 = 4;
@@ -164,14 +164,14 @@ pub(super) fn expect_text(expect: &Expect) -> &'static str {
 
 /// A condition as the text of the one state that satisfies it; else in words: `head` is satisfied
 /// by no record, `G` and a generation by a record of that generation.
-pub(super) fn condition_text(condition: &Condition) -> Vec<u8> {
-    match condition {
-        Condition::None => b"none".to_vec(),
-        Condition::IfNoneMatchAny => b"A".to_vec(),
-        Condition::IfMatch(etag) => [b"P", etag.as_bytes()].concat(),
-        Condition::IfMatchAny => b"object".to_vec(),
-        Condition::Rfc(_) => b"head".to_vec(),
-        Condition::GenerationMatch(generation) => [b"G", generation.as_bytes()].concat(),
+pub(super) fn condition_text(preconditions: &Preconditions) -> Vec<u8> {
+    match preconditions.shape() {
+        Shape::None => b"none".to_vec(),
+        Shape::IfNoneMatchAny => b"A".to_vec(),
+        Shape::IfMatch(etag) => [b"P", etag.as_bytes()].concat(),
+        Shape::IfMatchAny => b"object".to_vec(),
+        Shape::Compound => b"head".to_vec(),
+        Shape::GenerationMatch(generation) => [b"G", generation.as_bytes()].concat(),
     }
 }
 

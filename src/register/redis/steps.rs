@@ -38,7 +38,7 @@ impl Register for RedisRegister {
             ask.write_id.0.as_bytes(),
             settle_text(ask.settle).as_bytes(),
             age.as_bytes(),
-            &condition_text(&ask.condition),
+            &condition_text(&ask.preconditions),
             expect_text(&ask.expect).as_bytes(),
             ask.upload.as_ref().map(UploadName::as_str).unwrap_or_default().as_bytes(),
             own_doubt.unwrap_or_default(),

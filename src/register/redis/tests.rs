@@ -26,7 +26,7 @@ use crate::register::{
     Generation, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
     Settle, State, Terms, Token, Told, Upload, UploadName, UploadStep, WriteId, Writers,
 };
-use crate::s3::{BucketName, Condition, Current, ETag, EmptySegments, ObjectKey, ObjectName};
+use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, ObjectName, Preconditions};
 
 /// In place of Redis's `TIME`: a clock that the test turns.
 const TEST_CLOCK: &str = "local now = tonumber(redis.call('GET', 'clock'))\n";
@@ -86,7 +86,7 @@ enum Act {
         write_id: u8,
         long: bool,
         age: u64,
-        condition: Condition,
+        preconditions: Preconditions,
         expect: Expect,
         upload: Option<u8>,
         again: bool,
@@ -181,12 +181,12 @@ fn expect() -> impl Strategy<Value = Expect> {
     ]
 }
 
-fn condition() -> impl Strategy<Value = Condition> {
+fn preconditions() -> impl Strategy<Value = Preconditions> {
     prop_oneof![
-        2 => Just(Condition::None),
-        1 => Just(Condition::IfNoneMatchAny),
-        2 => etag().prop_map(Condition::IfMatch),
-        1 => Just(Condition::IfMatchAny),
+        2 => Just(Preconditions::NONE),
+        1 => Just(Preconditions::IF_NONE_MATCH_ANY),
+        2 => etag().prop_map(Preconditions::if_match),
+        1 => Just(Preconditions::IF_MATCH_ANY),
     ]
 }
 
@@ -194,13 +194,13 @@ fn act() -> impl Strategy<Value = Act> {
     let age = || prop::sample::select(vec![0, 10, 300, 5000]);
     let upload = || prop::option::weighted(0.4, 0..20_u8);
     let again = prop::bool::weighted(0.2);
-    let asking = (age(), condition(), expect(), upload(), again, any::<bool>());
+    let asking = (age(), preconditions(), expect(), upload(), again, any::<bool>());
     let acquire = (0..4_u8, any::<bool>(), asking).prop_map(
-        |(write_id, long, (age, condition, expect, upload, again, own))| Act::Acquire {
+        |(write_id, long, (age, preconditions, expect, upload, again, own))| Act::Acquire {
             write_id,
             long,
             age,
-            condition,
+            preconditions,
             expect,
             upload,
             again,
@@ -480,7 +480,7 @@ impl<'a> Pair<'a> {
             write_id: self::write_id(write_id),
             settle: Settle::Plain,
             age: Duration::ZERO,
-            condition: Condition::None,
+            preconditions: Preconditions::NONE,
             expect: Expect::SomeObject,
             upload: None,
             own_doubt: None,
@@ -533,9 +533,9 @@ impl<'a> Pair<'a> {
         let pinned =
             self.both(key, async |register, name| register.pin(name).await, record::pin).await;
         let Generation(generation) = pinned.generation.unwrap();
-        let condition = Condition::GenerationMatch(generation.into());
+        let preconditions = Preconditions::if_generation_match(generation);
         let ask = self.ask(writer, 3, false);
-        self.acquire(key, writer, Ask { condition, ..ask }).await;
+        self.acquire(key, writer, Ask { preconditions, ..ask }).await;
     }
 
     async fn note_upload(&mut self, key: usize, upload: u8, lost: bool) {
@@ -578,13 +578,13 @@ impl<'a> Pair<'a> {
             Act::Survey => self.survey().await,
             Act::SkipQuarantine => self.skip_quarantine(key).await,
             Act::NoteUpload { upload, lost } => self.note_upload(key, upload, lost).await,
-            Act::Acquire { write_id, long, age, condition, expect, upload, again, own } => {
+            Act::Acquire { write_id, long, age, preconditions, expect, upload, again, own } => {
                 let settle = if long { Settle::Long } else { Settle::Plain };
                 let age = Duration::from_millis(age);
                 let ask = self.ask(writer, write_id, again);
                 let upload = upload.map(upload_name);
                 let own_doubt = self.line_of(key, &ask.write_id).filter(|_| own);
-                let ask = Ask { settle, age, condition, expect, upload, own_doubt, ..ask };
+                let ask = Ask { settle, age, preconditions, expect, upload, own_doubt, ..ask };
                 self.acquire(key, writer, ask).await;
             }
             Act::Writes { from, count } => {
@@ -661,7 +661,7 @@ impl<'a> Pair<'a> {
         };
         for (write_id, act) in [(40, arm), (41, next)] {
             let ask = self.ask(writer, write_id, false);
-            let ask = Ask { condition: Condition::IfNoneMatchAny, ..ask };
+            let ask = Ask { preconditions: Preconditions::IF_NONE_MATCH_ANY, ..ask };
             self.acquire(key, writer, ask).await;
             if let Some(token) = self.writers[writer].token.clone() {
                 self.play_with(act, key, &token).await;
@@ -669,7 +669,8 @@ impl<'a> Pair<'a> {
             self.wait(180).await;
         }
         let ask = self.ask(writer, 42, false);
-        self.acquire(key, writer, Ask { condition: Condition::IfNoneMatchAny, ..ask }).await;
+        self.acquire(key, writer, Ask { preconditions: Preconditions::IF_NONE_MATCH_ANY, ..ask })
+            .await;
     }
 
     /// The steps of one who has, or had, a lease.
@@ -903,7 +904,7 @@ async fn a_clock_that_jumps_ends_the_epoch_and_grants_nothing() {
         write_id: WriteId(nonce.to_owned()),
         settle: Settle::Plain,
         age: Duration::ZERO,
-        condition: Condition::None,
+        preconditions: Preconditions::NONE,
         expect: Expect::SomeObject,
         upload: None,
         own_doubt: None,

@@ -16,7 +16,7 @@ use crate::gate::{Outcome, Reply, Write, X_IFMATCH_GENERATION, inscription};
 use crate::random;
 use crate::register::{State, WriteId};
 use crate::s3::documents::{SuccessBody, outcome_of_success_body};
-use crate::s3::{Condition, ETag, Operation};
+use crate::s3::{ETag, Operation, Preconditions};
 
 /// One of those who write at the same time.
 pub(super) struct Client {
@@ -31,7 +31,7 @@ struct Request {
     call: usize,
     key: usize,
     operation: Operation,
-    condition: Condition,
+    preconditions: Preconditions,
     upload: Option<String>,
     write_id: WriteId,
     inscribed: bool,
@@ -59,22 +59,22 @@ impl Client {
     /// What to do at a key that was seen like this.
     async fn choose(&self, key: usize, known: Option<&str>) -> Option<Call> {
         let dice = &self.world.dice;
-        let if_known = known.map_or(Condition::IfNoneMatchAny, |etag| {
-            Condition::IfMatch(ETag::parse(etag.as_bytes()))
+        let if_known = known.map_or(Preconditions::IF_NONE_MATCH_ANY, |etag| {
+            Preconditions::if_match(ETag::parse(etag.as_bytes()))
         });
         let generation = self.generations[key].as_deref();
-        let (operation, condition) = match dice.below(16) {
-            0..=1 => (Operation::PutObject, Condition::None),
-            2..=3 => (Operation::PutObject, Condition::IfNoneMatchAny),
+        let (operation, preconditions) = match dice.below(16) {
+            0..=1 => (Operation::PutObject, Preconditions::NONE),
+            2..=3 => (Operation::PutObject, Preconditions::IF_NONE_MATCH_ANY),
             4..=7 => (Operation::PutObject, if_known),
-            8 => (Operation::DeleteObject, Condition::None),
+            8 => (Operation::DeleteObject, Preconditions::NONE),
             9 if known.is_some() => (Operation::DeleteObject, if_known),
-            9 => (Operation::DeleteObject, Condition::IfMatchAny),
-            10 => (Operation::PutObject, Condition::GenerationMatch(generation?.into())),
-            11 => (Operation::DeleteObject, Condition::GenerationMatch(generation?.into())),
-            12 => (Operation::CopyObject, Condition::None),
+            9 => (Operation::DeleteObject, Preconditions::IF_MATCH_ANY),
+            10 => (Operation::PutObject, Preconditions::if_generation_match(generation?)),
+            11 => (Operation::DeleteObject, Preconditions::if_generation_match(generation?)),
+            12 => (Operation::CopyObject, Preconditions::NONE),
             13 => (Operation::CopyObject, if_known),
-            14 => (Operation::CompleteMultipartUpload, Condition::None),
+            14 => (Operation::CompleteMultipartUpload, Preconditions::NONE),
             _ => (Operation::CompleteMultipartUpload, if_known),
         };
         let upload = match operation {
@@ -87,7 +87,7 @@ impl Client {
             1 => None,
             _ => Some(format!("c{}", self.world.history().calls.len())),
         };
-        Some(Call { content, upload, ..Call::new(key, operation, condition) })
+        Some(Call { content, upload, ..Call::new(key, operation, preconditions) })
     }
 
     async fn create_upload(&self, key: usize) -> Option<String> {
@@ -115,14 +115,14 @@ impl Client {
     /// Tries until the answer is a definite one; `retries` or gives up after the first.
     pub(super) async fn perform(&mut self, call: Call, retries: bool) -> Told {
         let world = Arc::clone(&self.world);
-        let (key, condition) = (call.key, call.condition.clone());
+        let (key, preconditions) = (call.key, call.preconditions.clone());
         let (operation, upload) = (call.operation, call.upload.clone());
         world.count(Counter::Call);
         let call = world.history().begin(call);
-        world.note(|| format!("call {call}: {operation:?} of key {key}, {condition:?}"));
+        world.note(|| format!("call {call}: {operation:?} of key {key}, {preconditions:?}"));
         let invocation = world.dice.falls(800);
         let write_id = match &upload {
-            Some(upload) => WriteId(format!("complete {upload} {condition:?}")),
+            Some(upload) => WriteId(format!("complete {upload} {preconditions:?}")),
             None if invocation => WriteId(format!("call {call}")),
             None => WriteId::alone(&random::id()),
         };
@@ -133,7 +133,7 @@ impl Client {
             let inscription = inscription.to_str().unwrap().into();
             world.history().calls[call].inscription = Some(inscription);
         }
-        let asked = Request { call, key, operation, condition, upload, write_id, inscribed };
+        let asked = Request { call, key, operation, preconditions, upload, write_id, inscribed };
         let asked = Arc::new(asked);
         let mut told = Told::Unknown;
         for attempt in 1..=attempts {
@@ -187,12 +187,12 @@ async fn serve(
     attempt: u32,
     reply_to: oneshot::Sender<Reply>,
 ) {
-    let Request { call, key, operation, condition, upload, write_id, inscribed } = &*asked;
+    let Request { call, key, operation, preconditions, upload, write_id, inscribed } = &*asked;
     let arrived = Instant::now();
     let name = &world.names[*key];
     if world.dice.falls(400) {
         let headers = HeaderMap::new();
-        let early = process.gate.early_look(name, condition, attempt, &headers).await;
+        let early = process.gate.early_look(name, preconditions, attempt, &headers).await;
         if let Some(Outcome { reply, .. }) = early {
             let _ = reply_to.send(reply);
             return;
@@ -208,7 +208,7 @@ async fn serve(
     let write = Write {
         name,
         operation: *operation,
-        condition,
+        preconditions,
         request: &request,
         body: &Body::empty(),
         write_id: write_id.clone(),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use crate::s3::{Condition, Current, ETag, Operation, Seen, Verdict, judge};
+use crate::s3::{Current, ETag, Operation, Preconditions, Seen, Shape};
 
 /// Everything that was asked, that landed and that was told.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ enum Author {
 pub(super) struct Call {
     pub(super) key: usize,
     pub(super) operation: Operation,
-    pub(super) condition: Condition,
+    pub(super) preconditions: Preconditions,
     /// The ETag of what it writes; where there is none, every copy of it gets another.
     pub(super) content: Option<String>,
     pub(super) upload: Option<String>,
@@ -70,11 +70,11 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(key: usize, operation: Operation, condition: Condition) -> Self {
+    pub(super) fn new(key: usize, operation: Operation, preconditions: Preconditions) -> Self {
         Self {
             key,
             operation,
-            condition,
+            preconditions,
             content: None,
             upload: None,
             inscription: None,
@@ -220,14 +220,14 @@ impl History {
         if matches!(call.told, Some(Told::Success { .. })) && standing.by != Author::Foreign {
             found.push("L1: a write that was acknowledged is applied again over another");
         }
-        if call.condition == Condition::None || self.is_foreign_race(copy, call.key) {
+        if call.preconditions.is_empty() || self.is_foreign_race(copy, call.key) {
             return found;
         }
         if !call.landings.is_empty() {
             found.push("L1: a conditional write is applied twice, with another in between");
         }
-        if let Condition::GenerationMatch(wanted) = &call.condition {
-            let named = self.generations.get(&**wanted).map(|&call| Author::Call(call));
+        if let Shape::GenerationMatch(wanted) = call.preconditions.shape() {
+            let named = self.generations.get(wanted).map(|&call| Author::Call(call));
             // What others have written cannot be told from what stood there before, if it is that.
             let versions = self.keys[call.key].iter().rev();
             let last = versions.into_iter().find(|version| version.by != Author::Foreign);
@@ -239,7 +239,7 @@ impl History {
             if !nothing && (named.is_none() || named != last.map(|version| version.by)) {
                 found.push("L1: a write lands over another generation than it names");
             }
-        } else if !holds(&call.condition, standing) {
+        } else if !holds(&call.preconditions, standing) {
             found.push("L1: a conditional write lands although its condition does not hold");
         }
         let upload = call.upload.as_ref().and_then(|id| self.uploads.get(id));
@@ -311,7 +311,7 @@ impl History {
     /// at which there was nothing to delete? Then it is done, although no copy of it has landed. (The
     /// generation that it names may be that of a delete.)
     fn had_nothing_to_delete(&self, call: &Call) -> bool {
-        let any = matches!(call.condition, Condition::None | Condition::GenerationMatch(_));
+        let any = matches!(call.preconditions.shape(), Shape::None | Shape::GenerationMatch(_));
         call.deletes() && any && self.stood_since(call).any(|version| version.etag.is_none())
     }
 
@@ -327,17 +327,17 @@ impl History {
     /// may have ended without a landing, and of a retry that the store refused the journal only
     /// says that it was refused.
     fn has_failed(&self, call: &Call) -> bool {
-        let asks_more = matches!(call.condition, Condition::GenerationMatch(_));
+        let asks_more = matches!(call.preconditions.shape(), Shape::GenerationMatch(_));
         if asks_more || call.refused_by_store {
             return true;
         }
-        self.stood_since(call).any(|version| !holds(&call.condition, version))
+        self.stood_since(call).any(|version| !holds(&call.preconditions, version))
     }
 }
 
-pub(super) fn holds(condition: &Condition, version: &Version) -> bool {
+pub(super) fn holds(preconditions: &Preconditions, version: &Version) -> bool {
     let current = current(version.etag.as_deref());
-    judge(condition, &Seen::from(current)) == Verdict::Pass
+    preconditions.evaluate(&Seen::from(current)).is_ok()
 }
 
 pub(super) fn current(etag: Option<&str>) -> Current {

@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::random::seeded;
-use crate::s3::{Condition, ETag, Operation};
+use crate::s3::{ETag, Operation, Preconditions};
 use clients::Client;
 use history::{Call, Told};
 use process::Process;
@@ -169,7 +169,7 @@ async fn reopen(world: &Arc<World>) {
     sleep(LEASE * 4 + GRACE + SETTLE_LONG * 5 + Duration::from_secs(20)).await;
     for key in 0..world.names.len() {
         let mut client = Client::new(world, 0);
-        let put = Call::new(key, Operation::PutObject, Condition::None);
+        let put = Call::new(key, Operation::PutObject, Preconditions::NONE);
         let mut call = Call { content: Some(format!("last-{key}")), ..put };
         for what in ["an unconditional write", "a conditional one"] {
             let told = client.perform(call, false).await;
@@ -179,8 +179,8 @@ async fn reopen(world: &Arc<World>) {
                 return;
             }
             let etag = world.history().current(key).etag.clone().expect("it was just written");
-            let condition = Condition::IfMatch(ETag::parse(etag.as_bytes()));
-            let put = Call::new(key, Operation::PutObject, condition);
+            let preconditions = Preconditions::if_match(ETag::parse(etag.as_bytes()));
+            let put = Call::new(key, Operation::PutObject, preconditions);
             call = Call { content: Some(format!("very-last-{key}")), ..put };
         }
     }

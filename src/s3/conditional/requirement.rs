@@ -1,9 +1,9 @@
 //! Conditions that writes of some keys must carry (AWS: "Enforce conditional writes on Amazon S3
 //! buckets": policies with `s3:if-none-match` and `s3:if-match`).
 
-use super::answer::S3Error;
-use super::condition::Condition;
-use super::operation::{Effect, Operation};
+use super::preconditions::{Preconditions, Shape};
+use crate::s3::answer::S3Error;
+use crate::s3::operation::{Effect, Operation};
 
 /// What a write must carry to be done at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Requirement {
         self,
         operation: Operation,
         effect: Effect,
-        condition: &Condition,
+        preconditions: &Preconditions,
     ) -> Result<(), S3Error> {
         match effect {
             Effect::Streams if self == Self::Untouchable => {}
@@ -36,11 +36,13 @@ impl Requirement {
             Self::CreateOnly | Self::Conditional if operation.subresource().is_some() => {
                 Err(S3Error::access_denied().because(NOT_UNDERSTOOD))
             }
-            Self::CreateOnly if creates(operation) && *condition == Condition::IfNoneMatchAny => {
+            Self::CreateOnly
+                if creates(operation) && preconditions.shape() == Shape::IfNoneMatchAny =>
+            {
                 Ok(())
             }
             Self::CreateOnly => Err(S3Error::access_denied().because(CREATE_ONLY)),
-            Self::Conditional if *condition != Condition::None => Ok(()),
+            Self::Conditional if !preconditions.is_empty() => Ok(()),
             Self::Conditional => Err(S3Error::access_denied().because(CONDITIONAL)),
             Self::Untouchable => Err(S3Error::access_denied().because(UNTOUCHABLE)),
         }
@@ -69,7 +71,11 @@ mod tests {
     use super::*;
     use crate::s3::{ETag, Understood};
 
-    fn is_allowed(requirement: Requirement, operation: Operation, condition: &Condition) -> bool {
+    fn is_allowed(
+        requirement: Requirement,
+        operation: Operation,
+        condition: &Preconditions,
+    ) -> bool {
         match requirement.check(operation, operation.effect(), condition) {
             Ok(()) => true,
             Err(error) => {
@@ -82,25 +88,25 @@ mod tests {
     #[test]
     fn a_write_carries_what_is_required_of_it() {
         use Requirement::{Conditional, CreateOnly};
-        let if_match = Condition::IfMatch(ETag::parse(b"\"e\""));
+        let if_match = Preconditions::if_match(ETag::parse(b"\"e\""));
         for (operation, condition, create_only, conditional) in [
-            (Operation::PutObject, &Condition::None, false, false),
-            (Operation::PutObject, &Condition::IfNoneMatchAny, true, true),
+            (Operation::PutObject, &Preconditions::NONE, false, false),
+            (Operation::PutObject, &Preconditions::IF_NONE_MATCH_ANY, true, true),
             (Operation::PutObject, &if_match, false, true),
-            (Operation::CopyObject, &Condition::None, false, false),
-            (Operation::CopyObject, &Condition::IfNoneMatchAny, true, true),
-            (Operation::CompleteMultipartUpload, &Condition::None, false, false),
-            (Operation::CompleteMultipartUpload, &Condition::IfNoneMatchAny, true, true),
+            (Operation::CopyObject, &Preconditions::NONE, false, false),
+            (Operation::CopyObject, &Preconditions::IF_NONE_MATCH_ANY, true, true),
+            (Operation::CompleteMultipartUpload, &Preconditions::NONE, false, false),
+            (Operation::CompleteMultipartUpload, &Preconditions::IF_NONE_MATCH_ANY, true, true),
             // A form cannot carry a condition.
-            (Operation::PostObject, &Condition::None, false, false),
-            (Operation::DeleteObject, &Condition::None, false, false),
+            (Operation::PostObject, &Preconditions::NONE, false, false),
+            (Operation::DeleteObject, &Preconditions::NONE, false, false),
             (Operation::DeleteObject, &if_match, false, true),
-            (Operation::DeleteObject, &Condition::IfMatchAny, false, true),
+            (Operation::DeleteObject, &Preconditions::IF_MATCH_ANY, false, true),
             // As the dialect `rfc` lets a delete say it.
-            (Operation::DeleteObject, &Condition::IfNoneMatchAny, false, true),
-            (Operation::DeleteObjectVersion, &Condition::None, false, false),
-            (Operation::AppendObject, &Condition::None, false, false),
-            (Operation::UnknownWrite, &Condition::None, false, false),
+            (Operation::DeleteObject, &Preconditions::IF_NONE_MATCH_ANY, false, true),
+            (Operation::DeleteObjectVersion, &Preconditions::NONE, false, false),
+            (Operation::AppendObject, &Preconditions::NONE, false, false),
+            (Operation::UnknownWrite, &Preconditions::NONE, false, false),
         ] {
             let what = format!("{operation:?} {condition:?}");
             assert_eq!(is_allowed(CreateOnly, operation, condition), create_only, "{what}");
@@ -121,11 +127,11 @@ mod tests {
             Operation::PutObjectTagging,
             Operation::UnknownWrite,
         ] {
-            let condition = &Condition::IfNoneMatchAny;
+            let condition = &Preconditions::IF_NONE_MATCH_ANY;
             assert!(!is_allowed(Requirement::Untouchable, operation, condition), "{operation:?}");
         }
         for operation in [Operation::GetObject, Operation::HeadObject] {
-            assert!(is_allowed(Requirement::Untouchable, operation, &Condition::None));
+            assert!(is_allowed(Requirement::Untouchable, operation, &Preconditions::NONE));
         }
     }
 
@@ -139,7 +145,7 @@ mod tests {
             Operation::AbortMultipartUpload,
         ] {
             for requirement in [Requirement::CreateOnly, Requirement::Conditional] {
-                assert!(is_allowed(requirement, operation, &Condition::None), "{operation:?}");
+                assert!(is_allowed(requirement, operation, &Preconditions::NONE), "{operation:?}");
             }
         }
     }
@@ -156,11 +162,12 @@ mod tests {
         ] {
             let understood: Understood = operation.subresource().into_iter().collect();
             for requirement in [Requirement::CreateOnly, Requirement::Conditional] {
-                let check = |effect| requirement.check(operation, effect, &Condition::None).is_ok();
+                let check =
+                    |effect| requirement.check(operation, effect, &Preconditions::NONE).is_ok();
                 assert!(check(operation.effect_at(understood)), "{operation:?}");
                 assert!(!check(operation.effect_at(Understood::NONE)), "{operation:?}");
                 // Not even a condition helps: what the store makes of the request is not known.
-                for condition in [&Condition::IfNoneMatchAny, &Condition::IfMatchAny] {
+                for condition in [&Preconditions::IF_NONE_MATCH_ANY, &Preconditions::IF_MATCH_ANY] {
                     assert!(!is_allowed(requirement, operation, condition), "{operation:?}");
                 }
             }

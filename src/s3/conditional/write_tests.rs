@@ -1,9 +1,7 @@
-use http::{HeaderValue, Method};
-
 use super::*;
 use crate::s3::Query;
 
-fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Condition, S3Error> {
+fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Preconditions, S3Error> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
@@ -14,15 +12,15 @@ fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Condi
         query: &Query::default(),
         headers: &map,
     };
-    Condition::parse(head, operation, Dialect::Aws)
+    Preconditions::of_write(head, operation, Dialect::Aws)
 }
 
-fn etag(value: &str) -> Condition {
-    Condition::IfMatch(ETag::parse(value.as_bytes()))
+fn etag(value: &str) -> Preconditions {
+    Preconditions::if_match(ETag::parse(value.as_bytes()))
 }
 
 /// The `<Header>` and `<additionalMessage>` of a 501.
-fn refused(found: Result<Condition, S3Error>) -> (String, Option<String>) {
+fn refused(found: Result<Preconditions, S3Error>) -> (String, Option<String>) {
     let error = found.unwrap_err();
     assert_eq!((error.status().as_u16(), error.code()), (501, "NotImplemented"));
     let field = |name| error.field(name).map(str::to_owned);
@@ -31,11 +29,12 @@ fn refused(found: Result<Condition, S3Error>) -> (String, Option<String>) {
 
 #[test]
 fn a_put_is_conditional_on_absence_or_on_one_etag() {
-    use Condition::{IfNoneMatchAny, None};
+    const NONE: Preconditions = Preconditions::NONE;
+    const ANY: Preconditions = Preconditions::IF_NONE_MATCH_ANY;
     for (headers, expected) in [
-        (&[][..], None),
-        (&[("if-none-match", "*")], IfNoneMatchAny),
-        (&[("if-none-match", " * ")], IfNoneMatchAny),
+        (&[][..], NONE),
+        (&[("if-none-match", "*")], ANY),
+        (&[("if-none-match", " * ")], ANY),
         (&[("if-match", "\"abc\"")], etag("abc")),
         (&[("if-match", "abc")], etag("abc")),
         (&[("if-match", "W/\"abc\"")], etag("W/\"abc\"")),
@@ -43,15 +42,15 @@ fn a_put_is_conditional_on_absence_or_on_one_etag() {
         (&[("if-match", "bad-char_/")], etag("bad-char_/")),
         (&[("if-match", "\"\"")], etag("")),
         // an empty value is a missing header
-        (&[("if-match", "")], None),
-        (&[("if-none-match", " ")], None),
-        (&[("if-match", ""), ("if-none-match", "*")], IfNoneMatchAny),
+        (&[("if-match", "")], NONE),
+        (&[("if-none-match", " ")], NONE),
+        (&[("if-match", ""), ("if-none-match", "*")], ANY),
         (&[("if-match", ""), ("if-match", "abc")], etag("abc")),
         // the same said twice is said once
-        (&[("if-none-match", "*"), ("if-none-match", "*")], IfNoneMatchAny),
+        (&[("if-none-match", "*"), ("if-none-match", "*")], ANY),
         (&[("if-match", "abc"), ("if-match", "abc ")], etag("abc")),
         // what AWS ignores on a put
-        (&[("if-unmodified-since", "x"), ("x-amz-if-match-size", "3")], None),
+        (&[("if-unmodified-since", "x"), ("x-amz-if-match-size", "3")], NONE),
     ] {
         for operation in
             [Operation::PutObject, Operation::CopyObject, Operation::CompleteMultipartUpload]
@@ -85,12 +84,12 @@ fn what_aws_does_not_accept_on_a_put_is_501_with_its_words() {
 #[test]
 fn a_generation_is_a_condition_of_its_own() {
     let name = "x-ifmatch-if-generation-match";
-    let generation = Condition::GenerationMatch("e.7".into());
+    let generation = Preconditions::if_generation_match("e.7");
     for operation in
         [Operation::PutObject, Operation::CopyObject, Operation::CompleteMultipartUpload]
     {
         assert_eq!(parse(operation, &[(name, "e.7")]), Ok(generation.clone()));
-        assert_eq!(parse(operation, &[(name, "absent")]), Ok(Condition::IfNoneMatchAny));
+        assert_eq!(parse(operation, &[(name, "absent")]), Ok(Preconditions::IF_NONE_MATCH_ANY));
     }
     assert_eq!(parse(Operation::DeleteObject, &[(name, "e.7")]), Ok(generation.clone()));
     for (operation, headers, status) in [
@@ -105,28 +104,13 @@ fn a_generation_is_a_condition_of_its_own() {
         let error = parse(operation, headers).unwrap_err();
         assert_eq!(error.status().as_u16(), status, "{operation:?} {headers:?}");
     }
-    let seen = |generation: Option<&str>| Seen {
-        generation: generation.map(Into::into),
-        ..Seen::from(Current::Present(ETag::parse(b"e")))
-    };
-    let failed = Verdict::Refuse(Refusal::PreconditionFailed {
-        condition: ConditionHeader::IfGenerationMatch,
-    });
-    assert_eq!(judge(&generation, &seen(Some("e.7"))), Verdict::Pass);
-    assert_eq!(judge(&generation, &seen(Some("e.8"))), failed);
-    assert_eq!(judge(&generation, &seen(None)), failed);
-    assert_eq!(
-        judge(&generation, &Seen { generation: Some("e.7".into()), ..Seen::ABSENT }),
-        Verdict::Pass,
-        "a deleted key has a generation too"
-    );
 }
 
 #[test]
 fn a_delete_takes_an_etag_or_a_star_and_nothing_else() {
     let delete = |headers| parse(Operation::DeleteObject, headers);
-    assert_eq!(delete(&[]), Ok(Condition::None));
-    assert_eq!(delete(&[("if-match", "*")]), Ok(Condition::IfMatchAny));
+    assert_eq!(delete(&[]), Ok(Preconditions::NONE));
+    assert_eq!(delete(&[("if-match", "*")]), Ok(Preconditions::IF_MATCH_ANY));
     assert_eq!(delete(&[("if-match", "\"abc\"")]), Ok(etag("abc")));
     for (headers, header) in [
         (&[("if-none-match", "*")][..], "If-None-Match"),
@@ -153,8 +137,8 @@ fn a_condition_that_is_not_judged_is_refused_and_never_ignored() {
         Operation::PostObject,
         Operation::DeleteObjects,
     ] {
-        assert_eq!(parse(operation, &[]), Ok(Condition::None));
-        assert_eq!(parse(operation, &[("if-match", "")]), Ok(Condition::None));
+        assert_eq!(parse(operation, &[]), Ok(Preconditions::NONE));
+        assert_eq!(parse(operation, &[("if-match", "")]), Ok(Preconditions::NONE));
         for (name, value, header) in [
             ("if-match", "abc", "If-Match"),
             ("if-match", "*", "If-Match"),
@@ -179,13 +163,16 @@ fn a_write_with_an_unknown_parameter_keeps_its_condition() {
             query: &Query::parse(query),
             headers: &headers,
         };
-        Condition::parse(head, Operation::UnknownWrite, Dialect::Aws)
+        Preconditions::of_write(head, Operation::UnknownWrite, Dialect::Aws)
             .map_err(|error| error.status().as_u16())
     };
     let none_match = "if-none-match";
-    assert_eq!(parse(Method::PUT, "foo=bar", none_match, "*"), Ok(Condition::IfNoneMatchAny));
+    assert_eq!(
+        parse(Method::PUT, "foo=bar", none_match, "*"),
+        Ok(Preconditions::IF_NONE_MATCH_ANY)
+    );
     assert_eq!(parse(Method::PUT, "foo", "if-match", "\"e\""), Ok(etag("\"e\"")));
-    assert_eq!(parse(Method::DELETE, "foo", "if-match", "*"), Ok(Condition::IfMatchAny));
+    assert_eq!(parse(Method::DELETE, "foo", "if-match", "*"), Ok(Preconditions::IF_MATCH_ANY));
     for (method, query, name, value) in [
         (Method::PUT, "foo", "if-match", "*"),
         (Method::DELETE, "foo", none_match, "*"),
@@ -203,51 +190,23 @@ fn a_write_with_an_unknown_parameter_keeps_its_condition() {
 fn conditions_of_reads_and_on_a_copys_source_are_left_to_the_store() {
     for operation in [Operation::GetObject, Operation::HeadObject, Operation::UploadPartCopy] {
         let both = [("if-match", "a"), ("if-none-match", "\"b\"")];
-        assert_eq!(parse(operation, &both), Ok(Condition::None));
+        assert_eq!(parse(operation, &both), Ok(Preconditions::NONE));
     }
     let source = [("x-amz-copy-source-if-match", "a")];
-    assert_eq!(parse(Operation::CopyObject, &source), Ok(Condition::None));
-}
-
-#[test]
-fn judging_gives_awss_outcome_in_every_case() {
-    use Condition::{IfMatchAny, IfNoneMatchAny, None};
-    let exists = || Current::Present(ETag::parse(b"\"abc\""));
-    let failed = |condition| Verdict::Refuse(Refusal::PreconditionFailed { condition });
-    let no_such_key = Verdict::Refuse(Refusal::NoSuchKey);
-    for (condition, when_absent, when_present) in [
-        (None, Verdict::Pass, Verdict::Pass),
-        (IfNoneMatchAny, Verdict::Pass, failed(ConditionHeader::IfNoneMatch)),
-        (IfMatchAny, no_such_key, Verdict::Pass),
-        (etag("\"abc\""), no_such_key, Verdict::Pass),
-        (etag("abc"), no_such_key, Verdict::Pass),
-        (etag("\"other\""), no_such_key, failed(ConditionHeader::IfMatch)),
-        (etag("ABC"), no_such_key, failed(ConditionHeader::IfMatch)),
-        (etag("W/\"abc\""), no_such_key, failed(ConditionHeader::IfMatch)),
-        (etag("\"abc\", \"def\""), no_such_key, failed(ConditionHeader::IfMatch)),
-        (etag("bad-char_/"), no_such_key, failed(ConditionHeader::IfMatch)),
-        (etag("\"\""), no_such_key, failed(ConditionHeader::IfMatch)),
-    ] {
-        assert_eq!(judge(&condition, &Seen::ABSENT), when_absent, "{condition:?}");
-        assert_eq!(judge(&condition, &Seen::from(exists())), when_present, "{condition:?}");
-    }
-}
-
-#[test]
-fn a_refusal_answers_412_or_404_with_awss_fields() {
-    let failed = Refusal::PreconditionFailed { condition: ConditionHeader::IfMatch }.answer("k");
-    assert_eq!((failed.status().as_u16(), failed.field("Condition")), (412, Some("If-Match")));
-    let missing = Refusal::NoSuchKey.answer("a/b");
-    assert_eq!((missing.status().as_u16(), missing.field("Key")), (404, Some("a/b")));
+    assert_eq!(parse(Operation::CopyObject, &source), Ok(Preconditions::NONE));
 }
 
 #[test]
 fn an_entry_of_a_batch_delete_matches_like_a_delete() {
-    assert_eq!(Condition::if_match_of_entry(" "), Condition::None);
-    assert_eq!(Condition::if_match_of_entry("*"), Condition::IfMatchAny);
-    assert_eq!(Condition::if_match_of_entry("\"abc\""), etag("abc"));
+    let entry = |etag| {
+        let elements = EntryElements { etag: Some(etag), ..EntryElements::default() };
+        Preconditions::of_entry(elements, false, Dialect::Aws).unwrap()
+    };
+    assert_eq!(entry(" "), Preconditions::NONE);
+    assert_eq!(entry("*"), Preconditions::IF_MATCH_ANY);
+    assert_eq!(entry("\"abc\""), etag("abc"));
     // White space to Unicode but not to XML or HTTP: an ETag that no object has, not no condition.
     for odd in ["\u{a0}", "\u{2003}", "\u{b}", "\u{a0}*"] {
-        assert_eq!(Condition::if_match_of_entry(odd), etag(odd), "{odd:?}");
+        assert_eq!(entry(odd), etag(odd), "{odd:?}");
     }
 }

@@ -1,10 +1,12 @@
-use http::{HeaderName, HeaderValue, Method};
+//! The evaluation of preconditions of writes. Those of reads are in `read_tests.rs`.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::*;
-use crate::s3::Query;
-use crate::s3::{Dialect, Operation, RequestHead};
+use crate::s3::conditional::EntryElements;
+use crate::s3::{Current, Dialect, ETag, Operation, Query, RequestHead, S3Error, Seen, Shape};
 
-fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Condition, S3Error> {
+fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Preconditions, S3Error> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
@@ -15,7 +17,7 @@ fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Condi
         query: &Query::default(),
         headers: &map,
     };
-    Condition::parse(head, operation, Dialect::Rfc)
+    Preconditions::of_write(head, operation, Dialect::Rfc)
 }
 
 fn object() -> Seen {
@@ -32,11 +34,12 @@ const DATE: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
 const LATER: &str = "Wed, 01 Jan 2020 00:00:01 GMT";
 
 /// `pass`, `404`, or the header that a 412 names.
-fn told(condition: &Condition, seen: &Seen) -> &'static str {
-    match super::super::judge(condition, seen) {
-        Verdict::Pass => "pass",
-        Verdict::Refuse(Refusal::NoSuchKey) => "404",
-        Verdict::Refuse(Refusal::PreconditionFailed { condition }) => condition.as_str(),
+fn told(preconditions: &Preconditions, seen: &Seen) -> &'static str {
+    let exists = seen.current != Current::Absent;
+    match preconditions.evaluate(seen) {
+        Ok(()) => "pass",
+        Err(failed) if failed.has_nothing_to_match(exists) => "404",
+        Err(failed) => failed.as_str(),
     }
 }
 
@@ -59,6 +62,45 @@ fn an_object_with_a_weak_etag_matches_weakly_only() {
             "{header}: {value}"
         );
     }
+}
+
+#[test]
+fn awss_preconditions_have_awss_outcome_in_every_case() {
+    let etag = |value: &str| Preconditions::if_match(ETag::parse(value.as_bytes()));
+    let seen = Seen::from(Current::Present(ETag::parse(b"\"abc\"")));
+    for (preconditions, absent, there) in [
+        (Preconditions::NONE, "pass", "pass"),
+        (Preconditions::IF_NONE_MATCH_ANY, "pass", "If-None-Match"),
+        (Preconditions::IF_MATCH_ANY, "404", "pass"),
+        (etag("\"abc\""), "404", "pass"),
+        (etag("abc"), "404", "pass"),
+        (etag("\"other\""), "404", "If-Match"),
+        (etag("ABC"), "404", "If-Match"),
+        (etag("W/\"abc\""), "404", "If-Match"),
+        (etag("\"abc\", \"def\""), "404", "If-Match"),
+        (etag("bad-char_/"), "404", "If-Match"),
+        (etag("\"\""), "404", "If-Match"),
+    ] {
+        assert_eq!(told(&preconditions, &Seen::ABSENT), absent, "{preconditions:?}");
+        assert_eq!(told(&preconditions, &seen), there, "{preconditions:?}");
+    }
+    // To AWS a weak ETag is bytes like any other.
+    let weak = Seen::from(Current::Present(ETag::parse(b"W/\"abc\"")));
+    assert_eq!(told(&etag("W/\"abc\""), &weak), "pass");
+}
+
+#[test]
+fn a_generation_equals_only_itself() {
+    let wanted = Preconditions::if_generation_match("e.7");
+    let seen = |generation: Option<&str>| Seen {
+        generation: generation.map(Into::into),
+        ..Seen::from(Current::Present(ETag::parse(b"e")))
+    };
+    assert_eq!(told(&wanted, &seen(Some("e.7"))), "pass");
+    assert_eq!(told(&wanted, &seen(Some("e.8"))), "x-ifmatch-if-generation-match");
+    assert_eq!(told(&wanted, &seen(None)), "x-ifmatch-if-generation-match");
+    let deleted = Seen { generation: Some("e.7".into()), ..Seen::ABSENT };
+    assert_eq!(told(&wanted, &deleted), "pass", "a deleted key has a generation too");
 }
 
 #[test]
@@ -124,17 +166,21 @@ fn a_delete_is_judged_by_etag_size_and_time_and_of_nothing_it_is_done() {
 #[test]
 fn what_the_register_can_see_fulfilled_is_told_as_aws_tells_it() {
     let put = |headers| parse(Operation::PutObject, headers).unwrap();
-    assert_eq!(put(&[("if-none-match", "*")]), Condition::IfNoneMatchAny);
-    assert_eq!(put(&[("if-match", "*")]), Condition::IfMatchAny);
-    assert_eq!(put(&[("if-match", "\"e\"")]), Condition::IfMatch(ETag::parse(b"e")));
-    assert!(matches!(put(&[("if-match", "W/\"e\"")]), Condition::Rfc(_)));
+    assert_eq!(put(&[("if-none-match", "*")]), Preconditions::IF_NONE_MATCH_ANY);
+    assert_eq!(put(&[("if-match", "*")]), Preconditions::IF_MATCH_ANY);
+    assert_eq!(put(&[("if-match", "\"e\"")]), Preconditions::if_match(ETag::parse(b"e")));
+    assert_eq!(put(&[("if-match", "W/\"e\"")]).shape(), Shape::Compound);
 }
 
 #[test]
 fn an_entry_of_a_batch_names_what_a_delete_may() {
-    let of = |etag, size, time| RfcCondition::of_entry(etag, size, time).unwrap();
-    assert_eq!(of(None, None, None), Condition::None);
-    assert_eq!(of(Some(" "), None, None), Condition::None);
+    let read = |etag, size, last_modified_time| {
+        let elements = EntryElements { etag, size, last_modified_time };
+        Preconditions::of_entry(elements, false, Dialect::Rfc)
+    };
+    let of = |etag, size, time| read(etag, size, time).unwrap();
+    assert_eq!(of(None, None, None), Preconditions::NONE);
+    assert_eq!(of(Some(" "), None, None), Preconditions::NONE);
     for (etag, size, time, told_there) in [
         (Some("\"e\""), None, None, "pass"),
         (Some("*"), None, None, "pass"),
@@ -146,7 +192,7 @@ fn an_entry_of_a_batch_names_what_a_delete_may() {
         assert_eq!(told(&of(etag, size, time), &object()), told_there);
         assert_eq!(told(&of(etag, size, time), &Seen::ABSENT), "pass");
     }
-    assert!(RfcCondition::of_entry(None, Some("x"), None).is_err());
+    assert!(read(None, Some("x"), None).is_err());
 }
 
 #[test]

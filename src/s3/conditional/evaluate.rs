@@ -1,0 +1,68 @@
+//! The evaluation of preconditions, in the order of RFC 9110 §13.2.2.
+
+use super::fields::EntityTags;
+use super::precondition::Precondition;
+use super::preconditions::Preconditions;
+use super::representation::Representation;
+
+impl Preconditions {
+    /// Evaluates them against what stands at the key. The error is the first that is false, which
+    /// each kind of request answers in its own way ([`Precondition`]). A time that is not
+    /// known is not compared with a date of a read, and equals none of a delete.
+    pub fn evaluate<'a>(&self, of: impl Into<Representation<'a>>) -> Result<(), Precondition> {
+        let of = of.into();
+        if self.hold_of_nothing && !of.exists {
+            return Ok(());
+        }
+        let at = of.last_modified_s;
+        if self.if_match.as_ref().is_some_and(|tags| !is_matched(tags, of)) {
+            return Err(Precondition::IfMatch);
+        }
+        if self.if_unmodified_since_s.zip(at).is_some_and(|(date, at)| at > date) {
+            return Err(Precondition::IfUnmodifiedSince);
+        }
+        if self.if_none_match.as_ref().is_some_and(|tags| is_listed(tags, of)) {
+            return Err(Precondition::IfNoneMatch);
+        }
+        if self.if_modified_since_s.zip(at).is_some_and(|(date, at)| at <= date) {
+            return Err(Precondition::IfModifiedSince);
+        }
+        // Those that RFC 9110 does not know come after those that it orders.
+        if self.if_match_size_bytes.is_some() && self.if_match_size_bytes != of.size_bytes {
+            return Err(Precondition::IfMatchSize);
+        }
+        if self.if_match_last_modified_s.is_some() && self.if_match_last_modified_s != at {
+            return Err(Precondition::IfMatchLastModifiedTime);
+        }
+        if self.if_generation_match.is_some()
+            && self.if_generation_match.as_deref() != of.generation
+        {
+            return Err(Precondition::IfGenerationMatch);
+        }
+        Ok(())
+    }
+}
+
+/// Whether `If-Match` is true: strong comparison (RFC 9110 §13.1.1).
+fn is_matched(tags: &EntityTags, of: Representation<'_>) -> bool {
+    match tags {
+        EntityTags::Any => of.exists,
+        EntityTags::List(list) => {
+            of.etag.is_some_and(|etag| list.iter().any(|tag| tag.matches_strongly(etag)))
+        }
+    }
+}
+
+/// Whether `If-None-Match` is false: weak comparison (RFC 9110 §13.1.2).
+fn is_listed(tags: &EntityTags, of: Representation<'_>) -> bool {
+    match tags {
+        EntityTags::Any => of.exists,
+        EntityTags::List(list) => {
+            of.etag.is_some_and(|etag| list.iter().any(|tag| tag.matches_weakly(etag)))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "evaluate_tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+//! The values of conditional headers: entity tags and dates, as RFC 9110 lets them be written.
+
+use http::header::{self, HeaderMap, HeaderName};
+use httpdate::HttpDate;
+
+use crate::s3::etag::ETag;
+
+/// An entity tag that a precondition names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct EntityTag {
+    /// It is a weak one, `W/"…"` (RFC 9110 §8.8.3), which strong comparison finds equal to none.
+    pub(super) weak: bool,
+    pub(super) etag: ETag,
+}
+
+impl EntityTag {
+    /// One that is compared byte by byte, as AWS does: a weak one, `W/"…"`, equals itself.
+    pub(super) fn bytewise(value: &[u8]) -> Self {
+        Self { weak: false, etag: ETag::parse(value) }
+    }
+
+    /// As RFC 9110 has it. Quotes may be missing, as AWS allows. Of a weak tag they are part.
+    pub(super) fn parse(value: &[u8]) -> Self {
+        let value = value.trim_ascii();
+        match value.strip_prefix(b"W/") {
+            Some(quoted) if quoted.starts_with(b"\"") => {
+                Self { weak: true, etag: ETag::parse(quoted) }
+            }
+            _ => {
+                let etag = ETag::parse(value);
+                // `"W/"e""` is no entity tag, and must not equal a stored weak one.
+                Self { weak: etag.is_weak(), etag }
+            }
+        }
+    }
+
+    /// Weak comparison (RFC 9110 §8.8.3.2).
+    pub(super) fn matches_weakly(&self, stored: &ETag) -> bool {
+        self.etag.opaque() == stored.opaque()
+    }
+
+    /// Strong comparison (RFC 9110 §8.8.3.2).
+    pub(super) fn matches_strongly(&self, stored: &ETag) -> bool {
+        !self.weak && self.etag == *stored
+    }
+}
+
+/// What a header on entity tags names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum EntityTags {
+    /// `*`
+    Any,
+    /// One of these.
+    List(Vec<EntityTag>),
+}
+
+impl EntityTags {
+    /// The text of an element: `*`, or an ETag, which `tag` reads; `None` where it is empty.
+    pub(super) fn of_element(text: &str, tag: fn(&[u8]) -> EntityTag) -> Option<Self> {
+        match text.trim_ascii() {
+            "" => None,
+            "*" => Some(Self::Any),
+            etag => Some(Self::List(vec![tag(etag.as_bytes())])),
+        }
+    }
+
+    /// Reads `*`, an ETag, or a list of them, in one field or several (RFC 9110 §5.3, §5.6.1);
+    /// `None` when the header is missing or says nothing, as some SDKs send it.
+    pub(super) fn of_header(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+        let mut any = true;
+        let mut list = Vec::new();
+        for value in headers.get_all(name) {
+            let mut quoted = false;
+            let at_comma = move |byte: &u8| {
+                quoted ^= *byte == b'"';
+                *byte == b',' && !quoted
+            };
+            let elements = value.as_bytes().split(at_comma).map(<[u8]>::trim_ascii);
+            for element in elements.filter(|element| !element.is_empty()) {
+                any &= element == b"*";
+                list.push(EntityTag::parse(element));
+            }
+        }
+        match list.is_empty() {
+            true => None,
+            false if any => Some(Self::Any),
+            false => Some(Self::List(list)),
+        }
+    }
+}
+
+/// Reads a date in any of HTTP's three forms, in seconds since 1970; `None` for anything else, and
+/// for more than one (RFC 9110 §5.6.7, §13.1.3, §13.1.4: such a precondition is ignored).
+pub(super) fn date_s(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then(|| read_date_s(value)).flatten()
+}
+
+/// The same of a text.
+pub(super) fn read_date_s(text: &str) -> Option<i64> {
+    let date: HttpDate = text.parse().ok()?;
+    let since = std::time::SystemTime::from(date).duration_since(std::time::UNIX_EPOCH);
+    Some(since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
+}
+
+/// When an object was written, as an answer about it says, in seconds since 1970.
+pub fn last_modified_s(headers: &HeaderMap) -> Option<i64> {
+    date_s(headers, &header::LAST_MODIFIED)
+}
