@@ -6,7 +6,7 @@ use http::Method;
 use ifmatch::s3::encoding::decode_query;
 use ifmatch::s3::{
     Preconditions, CopySource, Dialect, Effect, Naming, Operation, Query, Segments, Subresource, Target,
-    Understood, body_refusal, classify, refusal,
+    Understood, body_refusal, classify, inadmissible,
 };
 use ifmatch_fuzz::{Request, escaped};
 use libfuzzer_sys::fuzz_target;
@@ -27,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method);
     let reads = reads && operation != Operation::UnknownBucketWrite;
     assert_eq!(operation.effect() == Effect::Read, reads, "{operation:?}");
-    let refused = refusal(request.head(), operation);
+    let refused = inadmissible(request.head(), operation);
     for error in refused.iter().chain(&body_refusal(request.head(), operation, true)) {
         assert!([400, 405, 501].contains(&error.status().as_u16()));
     }
@@ -47,6 +47,6 @@ fuzz_target!(|input: &[u8]| {
     if !reads && refused.is_none() {
         request.query = Query::parse(&respelled(request.query.as_sent()));
         assert_eq!(classify(request.head(), &target), operation, "{}", request.query);
-        assert_eq!(refusal(request.head(), operation), None, "{}", request.query);
+        assert_eq!(inadmissible(request.head(), operation), None, "{}", request.query);
     }
 });

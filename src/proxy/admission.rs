@@ -23,7 +23,7 @@ use crate::config::Signatures;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
     Code, Content, CopySource, Effect, Operation, Preconditions, Query, RequestHead, S3Error,
-    Target, check_arguments, classify, refusal_at,
+    Target, check_arguments, classify, inadmissible_at,
 };
 use crate::sigv4::{EffectiveRequest, PromisedChecksum, unframe};
 
@@ -167,7 +167,7 @@ impl Question<'_> {
     /// Whether what is asked can be done through this proxy at all, whoever asks. `as_sent`: the request
     /// goes on as its sender signed it.
     fn check_possible(&self, as_sent: bool) -> Result<(), S3Error> {
-        if let Some(refused) = refusal_at(self.head, self.operation, self.effect, as_sent) {
+        if let Some(refused) = inadmissible_at(self.head, self.operation, self.effect, as_sent) {
             return Err(refused);
         }
         check_arguments(self.head, self.operation)?;

@@ -15,7 +15,7 @@ use crate::config::{Buckets, Client, Rights};
 use crate::s3::encoding::decode;
 use crate::s3::{
     CopySource, Effect, Naming, Operation, Query, RequestHead, Reserved, Segments, Subresource,
-    Target, Understood, classify, refusal_at,
+    Target, Understood, classify, inadmissible_at,
 };
 use crate::secret::Secret;
 
@@ -71,7 +71,7 @@ fn here(request: &Request) -> (&'static str, Option<Operation>) {
     }
     let operation = classify(head, &target);
     let refused = |understood, as_sent| {
-        refusal_at(head, operation, operation.effect_at(understood), as_sent).is_some()
+        inadmissible_at(head, operation, operation.effect_at(understood), as_sent).is_some()
     };
     let all = Understood::from_iter(Subresource::ALL);
     assert_eq!(refused(all, true), refused(all, false), "in both modes: {request:?}");
@@ -268,7 +268,7 @@ fn gated(
     request.query.check().ok()?;
     let operation = classify(request.head(), &target);
     let effect = operation.effect_at(understood);
-    if refusal_at(request.head(), operation, effect, as_sent).is_some() {
+    if inadmissible_at(request.head(), operation, effect, as_sent).is_some() {
         return None;
     }
     if !as_sent {

@@ -5,8 +5,8 @@ use http::{HeaderMap, header};
 
 use super::answer::S3Error;
 use super::code::Code;
+use super::inadmissible::reaches_other_keys;
 use super::multipart::{FIELDS_BYTES_MAX, Fault, Parts, Piece, Spelling};
-use super::refusal::reaches_other_keys;
 use super::xml::{DECLARATION, push_element};
 
 /// What a form says before its file begins.

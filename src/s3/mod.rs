@@ -1,5 +1,5 @@
-//! S3 as rules: which operation a request is, which key it changes, which condition it carries,
-//! how that condition is judged, and what the answer looks like. Pure: no IO, no clock.
+//! S3 as rules: which operation a request is, which key it changes, which preconditions it carries,
+//! how they are evaluated, and what the answer looks like. Pure: no IO, no clock.
 
 pub mod answer;
 pub mod arguments;
@@ -18,6 +18,7 @@ pub mod encoding;
 pub mod etag;
 pub mod form;
 pub mod head;
+pub mod inadmissible;
 pub mod listing;
 pub mod media;
 pub mod multipart;
@@ -26,7 +27,6 @@ pub mod name;
 pub mod operation;
 pub mod policy;
 pub mod query;
-pub mod refusal;
 pub mod reserved;
 mod schema;
 pub mod subresource;
@@ -49,13 +49,13 @@ pub use copy_source::CopySource;
 pub use etag::ETag;
 pub use form::{FormReader, PostForm};
 pub use head::RequestHead;
+pub use inadmissible::{AMBIGUOUS, inadmissible, inadmissible_at};
 pub use media::{Media, body_refusal};
 pub use multipart::Spelling;
 pub use name::{BucketName, DotSegments, EmptySegments, ObjectKey, ObjectName, Segments};
 pub use operation::{Effect, Operation, WriteClass};
 pub use policy::PostPolicy;
 pub use query::Query;
-pub use refusal::{AMBIGUOUS, refusal, refusal_at};
 pub use reserved::Reserved;
 pub use subresource::{Subresource, Understood};
 pub use target::{Naming, Target};

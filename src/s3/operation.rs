@@ -31,7 +31,7 @@ pub enum Operation {
     /// [`super::configuration`]).
     ConfigureBucket(&'static str),
     /// A change of a bucket or the service that is not understood. It may change objects without
-    /// naming them, so it is refused (see [`super::refusal()`]).
+    /// naming them, so it is refused (see [`super::inadmissible()`]).
     UnknownBucketWrite,
     // objects, reading
     GetObject,

@@ -1,4 +1,5 @@
-//! Requests that would change objects which the register is not told of: refused outright.
+//! Requests that are not admitted: they would change objects which the register is
+//! not told of.
 
 use http::Method;
 
@@ -12,7 +13,7 @@ use super::operation::{Effect, Operation};
 /// Why this request cannot be let through at all: 501, naming the header or subresource; 400 for a
 /// query that speaks of a multipart upload in a way no operation does; 405 for a method that S3
 /// does not have. To be asked for every request, reads too, before anything else is done with it.
-pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
+pub fn inadmissible(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
     // Stores have operations of their own under such methods: PATCH and COPY among them.
     if !METHODS.contains(head.method) {
         return Some(S3Error::new(Code::MethodNotAllowed).with("Method", head.method.as_str()));
@@ -51,14 +52,14 @@ pub fn refusal(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
 
 /// Why this request, which has this effect at this store, cannot be let through at all. `as_sent`:
 /// its sender has signed it for the store, which gets it as it came.
-pub fn refusal_at(
+pub fn inadmissible_at(
     head: RequestHead<'_>,
     operation: Operation,
     effect: Effect,
     as_sent: bool,
 ) -> Option<S3Error> {
     let select = operation == Operation::SelectObjectContent && effect != Effect::Read;
-    refusal(head, operation)
+    inadmissible(head, operation)
         .or_else(|| body_refusal(head, operation, as_sent))
         .or_else(|| body_refusal_as_sent(head, operation).filter(|_| as_sent))
         .or_else(|| select.then(|| S3Error::not_implemented("select", None).because(SELECT)))
@@ -135,7 +136,7 @@ mod tests {
             query: &Query::parse(query),
             headers: &headers,
         };
-        let error = refusal(head, operation)?;
+        let error = inadmissible(head, operation)?;
         assert_eq!((error.status().as_u16(), error.code()), (501, "NotImplemented"));
         error.field("Header").map(str::to_owned)
     }
@@ -196,7 +197,7 @@ mod tests {
             query: &Query::parse(query),
             headers: &HeaderMap::new(),
         };
-        refusal(head, operation).map(|error| error.code().to_owned())
+        inadmissible(head, operation).map(|error| error.code().to_owned())
     }
 
     #[test]
