@@ -3,16 +3,16 @@
 use http::header;
 use http::{HeaderMap, HeaderName};
 
-/// The metadata of an object that say which write left it (gate/inscription.rs). Never a client's
+/// The metadata of an object that say which write left it (gate/object_id.rs). Never a client's
 /// to set, and never shown to one.
-pub const INSCRIPTION: HeaderName = HeaderName::from_static("x-amz-meta-ifmatch-id");
+pub const OBJECT_WRITE_ID: HeaderName = HeaderName::from_static("x-amz-meta-ifmatch-id");
 
 /// Whether a header, or a form's field, is ours alone, whatever the settings say, so that no client's
 /// word is taken for ours. It is left out, not refused: whoever copies an object with the metadata
 /// that the store itself has shown him means the object, not our note on it. To servers that know
 /// headers as variables `_` is `-`.
 pub fn is_reserved(name: &str) -> bool {
-    name.replace('_', "-").eq_ignore_ascii_case(INSCRIPTION.as_str())
+    name.replace('_', "-").eq_ignore_ascii_case(OBJECT_WRITE_ID.as_str())
 }
 
 /// What a client's headers become towards the store: those that S3 gives a meaning, less those of

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::addressing::{Place, place};
 use super::connection::{Composed, Connections, Opened};
-use super::headers::{INSCRIPTION, drop_checksums};
+use super::headers::{OBJECT_WRITE_ID, drop_checksums};
 use super::{
     Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Signing, Store, StoreRequest,
 };
@@ -348,7 +348,7 @@ impl Store for HttpStore {
                     last_modified_s: last_modified_s(&answer.headers),
                     size_bytes: size_bytes(&answer.headers),
                     generation: None,
-                    inscription: inscription(&answer.headers),
+                    id_field: id_field(&answer.headers),
                 })
             }
             // Also a delete marker (AWS: HeadObject).
@@ -436,8 +436,8 @@ fn answered(exchange: Exchange) -> Result<Answer, HeadError> {
     }
 }
 
-fn inscription(headers: &HeaderMap) -> Option<Box<str>> {
-    headers.get(INSCRIPTION).and_then(|value| value.to_str().ok()).map(Into::into)
+fn id_field(headers: &HeaderMap) -> Option<Box<str>> {
+    headers.get(OBJECT_WRITE_ID).and_then(|value| value.to_str().ok()).map(Into::into)
 }
 
 fn size_bytes(headers: &HeaderMap) -> Option<u64> {

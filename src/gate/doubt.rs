@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Reply;
-use super::inscription::inscribed;
 use super::landed::Landed;
 use super::lease::Armed;
+use super::object_id::id_carried;
 use super::reclaim::Reclaimer;
 use super::stop::Stop;
 use crate::register::{State, Told, Writers};
@@ -56,14 +56,14 @@ impl<'a> Armed<'a> {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         let exclusive = gate.settings.terms.writers == Writers::Exclusive;
         let pre = self.pre.known().filter(|_| exclusive);
-        let by_id = write.inscribed && self.lease.seen_not_applied;
+        let by_id = write.carries_id && self.lease.seen_not_applied;
         if pre.is_none() && !by_id {
             return None;
         }
         let landed = |seen: &Seen| {
             let changed = pre.as_ref().is_some_and(|pre| seen.current != *pre);
             (changed && write.may_leave(&seen.current))
-                || (by_id && inscribed(write, seen).as_ref() == Some(&write.write_id))
+                || (by_id && id_carried(write, seen).as_ref() == Some(&write.write_id))
         };
         let until = self.lease.deadline.min(self.attempt.give_up);
         let mut pause = LOOK_FIRST;

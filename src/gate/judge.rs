@@ -1,8 +1,8 @@
 //! Judging a write's condition by a HEAD under its lease: step 6 of
 //! docs/protocol.md#a-write-step-by-step. The same HEAD resolves a doubt that an earlier holder left.
 
-use super::inscription::inscribed;
 use super::lease::{Judged, Lease, Leased};
+use super::object_id::id_carried;
 use super::stop::Stop;
 use super::upload::upload_gone;
 use super::{Gate, Reply, refusal};
@@ -63,7 +63,7 @@ impl<'a> Leased<'a> {
         if let Some(doubted) = self.lease.doubt.take() {
             self.resolve(doubted, &seen, in_doubt).await?;
         }
-        if write.inscribed && inscribed(write, &seen).as_ref() == Some(&write.write_id) {
+        if write.carries_id && id_carried(write, &seen).as_ref() == Some(&write.write_id) {
             return Err(self.own_landing(&seen));
         }
         self.lease.seen_not_applied = true;
@@ -102,7 +102,7 @@ impl<'a> Leased<'a> {
         in_doubt: &mut bool,
     ) -> Result<(), Against> {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
-        let (token, tagged) = (&self.lease.token, inscribed(write, seen));
+        let (token, tagged) = (&self.lease.token, id_carried(write, seen));
         let resolution =
             gate.register.resolve(write.name, token, &seen.current, tagged.as_ref()).await?;
         if matches!(resolution, Resolution::Landed | Resolution::Undetermined) {

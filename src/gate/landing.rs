@@ -5,7 +5,7 @@
 use md5::{Digest, Md5};
 
 use super::finding;
-use super::inscription::inscribed;
+use super::object_id::id_carried;
 use super::{Gate, Write};
 use crate::backend::Answer;
 use crate::register::{Expect, State, Writers};
@@ -59,15 +59,16 @@ impl Gate {
         new: State,
         answer: &mut Answer,
     ) -> State {
-        let object = matches!(write.expect(), Expect::SomeObject | Expect::Inscribed);
+        let object = matches!(write.expect(), Expect::SomeObject | Expect::CarriesId);
         // Where others write, the record is not believed: nothing else to be gained by a HEAD.
         let exclusive = self.settings.terms.writers == Writers::Exclusive;
         if new != State::Unknown || !(exclusive || object) {
             return new;
         }
         if let Ok(seen) = self.store.head(write.question()).await {
-            let carries_id =
-                write.inscribed.then(|| inscribed(write, &seen).as_ref() == Some(&write.write_id));
+            let carries_id = write
+                .carries_id
+                .then(|| id_carried(write, &seen).as_ref() == Some(&write.write_id));
             let pre = pre.known();
             let mut evidence = Evidence { object, pre, exclusive, carries_id, etag: None };
             if !evidence.left(&seen.current) {

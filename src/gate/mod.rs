@@ -1,7 +1,7 @@
 //! The gate: every change of a key passes here, one at a time, whoever asks and however.
 //!
 //! [`Gate::early_look`] may refuse a stale writer before its body is read; [`Gate::write`] is the
-//! guarded write itself, steps 3 to 10 of docs/protocol.md#a-write-step-by-step. [`Gate::pass`] is the
+//! guarded write itself, steps 3 to 10 of docs/protocol.md#a-write-step-by-step. [`Gate::send_unguarded`] is the
 //! side door for keys that a rule takes out of its care.
 
 mod acquire;
@@ -10,11 +10,11 @@ mod conclude;
 mod doubt;
 mod early;
 pub mod finding;
-mod inscription;
 mod judge;
 mod landed;
 mod landing;
 mod lease;
+mod object_id;
 mod outcome;
 mod queue;
 mod reading;
@@ -40,7 +40,7 @@ use crate::body::Body;
 use crate::random;
 use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Current, Effect, ObjectName, Operation, Preconditions, WriteClass};
-pub use inscription::inscription;
+pub use object_id::id_field;
 pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
 pub use reading::Pinned;
@@ -109,8 +109,8 @@ pub struct Write<'a> {
     pub version_id: Option<&'a str>,
     /// Of a CompleteMultipartUpload: the upload, decoded.
     pub upload_id: Option<&'a str>,
-    /// Its id is written on what it leaves ([`inscription`]).
-    pub inscribed: bool,
+    /// Its id is written on what it leaves ([`id_field`]).
+    pub carries_id: bool,
     /// Hears that the store is still at work.
     pub keep_alive: Option<&'a KeepAlive>,
 }
@@ -149,7 +149,7 @@ impl Write<'_> {
     /// What it leaves behind if it lands, as far as can be told beforehand.
     fn expect(&self) -> Expect {
         match self.operation {
-            _ if self.inscribed => Expect::Inscribed,
+            _ if self.carries_id => Expect::CarriesId,
             Operation::DeleteObject => Expect::Absent,
             Operation::PutObject
             | Operation::PostObject
@@ -163,7 +163,7 @@ impl Write<'_> {
     fn may_leave(&self, current: &Current) -> bool {
         match self.expect() {
             Expect::Absent => *current == Current::Absent,
-            Expect::SomeObject | Expect::Inscribed => *current != Current::Absent,
+            Expect::SomeObject | Expect::CarriesId => *current != Current::Absent,
             Expect::Anything => true,
         }
     }

@@ -13,7 +13,7 @@ use crate::s3::{Effect, Operation, WriteClass};
 impl Gate {
     /// Sends a request to the store once, as it is, and answers what the store answers. It is never
     /// sent again: only its client knows whether that would do harm.
-    pub async fn pass(
+    pub async fn send_unguarded(
         &self,
         operation: Operation,
         request: &StoreRequest,

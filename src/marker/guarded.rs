@@ -93,9 +93,9 @@ impl Register for Guarded {
         name: &ObjectName,
         token: &Token,
         head: &Current,
-        inscribed: Option<&WriteId>,
+        seen_id: Option<&WriteId>,
     ) -> Result<Resolution, RegisterError> {
-        self.inner.resolve(name, token, head, inscribed).await
+        self.inner.resolve(name, token, head, seen_id).await
     }
 
     async fn note_upload(

@@ -226,7 +226,7 @@ impl Marker {
                 head_headers: &HeaderMap::new(),
                 version_id: None,
                 upload_id: None,
-                inscribed: false,
+                carries_id: false,
                 keep_alive: None,
             })
             .await;

@@ -46,7 +46,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::backend::connection::note_descriptors;
-use crate::backend::headers::INSCRIPTION;
+use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::config::EarlyAnswer;
 use crate::http1::persists;
 use crate::s3::S3Error;
@@ -194,7 +194,7 @@ impl ProxyHttp for Proxy {
             // Pingora would send chunks to a client that does not know them.
             upstream.remove_header(&header::TRANSFER_ENCODING);
         }
-        upstream.remove_header(&INSCRIPTION);
+        upstream.remove_header(&OBJECT_WRITE_ID);
         if !upstream.headers.contains_key(REQUEST_ID) {
             upstream.insert_header(REQUEST_ID, context.request_id.as_str())?;
         }

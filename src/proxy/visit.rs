@@ -16,7 +16,7 @@ use super::context::{Context, HOST, HOST_ID, LogLine, REQUEST_ID};
 use super::forward::Forward;
 use super::wire::Broken;
 use crate::backend::Answer;
-use crate::backend::headers::INSCRIPTION;
+use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::s3::{Code, S3Error};
 use crate::shares::Share;
 use crate::sigv4::BodyError;
@@ -258,7 +258,7 @@ impl Visit<'_> {
         self.insert_ids(&mut headers);
         let mut response = response(status, headers);
         let (session, context) = (&mut *self.session, &*self.context);
-        response.remove_header(&INSCRIPTION);
+        response.remove_header(&OBJECT_WRITE_ID);
         if !response.headers.contains_key(header::DATE) {
             response.insert_header(header::DATE, get_cached_date())?;
         }
@@ -293,7 +293,7 @@ impl Visit<'_> {
         bare: bool,
     ) -> pingora::Result<()> {
         let mut response = response(status, headers);
-        response.remove_header(&INSCRIPTION);
+        response.remove_header(&OBJECT_WRITE_ID);
         if !response.headers.contains_key(REQUEST_ID) {
             response.insert_header(REQUEST_ID, self.context.request_id.as_str())?;
         }

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use super::admitted::KeyWrite;
 use super::state::Proxy;
 use crate::backend::StoreRequest;
-use crate::backend::headers::INSCRIPTION;
-use crate::gate::inscription;
+use crate::backend::headers::OBJECT_WRITE_ID;
+use crate::gate::id_field;
 use crate::random;
 use crate::register::WriteId;
 use crate::s3::{CopySource, ObjectName, Preconditions, Shape};
@@ -60,7 +60,7 @@ pub(super) fn write_id_of(invocation: Option<&str>, parts: &[&[u8]]) -> WriteId 
 }
 
 /// Has the object carry its write's id, where objects are to. Whether it will.
-pub(super) fn inscribe(
+pub(super) fn add_write_id(
     proxy: &Proxy,
     request: &mut StoreRequest,
     name: &ObjectName,
@@ -69,7 +69,7 @@ pub(super) fn inscribe(
     if !proxy.store.writes_ids() {
         return false;
     }
-    inscription(name, write_id).map(|id| request.headers.insert(INSCRIPTION, id)).is_some()
+    id_field(name, write_id).map(|id| request.headers.insert(OBJECT_WRITE_ID, id)).is_some()
 }
 
 #[cfg(test)]

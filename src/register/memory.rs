@@ -310,10 +310,10 @@ impl Register for MemoryRegister {
         name: &ObjectName,
         token: &Token,
         head: &Current,
-        inscribed: Option<&super::WriteId>,
+        seen_id: Option<&super::WriteId>,
     ) -> Result<Resolution, RegisterError> {
         Ok(self.step(name, |_, slot, terms, now| {
-            record::resolve(slot, token, head, inscribed, terms, now)
+            record::resolve(slot, token, head, seen_id, terms, now)
         }))
     }
 

@@ -76,7 +76,7 @@ pub trait Register: Send + Sync + fmt::Debug {
         name: &ObjectName,
         token: &Token,
         head: &Current,
-        inscribed: Option<&WriteId>,
+        seen_id: Option<&WriteId>,
     ) -> Result<Resolution, RegisterError>;
     /// Remembers how a key stood before a multipart upload of it was created; `false` where the
     /// register began a new epoch meanwhile. Safe to repeat.

@@ -566,7 +566,7 @@ pub fn resolve(
     slot: &mut Slot,
     token: &Token,
     head: &Current,
-    inscribed: Option<&WriteId>,
+    seen_id: Option<&WriteId>,
     terms: &Terms,
     now: Millis,
 ) -> Resolution {
@@ -575,9 +575,9 @@ pub fn resolve(
     }
     let Some(doubt) = slot.record.doubt.take() else { return Resolution::Nothing };
     let Doubt { write_id, armed } = &doubt;
-    let by_its_id = inscribed
-        .filter(|_| armed.expect == Expect::Inscribed)
-        .map(|inscribed| verdict_by_id(armed, head, inscribed == write_id));
+    let by_its_id = seen_id
+        .filter(|_| armed.expect == Expect::CarriesId)
+        .map(|seen_id| verdict_by_id(armed, head, seen_id == write_id));
     let resolution = by_its_id.unwrap_or_else(|| match terms.writers {
         Writers::Shared => Resolution::Undetermined,
         Writers::Exclusive => verdict_on(armed, head),
@@ -643,8 +643,8 @@ fn verdict_on(armed: &Armed, head: &Current) -> Resolution {
     }
     let would_show = match (&armed.expect, head) {
         (Expect::Absent, Current::Present(_))
-        | (Expect::SomeObject | Expect::Inscribed, Current::Absent) => true,
-        (Expect::SomeObject | Expect::Inscribed | Expect::Anything, Current::Present(_))
+        | (Expect::SomeObject | Expect::CarriesId, Current::Absent) => true,
+        (Expect::SomeObject | Expect::CarriesId | Expect::Anything, Current::Present(_))
         | (Expect::Absent | Expect::Anything, Current::Absent) => false,
     };
     if would_show { Resolution::DidNot } else { Resolution::Undetermined }

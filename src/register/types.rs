@@ -105,7 +105,7 @@ pub enum Expect {
     /// An object, whatever its ETag.
     SomeObject,
     /// An object that has the write's id written on it, whatever its ETag.
-    Inscribed,
+    CarriesId,
     /// Anything: the request was not understood.
     Anything,
 }

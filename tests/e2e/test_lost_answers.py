@@ -101,7 +101,7 @@ ID = "x-amz-meta-ifmatch-id"
 
 
 @pytest.fixture
-def inscribing(store, redis_server, tmp_path):
+def with_ids(store, redis_server, tmp_path):
     """Where others write around it: only an id tells whose an object is."""
     settings = Settings(register=redis_server.new_database(), write_ids=True, settle=SETTLE,
                         settle_long=SETTLE, lease_wait=2)
@@ -111,21 +111,21 @@ def inscribing(store, redis_server, tmp_path):
     proxy.stop()
 
 
-def test_an_id_on_the_object_tells_a_landing_where_others_write(inscribing, store):
+def test_an_id_on_the_object_tells_a_landing_where_others_write(with_ids, store):
     store.loses = True
     began = time.monotonic()
-    create = inscribing.raw().put("/bucket/key", b"1", headers={"if-none-match": "*"})
+    create = with_ids.raw().put("/bucket/key", b"1", headers={"if-none-match": "*"})
     assert (create.status, create.headers["x-ifmatch-replayed"]) == (200, "true"), create
     assert time.monotonic() - began < SETTLE
 
 
-def test_a_retry_finds_its_landing_by_its_id_when_redis_has_lost_all(inscribing, store, redis_server):
+def test_a_retry_finds_its_landing_by_its_id_when_redis_has_lost_all(with_ids, store, redis_server):
     sent = {"if-none-match": "*", "amz-sdk-invocation-id": "b1946ac9-2e6d-4c1e-8a53-7d1b2f0a6c11"}
-    raw = inscribing.raw()
+    raw = with_ids.raw()
     first = raw.put("/bucket/key", b"1", headers={**sent, "amz-sdk-request": "attempt=1; max=3"})
     assert first.status == 200
     redis_server.client().flushall()
-    inscribing.skip_quarantine()
+    with_ids.skip_quarantine()
     again = raw.put("/bucket/key", b"1", headers={**sent, "amz-sdk-request": "attempt=2; max=3"})
     assert (again.status, again.headers["x-ifmatch-replayed"]) == (200, "true"), again
     assert again.headers["etag"] == first.headers["etag"]
@@ -133,16 +133,16 @@ def test_a_retry_finds_its_landing_by_its_id_when_redis_has_lost_all(inscribing,
     assert other.code == "PreconditionFailed", other
 
 
-def test_no_client_sets_an_id_or_sees_one(inscribing, store):
-    raw = inscribing.raw()
+def test_no_client_sets_an_id_or_sees_one(with_ids, store):
+    raw = with_ids.raw()
     forged = {ID: "forged", "x-amz-meta-own": "kept"}
     assert raw.put("/bucket/key", b"1", headers=forged).status == 200
     assert store.metadata[ID] != "forged" and store.metadata["x-amz-meta-own"] == "kept"
     raw.request("POST", "/bucket/key?uploads=", headers=forged)
     [create] = [each for each in store.scripted.take() if "?uploads" in each.target]
     assert ID not in create.headers and create.headers["x-amz-meta-own"] == "kept"
-    parts = signed("bucket", {"key": "key"}, secret=inscribing.user[1], key_id=inscribing.user[0])
-    assert post(f"{inscribing.url}/bucket", [*parts, FILE]).status == 204
+    parts = signed("bucket", {"key": "key"}, secret=with_ids.user[1], key_id=with_ids.user[0])
+    assert post(f"{with_ids.url}/bucket", [*parts, FILE]).status == 204
     assert ID in store.metadata
     for method in ("GET", "HEAD"):
         read = raw.request(method, "/bucket/key")
@@ -150,13 +150,13 @@ def test_no_client_sets_an_id_or_sees_one(inscribing, store):
         assert ID not in read.headers, f"{method}: {read}"
 
 
-def test_a_copy_that_takes_its_source_s_metadata_along_is_not_taken_for_its_own(inscribing, store):
-    raw = inscribing.raw()
+def test_a_copy_that_takes_its_source_s_metadata_along_is_not_taken_for_its_own(with_ids, store):
+    raw = with_ids.raw()
     source = {"x-amz-copy-source": "/bucket/other"}
     store.metadata = {}
-    for directive, inscribes in [({}, False), ({"x-amz-metadata-directive": "COPY"}, False),
+    for directive, carries_ids in [({}, False), ({"x-amz-metadata-directive": "COPY"}, False),
                                  ({"x-amz-metadata-directive": "REPLACE"}, True)]:
         store.scripted.take()
         assert raw.put("/bucket/key", headers={**source, **directive}).status == 200
         [copy] = [each for each in store.scripted.take() if each.method == "PUT"]
-        assert (ID in copy.headers) == inscribes, directive
+        assert (ID in copy.headers) == carries_ids, directive

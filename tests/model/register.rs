@@ -160,12 +160,12 @@ impl Server<'_> {
         &mut self,
         token: &Token,
         head: &Current,
-        inscribed: Option<&WriteId>,
+        seen_id: Option<&WriteId>,
     ) -> Resolution {
         let terms = self.terms(Safeguard::ChangedProvesNothingIfShared);
         let before = self.memory.slot.clone();
         let slot = &mut self.memory.slot;
-        let resolution = record::resolve(slot, token, head, inscribed, &terms, self.now);
+        let resolution = record::resolve(slot, token, head, seen_id, &terms, self.now);
         if resolution == Resolution::Undetermined {
             if self.without(Safeguard::UndeterminedBurnsGeneration) {
                 self.memory.slot.record.generation = before.record.generation;

@@ -189,10 +189,9 @@ fn scenario(safeguard: Safeguard) -> Scenario {
             vec![replace("e0", "e1"), replace("e1", "e2")],
             Faults { lost_answers: 1, resends: 1, ..NONE },
         ),
-        S::EarlyEndByANewId => with(
-            vec![put("e0").inscribed(), replace("e0", "e1")],
-            Faults { lost_answers: 1, ..NONE },
-        ),
+        S::EarlyEndByANewId => {
+            with(vec![put("e0").with_id(), replace("e0", "e1")], Faults { lost_answers: 1, ..NONE })
+        }
         S::EarlyEndUnderLease => with(rivals(), Faults { lost_answers: 1, freezes: 1, ..NONE }),
         S::EarlyEndOnlyOnProof => with(rivals(), lost),
         S::Reclaim => {

@@ -72,12 +72,12 @@ impl Scenario {
 
 impl CallSpec {
     const fn new(preconditions: Preconditions, leaves: Option<&'static str>) -> Self {
-        Self { preconditions, leaves, class: Settle::Plain, attempts: 1, inscribed: false }
+        Self { preconditions, leaves, class: Settle::Plain, attempts: 1, carries_id: false }
     }
 
     /// It leaves its id on the object.
-    pub(crate) fn inscribed(mut self) -> Self {
-        self.inscribed = true;
+    pub(crate) fn with_id(mut self) -> Self {
+        self.carries_id = true;
         self
     }
 
@@ -357,7 +357,7 @@ fn writers_around_the_proxies() {
 
 #[test]
 fn ids_on_objects_where_others_write() {
-    let calls = || vec![replace("e0", "e1").inscribed().twice()];
+    let calls = || vec![replace("e0", "e1").with_id().twice()];
     let every = |name, faults| {
         let scenario = Scenario::shared(name, calls()).with(faults);
         Scenario { early_end: true, ..scenario }
@@ -373,7 +373,7 @@ fn ids_on_objects_where_others_write() {
 #[test]
 #[ignore = "hundreds of thousands of states: make model"]
 fn ids_on_objects_and_equal_bytes() {
-    let calls = || vec![replace("e0", "e0").inscribed().twice(), put("e0").inscribed()];
+    let calls = || vec![replace("e0", "e0").with_id().twice(), put("e0").with_id()];
     let every = |name, faults| {
         let scenario = Scenario::exclusive(name, calls()).with(faults);
         Scenario { early_end: true, ..scenario }

@@ -71,7 +71,7 @@ pub(crate) struct CallSpec {
     /// How often the client tries, with the same write id.
     pub(crate) attempts: u8,
     /// It leaves its id on the object.
-    pub(crate) inscribed: bool,
+    pub(crate) carries_id: bool,
 }
 
 /// What stands at the key.

@@ -73,7 +73,7 @@ impl CallSpec {
 
     fn expect(&self) -> Expect {
         match self.leaves {
-            Some(_) if self.inscribed => Expect::Inscribed,
+            Some(_) if self.carries_id => Expect::CarriesId,
             Some(_) => Expect::SomeObject,
             None => Expect::Absent,
         }
@@ -397,33 +397,33 @@ impl World {
     }
 
     fn judge_by_head(&mut self, scenario: &Scenario, index: usize) {
-        let (current, inscribed) = (self.head(), self.inscribed(scenario));
+        let (current, seen_id) = (self.head(), self.seen_id(scenario));
         let saw = self.sees(scenario, index);
         let held = self.held(index);
         held.saw = saw;
         if held.doubt.is_some() {
-            self.writers[index].step = Step::Resolve(current, inscribed);
+            self.writers[index].step = Step::Resolve(current, seen_id);
         } else {
-            self.judge(scenario, index, &current, inscribed.as_ref());
+            self.judge(scenario, index, &current, seen_id.as_ref());
         }
     }
 
     /// The id of the write that left what stands there, where it has left one.
-    fn inscribed(&self, scenario: &Scenario) -> Option<WriteId> {
+    fn seen_id(&self, scenario: &Scenario) -> Option<WriteId> {
         let Author::Call(call) = self.object.by else { return None };
         let spec = &scenario.calls[call];
-        (spec.inscribed && spec.leaves.is_some()).then(|| write_id(call))
+        (spec.carries_id && spec.leaves.is_some()).then(|| write_id(call))
     }
 
     fn resolve(&mut self, scenario: &Scenario, index: usize, way: Way) {
-        let Step::Resolve(current, inscribed) = self.writers[index].step.clone() else { return };
+        let Step::Resolve(current, seen_id) = self.writers[index].step.clone() else { return };
         let held = self.held(index);
         let token = held.token.clone();
         let Some(doubted) = held.doubt.take() else { return };
         let own = doubted.write_id == write_id(self.writers[index].call);
         let mut resolution = Resolution::Nothing;
         if way != Way::NotReached {
-            resolution = self.server(scenario, index).resolve(&token, &current, inscribed.as_ref());
+            resolution = self.server(scenario, index).resolve(&token, &current, seen_id.as_ref());
             if resolution != Resolution::Nothing {
                 properties::generation_is_seen(self, scenario, self.writers[index].on_old_master);
             }
@@ -443,7 +443,7 @@ impl World {
         if own {
             self.writers[index].in_doubt = false;
         }
-        self.judge(scenario, index, &current, inscribed.as_ref());
+        self.judge(scenario, index, &current, seen_id.as_ref());
     }
 
     fn judge(
@@ -451,9 +451,9 @@ impl World {
         scenario: &Scenario,
         index: usize,
         current: &Current,
-        inscribed: Option<&WriteId>,
+        seen_id: Option<&WriteId>,
     ) {
-        if inscribed == Some(&write_id(self.writers[index].call)) {
+        if seen_id == Some(&write_id(self.writers[index].call)) {
             let learned = learned(scenario, current);
             return self.then_release(index, learned, false, Then::Tell(Reply::Success));
         }
@@ -669,7 +669,7 @@ impl World {
         }
         let one_copy = first_copy.is_none() || scenario.is_without(Safeguard::EarlyEndOfOneCopy);
         let anew = held.seen_not_applied || scenario.is_without(Safeguard::EarlyEndByANewId);
-        let by_id = scenario.calls[writer.call].inscribed && anew;
+        let by_id = scenario.calls[writer.call].carries_id && anew;
         let proves = believes_changes(scenario) || by_id;
         if scenario.early_end && one_copy && proves && now < held.deadline {
             writer.step = Step::EarlyEnd;
@@ -698,7 +698,7 @@ impl World {
         let changed = held.pre.known().is_some_and(|pre| pre != current);
         let anew = held.seen_not_applied || scenario.is_without(Safeguard::EarlyEndByANewId);
         let new = State::from(current);
-        let own = anew && self.inscribed(scenario) == Some(write_id(self.writers[index].call));
+        let own = anew && self.seen_id(scenario) == Some(write_id(self.writers[index].call));
         if in_time && (own || (changed && believes_changes(scenario))) {
             self.writers[index].stands_by = None;
             let landed = Step::Landed { new, quiet: None, told: false, committed: false };

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::super::*;
 use super::{GRACE, LEASE, SETTLE, SETTLE_LONG};
-use crate::backend::headers::INSCRIPTION;
+use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::backend::{Answer, Exchange, HeadError, Question, Sending, Signing};
 use crate::register::memory::MemoryRegister;
 use crate::register::{
@@ -57,7 +57,7 @@ pub(super) struct Bench {
     pub(super) gate: Gate,
     name: ObjectName,
     /// Writes leave their ids on the object.
-    inscribes: bool,
+    carries_ids: bool,
     _dir: tempfile::TempDir,
 }
 
@@ -84,12 +84,12 @@ impl Bench {
             bucket: BucketName::parse("bucket").unwrap(),
             key: ObjectKey::parse("key", EmptySegments::Kept).unwrap(),
         };
-        Self { store, register, gate, name, inscribes: false, _dir: dir }
+        Self { store, register, gate, name, carries_ids: false, _dir: dir }
     }
 
     /// The same, its writes leaving their ids on the object.
     pub(super) fn with_write_ids(writers: Writers, lease_wait: Duration) -> Self {
-        Self { inscribes: true, ..Self::new(writers, lease_wait) }
+        Self { carries_ids: true, ..Self::new(writers, lease_wait) }
     }
 
     /// Another process's gate, before the same store.
@@ -196,10 +196,10 @@ impl Bench {
             _ => {}
         }
         let write_id = WriteId(id.to_owned());
-        let inscribed = self.inscribes && operation == Operation::PutObject;
-        if inscribed {
-            let inscription = inscription(&self.name, &write_id).unwrap();
-            request.headers.insert(INSCRIPTION, inscription);
+        let carries_id = self.carries_ids && operation == Operation::PutObject;
+        if carries_id {
+            let id_field = id_field(&self.name, &write_id).unwrap();
+            request.headers.insert(OBJECT_WRITE_ID, id_field);
         }
         let outcome = gate
             .write(&Write {
@@ -214,7 +214,7 @@ impl Bench {
                 head_headers: &HeaderMap::new(),
                 version_id: None,
                 upload_id,
-                inscribed,
+                carries_id,
                 keep_alive: None,
             })
             .await;
@@ -255,7 +255,7 @@ pub(super) enum Fault {
 pub(super) struct FakeStore {
     etag: Mutex<Option<String>>,
     /// What is written on the object.
-    inscription: Mutex<Option<Box<str>>>,
+    id_field: Mutex<Option<Box<str>>>,
     faults: Mutex<VecDeque<Fault>>,
     takes: Mutex<Duration>,
     written: AtomicUsize,
@@ -301,7 +301,7 @@ impl FakeStore {
 
     pub(super) fn put_around(&self, etag: &str) {
         *self.etag.lock().unwrap() = Some(etag.to_owned());
-        *self.inscription.lock().unwrap() = None;
+        *self.id_field.lock().unwrap() = None;
     }
 
     pub(super) fn remove_around(&self) {
@@ -314,9 +314,9 @@ impl FakeStore {
 
     pub(super) fn etag(&self) -> Option<String> {
         let late = self.late.lock().unwrap().take_if(|(at, _)| *at <= Instant::now());
-        if let Some((_, inscription)) = late {
+        if let Some((_, id_field)) = late {
             self.land();
-            *self.inscription.lock().unwrap() = inscription;
+            *self.id_field.lock().unwrap() = id_field;
         }
         self.etag.lock().unwrap().clone()
     }
@@ -397,7 +397,7 @@ impl FakeStore {
                 Exchange::Lost("cut".to_owned())
             }
             Some(Fault::LostAndLate) => {
-                let late = (Instant::now() + LEASE * 2, inscription_of(request));
+                let late = (Instant::now() + LEASE * 2, id_of(request));
                 *self.late.lock().unwrap() = Some(late);
                 Exchange::Lost("cut".to_owned())
             }
@@ -428,8 +428,8 @@ impl FakeStore {
     }
 }
 
-fn inscription_of(request: &StoreRequest) -> Option<Box<str>> {
-    request.headers.get(INSCRIPTION).map(|value| value.to_str().unwrap().into())
+fn id_of(request: &StoreRequest) -> Option<Box<str>> {
+    request.headers.get(OBJECT_WRITE_ID).map(|value| value.to_str().unwrap().into())
 }
 
 #[async_trait]
@@ -443,11 +443,11 @@ impl Store for FakeStore {
         tokio::time::sleep(takes).await;
         self.working.fetch_sub(1, Ordering::Relaxed);
         self.finished.fetch_add(1, Ordering::Relaxed);
-        let inscription = inscription_of(request);
+        let id_field = id_of(request);
         let before = self.written();
         let exchange = self.exchange_with_fault(request, sending);
         if self.written() > before {
-            *self.inscription.lock().unwrap() = inscription;
+            *self.id_field.lock().unwrap() = id_field;
         }
         exchange
     }
@@ -460,7 +460,7 @@ impl Store for FakeStore {
         Ok(match etag {
             Some(etag) => Seen {
                 current: Current::Present(ETag::parse(etag.as_bytes())),
-                inscription: self.inscription.lock().unwrap().clone(),
+                id_field: self.id_field.lock().unwrap().clone(),
                 last_modified_s: Some(self.dates_s.lock().unwrap().0),
                 size_bytes: None,
                 generation: None,
@@ -725,13 +725,13 @@ impl<L: Line> Register for Distant<L> {
         name: &ObjectName,
         token: &Token,
         head: &Current,
-        inscribed: Option<&WriteId>,
+        seen_id: Option<&WriteId>,
     ) -> Result<Resolution, RegisterError> {
         let inner = Arc::clone(&self.inner);
         let (name, token, head) = (name.clone(), token.clone(), head.clone());
-        let inscribed = inscribed.cloned();
+        let seen_id = seen_id.cloned();
         self.ask(Step::Resolve, async move {
-            inner.resolve(&name, &token, &head, inscribed.as_ref()).await
+            inner.resolve(&name, &token, &head, seen_id.as_ref()).await
         })
         .await
     }

@@ -210,7 +210,7 @@ impl Batch<'_> {
             // As the header of a delete the store judges what stood in the document.
             let etag = entry.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
             request.headers.extend(etag.map(|etag| (header::IF_MATCH, etag)));
-            self.proxy.gate.pass(operation, &request, &Body::empty(), None).await
+            self.proxy.gate.send_unguarded(operation, &request, &Body::empty(), None).await
         } else {
             let write = Write {
                 name: &name,
@@ -224,7 +224,7 @@ impl Batch<'_> {
                 head_headers: &self.head_headers,
                 version_id: version,
                 upload_id: None,
-                inscribed: false,
+                carries_id: false,
                 keep_alive: None,
             };
             self.proxy.gate.write(&write).await

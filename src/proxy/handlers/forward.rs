@@ -46,7 +46,7 @@ pub(super) async fn buffered<'p>(
 ) -> Result<Response<'p>, Failure> {
     let (body, checked) = crate::proxy::buffered::read(proxy, visit, &request).await?;
     let outgoing = outgoing::buffered(&request, target.path(), &checked);
-    let outcome = proxy.gate.pass(request.operation, &outgoing, &body, None).await;
+    let outcome = proxy.gate.send_unguarded(request.operation, &outgoing, &body, None).await;
     match outcome.reply {
         Reply::Store(answer) => Ok(Response::whole(gate_reply::stored(visit, answer))),
         Reply::Error(error, _) => Err(error.into()),

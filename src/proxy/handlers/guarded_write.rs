@@ -15,7 +15,7 @@ use crate::proxy::copy_source::{self, Source};
 use crate::proxy::response::{Failure, LateResponse, Response};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
-use crate::proxy::write_id::{inscribe, write_id};
+use crate::proxy::write_id::{add_write_id, write_id};
 use crate::proxy::{buffered, gate_reply, outgoing};
 use crate::register::WriteId;
 use crate::s3::{Effect, ObjectName, Operation, Preconditions, WriteClass};
@@ -112,7 +112,7 @@ struct Prepared {
     version_id: Option<String>,
     source: Option<Source>,
     unguarded: bool,
-    inscribed: bool,
+    carries_id: bool,
     may_tell: bool,
 }
 
@@ -126,9 +126,9 @@ impl Prepared {
             outgoing::judged(&write.request, path, &checked)
         };
         let write_id = write_id(&write, particulars.call.as_deref(), &checked);
-        let inscribed = !write.unguarded
+        let carries_id = !write.unguarded
             && particulars.sets_metadata
-            && inscribe(proxy, &mut request, &write.name, &write_id);
+            && add_write_id(proxy, &mut request, &write.name, &write_id);
         Self {
             operation: write.request.operation,
             may_tell: write.request.origin.may_tell(),
@@ -144,14 +144,14 @@ impl Prepared {
             write_id,
             arrived,
             head_headers,
-            inscribed,
+            carries_id,
         }
     }
 
     async fn perform(self, proxy: &Proxy, keep_alive: Option<&KeepAlive>) -> Outcome {
         let (operation, request, body) = (self.operation, &self.request, &self.body);
         if self.unguarded {
-            return proxy.gate.pass(operation, request, body, keep_alive).await;
+            return proxy.gate.send_unguarded(operation, request, body, keep_alive).await;
         }
         let write = Write {
             name: &self.name,
@@ -165,7 +165,7 @@ impl Prepared {
             head_headers: &self.head_headers,
             version_id: self.version_id.as_deref(),
             upload_id: self.upload_id.as_deref(),
-            inscribed: self.inscribed,
+            carries_id: self.carries_id,
             keep_alive,
         };
         copy_source::write(proxy, &write, self.source).await

@@ -23,7 +23,7 @@ use crate::proxy::origin::Caller;
 use crate::proxy::response::{Failure, Response, record};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
-use crate::proxy::write_id::inscribe;
+use crate::proxy::write_id::add_write_id;
 use crate::random;
 use crate::register::WriteId;
 use crate::s3::encoding::encode_query;
@@ -116,10 +116,10 @@ impl Upload {
     ) -> Outcome {
         let mut request = self.put(checked);
         if self.unguarded {
-            return proxy.gate.pass(Operation::PostObject, &request, body, None).await;
+            return proxy.gate.send_unguarded(Operation::PostObject, &request, body, None).await;
         }
         let write_id = WriteId::alone(&random::id());
-        let inscribed = inscribe(proxy, &mut request, &self.name, &write_id);
+        let carries_id = add_write_id(proxy, &mut request, &self.name, &write_id);
         let write = Write {
             name: &self.name,
             operation: Operation::PostObject,
@@ -132,7 +132,7 @@ impl Upload {
             head_headers: &HeaderMap::new(),
             version_id: None,
             upload_id: None,
-            inscribed,
+            carries_id,
             keep_alive: None,
         };
         proxy.gate.write(&write).await

@@ -42,7 +42,7 @@ pub(super) async fn write(
         return Reply::Error(refused, None);
     }
     if treatment.passes {
-        return proxy.gate.pass(operation, &outgoing, body, None).await.reply;
+        return proxy.gate.send_unguarded(operation, &outgoing, body, None).await.reply;
     }
     let head_headers = for_head(&request.headers);
     let write = Write {
@@ -57,7 +57,7 @@ pub(super) async fn write(
         head_headers: &head_headers,
         version_id: named.version_id,
         upload_id: None,
-        inscribed: false,
+        carries_id: false,
         keep_alive: None,
     };
     let outcome = proxy.gate.write(&write).await;

@@ -187,9 +187,9 @@ impl Key {
         resolve(&mut self.slot, token, head, None, &self.terms, self.now)
     }
 
-    fn resolve_by_id(&mut self, token: &Token, head: &Current, inscribed: &str) -> Resolution {
-        let inscribed = WriteId(inscribed.to_owned());
-        resolve(&mut self.slot, token, head, Some(&inscribed), &self.terms, self.now)
+    fn resolve_by_id(&mut self, token: &Token, head: &Current, seen_id: &str) -> Resolution {
+        let seen_id = WriteId(seen_id.to_owned());
+        resolve(&mut self.slot, token, head, Some(&seen_id), &self.terms, self.now)
     }
 
     /// What is observed of a key that nobody holds and nothing is in doubt of.
@@ -816,15 +816,15 @@ fn a_write_that_did_not_land_leaves_no_line_so_that_its_retry_is_a_new_write() {
 #[test]
 fn an_id_on_the_object_decides_where_the_write_would_have_left_one() {
     use Resolution::{DidNot, Landed, Undetermined};
-    for (pre, expect, head, inscribed, expected) in [
-        (present("y"), Expect::Inscribed, at_key("x"), "a", Landed),
-        (present("x"), Expect::Inscribed, at_key("x"), "a", Landed), // F7: equal bytes
-        (State::Unknown, Expect::Inscribed, at_key("x"), "a", Landed),
-        (present("x"), Expect::Inscribed, at_key("x"), "b", DidNot),
-        (State::Unknown, Expect::Inscribed, at_key("x"), "b", DidNot),
+    for (pre, expect, head, seen_id, expected) in [
+        (present("y"), Expect::CarriesId, at_key("x"), "a", Landed),
+        (present("x"), Expect::CarriesId, at_key("x"), "a", Landed), // F7: equal bytes
+        (State::Unknown, Expect::CarriesId, at_key("x"), "a", Landed),
+        (present("x"), Expect::CarriesId, at_key("x"), "b", DidNot),
+        (State::Unknown, Expect::CarriesId, at_key("x"), "b", DidNot),
         // Somebody who goes around the proxies has put another's object there.
-        (present("y"), Expect::Inscribed, at_key("x"), "b", Undetermined),
-        (State::Absent, Expect::Inscribed, at_key("x"), "b", Undetermined),
+        (present("y"), Expect::CarriesId, at_key("x"), "b", Undetermined),
+        (State::Absent, Expect::CarriesId, at_key("x"), "b", Undetermined),
         // A copy takes its source's metadata along.
         (present("x"), Expect::SomeObject, at_key("x"), "a", Undetermined),
         (present("x"), Expect::SomeObject, at_key("x"), "b", Undetermined),
@@ -833,14 +833,14 @@ fn an_id_on_the_object_decides_where_the_write_would_have_left_one() {
             let mut key = Key::new(writers);
             key.lose("a", pre.clone(), expect.clone());
             let token = key.grant(&ask_to_create("c")).token;
-            let what = format!("{writers:?}: {pre:?}, {expect:?}, {head:?}, {inscribed}");
-            assert_eq!(key.resolve_by_id(&token, &head, inscribed), expected, "{what}");
+            let what = format!("{writers:?}: {pre:?}, {expect:?}, {head:?}, {seen_id}");
+            assert_eq!(key.resolve_by_id(&token, &head, seen_id), expected, "{what}");
         }
     }
     // Where none is to be seen, all is as it would be without them.
     for (writers, expected) in [(Writers::Exclusive, Landed), (Writers::Shared, Undetermined)] {
         let mut key = Key::new(writers);
-        key.lose("a", State::Absent, Expect::Inscribed);
+        key.lose("a", State::Absent, Expect::CarriesId);
         let token = key.grant(&ask_to_create("c")).token;
         assert_eq!(key.resolve(&token, &at_key("x")), expected);
     }

@@ -157,7 +157,8 @@ pub(super) fn expect_text(expect: &Expect) -> &'static str {
     match expect {
         Expect::Absent => "A",
         Expect::SomeObject => "object",
-        Expect::Inscribed => "inscribed",
+        // An older name: a new word would be a new format.
+        Expect::CarriesId => "inscribed",
         Expect::Anything => "anything",
     }
 }

@@ -164,10 +164,10 @@ impl Register for RedisRegister {
         name: &ObjectName,
         token: &Token,
         head: &Current,
-        inscribed: Option<&WriteId>,
+        seen_id: Option<&WriteId>,
     ) -> Result<Resolution, RegisterError> {
-        let inscribed = inscribed.map(|id| id.0.as_bytes()).unwrap_or_default();
-        let arguments: [&[u8]; 3] = [token.0.as_bytes(), &current_text(head), inscribed];
+        let seen_id = seen_id.map(|id| id.0.as_bytes()).unwrap_or_default();
+        let arguments: [&[u8]; 3] = [token.0.as_bytes(), &current_text(head), seen_id];
         let reply = self.run(&self.scripts().resolve, name, &arguments, Repeat::Never).await?;
         match reply.word() {
             "landed" => Ok(Resolution::Landed),

@@ -122,7 +122,7 @@ enum Act {
     },
     Resolve {
         head: Current,
-        inscribed: Option<u8>,
+        seen_id: Option<u8>,
     },
     /// Unconditional writes, acquire and commit: they fill the journal.
     Writes {
@@ -176,7 +176,7 @@ fn expect() -> impl Strategy<Value = Expect> {
     prop_oneof![
         Just(Expect::Absent),
         Just(Expect::SomeObject),
-        Just(Expect::Inscribed),
+        Just(Expect::CarriesId),
         Just(Expect::Anything),
     ]
 }
@@ -236,7 +236,7 @@ fn act() -> impl Strategy<Value = Act> {
         8 => (prop::option::of(state()), refused())
             .prop_map(|(learned, refused)| Act::Release { learned, refused }),
         10 => (current(), prop::option::of(0..4_u8))
-            .prop_map(|(head, inscribed)| Act::Resolve { head, inscribed }),
+            .prop_map(|(head, seen_id)| Act::Resolve { head, seen_id }),
         8 => (4..40_u8, 1..20_u8).prop_map(|(from, count)| Act::Writes { from, count }),
         10 => (state(), expect(), prop::option::weighted(0.7, current()))
             .prop_map(|(pre, expect, then)| Act::Lose { pre, expect, then }),
@@ -656,7 +656,7 @@ impl<'a> Pair<'a> {
     ) {
         let arm = Act::Arm { pre, expect, age: 0 };
         let next = match then {
-            Some(head) => Act::Resolve { head, inscribed: None },
+            Some(head) => Act::Resolve { head, seen_id: None },
             None => Act::Release { learned: Some(State::Absent), refused: None },
         };
         for (write_id, act) in [(40, arm), (41, next)] {
@@ -719,15 +719,13 @@ impl<'a> Pair<'a> {
                 )
                 .await;
             }
-            Act::Resolve { head, inscribed } => {
-                let inscribed = inscribed.map(write_id);
-                let inscribed = inscribed.as_ref();
+            Act::Resolve { head, seen_id } => {
+                let seen_id = seen_id.map(write_id);
+                let seen_id = seen_id.as_ref();
                 self.both(
                     key,
-                    async |register, name| register.resolve(name, token, &head, inscribed).await,
-                    |_, slot, terms, now| {
-                        record::resolve(slot, token, &head, inscribed, terms, now)
-                    },
+                    async |register, name| register.resolve(name, token, &head, seen_id).await,
+                    |_, slot, terms, now| record::resolve(slot, token, &head, seen_id, terms, now),
                 )
                 .await;
             }
@@ -819,7 +817,7 @@ fn read_armed(
     let pre = reply.state()?;
     let expect = match reply.text()?.as_bytes() {
         b"object" => Expect::SomeObject,
-        b"inscribed" => Expect::Inscribed,
+        b"inscribed" => Expect::CarriesId,
         b"anything" => Expect::Anything,
         b"A" => Expect::Absent,
         text => panic!("no expectation: {text:?}"),

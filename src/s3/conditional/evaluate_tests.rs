@@ -26,7 +26,7 @@ fn object() -> Seen {
         size_bytes: Some(3),
         last_modified_s: Some(1_577_836_800),
         generation: None,
-        inscription: None,
+        id_field: None,
     }
 }
 

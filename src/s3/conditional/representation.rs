@@ -43,7 +43,7 @@ pub struct Seen {
     /// Its generation, where the register has said it.
     pub generation: Option<Box<str>>,
     /// What the write that left it has written on it, where it has.
-    pub inscription: Option<Box<str>>,
+    pub id_field: Option<Box<str>>,
 }
 
 impl Seen {
@@ -53,7 +53,7 @@ impl Seen {
         last_modified_s: None,
         size_bytes: None,
         generation: None,
-        inscription: None,
+        id_field: None,
     };
 }
 

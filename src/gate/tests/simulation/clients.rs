@@ -12,7 +12,7 @@ use super::process::Process;
 use super::world::{Counter, TAG, World};
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
-use crate::gate::{Outcome, Reply, Write, X_IFMATCH_GENERATION, inscription};
+use crate::gate::{Outcome, Reply, Write, X_IFMATCH_GENERATION, id_field};
 use crate::random;
 use crate::register::{State, WriteId};
 use crate::s3::documents::{SuccessBody, outcome_of_success_body};
@@ -34,7 +34,7 @@ struct Request {
     preconditions: Preconditions,
     upload: Option<String>,
     write_id: WriteId,
-    inscribed: bool,
+    carries_id: bool,
 }
 
 impl Client {
@@ -127,13 +127,13 @@ impl Client {
             None => WriteId::alone(&random::id()),
         };
         let attempts = if !retries || write_id.is_alone() { 1 } else { 3 };
-        let inscribed = world.write_ids && operation == Operation::PutObject;
-        if inscribed {
-            let inscription = inscription(&world.names[key], &write_id).unwrap();
-            let inscription = inscription.to_str().unwrap().into();
-            world.history().calls[call].inscription = Some(inscription);
+        let carries_id = world.write_ids && operation == Operation::PutObject;
+        if carries_id {
+            let id_field = id_field(&world.names[key], &write_id).unwrap();
+            let id_field = id_field.to_str().unwrap().into();
+            world.history().calls[call].id_field = Some(id_field);
         }
-        let asked = Request { call, key, operation, preconditions, upload, write_id, inscribed };
+        let asked = Request { call, key, operation, preconditions, upload, write_id, carries_id };
         let asked = Arc::new(asked);
         let mut told = Told::Unknown;
         for attempt in 1..=attempts {
@@ -187,7 +187,7 @@ async fn serve(
     attempt: u32,
     reply_to: oneshot::Sender<Reply>,
 ) {
-    let Request { call, key, operation, preconditions, upload, write_id, inscribed } = &*asked;
+    let Request { call, key, operation, preconditions, upload, write_id, carries_id } = &*asked;
     let arrived = Instant::now();
     let name = &world.names[*key];
     if world.dice.falls(400) {
@@ -217,7 +217,7 @@ async fn serve(
         head_headers: &headers,
         version_id: None,
         upload_id: upload.as_deref(),
-        inscribed: *inscribed,
+        carries_id: *carries_id,
         keep_alive: None,
     };
     let Outcome { reply, commit, .. } = process.gate.write(&write).await;

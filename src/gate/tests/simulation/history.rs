@@ -34,7 +34,7 @@ pub(super) struct History {
 pub(super) struct Version {
     pub(super) etag: Option<String>,
     /// What is written on it.
-    pub(super) inscription: Option<Box<str>>,
+    pub(super) id_field: Option<Box<str>>,
     by: Author,
     /// When it was sent, among all copies.
     sent: u64,
@@ -59,7 +59,7 @@ pub(super) struct Call {
     pub(super) content: Option<String>,
     pub(super) upload: Option<String>,
     /// What it writes on the object.
-    pub(super) inscription: Option<Box<str>>,
+    pub(super) id_field: Option<Box<str>>,
     pub(super) began: Instant,
     pub(super) told: Option<Told>,
     pub(super) landings: Vec<Option<String>>,
@@ -77,7 +77,7 @@ impl Call {
             preconditions,
             content: None,
             upload: None,
-            inscription: None,
+            id_field: None,
             began: Instant::now(),
             told: None,
             landings: Vec::new(),
@@ -123,13 +123,8 @@ pub(super) struct Copy {
 
 impl History {
     pub(super) fn new(keys: usize, shared: bool) -> Self {
-        let nothing = Version {
-            etag: None,
-            inscription: None,
-            by: Author::Nobody,
-            sent: 0,
-            at: Instant::now(),
-        };
+        let nothing =
+            Version { etag: None, id_field: None, by: Author::Nobody, sent: 0, at: Instant::now() };
         Self { keys: vec![vec![nothing]; keys], shared, ..Self::default() }
     }
 
@@ -165,7 +160,7 @@ impl History {
     pub(super) fn foreign(&mut self, key: usize, etag: Option<String>) {
         let sent = self.order();
         let (by, at) = (Author::Foreign, Instant::now());
-        let version = Version { etag, inscription: None, by, sent, at };
+        let version = Version { etag, id_field: None, by, sent, at };
         self.keys[key].push(version);
     }
 
@@ -192,13 +187,13 @@ impl History {
             Operation::DeleteObject => None,
             _ => Some(call.content.clone().unwrap_or_else(|| format!("s{sent}"))),
         };
-        let inscription = match call.operation {
+        let id_field = match call.operation {
             // Onto itself: it takes along what is written there.
-            Operation::CopyObject => standing.inscription.clone(),
-            _ => call.inscription.clone(),
+            Operation::CopyObject => standing.id_field.clone(),
+            _ => call.id_field.clone(),
         };
         let (by, at) = (Author::Call(index), Instant::now());
-        let version = Version { etag: etag.clone(), inscription, by, sent, at };
+        let version = Version { etag: etag.clone(), id_field, by, sent, at };
         self.keys[key].push(version);
         self.calls[index].landings.push(etag.clone());
         for law in found {

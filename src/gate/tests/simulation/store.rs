@@ -256,7 +256,7 @@ impl Store for Link {
         world.delay().await;
         Ok(Seen {
             last_modified_s: version.etag.as_ref().map(|_| world.seconds(version.at)),
-            inscription: version.inscription,
+            id_field: version.id_field,
             ..Seen::from(current(version.etag.as_deref()))
         })
     }

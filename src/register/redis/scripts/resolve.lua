@@ -10,12 +10,12 @@
 -- Uses:    format.rs (EXCLUSIVE); clock.lua (now); lease.lua (held_by); record.lua (record,
 --          write_down, landed, undetermined, put_record)
 
-local token, head, inscribed = ARGV[2], ARGV[3], ARGV[4]
+local token, head, seen_id = ARGV[2], ARGV[3], ARGV[4]
 
 -- Did a write land that leaves its id on what it writes, where some write's id is seen? Another's
 -- was there before, unless the state has changed.
 local function verdict_by_id(write_id, pre)
-  if inscribed == write_id then
+  if seen_id == write_id then
     return 'landed'
   end
   return (pre == '?' or pre == head) and 'did not' or 'undetermined'
@@ -44,7 +44,7 @@ if not held_by(token) or not doubt then
 end
 local write_id, pre, expect, generation = unpack(doubt)
 local resolution
-if expect == 'inscribed' and inscribed ~= '' then
+if expect == 'inscribed' and seen_id ~= '' then
   resolution = verdict_by_id(write_id, pre)
 else
   resolution = verdict(pre, expect)

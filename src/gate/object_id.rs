@@ -3,7 +3,7 @@
 //! proxies, where equal bytes hide it, and where the register has forgotten all.
 //!
 //! Metadata travel with copies. So the key's own name is part of what is written, and an id is only
-//! believed of a write that would have left one (`Expect::Inscribed`).
+//! believed of a write that would have left one (`Expect::CarriesId`).
 
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
@@ -13,18 +13,18 @@ use crate::register::WriteId;
 use crate::s3::{ObjectName, Seen};
 
 /// What a write of this key leaves on the object. `None` where its id cannot stand in a header.
-pub fn inscription(name: &ObjectName, write_id: &WriteId) -> Option<HeaderValue> {
+pub fn id_field(name: &ObjectName, write_id: &WriteId) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{}.{}", mark(name), write_id.0)).ok()
 }
 
 /// The id that is written on what stands at the key.
-pub(super) fn inscribed(write: &Write<'_>, seen: &Seen) -> Option<WriteId> {
-    inscribed_on(write.name, seen.inscription.as_deref()?)
+pub(super) fn id_carried(write: &Write<'_>, seen: &Seen) -> Option<WriteId> {
+    id_in(write.name, seen.id_field.as_deref()?)
 }
 
-/// The id of the write of this key that left what carries this inscription.
-fn inscribed_on(name: &ObjectName, inscription: &str) -> Option<WriteId> {
-    let (of_key, write_id) = inscription.split_once('.')?;
+/// The id in a field, where the field was written for this key.
+fn id_in(name: &ObjectName, id_field: &str) -> Option<WriteId> {
+    let (of_key, write_id) = id_field.split_once('.')?;
     (of_key == mark(name)).then(|| WriteId(write_id.to_owned()))
 }
 
@@ -48,13 +48,13 @@ mod tests {
     #[test]
     fn an_id_is_read_back_from_its_own_key_and_from_no_copy_elsewhere() {
         for id in [WriteId("iD+/0.9".to_owned()), WriteId::alone("name")] {
-            let value = inscription(&named("a"), &id).unwrap();
+            let value = id_field(&named("a"), &id).unwrap();
             let text = value.to_str().unwrap();
-            assert_eq!(inscribed_on(&named("a"), text), Some(id));
-            assert_eq!(inscribed_on(&named("b"), text), None);
+            assert_eq!(id_in(&named("a"), text), Some(id));
+            assert_eq!(id_in(&named("b"), text), None);
         }
         for forged in ["", ".", "id", "00000000.id"] {
-            assert_eq!(inscribed_on(&named("a"), forged), None, "{forged}");
+            assert_eq!(id_in(&named("a"), forged), None, "{forged}");
         }
     }
 }
