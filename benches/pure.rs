@@ -155,16 +155,7 @@ fn body(criterion: &mut Criterion) {
 
 /// One write's two steps on a key that is written again and again, its journal full.
 fn register(criterion: &mut Criterion) {
-    let terms = Terms {
-        lease: Duration::from_secs(6),
-        grace: Duration::from_secs(3),
-        settle: Duration::from_secs(10),
-        settle_long: Duration::from_mins(5),
-        retry_horizon: Duration::from_mins(10),
-        record_ttl: Duration::from_hours(24),
-        failover_lag: Duration::ZERO,
-        writers: Writers::Exclusive,
-    };
+    let terms = Terms { writers: Writers::Exclusive, ..Terms::default() };
     let etag = ETag::parse(ETAG.as_bytes());
     let mut epoch = Epoch::begin(EpochId("e".to_owned()), &terms, Millis(0));
     let mut slot = Slot::default();

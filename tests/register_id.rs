@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ifmatch::register::identity::{Identified, RegisterId};
 use ifmatch::register::redis::{Address, RedisRegister, RedisSettings, Topology};
-use ifmatch::register::{Register, RegisterError, Terms, Writers};
+use ifmatch::register::{Register, RegisterError, Terms};
 use redis::aio::MultiplexedConnection;
 
 use self::redis_server::{RedisServer, needs_redis};
@@ -30,16 +30,7 @@ fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
         clock_jump_max: Duration::from_secs(3),
         failover_lag_is_stated: false,
     };
-    let terms = Terms {
-        lease: Duration::from_secs(6),
-        grace: Duration::from_secs(3),
-        settle: Duration::from_secs(10),
-        settle_long: Duration::from_mins(5),
-        retry_horizon: Duration::from_mins(10),
-        record_ttl: Duration::from_hours(1),
-        failover_lag: Duration::ZERO,
-        writers: Writers::Shared,
-    };
+    let terms = Terms { record_ttl: Duration::from_hours(1), ..Terms::default() };
     RedisRegister::connect(&settings, &terms).unwrap()
 }
 

@@ -7,8 +7,6 @@
 #[allow(dead_code, reason = "shared with the other tests of registers, which use more of it")]
 mod steps;
 
-use std::time::Duration;
-
 use ifmatch::register::memory::MemoryRegister;
 use ifmatch::register::{Ask, Register, Terms, WriteId, Writers};
 use ifmatch::s3::ETag;
@@ -19,16 +17,7 @@ use self::steps::{ask, commit, granted, object};
 const BOUND: u64 = 32 << 20;
 
 fn terms() -> Terms {
-    Terms {
-        lease: Duration::from_secs(6),
-        grace: Duration::from_secs(3),
-        settle: Duration::from_secs(10),
-        settle_long: Duration::from_mins(5),
-        retry_horizon: Duration::from_mins(10),
-        record_ttl: Duration::from_hours(24),
-        failover_lag: Duration::ZERO,
-        writers: Writers::Exclusive,
-    }
+    Terms { writers: Writers::Exclusive, ..Terms::default() }
 }
 
 /// What this process has in memory, bytes (Linux: proc(5), statm; pages of 4 KiB).

@@ -1,9 +1,10 @@
 //! The evaluation of preconditions, in the order of RFC 9110 §13.2.2.
 
-use super::fields::EntityTags;
+use super::fields::{EntityTag, EntityTags};
 use super::precondition::Precondition;
 use super::preconditions::Preconditions;
 use super::representation::Representation;
+use crate::s3::etag::ETag;
 
 impl Preconditions {
     /// Evaluates them against what stands at the key. The error is the first that is false, which
@@ -15,13 +16,17 @@ impl Preconditions {
             return Ok(());
         }
         let at = of.last_modified_s;
-        if self.if_match.as_ref().is_some_and(|tags| !is_matched(tags, of)) {
+        // Strong comparison (RFC 9110 §13.1.1).
+        let strongly = |tags| names(tags, of, EntityTag::matches_strongly);
+        if self.if_match.as_ref().is_some_and(|tags| !strongly(tags)) {
             return Err(Precondition::IfMatch);
         }
         if self.if_unmodified_since_s.zip(at).is_some_and(|(date, at)| at > date) {
             return Err(Precondition::IfUnmodifiedSince);
         }
-        if self.if_none_match.as_ref().is_some_and(|tags| is_listed(tags, of)) {
+        // Weak comparison (RFC 9110 §13.1.2).
+        let weakly = |tags| names(tags, of, EntityTag::matches_weakly);
+        if self.if_none_match.as_ref().is_some_and(weakly) {
             return Err(Precondition::IfNoneMatch);
         }
         if self.if_modified_since_s.zip(at).is_some_and(|(date, at)| at <= date) {
@@ -43,22 +48,16 @@ impl Preconditions {
     }
 }
 
-/// Whether `If-Match` is true: strong comparison (RFC 9110 §13.1.1).
-fn is_matched(tags: &EntityTags, of: Representation<'_>) -> bool {
+/// Whether the tags name what stands there, as this comparison has it.
+fn names(
+    tags: &EntityTags,
+    of: Representation<'_>,
+    matches: impl Fn(&EntityTag, &ETag) -> bool,
+) -> bool {
     match tags {
         EntityTags::Any => of.exists,
         EntityTags::List(list) => {
-            of.etag.is_some_and(|etag| list.iter().any(|tag| tag.matches_strongly(etag)))
-        }
-    }
-}
-
-/// Whether `If-None-Match` is false: weak comparison (RFC 9110 §13.1.2).
-fn is_listed(tags: &EntityTags, of: Representation<'_>) -> bool {
-    match tags {
-        EntityTags::Any => of.exists,
-        EntityTags::List(list) => {
-            of.etag.is_some_and(|etag| list.iter().any(|tag| tag.matches_weakly(etag)))
+            of.etag.is_some_and(|etag| list.iter().any(|tag| matches(tag, etag)))
         }
     }
 }

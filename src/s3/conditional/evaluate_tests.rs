@@ -1,23 +1,11 @@
 //! The evaluation of preconditions of writes. Those of reads are in `read_tests.rs`.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-
 use super::*;
-use crate::s3::conditional::EntryElements;
-use crate::s3::{Current, Dialect, ETag, Operation, Query, RequestHead, S3Error, Seen, Shape};
+use crate::s3::conditional::{EntryElements, fixture};
+use crate::s3::{Current, Dialect, ETag, Operation, S3Error, Seen, Shape};
 
 fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Preconditions, S3Error> {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
-    }
-    let head = RequestHead {
-        method: &Method::PUT,
-        path: "/bucket/key",
-        query: &Query::default(),
-        headers: &map,
-    };
-    Preconditions::of_write(head, operation, Dialect::Rfc)
+    fixture::parse(Dialect::Rfc, operation, headers)
 }
 
 fn object() -> Seen {

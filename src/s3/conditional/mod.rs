@@ -6,6 +6,8 @@
 
 mod evaluate;
 mod fields;
+#[cfg(test)]
+mod fixture;
 mod precondition;
 mod preconditions;
 mod read;

@@ -1,18 +1,9 @@
 use super::*;
 use crate::s3::Query;
+use crate::s3::conditional::fixture;
 
 fn parse(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Preconditions, S3Error> {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
-    }
-    let head = RequestHead {
-        method: &Method::PUT,
-        path: "/bucket/key",
-        query: &Query::default(),
-        headers: &map,
-    };
-    Preconditions::of_write(head, operation, Dialect::Aws)
+    fixture::parse(Dialect::Aws, operation, headers)
 }
 
 fn etag(value: &str) -> Preconditions {
