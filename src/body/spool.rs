@@ -1,24 +1,104 @@
 //! Bodies on disk: unnamed files that vanish with the process.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
 use super::gather::gather;
+use crate::shares::{NoRoom, Share};
 
 /// Pieces are gathered up to this size before they are written: a blocking task has its price. Every
 /// body on its way to disk holds as much, beside the budget.
 const WRITE_BYTES: usize = 256 * 1024;
 
+/// So many calls of the file system run at once, each on a thread of its own. More do not make a disk
+/// faster, and on a slow one every waiting thread would hold memory.
+const CALLS_MAX: usize = 16;
+
+/// The directory of the files. All calls of the file system go through it, the closing of a file too:
+/// to free the blocks of a large file can take seconds on a busy disk, and meanwhile the threads of the
+/// runtime have leases to renew.
+#[derive(Debug, Clone)]
+pub(super) struct Disk {
+    directory: PathBuf,
+    calls: Arc<Semaphore>,
+}
+
+impl Disk {
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self { directory, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let permit = Arc::clone(&self.calls).acquire_owned().await.map_err(io::Error::other)?;
+        let call = spawn_blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        });
+        call.await.map_err(io::Error::other)?
+    }
+}
+
+/// What is on disk of a body.
+#[derive(Debug)]
+struct Held {
+    file: File,
+    /// Its room is free again when the file is gone.
+    share: Mutex<Share>,
+}
+
+/// An unnamed file that is closed away from the threads of the runtime. The order of the fields matters:
+/// when `_open` is dropped, the task that waits for it holds the last reference, or a call under way
+/// does.
+#[derive(Debug)]
+struct Unnamed {
+    disk: Disk,
+    held: Arc<Held>,
+    _open: oneshot::Sender<Infallible>,
+}
+
+impl Unnamed {
+    async fn create(disk: Disk, share: Share) -> io::Result<Self> {
+        let directory = disk.directory.clone();
+        let file = disk.call(move || tempfile::tempfile_in(directory)).await?;
+        let held = Arc::new(Held { file, share: Mutex::new(share) });
+        let (open, dropped) = oneshot::channel();
+        let (last, on) = (Arc::clone(&held), disk.clone());
+        tokio::spawn(async move {
+            let Err(_) = dropped.await;
+            on.call(move || {
+                drop(last);
+                Ok(())
+            })
+            .await
+        });
+        Ok(Self { disk, held, _open: open })
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let held = Arc::clone(&self.held);
+        self.disk.call(move || work(&held.file)).await
+    }
+}
+
 /// A body being written.
 #[derive(Debug)]
 pub(super) struct Spool {
-    file: Arc<File>,
+    file: Unnamed,
     waiting: Vec<Bytes>,
     waiting_bytes: usize,
 }
@@ -26,13 +106,20 @@ pub(super) struct Spool {
 /// A body written.
 #[derive(Debug)]
 pub(super) struct Spooled {
-    file: Arc<File>,
+    file: Unnamed,
 }
 
 impl Spool {
-    pub(super) async fn create(directory: PathBuf) -> io::Result<Self> {
-        let file = blocking(move || tempfile::tempfile_in(directory)).await?;
-        Ok(Self { file: Arc::new(file), waiting: Vec::new(), waiting_bytes: 0 })
+    pub(super) async fn create(disk: Disk, share: Share) -> io::Result<Self> {
+        let file = Unnamed::create(disk, share).await?;
+        Ok(Self { file, waiting: Vec::new(), waiting_bytes: 0 })
+    }
+
+    /// Sees to it that this much room is taken, in bytes.
+    pub(super) fn take(&self, bytes: u64) -> Result<(), NoRoom> {
+        let mut share = self.file.held.share.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = bytes.saturating_sub(share.amount());
+        share.grow(missing)
     }
 
     pub(super) async fn append(&mut self, piece: Bytes) -> io::Result<()> {
@@ -47,27 +134,45 @@ impl Spool {
     }
 
     async fn write_out(&mut self) -> io::Result<()> {
-        let (file, pieces) = (Arc::clone(&self.file), std::mem::take(&mut self.waiting));
+        let pieces = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
-        blocking(move || pieces.iter().try_for_each(|piece| (&*file).write_all(piece))).await
+        let write =
+            move |mut file: &File| pieces.iter().try_for_each(|piece| file.write_all(piece));
+        self.file.call(write).await
     }
 }
 
 impl Spooled {
     /// Reads `length` bytes at `offset`; fewer is an error.
     pub(super) async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
-        let file = Arc::clone(&self.file);
-        blocking(move || {
+        let read = move |file: &File| {
             let mut piece = vec![0; length];
             file.read_exact_at(&mut piece, offset)?;
             Ok(Bytes::from(piece))
-        })
-        .await
+        };
+        self.file.call(read).await
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    spawn_blocking(work).await.map_err(io::Error::other)?
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shares::Shares;
+
+    #[tokio::test]
+    async fn a_file_is_closed_by_a_call_and_then_its_room_is_free() {
+        let (room, disk) = (Shares::new(1, 1), Disk::new(std::env::temp_dir()));
+        let spool = Spool::create(disk.clone(), room.take("a", 1).unwrap()).await.unwrap();
+        let all_calls = Arc::clone(&disk.calls).acquire_many_owned(16).await.unwrap();
+        drop(spool);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(room.take("a", 1).is_err(), "the file is open while no call can close it");
+        drop(all_calls);
+        // The next call comes after it: permits are given in the order in which they are asked for.
+        while room.take("a", 1).is_err() {
+            disk.call(|| Ok(())).await.unwrap();
+        }
+    }
 }
