@@ -26,6 +26,38 @@ pub(super) fn refused(why: &str) -> S3Error {
     S3Error::malformed_xml().because(format!("{}: {why}", S3Error::malformed_xml().message()))
 }
 
+/// Whether a reader that guesses types would take a value for a number that is spelled otherwise:
+/// `0x10` for 16, `007` for 7, `1e999` for infinity, `e5` for none at all, as s3rver's does.
+pub(super) fn is_like_another_value(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if let Some(digits) = unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X")) {
+        return are_digits(digits, u8::is_ascii_hexdigit);
+    }
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => {
+            (mantissa, exponent.strip_prefix(['-', '+']).unwrap_or(exponent))
+        }
+        None => (unsigned, "0"),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let are_decimal = |text: &str| text.is_empty() || are_digits(text, u8::is_ascii_digit);
+    let is_number = are_decimal(whole)
+        && are_decimal(fraction)
+        && are_digits(exponent, u8::is_ascii_digit)
+        && text.bytes().any(|byte| byte.is_ascii_digit());
+    is_number && !is_plain_integer(text)
+}
+
+fn are_digits(text: &str, is_digit: fn(&u8) -> bool) -> bool {
+    !text.is_empty() && text.as_bytes().iter().all(is_digit)
+}
+
+/// An integer that a double holds, in the one way that it is written again.
+fn is_plain_integer(text: &str) -> bool {
+    let is_short = text == "0" || !text.starts_with('0') && text.len() <= 15;
+    is_short && are_digits(text, u8::is_ascii_digit)
+}
+
 fn read(document: &[u8]) -> Result<Element, &'static str> {
     if document.len() > DOCUMENT_BYTES_MAX {
         return Err("it is too large");

@@ -3,7 +3,7 @@
 use md5::{Digest, Md5};
 
 use super::answer::S3Error;
-use super::canonical::{parse_canonical, refused};
+use super::canonical::{is_like_another_value, parse_canonical, refused};
 use super::code::Code;
 use super::etag::ETag;
 use super::xml::{self, Element};
@@ -56,9 +56,14 @@ impl Completion {
     }
 
     /// Reads the document of a request that the store will read itself. 400 `MalformedXML` also when
-    /// it is not in the one spelling that every reader takes alike ([`parse_canonical`]).
+    /// it is not in the one spelling that every reader takes alike ([`parse_canonical`]), or holds a
+    /// value that some take for another.
     pub fn parse_as_sent(document: &[u8]) -> Result<Self, S3Error> {
-        Self::of(&parse_canonical(document)?, plain_number)
+        let read = Self::of(&parse_canonical(document)?, plain_number)?;
+        if read.parts.iter().any(|part| is_like_another_etag(&part.etag)) {
+            return Err(refused(ETAG_LIKE_A_NUMBER));
+        }
+        Ok(read)
     }
 
     fn of(root: &Element, number: fn(&str) -> Result<u16, S3Error>) -> Result<Self, S3Error> {
@@ -141,10 +146,19 @@ fn plain_number(text: &str) -> Result<u16, S3Error> {
     if number.to_string() == text { Ok(number) } else { Err(refused(PLAIN_NUMBER)) }
 }
 
+/// As for any value, except that an MD5 is not refused for holding digits alone: a client cannot
+/// change the ETag that the store gave it, and one in three million is like that.
+fn is_like_another_etag(etag: &str) -> bool {
+    let is_md5 = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    !is_md5 && is_like_another_value(etag)
+}
+
 /// What AWS says of a part's number out of range (AWS: UploadPart).
 pub(super) const PART_NUMBER: &str =
     "Part number must be an integer between 1 and 10000, inclusive";
 const PLAIN_NUMBER: &str = "a part's number is written in digits alone, without a zero ahead";
+const ETAG_LIKE_A_NUMBER: &str = "some stores read this ETag as a number, which is written otherwise; \
+     write it in its quotes";
 
 #[cfg(test)]
 mod tests {
@@ -262,5 +276,37 @@ mod tests {
             assert_eq!(refused.code(), "MalformedXML", "{number}");
         }
         assert!(Completion::parse_as_sent(complete(&part("1")).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn as_sent_an_etag_is_no_number_that_is_spelled_otherwise() {
+        let as_sent = |etag: &str| {
+            let document = complete(&part("1").replace(">e<", &format!(">{etag}<")));
+            assert_eq!(code(&document), None, "{etag}");
+            Completion::parse_as_sent(document.as_bytes()).map_err(|error| error.code().to_owned())
+        };
+        for etag in [
+            "0x10",
+            "0X1F",
+            "-0x10",
+            "007",
+            "1e3",
+            "1.0",
+            "+1",
+            "1234567890123456",
+            ".5",
+            "e5",
+            "1e999",
+            "-1.e+5",
+        ] {
+            assert_eq!(as_sent(etag), Err("MalformedXML".to_owned()), "{etag}");
+            assert!(as_sent(&format!("&quot;{etag}&quot;")).is_ok(), "{etag} in quotes");
+        }
+        let digits = "01234567890123456789012345678901";
+        for etag in
+            ["a1", "0", "16", "0y10", "0x", "0xg", "1e", "e", ".", "-", "1.2.3", "NaN", digits]
+        {
+            assert!(as_sent(etag).is_ok(), "{etag}");
+        }
     }
 }

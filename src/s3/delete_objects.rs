@@ -2,7 +2,7 @@
 
 use super::answer::S3Error;
 use super::arguments::{invalid_version, is_id};
-use super::canonical::{parse_canonical, refused};
+use super::canonical::{is_like_another_value, parse_canonical, refused};
 use super::conditional::{Dialect, EntryElements, Preconditions};
 use super::xml::{self, DECLARATION, Element, NAMESPACE, push_element};
 
@@ -86,14 +86,6 @@ const WHAT_A_DELETE_HOLDS: &str = "a Delete holds Quiet at most once and 1 to 10
      of those one Key, and VersionId, ETag, LastModifiedTime and Size at most once";
 const LIKE_A_NUMBER: &str = "some stores read this key as a number, which is written otherwise; use \
      DeleteObject";
-
-/// Whether a reader that guesses types would take the text for a value that is spelled otherwise.
-fn is_like_another_value(text: &str) -> bool {
-    let hex = text.trim_start_matches(['-', '+']).to_ascii_lowercase().starts_with("0x");
-    let plain = !text.starts_with('0') && text.len() <= 15;
-    let is_number = text.parse::<f64>().is_ok_and(f64::is_finite) || hex;
-    is_number && !(text == "0" || plain && text.bytes().all(|byte| byte.is_ascii_digit()))
-}
 
 fn delete_request(root: Element) -> Option<DeleteRequest> {
     if root.name != "Delete" || !root.is_only_elements() {
