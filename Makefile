@@ -84,11 +84,11 @@ fuzz: ## fuzz every parser for SECONDS (60) each
 
 forms: build ## bent forms against other readers of forms, for SECONDS (60); SEED=7 for the same ones again
 	scripts/setup e2e
-	FORMS_SECONDS=$(SECONDS) $(if $(SEED),SEED=$(SEED)) $(PYTEST) tests/e2e/test_form_readers.py
+	FORMS_SECONDS=$(SECONDS) SEED=$(or $(SEED),$(shell date +%s%N)) $(PYTEST) tests/e2e/test_form_readers.py
 
 documents: build ## the same of bent documents and other readers of XML
 	scripts/setup e2e
-	DOCUMENTS_SECONDS=$(SECONDS) $(if $(SEED),SEED=$(SEED)) $(PYTEST) tests/e2e/test_document_readers.py
+	DOCUMENTS_SECONDS=$(SECONDS) SEED=$(or $(SEED),$(shell date +%s%N)) $(PYTEST) tests/e2e/test_document_readers.py
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt

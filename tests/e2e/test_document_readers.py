@@ -3,7 +3,7 @@ those who know where readers differ, and read by what stores are built on: expat
 xmltodict), libxml2 (Swift), and s3rver's reader in JavaScript. Passthrough lets one through only where
 all of them find the same; what is written anew is what XML 1.0 says that the document says.
 
-`make documents SECONDS=600` bends for longer; SEED tells one run again."""
+`make documents SECONDS=600` bends for longer and otherwise each time; SEED tells one run again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from scripted import ScriptedStore
 SECONDS = float(os.environ.get("DOCUMENTS_SECONDS", "8"))
 LEAST = 20
 """So many pass and so many are refused, however slow the machine is."""
-SEED = int(os.environ.get("SEED", str(time.time_ns())))
+SEED = int(os.environ.get("SEED", "1"))
+"""The same each time in the full run, so that what fails there was broken by the change."""
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -51,7 +52,7 @@ TOKENS = [
     b"</Key><Key>", b"<Object><Key>x</Key></Object>", b"<VersionId>v</VersionId>", b"<VersionId/>",
     b"<ETag>e</ETag>", b"<Size>1</Size>", b"<Quiet>false</Quiet>", b"<Part/>", b"<a:b xmlns:a='x'/>",
     b' xmlns="x"', b" xmlns:a='x'", b' xml:space="preserve"', b" a='b'", b" a", b"a:", b"<", b">", b"/", b"/>",
-    b"'", b'"', b"=", b"0", b"007", b"1e3", b"0x10", b"1.0", b"-1", b"+1", b"true", b"null", b"NaN", b"__proto__",
+    b"'", b'"', b"=", b"0", b"007", b"1e3", b"0x10", b"1e999", b"e5", b"1.0", b"-1", b"+1", b"true", b"null", b"NaN", b"__proto__",
     b"<?xml version='1.0'?>", b"<?xml version=\"1.1\"?>", b' standalone="yes"', b"UTF-7", b"UTF-16",
     b"ISO-8859-1", b"utf-8", b"utf8", b"US-ASCII", b"+AG8-", b"KEY", b"key", b"Key", b"up/", b"x" * 200,
 ]
