@@ -26,14 +26,13 @@ help: ## list the tasks
 
 run: ## build, then serve an embedded store on 127.0.0.1:9000, objects in ./data
 	scripts/setup run
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked -p ifmatch
 	target/release/ifmatch serve --embedded ./data --listen 127.0.0.1:9000
 
 check: ## the everyday loop: format, lints, Rust tests
 	scripts/setup build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) check --locked -p pure-rooms
 	$(CARGO) test --locked
 
 # What setup installs has to be there: tests that need a Redis are not to be skipped.
@@ -46,7 +45,7 @@ test: ## everything: check, then the end-to-end tests against all stores
 
 model: ## the protocol in all its interleavings, with larger bounds than check has
 	scripts/setup build
-	$(CARGO) test --locked $(OPTIMISED) --test model -- --include-ignored
+	$(CARGO) test --locked -p pure-rooms --test model -- --include-ignored
 
 simulation: ## the guarded write while everything fails, with SEEDS=10000 seeds
 	scripts/setup build
@@ -54,7 +53,7 @@ simulation: ## the guarded write while everything fails, with SEEDS=10000 seeds
 
 build: ## the release binary
 	scripts/setup build
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked -p ifmatch
 
 e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names)
 	scripts/setup $(if $(filter everyday,$(STORES)),e2e,test)

@@ -52,7 +52,7 @@ def proxy(store, tmp_path):
     """A new one for each test: an allocator keeps for later what a process once had."""
     # A crowd of which all are to stop halfway takes its time, on two cores.
     settings = Settings(body_memory=f"{BODY_MEMORY // MIB}MiB", body_idle_timeout=300,
-                        log_level="warn")
+                        log_level="info")
     proxy = Proxy(tmp_path, store, settings)
     proxy.wait_writable("bucket")
     yield proxy

@@ -1,4 +1,7 @@
 //! The pure rooms alone: that this compiles shows that they need nothing that does IO.
+//!
+//! Their tests run in the program's crate; here they are left out, and what they need with them.
+#![cfg(not(test))]
 #![allow(dead_code, unused_imports, reason = "what other rooms use of them is not here")]
 
 #[path = "../../../src/http1/mod.rs"]

@@ -3,7 +3,7 @@
 //! what they send. Production's own code runs, in stopped time, on one thread, and all chance
 //! comes from one seed: what has failed once fails again.
 //!
-//! Here the code is driven that `tests/model` only imitates; there all interleavings are visited,
+//! Here the code is driven that `tests/pure/tests/model` only imitates; there all interleavings are visited,
 //! here some. The laws are the same ([`history`]): they are checked when something lands at the
 //! store and when somebody is told something.
 //!

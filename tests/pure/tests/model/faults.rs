@@ -1,7 +1,7 @@
 //! What can go wrong, and how often within one run.
 
-use ifmatch::register::record::{self, Slot};
-use ifmatch::register::{Epoch, EpochId, Settle, Terms};
+use pure_rooms::register::record::{self, Slot};
+use pure_rooms::register::{Epoch, EpochId, Settle, Terms};
 
 use crate::safeguards::Safeguard;
 use crate::store::settle;

@@ -3,9 +3,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use ifmatch::register::record::{Armed, Doubt, Lease};
-use ifmatch::register::types::Entry;
-use ifmatch::register::{Ending, Expect, Generation, Millis, Settle, Token};
+use pure_rooms::register::record::{Armed, Doubt, Lease};
+use pure_rooms::register::types::Entry;
+use pure_rooms::register::{Ending, Expect, Generation, Millis, Settle, Token};
 
 use crate::store::settle;
 use crate::world::{FIRST_GENERATION, GRACE, Memory, SETTLE_LONG, START, Step, Tick, World, ticks};

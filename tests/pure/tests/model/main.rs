@@ -1,5 +1,5 @@
 //! The protocol in all its interleavings: the register's production transitions
-//! (`ifmatch::register::record`), driven by writers that follow `gate/write.rs` step by step, while
+//! (`pure_rooms::register::record`), driven by writers that follow `gate/write.rs` step by step, while
 //! everything dies that can die. A breadth-first search visits every state that can be reached
 //! within a scenario's bounds and checks the laws in each; the first breach found is one of the
 //! shortest, and it is told in sentences.

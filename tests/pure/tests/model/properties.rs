@@ -1,8 +1,8 @@
 //! The laws (docs/protocol.md#invariants), checked where they could break.
 
-use ifmatch::register::record;
-use ifmatch::register::{Acquired, Ask, Asker, Expect, Generation, Settle, WriteId, Writers};
-use ifmatch::s3::{Current, Preconditions, Seen, Shape};
+use pure_rooms::register::record;
+use pure_rooms::register::{Acquired, Ask, Asker, Expect, Generation, Settle, WriteId, Writers};
+use pure_rooms::s3::{Current, Preconditions, Seen, Shape};
 
 use crate::register::generation;
 use crate::world::{

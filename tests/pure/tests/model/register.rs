@@ -1,14 +1,14 @@
 //! The register: the production transitions on one server's memory. Where a safeguard is taken out,
 //! its effect is undone here on what the transition has left behind.
 
-use ifmatch::register::record::{self, Slot};
-use ifmatch::register::waiters::Waiters;
-use ifmatch::register::{
+use pure_rooms::register::record::{self, Slot};
+use pure_rooms::register::waiters::Waiters;
+use pure_rooms::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Ending, Generation,
     Millis, Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Terms, Token,
     WriteId, Writers,
 };
-use ifmatch::s3::Current;
+use pure_rooms::s3::Current;
 
 use crate::safeguards::Safeguard;
 use crate::world::{Memory, Scenario};

@@ -1,7 +1,7 @@
 //! The safeguards of the protocol, each of which can be taken out: then the search must find a
 //! counterexample, or it could not fail at all.
 
-use ifmatch::register::Settle;
+use pure_rooms::register::Settle;
 
 use crate::faults::Faults;
 use crate::scenarios::{NONE, create, delete, delete_if, put, replace};

@@ -1,7 +1,7 @@
 //! What is explored: who writes what, and what may go wrong.
 
-use ifmatch::register::{Settle, Writers};
-use ifmatch::s3::{ETag, Preconditions};
+use pure_rooms::register::{Settle, Writers};
+use pure_rooms::s3::{ETag, Preconditions};
 
 use crate::faults::Faults;
 use crate::search::explore;

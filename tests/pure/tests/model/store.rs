@@ -2,8 +2,8 @@
 //! them. What was sent may be applied at any time while its connection lives and for `settle`
 //! after, or never.
 
-use ifmatch::register::Settle;
-use ifmatch::s3::Shape;
+use pure_rooms::register::Settle;
+use pure_rooms::s3::Shape;
 
 use crate::properties;
 use crate::world::{Author, Copy, Object, SETTLE, SETTLE_LONG, Scenario, Tick, World};

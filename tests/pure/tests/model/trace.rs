@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use ifmatch::register::{Settle, State};
-use ifmatch::s3::Shape;
+use pure_rooms::register::{Settle, State};
+use pure_rooms::s3::Shape;
 
 use crate::actions::Action;
 use crate::faults::Fault;

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use ifmatch::register::record::Slot;
-use ifmatch::register::steps::InDoubt;
-use ifmatch::register::{
+use pure_rooms::register::record::Slot;
+use pure_rooms::register::steps::InDoubt;
+use pure_rooms::register::{
     Epoch, EpochId, Generation, Millis, Settle, State, Terms, Token, WriteId, Writers,
 };
-use ifmatch::s3::{Current, ETag, Preconditions};
+use pure_rooms::s3::{Current, ETag, Preconditions};
 
 use crate::faults::Faults;
 use crate::safeguards::Safeguard;

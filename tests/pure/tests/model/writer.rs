@@ -1,12 +1,12 @@
 //! One attempt of a call, as `gate/write.rs` performs it: acquire, judge, arm, send, conclude. The
 //! functions have the names of those they follow.
 
-use ifmatch::register::{
+use pure_rooms::register::{
     Acquired, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending, Expect, Grant,
     Millis, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Settle, State, Token, Told,
     WriteId, Writers,
 };
-use ifmatch::s3::{Current, Preconditions};
+use pure_rooms::s3::{Current, Preconditions};
 
 use crate::properties;
 use crate::register::Server;
