@@ -33,6 +33,7 @@ check: ## the everyday loop: format, lints, Rust tests
 	scripts/setup build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features -p ifmatch -- -D warnings
 	$(CARGO) test --locked
 
 # What setup installs has to be there: tests that need a Redis are not to be skipped.

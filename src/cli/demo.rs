@@ -14,6 +14,7 @@ use tokio::sync::Barrier;
 use tokio::time::{Instant, sleep};
 
 use super::failure::Failure;
+use super::store::must_be_built;
 use crate::backend::{Answer, Exchange, HttpStore, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::config::{Backend, Endpoint};
@@ -26,6 +27,7 @@ const COUNTER: &str = "/demo/counter";
 
 /// Plays the demo in processes and a directory of its own, and takes them away again.
 pub(super) fn run() -> Result<(), Failure> {
+    must_be_built()?;
     let dir = tempfile::tempdir()?;
     let secret = random::id();
     println!(

@@ -17,10 +17,11 @@ use clap::{Args, Parser, Subcommand};
 use self::failure::Failure;
 use self::settings::Settings;
 use crate::config::{Config, Sources, json_schema};
+use crate::embedded;
 
 /// Conditional writes that survive retries, on any S3.
 #[derive(Debug, Parser)]
-#[command(name = "ifmatch", version, max_term_width = 100)]
+#[command(name = "ifmatch", version, max_term_width = 100, after_help = embedded::ABSENCE)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -31,6 +32,7 @@ enum Command {
     /// Serve as a proxy in front of an S3 store.
     Serve(serve::Serve),
     /// Play a lost update, first against a store alone, then through the proxy.
+    #[command(after_help = embedded::ABSENCE)]
     Demo,
     /// Check the configuration and print it as it would be used.
     CheckConfig(CheckConfig),
@@ -43,6 +45,7 @@ enum Command {
 
 /// `ifmatch check-config`
 #[derive(Debug, Args)]
+#[command(after_help = embedded::ABSENCE)]
 struct CheckConfig {
     #[command(flatten)]
     settings: Settings,
@@ -85,7 +88,7 @@ impl CheckConfig {
             print!("{}", json_schema());
             return Ok(());
         }
-        let sources = Sources { only_look: true, ..self.settings.sources(self.embedded) };
+        let sources = Sources { only_look: true, ..self.settings.sources(self.embedded)? };
         let config = Config::load(sources)?;
         print!("{}", config.describe());
         for warning in &config.warnings {

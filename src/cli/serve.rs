@@ -8,10 +8,12 @@ use super::failure::Failure;
 use super::logging;
 use super::settings::Settings;
 use crate::config::{Client, RegisterKind};
+use crate::embedded;
 use crate::server::{self, HandoverError, StartError, Started};
 
 /// `ifmatch serve`
 #[derive(Debug, Args)]
+#[command(after_help = embedded::ABSENCE)]
 pub(super) struct Serve {
     #[command(flatten)]
     settings: Settings,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{Config, ConfigErrors, Flags, Sources, of_process};
+use crate::config::{Config, ConfigErrors, Fault, Flags, Sources, of_process};
+use crate::embedded::ABSENCE;
 
 /// Where the settings come from.
 #[derive(Debug, Args)]
@@ -28,12 +29,19 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn load(self, embedded: Option<PathBuf>) -> Result<Config, ConfigErrors> {
-        Config::load(self.sources(embedded))
+        Config::load(self.sources(embedded)?)
     }
 
-    pub(super) fn sources(self, embedded: Option<PathBuf>) -> Sources {
+    /// `embedded` is the directory of `--embedded`: at fault in a build without that store.
+    pub(super) fn sources(self, embedded: Option<PathBuf>) -> Result<Sources, ConfigErrors> {
+        if embedded.is_some()
+            && let Some(absence) = ABSENCE
+        {
+            let fault = Fault { path: "--embedded".to_owned(), message: absence.to_owned() };
+            return Err(ConfigErrors(vec![fault]));
+        }
         let Self { config, listen, backend_url, register_url, log_format } = self;
         let flags = Flags { listen, backend_url, register_url, log_format, embedded };
-        Sources { file: config, environment: of_process(), flags, only_look: false }
+        Ok(Sources { file: config, environment: of_process(), flags, only_look: false })
     }
 }

@@ -16,6 +16,7 @@ const SECRET: &str = "IFMATCH_STORE_SECRET_ACCESS_KEY";
 
 /// `ifmatch store`
 #[derive(Debug, Args)]
+#[command(after_help = embedded::ABSENCE)]
 pub(super) struct StoreArguments {
     /// Where the objects are kept; each bucket is a directory in it.
     dir: PathBuf,
@@ -33,6 +34,7 @@ pub(super) struct StoreArguments {
 
 impl StoreArguments {
     pub(super) fn run(self) -> Result<(), Failure> {
+        must_be_built()?;
         let secret = std::env::var(SECRET).ok().filter(|secret| !secret.is_empty());
         let secret = secret
             .ok_or_else(|| Failure::Usage(format!("{SECRET} is not set: the store's secret")))?;
@@ -50,5 +52,13 @@ impl StoreArguments {
             println!("listening on http://{}", store.addr);
             store.task.await.map_err(|error| Failure::Run(error.to_string()))
         })
+    }
+}
+
+/// Refuses a command that starts the embedded store in a build without it.
+pub(super) fn must_be_built() -> Result<(), Failure> {
+    match embedded::ABSENCE {
+        Some(absence) => Err(Failure::Usage(absence.to_owned())),
+        None => Ok(()),
     }
 }

@@ -1,5 +1,6 @@
 //! The store over real HTTP, with signed requests.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use base64::Engine as _;
