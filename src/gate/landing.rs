@@ -9,7 +9,6 @@ use super::object_id::id_carried;
 use super::{Gate, Write};
 use crate::backend::Answer;
 use crate::register::{Expect, State, Writers};
-use crate::s3::completion::multipart_etag;
 use crate::s3::conditional::X_AMZ_COPY_SOURCE_IF_MATCH;
 use crate::s3::{Current, ETag, Operation};
 
@@ -102,7 +101,7 @@ async fn computed_etag(write: &Write<'_>) -> Option<ETag> {
             }
             Some(ETag::parse(hex::encode(&digest.finalize()[..]).as_bytes()))
         }
-        Operation::CompleteMultipartUpload => multipart_etag(&write.body.to_bytes().await.ok()?),
+        Operation::CompleteMultipartUpload => write.etag.cloned(),
         Operation::CopyObject => {
             let pinned = write.request.headers.get(&X_AMZ_COPY_SOURCE_IF_MATCH)?;
             Some(ETag::parse(pinned.as_bytes()))

@@ -39,7 +39,7 @@ use crate::backend::{KeepAlive, Question, Store, StoreRequest};
 use crate::body::Body;
 use crate::random;
 use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
-use crate::s3::{Current, Effect, ObjectName, Operation, Preconditions, WriteClass};
+use crate::s3::{Current, ETag, Effect, ObjectName, Operation, Preconditions, WriteClass};
 pub use object_id::id_field;
 pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
@@ -109,6 +109,8 @@ pub struct Write<'a> {
     pub version_id: Option<&'a str>,
     /// Of a CompleteMultipartUpload: the upload, decoded.
     pub upload_id: Option<&'a str>,
+    /// Of a CompleteMultipartUpload: the ETag that AWS gives the object, where the parts tell it.
+    pub etag: Option<&'a ETag>,
     /// Its id is written on what it leaves ([`id_field`]).
     pub carries_id: bool,
     /// Hears that the store is still at work.

@@ -226,6 +226,7 @@ impl Marker {
                 head_headers: &HeaderMap::new(),
                 version_id: None,
                 upload_id: None,
+                etag: None,
                 carries_id: false,
                 keep_alive: None,
             })

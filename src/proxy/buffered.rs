@@ -9,15 +9,24 @@ use super::read_body;
 use super::state::Proxy;
 use super::visit::{BodyFault, Visit};
 use crate::body::Body;
-use crate::s3::{Code, Content, S3Error};
+use crate::s3::content::Reading;
+use crate::s3::{Code, Content, ETag, S3Error};
 use crate::sigv4::CheckedBody;
+
+/// A body as its store gets it.
+pub(super) struct Buffered {
+    pub(super) body: Body,
+    pub(super) checked: CheckedBody,
+    /// The ETag that AWS gives what the body makes of an upload.
+    pub(super) etag: Option<ETag>,
+}
 
 /// Reads the body as its store gets it: a document is written anew.
 pub(super) async fn read(
     proxy: &Proxy,
     visit: &mut Visit<'_>,
     request: &Request,
-) -> Result<(Body, CheckedBody), BodyFault> {
+) -> Result<Buffered, BodyFault> {
     let content = request.content;
     let too_large = |bytes: u64| content.bytes_max().is_some_and(|most| bytes > most as u64);
     if request.promise.length.is_some_and(too_large) {
@@ -25,22 +34,25 @@ pub(super) async fn read(
     }
     let (body, checked) = read_body::read(proxy, visit, request).await?;
     if !request.origin.is_read(content) {
-        return Ok((body, checked));
+        return Ok(Buffered { body, checked, etag: None });
     }
     if content == Content::Nothing {
-        let unsaid = CheckedBody { md5: None, ..CheckedBody::of(&[]) };
-        let empty = body.length_bytes() == 0;
-        return Ok(if empty { (body, checked) } else { (Body::empty(), unsaid) });
+        if body.length_bytes() == 0 {
+            return Ok(Buffered { body, checked, etag: None });
+        }
+        let checked = CheckedBody { md5: None, ..CheckedBody::of(&[]) };
+        return Ok(Buffered { body: Body::empty(), checked, etag: None });
     }
     let document = body.to_bytes().await.map_err(|error| {
         tracing::error!(%error, "a body cannot be read back");
         S3Error::internal_error()
     })?;
     let told = (request.promise.payload.is_chunked(), !proxy.store.drops_checksums());
-    let Some(anew) = request.origin.rewritten(content, &document, told)? else {
-        return Ok((body, checked));
+    let Reading { anew, etag } = request.origin.read(content, &document, told)?;
+    let Some(anew) = anew else {
+        return Ok(Buffered { body, checked, etag });
     };
     let mut checked = CheckedBody::of(&anew);
     checked.md5 = checked.md5.filter(|_| !anew.is_empty());
-    Ok((Body::from(Bytes::from(anew)), checked))
+    Ok(Buffered { body: Body::from(Bytes::from(anew)), checked, etag })
 }

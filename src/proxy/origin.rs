@@ -6,6 +6,7 @@ use http::header;
 
 use crate::backend::StoreRequest;
 use crate::body::Expected;
+use crate::s3::content::Reading;
 use crate::s3::{Content, S3Error};
 
 /// Who sent a request whose signature is checked here.
@@ -119,19 +120,18 @@ impl Origin {
         }
     }
 
-    /// The document that the store gets in place of this one; `None` where it gets this one.
-    /// `checksums`: whether the store is told of checksums. One that goes on as it was signed has to be in
-    /// the one spelling that every reader takes alike. Errors: as for [`Content::written_anew`] and
-    /// [`Content::check_as_sent`].
-    pub(super) fn rewritten(
+    /// Reads a document. `checksums`: whether the store is told of checksums. One that goes on as it was
+    /// signed has to be in the one spelling that every reader takes alike. Errors: as for
+    /// [`Content::read`] and [`Content::read_as_sent`].
+    pub(super) fn read(
         &self,
         content: Content,
         document: &[u8],
         (chunked, checksums): (bool, bool),
-    ) -> Result<Option<Vec<u8>>, S3Error> {
+    ) -> Result<Reading, S3Error> {
         match self {
-            Self::Verified(_) => content.written_anew(document, checksums),
-            Self::Verbatim(_) => content.check_as_sent(document, chunked).map(|()| None),
+            Self::Verified(_) => content.read(document, checksums),
+            Self::Verbatim(_) => content.read_as_sent(document, chunked),
         }
     }
 }

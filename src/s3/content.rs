@@ -5,6 +5,7 @@ use super::answer::S3Error;
 use super::canonical::parse_canonical;
 use super::code::Code;
 use super::completion::Completion;
+use super::etag::ETag;
 use super::head::RequestHead;
 use super::operation::Operation;
 use super::schema;
@@ -120,30 +121,44 @@ impl Content {
         }
     }
 
-    /// The body that the store gets in place of this one; `None` where it is this one. `checksums`:
-    /// whether the store is told of checksums. Errors: AWS's for a document that is not what the
-    /// operation takes.
-    pub fn written_anew(self, body: &[u8], checksums: bool) -> Result<Option<Vec<u8>>, S3Error> {
-        match self {
-            Self::Opaque => Ok(None),
-            Self::Nothing => Ok(Some(Vec::new())),
-            Self::Parts => Completion::parse(body).map(|parts| Some(parts.to_document(checksums))),
-            Self::Document { optional: true, .. } if body.trim_ascii().is_empty() => {
-                Ok(Some(Vec::new()))
+    /// Reads a body that is to be written anew. `checksums`: whether the store is told of checksums.
+    /// Errors: AWS's for a document that is not what the operation takes.
+    pub fn read(self, body: &[u8], checksums: bool) -> Result<Reading, S3Error> {
+        let etag = None;
+        let anew = match self {
+            Self::Opaque => return Ok(Reading::default()),
+            Self::Nothing => Vec::new(),
+            Self::Parts => {
+                let parts = Completion::parse(body)?;
+                return Ok(Reading {
+                    anew: Some(parts.to_document(checksums)),
+                    etag: parts.etag(),
+                });
             }
+            Self::Document { optional: true, .. } if body.trim_ascii().is_empty() => Vec::new(),
             Self::Document { root, .. } => {
                 let document = document(body, root)?;
                 schema::check(&document)?;
-                Ok(Some(document.to_document()))
+                document.to_document()
             }
             Self::Tags(tagged) => {
                 let document = document(body, "Tagging")?;
                 tagging::check(&tagging::tags_of(&document)?, tagged)?;
-                Ok(Some(document.to_document()))
+                document.to_document()
             }
-            Self::Policy => policy(body).map(Some),
-        }
+            Self::Policy => policy(body)?,
+        };
+        Ok(Reading { anew: Some(anew), etag })
     }
+}
+
+/// What came of reading a body.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// The body that the store gets in place of the one that was read; `None` where it gets that one.
+    pub anew: Option<Vec<u8>>,
+    /// The ETag that AWS gives what the body makes of an upload.
+    pub etag: Option<ETag>,
 }
 
 impl Content {
@@ -154,11 +169,11 @@ impl Content {
     }
 
     /// Judges a body that goes on as its sender signed it: the store reads it itself. Errors: as for
-    /// [`Content::written_anew`]; 400 for another spelling than the one of docs/documents.md; 501 for
+    /// [`Content::read`]; 400 for another spelling than the one of docs/documents.md; 501 for
     /// one in chunks, which stores take apart in their own ways.
-    pub fn check_as_sent(self, body: &[u8], chunked: bool) -> Result<(), S3Error> {
+    pub fn read_as_sent(self, body: &[u8], chunked: bool) -> Result<Reading, S3Error> {
         if !self.is_read_as_sent() {
-            return Ok(());
+            return Ok(Reading::default());
         }
         if chunked {
             return Err(S3Error::not_implemented("Content-Encoding", Some(IN_CHUNKS)));
@@ -167,9 +182,10 @@ impl Content {
             Self::Document { root, .. } => {
                 let document = parse_canonical(body)?;
                 let named = Some(&document).filter(|document| document.name == root);
-                schema::check(named.ok_or_else(S3Error::malformed_xml)?)
+                schema::check(named.ok_or_else(S3Error::malformed_xml)?)?;
+                Ok(Reading::default())
             }
-            _ => Completion::parse_as_sent(body).map(drop),
+            _ => Ok(Reading { anew: None, etag: Completion::parse_as_sent(body)?.etag() }),
         }
     }
 }

@@ -19,8 +19,8 @@ fn anew(line: &str, header: Option<&'static str>, body: &str) -> Result<Option<S
         RequestHead { method: &method, path, query: &Query::parse(query), headers: &headers };
     let naming = Naming { domains: Vec::new(), segments: EmptySegments::Kept.into() };
     let operation = classify(head, &Target::parse(head, &naming).unwrap());
-    let sent = Content::of(head, operation).written_anew(body.as_bytes(), true);
-    sent.map(|sent| sent.map(|sent| String::from_utf8(sent).unwrap()))
+    let sent = Content::of(head, operation).read(body.as_bytes(), true);
+    sent.map(|sent| sent.anew.map(|sent| String::from_utf8(sent).unwrap()))
         .map_err(|error| error.code().to_owned())
 }
 

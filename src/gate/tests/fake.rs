@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::super::*;
@@ -189,12 +188,10 @@ impl Bench {
             Some(upload_id) => self.request(&[("uploadId", upload_id)]),
             None => self.request(&[]),
         };
-        let mut body = Body::empty();
-        match operation {
-            Operation::DeleteObject => request.method = Method::DELETE,
-            Operation::CompleteMultipartUpload => body = Body::from(Bytes::from_static(TWO_PARTS)),
-            _ => {}
+        if operation == Operation::DeleteObject {
+            request.method = Method::DELETE;
         }
+        let of_two_parts = ETag::parse(OF_TWO_PARTS.as_bytes());
         let write_id = WriteId(id.to_owned());
         let carries_id = self.carries_ids && operation == Operation::PutObject;
         if carries_id {
@@ -207,13 +204,14 @@ impl Bench {
                 operation,
                 preconditions: &preconditions,
                 request: &request,
-                body: &body,
+                body: &Body::empty(),
                 write_id,
                 attempt,
                 arrived: Instant::now(),
                 head_headers: &HeaderMap::new(),
                 version_id: None,
                 upload_id,
+                etag: upload_id.is_some().then_some(&of_two_parts),
                 carries_id,
                 keep_alive: None,
             })
@@ -229,11 +227,7 @@ impl Bench {
     }
 }
 
-/// What completes get: the parts "a" and "b", and the ETag that AWS gives the two together.
-const TWO_PARTS: &[u8] = b"<CompleteMultipartUpload>\
-    <Part><PartNumber>1</PartNumber><ETag>0cc175b9c0f1b6a831c399e269772661</ETag></Part>\
-    <Part><PartNumber>2</PartNumber><ETag>92eb5ffee6ae2fec3ad71c777531578f</ETag></Part>\
-    </CompleteMultipartUpload>";
+/// The ETag that AWS gives what a complete leaves.
 pub(super) const OF_TWO_PARTS: &str = "96e024ba2074fe77e8e965ba43a704be-2";
 
 /// What goes wrong with one exchange.

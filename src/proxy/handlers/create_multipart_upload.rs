@@ -4,6 +4,7 @@
 //! On its way the register learns how the key stood.
 
 use crate::proxy::admitted::UploadStart;
+use crate::proxy::buffered::Buffered;
 use crate::proxy::response::{Failure, Response};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
@@ -15,7 +16,7 @@ pub(super) async fn serve<'p>(
     visit: &mut Visit<'_>,
     UploadStart { request, name }: UploadStart,
 ) -> Result<Response<'p>, Failure> {
-    let (body, checked) = buffered::read(proxy, visit, &request).await?;
+    let Buffered { body, checked, .. } = buffered::read(proxy, visit, &request).await?;
     let outgoing = outgoing::judged(&request, name.path(), &checked);
     let answer = proxy.gate.create_upload(&name, &outgoing, &body).await?;
     Ok(Response::whole(gate_reply::stored(visit, answer)))

@@ -224,6 +224,7 @@ impl Batch<'_> {
                 head_headers: &self.head_headers,
                 version_id: version,
                 upload_id: None,
+                etag: None,
                 carries_id: false,
                 keep_alive: None,
             };

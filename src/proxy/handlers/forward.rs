@@ -7,10 +7,11 @@ use http::StatusCode;
 use crate::backend::Answer;
 use crate::gate::Reply;
 use crate::proxy::admitted::Passed;
+use crate::proxy::buffered::Buffered;
 use crate::proxy::response::{Failure, Response};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
-use crate::proxy::{gate_reply, outgoing, read_body};
+use crate::proxy::{buffered, gate_reply, outgoing, read_body};
 
 /// Passes on a question, without the body that may have come with it, and its answer.
 pub(super) async fn read<'p>(
@@ -44,7 +45,7 @@ pub(super) async fn buffered<'p>(
     visit: &mut Visit<'_>,
     Passed { request, target }: Passed,
 ) -> Result<Response<'p>, Failure> {
-    let (body, checked) = crate::proxy::buffered::read(proxy, visit, &request).await?;
+    let Buffered { body, checked, .. } = buffered::read(proxy, visit, &request).await?;
     let outgoing = outgoing::buffered(&request, target.path(), &checked);
     let outcome = proxy.gate.send_unguarded(request.operation, &outgoing, &body, None).await;
     match outcome.reply {

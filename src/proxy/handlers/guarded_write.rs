@@ -11,6 +11,7 @@ use crate::backend::{KeepAlive, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Outcome, Write};
 use crate::proxy::admitted::KeyWrite;
+use crate::proxy::buffered::Buffered;
 use crate::proxy::copy_source::{self, Source};
 use crate::proxy::response::{Failure, LateResponse, Response};
 use crate::proxy::state::Proxy;
@@ -18,8 +19,7 @@ use crate::proxy::visit::Visit;
 use crate::proxy::write_id::{add_write_id, write_id};
 use crate::proxy::{buffered, gate_reply, outgoing};
 use crate::register::WriteId;
-use crate::s3::{Effect, ObjectName, Operation, Preconditions, WriteClass};
-use crate::sigv4::CheckedBody;
+use crate::s3::{ETag, Effect, ObjectName, Operation, Preconditions, WriteClass};
 
 /// A body up to this size has usually arrived with its head: an early look would cost a round trip
 /// and save nothing.
@@ -53,8 +53,8 @@ pub(super) async fn serve<'p>(
         let may_tell = write.request.origin.may_tell();
         return Ok(gate_reply::respond(visit, written, may_tell, refused));
     }
-    let (body, checked) = buffered::read(proxy, visit, &write.request).await?;
-    let body = Buffered { body, checked, head_headers, arrived: visit.arrived() };
+    let taken = buffered::read(proxy, visit, &write.request).await?;
+    let body = Taken { body: taken, head_headers, arrived: visit.arrived() };
     let prepared = Prepared::new(proxy, write, particulars, body);
     let (operation, may_tell) = (prepared.operation, prepared.may_tell);
     let name = prepared.name.clone();
@@ -90,9 +90,8 @@ fn is_long(operation: Operation) -> bool {
 }
 
 /// A body that was read, and what else is needed of its request.
-struct Buffered {
-    body: Body,
-    checked: CheckedBody,
+struct Taken {
+    body: Buffered,
     head_headers: HeaderMap,
     arrived: Instant,
 }
@@ -113,12 +112,13 @@ struct Prepared {
     source: Option<Source>,
     unguarded: bool,
     carries_id: bool,
+    etag: Option<ETag>,
     may_tell: bool,
 }
 
 impl Prepared {
-    fn new(proxy: &Proxy, write: KeyWrite, particulars: Particulars, buffered: Buffered) -> Self {
-        let Buffered { body, checked, head_headers, arrived } = buffered;
+    fn new(proxy: &Proxy, write: KeyWrite, particulars: Particulars, taken: Taken) -> Self {
+        let Taken { body: Buffered { body, checked, etag }, head_headers, arrived } = taken;
         let path = write.name.path();
         let mut request = if write.unguarded {
             outgoing::buffered(&write.request, path, &checked)
@@ -145,6 +145,7 @@ impl Prepared {
             arrived,
             head_headers,
             carries_id,
+            etag,
         }
     }
 
@@ -165,6 +166,7 @@ impl Prepared {
             head_headers: &self.head_headers,
             version_id: self.version_id.as_deref(),
             upload_id: self.upload_id.as_deref(),
+            etag: self.etag.as_ref(),
             carries_id: self.carries_id,
             keep_alive,
         };

@@ -132,6 +132,7 @@ impl Upload {
             head_headers: &HeaderMap::new(),
             version_id: None,
             upload_id: None,
+            etag: None,
             carries_id,
             keep_alive: None,
         };

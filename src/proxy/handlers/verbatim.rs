@@ -57,6 +57,7 @@ pub(super) async fn write(
         head_headers: &head_headers,
         version_id: named.version_id,
         upload_id: None,
+        etag: None,
         carries_id: false,
         keep_alive: None,
     };

@@ -217,6 +217,7 @@ async fn serve(
         head_headers: &headers,
         version_id: None,
         upload_id: upload.as_deref(),
+        etag: None,
         carries_id: *carries_id,
         keep_alive: None,
     };
