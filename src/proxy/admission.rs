@@ -39,8 +39,8 @@ pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3
     context.log.target(&target);
     query.check()?;
     // What is meant is read from here on; what was sent only by the signature.
-    let meant = EffectiveRequest::of(&sent)?;
-    let head = RequestHead { query: &meant.query, headers: &meant.headers, ..sent };
+    let meant = EffectiveRequest::of(sent)?;
+    let head = meant.head();
     let operation = classify(head, &target);
     context.log.operation = Some(operation);
     target.bucket().map_or(Ok(()), |bucket| proxy.reserved.check(bucket))?;
@@ -49,7 +49,7 @@ pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3
     if operation == Operation::Preflight {
         return Ok(Admitted::Preflight(preflight(&target, came.headers)));
     }
-    let asked = Question { proxy, sent, head, target: &target, operation, effect };
+    let asked = Question { proxy, meant: &meant, head, target: &target, operation, effect };
     let findings = asked.judge(context)?;
     let expects_continue = expects_continue(head, came.version);
     let Some(signed) = findings.signed else {
@@ -93,7 +93,7 @@ fn form(target: Target, headers: HeaderMap, expects_continue: bool) -> Result<Ad
 /// A request whose operation is known, and yet to be judged.
 struct Question<'a> {
     proxy: &'a Proxy,
-    sent: RequestHead<'a>,
+    meant: &'a EffectiveRequest<'a>,
     head: RequestHead<'a>,
     target: &'a Target,
     operation: Operation,
@@ -121,8 +121,8 @@ impl Question<'_> {
     fn judge(&self, context: &mut Context) -> Result<Findings, S3Error> {
         let (proxy, head, operation) = (self.proxy, self.head, self.operation);
         let signed = match proxy.signatures {
-            Signatures::Resign => Signed::check(proxy, self.sent, head, operation)?,
-            Signatures::Passthrough => Some(Signed::unproved(proxy, self.sent, head, operation)?),
+            Signatures::Resign => Signed::check(proxy, self.meant, operation)?,
+            Signatures::Passthrough => Some(Signed::unproved(proxy, self.meant, operation)?),
         };
         let body = signed.as_ref().map(|signed| signed.check_body(proxy, head, operation));
         let unknown_length = body.transpose()?.unwrap_or_default();
@@ -195,7 +195,7 @@ fn origin_of(
     came: SentHead<'_>,
     line: &str,
     proof: Proof,
-    meant: EffectiveRequest,
+    meant: EffectiveRequest<'_>,
 ) -> (Origin, HeaderMap, Query) {
     let EffectiveRequest { mut headers, query, .. } = meant;
     match proof {

@@ -9,7 +9,8 @@ use crate::clock;
 use crate::s3::target::host_bucket;
 use crate::s3::{Code, Effect, Operation, RequestHead, S3Error};
 use crate::sigv4::{
-    Accepted, AuthError, BodyPromise, Claimed, Mechanism, PayloadKind, authenticate,
+    Accepted, AuthError, BodyPromise, Claimed, EffectiveRequest, Mechanism, PayloadKind,
+    authenticate,
 };
 
 /// What the head proves and promises.
@@ -40,10 +41,10 @@ impl Signed {
     /// Proves the signature over what was sent, and reads what is meant.
     pub(super) fn check(
         proxy: &Proxy,
-        sent: RequestHead<'_>,
-        head: RequestHead<'_>,
+        request: &EffectiveRequest<'_>,
         operation: Operation,
     ) -> Result<Option<Self>, S3Error> {
+        let (sent, head) = (request.sent, request.head());
         let host_bucket = host_bucket(sent, &proxy.naming.domains)?;
         let accepted = Accepted {
             region: proxy.region.as_deref(),
@@ -51,7 +52,8 @@ impl Signed {
             host_bucket: host_bucket.as_deref(),
         };
         let now = clock::unix_seconds();
-        let authenticated = match authenticate(&sent, &proxy.clients, &proxy.keys, &accepted, now) {
+        let authenticated = match authenticate(request, &proxy.clients, &proxy.keys, &accepted, now)
+        {
             Ok(authenticated) => authenticated,
             Err(AuthError::Anonymous) if operation == Operation::PostObject => return Ok(None),
             Err(AuthError::Anonymous) if proxy.clients.admit_anonymous() => {
@@ -68,11 +70,11 @@ impl Signed {
     /// The store will check the signature: everything else is checked here that can be.
     pub(super) fn unproved(
         proxy: &Proxy,
-        sent: RequestHead<'_>,
-        head: RequestHead<'_>,
+        request: &EffectiveRequest<'_>,
         operation: Operation,
     ) -> Result<Self, S3Error> {
-        let claimed = Claimed::from_head(&sent)?;
+        let (sent, head) = (request.sent, request.head());
+        let claimed = Claimed::of(request)?;
         let hosts = Hosts { domains: &proxy.naming.domains, store: proxy.store.host_name() };
         strict::check(sent, &claimed, hosts, operation)?;
         if claimed.mechanism == Mechanism::Nobody {

@@ -9,28 +9,28 @@ use super::chunk_chain::ChunkSeed;
 use super::claim::{Claim, check_signed_headers};
 use super::credential::CredentialLookup;
 use super::date::AmzDate;
+use super::effective::EffectiveRequest;
 use super::key::{SigningKey, SigningKeys};
-use super::mechanism::Mechanism;
 use super::payload::PayloadKind;
 use super::signature::Signature;
 use super::version_2;
 use crate::s3::RequestHead;
 
-/// Proves who sent a request. `head` is what was sent; its headers must hold `host` as the client
-/// sent it (HTTP/2: `:authority`). `now_unix`: seconds since 1970.
+/// Proves who sent a request. The headers that were sent must hold `host` as the client sent it (HTTP/2:
+/// `:authority`). `now_unix`: seconds since 1970.
 ///
 /// Every error but [`AuthError::Anonymous`] is final, and nothing else about the request may be
 /// answered.
 pub fn authenticate(
-    head: &RequestHead<'_>,
+    request: &EffectiveRequest<'_>,
     clients: &impl CredentialLookup,
     keys: &SigningKeys,
     accepted: &Accepted<'_>,
     now_unix: i64,
 ) -> Result<Authenticated, AuthError> {
-    let mechanism = Mechanism::of(head)?;
+    let (head, mechanism) = (&request.sent, request.mechanism);
     if mechanism.is_version_2() {
-        return version_2::authenticate(head, clients, accepted, now_unix);
+        return version_2::authenticate(request, clients, accepted, now_unix);
     }
     let claim = Claim::from_head(head, mechanism, accepted.region)?;
     let credential = clients.credential(&claim.access_key_id).ok_or_else(|| {

@@ -73,7 +73,7 @@ fn other_mechanisms_are_refused() {
         let clients = HashMap::<String, Credential>::new();
         let accepted = Accepted::default();
         let keys = SigningKeys::default();
-        let refused = authenticate(&version_2.head(), &clients, &keys, &accepted, NOW);
+        let refused = authenticate(&version_2.effective(), &clients, &keys, &accepted, NOW);
         assert_eq!(refused.expect_err("not accepted"), AuthError::UnsupportedMechanism);
     }
     let both = presigned("").authorization(SIGNED, "00");
@@ -138,8 +138,13 @@ fn an_access_key_may_contain_slashes() {
                          SignedHeaders={SIGNED}, Signature=00"
     );
     let request = get().without("authorization").header("authorization", &value);
-    let result =
-        authenticate(&request.head(), &clients, &SigningKeys::default(), &Accepted::default(), NOW);
+    let result = authenticate(
+        &request.effective(),
+        &clients,
+        &SigningKeys::default(),
+        &Accepted::default(),
+        NOW,
+    );
     assert!(matches!(result, Err(AuthError::SignatureDoesNotMatch(_))), "{result:?}");
 }
 
@@ -150,7 +155,7 @@ fn a_region_is_refused_only_where_one_is_expected() {
     let keys = SigningKeys::default();
     let with = |region| {
         let accepted = Accepted { region, ..Accepted::default() };
-        authenticate(&request.head(), &clients, &keys, &accepted, NOW)
+        authenticate(&request.effective(), &clients, &keys, &accepted, NOW)
     };
     assert!(with(None).is_ok());
     assert!(with(Some("us-east-1")).is_ok());
@@ -167,8 +172,13 @@ fn a_region_is_refused_only_where_one_is_expected() {
 #[test]
 fn an_unknown_access_key_is_named_in_the_answer() {
     let clients = HashMap::<String, Credential>::new();
-    let result =
-        authenticate(&get().head(), &clients, &SigningKeys::default(), &Accepted::default(), NOW);
+    let result = authenticate(
+        &get().effective(),
+        &clients,
+        &SigningKeys::default(),
+        &Accepted::default(),
+        NOW,
+    );
     let error = result.expect_err("no clients");
     assert_eq!((error.status().as_u16(), error.code()), (403, "InvalidAccessKeyId"));
     assert_eq!(error.fields(), [("AWSAccessKeyId", ACCESS_KEY.to_owned())]);
@@ -267,7 +277,7 @@ fn a_session_token_must_belong_to_the_access_key() {
             .authorization("host;x-amz-content-sha256;x-amz-date;x-amz-security-token", "00")
     };
     let error = |request: &Request| {
-        authenticate(&request.head(), &temporary, &keys, &Accepted::default(), NOW)
+        authenticate(&request.effective(), &temporary, &keys, &Accepted::default(), NOW)
             .expect_err("00")
             .code()
     };

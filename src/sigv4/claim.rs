@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, header};
 use super::auth_error::AuthError;
 use super::canonical::ALGORITHM;
 use super::date::AmzDate;
+use super::effective::EffectiveRequest;
 use super::key::{SERVICE, TERMINATOR};
 use super::mechanism::Mechanism;
 use super::names::{UNSIGNED_PAYLOAD, X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
@@ -131,10 +132,10 @@ pub struct Claimed {
 }
 
 impl Claimed {
-    /// Reads the claim, wherever it stands. Errors: those of [`Mechanism::of`], and a claim of
-    /// Version 4 that does not say which headers it covers.
-    pub fn from_head(head: &RequestHead<'_>) -> Result<Self, AuthError> {
-        let mechanism = Mechanism::of(head)?;
+    /// Reads the claim, wherever it stands. Errors: a claim of Version 4 that does not say which headers
+    /// it covers.
+    pub fn of(request: &EffectiveRequest<'_>) -> Result<Self, AuthError> {
+        let (head, mechanism) = (&request.sent, request.mechanism);
         let parameter = |name| head.query.get(name).unwrap_or_default();
         let key_of = |scope: &str| scope.rsplitn(5, '/').nth(4).unwrap_or_default().to_owned();
         let (access_key_id, signed_headers) = match mechanism {

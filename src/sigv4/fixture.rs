@@ -11,6 +11,7 @@ use super::authenticate::authenticate;
 use super::chunk_chain::ChunkSeed;
 use super::credential::Credential;
 use super::date::AmzDate;
+use super::effective::EffectiveRequest;
 use super::key::{Scope, SigningKey, SigningKeys};
 use super::payload::PayloadKind;
 use super::signature::Signature;
@@ -98,10 +99,15 @@ impl Request {
         }
     }
 
+    pub(super) fn effective(&self) -> EffectiveRequest<'_> {
+        EffectiveRequest::of(self.head()).expect("a request with one meaning")
+    }
+
     pub(super) fn authenticate_at(&self, now: i64) -> Result<Authenticated, AuthError> {
         let clients = HashMap::from([(ACCESS_KEY.to_owned(), credential())]);
         let accepted = Accepted { version_2: true, ..Accepted::default() };
-        authenticate(&self.head(), &clients, &SigningKeys::default(), &accepted, now)
+        let effective = EffectiveRequest::of(self.head())?;
+        authenticate(&effective, &clients, &SigningKeys::default(), &accepted, now)
     }
 
     pub(super) fn authenticate(&self) -> Result<Authenticated, AuthError> {

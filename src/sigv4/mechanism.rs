@@ -25,6 +25,8 @@ pub enum Mechanism {
 impl Mechanism {
     /// Finds the signature. Errors: several of them, or one of a kind that nobody checks here.
     pub fn of(head: &RequestHead<'_>) -> Result<Self, AuthError> {
+        #[cfg(test)]
+        crate::readings::count("mechanism");
         let in_header = head.headers.contains_key(header::AUTHORIZATION);
         let names = head.query.parameters().map(|(name, _)| name);
         // Beside a header only a second signature counts. Without one every trace of a signature

@@ -25,7 +25,7 @@ use crate::s3::decimal::decimal;
 
 /// Who sent a request that carries a signature of this version, in a header or in the query.
 pub(super) fn authenticate(
-    head: &RequestHead<'_>,
+    request: &EffectiveRequest<'_>,
     clients: &impl CredentialLookup,
     accepted: &Accepted<'_>,
     now_unix: i64,
@@ -33,7 +33,7 @@ pub(super) fn authenticate(
     if !accepted.version_2 {
         return Err(AuthError::UnsupportedMechanism);
     }
-    let EffectiveRequest { mechanism, headers, .. } = EffectiveRequest::of(head)?;
+    let EffectiveRequest { sent: head, mechanism, headers, .. } = request;
     let presigned = mechanism.is_presigned();
     let claim = if presigned {
         Claim::from_query(head, now_unix)?
@@ -42,12 +42,12 @@ pub(super) fn authenticate(
     };
     let unknown = || AuthError::InvalidAccessKeyId { access_key_id: claim.access_key_id.clone() };
     let credential = clients.credential(&claim.access_key_id).ok_or_else(unknown)?;
-    let meant = RequestHead { headers: &headers, ..*head };
+    let meant = RequestHead { headers, ..*head };
     check_session_token(meant.header(&X_AMZ_SECURITY_TOKEN), credential)?;
     let sha256 = headers
         .contains_key(X_AMZ_CONTENT_SHA256)
         .then(|| meant.header(&X_AMZ_CONTENT_SHA256).unwrap_or_default());
-    let payload = PayloadKind::of(mechanism, sha256, &headers)?;
+    let payload = PayloadKind::of(*mechanism, sha256, headers)?;
     let resources = resources(head, accepted.host_bucket)?;
     let texts = resources.iter().map(|resource| string_to_sign(&meant, &claim.date_line, resource));
     let texts: Vec<_> = texts.collect();
