@@ -42,6 +42,8 @@ pub mod lifecycle;
 pub mod marker;
 pub mod proxy;
 pub mod random;
+#[cfg(test)]
+mod readings;
 pub mod register;
 pub mod s3;
 pub mod secret;

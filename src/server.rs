@@ -368,3 +368,7 @@ fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
         ..ServerConf::default()
     })
 }
+
+#[cfg(all(test, feature = "embedded"))]
+#[path = "server_tests.rs"]
+mod tests;

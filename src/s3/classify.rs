@@ -12,6 +12,8 @@ use super::target::Target;
 /// [`Operation::UnknownWrite`] or [`Operation::UnknownBucketWrite`], also when it fits two things,
 /// since the store may then choose another one than we would.
 pub fn classify(head: RequestHead<'_>, target: &Target) -> Operation {
+    #[cfg(test)]
+    crate::readings::count("operation");
     if *head.method == Method::OPTIONS {
         return Operation::Preflight;
     }

@@ -78,6 +78,8 @@ enum Found {
 impl Parts {
     /// Begins to read a body of this `Content-Type`.
     pub fn new(content_type: &str, spelling: Spelling) -> Result<Self, Fault> {
+        #[cfg(test)]
+        crate::readings::count("form");
         let marker = format!("--{}", boundary(content_type, spelling)?);
         Ok(Self {
             spelling,

@@ -46,6 +46,8 @@ impl Query {
     /// the empty value. What cannot be decoded stays as it was sent: ask [`Query::check`] before
     /// anything else.
     pub fn parse(sent: &str) -> Self {
+        #[cfg(test)]
+        crate::readings::count("query");
         let mut query = Self { sent: sent.to_owned(), ..Self::default() };
         let mut start = 0;
         for (number, pair) in sent.split('&').enumerate() {

@@ -33,6 +33,8 @@ impl Target {
     /// Reads bucket and key from host and path, decoding once (AWS: Virtual hosting of buckets).
     /// 400 for a path that is no path, a bucket or key that is no name, or a repeated `Host`.
     pub fn parse(head: RequestHead<'_>, naming: &Naming) -> Result<Self, S3Error> {
+        #[cfg(test)]
+        crate::readings::count("target");
         let path = match head.path {
             "" => "",
             path => path.strip_prefix('/').ok_or_else(invalid_uri)?,

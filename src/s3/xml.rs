@@ -107,6 +107,8 @@ pub fn parse(document: &[u8]) -> Option<Element> {
 /// hold, written as references or not (§2.2), for whatever else is not well-formed, and for text
 /// beside elements; white space there is not kept.
 pub fn parse_request(document: &[u8]) -> Option<Element> {
+    #[cfg(test)]
+    crate::readings::count("document");
     let text = text_of(document)?;
     if !text.chars().all(is_char) {
         return None;

@@ -12,6 +12,8 @@ use super::representation::Validators;
 impl Preconditions {
     /// Those of a read. `now_s` in seconds since 1970.
     pub fn of_read(headers: &HeaderMap, now_s: i64) -> Self {
+        #[cfg(test)]
+        crate::readings::count("preconditions of a read");
         Self::parse_read(headers, &OF_READ, now_s)
     }
 

@@ -39,6 +39,8 @@ impl Preconditions {
         operation: Operation,
         dialect: Dialect,
     ) -> Result<Self, S3Error> {
+        #[cfg(test)]
+        crate::readings::count("preconditions");
         match operation.effect() {
             Effect::Read | Effect::Streams => return Ok(Self::NONE),
             Effect::WritesKey(_) | Effect::WritesKeysInBody | Effect::UnknownWrite(_) => {}
