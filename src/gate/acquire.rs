@@ -11,7 +11,7 @@ use super::{Reply, Write, refusal};
 use crate::random;
 use crate::register::{Acquired, Ask, Ending, Generation};
 
-/// A busy key is asked for again after this long, then after twice as long each time.
+/// Pause before the register is asked for a busy key again. Each further pause is twice as long.
 const POLL_FIRST: Duration = Duration::from_millis(2);
 const POLL_LAST: Duration = Duration::from_millis(50);
 
@@ -54,7 +54,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// The journal knows this very write.
+/// The journal already holds the outcome of this write.
 fn ended(write: &Write<'_>, ending: Ending) -> Stop {
     match ending {
         Ending::Landed { state, generation, told } => {
@@ -65,7 +65,8 @@ fn ended(write: &Write<'_>, ending: Ending) -> Stop {
     }
 }
 
-/// Up to half as much again, so that the proxies of a fleet do not ask in step.
+/// Adds up to half of the pause at random, so that the proxies of a fleet do not all ask at the
+/// same time.
 fn jittered(pause: Duration) -> Duration {
     let noise = u32::from(random::byte());
     pause + pause * noise / 512

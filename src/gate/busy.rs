@@ -1,7 +1,8 @@
-//! What a write that waits for a busy key is waiting for, as far as the register's answers show.
+//! Why a write waits for a busy key, judged by the register's answers.
 //!
-//! The holder of a living lease renews it every third of a lease while the store works. A lease that
-//! is not renewed ends at a time that is known: its write's answer was lost, or its process is gone.
+//! The holder of a living lease renews it every third of a lease while the store works. A lease
+//! that is not renewed ends at a known time: the answer to its write was lost, or its process is
+//! gone.
 
 use std::time::Duration;
 
@@ -9,38 +10,38 @@ use tokio::time::Instant;
 
 use crate::register::WriteId;
 
-/// What kept a write from its key until its `lease_wait` was over.
+/// What still blocked the key when a write's `lease_wait` was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InTheWay {
-    /// Writes of the same process that came before it.
+    /// Earlier writes of the same process.
     Line,
-    /// A write that is under way, so far as could be seen.
+    /// A write that is under way, as far as the answers show.
     Write {
-        /// It is another attempt of the very write that waits.
+        /// The other write is another attempt of the waiting write.
         own: bool,
     },
-    /// A write whose outcome is unknown: its lease is not renewed and ends after so long.
+    /// A write whose outcome is unknown: its lease is not renewed and ends after this time.
     Doubt {
-        /// It is another attempt of the very write that waits.
+        /// The other write is another attempt of the waiting write.
         own: bool,
-        /// When the key can be had at the latest, unless somebody else in line has it first.
+        /// After this time the key is free, unless another waiter gets it first.
         free_in: Duration,
     },
 }
 
-/// The lease in the way, as the register's answers have shown it so far.
+/// The lease that blocks the key, as the register's answers have shown it so far.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// The write it was asked for; none where the key is kept for another process that waits.
+    /// The write that holds the lease; `None` where the key is kept for another waiting process.
     write_id: Option<WriteId>,
-    /// When it ends, by the newest answer.
+    /// When the lease ends, by the newest answer.
     free_at: Instant,
-    /// Since when that has been so.
+    /// When the lease was last seen to be renewed, or first seen.
     unrenewed_since: Instant,
 }
 
 impl Watch {
-    /// What is known after one more answer, given at `now`, that the key is busy.
+    /// What is known after one more "busy" answer of the register, given at `now`.
     pub(super) fn after(
         before: Option<Self>,
         write_id: Option<WriteId>,
@@ -49,14 +50,15 @@ impl Watch {
         now: Instant,
     ) -> Self {
         let free_at = now + free_in;
-        // A renewal moves the end by about a third of a lease; answers differ by their way alone.
+        // A renewal moves the end by about a third of a lease. Without one, answers differ only by
+        // their travel time.
         let unrenewed_since = before
             .filter(|before| before.write_id == write_id && free_at < before.free_at + lease / 6)
             .map_or(now, |before| before.unrenewed_since);
         Self { write_id, free_at, unrenewed_since }
     }
 
-    /// What is in the way of this write.
+    /// What blocks the write with this id.
     pub(super) fn in_the_way(&self, of: &WriteId, lease: Duration, now: Instant) -> InTheWay {
         let own = self.write_id.as_ref() == Some(of);
         if self.write_id.is_some() && now >= self.unrenewed_since + lease / 2 {
@@ -91,7 +93,7 @@ mod tests {
     fn a_lease_that_is_not_renewed_is_a_doubt_and_its_end_is_known() {
         let doubt = |own, seconds| InTheWay::Doubt { own, free_in: Duration::from_secs(seconds) };
         for (answers, expected) in [
-            // Looked at once, or not for long enough: it may be renewed yet.
+            // Asked once, or for too short a time: the lease may still be renewed.
             (&[(0, "a", 19)][..], InTheWay::Write { own: false }),
             (&[(0, "a", 19), (2, "a", 17)][..], InTheWay::Write { own: false }),
             (&[(0, "a", 19), (2, "a", 17), (3, "a", 16)][..], doubt(false, 16)),
@@ -101,9 +103,9 @@ mod tests {
                 &[(0, "a", 19), (1, "a", 18), (2, "a", 19), (4, "a", 17)][..],
                 InTheWay::Write { own: false },
             ),
-            // Somebody else's since.
+            // Another write has held the lease since.
             (&[(0, "a", 9), (2, "c", 8), (4, "b", 5)][..], InTheWay::Write { own: true }),
-            // Kept for a process that waits.
+            // Kept for another waiting process.
             (&[(0, "", 5), (4, "", 1)][..], InTheWay::Write { own: false }),
             (&[(0, "a", 309), (9, "a", 300)][..], doubt(false, 300)),
         ] {

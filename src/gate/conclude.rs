@@ -9,7 +9,8 @@ use super::stop::Stop;
 use crate::backend::Exchange;
 
 impl<'a> Answered<'a> {
-    /// What the answer proves, and where it proves nothing, what the store shows.
+    /// Decides by the store's answer what became of the write, and by a HEAD where the answer
+    /// proves nothing.
     pub(super) async fn conclude(self) -> Result<Landed<'a>, Stop> {
         let Self { armed, exchange, first_copy } = self;
         let (gate, write) = (armed.attempt.gate, armed.attempt.write);
@@ -27,7 +28,8 @@ impl<'a> Answered<'a> {
         };
         let new = match finding(write.operation, &answer, &gate.settings.definite_errors) {
             Finding::Landed(new) => new,
-            // After a resend a refusal may be the second copy's, refused because the first landed.
+            // After a resend, a refusal may be about the second copy, because the first copy
+            // landed.
             Finding::NotApplied if first_copy.is_some() => {
                 let why = "refused after it was sent twice".to_owned();
                 return Box::pin(armed.in_doubt(copies, why)).await;

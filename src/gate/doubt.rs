@@ -1,4 +1,4 @@
-//! A write whose answer was lost: what can be known of it, and when.
+//! A write whose answer was lost: waits for its landing or for the time after which it cannot land.
 
 use std::time::Duration;
 
@@ -20,13 +20,14 @@ pub(super) enum Copies {
     Two,
 }
 
-/// A write in doubt is looked for at once, again after this long, then after twice as long each time.
+/// First pause between two HEADs that look for a write in doubt. Each further pause is twice as
+/// long.
 const LOOK_FIRST: Duration = Duration::from_millis(50);
 
 impl<'a> Armed<'a> {
-    /// The lease stays armed, and its holder reclaims it for as long as the write may land: until then
-    /// nobody can tell what became of it. But where one single copy was sent, what has landed cannot
-    /// land again: once it is seen, the wait is over.
+    /// The lease stays armed, and its holder reclaims it for as long as the write may land: until
+    /// then its outcome cannot be known. One exception: where only one copy was sent and its
+    /// landing has been seen, it cannot land again, so the wait is over.
     pub(super) async fn in_doubt(
         mut self,
         copies: Copies,
@@ -49,9 +50,10 @@ impl<'a> Armed<'a> {
         Err(Stop::InDoubt(why, own_doubt))
     }
 
-    /// Looks for a landing as long as the lease keeps everybody else out, and returns what it left.
-    /// Where others write around the proxies, a change proves nothing, and the write's id does: if it
-    /// was not there before, or an earlier copy may have left it.
+    /// Looks for a landing while the lease keeps other writers out, and returns the state that the
+    /// write left. Where other writers go around the proxies, a changed state proves nothing, but
+    /// the write's id on the object does: if the id was not there before, or an earlier copy may
+    /// have left it.
     async fn seen_to_land(&self) -> Option<State> {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         let exclusive = gate.settings.terms.writers == Writers::Exclusive;

@@ -10,10 +10,10 @@ use crate::register::Generation;
 use crate::s3::{ObjectName, Preconditions};
 
 impl Gate {
-    /// Refuses a writer whose condition cannot hold, or to whom nothing would be granted: step 2 of
-    /// docs/protocol.md#a-write-step-by-step. The register may suspect; only the store refuses:
-    /// where the record decides against the writer, or does not know, a HEAD says how it is. `None`:
-    /// nothing was found against the write.
+    /// Refuses a write whose condition cannot hold, or which would get no lease: step 2 of
+    /// docs/protocol.md#a-write-step-by-step. The register gives only hints, and only the store's
+    /// state refuses a write: where the record contradicts the condition, or is unknown, a HEAD
+    /// decides. `None`: no reason against the write was found.
     pub async fn early_look(
         &self,
         name: &ObjectName,
@@ -25,16 +25,17 @@ impl Gate {
             Ok(observed) => observed,
             Err(error) => return Some(early(Reply::Error(refusal::register_failed(&error), None))),
         };
-        // A short one may be over when the body has come.
+        // A short quarantine may be over when the body has arrived.
         if observed.quarantine > self.settings.lease_wait {
             let refused = refusal::quarantine(observed.quarantine);
             return Some(early(Reply::Error(refused, None)));
         }
-        // A retry may be its own rival: only the journal, read at the gate, can tell.
+        // A retry may compete with its own first attempt. Only the journal can tell, and it is read
+        // later, at the gate.
         if attempt >= 2 || observed.leased || observed.satisfies(preconditions) {
             return None;
         }
-        // A HEAD that fails here decides nothing: the gate will ask again.
+        // A HEAD that fails here decides nothing: the gate sends its own.
         let question = Question { name, version_id: None, headers: head_headers };
         let mut seen = self.store.head(question).await.ok()?;
         seen.generation = observed.generation.map(|Generation(name)| name.into());

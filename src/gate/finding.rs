@@ -10,10 +10,10 @@ use crate::s3::documents::{
 };
 use crate::s3::{ETag, Operation};
 
-/// What is known after the answer was read whole.
+/// What is known once the store's answer was read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// Applied; this stands there now. [`State::Unknown`] where the answer does not say.
+    /// Applied; this is the key's state now. [`State::Unknown`] where the answer does not say it.
     Landed(State),
     /// Definitely not applied.
     NotApplied,
@@ -28,7 +28,7 @@ pub fn finding(operation: Operation, answer: &Answer, definite_errors: &[String]
         200..=299 => success(operation, answer),
         // AWS: PostObject, success_action_redirect.
         303 if operation == Operation::PostObject => success(operation, answer),
-        // 408: the store gave up on a request that it was still reading.
+        // 408: the store stopped reading the request before its end.
         408 => Finding::Doubt("the store answered 408".to_owned()),
         300..=499 => Finding::NotApplied,
         _ => server_error(answer, definite_errors),
@@ -41,13 +41,13 @@ fn success(operation: Operation, answer: &Answer) -> Finding {
             Finding::Landed(etag_header(answer).map_or(State::Unknown, State::Present))
         }
         Operation::DeleteObject => Finding::Landed(State::Absent),
-        // AWS: CopyObject, CompleteMultipartUpload: a 200 may turn out to be an error.
+        // AWS: CopyObject, CompleteMultipartUpload: a 200 may have an error in its body.
         Operation::CopyObject | Operation::CompleteMultipartUpload => {
             document(outcome_of_success_body(&answer.body))
         }
-        // Of one key, passed on as its sender signed it.
+        // A batch of one key, sent on as its sender signed it.
         Operation::DeleteObjects => document(outcome_of_delete_result(&answer.body)),
-        // Deletes by version and writes that are not understood: only a HEAD can tell.
+        // Deletes by version, and requests that are not understood: only a HEAD can tell.
         _ => Finding::Landed(State::Unknown),
     }
 }
@@ -80,8 +80,8 @@ fn server_error(answer: &Answer, definite_errors: &[String]) -> Finding {
     }
 }
 
-/// What an answer says of a write beside its ETag, for its retry to be told too: first what tells
-/// versions apart, then how the object is kept.
+/// The headers of a write's answer, beside its ETag, that a retry has to be told too. Those that
+/// name versions come first, then those about how the object is stored.
 pub(super) fn told(answer: &Answer) -> Told {
     let is_named = |name: &str| NAMED.contains(&name);
     let is_kept = |name: &str| KEPT.iter().any(|prefix| name.starts_with(prefix));
@@ -99,7 +99,7 @@ const NAMED: [&str; 3] =
 const KEPT: [&str; 4] =
     ["x-amz-checksum-", "x-amz-expiration", "x-amz-object-size", "x-amz-server-side-encryption"];
 
-/// Puts an ETag that was looked up into an answer that lacks one.
+/// Adds an ETag that was looked up to an answer that lacks one.
 pub(super) fn complete(answer: &mut Answer, operation: Operation, etag: &ETag) {
     match operation {
         Operation::CopyObject | Operation::CompleteMultipartUpload => {
@@ -116,8 +116,7 @@ pub(super) fn complete(answer: &mut Answer, operation: Operation, etag: &ETag) {
     }
 }
 
-/// Takes an ETag that says nothing (an empty one) out of an answer: better none than one that no
-/// object has.
+/// Removes an empty ETag from an answer: no ETag is better than one that no object has.
 pub(super) fn without_etag(answer: &mut Answer, operation: Operation) {
     match operation {
         Operation::CopyObject | Operation::CompleteMultipartUpload => {

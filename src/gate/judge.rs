@@ -10,13 +10,13 @@ use crate::backend::{HeadError, Question};
 use crate::register::{Generation, InDoubt, RegisterError, Resolution, State, Told, Writers};
 use crate::s3::{Current, ObjectName, Preconditions, Seen};
 
-/// Why nothing is sent, and how the lease ends.
+/// Why the write is not sent, and how its lease ends.
 enum Against {
     /// The write is refused.
     Refuse(Option<State>, Stop),
-    /// It is not judged: nothing has to be remembered of it.
+    /// The write is not judged: the journal need not remember it.
     Release(Option<State>, Stop),
-    /// The register does not answer: the lease runs out by itself.
+    /// The register does not answer: the lease is left to run out.
     Leave(Stop),
 }
 
@@ -33,11 +33,12 @@ impl From<RegisterError> for Against {
 }
 
 impl<'a> Leased<'a> {
-    /// Judges the condition, and gives the lease back where it does not hold. `in_doubt` says whether
-    /// the outcome of an earlier copy of this write is unknown, and is set once it is known.
+    /// Judges the condition, and releases the lease where the condition does not hold. `in_doubt`
+    /// says whether the outcome of an earlier copy of this write is unknown; it is updated once the
+    /// outcome is known.
     ///
-    /// A lease that was not armed while it was acquired belongs to a write that has something to look
-    /// up, or has come too late.
+    /// A lease that the register did not arm at once belongs to a write that needs a HEAD first, or
+    /// that has come too late.
     pub(super) async fn judge(mut self, in_doubt: &mut bool) -> Result<Judged<'a>, Stop> {
         match self.state_to_write_over(in_doubt).await {
             Ok(pre) => Ok(Judged { leased: self, pre }),
@@ -50,7 +51,7 @@ impl<'a> Leased<'a> {
         }
     }
 
-    /// What stands at the key, if the condition holds for it.
+    /// The key's state, if the condition holds for it.
     async fn state_to_write_over(&mut self, in_doubt: &mut bool) -> Result<State, Against> {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         if write.is_unconditional() {
@@ -67,7 +68,8 @@ impl<'a> Leased<'a> {
             return Err(self.own_landing(&seen));
         }
         self.lease.seen_not_applied = true;
-        // An upload that is gone may be gone because it was completed: any doubt of that comes first.
+        // An upload may be gone because it was completed, so any doubt about its completion is
+        // resolved first.
         let learned = gate.learned(seen.current.clone());
         let gone = gate.is_upload_gone(write).await;
         if gone && self.lease.upload.is_none() {
@@ -92,9 +94,9 @@ impl<'a> Leased<'a> {
         }
     }
 
-    /// Resolves a doubt by what stands at the key. If it is the doubt of this write's own earlier
-    /// attempt: one that landed is answered, one that cannot be known is said to be unknown, one that
-    /// did not land is judged anew.
+    /// Resolves a doubt by the key's state. If the doubt is about an earlier attempt of this same
+    /// write: an attempt that landed is answered as a success, one whose outcome cannot be known is
+    /// reported as unknown, and after one that did not land this attempt is judged anew.
     async fn resolve(
         &mut self,
         doubted: InDoubt,
@@ -124,8 +126,8 @@ impl<'a> Leased<'a> {
         Err(Against::Release(gate.learned(seen.current.clone()), stop))
     }
 
-    /// An earlier attempt of this very write has left what stands there, and the register has
-    /// forgotten it.
+    /// An earlier attempt of this same write left the key's state, and the register has forgotten
+    /// that attempt.
     fn own_landing(&self, seen: &Seen) -> Against {
         let gate = self.attempt.gate;
         let generation = gate.generation_under(&self.lease, &seen.current);
@@ -137,7 +139,7 @@ impl<'a> Leased<'a> {
 }
 
 impl Gate {
-    /// What the client is told if a precondition is false for what stands there.
+    /// The error for the client if a precondition is false for the key's state.
     pub(super) async fn refusal_by(
         &self,
         name: &ObjectName,
@@ -156,23 +158,24 @@ impl Gate {
         Some(Reply::Error(refusal::failed(failed, exists, name, bucket_exists), etag))
     }
 
-    /// The generation of what stands at the key: none where somebody who goes around the proxies
-    /// may have written since.
+    /// The generation of the key's state: none where a writer that goes around the proxies may have
+    /// written since.
     fn generation_under(&self, lease: &Lease, current: &Current) -> Option<Box<str>> {
         let foreign = self.may_be_foreign(lease, current);
         let generation = lease.generation.as_ref().filter(|_| !foreign)?;
         Some(generation.0.as_str().into())
     }
 
-    /// Could somebody who goes around the proxies have written what stands there?
+    /// May a writer that goes around the proxies have written the key's state?
     pub(super) fn may_be_foreign(&self, lease: &Lease, current: &Current) -> bool {
         self.settings.terms.writers == Writers::Shared
             && lease.believed != State::from(current.clone())
     }
 
-    /// What a HEAD under the lease tells the register. Nothing where others write: the record must
-    /// go on saying what the last landing through the proxies left, or what others have written
-    /// since would pass for the generation that this landing began.
+    /// What a HEAD under the lease tells the register. Nothing where other writers go around the
+    /// proxies: the record must keep the state that the last landing through the proxies left.
+    /// Otherwise a later write around the proxies would be taken for the generation that this
+    /// landing began.
     fn learned(&self, current: Current) -> Option<State> {
         let shared = self.settings.terms.writers == Writers::Shared;
         (!shared).then(|| State::from(current))

@@ -17,9 +17,9 @@ use crate::register::{State, Told, Writers};
 pub(super) struct Landed<'a> {
     pub(super) armed: Armed<'a>,
     pub(super) reply: Reply,
-    /// What stands at the key now.
+    /// The key's state now.
     pub(super) new: State,
-    /// How long the key is kept shut: an earlier copy may still land.
+    /// How long the key stays blocked: an earlier copy of the write may still land.
     pub(super) quiet: Option<Duration>,
 }
 
@@ -32,7 +32,8 @@ impl Landed<'_> {
             Reply::Store(answer) => told(answer),
             Reply::Error(..) | Reply::Replayed(..) => Told::default(),
         };
-        // Where others write, one who knows no state would not see that they did.
+        // Where other writers go around the proxies, a client that knows no state could not see
+        // that they wrote.
         let shared = attempt.gate.settings.terms.writers == Writers::Shared;
         let is_named = !shared || new != State::Unknown;
         let generation = begins.0.parse().ok().filter(|_| is_named);

@@ -1,6 +1,7 @@
-//! What a landed write has left at its key, where the store's answer does not say. A HEAD is asked,
-//! and believed only where what it shows can be this write's: the HEAD may be older than the landing,
-//! at a store that lags, and where others write it may show what they have written since.
+//! The state that a landed write has left at its key, where the store's answer does not say it. A
+//! HEAD asks for it. The HEAD is believed only where what it shows can come from this write: at a
+//! store that lags the HEAD may be older than the landing, and where other writers go around the
+//! proxies it may show their writes.
 
 use md5::{Digest, Md5};
 
@@ -12,45 +13,46 @@ use crate::register::{Expect, State, Writers};
 use crate::s3::conditional::X_AMZ_COPY_SOURCE_IF_MATCH;
 use crate::s3::{Current, ETag, Operation};
 
-/// What is known of a landing before anybody looks.
+/// What is known of a landing before the HEAD.
 #[derive(Debug, Clone)]
 struct Evidence {
-    /// It leaves an object.
+    /// The write leaves an object.
     object: bool,
-    /// What stood there before, so far as that is known.
+    /// The state before the write, where it is known.
     pre: Option<Current>,
-    /// Nobody else writes.
+    /// All writers go through the proxies.
     exclusive: bool,
-    /// Of a write that leaves its id: whether what is seen carries it.
+    /// For a write that leaves its id on the object: whether the object seen carries that id.
     carries_id: Option<bool>,
-    /// The ETag of what it wrote, at stores that compute ETags as AWS does.
+    /// The ETag of the written bytes, at stores that compute ETags as AWS does.
     etag: Option<ETag>,
 }
 
 impl Evidence {
-    /// Is what a HEAD shows what the write has left, whoever else may write and however old the HEAD?
+    /// Does the HEAD certainly show the state that this write left, even with other writers and an
+    /// old HEAD?
     fn left(&self, seen: &Current) -> bool {
         let Current::Present(etag) = seen else {
-            // Of an object that was written a HEAD that sees none knows nothing.
+            // A HEAD that sees no object proves nothing about a write that leaves an object.
             return !self.object && self.has_changed(seen);
         };
         if self.carries_id == Some(true) || self.etag.as_ref() == Some(etag) {
             return true;
         }
-        // An id that is not there is missing: this is somebody else's, or older.
+        // The object does not carry the id: another writer left it, or it is older.
         self.carries_id.is_none() && self.has_changed(seen)
     }
 
-    /// Is it certain that this was not there before, and that nobody else has left it?
+    /// Is it certain that this state was not there before, and that no other writer has left it?
     fn has_changed(&self, seen: &Current) -> bool {
         self.exclusive && self.pre.as_ref().is_some_and(|pre| pre != seen)
     }
 }
 
 impl Gate {
-    /// A landing whose answer does not say what stands there now (no ETag, an empty one) is looked
-    /// up, and the answer completed. Where that is not certain the state stays Unknown, and the
-    /// client is told no ETag.
+    /// Where the answer does not say which state the write left (no ETag, or an empty one), a HEAD
+    /// looks it up and the answer is completed. Where the result is not certain, the state stays
+    /// Unknown and the client gets no ETag.
     pub(super) async fn looked_up(
         &self,
         write: &Write<'_>,
@@ -59,7 +61,8 @@ impl Gate {
         answer: &mut Answer,
     ) -> State {
         let object = matches!(write.expect(), Expect::SomeObject | Expect::CarriesId);
-        // Where others write, the record is not believed: nothing else to be gained by a HEAD.
+        // Where other writers go around the proxies, the record is not believed: a HEAD can then
+        // only find an ETag for the answer.
         let exclusive = self.settings.terms.writers == Writers::Exclusive;
         if new != State::Unknown || !(exclusive || object) {
             return new;
@@ -88,9 +91,9 @@ impl Gate {
     }
 }
 
-/// The ETag that AWS would give what the write has left, where it can be computed: MD5 of the bytes,
-/// of the parts' MD5s, or the source's own. Proof of equal bytes where a store says the same, and no
-/// proof of anything where it says something else.
+/// The ETag that AWS would give the written object, where it can be computed: MD5 of the bytes, of
+/// the parts' MD5s, or the source's own ETag. A store that shows the same ETag proves equal bytes.
+/// A store that shows another one proves nothing.
 async fn computed_etag(write: &Write<'_>) -> Option<ETag> {
     match write.operation {
         Operation::PutObject | Operation::PostObject => {
@@ -118,7 +121,7 @@ mod tests {
         Current::Present(ETag::parse(etag.as_bytes()))
     }
 
-    /// Everything that can be known beforehand, against everything that can be seen.
+    /// Every combination of what is known before the HEAD and what the HEAD can show.
     #[test]
     fn only_what_the_write_can_have_left_counts() {
         const OLD: &str = "old";

@@ -7,9 +7,9 @@
 //!                                     the register arms at once where its record satisfies
 //! ```
 //!
-//! Each state has the only functions that are right in it, and each function takes its state away:
-//! what was not armed cannot be sent, and what is armed cannot be released, for once a write may be
-//! on its way only its outcome ends its lease (L2).
+//! Each state has only the functions that are allowed in it, and each function consumes its state.
+//! So a lease that was not armed cannot send a write, and an armed lease cannot be released: once a
+//! write may be on its way, only its outcome ends its lease (L2).
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ use super::{Gate, Write};
 use crate::random;
 use crate::register::{Generation, Grant, InDoubt, State, Token, Upload};
 
-/// What the register's clock counts in.
+/// The resolution of the register's clock.
 const TICK: Duration = Duration::from_millis(1);
 
-/// One attempt to do one write: all states of it have this at hand.
+/// One attempt to do one write. Every state of the attempt refers to it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt<'a> {
     pub(super) gate: &'a Gate,
     pub(super) write: &'a Write<'a>,
-    /// When a busy key is not waited for any more.
+    /// When the attempt stops waiting for a busy key.
     pub(super) give_up: Instant,
 }
 
-/// Under a lease, nothing sent.
+/// A lease, with no write sent.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Leased<'a> {
@@ -39,63 +39,65 @@ pub(super) struct Leased<'a> {
     pub(super) lease: Box<Lease>,
 }
 
-/// Under a lease, nothing sent; the condition holds for what stands at the key.
+/// A lease, with no write sent; the condition holds for the key's state.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Judged<'a> {
     pub(super) leased: Leased<'a>,
-    /// What stands at the key.
+    /// The key's state.
     pub(super) pre: State,
 }
 
-/// Under a lease that nobody can have before the write's outcome is known, or nothing of it can land
-/// any more.
+/// An armed lease. No other process gets the key before the write's outcome is known, or before the
+/// write can no longer land.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Armed<'a> {
     pub(super) attempt: Attempt<'a>,
     pub(super) lease: Box<Lease>,
-    /// What stood at the key before.
+    /// The key's state before the write.
     pub(super) pre: State,
     /// The generation that begins with this write.
     pub(super) begins: Generation,
-    /// The nonce of a reclaim, by which the register recognises a repeated one.
+    /// The nonce of a reclaim, by which the register recognises a repeated reclaim.
     reclaim_nonce: Option<String>,
 }
 
 /// A lease held by this process.
 #[derive(Debug)]
 pub(super) struct Lease {
-    /// Its name.
+    /// The lease's name.
     pub(super) token: Token,
-    /// What the register believed of the key.
+    /// The state that the register believed.
     pub(super) believed: State,
-    /// The generation of what stands at the key.
+    /// The generation of the key's state.
     pub(super) generation: Option<Generation>,
     /// The write whose doubt must be resolved first.
     pub(super) doubt: Option<InDoubt>,
-    /// How the key stood when the upload to be completed was created, where that is known.
+    /// The key's generations when the upload to be completed was created, where they are known.
     pub(super) upload: Option<Upload>,
     /// How far back the register remembers.
     pub(super) epoch_age: Duration,
-    /// Whether another attempt of the write may have ended before that, after this one arrived.
+    /// Whether another attempt of the write may have ended before the register's memory begins, and
+    /// after this attempt arrived.
     pub(super) outdated: bool,
     /// A newer attempt of the same write has an unknown outcome ([`Grant::superseded`]).
     pub(super) superseded: bool,
     /// When the lease was granted.
     pub(super) since: Instant,
-    /// Until when it is ours at least: counted from before the register was asked.
+    /// Until when this process certainly holds the lease: counted from before the register was
+    /// asked.
     pub(super) deadline: Instant,
-    /// A HEAD under this lease has shown that no copy of this write left what stands at the key.
+    /// A HEAD under this lease has shown that no copy of this write left the key's state.
     pub(super) seen_not_applied: bool,
 }
 
 /// What the register has granted.
 #[derive(Debug)]
 pub(super) enum Granted<'a> {
-    /// A lease. There is something to look up before anything is sent.
+    /// A lease. Something has to be looked up before the write is sent.
     Leased(Leased<'a>),
-    /// An armed lease: by the register's record the condition holds.
+    /// An armed lease: by the register's record, the condition holds.
     Armed(Armed<'a>),
 }
 
@@ -126,12 +128,12 @@ impl<'a> Judged<'a> {
 
 impl Armed<'_> {
     /// The nonce to reclaim the lease with. It stays the same until a reclaim was answered: a
-    /// repetition with another nonce would find the lease of the first one in its way.
+    /// repeated reclaim with another nonce would be blocked by the lease of the first one.
     pub(super) fn reclaim_nonce(&mut self) -> &str {
         self.reclaim_nonce.get_or_insert_with(random::id)
     }
 
-    /// The register had forgotten the lease, and holds it again.
+    /// The register had forgotten the lease and has granted it again.
     pub(super) fn is_back(&mut self, token: Token, begins: Generation, deadline: Instant) {
         (self.lease.token, self.lease.deadline) = (token, deadline);
         self.begins = begins;
@@ -142,9 +144,10 @@ impl Armed<'_> {
 impl Lease {
     /// `asked` is the moment before the register was asked; the request had `arrived` before.
     ///
-    /// The register reckons with the age that the request had when it asked. While its question was
-    /// on the way, another attempt may have come, ended, and been forgotten; so here counts the age at
-    /// the answer, and one tick more, for the register's clock tells whole ones.
+    /// The register computes with the age that the request had when it asked. While that question
+    /// was on its way, another attempt may have arrived, ended and been forgotten. So the age at
+    /// the time of the answer counts here, plus one tick, since the register's clock shows whole
+    /// ticks.
     fn new(grant: Grant, asked: Instant, arrived: Instant, term: Duration) -> Self {
         Self {
             token: grant.token,

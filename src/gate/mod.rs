@@ -1,8 +1,8 @@
-//! The gate: every change of a key passes here, one at a time, whoever asks and however.
+//! The gate: the guarded write. It serialises all writes of a key through the key's lease.
 //!
-//! [`Gate::early_look`] may refuse a stale writer before its body is read; [`Gate::write`] is the
-//! guarded write itself, steps 3 to 10 of docs/protocol.md#a-write-step-by-step. [`Gate::send_unguarded`] is the
-//! side door for keys that a rule takes out of its care.
+//! [`Gate::early_look`] may refuse a stale write before its body is read. [`Gate::write`] is the
+//! guarded write itself, steps 3 to 10 of docs/protocol.md#a-write-step-by-step.
+//! [`Gate::send_unguarded`] sends a request without a lease, for keys with `mode = "pass"`.
 
 mod acquire;
 mod busy;
@@ -45,11 +45,11 @@ pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
 pub use reading::Pinned;
 
-/// On the answer to a write that landed: the generation it began. On that to a read that wants it:
-/// the generation of what was read.
+/// In the answer to a write that landed: the generation that the write began. In the answer to a
+/// read that asked for it: the generation of the object that was read.
 pub const X_IFMATCH_GENERATION: HeaderName = HeaderName::from_static("x-ifmatch-generation");
 
-/// On a read, with the value `generation`: its answer is to name one.
+/// In a read, with the value `generation`: asks for the generation in the answer.
 pub const X_IFMATCH_WANT: HeaderName = HeaderName::from_static("x-ifmatch-want");
 
 /// Everything a guarded write needs.
@@ -59,13 +59,13 @@ pub struct Gate {
     store: Arc<dyn Store>,
     settings: Settings,
     queue: Queue,
-    /// By which the register tells this process from others that wait.
+    /// Names this process to the register, which tells waiting processes apart by it.
     asker: Asker,
     /// The writes in doubt whose leases this process reclaims.
     reclaiming: TaskTracker,
 }
 
-/// How the gate goes about its work.
+/// The gate's settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The register's terms.
@@ -80,40 +80,40 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// The same for complete and copy.
     pub long_write_timeout: Duration,
-    /// Codes of 5xx answers that this store gives before it does anything.
+    /// Codes of 5xx answers that this store gives before it changes anything.
     pub definite_errors: Vec<String>,
 }
 
-/// One change of one key, ready to be sent.
+/// One write of one key, ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Write<'a> {
     /// The key.
     pub name: &'a ObjectName,
-    /// What is asked.
+    /// The operation.
     pub operation: Operation,
-    /// Under which condition.
+    /// The conditions.
     pub preconditions: &'a Preconditions,
-    /// The request, without the condition: the gate is the judge.
+    /// The request, without its conditions: the gate judges them.
     pub request: &'a StoreRequest,
-    /// Its whole body, checked.
+    /// The whole body, verified.
     pub body: &'a Body,
     /// Names the write across its retries.
     pub write_id: WriteId,
-    /// Which attempt of the client's this is, from 1 (`amz-sdk-request`).
+    /// The number of the client's attempt, from 1 (`amz-sdk-request`).
     pub attempt: u32,
     /// When the request arrived.
     pub arrived: Instant,
     /// Headers that a HEAD of the object needs.
     pub head_headers: &'a HeaderMap,
-    /// The version that the condition is about, decoded, where it is not the current one.
+    /// The version that the condition is about, decoded; `None` for the current version.
     pub version_id: Option<&'a str>,
-    /// Of a CompleteMultipartUpload: the upload, decoded.
+    /// The upload id of a CompleteMultipartUpload, decoded.
     pub upload_id: Option<&'a str>,
     /// Of a CompleteMultipartUpload: the ETag that AWS gives the object, where the parts tell it.
     pub etag: Option<&'a ETag>,
-    /// Its id is written on what it leaves ([`id_field`]).
+    /// Whether the write leaves its id on the object ([`id_field`]).
     pub carries_id: bool,
-    /// Hears that the store is still at work.
+    /// Is told that the store is still at work.
     pub keep_alive: Option<&'a KeepAlive>,
 }
 
@@ -124,8 +124,8 @@ impl Gate {
         Self { register, store, settings, queue, asker: Asker(random::id()), reclaiming }
     }
 
-    /// The completes and copies in doubt for which this process is still needed: should the register
-    /// forget them, no other process could put them back.
+    /// The long writes in doubt for which this process must stay alive: should the register forget
+    /// their leases, no other process could reclaim them.
     pub fn reclaiming(&self) -> TaskTracker {
         self.reclaiming.clone()
     }
@@ -137,7 +137,7 @@ impl Write<'_> {
         Question { name: self.name, version_id: None, headers: self.head_headers }
     }
 
-    /// The class of the write, by which its settle time and its deadline are chosen.
+    /// The class of the write, which determines its settle time and its deadline.
     fn settle(&self) -> Settle {
         match (self.operation, self.operation.effect()) {
             (Operation::PostObject | Operation::DeleteObjects, _)
@@ -148,7 +148,7 @@ impl Write<'_> {
         }
     }
 
-    /// What it leaves behind if it lands, as far as can be told beforehand.
+    /// The state that the write leaves if it lands, as far as it is known before.
     fn expect(&self) -> Expect {
         match self.operation {
             _ if self.carries_id => Expect::CarriesId,
@@ -161,7 +161,7 @@ impl Write<'_> {
         }
     }
 
-    /// Can it have left this at the key?
+    /// Can this write have left this state at the key?
     fn may_leave(&self, current: &Current) -> bool {
         match self.expect() {
             Expect::Absent => *current == Current::Absent,
@@ -170,18 +170,18 @@ impl Write<'_> {
         }
     }
 
-    /// The upload whose beginning counts: that of a complete with a condition.
+    /// The upload whose beginning counts for the condition: of a complete that has a condition.
     fn upload(&self) -> Option<UploadName> {
         self.upload_id.filter(|_| !self.is_unconditional()).map(UploadName::of)
     }
 
-    /// Is it not the client's first attempt?
+    /// Is this a later attempt than the client's first?
     fn is_retry(&self) -> bool {
         self.attempt >= 2
     }
 
-    /// May a lost write be done again without asking whether it landed? Only where nothing was
-    /// to be judged.
+    /// May a lost write be sent again without asking whether it landed? Only where it has no
+    /// condition.
     fn is_unconditional(&self) -> bool {
         self.preconditions.is_empty()
     }

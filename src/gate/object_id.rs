@@ -1,9 +1,9 @@
-//! Write ids on objects: what a write leaves may carry its id among its metadata, where only the
-//! store can lose it. It says for certain whose landing stands there, where others write around the
-//! proxies, where equal bytes hide it, and where the register has forgotten all.
+//! Write ids on objects: a write may leave its id in the object's metadata, where only the store
+//! can lose it. The id proves which write left an object, also where other writers go around the
+//! proxies, where equal bytes hide a landing, and where the register has lost its memory.
 //!
-//! Metadata travel with copies. So the key's own name is part of what is written, and an id is only
-//! believed of a write that would have left one (`Expect::CarriesId`).
+//! A copy takes its source's metadata along. So the value includes the key's own name, and an id is
+//! only believed for a write that would have left one (`Expect::CarriesId`).
 
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
@@ -12,23 +12,24 @@ use super::Write;
 use crate::register::WriteId;
 use crate::s3::{ObjectName, Seen};
 
-/// What a write of this key leaves on the object. `None` where its id cannot stand in a header.
+/// The metadata value that a write of this key leaves on the object. `None` where its id cannot
+/// stand in a header.
 pub fn id_field(name: &ObjectName, write_id: &WriteId) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{}.{}", mark(name), write_id.0)).ok()
 }
 
-/// The id that is written on what stands at the key.
+/// The write id on the object that a HEAD has seen.
 pub(super) fn id_carried(write: &Write<'_>, seen: &Seen) -> Option<WriteId> {
     id_in(write.name, seen.id_field.as_deref()?)
 }
 
-/// The id in a field, where the field was written for this key.
+/// The write id in a metadata value, if the value was written for this key.
 fn id_in(name: &ObjectName, id_field: &str) -> Option<WriteId> {
     let (of_key, write_id) = id_field.split_once('.')?;
     (of_key == mark(name)).then(|| WriteId(write_id.to_owned()))
 }
 
-/// Tells keys apart; no secret.
+/// A digest of the key's name, to tell keys apart; it is no secret.
 fn mark(name: &ObjectName) -> String {
     hex::encode(&Sha256::digest(name.to_string())[..4])
 }

@@ -1,4 +1,4 @@
-//! What came of a guarded write.
+//! The outcome of a guarded write: the reply to its client, and the landing to record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,44 +15,44 @@ use crate::s3::{ETag, ObjectName, S3Error};
 pub struct Outcome {
     /// What the client is told.
     pub reply: Reply,
-    /// Who decided.
+    /// Which part of the proxy decided, or the store.
     pub decided_by: Decider,
     /// How long the write waited for its key.
     pub waited: Duration,
     /// How long it held the key, until the answer was known.
     pub held: Duration,
-    /// The landing to record. The reply need not wait for it: until then the lease keeps
-    /// everybody else out.
+    /// The landing to record. The reply need not wait for it: until then the lease keeps other
+    /// writers out.
     pub commit: Option<Commit>,
-    /// The store answered a copy of it with a server error, whatever became of it in the end.
+    /// The store answered a copy of the write with a server error, whatever the final outcome.
     pub store_failed: bool,
 }
 
-/// What the client is told.
+/// The reply to the client.
 #[derive(Debug)]
 pub enum Reply {
     /// The store's own answer.
     Store(Answer),
-    /// A refusal, or a failure. With the current ETag where a HEAD has just said it.
+    /// A refusal or a failure, with the current ETag where a HEAD has just shown it.
     Error(S3Error, Option<ETag>),
-    /// An earlier attempt of this very write had landed: its success is answered again, with the
-    /// generation it began, where that is known, and what the answer to it said besides.
+    /// An earlier attempt of this same write had landed: its success is answered again, with the
+    /// generation it began, where that is known, and the other headers of its answer.
     Replayed(State, Option<Generation>, Told),
 }
 
-/// Who decided a request's answer.
+/// Which part decided a request's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decider {
     /// The early look, before the body was read.
     Early,
-    /// The gate, under the key's lease or waiting for it.
+    /// The gate, under the key's lease or while waiting for it.
     Gate,
     /// The store.
     Backend,
 }
 
 impl Decider {
-    /// As logs spell it.
+    /// The value in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Early => "early",
@@ -76,12 +76,12 @@ pub struct Commit {
     pub(super) turn: Turn,
 }
 
-/// How often a commit is tried: each try takes as long as the register's timeout at most.
+/// How often a commit is tried. Each try takes the register's timeout at most.
 const COMMIT_ATTEMPTS: u32 = 3;
 
 impl Commit {
     /// Records the landing and ends the lease. Where the register does not answer, the lease stays
-    /// armed, and whoever holds the key next finds out by a HEAD.
+    /// armed, and the next holder of the key finds out by a HEAD.
     pub async fn record(self) {
         let step = CommitStep {
             token: &self.token,
@@ -99,7 +99,7 @@ impl Commit {
                                    was on its way; the write landed");
                     break;
                 }
-                // The try before may have been recorded, and the key been written since.
+                // The try before may have been recorded, and the key written since.
                 Ok(CommitAnswer::Overtaken) if unanswered => {
                     tracing::warn!(name = %self.name, "a landing was recorded by a try that was not \
                                    answered, or its lease was taken over");

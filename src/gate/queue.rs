@@ -1,5 +1,5 @@
-//! Waiting in line: of all writers of one key inside this process, one at a time goes to the
-//! register, in the order they came. The others cost the register nothing.
+//! Queues of writes inside this process, one for each key. One write of a key at a time asks the
+//! register, in the order of arrival. The others cost the register nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use crate::s3::ObjectName;
 
 type Lines = Arc<Mutex<HashMap<ObjectName, Line>>>;
 
-/// The lines of all keys that are being written now.
+/// The queues of all keys that are being written now.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lines: Lines,
@@ -20,27 +20,28 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Line {
     turn: Arc<TurnMutex<()>>,
-    /// How many stand in it, the one whose turn it is included.
+    /// How many writes are in the queue, including the one whose turn it is.
     members: usize,
 }
 
-/// Why somebody did not get a turn.
+/// Why a write got no turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unserved {
-    /// The line was full.
+    /// The queue was full.
     TooMany,
-    /// The time was over.
+    /// The wait took too long.
     TooLong,
 }
 
-/// The right to contend for a key on behalf of this process; dropped, the next in line has it.
+/// The right to ask the register for a key on behalf of this process. When it is dropped, the next
+/// write in the queue gets it.
 #[derive(Debug)]
 pub(super) struct Turn {
     _guard: OwnedMutexGuard<()>,
     _place: Place,
 }
 
-/// A place in a line.
+/// A place in a queue.
 #[derive(Debug)]
 struct Place {
     lines: Lines,
@@ -48,7 +49,8 @@ struct Place {
 }
 
 impl Queue {
-    /// Waits in the key's line, at most so long, and only where no more than so many stand in it.
+    /// Waits in the key's queue, for at most this time, and only if the queue has fewer members
+    /// than this number.
     pub(super) async fn turn(
         &self,
         name: &ObjectName,
@@ -73,7 +75,7 @@ impl Queue {
 }
 
 impl Drop for Place {
-    /// The last one out takes the line away, so that only keys in use cost memory.
+    /// The last member to leave removes the queue, so that only keys in use cost memory.
     fn drop(&mut self) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get_mut(&self.name) {

@@ -1,4 +1,4 @@
-//! Generations of what is read, for a compare-and-swap that begins with a read.
+//! Generations in answers to reads, for a compare-and-swap that begins with a read.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::backend::Question;
 use crate::register::{Generation, Observation, RegisterError, State, Writers};
 use crate::s3::{Current, ETag, ObjectName, Seen};
 
-/// The generation that a key had before it was read. Whoever swaps by it writes only if nothing was
-/// written since, so that what was read is not older; it may be newer, and then the swap fails. A key
-/// that has none and is absent is named by [`ABSENT`].
+/// The generation that a key had before it was read. A compare-and-swap by it succeeds only if no
+/// write came since, so the content read is not older than the generation. It may be newer, and
+/// then the swap fails. A key that has no generation and is absent is named by [`ABSENT`].
 #[derive(Debug)]
 pub struct Pinned {
     generation: Option<Generation>,
@@ -20,8 +20,8 @@ pub struct Pinned {
     writers: Writers,
 }
 
-/// A write is answered while it is being recorded; who reads at once what he has written shall not
-/// come too early. So long is waited for, longer and longer.
+/// A write is answered before it is recorded. A client that reads its own write at once may find
+/// the record not yet written; the read then waits for it with these growing pauses.
 const RECORDING: [Duration; 5] = [
     Duration::from_millis(2),
     Duration::from_millis(5),
@@ -30,13 +30,14 @@ const RECORDING: [Duration; 5] = [
     Duration::from_millis(40),
 ];
 
-/// The name of what is absent and has no generation of its own: a write that names it creates. Nothing
-/// is remembered for it, so that reads of keys that are not there leave nothing behind.
+/// The generation named for a key that is absent and has none of its own: a write that names it
+/// creates the object. The register remembers nothing for such a key, so reads of absent keys use
+/// no memory.
 const ABSENT: HeaderValue = HeaderValue::from_static("absent");
 
 impl Gate {
-    /// Names the key's generation. `None` where the register cannot: reads go on without it.
-    /// `head_headers` are those that a HEAD of the object needs.
+    /// Reads the key's generation. `None` where the register cannot answer: the read goes on
+    /// without it. `head_headers` are the headers that a HEAD of the object needs.
     pub async fn pin(&self, name: &ObjectName, head_headers: &HeaderMap) -> Option<Pinned> {
         let pinned = self.name_generation(name, head_headers).await;
         let observed = pinned.inspect_err(
@@ -45,8 +46,8 @@ impl Gate {
         Pinned::of(observed.ok()?, self.settings.terms.writers)
     }
 
-    /// What is there and has no generation is given one. Not where others write: what the register
-    /// does not know of has none there.
+    /// Gives an object without a generation one. Not where other writers go around the proxies:
+    /// there, an object that the register does not know has no generation.
     async fn name_generation(
         &self,
         name: &ObjectName,
@@ -83,9 +84,9 @@ impl Pinned {
         observed.quarantine.is_zero().then_some(Self { generation, state, writers })
     }
 
-    /// The generation as the answer's header, if what was read belongs to it. What the register
-    /// knows must be what was read; where others write, one who knows nothing would not see that
-    /// they did.
+    /// The generation as a header of the answer, if the object read belongs to it. The state that
+    /// the register knows must be the state that was read. Where other writers go around the
+    /// proxies, an unknown state would not show that they wrote.
     pub fn of_answer(self, status: StatusCode, headers: &HeaderMap) -> Option<HeaderValue> {
         let found = State::from(found(status, headers)?);
         let Some(generation) = self.generation else {
@@ -99,7 +100,7 @@ impl Pinned {
     }
 }
 
-/// What an answer to a read says of the key.
+/// The key's state as an answer to a read shows it.
 fn found(status: StatusCode, headers: &HeaderMap) -> Option<Current> {
     if status == StatusCode::NOT_FOUND {
         return Some(Current::Absent);

@@ -3,7 +3,7 @@
 //!
 //! The quarantine of a new epoch covers plain writes. A complete or copy may work in the store for
 //! minutes, with or without its connection, so while one may still land its holder keeps reclaiming.
-//! Left over is the double fault: the register lost, and the holder dead.
+//! One case is not covered, the double fault: the register lost its state, and the holder died.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::register::{
 };
 use crate::s3::ObjectName;
 
-/// What is needed to put an armed lease back.
+/// What is needed to reclaim an armed lease.
 #[derive(Debug)]
 pub(super) struct Reclaimer {
     register: Arc<dyn Register>,
@@ -55,7 +55,7 @@ impl Reclaimer {
         }
     }
 
-    /// Puts the lease back where the register has forgotten it.
+    /// Registers the lease again where the register has forgotten it.
     pub(super) async fn reclaim(&self) -> Result<ReclaimAnswer, RegisterError> {
         let step = ReclaimStep {
             token: &self.token,
@@ -68,15 +68,15 @@ impl Reclaimer {
         self.register.reclaim(&self.name, &step).await
     }
 
-    /// Reclaims the lease of a write in doubt whenever the register forgets it, as long as the write may
-    /// still land and nobody can have taken its lease over. Plain writes need none of this: the
-    /// quarantine covers them.
+    /// Reclaims the lease of a write in doubt whenever the register forgets it, for as long as the
+    /// write may still land and no other process can have taken over its lease. Plain writes need
+    /// no reclaim: the quarantine covers them.
     pub(super) fn keep_reclaiming(mut self) -> Option<JoinHandle<()>> {
         if self.settle == Settle::Plain {
             return None;
         }
         let until = self.deadline + self.terms.grace + self.terms.settle(self.settle);
-        // Often enough to be there in every quarantine.
+        // Short enough that every quarantine has at least one attempt.
         let pause = (self.terms.quarantine() / 4).max(Duration::from_millis(100));
         let counted = self.count.token();
         Some(tokio::spawn(async move {
@@ -91,7 +91,7 @@ impl Reclaimer {
                         self.nonce = random::id();
                     }
                     Ok(ReclaimAnswer::TooLate) => return,
-                    // Unreachable: it may be about to forget.
+                    // Unreachable: the register may be about to lose its state.
                     Ok(ReclaimAnswer::Held) | Err(_) => {}
                 }
             }

@@ -1,4 +1,4 @@
-//! The gate's own answers: one function for each reason not to write.
+//! The gate's own error answers: one function for each reason not to write.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::backend::HeadError;
 use crate::register::RegisterError;
 use crate::s3::{Code, ObjectName, Precondition, S3Error};
 
-/// Seconds after which it is worth trying again where nothing better is known.
+/// `Retry-After` in seconds where no better value is known.
 const RETRY_AFTER_S: u32 = 1;
 
 const UNREACHABLE: &str = "The register of conditional writes cannot be reached. Please try again.";
@@ -38,10 +38,10 @@ pub(super) fn quarantine(left: Duration) -> S3Error {
     )
 }
 
-/// The key stayed busy. A client that named a condition is told of the conflict and reads again;
-/// one that may be its own earlier attempt's rival, or named none, is told what it waited for and
-/// asked to come back, since SDKs retry 503 and not 409. Not `SlowDown`: fewer requests would not
-/// help.
+/// The key stayed busy. A write with a condition gets the conflict (409), and its client reads
+/// again. A write without a condition, or one that another attempt of itself may block, gets 503
+/// with what blocked the key, since SDKs retry 503 and not 409. Not `SlowDown`: fewer requests
+/// would not help.
 pub(super) fn busy(write: &Write<'_>, in_the_way: InTheWay) -> S3Error {
     let own = match in_the_way {
         InTheWay::Line => false,
@@ -84,7 +84,7 @@ fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() + 1).unwrap_or(u32::MAX)
 }
 
-/// More writes of the key wait already than could be served in time.
+/// More writes of the key are waiting than could be served in time.
 pub(super) fn crowded() -> S3Error {
     S3Error::slow_down(RETRY_AFTER_S)
         .because("Too many writes of this key are waiting. Please reduce your request rate.")
@@ -98,8 +98,8 @@ pub(super) fn outcome_unknown() -> S3Error {
     )
 }
 
-/// A later attempt of this very write was refused already, and the client was told so with this
-/// code: the same again. A code that only the store knows says too little.
+/// A later attempt of this same write was refused already with this code, and the client has seen
+/// it: the same refusal again. A code that only the store knows says too little.
 pub(super) fn refused_before(write: &Write<'_>, code: &str) -> S3Error {
     let (header, key) = (write.preconditions.first(), write.name.key.as_str());
     match (Code::spelled(code), header) {
@@ -126,12 +126,12 @@ pub(super) fn not_sent() -> S3Error {
         .because("The write was not sent to the store. Please try again.")
 }
 
-/// Something was asked of the store that changes no object, and no answer came.
+/// No answer to a request to the store that changes no object.
 pub(super) fn store_silent() -> S3Error {
     S3Error::service_unavailable(RETRY_AFTER_S).because("The store cannot be reached.")
 }
 
-/// A HEAD that was needed gave no fact.
+/// A HEAD that was needed gave no usable answer.
 pub(super) fn head_failed(error: &HeadError) -> S3Error {
     match error {
         HeadError::Unavailable(why) => {

@@ -1,5 +1,5 @@
-//! Giving a lease back where nothing has landed. Nothing is lost where that fails: the lease runs out
-//! by itself.
+//! Releasing a lease under which no write landed. If the release fails, no harm is done: the lease
+//! runs out by itself.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use crate::s3::Code;
 use crate::s3::documents::parse_store_error;
 
 impl Leased<'_> {
-    /// Gives the lease back and says what the writer is told. `learned` is what stands there now,
-    /// where a HEAD has shown it.
+    /// Releases the lease and returns the reply for the client. `learned` is the key's state, where
+    /// a HEAD has shown it.
     pub(super) async fn refuse(self, learned: Option<State>, refusal: Stop) -> Stop {
         let write = self.attempt.write;
         let note = self.attempt.note(&self.lease, &refusal);
@@ -20,7 +20,8 @@ impl Leased<'_> {
         told(write, note.is_some() && released, refusal)
     }
 
-    /// Whether the register has confirmed it, and with it that a refused retry is written down.
+    /// Releases the lease. `true` if the register has confirmed it, and with it that the refusal of
+    /// a retry is in the journal.
     pub(super) async fn release(self, learned: Option<State>, refused: Option<&str>) -> bool {
         let write = self.attempt.write;
         let step = ReleaseStep { token: &self.lease.token, learned, refused };
@@ -29,7 +30,7 @@ impl Leased<'_> {
 }
 
 impl Armed<'_> {
-    /// As [`Leased::refuse`], nothing of the write having been applied.
+    /// As [`Leased::refuse`], for an armed lease of whose write nothing was applied.
     pub(super) async fn refuse(self, refusal: Stop) -> Stop {
         let write = self.attempt.write;
         let note = self.attempt.note(&self.lease, &refusal);
@@ -37,7 +38,7 @@ impl Armed<'_> {
         told(write, note.is_some() && disarmed, refusal)
     }
 
-    /// As [`Leased::release`], nothing of the write having been applied.
+    /// As [`Leased::release`], for an armed lease of whose write nothing was applied.
     pub(super) async fn disarm(self, refused: Option<&str>) -> bool {
         let write = self.attempt.write;
         let step = DisarmStep { token: &self.lease.token, pre: &self.pre, refused };
@@ -46,16 +47,18 @@ impl Armed<'_> {
 }
 
 impl super::lease::Attempt<'_> {
-    /// The code that the journal has to keep, so that an earlier attempt of a refused retry is kept
-    /// out. A register too young to know whether that attempt has landed can keep nothing out.
+    /// The code that the journal has to keep, so that an earlier attempt of a refused retry is
+    /// refused too. A register too young to know whether that attempt has landed can refuse
+    /// nothing.
     fn note(&self, lease: &Lease, refusal: &Stop) -> Option<Cow<'static, str>> {
         let remembered = lease.epoch_age >= self.gate.settings.terms.retry_horizon;
         (self.write.is_retry() && remembered).then(|| code_of(refusal))
     }
 }
 
-/// A retry's first attempt may be on its way still, and a client that was told that the write is
-/// refused must not see it land: unless the journal keeps it out, nothing is promised.
+/// A retry's first attempt may still be on its way, and a client that was told of a refusal must
+/// not see the write land. So unless the journal keeps the refusal, the client is told that the
+/// outcome is unknown.
 fn told(write: &Write<'_>, noted: bool, refusal: Stop) -> Stop {
     if write.is_retry() && !noted { Stop::error(refusal::outcome_unknown()) } else { refusal }
 }
@@ -67,7 +70,7 @@ fn given_back(write: &Write<'_>, answer: Result<bool, RegisterError>) -> bool {
     })
 }
 
-/// The code by which a refusal can be told again.
+/// The code by which a refusal can be repeated.
 fn code_of(refusal: &Stop) -> Cow<'static, str> {
     match refusal {
         Stop::Reply(Reply::Error(error, _)) => Cow::Owned(error.code().to_owned()),

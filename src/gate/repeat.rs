@@ -1,9 +1,11 @@
-//! A delete that the store answered with an error. It may be done, not done, or yet to be done; but
-//! done twice it is as if done once. So it is looked for under its lease and, where the object still
-//! stands, sent once more, before it becomes a doubt that shuts its key.
+//! Repeating a delete that the store answered with an error. The delete may be done, not done, or
+//! still to be done; but a repeated delete has the same effect as one. So a HEAD under its lease
+//! looks for the object, and where the object still exists, the delete is sent once more before it
+//! becomes a doubt that blocks its key.
 //!
-//! The first copy may land for as long as any write may, so afterwards the key is kept quiet as after
-//! every second copy; unless it is seen to have landed before another was sent.
+//! The first copy may land for as long as any write may. So afterwards the key stays blocked as
+//! after every second copy, unless the first copy was seen to have landed before the second was
+//! sent.
 
 use tokio::time::{Instant, timeout_at};
 
@@ -16,19 +18,20 @@ use crate::backend::{Exchange, Question, Signing};
 use crate::register::{State, Told, Writers};
 use crate::s3::{Current, Operation};
 
-/// What came of a delete that was answered with an error.
+/// The result of a delete that was answered with an error.
 pub(super) enum Repeated<'a> {
-    /// What it was to delete is not there: it need not be sent again.
+    /// The object to be deleted is not there: the delete need not be sent again.
     Gone(Landed<'a>),
-    /// As far as its last copy goes.
+    /// The delete was sent again; this is the answer to its last copy.
     Sent(Answered<'a>),
 }
 
 impl<'a> Answered<'a> {
-    /// May this write be done again without harm after the store answered its only copy with an
-    /// error? A delete may. Not where others write and it names a condition: what stands there after
-    /// the first copy may be theirs. Nor what is passed on as its sender signed it: whether that
-    /// sender may do it, only an answer of the store says.
+    /// May this write be sent again without harm after the store answered its only copy with an
+    /// error? A delete may. Not where other writers go around the proxies and the delete has a
+    /// condition: the object that exists after the first copy may be theirs. And not a request that
+    /// is sent on as its sender signed it: only an answer of the store says whether that sender may
+    /// do it.
     pub(super) fn is_repeatable(&self) -> bool {
         let (gate, write) = (self.armed.attempt.gate, self.armed.attempt.write);
         let deletes =
@@ -41,7 +44,7 @@ impl<'a> Answered<'a> {
             && self.has_failed_openly()
     }
 
-    /// Was it answered with a server error that leaves open what has become of it?
+    /// Was it answered with a server error that leaves its outcome unknown?
     fn has_failed_openly(&self) -> bool {
         let Exchange::Answered(answer) = &self.exchange else { return false };
         let (gate, write) = (self.armed.attempt.gate, self.armed.attempt.write);
@@ -49,7 +52,7 @@ impl<'a> Answered<'a> {
         self.failed() && matches!(found, Finding::Doubt(_))
     }
 
-    /// Looks whether the delete is done and, if not, sends it once more.
+    /// Looks whether the object is gone and, if not, sends the delete once more.
     pub(super) async fn repeat(self) -> Repeated<'a> {
         let answered = Instant::now();
         let write = self.armed.attempt.write;
@@ -71,7 +74,7 @@ impl<'a> Answered<'a> {
 }
 
 impl<'a> Armed<'a> {
-    /// Has a HEAD under the lease seen that what was to be deleted is not there?
+    /// Has a HEAD under the lease seen that the object to be deleted is not there?
     async fn is_gone(&self) -> bool {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         let question = Question { version_id: write.version_id, ..write.question() };
@@ -80,8 +83,8 @@ impl<'a> Armed<'a> {
             && Instant::now() < self.lease.deadline
     }
 
-    /// Has the only copy landed, now that what it was to delete is seen to be gone? Where nobody else
-    /// writes and an object stood there before it was sent. One copy cannot land twice.
+    /// Has the only copy landed, now that the object is gone? Yes where all writers go through the
+    /// proxies and an object existed before the copy was sent. One copy cannot land twice.
     fn has_landed(&self) -> bool {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         let exclusive = gate.settings.terms.writers == Writers::Exclusive;
@@ -93,7 +96,7 @@ impl<'a> Armed<'a> {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         let new = match write.version_id {
             None => State::Absent,
-            // Another version may have come to light.
+            // The delete may have made another version the current one.
             Some(_) => State::Unknown,
         };
         let settle = gate.settings.terms.settle(write.settle());

@@ -8,13 +8,13 @@ use super::stop::Stop;
 use crate::backend::{Exchange, Sending};
 use crate::register::{ArmAnswer, ArmStep, ReclaimAnswer, Settle};
 
-/// An armed lease whose write was sent, or was tried to be.
+/// An armed lease whose write was sent, or could not be sent.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Answered<'a> {
     pub(super) armed: Armed<'a>,
     pub(super) exchange: Exchange,
-    /// Of two copies: when the first one was last readable.
+    /// Where two copies were sent: when the first one was last readable.
     pub(super) first_copy: Option<Instant>,
 }
 
@@ -26,7 +26,8 @@ impl Answered<'_> {
 }
 
 impl<'a> Judged<'a> {
-    /// Arms the lease: from here on nobody has the key before the write's outcome is known.
+    /// Arms the lease: from here on no other process gets the key before the write's outcome is
+    /// known.
     pub(super) async fn arm(self) -> Result<Armed<'a>, Stop> {
         let (gate, write) = (self.leased.attempt.gate, self.leased.attempt.write);
         if self.leased.lease.outdated {
@@ -57,8 +58,8 @@ impl<'a> Armed<'a> {
         Instant::now() + self.attempt.gate.settings.margin < self.lease.deadline
     }
 
-    /// Sends the write, and once more where a pooled connection was dead. Renews the lease the
-    /// while; a holder that cannot renew drops the connection at its deadline.
+    /// Sends the write, and once more where a pooled connection was dead. Renews the lease
+    /// meanwhile; a holder that cannot renew drops the connection at its deadline.
     pub(super) async fn send(mut self) -> Answered<'a> {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         let patience = match write.settle() {
@@ -66,9 +67,9 @@ impl<'a> Armed<'a> {
             Settle::Long => gate.settings.long_write_timeout,
         };
         let until = Instant::now() + patience;
-        // A first copy may land for as long as a write of its class may. The quarantine of a register
-        // that forgets does not cover a long one, and once it is committed nobody stands by for it:
-        // so it is never sent twice.
+        // The first of two copies may land for as long as a write of its class may. For a long
+        // write the quarantine of a register that lost its state is too short, and once the write
+        // is committed no process reclaims its lease. So a long write is never sent twice.
         let fresh = write.settle() == Settle::Long;
         let keep_alive = write.keep_alive;
         let sending = Sending { fresh, keep_alive, ..Sending::new(write.body, until) };
@@ -81,7 +82,7 @@ impl<'a> Armed<'a> {
             (second, Some(last_byte))
         };
         let (exchange, first_copy) = tokio::select! {
-            // An answer that is there counts, whatever else has happened.
+            // An answer that has arrived counts before anything else.
             biased;
             sent = exchange => sent,
             () = self.keep() => {
@@ -96,8 +97,8 @@ impl<'a> Armed<'a> {
         Answered { armed: self, exchange, first_copy }
     }
 
-    /// Renews the lease for as long as that works; returns when it has run out. A register that has
-    /// forgotten it in the meantime takes it back.
+    /// Renews the lease while that works; returns when the lease has run out. Reclaims it where the
+    /// register has forgotten it in the meantime.
     async fn keep(&mut self) {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         let term = gate.settings.terms.lease;

@@ -1,4 +1,4 @@
-//! How an attempt of a write ends where it has not landed by itself.
+//! How an attempt of a write ends that has not landed itself.
 
 use super::{Reply, refusal};
 use crate::backend::{Answer, HeadError};
@@ -8,15 +8,15 @@ use crate::s3::S3Error;
 /// How an attempt ended without a landing of its own.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// With this answer, by the gate.
+    /// With this reply of the gate.
     Reply(Reply),
     /// With the store's refusal.
     Refused(Answer),
-    /// Unknown, for this reason: the lease stays armed, and the write becomes its own retry, with
-    /// this generation for its doubt.
+    /// With an unknown outcome, for this reason: the lease stays armed, and the write is tried
+    /// again as its own retry, with this generation as its doubt.
     InDoubt(String, Option<Generation>),
-    /// An earlier attempt of this write has landed and is recorded: the journal, read again, has the
-    /// answer.
+    /// An earlier attempt of this write has landed and is recorded: the journal, read again, has
+    /// the answer.
     AlreadyRecorded,
 }
 

@@ -1,5 +1,5 @@
-//! What goes past the register, sent whole: writes of keys that a rule takes out of its care
-//! (`mode = "pass"`), and requests that change no key's content.
+//! Requests that are sent without a lease, with a buffered body: writes of keys with `mode =
+//! "pass"`, and requests that change no key's content.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::body::Body;
 use crate::s3::{Effect, Operation, WriteClass};
 
 impl Gate {
-    /// Sends a request to the store once, as it is, and answers what the store answers. It is never
-    /// sent again: only its client knows whether that would do harm.
+    /// Sends a request to the store once, unchanged, and returns the store's answer. The request is
+    /// never repeated: only its client knows whether that would do harm.
     pub async fn send_unguarded(
         &self,
         operation: Operation,
@@ -21,7 +21,7 @@ impl Gate {
         keep_alive: Option<&KeepAlive>,
     ) -> Outcome {
         let started = Instant::now();
-        // Nobody waits for a part of an upload, however large.
+        // No writer waits for the end of an upload part, however large it is.
         let patience = match operation.effect() {
             Effect::WritesKey(WriteClass::Long)
             | Effect::UnknownWrite(WriteClass::Long)

@@ -1,5 +1,5 @@
-//! Multipart uploads at the gate. AWS remembers how a key stood when an upload of it was created: a
-//! complete whose condition holds fails all the same, with 409, when the key has changed since
+//! Multipart uploads at the gate. AWS remembers the state of a key when an upload of it was
+//! created: a complete whose condition holds still fails with 409 when the key has changed since
 //! (AWS: CompleteMultipartUpload).
 
 use tokio::time::Instant;
@@ -14,9 +14,9 @@ use crate::s3::uploads::parse_upload_id;
 use crate::s3::{Code, ObjectName, S3Error, Seen};
 
 impl Gate {
-    /// Has a CreateMultipartUpload done by the store, and the register remember how the key stood
-    /// before. Changes no key: where the register does not answer, the complete will find out from
-    /// the store when the upload began.
+    /// Has the store create an upload, and the register remember the key's generation before that.
+    /// No key changes: where the register does not answer, the complete asks the store when the
+    /// upload began.
     pub async fn create_upload(
         &self,
         name: &ObjectName,
@@ -32,7 +32,8 @@ impl Gate {
         Ok(answer)
     }
 
-    /// An upload that was created twice, because an answer was lost, is one that nobody uses.
+    /// Has the store create an upload. The request may be sent twice: an upload whose answer was
+    /// lost stays unused.
     async fn ask_for_upload(&self, request: &StoreRequest, body: &Body) -> Result<Answer, S3Error> {
         let sending = Sending::new(body, Instant::now() + self.settings.write_timeout);
         let exchange = match self.store.exchange(request, sending).await {
@@ -57,8 +58,8 @@ impl Gate {
         }
     }
 
-    /// The 409 for a complete whose condition holds, but whose key has changed since its upload
-    /// was created.
+    /// The 409 for a complete whose condition holds, but whose key has changed since its upload was
+    /// created.
     pub(super) async fn changed_since_upload(
         &self,
         write: &Write<'_>,
@@ -77,16 +78,17 @@ impl Gate {
         Ok(changed.then(|| Reply::Error(conflict(), None)))
     }
 
-    /// Is this a complete of an upload that the store does not have? Where it does not say, it may be
-    /// there. Such a complete is not sent: Ceph and moto answer it with 500, after which nobody would
-    /// know for minutes whether it was done.
+    /// Is this a complete of an upload that the store does not have? Where the store does not say,
+    /// the upload may exist. A complete of an upload that is gone is not sent: Ceph and moto answer
+    /// it with 500, and then its outcome would be unknown for minutes.
     pub(super) async fn is_upload_gone(&self, write: &Write<'_>) -> bool {
         let Some(upload_id) = write.upload_id else { return false };
         !self.store.has_upload(write.name, upload_id).await.unwrap_or(true)
     }
 
-    /// Was the object written after the upload was created, by the store's own clock? All that is
-    /// left to ask where the register knows nothing; whole seconds, and blind to deletes.
+    /// Was the object written after the upload was created, by the store's own clock? This is the
+    /// only check left where the register knows nothing. It works in whole seconds and does not see
+    /// deletes.
     async fn is_newer(
         &self,
         name: &ObjectName,
@@ -99,12 +101,12 @@ impl Gate {
     }
 }
 
-/// What a complete is told whose upload is gone, its condition holding or not being known to fail. A
-/// store may drop an upload when its key is written meanwhile (Garage does): then the upload was
-/// created through here, the key has changed since, and AWS's answer to that is 409, upon which
-/// clients begin anew. Otherwise it was aborted, or never there.
+/// The error for a complete whose upload is gone, where its condition holds or is not known to
+/// fail. A store may drop an upload when its key is written meanwhile (Garage does). Then the
+/// register knows the upload, the key has changed since, and AWS's answer is 409, upon which
+/// clients start again. Otherwise the upload was aborted or never existed.
 pub(super) fn upload_gone(write: &Write<'_>, lease: &Lease) -> Stop {
-    // A write that was under way when it was created may have dropped it as well.
+    // A write that was under way when the upload was created may have dropped it as well.
     let changed = lease.upload.as_ref().is_some_and(|upload| upload.generation != lease.generation);
     Stop::error(match write.preconditions.first().filter(|_| changed) {
         Some(header) => header.conflict(write.name.key.as_str()),

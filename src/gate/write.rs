@@ -1,9 +1,9 @@
 //! The guarded write, in the protocol's order: acquire, judge, arm, send, conclude. Each step takes
 //! the state that the step before has left ([`super::lease`]).
 //!
-//! Settling is no path of its own. A write whose answer is lost keeps its lease armed and becomes
-//! its own retry: it asks for the lease again like everybody else, waits until nothing of the first
-//! attempt can land any more, and finds out by a HEAD what became of it.
+//! A write whose answer is lost has no separate code path. It keeps its lease armed and becomes its
+//! own retry: it asks for the lease again like any other write, waits until no copy of the first
+//! attempt can land any more, and finds the outcome by a HEAD.
 
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ struct Progress {
     granted: Option<Instant>,
     /// A copy was sent whose outcome is still unknown.
     in_doubt: bool,
-    /// The generation that the last such copy was armed with, where it may be done again.
+    /// The generation with which the last such copy was armed, where the write may be sent again.
     own_doubt: Option<Generation>,
     /// The store answered a copy of it with a server error.
     store_failed: bool,
@@ -32,7 +32,7 @@ struct Progress {
 
 impl Gate {
     /// Performs one write under its key's lease, waiting for a busy key up to `lease_wait`. The
-    /// client's connection no longer matters here.
+    /// write goes on if the client disconnects.
     pub async fn write(&self, write: &Write<'_>) -> Outcome {
         let started = Instant::now();
         let attempt = Attempt { gate: self, write, give_up: started + self.settings.lease_wait };
@@ -55,7 +55,7 @@ impl Gate {
                 Err(stop) => stop,
             };
             let (reply, decided_by) = match stop {
-                // Whatever became of a later copy: the first one may have landed.
+                // The first copy may have landed, whatever became of a later copy.
                 Stop::Reply(Reply::Error(..)) | Stop::Refused(_) if progress.in_doubt => {
                     (Reply::Error(refusal::answer_lost(), None), Decider::Gate)
                 }
@@ -74,7 +74,7 @@ impl Gate {
 }
 
 impl<'a> Attempt<'a> {
-    /// Steps 4 to 8 once. What is rare is boxed, so that the future of every write stays small.
+    /// Runs steps 4 to 8 once. Rare steps are boxed, so that the future of every write stays small.
     async fn run(self, progress: &mut Progress) -> Result<Landed<'a>, Stop> {
         let armed = match self.acquire(progress.own_doubt.as_ref()).await? {
             Granted::Leased(leased) => {
@@ -104,7 +104,7 @@ impl<'a> Attempt<'a> {
 }
 
 impl Armed<'_> {
-    /// What the register could not know when it armed the lease.
+    /// Checks what the register could not know when it armed the lease.
     async fn check(self) -> Result<Self, Stop> {
         let write = self.attempt.write;
         if self.lease.outdated {
