@@ -1,4 +1,4 @@
-//! A register's name, by which one fleet's is told from another's (F9).
+//! The register's id: tells the register of one fleet from another fleet's (F9).
 
 use std::fmt;
 
@@ -7,23 +7,24 @@ use async_trait::async_trait;
 use super::RegisterError;
 use crate::random;
 
-/// What a register is called, for as long as it remembers anything: 32 hex digits.
+/// The register's id: 32 hex digits. It stays the same for as long as the register remembers
+/// anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterId(String);
 
 impl RegisterId {
-    /// A name that no other has.
+    /// A new random id.
     pub fn new() -> Self {
         Self(random::id())
     }
 
-    /// Reads one as it is stored.
+    /// Parses the stored form.
     pub fn parse(text: &str) -> Option<Self> {
         let sound = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
         sound.then(|| Self(text.to_owned()))
     }
 
-    /// As it is stored.
+    /// The stored form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -41,12 +42,12 @@ impl fmt::Display for RegisterId {
     }
 }
 
-/// A register that has a name, once it was given one. Only those ask that compare it with a marker.
+/// A register that may have an id. Only the comparison with a marker asks for it.
 #[async_trait]
 pub trait Identified: Send + Sync + fmt::Debug {
-    /// What it is called; `None` when it was never given a name, or has forgotten it.
+    /// The register's id; `None` when it was never given one, or has forgotten it.
     async fn name(&self) -> Result<Option<RegisterId>, RegisterError>;
 
-    /// Gives it this name unless it has one. What it is called now.
+    /// Gives the register this id unless it has one. Returns the id that it has now.
     async fn name_if_nameless(&self, id: &RegisterId) -> Result<RegisterId, RegisterError>;
 }

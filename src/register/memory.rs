@@ -1,7 +1,8 @@
-//! The register in this process's memory: for one proxy alone.
+//! The register in this process's memory, for a fleet of one proxy.
 //!
-//! "Alone" is kept by an exclusive lock on a file for the life of the process. In that file the
-//! process leaves what the next one must wait for: nothing after a good end, else a quarantine.
+//! An exclusive lock on a file, held for the life of the process, ensures that no other proxy runs.
+//! The process leaves in that file what the next process must wait for: nothing after an orderly
+//! end, otherwise a quarantine.
 
 mod bytes;
 mod lock_file;
@@ -24,11 +25,12 @@ use super::{
 use crate::random;
 use crate::s3::{Current, ObjectName};
 
-/// How much memory is used to remember keys, bytes. What is leased is not forgotten for want of room.
+/// How much memory may be used to remember keys, bytes. A leased key is never forgotten for lack of
+/// memory.
 const BYTES_MAX: usize = 1 << 30;
 
-/// When this process started, by the register's clock. It remembers from before that: no request is as
-/// old as what an earlier process may have known.
+/// When this process started, by the register's clock. The register's memory begins before that: no
+/// request is old enough for an earlier process to have known it.
 const START: Millis = Millis(2);
 
 /// The in-memory register.
@@ -42,22 +44,22 @@ pub struct MemoryRegister {
 
 type Slots = HashMap<ObjectName, Box<Slot>>;
 
-/// Slots live in two halves: a step moves a slot to `recent`; when `recent` has been filled for half
-/// the record's time to live, or with half of the memory that may be used, what is left in `older` is
-/// forgotten.
+/// Slots are kept in two halves. A step moves its slot to `recent`. When `recent` has been filled
+/// for half of the record's time to live, or with half of the allowed memory, the slots left in
+/// `older` are forgotten.
 #[derive(Debug)]
 struct Inner {
     epoch: Epoch,
     recent: Slots,
     older: Slots,
-    /// What the slots in `recent` cost, bytes; the table apart.
+    /// Memory of the slots in `recent`, bytes, without the table.
     recent_bytes: usize,
-    /// What the leased ones among them did that the last turn had to keep.
+    /// The part of `recent_bytes` that leased slots use which the last turn had to keep.
     kept_bytes: usize,
     turned: Millis,
     /// How many slots have an armed lease of a long write.
     long_armed: usize,
-    /// Nothing is granted any more.
+    /// No lease is granted any more.
     closing: bool,
     lock_file: LockFile,
 }
@@ -71,7 +73,7 @@ impl MemoryRegister {
         Self::open_within(lock_file, terms, BYTES_MAX)
     }
 
-    /// The same, with another bound than 1 GiB of what is used to remember keys, bytes.
+    /// As [`Self::open`], with another limit than 1 GiB on the memory used to remember keys, bytes.
     pub fn open_within(
         lock_file: &Path,
         terms: Terms,
@@ -98,8 +100,8 @@ impl MemoryRegister {
         })
     }
 
-    /// Runs what nothing may come between, `now` on the register's clock, which is monotonic and
-    /// begins with the process.
+    /// Runs `work` under the lock. `now` is the time of the register's clock, which is monotonic
+    /// and begins with the process.
     fn alone<T>(&self, work: impl FnOnce(&mut Inner, Millis) -> T) -> T {
         let (answer, forgotten) = {
             let mut inner = self.lock();
@@ -107,7 +109,7 @@ impl MemoryRegister {
             let forgotten = inner.turn(&self.terms, self.bytes_max, now);
             (work(&mut inner, now), forgotten)
         };
-        // Many slots take their time to drop: others need not wait for it.
+        // Dropping many slots takes time: it is done without the lock.
         drop(forgotten);
         answer
     }
@@ -121,7 +123,7 @@ impl MemoryRegister {
         self.alone(|inner, now| inner.step(name, step, &self.terms, now))
     }
 
-    /// Runs one step on a key's slot after which a write may be sent.
+    /// Runs a step after which a write may be sent.
     fn granting_step<T>(
         &self,
         name: &ObjectName,
@@ -132,13 +134,13 @@ impl MemoryRegister {
                 return Err(RegisterError::Unreachable("closing".to_owned()));
             }
             let answer = inner.step(name, step, &self.terms, now);
-            // The asker learns of what it was granted only when the next process would too.
+            // The answer is given only once the file tells the next process of it, too.
             inner.leave_marker(now)?;
             Ok(answer)
         })
     }
 
-    /// Runs one step on a key's slot by which a write may have ended.
+    /// Runs a step by which a write may have ended.
     fn ending_step<T>(
         &self,
         name: &ObjectName,
@@ -150,15 +152,15 @@ impl MemoryRegister {
             if inner.long_armed < before
                 && let Err(error) = inner.leave_marker(now)
             {
-                // The step is done all the same; the next start would wait too long, no more.
+                // The step is done all the same. The next start will only wait longer than needed.
                 tracing::warn!(%error, "the lock file keeps the mark of a long write");
             }
             answer
         })
     }
 
-    /// A panic while a step ran would have left the slot half changed; no step panics, and
-    /// going on is better than failing all further writes.
+    /// A panic during a step would leave the slot half changed. No step panics, and going on is
+    /// better than failing all further writes.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,7 +181,7 @@ impl Inner {
         let answer = step(&mut self.epoch, &mut slot, terms, now);
         self.long_armed += usize::from(is_long_armed(&slot));
         self.recent_bytes -= bytes_before;
-        // Nothing is known of it, so nothing is kept.
+        // A slot without any knowledge is not kept.
         if *slot != Slot::default() {
             self.recent_bytes += bytes::of_slot(name, &slot);
             self.recent.insert(name.clone(), slot);
@@ -193,7 +195,7 @@ impl Inner {
         record::observe(&self.epoch, known.map_or(&unknown, Box::as_ref), terms, now)
     }
 
-    /// Writes down what the next process must wait for, as things stand.
+    /// Writes to the file what the next process must wait for now.
     fn leave_marker(&mut self, now: Millis) -> Result<(), RegisterError> {
         let inherited =
             now < self.epoch.quarantine_until && self.lock_file.inherited() == Marker::Long;
@@ -201,7 +203,8 @@ impl Inner {
         self.lock_file.leave(if long { Marker::Long } else { Marker::Open })
     }
 
-    /// Begins a new half when it is time, and hands back what is forgotten with the old one.
+    /// Begins a new half when it is time, and returns the slots that are forgotten with the old
+    /// half.
     fn turn(&mut self, terms: &Terms, bytes_max: usize, now: Millis) -> Slots {
         let used = self.recent_bytes + bytes::of_table(&self.recent);
         let full = used > bytes_max / 2 + self.kept_bytes;
@@ -211,7 +214,7 @@ impl Inner {
         }
         self.turned = now;
         let mut forgotten = std::mem::replace(&mut self.older, std::mem::take(&mut self.recent));
-        // One that is over keeps nobody out: nothing of its write can land any more.
+        // A lease that is over blocks no write: its own write can no longer land.
         let leased = forgotten.extract_if(|_, slot| record::is_leased(slot, terms, now));
         self.recent = leased.collect();
         let costs = self.recent.iter().map(|(name, slot)| bytes::of_slot(name, slot));
@@ -219,7 +222,7 @@ impl Inner {
         self.kept_bytes = self.recent_bytes;
         self.long_armed -= forgotten.values().filter(|slot| is_long_armed(slot)).count();
         if full {
-            // Journal lines younger than the retry horizon may have gone: requests that began
+            // Journal lines younger than the retry horizon may be lost. Requests that arrived
             // before now must not rely on them.
             self.epoch.since = now;
         }
@@ -334,8 +337,9 @@ impl Register for MemoryRegister {
         Ok(())
     }
 
-    /// Grants nothing from now on, and leaves the marker of a good end, unless a write may still be
-    /// on its way, of this process or of the one before it. May be called again when it has ended.
+    /// Grants no lease from now on, and leaves the marker of an orderly end, unless a write of this
+    /// process or of the one before it may still be on its way. May be called again when that write
+    /// has ended.
     async fn close(&self) -> Result<(), RegisterError> {
         self.alone(|inner, now| {
             inner.closing = true;
@@ -366,7 +370,7 @@ impl Identified for MemoryRegister {
 
 #[cfg(test)]
 impl MemoryRegister {
-    /// Forgets everything and begins an epoch, as a register in a process of its own may while the
+    /// Forgets everything and begins an epoch, as a register in a separate process may do while the
     /// proxies live on.
     pub(crate) fn forget(&self, quarantine: std::time::Duration) {
         self.alone(|inner, now| {

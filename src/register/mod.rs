@@ -1,9 +1,9 @@
-//! The register: per key a record of what is believed and at most one lease, the right to change
-//! it. The protocol's transitions are pure ([`record`]); [`memory`] runs them in this process,
-//! [`redis`] runs the same steps as scripts inside Redis, shared by all proxies.
+//! The register: for each key a record of its believed state and at most one lease, the right to
+//! change it. The protocol's transitions are pure functions ([`record`]). [`memory`] runs them in
+//! this process; [`redis`] runs the same steps as scripts inside Redis, shared by all proxies.
 //!
-//! The register may lose everything at any moment. It then begins a new epoch: all leases are
-//! dropped, all records distrusted, and nothing is granted for a quarantine.
+//! The register may lose its state at any moment. It then begins a new epoch: all leases and
+//! records are void, and no lease is granted during a quarantine.
 
 pub mod identity;
 pub mod memory;
@@ -29,23 +29,24 @@ pub use types::{
 };
 
 /// The steps of the protocol. Each is atomic; [`record`] says what each does. Every step fails with
-/// a [`RegisterError`] when the register could not be asked, and then the caller does not know
-/// whether it took effect.
+/// a [`RegisterError`] when the register could not be asked. Then the caller does not know whether
+/// the step took effect.
 #[async_trait]
 pub trait Register: Send + Sync + fmt::Debug {
-    /// Reads what is believed of a key.
+    /// Reads the believed state of a key.
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError>;
-    /// The same, and gives the key a generation where it has none: whoever names it later can be
-    /// told whether anything was written since. What nobody has written is remembered for
-    /// [`record::PIN_TTL`] only. Safe to repeat.
+    /// As [`Self::observe`], and gives the key a generation where it has none. A later request that
+    /// names this generation can be told whether a write came since. A key that was not written is
+    /// remembered for [`record::PIN_TTL`] only. Safe to repeat.
     async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError>;
     /// Asks for the key's lease. Safe to repeat with the same nonce.
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError>;
-    /// Says that the write is about to be sent.
+    /// Arms the lease: the write is about to be sent.
     async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError>;
-    /// Puts an armed lease back into a register that has forgotten it (docs/protocol.md#reclaim):
-    /// after a new epoch began, while nothing is granted yet, its living holder may. Safe as long as the asker's own clock says that nobody can have taken the lease over: until
-    /// its deadline + grace + settle. Safe to repeat with the same nonce.
+    /// Registers an armed lease again that the register has forgotten (docs/protocol.md#reclaim):
+    /// its holder may do so after a new epoch began, while the quarantine lasts. Safe as long as,
+    /// by the caller's own clock, no other process can have taken over the lease: until its
+    /// deadline + grace + settle. Safe to repeat with the same nonce.
     async fn reclaim(
         &self,
         name: &ObjectName,
@@ -59,18 +60,18 @@ pub trait Register: Send + Sync + fmt::Debug {
         name: &ObjectName,
         step: &CommitStep<'_>,
     ) -> Result<CommitAnswer, RegisterError>;
-    /// Ends an armed lease whose write was definitely not applied; `false` when it is lost, or when
-    /// a refusal could not be noted because an earlier attempt may have landed.
+    /// Ends an armed lease whose write was definitely not applied; `false` when the lease is lost,
+    /// or when a refusal could not be noted because an earlier attempt may have landed.
     async fn disarm(&self, name: &ObjectName, step: &DisarmStep<'_>)
     -> Result<bool, RegisterError>;
-    /// Gives back a lease that was never armed; `false` when it is lost or armed.
+    /// Releases a lease that was never armed; `false` when it is lost or armed.
     async fn release(
         &self,
         name: &ObjectName,
         step: &ReleaseStep<'_>,
     ) -> Result<bool, RegisterError>;
-    /// Settles the key's doubt by what a HEAD under the lease said, and by the id of the write that
-    /// left it, where one is written on it.
+    /// Resolves the key's doubt by what a HEAD under the lease showed: the key's state, and the
+    /// write id on the object, if there is one.
     async fn resolve(
         &self,
         name: &ObjectName,
@@ -78,15 +79,15 @@ pub trait Register: Send + Sync + fmt::Debug {
         head: &Current,
         seen_id: Option<&WriteId>,
     ) -> Result<Resolution, RegisterError>;
-    /// Remembers how a key stood before a multipart upload of it was created; `false` where the
-    /// register began a new epoch meanwhile. Safe to repeat.
+    /// Remembers the key's generation before a multipart upload of it was created; `false` where
+    /// the register began a new epoch meanwhile. Safe to repeat.
     async fn note_upload(
         &self,
         name: &ObjectName,
         step: &UploadStep<'_>,
     ) -> Result<bool, RegisterError>;
-    /// Touches every part of the register, so that epochs begin now and not at the first write,
-    /// and that a register which must not be used is refused.
+    /// Reads every partition of the register, so that new epochs begin now and not at the first
+    /// write, and so that an unsuitable register is refused.
     async fn check(&self) -> Result<Status, RegisterError>;
     /// Ends the quarantine at once: for an operator who knows that no proxy was running.
     async fn skip_quarantine(&self) -> Result<(), RegisterError>;
@@ -94,16 +95,16 @@ pub trait Register: Send + Sync + fmt::Debug {
     async fn close(&self) -> Result<(), RegisterError>;
 }
 
-/// How the register stands.
+/// The register's present status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// How long nothing will be granted.
+    /// For how long no lease will be granted.
     pub quarantine: Duration,
     /// How many leases are held or block a key.
     pub leases: usize,
 }
 
-/// Why the register did not do as it was asked.
+/// Why the register did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
     /// No answer: try again later. Reads go on, writes do not.

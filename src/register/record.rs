@@ -1,10 +1,9 @@
-//! The register's transitions (docs/protocol.md): pure functions over values, the present moment
-//! passed in. They are the in-memory register, and the oracle that the Redis scripts are tested
-//! against.
+//! The register's transitions (docs/protocol.md): pure functions over values; the present time is
+//! an argument. The in-memory register runs them, and the Redis scripts are tested against them.
 //!
-//! A key's [`Slot`] holds its [`Record`] (what is believed) and at most one [`Lease`] (the right to
-//! change it). A lease is *armed* before the first byte goes to the store; an armed lease that ends
-//! without commit leaves a [`Doubt`], which the next holder resolves.
+//! A key's [`Slot`] holds its [`Record`] (the believed state) and at most one [`Lease`] (the right
+//! to change the key). A lease is *armed* before the first byte goes to the store; an armed lease
+//! that ends without commit leaves a [`Doubt`], which the next holder resolves.
 
 use std::time::Duration;
 
@@ -19,32 +18,32 @@ use super::types::{
 use super::waiters::Waiters;
 use crate::s3::Current;
 
-/// How many journal lines a key keeps, the newest first to stay.
+/// How many journal lines a key keeps: the newest ones.
 pub const JOURNAL_ENTRIES_MAX: usize = 32;
 
-/// How many uploads a key keeps, the newest first to stay. Of one that had to go, as of one that
-/// went with its epoch, the store is asked when it began.
+/// How many uploads a key keeps: the newest ones. For an upload that was dropped, or lost with its
+/// epoch, the store is asked when it began.
 pub const UPLOADS_MAX: usize = 16;
 
 /// How long an upload is kept.
 pub const UPLOAD_TTL: Duration = Duration::from_hours(7 * 24);
 
-/// How long a record is kept that says nothing but the generation that a reader was told of: as long as
-/// one takes to read and write again. Reads shall not fill the register.
+/// How long a record is kept that holds only the generation that a read was told: long enough to
+/// read and write again. Reads must not fill the register.
 pub const PIN_TTL: Duration = Duration::from_mins(10);
 
 /// The right to change one key, for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Whose it is; `None` for a lease that only keeps a key quiet after a resend.
+    /// The lease's name; `None` for a lease that only keeps a key blocked after a resend.
     pub token: Option<Token>,
     /// When it ends unless renewed.
     pub expires: Millis,
-    /// Its holder's write may be on its way.
+    /// Set when the holder's write may be on its way.
     pub armed: Option<Armed>,
-    /// A first copy of a write that was sent twice may land until then.
+    /// Until when the first copy of a write that was sent twice may land.
     pub quiet_until: Millis,
-    /// An earlier holder reported a landing after it had lost the lease.
+    /// A former holder reported a landing after it had lost the lease.
     pub tainted: bool,
     /// The write it was asked for.
     pub write_id: WriteId,
@@ -75,33 +74,34 @@ pub struct Doubt {
 /// What the register remembers of one key. May be lost at any time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// What is believed to stand at the key.
+    /// The believed state of the key.
     pub state: State,
     /// The key's generation; `None` until one has begun in this epoch.
     pub generation: Option<Generation>,
-    /// The last token that committed, by which a repeated commit is known.
+    /// The last token that committed: by it a repeated commit is recognised.
     pub last_token: Option<Token>,
     /// A write that may have landed or not.
     pub doubt: Option<Doubt>,
     /// Recent writes and their endings, oldest first.
     pub journal: Vec<Entry>,
-    /// When the newest line was written that had to go before the retry horizon, for want of room.
+    /// When the newest line was written that was dropped before the retry horizon, for lack of
+    /// room.
     pub forgotten: Option<Millis>,
     /// Multipart uploads that may still be completed, oldest first.
     pub uploads: Vec<Upload>,
 }
 
 impl Entry {
-    /// Is this line about a newer attempt of the asker's write, with an unknown outcome? The line is
-    /// younger than the asker's request and not about the asker's own attempt. The client may have
-    /// given up the asker for that attempt, and may have got a success for it.
+    /// Is this line about a newer attempt of the asker's write, with an unknown outcome? Then the
+    /// line is younger than the asker's request and not about the asker's own attempt. The client
+    /// may have replaced the asker by that attempt, and that attempt may have had a success.
     fn supersedes(&self, ask: &Ask, now: Millis) -> bool {
         let Ending::Undetermined { generation } = &self.ending else { return false };
         ask.own_doubt.as_ref() != Some(generation) && self.at + ask.age > now
     }
 
-    /// An unconditional write of which nobody can tell is simply done again, but for an attempt
-    /// that came before the one in doubt: it might undo what was written since.
+    /// An unconditional write with an unknown outcome is simply sent again. The exception is an
+    /// attempt that came before the one in doubt: it might undo a later write.
     fn lets_it_be_done_again(&self, ask: &Ask, now: Millis) -> bool {
         ask.preconditions.is_empty()
             && matches!(self.ending, Ending::Undetermined { .. })
@@ -110,7 +110,7 @@ impl Entry {
 }
 
 impl Record {
-    /// The record of a key of which nothing is known.
+    /// The record of an unknown key.
     pub const UNKNOWN: Self = Self {
         state: State::Unknown,
         generation: None,
@@ -139,7 +139,7 @@ impl Record {
         self.journal.iter().find(|entry| entry.write_id == *write_id && entry.at >= oldest)
     }
 
-    /// Ends a doubt that nobody can settle: the write may have landed, so its generation counts.
+    /// Ends a doubt that cannot be resolved: the write may have landed, so its generation counts.
     fn bury_doubt(&mut self, terms: &Terms, now: Millis) {
         if let Some(Doubt { write_id, armed: Armed { generation, .. } }) = self.doubt.take() {
             let ending = Ending::Undetermined { generation: generation.clone() };
@@ -149,14 +149,14 @@ impl Record {
     }
 }
 
-/// All the register holds about one key, within one epoch.
+/// The register's whole memory of one key, within one epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
-    /// What is believed.
+    /// The believed state, with its journal.
     pub record: Record,
-    /// Who may change it.
+    /// The right to change the key.
     pub lease: Option<Lease>,
-    /// Who waits for it.
+    /// The processes that wait for the key.
     pub waiters: Waiters,
 }
 
@@ -178,7 +178,7 @@ fn blocked_until(lease: &Lease, terms: &Terms) -> Millis {
 }
 
 impl Slot {
-    /// How an attempt ended before this moment may have been forgotten.
+    /// Before this moment, the outcome of an attempt may have been forgotten.
     fn remembered_since(&self, epoch: &Epoch) -> Millis {
         self.record.forgotten.map_or(epoch.since, |forgotten| forgotten.max(epoch.since))
     }
@@ -190,7 +190,7 @@ impl Slot {
         armed.or(doubted).map(|armed| &armed.generation)
     }
 
-    /// The write under the lease, or in doubt.
+    /// The id of the write under the lease, or in doubt.
     fn last_seen_write(&self) -> Option<&WriteId> {
         let leased = self.lease.as_ref().map(|lease| &lease.write_id);
         leased.or_else(|| self.record.doubt.as_ref().map(|doubt| &doubt.write_id))
@@ -223,9 +223,9 @@ impl Slot {
         self.lease.as_mut().filter(|lease| lease.token.as_ref() == Some(token))
     }
 
-    /// Ends a lease whose time is over. From now on an armed one's write is a doubt, unless it was
-    /// committed and only kept the key quiet: then its first copy may have landed since, with
-    /// another ETag (encryption, for one), but that it landed is settled.
+    /// Ends a lease whose time is over. The write of an armed lease becomes a doubt. But if the
+    /// write was committed and the lease only kept the key blocked, its landing is certain: its
+    /// first copy may have landed since, with another ETag (with encryption, for example).
     fn take_over(&mut self, terms: &Terms, now: Millis) {
         let Some(Lease { armed: Some(armed), token, write_id, .. }) = self.lease.take() else {
             return;
@@ -236,7 +236,7 @@ impl Slot {
     }
 }
 
-/// Reads what is believed of a key: a hint, never an answer by itself.
+/// Reads the believed state of a key: a hint, never an answer by itself.
 pub fn observe(epoch: &Epoch, slot: &Slot, terms: &Terms, now: Millis) -> Observation {
     Observation {
         state: slot.record.state.clone(),
@@ -248,9 +248,9 @@ pub fn observe(epoch: &Epoch, slot: &Slot, terms: &Terms, now: Millis) -> Observ
     }
 }
 
-/// Gives the key a generation, where it has none yet, so that what is read of it now can be named:
-/// a key that was never written, or whose record has gone. One that comes back never returns to an
-/// earlier generation.
+/// Gives the key a generation where it has none (it was never written, or its record has gone), so
+/// that the state read now has a name. A key whose record is made again never returns to an earlier
+/// generation.
 pub fn pin(epoch: &mut Epoch, slot: &mut Slot, terms: &Terms, now: Millis) -> Observation {
     if slot.record.generation.is_none() {
         slot.record.generation = Some(epoch.next_generation());
@@ -258,14 +258,14 @@ pub fn pin(epoch: &mut Epoch, slot: &mut Slot, terms: &Terms, now: Millis) -> Ob
     observe(epoch, slot, terms, now)
 }
 
-/// Is there a lease that keeps others out?
+/// Is there a lease that blocks other writes?
 pub fn is_leased(slot: &Slot, terms: &Terms, now: Millis) -> bool {
     slot.lease.as_ref().is_some_and(|lease| now < blocked_until(lease, terms))
 }
 
-/// Ends a lease that keeps nobody out any more, as the next holder would: a write that may have landed
-/// becomes a doubt of the record. So leases that nobody asks about again are not kept for ever.
-/// `false` when there is none.
+/// Ends a lease that is over, as the next holder would: a write that may have landed becomes a
+/// doubt of the record. So leases of keys that are not used again are not kept for ever. `false`
+/// when there is no such lease.
 pub fn set_aside(slot: &mut Slot, terms: &Terms, now: Millis) -> bool {
     let over = slot.lease.is_some() && !is_leased(slot, terms, now);
     if over {
@@ -274,8 +274,8 @@ pub fn set_aside(slot: &mut Slot, terms: &Terms, now: Millis) -> bool {
     over
 }
 
-/// Asks for the key's lease, and arms it at once where nothing needs to be looked up first. Asked
-/// again with the same nonce (the answer was lost), it answers the same again.
+/// Asks for the key's lease, and arms it at once where nothing has to be looked up first. A
+/// repeated call with the same nonce (the answer was lost) returns the same answer.
 pub fn acquire(
     epoch: &mut Epoch,
     slot: &mut Slot,
@@ -322,15 +322,16 @@ pub fn acquire(
     if may_arm_at_once(slot, ask, terms) {
         let (pre, expect) = (slot.record.state.clone(), ask.expect.clone());
         let step = ArmStep { token: &token, pre, expect, age: ask.age };
-        // A request older than the register's memory stays unarmed: it is told so when it arms.
+        // For a request older than the register's memory the lease stays unarmed; arm answers with
+        // the reason.
         arm(epoch, slot, step, terms, now);
     }
     Acquired::Granted(slot.grant(epoch, token, ask, terms, now))
 }
 
-/// An unconditional write has nothing to judge, and nothing that would make it wait for the end of
-/// a doubt. A conditional one may go ahead only where the record is believed and says yes, to a
-/// complete also that the key is as it was when the upload was created.
+/// An unconditional write has no condition to judge and need not wait for the end of a doubt. A
+/// conditional write may be armed at once only where the record is believed and satisfies the
+/// condition. For a complete the key must also be as it was when the upload was created.
 fn may_arm_at_once(slot: &Slot, ask: &Ask, terms: &Terms) -> bool {
     let record = &slot.record;
     let untouched = ask.upload.as_ref().is_none_or(|name| {
@@ -344,7 +345,7 @@ fn may_arm_at_once(slot: &Slot, ask: &Ask, terms: &Terms) -> bool {
             && untouched)
 }
 
-/// Says that the write is about to be sent: from here on it may land.
+/// Arms the lease: from here on the write may land.
 pub fn arm(
     epoch: &mut Epoch,
     slot: &mut Slot,
@@ -368,9 +369,9 @@ pub fn arm(
     ArmAnswer::Armed(generation)
 }
 
-/// Puts back an armed lease that went with an earlier epoch, while this one's quarantine keeps
-/// everybody else out. Does not prolong a lease that is there. Asked again with the same nonce (the
-/// answer was lost), it answers the same again.
+/// Registers an armed lease of an earlier epoch again, while this epoch's quarantine blocks all
+/// other writes. Does not prolong a lease that exists. A repeated call with the same nonce (the
+/// answer was lost) returns the same answer.
 pub fn reclaim(
     epoch: &mut Epoch,
     slot: &mut Slot,
@@ -386,7 +387,7 @@ pub fn reclaim(
     if let Some(Armed { generation, .. }) = again {
         return ReclaimAnswer::Reclaimed { generation: generation.clone(), token };
     }
-    // Within an epoch no lease is forgotten: one that is not there has ended.
+    // Within an epoch no lease is forgotten: a lease that is not there has ended.
     let ended = step.token.is_of(&epoch.id) || slot.record.last_token.as_ref() == Some(&token);
     if slot.lease.is_some() || ended || now >= epoch.quarantine_until {
         return ReclaimAnswer::TooLate;
@@ -413,8 +414,8 @@ pub fn renew(slot: &mut Slot, token: &Token, terms: &Terms, now: Millis) -> bool
     held.map(|lease| lease.expires = now + terms.lease).is_some()
 }
 
-/// Records a proven landing and ends the lease. The lease's expiry does not matter while nobody
-/// came between.
+/// Records a proven landing and ends the lease. The lease's expiry does not matter while no other
+/// lease was granted since.
 pub fn commit(
     epoch: &mut Epoch,
     slot: &mut Slot,
@@ -457,15 +458,16 @@ pub fn commit(
 }
 
 impl CommitStep<'_> {
-    /// Was the write that has landed the one in doubt? Whoever arms a lease begins a generation of
-    /// its own. One that was sent twice is not looked for: its first copy may still land.
+    /// Was the landed write the one in doubt? Every armed lease begins its own generation, so the
+    /// generation decides. A write that was sent twice does not count: its first copy may still
+    /// land.
     fn is_of(&self, doubt: &Doubt) -> bool {
         self.quiet.is_none() && self.generation == Some(&doubt.armed.generation)
     }
 }
 
-/// A landing reported after its lease was set aside, before anybody came between. What stands there
-/// now a HEAD must say: somebody may have told of a landing under the lease that is gone.
+/// A landing reported after its lease was set aside, before another lease was granted. A HEAD must
+/// find the key's state: a former holder may have reported a landing under the lease that is gone.
 fn commit_in_doubt(
     slot: &mut Slot,
     doubt: Doubt,
@@ -486,9 +488,9 @@ fn commit_in_doubt(
     CommitAnswer::Committed
 }
 
-/// A landing reported by one who has lost its lease. Clearing the present holder's lease would
-/// make two holders, and writing only the state would be overwritten by that holder's commit:
-/// hence the taint.
+/// A landing reported by a former holder that has lost its lease. Clearing the present holder's
+/// lease would make two holders, and a state written to the record would be overwritten by that
+/// holder's commit. So the lease is marked as tainted.
 fn commit_came_late(epoch: &mut Epoch, slot: &mut Slot, token: &Token) -> CommitAnswer {
     if let Some(lease) = &mut slot.lease {
         lease.tainted = true;
@@ -498,9 +500,9 @@ fn commit_came_late(epoch: &mut Epoch, slot: &mut Slot, token: &Token) -> Commit
     if token.is_of(&epoch.id) { CommitAnswer::Overtaken } else { CommitAnswer::EpochChanged }
 }
 
-/// Ends an armed lease whose write the store definitely did not apply.
-/// `false` when the lease is no longer the asker's, or when a refusal was to be noted and the
-/// journal says of an earlier attempt that it may have landed: that line stays.
+/// Ends an armed lease whose write the store definitely did not apply. `false` when the lease is no
+/// longer the asker's, or when a refusal was to be noted and the journal says that an earlier
+/// attempt may have landed: that line stays.
 pub fn disarm(
     epoch: &mut Epoch,
     slot: &mut Slot,
@@ -525,8 +527,8 @@ pub fn disarm(
     !contradicted
 }
 
-/// Gives back a lease that was never armed.
-/// `false` when it is not the asker's, or armed: an armed lease is never released.
+/// Releases a lease that was never armed. `false` when it is not the asker's, or armed: an armed
+/// lease is never released.
 pub fn release(
     epoch: &mut Epoch,
     slot: &mut Slot,
@@ -549,9 +551,9 @@ pub fn release(
     true
 }
 
-/// A tainted lease means that somebody else's write landed under it: whatever its holder knew of
-/// the key is void. A state that is not the one believed is the work of somebody who goes around the
-/// proxies: a generation of its own.
+/// A tainted lease means that another holder's write landed under it: what its own holder knew of
+/// the key is void. A state that is not the believed one was left by a writer that goes around the
+/// proxies: it gets its own generation.
 fn end_without_landing(epoch: &mut Epoch, record: &mut Record, lease: &Lease, state: State) {
     let overturned = record.state.known().zip(state.known()).is_some_and(|(old, new)| old != new);
     if lease.tainted || overturned {
@@ -560,8 +562,8 @@ fn end_without_landing(epoch: &mut Epoch, record: &mut Record, lease: &Lease, st
     record.state = if lease.tainted { State::Unknown } else { state };
 }
 
-/// Settles the key's doubt by what a HEAD under the lease said: what stands there, and the id of the
-/// write that left it, where one is written on it.
+/// Resolves the key's doubt by what a HEAD under the lease showed: the key's state, and the write
+/// id on the object, if there is one.
 pub fn resolve(
     slot: &mut Slot,
     token: &Token,
@@ -598,13 +600,14 @@ pub fn resolve(
         }
         Resolution::DidNot | Resolution::Nothing => {}
     }
-    // Where others write, what stands there need not be of the doubt's generation.
+    // Where other writers go around the proxies, the state need not belong to the doubt's
+    // generation.
     record.state = if terms.writers == Writers::Shared { State::Unknown } else { state };
     resolution
 }
 
-/// Remembers how the key stood before an upload was created. `false` when that was in another
-/// epoch: its generations say nothing in this one.
+/// Remembers the key's generation before an upload was created. `false` when that was in another
+/// epoch: its generations mean nothing in this one.
 pub fn note_upload(epoch: &Epoch, slot: &mut Slot, step: &UploadStep<'_>, now: Millis) -> bool {
     if step.before.epoch != epoch.id {
         return false;
@@ -623,9 +626,9 @@ pub fn note_upload(epoch: &Epoch, slot: &mut Slot, step: &UploadStep<'_>, now: M
     true
 }
 
-/// Did a write land that leaves its id on what it writes, where some write's id is seen? Another's
-/// was there before, unless the state has changed: since the lease was armed nobody has written
-/// through the proxies, and whoever goes around them leaves no id of this key.
+/// Did a write land that leaves its id on the object, where the object seen carries some write's
+/// id? Another write's id was there before, unless the state has changed: since the lease was armed
+/// no write came through the proxies, and a writer that goes around them leaves no id of this key.
 fn verdict_by_id(armed: &Armed, head: &Current, its_own: bool) -> Resolution {
     match armed.pre.known() {
         _ if its_own => Resolution::Landed,
@@ -634,8 +637,9 @@ fn verdict_by_id(armed: &Armed, head: &Current, its_own: bool) -> Resolution {
     }
 }
 
-/// Did the write land, where nobody else writes? Changed, so it was this one. Unchanged, and it
-/// would have changed something: it did not. Equal bytes hide a landing.
+/// Did the write land, where all writers go through the proxies? If the state changed, this write
+/// changed it. If it did not change, and the write would have changed it, the write did not land. A
+/// write of equal bytes cannot be told from no write.
 fn verdict_on(armed: &Armed, head: &Current) -> Resolution {
     let Some(pre) = armed.pre.known() else { return Resolution::Undetermined };
     if pre != *head {

@@ -1,5 +1,5 @@
-//! What each step of the protocol is told, and what it answers. What the steps do stands in
-//! [`record`](super::record).
+//! The arguments and answers of each step of the protocol. [`record`](super::record) says what the
+//! steps do.
 
 use std::time::Duration;
 
@@ -12,42 +12,42 @@ use crate::s3::Preconditions;
 /// A request for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// The process that asks: by this it keeps its place among those who wait for the key.
+    /// The process that asks. It keeps its place among the waiting processes by this.
     pub asker: Asker,
     /// Makes the token unique; random.
     pub nonce: String,
-    /// The write it is for.
+    /// The write that the lease is for.
     pub write_id: WriteId,
-    /// Its class.
+    /// The class of the write.
     pub settle: Settle,
     /// How long ago the client's request arrived.
     pub age: Duration,
-    /// The write's condition: where the record is believed and satisfies it, or there is nothing
-    /// to satisfy, the lease is armed in the same step.
+    /// The write's condition. The lease is armed in the same step where the write has no condition,
+    /// or where the record is believed and satisfies it.
     pub preconditions: Preconditions,
     /// What the write leaves behind if it lands.
     pub expect: Expect,
-    /// For a complete that names a condition: its upload. Where the key has changed since that was
-    /// created, or that is not known, the lease is not armed in the same step.
+    /// For a complete with a condition: its upload. Where the key has changed since the upload was
+    /// created, or where that is not known, the lease is not armed in the same step.
     pub upload: Option<UploadName>,
-    /// Of a write that is its own retry: the generation that its attempt in doubt was armed with.
+    /// For a write that is its own retry: the generation with which its attempt in doubt was armed.
     pub own_doubt: Option<Generation>,
 }
 
 /// The answer to [`Ask`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acquired {
-    /// The epoch is young: nothing is granted for so long.
+    /// The epoch is young: no lease is granted for this time.
     Quarantine(Duration),
-    /// This very write has ended before.
+    /// This same write has ended before.
     Ended(Ending),
-    /// Somebody else's until then at the latest, unless renewed.
+    /// The key is busy. See the fields for how long.
     Busy {
-        /// What the holder is writing. Where nobody holds the key, and it is kept for one who has
-        /// waited longer: the write in doubt, if there is one.
+        /// The write under the lease. Where no lease exists and the key is kept for a process that
+        /// has waited longer: the write in doubt, if there is one.
         write_id: Option<WriteId>,
-        /// When the key can be had unless its lease is renewed or ends before, or he who has waited
-        /// longer takes it.
+        /// When the key is free, unless the lease is renewed, ends earlier, or a process that has
+        /// waited longer takes the key.
         free_in: Duration,
     },
     /// The lease is the asker's.
@@ -59,16 +59,16 @@ pub enum Acquired {
 pub struct Grant {
     /// The lease's name, for all further steps.
     pub token: Token,
-    /// What is believed of the key.
+    /// The believed state of the key.
     pub state: State,
     /// Its generation.
     pub generation: Option<Generation>,
     /// A doubt to resolve.
     pub doubt: Option<InDoubt>,
-    /// The generation that begins with this write, when it was armed at once.
+    /// The generation that begins with this write, if the lease was armed at once.
     pub armed: Option<Generation>,
-    /// How far back the register remembers this key: to the epoch's begin, or to the newest line
-    /// for which its journal had no room.
+    /// How far back the register remembers this key: to the beginning of the epoch, or to the
+    /// newest line for which its journal had no room.
     pub epoch_age: Duration,
     /// A newer attempt of this write has an unknown outcome, and its client may have got a success.
     /// If the outcome of this attempt becomes unknown too, it must not be sent again.
@@ -86,7 +86,7 @@ pub struct InDoubt {
     pub generation: Generation,
 }
 
-/// A hint of what the register believes.
+/// What the register believes about a key: a hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     /// The believed state.
@@ -97,7 +97,7 @@ pub struct Observation {
     pub pending: Option<Generation>,
     /// The epoch in which this was read.
     pub epoch: EpochId,
-    /// For how long nothing will be granted.
+    /// For how long no lease will be granted.
     pub quarantine: Duration,
     /// Is there a lease that blocks others?
     pub leased: bool,
@@ -127,27 +127,27 @@ pub enum ArmAnswer {
 pub enum CommitAnswer {
     /// Recorded.
     Committed,
-    /// Somebody came between: two writes may have overlapped. The record is now Unknown. Worth an
-    /// alarm.
+    /// Another lease was granted in between: two writes may have overlapped. The record is now
+    /// Unknown. An operator should be alerted.
     Overtaken,
-    /// The register began a new epoch since; it distrusts every record anyway.
+    /// The register began a new epoch since; it trusts no earlier record anyway.
     EpochChanged,
 }
 
-/// What a resolved doubt turned out to be.
+/// The result of resolving a doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
     /// The write changed the key.
     Landed,
-    /// It did not, and cannot any more.
+    /// It did not change the key, and cannot any more.
     DidNot,
-    /// Nobody can tell.
+    /// The outcome cannot be known.
     Undetermined,
     /// The lease is no longer the asker's, or there was no doubt.
     Nothing,
 }
 
-/// What arm is told.
+/// The arguments of arm.
 #[derive(Debug)]
 pub struct ArmStep<'a> {
     /// The lease.
@@ -160,10 +160,10 @@ pub struct ArmStep<'a> {
     pub age: Duration,
 }
 
-/// What reclaim is told.
+/// The arguments of reclaim.
 #[derive(Debug)]
 pub struct ReclaimStep<'a> {
-    /// The lease, as it was called in the epoch that granted it.
+    /// The lease's name in the epoch that granted it.
     pub token: &'a Token,
     /// Makes the lease's new token unique; random.
     pub nonce: &'a str,
@@ -180,36 +180,36 @@ pub struct ReclaimStep<'a> {
 /// The answer to reclaim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReclaimAnswer {
-    /// The lease is there and the asker's, as it was.
+    /// The register still has the lease, unchanged.
     Held,
-    /// The register had forgotten it and holds it again.
+    /// The register had forgotten the lease and has granted it again.
     Reclaimed {
         /// The lease's name from now on.
         token: Token,
         /// The generation that begins with the write.
         generation: Generation,
     },
-    /// It is over: somebody else's, or the quarantine has passed.
+    /// Too late: another process holds the key, or the quarantine is over.
     TooLate,
 }
 
-/// What commit is told.
+/// The arguments of commit.
 #[derive(Debug)]
 pub struct CommitStep<'a> {
     /// The lease.
     pub token: &'a Token,
-    /// The generation that it was armed with, by which the write is known where its lease was set
-    /// aside.
+    /// The generation with which the lease was armed. The register recognises the write by it where
+    /// its lease was set aside.
     pub generation: Option<&'a Generation>,
     /// What the write left at the key.
     pub new: State,
-    /// The write was sent twice: for so long the first copy may still land.
+    /// Set where the write was sent twice: for how long the first copy may still land.
     pub quiet: Option<Duration>,
-    /// What the answer to it said besides.
+    /// The other headers of the store's answer.
     pub told: &'a Told,
 }
 
-/// What note_upload is told.
+/// The arguments of note_upload.
 #[derive(Debug)]
 pub struct UploadStep<'a> {
     /// The upload, just created.
@@ -218,25 +218,25 @@ pub struct UploadStep<'a> {
     pub before: &'a Observation,
 }
 
-/// What disarm is told.
+/// The arguments of disarm.
 #[derive(Debug)]
 pub struct DisarmStep<'a> {
     /// The lease.
     pub token: &'a Token,
     /// The state before the write, which is the state now.
     pub pre: &'a State,
-    /// The code with which a retry was refused: noted in the journal, as for [`ReleaseStep`].
+    /// The code with which a retry was refused, for the journal, as in [`ReleaseStep`].
     pub refused: Option<&'a str>,
 }
 
-/// What release is told.
+/// The arguments of release.
 #[derive(Debug)]
 pub struct ReleaseStep<'a> {
     /// The lease.
     pub token: &'a Token,
-    /// What a HEAD under the lease said.
+    /// The state that a HEAD under the lease has shown.
     pub learned: Option<State>,
-    /// The code with which a retry was refused: noted in the journal, so that an earlier attempt of
-    /// it, still on its way, is refused too.
+    /// The code with which a retry was refused, for the journal: an earlier attempt that is still
+    /// on its way is then refused too.
     pub refused: Option<&'a str>,
 }

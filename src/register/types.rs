@@ -25,7 +25,7 @@ impl Add<Duration> for Millis {
 }
 
 impl Millis {
-    /// How long it is from `self` until `later`; zero when that is past.
+    /// The time from `self` to `later`; zero when `later` is past.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
     }
@@ -42,14 +42,14 @@ pub fn in_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What the register believes to stand at a key.
+/// The state of a key, as the register believes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum State {
     /// No current object, or a delete marker.
     Absent,
     /// An object with this ETag.
     Present(ETag),
-    /// Only a HEAD can tell.
+    /// Unknown: only a HEAD can tell.
     Unknown,
 }
 
@@ -72,9 +72,9 @@ impl State {
         }
     }
 
-    /// Does the register know enough to say that these preconditions hold for a key in this state, of
-    /// this generation? What it says is what [`Preconditions::evaluate`] would say to the HEAD that
-    /// need not be asked. acquire.lua says the same.
+    /// Does the register know enough to say that these preconditions hold for a key in this state,
+    /// of this generation? The answer is the one that [`Preconditions::evaluate`] would give for a
+    /// HEAD, which is not needed then. acquire.lua does the same.
     pub fn satisfies(
         &self,
         generation: Option<&Generation>,
@@ -96,26 +96,26 @@ impl State {
     }
 }
 
-/// What a write leaves behind if it lands, as far as its holder can tell beforehand. With it a
-/// later HEAD can prove that the write did not land.
+/// The state that a write leaves if it lands, as far as its holder knows before. By this, a later
+/// HEAD can prove that the write did not land.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expect {
     /// A delete.
     Absent,
-    /// An object, whatever its ETag.
+    /// An object, with any ETag.
     SomeObject,
-    /// An object that has the write's id written on it, whatever its ETag.
+    /// An object that carries the write's id, with any ETag.
     CarriesId,
-    /// Anything: the request was not understood.
+    /// Any state: the request was not understood.
     Anything,
 }
 
-/// One uninterrupted memory of the register.
+/// The name of an epoch: one uninterrupted memory of the register.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EpochId(pub String);
 
-/// A lease's name, `<epoch>.<nonce>`: it carries its epoch, so that after a failover a late step
-/// of an old holder cannot be mistaken for a present one's.
+/// A lease's name, `<epoch>.<nonce>`. It contains its epoch, so that after a failover a late step
+/// of a former holder cannot be taken for a step of the present holder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Token(pub String);
 
@@ -131,8 +131,8 @@ impl Token {
     }
 }
 
-/// Names a process that asks for leases, among all of a fleet's. It asks for each key with one write
-/// at a time.
+/// Names a process that asks for leases, among all processes of a fleet. A process asks for each
+/// key with one write at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Asker(pub String);
 
@@ -152,13 +152,13 @@ impl fmt::Display for Generation {
 pub struct UploadName(String);
 
 impl UploadName {
-    /// The name of the upload with this id. A digest: ids may be long, and records are written
-    /// often.
+    /// The name of the upload with this id. It is a digest, since ids may be long and records are
+    /// written often.
     pub fn of(upload_id: &str) -> Self {
         Self(hex::encode(&Sha256::digest(upload_id)[..12]))
     }
 
-    /// As the register stores it.
+    /// The stored form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -176,17 +176,17 @@ impl From<String> for UploadName {
 pub struct Upload {
     /// The upload.
     pub name: UploadName,
-    /// The key's generation just before.
+    /// The key's generation just before the upload was created.
     pub generation: Option<Generation>,
-    /// The generation of a write that was under way, or in doubt, just before: where it lands, it
-    /// is taken to have come first.
+    /// The generation of a write that was under way or in doubt just before the upload was created.
+    /// If that write lands, it counts as the earlier one.
     pub pending: Option<Generation>,
     /// When it was noted.
     pub at: Millis,
 }
 
 impl Upload {
-    /// Has the key, now of this generation, not changed since the upload was created?
+    /// Is the key, whose generation is now this one, unchanged since the upload was created?
     pub fn is_untouched(&self, generation: Option<&Generation>) -> bool {
         self.generation.as_ref() == generation
             || (generation.is_some() && self.pending.as_ref() == generation)
@@ -194,24 +194,25 @@ impl Upload {
 }
 
 /// Names one write across its retries (protocol: caller, operation, key, condition, body digest and
-/// `amz-sdk-invocation-id`). A request that cannot be told from another stands for itself and
-/// carries a random one.
+/// `amz-sdk-invocation-id`). A request without an invocation id gets a random name and is never
+/// taken for a retry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WriteId(pub String);
 
 impl WriteId {
-    /// The id of a request that cannot be told from another; the name is its own.
+    /// The id of a request that is never taken for a retry; `name` must be unique.
     pub fn alone(name: &str) -> Self {
         Self(format!("{ALONE}{name}"))
     }
 
-    /// Can no later request have this id? Then its landing need not be remembered.
+    /// Can no later request have this id? Then the journal need not keep the landing.
     pub fn is_alone(&self) -> bool {
         self.0.starts_with(ALONE)
     }
 }
 
-/// What the id of a request that stands for itself begins with; the scripts know it too.
+/// The first character of the id of a request that is never taken for a retry; the scripts use it
+/// too.
 const ALONE: char = '~';
 
 /// How long after its last byte a write may still land.
@@ -223,14 +224,14 @@ pub enum Settle {
     Long,
 }
 
-/// Who else may change objects.
+/// Whether other writers than the proxies may change objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Writers {
-    /// Writers around the proxy exist: the record is never believed, every condition is judged
-    /// against a HEAD.
+    /// Other writers go around the proxies: the record is never believed, and every condition is
+    /// judged by a HEAD.
     Shared,
-    /// All writers go through the proxies: a record that says yes is believed.
+    /// All writers go through the proxies: a record that satisfies the condition is believed.
     Exclusive,
 }
 
@@ -241,7 +242,7 @@ pub struct Terms {
     /// How long a lease lasts without renewal.
     #[serde(with = "Positive")]
     pub lease: Duration,
-    /// How much longer an armed lease is waited for before it is taken over.
+    /// How much longer an armed lease blocks its key before another process may take it over.
     #[serde(with = "Span")]
     pub grace: Duration,
     /// How long after the last byte a plain write may still land.
@@ -250,7 +251,8 @@ pub struct Terms {
     /// The same for CompleteMultipartUpload and CopyObject; not shorter than `settle`.
     #[serde(with = "Span")]
     pub settle_long: Duration,
-    /// How long the journal remembers: so long a retry finds the answer of its first attempt.
+    /// How long the journal remembers a write: a retry within this time gets the answer of its
+    /// first attempt.
     #[serde(with = "Positive")]
     pub retry_horizon: Duration,
     /// How long an untouched record is kept; at least `retry_horizon`.
@@ -259,13 +261,13 @@ pub struct Terms {
     /// How long after a failover a master that was replaced may still grant leases.
     #[serde(with = "Span")]
     pub failover_lag: Duration,
-    /// Who else may change objects.
+    /// Whether other writers than the proxies may change objects.
     #[serde(skip)]
     pub writers: Writers,
 }
 
 impl Default for Terms {
-    /// For one Redis at one address, as `config/ifmatch.toml` has them.
+    /// The defaults for one Redis at one address, as in `config/ifmatch.toml`.
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(6),
@@ -289,13 +291,13 @@ impl Terms {
         }
     }
 
-    /// How long nothing is granted after an epoch began: whatever was leased before it is over by
-    /// then.
+    /// How long no lease is granted after an epoch began: after this time every earlier lease is
+    /// over.
     pub fn quarantine(&self) -> Duration {
         self.lease + self.grace + self.settle + self.failover_lag
     }
 
-    /// The text by which proxies with other terms are told apart.
+    /// A text of these terms, to tell proxies with other terms apart.
     pub fn fingerprint(&self) -> String {
         let mode = match self.writers {
             Writers::Shared => "shared",
@@ -312,15 +314,15 @@ impl Terms {
     }
 }
 
-/// What the store's answer to a write said of it beside its ETag (a version, a delete marker), for a
-/// retry to be told the same: header lines, as many as there is room for. Empty where the answer was
-/// never seen.
+/// The headers of the store's answer to a write that a retry has to be told too, without its ETag
+/// (a version, a delete marker): header lines, as many as fit. Empty where the answer was never
+/// seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Told(String);
 
 impl Told {
-    /// The most that is kept, in bytes. A version id has 1,024 at most (AWS: Object key and version
-    /// id), and most some 32.
+    /// The maximum that is kept, in bytes. A version id has at most 1,024 bytes (AWS: Object key
+    /// and version id), and usually about 32.
     pub const BYTES_MAX: usize = 1280;
 
     /// These headers, the most important ones first.
@@ -337,12 +339,12 @@ impl Told {
         Self(lines)
     }
 
-    /// The headers again.
+    /// The headers.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.lines().filter_map(|line| line.split_once(':'))
     }
 
-    /// As the register stores it.
+    /// The stored form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -357,24 +359,25 @@ impl From<String> for Told {
 /// How a write in the journal ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// It changed the key; what it left there and the generation it began.
+    /// It changed the key.
     Landed {
-        /// What it left behind, where that is known.
+        /// The state that it left, where that is known.
         state: State,
         /// The generation it began.
         generation: Generation,
-        /// What the answer to it said besides.
+        /// The other headers of its answer.
         told: Told,
     },
-    /// Its second attempt was refused, with this S3 error code: a first attempt still on its way must
-    /// not land, and is told the same.
+    /// Its second attempt was refused with this S3 error code: a first attempt that is still on its
+    /// way must not land, and gets the same refusal.
     Refused {
-        /// The code; empty where there was none to tell.
+        /// The code; empty where none is known.
         code: String,
     },
-    /// It may have changed the key or not, and nobody can tell any more.
+    /// It may have changed the key or not, and the outcome cannot be known any more.
     Undetermined {
-        /// The generation it began if it did, by which the attempt that was in doubt is known.
+        /// The generation that it began if it landed. The attempt that was in doubt is recognised
+        /// by it.
         generation: Generation,
     },
 }
@@ -390,22 +393,21 @@ pub struct Entry {
     pub at: Millis,
 }
 
-/// The register's present memory.
+/// The register's present epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch {
     /// Its random name.
     pub id: EpochId,
     /// When it began.
     pub since: Millis,
-    /// Nothing is granted before.
+    /// No lease is granted before this time.
     pub quarantine_until: Millis,
-    /// Numbers the generations.
+    /// The number of the last generation.
     pub generations: u64,
 }
 
 impl Epoch {
-    /// An epoch beginning now: whatever was leased before it must be over before anything is
-    /// granted.
+    /// An epoch that begins now: no lease is granted until every earlier lease must be over.
     pub fn begin(id: EpochId, terms: &Terms, now: Millis) -> Self {
         Self { id, since: now, quarantine_until: now + terms.quarantine(), generations: 0 }
     }

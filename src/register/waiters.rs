@@ -1,54 +1,55 @@
-//! Who waits for a key at the register, so that the proxies of a fleet take turns: first come, first
-//! served.
+//! The waiting list of a key at the register, so that the proxies of a fleet take turns: first
+//! come, first served.
 //!
-//! A proxy that finds a key busy is remembered for a short time after it last asked. The first of
-//! those lets others go before it for [`TURN`] at most, and [`TURN_GRANTS`] of them: so long a proxy may
-//! hand the key from one of its own writers to the next, which costs less than to change hands. Then
-//! the key is kept for the first, and a waiter that has gone away costs no more than the time it is remembered.
+//! A proxy that finds a key busy is remembered for a short time after it last asked. The first
+//! proxy in the list lets others go before it for at most [`TURN`], and at most [`TURN_GRANTS`] of
+//! them. During that time a proxy may give the key from one of its own writers to the next, which
+//! is cheaper than a change of proxy. Then the key is kept for the first proxy in the list. A
+//! waiter that has gone away blocks the key only for the time it is remembered.
 //!
-//! No law rests on this. It may be lost at any time, and then somebody waits longer.
+//! No invariant depends on this list. If it is lost, some writers only wait longer.
 
 use std::time::Duration;
 
 use super::types::{Asker, Millis};
 
-/// For how long after it became the first a waiter lets others go before it.
+/// For how long after it became the first, a waiter lets others go before it.
 pub const TURN: Duration = Duration::from_millis(200);
 
-/// How many others it lets go before it. Each may fill a line of the key's journal, which has not
-/// room for many ([`JOURNAL_ENTRIES_MAX`](super::record::JOURNAL_ENTRIES_MAX)): who has waited for
-/// longer than that remembers is not let in at all.
+/// How many others it lets go before it. Each may fill a line of the key's journal, which has only
+/// a few ([`JOURNAL_ENTRIES_MAX`](super::record::JOURNAL_ENTRIES_MAX)): a write that has waited for
+/// longer than the journal remembers gets no lease.
 pub const TURN_GRANTS: u64 = 8;
 
-/// How long a waiter is remembered after it last asked: longer than a proxy that waits pauses before
-/// it asks again.
+/// How long a waiter is remembered after it last asked: longer than the pause of a waiting proxy
+/// between two questions.
 pub const WAITER_KEPT: Duration = Duration::from_millis(200);
 
 /// How many waiters of a key are remembered.
 pub const WAITERS_MAX: usize = 64;
 
-/// Those who wait for one key, in the order in which they came.
+/// The processes that wait for one key, in order of arrival.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waiters {
-    /// Since when the first has been the first; zero where nobody waits.
+    /// Since when the first has been the first; zero where no process waits.
     pub first_since: Millis,
-    /// How many others have got the key since then.
+    /// How many other processes have got the key since then.
     pub gone_before: u64,
-    /// All of them.
+    /// All waiting processes.
     pub waiting: Vec<Waiter>,
 }
 
-/// One who waits.
+/// A waiting process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiter {
-    /// Who it is.
+    /// Its name.
     pub asker: Asker,
     /// When it is forgotten unless it asks again.
     pub until: Millis,
 }
 
 impl Waiters {
-    /// Until when a key that is free is kept for somebody else, unless he takes it before.
+    /// Until when a free key is kept for another process, unless that process takes it earlier.
     pub fn kept_for_another(&mut self, asker: &Asker, now: Millis) -> Option<Millis> {
         self.keep(now, |_| true);
         let first = self.waiting.first().filter(|first| first.asker != *asker)?;
@@ -56,7 +57,7 @@ impl Waiters {
         over.then_some(first.until)
     }
 
-    /// The asker has to wait.
+    /// Adds the asker to the list, or keeps its place.
     pub fn join(&mut self, asker: &Asker, now: Millis) {
         self.keep(now, |_| true);
         let until = now + WAITER_KEPT;
@@ -70,7 +71,7 @@ impl Waiters {
         }
     }
 
-    /// The asker has got the key. Should it ask again, it is the last.
+    /// The asker has got the key. If it asks again, it is the last in the list.
     pub fn leave(&mut self, asker: &Asker, now: Millis) {
         self.gone_before += 1;
         self.keep(now, |waiter| waiter.asker != *asker);
@@ -153,8 +154,8 @@ mod tests {
         assert_eq!(waiters.waiting.len(), WAITERS_MAX);
     }
 
-    /// Two proxies with a writer always ready, as their own lines make it: each asks the moment its
-    /// own write ends, and every 60 ms while it waits.
+    /// Two proxies that each always have a writer ready, as their own queues make it. Each asks
+    /// when its own write ends, and every 60 ms while it waits.
     #[test]
     fn two_proxies_have_about_as_much_of_a_key_each() {
         for takes in [50, 150, 700] {

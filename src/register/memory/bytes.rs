@@ -1,4 +1,4 @@
-//! What a slot costs in memory: counted, so that the register's bound is one of bytes.
+//! How much memory a slot uses. With it the register limits its memory in bytes.
 
 use std::collections::HashMap;
 use std::mem::size_of;
@@ -8,7 +8,7 @@ use crate::register::types::{Ending, Entry, State, Upload};
 use crate::register::waiters::Waiter;
 use crate::s3::ObjectName;
 
-/// Of a key and what is kept of it, bytes; its place in the table apart.
+/// Memory of a key and its slot, bytes, without their place in the table.
 pub(super) fn of_slot(name: &ObjectName, slot: &Slot) -> usize {
     let Slot { record, lease, waiters } = slot;
     // Both parts of a name are counted pointers.
@@ -21,9 +21,9 @@ pub(super) fn of_slot(name: &ObjectName, slot: &Slot) -> usize {
         + waiters
 }
 
-/// Of a table with room for so many keys, bytes. While it grows there are two of them.
+/// Memory of a table with room for this many keys, bytes. While it grows, there are two of them.
 pub(super) fn of_table(table: &HashMap<ObjectName, Box<Slot>>) -> usize {
-    // Seven of eight places are used at most, and there is a byte beside each.
+    // At most seven of eight places are used, and each place has one byte of metadata.
     let places = (table.capacity() * 8 / 7).next_power_of_two();
     places * (size_of::<(ObjectName, Box<Slot>)>() + 1) * 3 / 2
 }
@@ -89,8 +89,8 @@ fn list<T>(list: &Vec<T>) -> usize {
     block(list.capacity() * size_of::<T>())
 }
 
-/// What an allocator takes for so many bytes: it rounds up, by an eighth at most or to 16 bytes, and
-/// may keep a word of its own.
+/// What an allocator uses for this many bytes: it rounds up, by an eighth at most or to 16 bytes,
+/// and may add a word of its own.
 fn block(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { (bytes + bytes / 8 + WORD).next_multiple_of(16) }
 }

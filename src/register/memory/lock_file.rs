@@ -1,5 +1,5 @@
-//! The lock file of the in-memory register: held by one process alone, and the one thing that a
-//! process leaves to the next.
+//! The lock file of the in-memory register: locked by one process at a time. It also holds what a
+//! process tells the next one.
 
 use std::fs::{File, OpenOptions, TryLockError, symlink_metadata};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::register::identity::RegisterId;
 use crate::register::{RegisterError, Terms};
 
-/// What stands in the file: what the next process must wait for if this one ends now.
+/// The content of the file: what the next process must wait for if this one ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Marker {
-    /// Nothing: the process ended in good order and had no write on its way.
+    /// Nothing: the process ended in good order with no write on its way.
     Clean,
     /// A plain write may be on its way.
     Open,
@@ -29,8 +29,8 @@ impl Marker {
         }
     }
 
-    /// The lock proves that no other holder of a lease lives: only what is already on its way to
-    /// the store must end.
+    /// How long the next process grants nothing. The lock proves that no other holder of a lease
+    /// lives, so only writes on their way to the store must end.
     pub(super) fn quarantine(self, terms: &Terms) -> Duration {
         match self {
             Self::Clean => Duration::ZERO,
@@ -45,17 +45,17 @@ impl Marker {
 pub(super) struct LockFile {
     file: File,
     inherited: Marker,
-    /// `None` after a write that failed, of which any part may stand there.
+    /// `None` after a write to the file that failed: any part of it may be in the file.
     standing: Option<Marker>,
-    /// What the register is called, where that was ever asked for; a line of its own.
+    /// The register's id, where it was ever asked for; on a line of its own.
     id: Option<RegisterId>,
 }
 
 impl LockFile {
-    /// Opens and locks the file, and leaves what stands in it as it is.
+    /// Opens and locks the file, and leaves its content unchanged.
     ///
-    /// `Unsuitable` when another process holds it or it is a symbolic link, which may lead anywhere
-    /// and be turned elsewhere; `Unreachable` when it cannot be opened.
+    /// `Unsuitable` when another process holds the lock, or when the file is a symbolic link, whose
+    /// target may be changed; `Unreachable` when it cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Self, RegisterError> {
         let shown = path.display();
         let broken = |error| RegisterError::Unreachable(format!("lock file {shown}: {error}"));
@@ -65,7 +65,7 @@ impl LockFile {
                     "the lock file {shown} is a symbolic link. Name the file itself"
                 )));
             }
-            // A pipe could be opened, and then never read to its end.
+            // A pipe could be opened, but reading it to its end would block.
             Ok(found) if !found.is_file() => {
                 return Err(RegisterError::Unsuitable(format!(
                     "the lock file {shown} is not a file. Name one, or a place for one, with \
@@ -98,29 +98,29 @@ impl LockFile {
         Ok(Self { file, inherited, standing: Some(inherited), id })
     }
 
-    /// What the process before this one left.
+    /// The marker that the process before this one left.
     pub(super) fn inherited(&self) -> Marker {
         self.inherited
     }
 
-    /// The register's id, where it was given one.
+    /// The register's id, if it has one.
     pub(super) fn id(&self) -> Option<&RegisterId> {
         self.id.as_ref()
     }
 
-    /// Keeps this id from now on.
+    /// Stores this id in the file.
     pub(super) fn take_id(&mut self, id: RegisterId) -> Result<(), RegisterError> {
         self.id = Some(id);
         let standing = self.standing.take().unwrap_or(self.inherited);
         self.leave(standing).inspect_err(|_| self.id = None)
     }
 
-    /// Writes what the next process must wait for, to survive a power cut too.
+    /// Writes what the next process must wait for, and syncs it to the disk to survive a power cut.
     pub(super) fn leave(&mut self, marker: Marker) -> Result<(), RegisterError> {
         if self.standing == Some(marker) {
             return Ok(());
         }
-        // Nothing is lost by not waiting for the disk here: the next process would wait too long.
+        // Not synced here: if the write is lost, the next process only waits longer than needed.
         let relief = self.standing == Some(Marker::Long) && marker == Marker::Open;
         self.standing = None;
         self.write(marker, !relief)
@@ -138,10 +138,10 @@ impl LockFile {
     }
 }
 
-/// Bytes read of a file that may be any file.
+/// How many bytes of the file are read: the path may name any file.
 const MARKER_BYTES_MAX: u64 = 64;
 
-/// What the line of the id begins with.
+/// The beginning of the line with the id.
 const ID: &str = "id ";
 
 fn read(file: &mut File) -> io::Result<(Marker, Option<RegisterId>)> {

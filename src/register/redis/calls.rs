@@ -1,5 +1,5 @@
-//! A step's call: find the server, run the script there, compare the clocks, read the answer. Asked
-//! again only where that is safe.
+//! Calls of scripts: find the server, run the script there, compare the clocks, read the answer. A
+//! call is repeated only where that is safe.
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ use crate::register::RegisterError;
 use crate::register::types::Millis;
 use crate::s3::ObjectName;
 
-/// May a step whose answer was lost be asked again? Only where asking twice is asking once.
+/// May a step whose answer was lost be run again? Only where running it twice has the effect of
+/// once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
     Never,
@@ -63,7 +64,8 @@ impl RedisRegister {
         self.attempt(&call, began + self.settings.timeout).await
     }
 
-    /// Asks once; a second time where the first server only said that the partition has moved.
+    /// Runs a call, and a second time where the first server only said that the partition has
+    /// moved.
     async fn attempt(&self, call: &Call<'_>, deadline: Instant) -> Result<Reply, RegisterError> {
         match self.ask_once(call, deadline).await {
             Err(CallError::Moved(_)) => Ok(self.ask_once(call, deadline).await?),
@@ -89,7 +91,7 @@ impl RedisRegister {
         }
     }
 
-    /// What an error of a call means, for the connection and for the snapshot too.
+    /// The meaning of a call's error, also for the connection and the snapshot.
     pub(super) fn on_error(&self, error: &RedisError, route: &Route) -> CallError {
         if spoils_connection(error) {
             route.connection.spoil();
@@ -130,8 +132,8 @@ impl RedisRegister {
         taken.map_err(|error| self.unless_guided(error, snapshot))
     }
 
-    /// Where Sentinels or a cluster are asked, a master that has become a replica is no mistake of
-    /// the operator's: the snapshot is out of date.
+    /// Where Sentinels or a cluster name the master, a master that became a replica is no error of
+    /// the operator: the snapshot is out of date.
     pub(super) fn unless_guided(&self, error: CallError, snapshot: &TopologySnapshot) -> CallError {
         if !self.router.is_guided() || error != CallError::Demoted {
             return error;
@@ -140,7 +142,8 @@ impl RedisRegister {
         RegisterError::Unreachable("the master has become a replica".to_owned()).into()
     }
 
-    /// The same after a call. A connection to such a server is of no more use.
+    /// As [`Self::unless_guided`], after a call: the connection to such a server is no longer of
+    /// use.
     fn on_demoted(&self, error: CallError, route: &Route) -> CallError {
         if error == CallError::Demoted {
             route.connection.spoil();
@@ -148,12 +151,12 @@ impl RedisRegister {
         self.unless_guided(error, &route.snapshot)
     }
 
-    /// Refuses an answer by which the clock of Redis has jumped: leases may have ended early by it,
-    /// and this may be one more. The register forgets all leases that this server holds, and waits
-    /// until nothing that was sent under them can land.
+    /// Refuses an answer that shows that the clock of Redis has jumped: leases may have ended
+    /// early, perhaps the one that this answer grants. The register forgets all leases that this
+    /// server holds, and grants none until all writes sent under them can no longer land.
     ///
-    /// The error is never a [`CallError::Moved`], on which a step is asked of another server: this
-    /// one has run it.
+    /// The error is never a [`CallError::Moved`], after which a step is run on another server: this
+    /// server has run it.
     pub(super) async fn compare_clocks(
         &self,
         Route { node, connection, snapshot }: &mut Route,
@@ -178,8 +181,8 @@ impl RedisRegister {
 }
 
 impl Call<'_> {
-    /// By the script's digest; by its text where Redis does not know the script, and so has run
-    /// nothing of it.
+    /// Runs the script by its digest, or by its text where Redis does not know the script and so
+    /// has run nothing of it.
     async fn run(&self, connection: &mut Connection) -> RedisResult<Value> {
         let epoch = new_epoch_id();
         let command = |verb, script| {

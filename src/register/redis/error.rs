@@ -1,4 +1,4 @@
-//! What an error of Redis means: try again later, ask another server, or call an operator.
+//! Errors of Redis: which mean "try again later", "ask another server" or "call an operator".
 
 use std::fmt;
 
@@ -6,17 +6,18 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::register::RegisterError;
 
-/// Why a server did not do what it was asked. The kinds decide which server is asked next; the
-/// register's callers see all of them as a [`RegisterError`].
+/// Why a server did not do what it was asked. The variant decides which server is asked next; the
+/// register's callers see each as a [`RegisterError`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CallError {
-    /// `MOVED`: the partition is at another server. The step did not run. Holds the server's words.
+    /// `MOVED`: the partition is on another server. The step did not run. Holds the server's
+    /// message.
     #[error("{0}")]
     Moved(String),
     /// The server is a replica, which must not decide.
     #[error("it is a replica, which must not decide. Point register.url at the master")]
     Demoted,
-    /// Anything else, which does not change who is asked.
+    /// Any other error, which does not change which server is asked.
     #[error(transparent)]
     Other(#[from] RegisterError),
 }
@@ -32,7 +33,7 @@ impl From<CallError> for RegisterError {
 }
 
 impl From<&RedisError> for CallError {
-    /// A server's own words are passed on; it never repeats a password in them.
+    /// A server's own message is passed on; it never contains a password.
     fn from(error: &RedisError) -> Self {
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::Demoted,
@@ -42,12 +43,12 @@ impl From<&RedisError> for CallError {
     }
 }
 
-/// A server gave no answer in time while it was asked for this.
+/// The error for a server that gave no answer in time; `doing` names what was asked.
 pub(super) fn silent(server: &impl fmt::Display, doing: &str) -> RegisterError {
     RegisterError::Unreachable(format!("{server}: no answer in time ({doing})"))
 }
 
-/// Is the connection of no more use after this error? A replica's is not: the address may lead to
+/// Is the connection no longer of use after this error? A replica's is not: the address may lead to
 /// the master by now.
 pub(super) fn spoils_connection(error: &RedisError) -> bool {
     match error.kind() {
@@ -57,14 +58,14 @@ pub(super) fn spoils_connection(error: &RedisError) -> bool {
     }
 }
 
-/// Does this error say that the partition is somewhere else, or on its way there? Then the step did
+/// Does this error say that the partition is on another server, or moving to one? Then the step did
 /// not run.
 pub(super) fn is_elsewhere(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, ClusterDown, Moved, TryAgain};
     matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain | ClusterDown))
 }
 
-/// Has the server refused to tell its configuration, because of the user's rights or because the
+/// Has the server refused to show its configuration, because of the user's rights or because the
 /// command was renamed?
 pub(super) fn is_withheld(error: &RedisError) -> bool {
     let unknown = || error.detail().is_some_and(|detail| detail.starts_with("unknown command"));
@@ -93,7 +94,7 @@ fn register_error(error: &RedisError) -> RegisterError {
     }
 }
 
-/// The server's answer: its error code and the sentence behind it.
+/// The server's answer: its error code and its message.
 fn words_of(error: &RedisError) -> String {
     let code = error.code().unwrap_or_default();
     format!("{code} {}", error.detail().unwrap_or_default()).trim().to_owned()

@@ -1,5 +1,6 @@
-//! What stands in Redis: names of keys, forms of values. All of it outlives this process and is
-//! shared with others, so every change here or in the scripts' `pack` lines needs a new [`FORMAT`].
+//! The stored format in Redis: names of keys, forms of values. The data outlives this process and
+//! is shared with other proxies, so every change here or in the scripts' `pack` lines needs a new
+//! [`FORMAT`].
 //!
 //! | key | type | content |
 //! |---|---|---|
@@ -20,8 +21,8 @@
 //! | `>` and SHA-1 of that, in hex | who waits for the key |
 //!
 //! Lease: nine MessagePack values in a row: nonce, expires, quiet_until, tainted, write id, long
-//! (settles as a long one), generation, pre, expect. The nonce is `false` for nobody's lease, the
-//! last three are `false` until it is armed.
+//! (the long settle time applies), generation, pre, expect. The nonce is `false` for a lease
+//! without a holder. The last three are `false` until the lease is armed.
 //!
 //! Record: the epoch's name, the length of what follows (4 bytes), seven MessagePack values
 //! (state, generation, last nonce, doubt, number of journal lines, time of the newest line that was
@@ -32,15 +33,15 @@
 //! numbers outside of MessagePack are big-endian. While the lease is armed and somebody's, the
 //! state is not what the record says but unknown.
 //!
-//! Waiters: four MessagePack values: when the last of them is forgotten, since when the first is the
-//! first, how many have got the key since then, and a list, in their order, each of asker and when it
-//! is forgotten. Versions that do not know of them are safe beside those that do, and may keep them
-//! waiting.
+//! Waiters: four MessagePack values: when the last waiter is forgotten, since when the first has
+//! been the first, how many other processes have got the key since then, and a list, in their
+//! order, each of asker and when it is forgotten. Proxies of versions that do not know waiters can
+//! run beside this one, but may make waiters wait longer.
 //!
-//! Tokens and generations are stored without their epoch's name, which is the partition's: nothing
-//! of another epoch is ever read. Of a landing the journal keeps what the answer said besides, as header
-//! lines after their length. States, expectations, conditions and endings are short texts, for
-//! which see the functions here, `landed` and `undetermined` in `record.lua`.
+//! Tokens and generations are stored without their epoch's name, which is the partition's: no value
+//! of another epoch is ever read. For a landing the journal keeps the other headers of the answer,
+//! as header lines after their length. States, expectations, conditions and endings are short
+//! texts: see the functions here, and `landed` and `undetermined` in `record.lua`.
 
 use crate::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL, UPLOAD_TTL, UPLOADS_MAX};
 use crate::register::types::in_millis;
@@ -51,14 +52,15 @@ use crate::s3::{Current, ETag, ObjectName, Preconditions, Shape};
 /// The number of this format.
 pub(super) const FORMAT: u32 = 4;
 
-/// How many partitions there are. More spread a cluster's load better and cost more to touch.
+/// The number of partitions. More partitions spread a cluster's load better, but a survey costs
+/// more.
 pub(super) const PARTITIONS: u64 = 64;
 
-/// How many fields of a partition are its epoch's.
+/// How many fields of a partition's hash describe its epoch.
 const EPOCH_FIELDS: u32 = 6;
 
-/// How many fields of a partition a survey looks at: what it costs, and how many leases that are over
-/// it may set aside.
+/// How many fields of a partition a survey looks at. This limits its cost, and how many expired
+/// leases it may set aside.
 const SURVEYED_MAX: u32 = 16;
 
 /// The partition of a key: FNV-1a over `<bucket>/<key>`, 64 bits, its two halves folded by XOR,
@@ -71,32 +73,32 @@ pub(super) fn partition_of(name: &str) -> u64 {
     (hash ^ (hash >> 32)) % PARTITIONS
 }
 
-/// The name of a partition's hash.
+/// The Redis key of a partition.
 pub(super) fn partition_key(namespace: &str, partition: u64) -> String {
     format!("{{{namespace}:{partition}}}")
 }
 
-/// The name of the register's id.
+/// The Redis key of the register's id.
 pub(super) fn id_key(namespace: &str) -> String {
     format!("{{{namespace}:id}}")
 }
 
-/// Where all that concerns one key is kept.
+/// The Redis keys of one object key.
 pub(super) struct Keys {
-    /// The number of its partition.
+    /// The number of the partition.
     pub number: u64,
-    /// The name of that one's hash.
+    /// The Redis key of the partition.
     pub partition: String,
-    /// The name of its record.
+    /// The Redis key of the record.
     pub record: String,
 }
 
-/// The names for a key.
+/// The Redis keys of an object key.
 pub(super) fn keys_of(namespace: &str, name: &ObjectName) -> Keys {
     keys_of_name(namespace, &name.to_string())
 }
 
-/// The same for a key that is called `<bucket>/<key>`, as its lease's field is.
+/// The same for `<bucket>/<key>`, the name of a lease's field.
 pub(super) fn keys_of_name(namespace: &str, name: &str) -> Keys {
     let number = partition_of(name);
     let partition = partition_key(namespace, number);
@@ -104,12 +106,12 @@ pub(super) fn keys_of_name(namespace: &str, name: &str) -> Keys {
     Keys { number, partition, record }
 }
 
-/// What all proxies must agree on, this format among it.
+/// What all proxies must agree on, including this format.
 pub(super) fn terms_line(terms: &Terms) -> String {
     format!("format={FORMAT} {}", terms.fingerprint())
 }
 
-/// Why two such lines do not go together, and what to do about it.
+/// Why two such lines do not match, and what to do about it.
 pub(super) fn terms_differ(theirs: &str, mine: &str) -> String {
     let (their_format, their_terms) = theirs.split_once(' ').unwrap_or((theirs, ""));
     let (my_format, my_terms) = mine.split_once(' ').unwrap_or((mine, ""));
@@ -143,7 +145,7 @@ pub(super) fn state_of(text: &[u8]) -> Option<State> {
     match text {
         b"A" => Some(State::Absent),
         b"?" => Some(State::Unknown),
-        // The quotes keep white space and quotes that belong to the tag.
+        // The quotes keep white space and quotes that belong to the ETag.
         [b'P', etag @ ..] => Some(State::Present(ETag::parse(&[b"\"", etag, b"\""].concat()))),
         _ => None,
     }
@@ -163,8 +165,8 @@ pub(super) fn expect_text(expect: &Expect) -> &'static str {
     }
 }
 
-/// A condition as the text of the one state that satisfies it; else in words: `head` is satisfied
-/// by no record, `G` and a generation by a record of that generation.
+/// A condition as the text of the one state that satisfies it; otherwise `head`, which no record
+/// satisfies, or `G` and a generation, which a record of that generation satisfies.
 pub(super) fn condition_text(preconditions: &Preconditions) -> Vec<u8> {
     match preconditions.shape() {
         Shape::None => b"none".to_vec(),
@@ -176,13 +178,14 @@ pub(super) fn condition_text(preconditions: &Preconditions) -> Vec<u8> {
     }
 }
 
-/// A generation of this epoch as the scripts number it; empty for none.
+/// The number of a generation of this epoch, as the scripts know it; empty for none.
 pub(super) fn generation_text<'a>(generation: Option<&'a Generation>, epoch: &EpochId) -> &'a str {
     let number = generation.and_then(|Generation(text)| text.strip_prefix(epoch.0.as_str()));
     number.and_then(|number| number.strip_prefix('.')).unwrap_or_default()
 }
 
-/// The ending of a retry that was refused with this code; empty where there is none to note.
+/// The journal ending of a retry that was refused with this code; empty where there is none to
+/// note.
 pub(super) fn refusal_text(refused: Option<&str>) -> String {
     refused.map(|code| format!("R{code}")).unwrap_or_default()
 }
@@ -194,7 +197,7 @@ pub(super) fn settle_text(settle: Settle) -> &'static str {
     }
 }
 
-/// The terms as the scripts' first lines.
+/// The terms as the first lines of each script.
 pub(super) fn terms_in_lua(terms: &Terms) -> String {
     let ms = in_millis;
     let exclusive = terms.writers == Writers::Exclusive;

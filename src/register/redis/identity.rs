@@ -13,8 +13,8 @@ use crate::register::RegisterError;
 use crate::register::identity::{Identified, RegisterId};
 
 impl RedisRegister {
-    /// Puts a question about the id; a second time where the first server only said that it has
-    /// moved.
+    /// Sends a command about the id, and a second time where the first server only said that the id
+    /// has moved.
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RegisterError> {
         let deadline = Instant::now() + self.settings.timeout;
         match self.ask_for_id(command, deadline).await {

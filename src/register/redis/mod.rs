@@ -40,14 +40,14 @@ pub struct RedisRegister {
     partitions: Arc<Partitions>,
 }
 
-/// How long an answer of Sentinels, or of a cluster, about the masters may be used.
+/// For how long an answer of the Sentinels, or of a cluster, about the masters may be used.
 fn snapshot_ttl(terms: &Terms) -> Duration {
     terms.lease / 2
 }
 
 impl RedisRegister {
-    /// A register that will connect when it is first used, in the runtime that uses it.
-    /// `Unsuitable` when the namespace cannot be one.
+    /// A register that connects when it is first used, in the runtime that uses it. `Unsuitable`
+    /// when the namespace is not a valid one.
     pub fn connect(settings: &RedisSettings, terms: &Terms) -> Result<Self, RegisterError> {
         Self::with_clock(settings, terms, CLOCK)
     }
@@ -89,7 +89,7 @@ impl RedisRegister {
     }
 
     /// The same register over connections of its own, for another runtime. The two share what they
-    /// learn of Redis's masters and their clocks.
+    /// learn about the masters and about the servers' clocks.
     #[must_use]
     pub fn apart(&self) -> Self {
         Self {
@@ -99,9 +99,9 @@ impl RedisRegister {
         }
     }
 
-    /// Surveys the register again and again, as long as this is polled. So an epoch that is due begins
-    /// also while no writes come, a clock that jumps is seen before anything is granted by it, a server
-    /// that has become unfit is not used, and the snapshot of the masters stays fresh.
+    /// Surveys the register again and again, as long as this future is polled. So an epoch that is
+    /// due begins also while no writes come, a jump of a clock is noticed before a lease is granted
+    /// by it, an unfit server is not used, and the snapshot of the masters stays fresh.
     pub async fn keep_watch(&self, pause: Duration) {
         let surveying = async {
             loop {

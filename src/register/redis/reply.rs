@@ -1,4 +1,4 @@
-//! Answers of the scripts, taken apart.
+//! Decoding of the scripts' answers.
 
 use std::time::Duration;
 use std::vec;
@@ -12,7 +12,7 @@ use crate::register::{
     Ending, Generation, InDoubt, RegisterError, State, Told, Upload, UploadName, WriteId,
 };
 
-/// A script's answer: the register's clock, a word that says what it is, and what follows.
+/// A script's answer: the register's clock, a word that names the kind of answer, and its values.
 #[derive(Debug)]
 pub(super) struct Reply {
     /// When Redis answered, on its own clock.
@@ -22,7 +22,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Reads an answer; refusals become errors. `mine` are this proxy's terms.
+    /// Reads an answer; a refusal becomes an error. `mine` are this proxy's terms.
     pub(super) fn read(value: Value, mine: &str) -> Result<Self, CallError> {
         let Value::Array(items) = value else { return Err(strange("no list").into()) };
         let mut reply = Self { at: Millis(0), word: String::new(), rest: items.into_iter() };
@@ -35,12 +35,12 @@ impl Reply {
         }
     }
 
-    /// The word that says what it is.
+    /// The word that names the kind of answer.
     pub(super) fn word(&self) -> &str {
         &self.word
     }
 
-    /// An answer whose word the step does not know.
+    /// The error for an answer whose word the step does not know.
     pub(super) fn unknown(&self) -> RegisterError {
         strange(&self.word)
     }
@@ -87,7 +87,7 @@ impl Reply {
         })
     }
 
-    /// The upload that was asked for by this name, if it is known.
+    /// The upload with this name, if the register knows it.
     pub(super) fn upload(
         &mut self,
         asked: Option<&UploadName>,

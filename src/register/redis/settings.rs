@@ -1,4 +1,4 @@
-//! How Redis is reached: a single server, one that Sentinels name, or a cluster; and the login.
+//! Connection settings for Redis: a single server, Sentinels or a cluster; and the login.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use crate::secret::Secret;
 pub struct RedisSettings {
     /// Which servers there are.
     pub topology: Topology,
-    /// The number of the database; 0 in a cluster.
+    /// The database number; 0 in a cluster.
     pub database: u32,
-    /// The ACL user; Redis's default user when absent. Of no effect without password.
+    /// The ACL user; Redis's default user when absent. Ignored without a password.
     pub username: Option<String>,
-    /// The password, when one is needed.
+    /// The password, if one is needed.
     pub password: Option<Secret>,
-    /// What every key begins with: `{<namespace>:`. Not empty, without braces.
+    /// The prefix of every Redis key: `{<namespace>:`. Not empty, without braces.
     pub namespace: String,
     /// How many connections are kept to each server; each carries any number of calls at once.
     pub connections: usize,
-    /// How long one step may take, connecting and repeating included.
+    /// How long one step may take, including connecting and repeating.
     pub timeout: Duration,
     /// How far the clock of Redis may jump before the register forgets its leases.
     pub clock_jump_max: Duration,
-    /// An operator has set the terms' `failover_lag`, and answers for it where a server does not
-    /// tell what it depends on.
+    /// An operator has set the terms' `failover_lag`, and is responsible for it where a server does
+    /// not show the configuration that it depends on.
     pub failover_lag_is_stated: bool,
 }
 
@@ -51,16 +51,16 @@ impl fmt::Display for Address {
 /// Which servers the register is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topology {
-    /// One server. The operator answers for it being the right one.
+    /// A single server. The operator is responsible for its being the right one.
     Single {
         /// The address.
         address: Address,
-        /// No replica of it is ever promoted behind this address.
+        /// No replica is ever promoted behind this address.
         never_promoted: bool,
     },
-    /// The server that most of these Sentinels name.
+    /// The server that a majority of these Sentinels name.
     Sentinels(SentinelTopology),
-    /// A cluster that these servers are part of; they need not be all of it.
+    /// A cluster that these servers are part of; they need not be all of its members.
     Cluster(Vec<Address>),
 }
 
@@ -69,10 +69,10 @@ pub enum Topology {
 pub struct SentinelTopology {
     /// All Sentinels that watch the master; the same for every proxy.
     pub sentinels: Vec<Address>,
-    /// The name by which they know the master.
+    /// The name that the Sentinels use for the master.
     pub master: String,
-    /// The Sentinels' ACL user. Of no effect without password.
+    /// The Sentinels' ACL user. Ignored without a password.
     pub username: Option<String>,
-    /// The Sentinels' password, when one is needed.
+    /// The Sentinels' password, if one is needed.
     pub password: Option<Secret>,
 }

@@ -1,4 +1,4 @@
-//! The steps of [`Register`] as calls: their arguments in the scripts' form, their answers read.
+//! The calls of [`Register`]: each encodes its arguments for the script and decodes the answer.
 
 use std::time::Duration;
 
@@ -201,7 +201,7 @@ impl Register for RedisRegister {
         self.skip_quarantine_of_all().await
     }
 
-    /// Nothing to do: what is in Redis is shared with the other proxies.
+    /// Nothing to do: the data in Redis is shared with the other proxies.
     async fn close(&self) -> Result<(), RegisterError> {
         Ok(())
     }

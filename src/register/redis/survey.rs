@@ -1,4 +1,4 @@
-//! What is done on every master at once: the survey, and the end of a quarantine by an operator.
+//! Calls to every master at once: the survey, and the end of a quarantine by an operator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::topology::masters::TopologySnapshot;
 use super::topology::no_master;
 use crate::register::{RegisterError, Status};
 
-/// A master and the route to it, or the reason why there is none.
+/// A master and the route to it, or the reason why no route was found.
 struct Reached {
     node: Arc<Node>,
     route: Result<Route, CallError>,
@@ -88,8 +88,8 @@ impl RedisRegister {
         Ok(survey)
     }
 
-    /// Moves what is known of leases that are over into their keys' records. Where that fails it is
-    /// left for another survey.
+    /// Moves the known expired leases into their keys' records. Where that fails, a later survey
+    /// does it.
     async fn set_aside(
         &self,
         route: &mut Route,
@@ -140,7 +140,7 @@ impl RedisRegister {
     }
 }
 
-/// What all masters answered; an error last, so that all that could be done was done.
+/// The answers of all masters. An error is returned last, after everything possible was done.
 fn all<T>(
     done: Vec<Result<T, CallError>>,
     snapshot: &TopologySnapshot,

@@ -1,6 +1,6 @@
-//! A check for jumps of a server's clock. Redis counts leases by its wall clock, which may be set.
-//! Between two answers the time that passed there is compared with the time that passed here, on a
-//! monotonic clock (F3).
+//! Check for jumps of a server's clock. Redis counts leases by its wall clock, which may be set.
+//! Between two answers, the time that passed on the server is compared with the time that passed
+//! here, on a monotonic clock (F3).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::register::types::Millis;
 
-/// When Redis said what its clock shows: at some moment between these two.
+/// A reading of the server's clock `at`, taken between the local times `asked` and `answered`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
     pub(crate) asked: Instant,
@@ -25,13 +25,13 @@ pub(crate) struct ClockWatch {
 }
 
 impl ClockWatch {
-    /// A watch that says nothing of jumps up to this.
+    /// A clock check that ignores jumps of up to `tolerated`.
     pub(crate) fn new(tolerated: Duration) -> Self {
         Self { tolerated, last: Mutex::new(None) }
     }
 
-    /// How far the clock has jumped since the last reading, at least, if it has. Then the reading is
-    /// not remembered: the caller makes the register forget its leases, and then calls
+    /// The minimum by which the clock has jumped since the last reading, if it has. Then the
+    /// reading is not stored: the caller makes the register forget its leases, and then calls
     /// [`Self::accept`].
     pub(crate) fn jump(&self, reading: Reading) -> Option<Duration> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,13 +45,13 @@ impl ClockWatch {
         None
     }
 
-    /// From here on the clock is compared with this reading.
+    /// Compares the clock with this reading from now on.
     pub(crate) fn accept(&self, reading: Reading) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
     }
 }
 
-/// How much more or less time went by there than can have gone by here.
+/// How much more or less time passed on the server than can have passed here.
 fn jump_between(before: &Reading, after: &Reading) -> Duration {
     let there = i128::from(after.at.0) - i128::from(before.at.0);
     let longest = millis_between(before.asked, after.answered);
@@ -74,7 +74,7 @@ mod tests {
 
     const TOLERATED: Duration = Duration::from_millis(100);
 
-    /// Of a clock that showed `at` between `asked` and `answered`, all in milliseconds.
+    /// A reading of a clock that showed `at` between `asked` and `answered`, all in milliseconds.
     fn reading(start: Instant, asked: u64, answered: u64, at: u64) -> Reading {
         let after = |millis| start + Duration::from_millis(millis);
         Reading { asked: after(asked), answered: after(answered), at: Millis(at) }
@@ -88,7 +88,7 @@ mod tests {
             (20, 30, 5_025),
             (1_000, 3_000, 6_000),
             (1_000, 3_001, 8_000),
-            // Asked at once, on another connection, and answered before.
+            // Asked at the same time, on another connection, and answered earlier.
             (2_990, 2_995, 7_992),
             (100_000, 100_001, 105_000),
         ] {

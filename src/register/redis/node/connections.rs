@@ -1,4 +1,4 @@
-//! Connections to one server: opened when first needed, and anew after they failed.
+//! Connections to one server: opened when first needed, and opened again after they failed.
 
 use std::fmt;
 use std::io;
@@ -16,8 +16,8 @@ use crate::register::redis::error::CallError;
 use crate::register::redis::settings::Address;
 use crate::secret::Secret;
 
-/// A fixed number of connections, taken in turn. Each carries any number of calls at once, their
-/// answers in the order of their questions.
+/// A fixed number of connections, used in turn. Each carries any number of calls at once; the
+/// answers come in the order of the calls.
 pub(crate) struct Connections {
     address: Address,
     login: RedisConnectionInfo,
@@ -81,12 +81,12 @@ impl Connections {
 }
 
 impl Turn<'_> {
-    /// The connection, if it is there and still of use.
+    /// The connection, if it is open and usable.
     pub(crate) fn open_one(&self) -> Option<Connection> {
         self.0.clone().filter(Connection::is_usable)
     }
 
-    /// Keeps this one in its place; `None` keeps none.
+    /// Keeps this connection in its place; `None` empties the place.
     pub(crate) fn keep(&mut self, connection: Option<Connection>) {
         *self.0 = connection;
     }
@@ -109,16 +109,16 @@ pub(crate) fn login(
     login
 }
 
-/// Opens a connection in the present runtime.
+/// Opens a connection in the current runtime.
 pub(crate) async fn open(
     address: &Address,
     login: &RedisConnectionInfo,
 ) -> Result<Connection, OpenError> {
     let to = (address.host.as_str(), address.port);
     let stream = TcpStream::connect(to).await.map_err(OpenError::Unreachable)?;
-    // Else a step would wait for the acknowledgement of the one before it.
+    // Otherwise a step would wait for the acknowledgement of the step before it.
     stream.set_nodelay(true).map_err(OpenError::Unreachable)?;
-    // The caller's own time limit covers all; the client's would come on top.
+    // The caller's time limit covers everything; the library's own would be added to it.
     let config = AsyncConnectionConfig::new()
         .set_response_timeout(None)
         .set_pipeline_buffer_size(CALLS_QUEUED_MAX);
@@ -130,7 +130,7 @@ pub(crate) async fn open(
 }
 
 impl Connection {
-    /// This connection is not handed out again. Calls under way on it go on.
+    /// Stops handing out this connection. Calls under way on it go on.
     pub(crate) fn spoil(&self) {
         self.driver.spoilt.store(true, Ordering::Relaxed);
     }
@@ -141,13 +141,13 @@ impl Connection {
 }
 
 impl Drop for Driver {
-    /// A peer that vanished would keep the task waiting for ever.
+    /// Ends the task, which would wait for ever for a peer that vanished.
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Where, and never with which password.
+/// Shows the address, never the password.
 impl fmt::Display for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "redis://{}/{}", self.address, self.login.db())
@@ -160,5 +160,5 @@ impl fmt::Debug for Connections {
     }
 }
 
-/// Calls a connection takes on before its callers wait.
+/// How many calls a connection queues before its callers wait.
 const CALLS_QUEUED_MAX: usize = 1024;

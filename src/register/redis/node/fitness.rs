@@ -1,5 +1,5 @@
-//! Whether a Redis server may be used: judged by its `INFO`, and by some of its configuration where
-//! another server may take its place.
+//! Fitness check of a Redis server: judged by its `INFO` and, where another server may take its
+//! place, by some of its configuration.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,64 +7,66 @@ use std::time::Duration;
 use crate::register::RegisterError;
 use crate::register::redis::error::CallError;
 
-/// What is demanded of a server.
+/// The requirements on a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Demands {
     pub(crate) setting: Setting,
-    /// How long a replaced master may go on granting at most: a quarantine waits for it.
+    /// For how long at most a replaced master may go on granting leases: a quarantine waits for it.
     pub(crate) failover_lag: Duration,
-    /// An operator has set this, and answers for it where the server does not tell.
+    /// An operator has set `failover_lag`, and is responsible for it where the server does not show
+    /// its configuration.
     pub(crate) lag_is_stated: bool,
 }
 
-/// What the server is part of.
+/// The kind of Redis installation that the server is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
-    /// Nothing: where a replica of it is promoted, no one tells the proxies.
+    /// A single server: where a replica of it is promoted, the proxies are not told.
     Alone,
-    /// Nothing, and no replica of it is ever promoted.
+    /// A single server, of which no replica is ever promoted.
     AloneForGood,
-    /// Sentinels watch it, and are asked.
+    /// Sentinels watch it; the proxies ask them for the master.
     Watched,
-    /// A cluster, whose members are asked; what they say is used for so long.
+    /// A cluster; the proxies ask its members for the masters, and use an answer for
+    /// `snapshot_ttl`.
     Cluster { snapshot_ttl: Duration },
 }
 
-/// What else has to be known of a server.
+/// What else has to be known about a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// What makes it stop when this many replicas leave it.
+    /// The configuration that makes it stop when this many replicas are lost.
     MinReplicas { connected: u64 },
-    /// When it stops because it is cut off.
+    /// The time after which it stops when it is cut off.
     NodeTimeout { snapshot_ttl: Duration },
 }
 
 /// Why a server must not be used, and what an operator has to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unfit {
-    /// It is older than the oldest version that this module knows.
+    /// It is older than the oldest supported version.
     #[error("its version is {version}, and {MAJOR_MIN}.0 or later is needed. Upgrade it")]
     OldVersion { version: String },
     /// It is a replica.
     #[error("{}", CallError::Demoted)]
     Replica,
-    /// It may drop keys when its memory is full.
+    /// It may evict keys when its memory is full.
     #[error(
         "its maxmemory_policy is {policy}, by which it may throw leases away. Set it to noeviction"
     )]
     Evicts { policy: String },
-    /// A cluster is configured, and it is none.
+    /// A cluster is configured, and the server is not part of one.
     #[error(
         "it is not part of a cluster. Write redis:// instead of redis+cluster:// in register.url"
     )]
     NoCluster,
-    /// One server is configured, and it is part of a cluster.
+    /// A single server is configured, and the server is part of a cluster.
     #[error(
         "it is part of a cluster. Write redis+cluster:// in register.url, and name some of the \
          cluster's servers"
     )]
     PartOfCluster,
-    /// It has replicas, and its configuration is withheld.
+    /// It has replicas, and it does not show its configuration.
     #[error(
         "{}, and it does not tell its {MIN_REPLICAS} and {MAX_LAG} (CONFIG GET is refused). Allow \
          +config|get, or {WAYS_OUT}",
@@ -79,7 +81,7 @@ pub(crate) enum Unfit {
         replicas(*connected)
     )]
     TooFewReplicasDemanded { connected: u64, least: u64, lag_s: u64 },
-    /// It notices the promotion of a replica later than a new master's quarantine allows for.
+    /// It notices the promotion of a replica later than the quarantine of a new master allows for.
     #[error(
         "{}, and notices the loss of one only after its {MAX_LAG}, {lag_s} s, and {} more. Set \
          register.failover_lag, for all proxies, to {} or more, or {WAYS_OUT}",
@@ -88,14 +90,14 @@ pub(crate) enum Unfit {
         seconds(*needed)
     )]
     NoticesLate { connected: u64, lag_s: u64, needed: Duration },
-    /// It is part of a cluster, and its configuration is withheld.
+    /// It is part of a cluster, and it does not show its configuration.
     #[error(
         "it does not tell its {NODE_TIMEOUT} (CONFIG GET is refused). Allow +config|get, or set \
          register.failover_lag, for all proxies, to that timeout and {} more",
         seconds(*snapshot_ttl)
     )]
     NodeTimeoutUntold { snapshot_ttl: Duration },
-    /// Its cluster may replace it later than a new master's quarantine allows for.
+    /// Its cluster may replace it later than the quarantine of a new master allows for.
     #[error(
         "its {NODE_TIMEOUT} is {}, so that after a failover the old master may be asked for {} \
          (half a lease more). Set register.failover_lag, for all proxies, to {} or more, or lower \
@@ -116,7 +118,7 @@ impl From<Unfit> for CallError {
     }
 }
 
-/// Judges a server by its `INFO`. `Ok` says what else has to be known of it.
+/// Judges a server by its `INFO`. `Ok` says what else has to be known about it.
 pub(crate) fn judge(info: &str, demands: &Demands) -> Result<Option<Wanted>, Unfit> {
     let field = |name: &str| {
         info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
@@ -155,7 +157,7 @@ impl Wanted {
         }
     }
 
-    /// The same as [`judge`], by the server's configuration; `None` where it does not tell.
+    /// As [`judge`], by the server's configuration; `None` where the server does not show it.
     pub(crate) fn judge(
         self,
         configuration: Option<&HashMap<String, String>>,
@@ -178,8 +180,8 @@ impl Wanted {
     }
 }
 
-/// A master stops once fewer replicas than `least` have answered within `lag_s` seconds. Only if all
-/// of them have to does it stop when one of them is promoted (F2).
+/// A master stops once fewer than `least` replicas have answered within `lag_s` seconds. It stops
+/// at the promotion of any one replica only if `least` is the number of all its replicas (F2).
 fn min_replicas(connected: u64, least: u64, lag_s: u64, demands: &Demands) -> Result<(), Unfit> {
     if lag_s == 0 || least < connected {
         return Err(Unfit::TooFewReplicasDemanded { connected, least, lag_s });
@@ -218,7 +220,7 @@ const WAYS_OUT: &str = "reach it through its Sentinels (redis+sentinel://), or, 
                         ever promoted behind this address, set register.replicas to \
                         \"never-promoted\"";
 
-/// Redis counts a replica's silence in whole seconds, and looks at it once a second (measured).
+/// Redis counts a replica's silence in whole seconds, and checks it once a second (measured).
 const LAG_ROUNDING: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -285,7 +287,7 @@ mod tests {
         }
     }
 
-    /// What is said of these parameters.
+    /// The message for these parameters.
     fn told(wanted: Wanted, parameters: Option<&[(&str, u64)]>, stated: bool) -> String {
         let all = parameters.map(|all| {
             all.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect()

@@ -27,11 +27,11 @@ pub(super) struct Node {
     pub(super) health: Arc<Health>,
 }
 
-/// What is known of a server, shared by all copies of a register.
+/// What is known about a server, shared by all copies of a register.
 #[derive(Debug)]
 pub(super) struct Health {
     pub(super) clock: ClockWatch,
-    /// The last survey said that it must not be used.
+    /// The last survey found that the server must not be used.
     unfit: AtomicBool,
 }
 
@@ -55,9 +55,9 @@ impl Node {
         &self.address
     }
 
-    /// The next connection in turn, opened if need be. `own` are the numbers of this server's
-    /// partitions. A new connection touches all of them before anything else: where Redis lost its
-    /// memory, a new epoch begins with it. A server that was found unfit is looked at again first.
+    /// The next connection in turn, opened if needed. `own` are the numbers of this server's
+    /// partitions. A new connection reads all of them first: where Redis lost its memory, a new
+    /// epoch begins with it. A server that was found unfit is checked again first.
     pub(super) async fn take(
         &self,
         partitions: &Partitions,
@@ -79,7 +79,7 @@ impl Node {
         Ok(connection)
     }
 
-    /// Looks at all that this server holds of the register, and whether the server may be used.
+    /// Reads all partitions on this server, and checks whether the server may be used.
     pub(super) async fn survey(
         &self,
         connection: &mut Connection,

@@ -1,4 +1,4 @@
-//! Pipelines over all partitions that one server holds.
+//! Pipelines of commands over all partitions on one server.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,31 +14,31 @@ use crate::register::redis::scripts::{Scripts, Step};
 use crate::register::types::Millis;
 use crate::register::{EpochId, RegisterError, Status};
 
-/// What a register is made of, whichever server holds it.
+/// What all partitions of a register have in common.
 #[derive(Debug)]
 pub(crate) struct Partitions {
     pub(crate) namespace: String,
     pub(crate) scripts: Scripts,
-    /// This proxy's terms, as the partitions keep them.
+    /// This proxy's terms, in the form that the partitions store.
     pub(crate) terms: String,
-    /// What is demanded of the servers that hold them.
+    /// The requirements on the servers that hold the partitions.
     pub(crate) demands: Demands,
 }
 
-/// How the partitions of one server stand.
+/// The status of one server's partitions.
 #[derive(Debug)]
 pub(crate) struct Survey {
     pub(crate) status: Status,
-    /// When that was, on Redis's clock.
+    /// The time of the reading, on Redis's clock.
     pub(crate) at: Millis,
-    /// Keys whose leases are over: some of them, where there are many.
+    /// Keys whose leases have expired; only some of them, where there are many.
     pub(crate) over: Vec<String>,
-    /// Some were not there, or on their way to another server.
+    /// Some partitions were missing, or moving to another server.
     pub(crate) elsewhere: Option<RegisterError>,
 }
 
 impl Partitions {
-    /// Asks whether this Redis may be used, and touches these partitions, so that an epoch that is
+    /// Checks whether this Redis may be used, and reads these partitions, so that an epoch that is
     /// due begins now.
     pub(crate) async fn survey(
         &self,
@@ -52,7 +52,7 @@ impl Partitions {
             self.judge_configuration(requests, wanted).await?;
         }
         let mut status = Status { quarantine: Duration::ZERO, leases: 0 };
-        // One that has the register's id alone has no clock that anything is counted by.
+        // On a server that has only the register's id, no leases are counted by the clock.
         let mut at = partitions.is_empty().then_some(Millis(0));
         let (mut elsewhere, mut over) = (None, Vec::new());
         for answer in self.run_in(requests, &self.scripts.survey, partitions).await? {
@@ -96,8 +96,7 @@ impl Partitions {
         Ok(wanted.judge(configuration.as_ref(), &self.demands)?)
     }
 
-    /// Takes everything that the register knows of these partitions' leases, so that a new epoch
-    /// begins.
+    /// Deletes all leases of these partitions, so that a new epoch begins.
     pub(crate) async fn forget(
         &self,
         requests: &mut MultiplexedConnection,
@@ -110,7 +109,7 @@ impl Partitions {
         pipeline.query_async(requests).await.map_err(|e| CallError::from(&e))
     }
 
-    /// Sets aside what is over of the leases of these keys, each named `<bucket>/<key>`.
+    /// Sets aside the expired leases of these keys, each named `<bucket>/<key>`.
     pub(crate) async fn set_aside(
         &self,
         requests: &mut MultiplexedConnection,
@@ -130,7 +129,7 @@ impl Partitions {
         Ok(answers)
     }
 
-    /// Runs a step that knows no key in each of these partitions, in one round trip.
+    /// Runs a step that is about no key in each of these partitions, in one round trip.
     pub(crate) async fn run_in(
         &self,
         requests: &mut MultiplexedConnection,
@@ -145,13 +144,13 @@ impl Partitions {
         }
         let mut answers: Vec<RedisResult<Value>> =
             pipeline.query_async(requests).await.map_err(|e| CallError::from(&e))?;
-        // Without permission to load it, the script's own absence would hide the cause.
+        // Without the permission to load scripts, the later "no such script" would hide the cause.
         answers.remove(0).map_err(|e| CallError::from(&e))?;
         Ok(answers)
     }
 }
 
-/// A name for an epoch, should one begin. Never used twice, not even within one process.
+/// A new epoch's name. Names are unique, also within one process.
 pub(crate) fn new_epoch_id() -> EpochId {
     EpochId(crate::random::id())
 }

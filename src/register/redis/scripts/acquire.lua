@@ -30,7 +30,7 @@ local function satisfied()
   return condition == record.state
 end
 
--- To a complete with a condition: is the key as it was when the upload was created?
+-- For a complete with a condition: is the key as it was when the upload was created?
 local function untouched()
   if ARGV[9] == '' then
     return true

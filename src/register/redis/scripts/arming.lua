@@ -6,13 +6,12 @@
 -- Uses:    format.rs (LEASE); clock.lua (now); lease.lua (lease, next_generation, put_lease);
 --          record.lua (remembered_since, record, bury_doubt, put_record)
 
--- Is all remembered that happened since a request arrived, so long ago?
+-- Does the register remember everything since the request arrived, `age` ms ago?
 local function is_remembered(age)
   return now - age >= remembered_since()
 end
 
--- Arms the lease, which is the asker's. The record is written only where more changes than the
--- state.
+-- Arms the asker's lease. The record is written only if more than its state changes.
 local function arm_lease(pre, expect)
   lease.generation, lease.pre, lease.expect = next_generation(), pre, expect
   lease.expires = now + LEASE

@@ -13,7 +13,7 @@
 
 local token, new, quiet, generation, said = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
--- A write whose id begins with ~ has no retries, so its ending need not be written down.
+-- A write whose id begins with ~ has no retries, so the journal need not keep its ending.
 local function write_down_landing(write_id, of)
   if string.sub(write_id, 1, 1) ~= '~' then
     write_down(write_id, landed(new, of, said))

@@ -5,9 +5,9 @@
 -- Defines: end_without_landing
 -- Uses:    lease.lua (lease, next_generation, drop_lease); record.lua (record, put_record)
 
--- A tainted lease means that another holder's write landed under it: what its own holder knew of the
--- key is void. A state that is not the one believed was left by a writer that goes around the
--- proxies: it gets a generation of its own.
+-- A tainted lease means that another holder's write landed under it: what its own holder knew of
+-- the key is void. A state that is not the believed one was left by a writer that goes around the
+-- proxies: it gets its own generation.
 local function end_without_landing(state)
   local overturned = record.state ~= '?' and state ~= '?' and state ~= record.state
   if lease.tainted or overturned then

@@ -1,4 +1,4 @@
--- The lease of the key: its stored form (format.rs) and what may be asked of it.
+-- The lease of the key: its stored form (format.rs) and functions on it.
 --
 -- KEYS:    none
 -- ARGV:    none
@@ -50,7 +50,7 @@ local function next_generation()
   return redis.call('HINCRBY', partition, 'n', 1)
 end
 
--- A generation as answers name it; nil stays nil.
+-- A generation in the form of the answers; nil stays nil.
 local function named(generation)
   return generation and token_of(generation)
 end

@@ -1,6 +1,6 @@
-//! The steps as Lua scripts. Each is put together from files: the terms and the clock in front, then
-//! the prelude, the parts that the step uses, and the step itself. Names that one file defines are
-//! free in the next. The head of each file says which (tested).
+//! The steps as Lua scripts. Each script is joined from files: the terms and the clock, then the
+//! prelude, the parts that the step uses, and the step itself. Names defined in one file are free
+//! variables in the following ones. The head of each file lists them (tested).
 
 use redis::Script;
 
@@ -26,7 +26,7 @@ pub(super) struct Step {
     pub name: &'static str,
     /// Its whole text.
     pub text: String,
-    /// The text's SHA-1, by which Redis knows a script it has seen.
+    /// The SHA-1 of the text, by which Redis finds a loaded script.
     pub sha: String,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
-    /// `clock` is Lua that sets `now`: [`CLOCK`], but for tests, which turn it themselves.
+    /// `clock` is Lua that sets `now`: [`CLOCK`], except in tests, which set the time themselves.
     pub(super) fn new(terms: &Terms, clock: &str) -> Self {
         let step = |name, parts: &[&str], own| compose(name, terms, clock, parts, own);
         Self {
@@ -107,8 +107,9 @@ impl Scripts {
 }
 
 /// The first line makes Redis refuse the script on a replica, and on a master that has lost its
-/// replicas, before it begins (Redis: Eval flags; `no-writes` would let it run there). Where it is out of
-/// memory, it refuses what begins something, and lets end what is under way.
+/// replicas, before it runs (Redis: Eval flags; `no-writes` would let it run there). When Redis is
+/// out of memory, it refuses steps that store something new, and still runs those that end
+/// something.
 fn compose(name: &'static str, terms: &Terms, clock: &str, parts: &[&str], own: &str) -> Step {
     let begins = matches!(name, "acquire" | "note_upload" | "pin");
     let first = if begins { "#!lua\n" } else { "#!lua flags=allow-oom\n" };
@@ -118,7 +119,7 @@ fn compose(name: &'static str, terms: &Terms, clock: &str, parts: &[&str], own: 
     Step { name, text, sha }
 }
 
-/// Redis keeps the text of every script. Comments stay here.
+/// Removes comments: Redis keeps the text of every script.
 fn without_comments(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
     lines.flat_map(|line| [line, "\n"]).collect()

@@ -14,7 +14,8 @@ local info = redis.call('INFO', 'replication')
 if not string.find(info, 'role:master', 1, true) then
   return {now, 'replica'}
 end
--- 40 hex digits after the name. (Plain finds: a pattern costs as much as all else here.)
+-- 40 hex digits after the name. (Plain finds: a pattern search would cost as much as the rest of
+-- the script.)
 local _, before_replid = string.find(info, 'master_replid:', 1, true)
 local replid = string.sub(info, before_replid + 1, before_replid + 40)
 
@@ -26,7 +27,7 @@ local eid, since, quarantine_until = fields[3], tonumber(fields[4]), tonumber(fi
 local packed_lease = fields[6]
 
 if fields[1] ~= replid then
-  -- Another memory than before, or none: whatever was leased is void.
+  -- The epoch's memory is lost or another server's: all leases are void.
   eid, since, quarantine_until, packed_lease = ARGV[1], now, now + QUARANTINE, false
   redis.call('DEL', partition)
   redis.call('HSET', partition, 'replid', replid, 'terms', TERMS, 'eid', eid, 'since', since,

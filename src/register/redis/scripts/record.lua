@@ -7,13 +7,13 @@
 -- Uses:    format.rs (RECORD_TTL_UPLOADS, RECORD_TTL, HORIZON, JOURNAL_ENTRIES_MAX); clock.lua
 --          (now); prelude.lua (eid, since); lease.lua (lease, named)
 
--- The journal is what stands in record.journal from record.from on, and the line just written.
--- (Long strings are what a script on a busy key costs: none is made that is not kept.)
+-- The journal is the text in record.journal from record.from on, plus the line just written. (Long
+-- strings are the main cost of a script on a busy key, so no string is built that is not kept.)
 local record = {state = '?', lines = 0, journal = '', from = 1, written = '',
   forgotten = false, uploads = {}}
 do
   local packed = redis.call('GET', KEYS[2])
-  -- A record of another epoch is as good as none.
+  -- A record of another epoch is ignored.
   if packed and string.sub(packed, 1, #eid) == eid then
     local length, fields_at = struct.unpack('>I4', packed, #eid + 1)
     record.journal, record.from = packed, fields_at + length
@@ -21,12 +21,12 @@ do
       record.forgotten, record.uploads = cmsgpack.unpack(string.sub(packed, fields_at, record.from - 1))
   end
 end
--- What arm does to the state is not written down: the armed lease says it.
+-- arm does not write the state into the record: an armed lease means that the state is unknown.
 if lease and lease.nonce and lease.generation then
   record.state = '?'
 end
 
--- Kept for so long, or for as long as what it says is needed.
+-- Keeps the record for ttl, or for as long as its content needs.
 local function put_record(ttl)
   local needed = #record.uploads > 0 and RECORD_TTL_UPLOADS or RECORD_TTL
   local packed = cmsgpack.pack(record.state, record.generation or false,
@@ -54,7 +54,7 @@ local function find_line(write_id)
   if record.written ~= '' then
     record.journal, record.written = record.journal .. record.written, ''
   end
-  -- Most writes are new, and then the lines need not be taken apart.
+  -- Most writes are new: then the lines need not be parsed.
   if not string.find(record.journal, write_id, record.from, true) then
     return nil
   end
@@ -83,7 +83,7 @@ local function write_down(write_id, ending)
     record.journal = string.sub(record.journal, 1, pos - 1) .. string.sub(record.journal, next_pos)
     record.lines = record.lines - 1
   end
-  -- Times do not fall from line to line, so what is too old stands in front.
+  -- Times do not decrease from line to line, so the lines that are too old come first.
   while record.lines > 0 do
     local length, at = struct.unpack(LINE, record.journal, record.from)
     if at >= now - HORIZON then
@@ -115,12 +115,12 @@ local function pending()
   return lease and lease.generation or record.doubt and record.doubt[4] or false
 end
 
--- How an attempt ended before this moment may have been forgotten.
+-- Before this moment, the ending of an attempt may have been forgotten.
 local function remembered_since()
   return math.max(since, record.forgotten or 0)
 end
 
--- What the answer said besides stands before the state, after its length.
+-- The other headers of the answer come before the state, after their length.
 local function landed(state, generation, said)
   return 'L' .. generation .. ':' .. #said .. ':' .. said .. state
 end
@@ -129,8 +129,8 @@ local function undetermined(generation)
   return 'U' .. generation .. ':'
 end
 
--- An ending taken apart, as answers name it: L with its generation, the state it left and what the
--- answer said besides, U with its generation, R with its code.
+-- An ending, decoded as answers name it: L with its generation, the state it left and the other
+-- headers of the answer; U with its generation; R with its code.
 local function told(ending)
   local kind = string.sub(ending, 1, 1)
   if kind == 'R' then

@@ -12,8 +12,8 @@
 
 local token, head, seen_id = ARGV[2], ARGV[3], ARGV[4]
 
--- Did a write land that leaves its id on what it writes, where some write's id is seen? Another's
--- was there before, unless the state has changed.
+-- Did a write land that leaves its id on the object, where the object seen carries some write's id?
+-- Another write's id was there before, unless the state has changed.
 local function verdict_by_id(write_id, pre)
   if seen_id == write_id then
     return 'landed'
@@ -54,7 +54,7 @@ if resolution ~= 'did not' then
   record.generation = generation
 end
 record.doubt = nil
--- Where others write, what stands there need not be of the doubt's generation.
+-- Where other writers go around the proxies, the state need not belong to the doubt's generation.
 record.state = EXCLUSIVE and head or '?'
 put_record()
 return {now, resolution}

@@ -5,9 +5,9 @@
 -- Defines: take_over
 -- Uses:    lease.lua (lease); record.lua (bury_doubt, record, put_record)
 
--- Ends a lease whose time is over, if there is one; its field is left. From now on an armed one's
--- write is a doubt, unless it was committed and only kept the key quiet: then its first copy may
--- have landed since.
+-- Ends a lease whose time is over, if there is one; its field is left. The write of an armed lease
+-- becomes a doubt, unless it was committed and the lease only kept the key blocked: then its first
+-- copy may have landed since.
 local function take_over()
   if not lease or not lease.generation then
     return

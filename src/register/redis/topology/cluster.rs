@@ -1,13 +1,14 @@
 //! The masters of a Redis Cluster, as a majority of them sees it.
 //!
-//! Each master is asked directly how it sees the cluster (`CLUSTER SLOTS`, `CLUSTER SHARDS`). The
-//! master of a partition is the node that more than half of all masters report as the healthy owner
-//! of the partition's slot. A node that was asked, does not answer and is in no view may be a master
-//! too, and counts towards the total.
+//! Each master is asked directly for its view of the cluster (`CLUSTER SLOTS`, `CLUSTER SHARDS`).
+//! The master of a partition is the node that more than half of all masters report as the healthy
+//! owner of the partition's slot. A node that was asked, does not answer and is in no view may be a
+//! master too, and counts towards the total.
 //!
-//! A master that was replaced while it was frozen or cut off goes on taking itself for one: it is
-//! outvoted. A master that most have marked as failed (`fail`) is left before a replica has taken its
-//! place, since the same masters have to vote for that replica.
+//! A master that was replaced while it was frozen or cut off still reports itself as the master:
+//! the other masters outvote it. A master that most masters have marked as failed (`fail`) is no
+//! longer used even before a replica takes its place, since the same masters have to vote for that
+//! replica.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +35,7 @@ pub(super) struct Cluster {
     peers: Mutex<BTreeMap<Address, Arc<Peer>>>,
 }
 
-/// Why a member has given no view. The text follows the member's address.
+/// Why a member gave no view. The text follows the member's address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum NoView {
     #[error("does not answer ({0})")]
@@ -48,7 +49,7 @@ enum NoView {
     Permission,
     #[error("answers what this version does not understand")]
     Strange,
-    /// `passing`: it may answer otherwise soon.
+    /// `passing`: it may answer differently soon.
     #[error("answers {said:?}: write redis:// in register.url if it is not part of a cluster")]
     Refuses { said: String, passing: bool },
 }
@@ -79,7 +80,7 @@ impl From<Unanswered> for NoView {
 }
 
 impl Cluster {
-    /// `login` is to database 0, the only one there is.
+    /// `login` is for database 0, the only one in a cluster.
     pub(super) fn new(seeds: &[Address], login: RedisConnectionInfo, namespace: &str) -> Self {
         let mut question = Pipeline::new();
         question.ignore_errors();
@@ -157,7 +158,7 @@ impl Cluster {
         Masters::by(|shard| quorum.owner_of(slot_of(&key(shard)), unknown).cloned())
     }
 
-    /// The masters as they were when last asked.
+    /// The masters at the last question.
     fn known(&self) -> Vec<Address> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
@@ -168,8 +169,8 @@ impl Cluster {
         Arc::clone(peers.entry(address.clone()).or_insert_with(new))
     }
 
-    /// Keeps the seeds, and the nodes that at least one view calls a master. Where there is no view,
-    /// keeps all.
+    /// Keeps the seeds, and the nodes that at least one view calls a master. Where there is no
+    /// view, keeps all nodes.
     fn forget_all_but(&self, quorum: &Quorum) {
         let masters: BTreeSet<_> = quorum.views.values().flat_map(View::addresses).collect();
         if !masters.is_empty() {
@@ -184,8 +185,8 @@ fn view_in(answer: Result<Vec<Value>, Unanswered>, asked: &Address) -> Result<Vi
     View::read(answer?, asked).ok_or(NoView::Strange)
 }
 
-/// Why no master is known. An operator must act where there is no view, and none will come until one
-/// does.
+/// Why no master is known. An operator must act where there is no view, and no view will come until
+/// an operator acts.
 fn failure(quorum: &Quorum, failures: &BTreeMap<Address, NoView>) -> RegisterError {
     let each: Vec<_> = failures.iter().map(|(address, why)| format!("{address} {why}")).collect();
     let each = each.join("; ");

@@ -1,4 +1,5 @@
-//! Which server is the master of each shard of the register, and for how long that may be used.
+//! Snapshots of the masters: which server has each shard of the register, and for how long that may
+//! be used.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,10 +10,10 @@ use tokio::time::Instant;
 use crate::register::redis::format::PARTITIONS;
 use crate::register::redis::settings::Address;
 
-/// A piece of the register that is on one server as a whole.
+/// A part of the register that is on one server as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shard {
-    /// The partition of this number.
+    /// The partition with this number.
     Partition(u64),
     /// The register's id.
     Id,
@@ -22,9 +23,9 @@ pub(crate) enum Shard {
 #[derive(Debug, Clone)]
 pub(crate) struct TopologySnapshot {
     pub(crate) masters: Arc<Masters>,
-    /// Just before they were asked for.
+    /// When they were asked for: just before the question.
     pub(super) asked: Instant,
-    /// For how long after `asked` the snapshot may be used; `None`: for ever.
+    /// For how long after `asked` the snapshot may be used; `None`: without limit.
     pub(super) ttl: Option<Duration>,
 }
 
@@ -34,7 +35,7 @@ impl TopologySnapshot {
     }
 }
 
-/// The master of each partition and of the id, as far as there is one.
+/// The master of each partition and of the id, as far as one is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Masters {
     partitions: Vec<Option<Address>>,
@@ -42,12 +43,12 @@ pub(crate) struct Masters {
 }
 
 impl Masters {
-    /// One server for all.
+    /// One server as the master of all shards.
     pub(crate) fn all_at(address: &Address) -> Self {
         Self::by(|_| Some(address.clone()))
     }
 
-    /// As `of` says of each shard.
+    /// For each shard the master that `of` returns.
     pub(crate) fn by(mut of: impl FnMut(Shard) -> Option<Address>) -> Self {
         let partitions = (0..PARTITIONS).map(|number| of(Shard::Partition(number))).collect();
         Self { partitions, id: of(Shard::Id) }
@@ -63,13 +64,13 @@ impl Masters {
         }
     }
 
-    /// How many shards have none.
+    /// How many shards have no master.
     pub(crate) fn missing(&self) -> usize {
         let shards = self.partitions.iter().chain([&self.id]);
         shards.filter(|master| master.is_none()).count()
     }
 
-    /// Every master of partitions with those.
+    /// Every master of at least one partition, with the numbers of its partitions.
     pub(crate) fn each(&self) -> BTreeMap<&Address, Vec<u64>> {
         let mut each: BTreeMap<_, Vec<u64>> = BTreeMap::new();
         for (partition, master) in (0..).zip(&self.partitions) {
@@ -80,7 +81,7 @@ impl Masters {
         each
     }
 
-    /// The partitions of one of them.
+    /// The numbers of the partitions of one master.
     pub(crate) fn partitions_of(&self, address: &Address) -> Vec<u64> {
         self.each().remove(address).unwrap_or_default()
     }

@@ -2,9 +2,9 @@
 //!
 //! Sentinels, or the members of a cluster, are asked again and again which servers are the masters.
 //! Their answer is a [`TopologySnapshot`], which may be used for a fixed time, counted on this
-//! machine's own clock from before the question. So a master that was replaced, without the proxies
-//! or the master itself being told, is asked for nothing after that time. A new master's quarantine
-//! is longer by the same time (`Terms::failover_lag`).
+//! machine's own clock from before the question. So after that time the proxies ask a replaced
+//! master for nothing, even if neither they nor the master itself were told. A new master's
+//! quarantine is longer by the same time (`Terms::failover_lag`).
 
 mod cluster;
 pub(super) mod masters;
@@ -48,7 +48,7 @@ impl Guide {
     }
 }
 
-/// What is shared by all copies of a register.
+/// The part that all copies of a register share.
 #[derive(Debug)]
 struct Common {
     snapshot: Mutex<Option<TopologySnapshot>>,
@@ -65,8 +65,8 @@ pub(super) struct Router {
     login: RedisConnectionInfo,
     connections: usize,
     nodes: Mutex<HashMap<Address, Arc<Node>>>,
-    /// Held while Sentinels or a cluster are asked, by one task at a time. Keeps the error of the last
-    /// failed question, and when that was put.
+    /// Locked by one task at a time, while Sentinels or a cluster are asked. Keeps the error of the
+    /// last failed question, and when that question was asked.
     asking: tokio::sync::Mutex<Option<(Instant, RegisterError)>>,
 }
 
@@ -89,7 +89,7 @@ impl Router {
         Self::over(settings, Arc::new(common))
     }
 
-    /// A router with connections of its own. The two share what either of them finds out.
+    /// A router with connections of its own. The two share what either of them learns.
     pub(super) fn apart(&self, settings: &RedisSettings) -> Self {
         Self::over(settings, Arc::clone(&self.common))
     }
@@ -105,7 +105,7 @@ impl Router {
         }
     }
 
-    /// A fresh snapshot; the masters are asked for if there is none.
+    /// A fresh snapshot; asks for the masters if there is none.
     pub(super) async fn masters(
         &self,
         deadline: Instant,
@@ -119,7 +119,8 @@ impl Router {
             if let Some(snapshot) = self.common.fresh() {
                 return Ok(snapshot);
             }
-            // A question that was put while this task waited was put for it too.
+            // A question that was asked while this task waited for the lock counts for this task,
+            // too.
             if let Some((asked, error)) = &*failed
                 && *asked >= came
             {
@@ -131,7 +132,7 @@ impl Router {
         timeout_at(deadline, asking).await.unwrap_or_else(|_| late())
     }
 
-    /// Keeps the snapshot fresh, as long as this is polled.
+    /// Keeps the snapshot fresh, as long as this future is polled.
     pub(super) async fn keep_asking(&self) {
         if !self.is_guided() {
             return;
@@ -178,7 +179,7 @@ impl Router {
         !matches!(self.guide, Guide::Operator(_))
     }
 
-    /// A server's answer contradicts this snapshot: it is used no more.
+    /// Discards the snapshot: a server's answer contradicts it.
     pub(super) fn discard(&self, snapshot: &TopologySnapshot) {
         let mut present = lock(&self.common.snapshot);
         let is_older = |present: &TopologySnapshot| present.asked <= snapshot.asked;
@@ -187,7 +188,7 @@ impl Router {
         }
     }
 
-    /// The server of this address. Connections to servers that are masters no more are dropped.
+    /// The node with this address. Connections to servers that are no longer masters are dropped.
     pub(super) fn node(&self, address: &Address, snapshot: &TopologySnapshot) -> Arc<Node> {
         let mut nodes = lock(&self.nodes);
         if let Some(node) = nodes.get(address) {
@@ -270,6 +271,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many questions are put during the time for which a snapshot may be used. An answer may take as
-/// long as what is left of that time.
+/// How many questions are asked while a snapshot may be used. An answer may take the rest of that
+/// time.
 const QUESTIONS_PER_TTL: u32 = 4;

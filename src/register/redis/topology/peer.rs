@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::register::redis::node::connections::{Connection, OpenError, open};
 use crate::register::redis::settings::Address;
 
-/// A server and the one connection to it, which is kept while the server answers.
+/// A server and one connection to it, which is kept while the server answers.
 pub(super) struct Peer {
     address: Address,
     login: RedisConnectionInfo,
@@ -37,7 +37,7 @@ impl Peer {
         &self.address
     }
 
-    /// Puts these questions (which ignore errors); `patience` covers connecting too.
+    /// Sends this pipeline (which ignores errors); `patience` includes connecting.
     pub(super) async fn ask(
         &self,
         questions: &Pipeline,
@@ -45,8 +45,8 @@ impl Peer {
     ) -> Result<Vec<Value>, Unanswered> {
         let asking = async {
             let mut kept = self.kept.lock().await;
-            // Put back only once it has answered, so that a call that hangs on it does not delay a
-            // later one.
+            // The connection is put back only after an answer, so that a call that hangs on it does
+            // not delay a later call.
             let connection = kept.take().filter(Connection::is_usable);
             let mut connection = match connection {
                 Some(connection) => connection,
@@ -56,7 +56,8 @@ impl Peer {
                 })?,
             };
             let answers = questions.query_async(&mut connection.requests).await;
-            // As a list of results: redis-rs would hide the first error in one about the pipeline.
+            // Read as a list of results: redis-rs would otherwise hide the first error behind one
+            // about the pipeline.
             let answers: RedisResult<Vec<RedisResult<Value>>> = answers;
             let answers = answers.and_then(|each| each.into_iter().collect());
             let answers = answers.map_err(Unanswered::of);
@@ -91,7 +92,7 @@ impl Unanswered {
         }
     }
 
-    /// Did the server say that its user may not ask this?
+    /// Did the server say that its user may not run this command?
     pub(super) fn is_permission(&self) -> bool {
         matches!(self, Self::Error(error) if error.code() == Some("NOPERM"))
     }

@@ -23,12 +23,12 @@ pub(super) struct Sentinels {
     question: Arc<Pipeline>,
 }
 
-/// What one Sentinel says.
+/// The answer of one Sentinel.
 #[derive(Debug)]
 enum Vote {
-    /// The address of the master, named by the Sentinel of this id.
+    /// The Sentinel with this id names this address of the master.
     Names(Address, String),
-    /// No address.
+    /// The Sentinel names no address.
     Abstains(Abstention),
 }
 
@@ -94,7 +94,7 @@ impl Sentinels {
         }
     }
 
-    /// Asks all of them, and waits until a majority names the same master.
+    /// Asks all Sentinels, and waits until a majority names the same master.
     pub(super) async fn ask(&self, patience: Duration) -> Result<Masters, RegisterError> {
         let (tell, mut told) = mpsc::unbounded_channel();
         for (number, peer) in self.peers.iter().enumerate() {
@@ -122,7 +122,7 @@ impl Sentinels {
 }
 
 impl Vote {
-    /// Reads the answer to the question about this master.
+    /// Reads a Sentinel's answer about this master.
     fn of(answer: Result<Vec<Value>, Unanswered>, master: String) -> Self {
         answer
             .map_err(Abstention::from)
@@ -191,8 +191,8 @@ impl Tally {
         })
     }
 
-    /// Why there is no winner. An operator must act where too few votes are left for a majority
-    /// until one does.
+    /// Why no address has a majority. An operator must act where too many Sentinels abstain until
+    /// an operator acts.
     fn failure(&self) -> RegisterError {
         let lost = self.votes.iter().filter(|(_, vote)| match vote {
             Some(Vote::Abstains(why)) => why.needs_operator(),
@@ -237,7 +237,7 @@ mod tests {
         let mut tally = Tally { master: MASTER.to_owned(), votes: silent };
         for (number, vote) in votes.into_iter().enumerate() {
             let vote = match vote {
-                // Each is another Sentinel unless a test says which one it is.
+                // Each vote is of a different Sentinel, unless a test gives an id.
                 Vote::Names(address, id) if id.is_empty() => {
                     Vote::Names(address, number.to_string())
                 }

@@ -1,4 +1,4 @@
-//! How the members of a Redis Cluster see it, and what a majority of the masters agrees on.
+//! Views: how the members of a Redis Cluster see it, and what a majority of the masters agree on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub(super) struct View {
     replicas: Vec<Address>,
 }
 
-/// A master with slots, as a member sees it.
+/// A master with slots, as one member sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Master {
     id: String,
@@ -29,17 +29,17 @@ struct Master {
 /// All views so far, from which a majority is counted.
 #[derive(Debug, Default)]
 pub(super) struct Quorum {
-    /// By the id of the member whose view it is.
+    /// Each view under the id of its member.
     pub(super) views: BTreeMap<String, View>,
     /// Members that were asked and have not answered.
     pub(super) silent: BTreeSet<Address>,
 }
 
 impl View {
-    /// What stands in the answers to `CLUSTER MYID`, `SLOTS` and `SHARDS` of the member at this
-    /// address: who owns what, and who is well. (`SHARDS` alone does not tell which of a shard's
-    /// masters owns its slots: after a failover there may be two.) `None` where they are not of that
-    /// form.
+    /// Reads the answers to `CLUSTER MYID`, `SLOTS` and `SHARDS` of the member at this address: the
+    /// owner of each slot, and which nodes are healthy. (`SHARDS` alone does not tell which of a
+    /// shard's masters owns its slots: after a failover there may be two.) `None` where the answers
+    /// do not have that form.
     pub(super) fn read(answers: Vec<Value>, asked: &Address) -> Option<Self> {
         let [me, slots, shards] = <[Value; 3]>::try_from(answers).ok()?;
         let mut masters: BTreeMap<String, Master> = BTreeMap::new();
@@ -92,15 +92,15 @@ impl Quorum {
         self.views.values().filter(|view| view.takes_itself_for_a_master())
     }
 
-    /// How many silent nodes are in no view: each may be a master and see another owner.
+    /// How many silent nodes are in no view. Each may be a master and see another owner.
     pub(super) fn unknown(&self) -> usize {
         let known: BTreeSet<&Address> =
             self.masters_views().flat_map(|view| view.addresses().chain(&view.replicas)).collect();
         self.silent.iter().filter(|address| !known.contains(address)).count()
     }
 
-    /// Where more than half of all masters say that the owner of this slot is. `unknown` nodes may be
-    /// masters too.
+    /// The address that more than half of all masters report as the owner of this slot. `unknown`
+    /// nodes may be masters too.
     pub(super) fn owner_of(&self, slot: u16, unknown: usize) -> Option<&Address> {
         let all: BTreeSet<&str> = self
             .masters_views()
@@ -126,8 +126,8 @@ fn list(value: Value) -> Option<Vec<Value>> {
     }
 }
 
-/// The address of a member as another one announces it. An unknown endpoint stands for the host at
-/// which that other one was asked (Redis: CLUSTER SLOTS).
+/// The address of a member as another member reports it. An unknown endpoint means the host at
+/// which that other member was asked (Redis: CLUSTER SLOTS).
 fn address(endpoint: Value, port: Value, asked: &Address) -> Option<Address> {
     let host = match redis::from_redis_value::<Option<String>>(endpoint).ok()? {
         Some(host) if !matches!(host.as_str(), "" | "?") => host,
@@ -136,7 +136,7 @@ fn address(endpoint: Value, port: Value, asked: &Address) -> Option<Address> {
     Some(Address { host, port: redis::from_redis_value(port).ok()? })
 }
 
-/// The values of a map that comes as a list, by their names.
+/// A map that comes as a flat list of names and values.
 fn fields(map: Value) -> Option<BTreeMap<String, Value>> {
     let mut fields = BTreeMap::new();
     let mut list = list(map)?.into_iter();
@@ -154,8 +154,8 @@ mod tests {
         Address { host: "host".to_owned(), port }
     }
 
-    /// A view of masters a, b, c… at ports 1, 2, 3…, each with a slot of its number, but for `owner`,
-    /// who has slot 1 too, or instead of a.
+    /// A view of masters a, b, c… at ports 1, 2, 3…, each with a slot of its own number. But
+    /// `owner` has slot 1 too, or has it instead of a.
     fn view(me: &str, masters: &str) -> View {
         let masters = masters.split(' ').map(|master| {
             let failed = master.ends_with('!');
@@ -255,7 +255,7 @@ mod tests {
         ]);
         let shards = Value::Array(vec![
             shard(vec![
-                // Whose place it has.
+                // The failed node whose slots it took over.
                 node("master", "before a", text("old"), "fail"),
                 node("replica", "r", text("replica"), "online"),
                 node("master", "a", text("announced"), "online"),
