@@ -7,7 +7,7 @@ use crate::config::{Client, Rights};
 use crate::s3::{BucketName, Code, CopySource, Effect, Operation, S3Error, Target};
 use crate::sigv4::{Credential, CredentialLookup};
 
-/// The known clients, and what may be done without a signature.
+/// The known clients, and the rights of requests without a signature.
 #[derive(Debug)]
 pub struct Clients {
     known: HashMap<String, (Credential, Rights)>,
@@ -15,7 +15,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// The configured clients, no access key twice; and what everybody may do, if anything.
+    /// The configured clients, each access key once; and the rights of anonymous requests, if they
+    /// have any.
     pub fn new(clients: &[Client], anonymous: Option<Rights>) -> Self {
         let known = clients.iter().map(|client| {
             let credential = Credential {
@@ -28,12 +29,13 @@ impl Clients {
         Self { known: known.collect(), anonymous }
     }
 
-    /// Whether anything at all is open to everybody.
+    /// Whether anonymous requests may do anything at all.
     pub(super) fn admit_anonymous(&self) -> bool {
         self.anonymous.is_some()
     }
 
-    /// 403 when this caller may not do that there, or not read the bucket it copies from.
+    /// 403 when this caller may not do this operation on this target, or not read the bucket that
+    /// it copies from.
     pub(super) fn authorize(&self, caller: &Caller, asked: &Asked<'_>) -> Result<(), S3Error> {
         let denied = || S3Error::new(Code::AccessDenied);
         let rights = match caller {
@@ -41,7 +43,8 @@ impl Clients {
             Caller::Anonymous => self.anonymous.as_ref().filter(|_| asked.is_for_everybody()),
         };
         let rights = rights.ok_or_else(denied)?;
-        // Without a bucket it is the list of them: for those only who may touch all (`*`).
+        // A request without a bucket lists the buckets: only for callers that may touch all of them
+        // (`*`).
         let may_touch = rights.may_touch(asked.target.bucket().map_or("", BucketName::as_str));
         let may_read_source =
             asked.source.is_none_or(|source| rights.may_touch(source.name.bucket.as_str()));
@@ -64,21 +67,21 @@ impl CredentialLookup for Clients {
     }
 }
 
-/// What a caller asks for.
+/// The operation that a caller asks for, and its target.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) operation: Operation,
-    /// What it does to objects, at this store.
+    /// Its effect on objects, at this store.
     pub(super) effect: Effect,
     pub(super) target: &'a Target,
-    /// Whether one version of the object is named.
+    /// Whether the request names a version of the object.
     pub(super) of_version: bool,
-    /// What is copied from.
+    /// The source of a copy.
     pub(super) source: Option<&'a CopySource>,
 }
 
 impl<'a> Asked<'a> {
-    /// An operation that does the same at every store, and copies from nowhere.
+    /// An operation that has the same effect at every store, and is no copy.
     pub(super) fn of(operation: Operation, target: &'a Target) -> Self {
         let effect = operation.effect();
         Self { operation, effect, target, of_version: false, source: None }
@@ -86,10 +89,10 @@ impl<'a> Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// A bucket that is open to everybody is open in what it holds now. What it held, how it and its
-    /// objects are set up, which uploads are under way, and which other buckets there are, is its
-    /// owner's affair, as whom this proxy would sign (AWS: the permissions that are not s3:GetObject
-    /// and s3:ListBucket).
+    /// Anonymous requests see the present content of an open bucket. Earlier versions, the
+    /// configuration of the bucket and its objects, uploads under way, and the list of buckets are
+    /// for the owner alone. The proxy would sign these requests as the owner (AWS: the permissions
+    /// that are not s3:GetObject and s3:ListBucket).
     fn is_for_everybody(&self) -> bool {
         use Operation as Op;
         let reads = matches!(
@@ -98,15 +101,16 @@ impl Asked<'_> {
         );
         let writes_an_object = matches!(self.operation, Op::DeleteObjects | Op::PostObject)
             || (self.target.object().is_some() && self.effect != Effect::Read);
-        // To copy a version is to read it.
+        // A copy of a version reads that version.
         let of_now = self.source.is_none_or(|source| source.version_id().is_none());
         (reads && !self.of_version) || (writes_an_object && of_now)
     }
 }
 
-/// Whether a parameter of this name says what a stranger's read is about (AWS: GetObject, ListObjects,
-/// ListObjectsV2). AWS gives the others no meaning, and pages add such to have an object anew; a store
-/// may have a question of its own there, which the proxy would ask as its owner.
+/// Whether a parameter of this name belongs to an anonymous read (AWS: GetObject, ListObjects,
+/// ListObjectsV2). AWS gives other parameters no meaning, and web pages add some to avoid caches. A
+/// store may give such a parameter a meaning of its own, and the proxy would then ask for that as
+/// the owner.
 pub(super) fn is_of_a_read(name: &str) -> bool {
     const KNOWN: [&str; 10] = [
         "continuation-token",

@@ -1,6 +1,6 @@
-//! Admission: what is asked, by whom, and what the head promises. Nothing is answered about a key
-//! before its caller is authenticated (L6). What comes of it is a type for each kind of request, with
-//! everything that its handler needs.
+//! Admission: finds the operation, authenticates and authorizes the caller, and reads what the head
+//! promises about the body. No answer tells anything about a key before its caller is authenticated
+//! (L6). The result has a type for each kind of request, with everything that its handler needs.
 
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Version};
@@ -27,7 +27,7 @@ use crate::s3::{
 };
 use crate::sigv4::{EffectiveRequest, PromisedChecksum, unframe};
 
-/// Admits a request, or says why not. Notes on the way what the log line says of it.
+/// Admits a request, or returns the error. Fills in the log line's fields on the way.
 pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3Error> {
     let (came, context) = visit.parts();
     let line = std::str::from_utf8(came.target).map_err(|_| S3Error::new(Code::InvalidUri))?;
@@ -38,7 +38,8 @@ pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3
     let target = Target::parse(sent, &proxy.naming)?;
     context.log.target(&target);
     query.check()?;
-    // What is meant is read from here on; what was sent only by the signature.
+    // From here on the effective request is read; only the signature is checked over the request as
+    // sent.
     let meant = EffectiveRequest::of(sent)?;
     let head = meant.head();
     let operation = classify(head, &target);
@@ -74,15 +75,15 @@ pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3
     sort(proxy, effect, request, target, findings.terms)
 }
 
-/// A browser's question, which is not signed: a signature in its URL is that of the request that may
-/// follow. The policy is the bucket's. Of a key nothing is told here, not even whether it is there: to
-/// moto, for one, a caller that may not read an object may not ask this of it either.
+/// A browser's preflight. It is not signed: a signature in its URL belongs to the request that may
+/// follow. The policy is the bucket's. The answer tells nothing about a key, not even whether it
+/// exists: moto, for one, refuses the preflight of a caller that may not read the object.
 fn preflight(target: &Target, headers: &HeaderMap) -> Preflight {
     let bucket = target.bucket().cloned().map_or(Target::Service, Target::Bucket);
     Preflight { path: bucket.path(), headers: of_preflight(headers) }
 }
 
-/// A browser's form, whose head is not what is signed.
+/// A browser's form: the signature covers its policy field, not the head.
 fn form(target: Target, headers: HeaderMap, expects_continue: bool) -> Result<Admitted, S3Error> {
     match target {
         Target::Bucket(bucket) => Ok(Admitted::Form(Form { bucket, headers, expects_continue })),
@@ -90,7 +91,7 @@ fn form(target: Target, headers: HeaderMap, expects_continue: bool) -> Result<Ad
     }
 }
 
-/// A request whose operation is known, and yet to be judged.
+/// A request whose operation is known, before it is judged.
 struct Question<'a> {
     proxy: &'a Proxy,
     meant: &'a EffectiveRequest<'a>,
@@ -100,20 +101,20 @@ struct Question<'a> {
     effect: Effect,
 }
 
-/// What was found out of one that may be served.
+/// The findings about a request that may be served.
 struct Findings {
-    /// `None` where the head is not what is signed: a browser's form carries its signature inside.
+    /// `None` where the signature does not cover the head: a browser's form has it in its body.
     signed: Option<Signed>,
     terms: Terms,
 }
 
-/// What a request is served by, beside its head.
+/// How a request is treated, beside its head.
 struct Terms {
     preconditions: Preconditions,
     treatment: Treatment,
     source: Option<CopySource>,
     retry: Retry,
-    /// Has the request a body whose length nothing says? It is taken whole first.
+    /// Does the request have a body without a declared length? It is then buffered first.
     unknown_length: bool,
 }
 
@@ -143,8 +144,9 @@ impl Question<'_> {
         let terms = Terms {
             preconditions,
             treatment,
-            // Of a caller that is not known nothing was remembered: to the gate its retry is a request
-            // like every other. What it copies from is between it and the store.
+            // For a caller that is not authenticated the register remembers no write: to the gate
+            // its retry is a request like any other. The store judges whether it may read the copy
+            // source.
             source: source.filter(|_| known),
             retry: if known { retry } else { Retry::default() },
             unknown_length,
@@ -164,8 +166,8 @@ impl Question<'_> {
         self.proxy.clients.authorize(&verified.caller, &asked)
     }
 
-    /// Whether what is asked can be done through this proxy at all, whoever asks. `as_sent`: the request
-    /// goes on as its sender signed it.
+    /// Whether the proxy can do the operation at all, for any caller. `as_sent`: the request is
+    /// sent on as its sender signed it.
     fn check_possible(&self, as_sent: bool) -> Result<(), S3Error> {
         if let Some(refused) = inadmissible_at(self.head, self.operation, self.effect, as_sent) {
             return Err(refused);
@@ -179,8 +181,8 @@ impl Question<'_> {
         }
     }
 
-    /// The condition that the gate judges. Of what is known to leave the content alone, the conditions
-    /// are the store's to judge.
+    /// The condition that the gate judges. For operations that do not change the content, the store
+    /// judges the conditions.
     fn preconditions(&self, treatment: Treatment) -> Result<Preconditions, S3Error> {
         match (self.operation.subresource(), self.effect) {
             (Some(_), Effect::Read | Effect::Streams) => Ok(Preconditions::NONE),
@@ -189,8 +191,9 @@ impl Question<'_> {
     }
 }
 
-/// The origin, and the headers and the query as everything after admission reads them. What its sender
-/// has signed for the store stays as it was sent, less what is not signed.
+/// The origin, and the headers and the query as everything after admission reads them. A request
+/// that its sender has signed for the store keeps both as they were sent, without the unsigned
+/// parts.
 fn origin_of(
     came: SentHead<'_>,
     line: &str,
@@ -227,15 +230,16 @@ fn origin_of(
     }
 }
 
-/// Brings the head of a request that is signed anew into the form in which it is sent on: without what
-/// its body's framing was called, its copy source spelled in one way, and a read that may be anybody's
-/// with nothing in its query but what S3 gives a meaning there.
+/// Brings the head of a request that is signed anew into the form in which it is sent on: without
+/// the headers about the body's framing, with one spelling of its copy source, and for an anonymous
+/// read with only those query parameters that S3 defines.
 fn settle(request: &mut Request, effect: Effect, source: Option<&CopySource>) {
     if request.origin.is_verbatim() {
         return;
     }
     if request.promise.payload.is_chunked() {
-        // It says how the body travels, not what is stored (AWS: SigV4 streaming).
+        // These headers describe the transfer of the body, not what is stored (AWS: SigV4
+        // streaming).
         unframe(&mut request.headers);
     }
     if let Some(source) = source.and_then(CopySource::header_value) {
@@ -246,7 +250,7 @@ fn settle(request: &mut Request, effect: Effect, source: Option<&CopySource>) {
     }
 }
 
-/// Which kind of request it is, by which handlers are chosen.
+/// The kind of request, by which the handler is chosen.
 fn sort(
     proxy: &Proxy,
     effect: Effect,
@@ -286,22 +290,22 @@ fn sort(
             Admitted::ObjectRead(ObjectRead { request, name, unguarded })
         }
         (Effect::Read | Effect::Streams, target, _) => {
-            // Whether what its sender has signed for the store may come, the store says.
+            // The store says whether a body that is signed for it may come.
             request.expects_continue &= !verbatim;
             let is_safe = request.method.is_safe();
             let passed = Passed { request, target };
             if is_safe { Admitted::Read(passed) } else { Admitted::Stream(passed) }
         }
-        // No operation is classified so.
+        // No operation is classified like this.
         (Effect::WritesKey(_) | Effect::UnknownWrite(_) | Effect::WritesKeysInBody, ..) => {
             return Err(S3Error::new(Code::AccessDenied));
         }
     })
 }
 
-/// Whether this request, which passes no gate, has its body buffered: a document that is read here, or a
-/// part of an upload whose checksum follows it, since no old store reads it there, or whose length nothing
-/// says.
+/// Whether this request, which is not guarded, has its body buffered. That is so for a document
+/// that is read here, for an upload part with a trailing checksum (old stores do not read one), and
+/// for an upload part without a declared length.
 fn is_buffered(proxy: &Proxy, request: &Request, unknown_length: bool) -> bool {
     if request.origin.is_read(request.content) {
         return true;
@@ -314,14 +318,14 @@ fn is_buffered(proxy: &Proxy, request: &Request, unknown_length: bool) -> bool {
     trails && !proxy.store.drops_checksums() && length_bytes <= proxy.body_bytes_max
 }
 
-/// RFC 9110 §10.1.1, §15.2: not of HTTP/1.0, which knows no informational answers.
+/// RFC 9110 §10.1.1, §15.2: false for HTTP/1.0, which has no informational responses.
 fn expects_continue(head: RequestHead<'_>, version: Version) -> bool {
     let said = head.header(&header::EXPECT);
     version == Version::HTTP_11
         && said.is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
 }
 
-/// Notes whose rules say what a page may see, whatever comes of the request.
+/// Notes the bucket whose CORS rules apply to the answer, whatever the request's outcome.
 fn note_bucket(proxy: &Proxy, context: &mut Context, head: RequestHead<'_>) {
     let Some((bucket, by_host)) = Target::bucket_named(head, &proxy.naming) else { return };
     context.host_style = by_host;
@@ -330,8 +334,8 @@ fn note_bucket(proxy: &Proxy, context: &mut Context, head: RequestHead<'_>) {
     }
 }
 
-/// A `Connection` header may only nominate headers of the connection: one that is part of the
-/// request's meaning would be judged here and then taken off (RFC 9110 §7.6.1).
+/// Refuses a `Connection` header that names a header of the request itself: that header would be
+/// judged here and then removed as a hop-by-hop header (RFC 9110 §7.6.1).
 fn check_nominations(head: RequestHead<'_>) -> Result<(), S3Error> {
     let nominated = head.headers.get_all(header::CONNECTION).iter();
     let is_ours = |name: &str| {

@@ -1,5 +1,5 @@
-//! What admission yields: for each kind of request a type with all that its handler needs, so that no
-//! handler has to ask for a name or a signature again.
+//! The results of admission: a type for each kind of request, with everything that its handler
+//! needs. No handler has to ask for a name or a signature again.
 
 use http::header::HeaderName;
 use http::{HeaderMap, Method};
@@ -11,45 +11,45 @@ use crate::s3::{
 };
 use crate::sigv4::BodyPromise;
 
-/// A request whose sender may do what it asks, or is for the store to judge.
+/// A request whose sender may do what it asks for, or whose sender the store judges.
 #[derive(Debug)]
 pub(super) enum Admitted {
-    /// A browser asks what a page may do.
+    /// A browser asks what a web page may do.
     Preflight(Preflight),
-    /// A read of an object, whose conditions are judged here.
+    /// A read of an object, whose conditions are judged here too.
     ObjectRead(ObjectRead),
-    /// Any other question.
+    /// Any other read.
     Read(Passed),
-    /// A request that changes no object's content and is streamed on.
+    /// A request that changes no object's content and whose body is streamed.
     Stream(Passed),
-    /// The same, but its body is taken whole first.
+    /// The same, with a buffered body.
     Buffered(Passed),
-    /// The beginning of an upload.
+    /// A CreateMultipartUpload.
     UploadStart(UploadStart),
-    /// A part of an upload that is copied from an object.
+    /// An UploadPartCopy.
     PartCopy(PartCopy),
-    /// A write of the key that the request names.
+    /// A write of the key in the request's path.
     Write(KeyWrite),
-    /// Deletes of the keys that the body names.
+    /// Deletes of the keys in the body.
     Batch(Batch),
-    /// The same, to be sent on as it came.
+    /// The same, sent on as it came.
     BatchVerbatim(Batch),
-    /// A browser's upload.
+    /// A browser's form upload.
     Form(Form),
-    /// The same, to be sent on as it came.
+    /// The same, sent on as it came.
     FormVerbatim(Request, BucketName),
 }
 
-/// What all but preflights and forms have in common.
+/// The parts that all requests but preflights and forms have in common.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) operation: Operation,
     pub(super) method: Method,
-    /// As they are meant: with those that a presigned query carries for them.
+    /// The effective headers: with those that a presigned query carries.
     pub(super) headers: HeaderMap,
-    /// What is left of the query without those, and without the signature.
+    /// The rest of the query, without those and without the signature.
     pub(super) query: Query,
-    /// What the body is to the operation.
+    /// The meaning of the body for the operation.
     pub(super) content: Content,
     pub(super) origin: Origin,
     pub(super) promise: BodyPromise,
@@ -57,7 +57,7 @@ pub(super) struct Request {
     pub(super) expects_continue: bool,
 }
 
-/// A browser's question.
+/// A browser's preflight.
 #[derive(Debug)]
 pub(super) struct Preflight {
     pub(super) path: String,
@@ -69,31 +69,31 @@ pub(super) struct Preflight {
 pub(super) struct ObjectRead {
     pub(super) request: Request,
     pub(super) name: ObjectName,
-    /// Whether a rule takes the key out of the gate's care.
+    /// Whether the key's rule is `mode = "pass"`.
     pub(super) unguarded: bool,
 }
 
-/// A request that passes no gate.
+/// A request that is not guarded.
 #[derive(Debug)]
 pub(super) struct Passed {
     pub(super) request: Request,
     pub(super) target: Target,
 }
 
-/// The beginning of an upload of a guarded key.
+/// A CreateMultipartUpload for a guarded key.
 #[derive(Debug)]
 pub(super) struct UploadStart {
     pub(super) request: Request,
     pub(super) name: ObjectName,
 }
 
-/// A part that is copied.
+/// An UploadPartCopy.
 #[derive(Debug)]
 pub(super) struct PartCopy {
     pub(super) request: Request,
     pub(super) name: ObjectName,
     pub(super) source: Option<CopySource>,
-    /// Whether a rule takes the key out of the gate's care.
+    /// Whether the key's rule is `mode = "pass"`.
     pub(super) unguarded: bool,
 }
 
@@ -103,9 +103,9 @@ pub(super) struct KeyWrite {
     pub(super) request: Request,
     pub(super) name: ObjectName,
     pub(super) preconditions: Preconditions,
-    /// Whether a rule takes the key out of the gate's care.
+    /// Whether the key's rule is `mode = "pass"`.
     pub(super) unguarded: bool,
-    /// What a copy reads from; `None` also where the store is to judge the sender.
+    /// The source of a copy; `None` also where the store judges the sender.
     pub(super) source: Option<CopySource>,
     pub(super) retry: Retry,
 }
@@ -118,7 +118,7 @@ pub(super) struct Batch {
     pub(super) retry: Retry,
 }
 
-/// A browser's form, which names its key and its sender inside.
+/// A browser's form, which has its key and its sender in its body.
 #[derive(Debug)]
 pub(super) struct Form {
     pub(super) bucket: BucketName,
@@ -126,12 +126,12 @@ pub(super) struct Form {
     pub(super) expects_continue: bool,
 }
 
-/// Which attempt of which call this is, as AWS's SDKs say it.
+/// The call and the number of the attempt, in the headers of AWS's SDKs.
 #[derive(Debug, Clone)]
 pub(super) struct Retry {
     /// `amz-sdk-invocation-id`: the same for all attempts of one call.
     pub(super) invocation: Option<String>,
-    /// From `amz-sdk-request: attempt=2; max=3`; 1 where nothing is said.
+    /// From `amz-sdk-request: attempt=2; max=3`; 1 where the header is missing.
     pub(super) attempt: u32,
 }
 

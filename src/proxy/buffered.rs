@@ -1,6 +1,6 @@
-//! Bodies in the form that every store understands. A document is buffered, read, judged and written
-//! anew, with the `Content-MD5` that some stores ask for; what has no body is sent none. An upload part is
-//! buffered whose checksum follows it, or whose length nothing says.
+//! Buffered bodies in a form that every store understands. A document is buffered, read, judged and
+//! rewritten, with the `Content-MD5` that some stores require; an operation without a body is sent
+//! without one. An upload part is buffered if it has a trailing checksum or no declared length.
 
 use bytes::Bytes;
 
@@ -21,7 +21,7 @@ pub(super) struct Buffered {
     pub(super) etag: Option<ETag>,
 }
 
-/// Reads the body as its store gets it: a document is written anew.
+/// Reads the body in the form that the store gets: a document is rewritten.
 pub(super) async fn read(
     proxy: &Proxy,
     visit: &mut Visit<'_>,

@@ -1,10 +1,10 @@
-//! Conditional reads (AWS: GetObject, HeadObject; RFC 9110 §13.2.2), answered rightly whatever the
-//! store makes of the conditions: some ignore them all, some know a few, hardly one gets every
-//! pair right.
+//! Conditional reads (AWS: GetObject, HeadObject; RFC 9110 §13.2.2), answered correctly whatever
+//! the store does with the conditions. Some stores ignore them all, some know a few, and few get
+//! every pair right.
 //!
-//! The store is asked with the conditions, since one that honours them saves the body. An answer
-//! with the object is judged by the validators in its own head, so that verdict and content are of
-//! the same moment. A refusal is believed only where its own validators prove it.
+//! The store is asked with the conditions, since a store that honours them need not send the body.
+//! An answer with the object is judged by the validators in its own head, so the decision and the
+//! content belong to the same moment. A refusal is believed only where its own validators prove it.
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
@@ -18,9 +18,9 @@ use crate::backend::{Answer, HttpStore, StoreRequest};
 use crate::gate::X_IFMATCH_GENERATION;
 use crate::s3::{Precondition, Preconditions, Validators};
 
-/// Asks for an object under these conditions, which stand in the request. Returns the store's
-/// answer and the condition that fails, by which it may not be passed on. Fails when the store does
-/// not answer, with a sentence.
+/// Asks the store for an object. The request carries these conditions. Returns the store's answer,
+/// and the condition that fails, if any: then the answer may not be passed on. The error is a
+/// sentence that says why the store did not answer.
 pub(super) async fn ask(
     store: &HttpStore,
     request: &StoreRequest,
@@ -41,7 +41,7 @@ pub(super) async fn ask(
             }
         }
         // A range is judged after the conditions (RFC 9110 §13.2.2): the object may have become
-        // shorter since the client saw it.
+        // shorter since the client last read it.
         StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {}
         _ => {
             let failing = judge(&opened, preconditions);
@@ -52,8 +52,8 @@ pub(super) async fn ask(
     ask_again(store, request, preconditions).await
 }
 
-/// Asks without the conditions. First by a HEAD of the whole object: if they fail, its body need not
-/// be sent.
+/// Asks without the conditions. A HEAD of the whole object comes first: if the conditions fail, the
+/// body need not be sent.
 async fn ask_again(
     store: &HttpStore,
     request: &StoreRequest,
@@ -76,14 +76,14 @@ async fn ask_again(
     Ok((opened, failing))
 }
 
-/// The condition that fails for the object in this answer, if it is one.
+/// The condition that fails for the object in this answer, if one does.
 fn judge(opened: &Opened, preconditions: &Preconditions) -> Option<Precondition> {
     let found = opened.status.is_success();
     if found { preconditions.evaluate(&Validators::of(&opened.headers)).err() } else { None }
 }
 
-/// 304 or 412 in the place of the store's answer. `may_tell`: whether the client may be told the ETag
-/// that its condition failed to name.
+/// The 304 or 412 that replaces the store's answer. `may_tell`: whether the client may learn the
+/// ETag that its condition failed to match.
 pub(super) fn refuse<'p>(
     visit: &mut Visit<'_>,
     opened: Opened,
@@ -104,7 +104,7 @@ pub(super) fn refuse<'p>(
     Response::Whole(answer, Alongside::Dismiss(opened))
 }
 
-/// Of the store's headers those named, and the ones that let a browser's page see the answer.
+/// The store's headers with these names, and those that let a web page see the answer.
 fn kept(of_store: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
     of_store
         .iter()
@@ -113,7 +113,7 @@ fn kept(of_store: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
         .collect()
 }
 
-/// RFC 9110 §15.4.5, and S3's own.
+/// The headers of a 304: RFC 9110 §15.4.5, and S3's own.
 const IN_NOT_MODIFIED: [HeaderName; 11] = [
     header::CACHE_CONTROL,
     header::CONTENT_LOCATION,
@@ -128,6 +128,6 @@ const IN_NOT_MODIFIED: [HeaderName; 11] = [
     X_IFMATCH_GENERATION,
 ];
 
-/// The object's ETag saves the client its next read.
+/// The headers of a 412. The object's ETag saves the client its next read.
 const IN_REFUSAL: [HeaderName; 4] =
     [header::DATE, header::ETAG, header::VARY, X_IFMATCH_GENERATION];

@@ -1,6 +1,6 @@
-//! Connection slots: a limit on open connections, in all and from one address. Where all slots are
-//! taken, the connection that has waited longest for the head of its next request is evicted; one
-//! whose request is being served never is.
+//! Connection slots: a limit on open connections, in total and per address. When all slots are
+//! taken, the connection that has waited longest for the head of its next request is evicted. A
+//! connection whose request is being served is never evicted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,7 +15,7 @@ pub(super) struct ConnectionSlots(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     limit: usize,
-    /// From one address; any number when absent.
+    /// The limit per address; none when absent.
     per_address: Option<usize>,
     taken: Mutex<Taken>,
 }
@@ -24,10 +24,10 @@ struct Shared {
 struct Taken {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
-    /// Those whose next request has not come, or not all of its head, in the order in which they began
-    /// to wait for it.
+    /// The connections that wait for a request head, or for the rest of one, in the order in which
+    /// they began to wait.
     idle: BTreeMap<u64, Arc<Notify>>,
-    /// How many waits have begun; numbers them.
+    /// How many waits have begun; gives each wait its number.
     waits: u64,
 }
 
@@ -35,7 +35,7 @@ struct Taken {
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
     slots: ConnectionSlots,
-    /// Where it counts as one of several.
+    /// The address that the connection counts for.
     address: Option<IpAddr>,
     evict: Arc<Notify>,
 }
@@ -43,14 +43,14 @@ pub(super) struct ConnectionSlot {
 /// Why there is no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoSlot {
-    /// All are taken by connections that are being served.
+    /// All slots are taken by connections that are being served.
     All,
-    /// This address has its share.
+    /// This address has used its share.
     OfAddress,
 }
 
 impl ConnectionSlots {
-    /// For so many connections, and so many from one address.
+    /// Slots for `limit` connections, and at most `per_address` from one address.
     pub(super) fn new(limit: usize, per_address: Option<usize>) -> Self {
         Self(Arc::new(Shared { limit, per_address, taken: Mutex::default() }))
     }
@@ -64,7 +64,7 @@ impl ConnectionSlots {
             return Err(NoSlot::OfAddress);
         }
         if taken.all >= self.0.limit {
-            // Its connection ends in a moment; until then there is one too many.
+            // Its connection ends in a moment; until then there is one connection too many.
             let (_, idle) = taken.idle.pop_first().ok_or(NoSlot::All)?;
             idle.notify_one();
         }
@@ -81,8 +81,7 @@ impl ConnectionSlots {
 }
 
 impl ConnectionSlot {
-    /// Returns when the connection, which waits for the head of a request, is to end for the sake of
-    /// another.
+    /// Returns when the connection, which waits for a request head, has to end to free its slot.
     pub(super) async fn evicted(&self) {
         let _idle = Idle::begin(self);
         self.evict.notified().await;
@@ -126,7 +125,7 @@ impl Drop for Idle<'_> {
     }
 }
 
-/// An IPv6 client has a whole network of addresses to itself.
+/// One IPv6 client has a whole network of addresses, so the network counts as one address.
 fn of_one_client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -1,4 +1,4 @@
-//! What is remembered of one request, and its log line.
+//! The context of one request: its state beside the session, and its log line.
 
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -10,34 +10,34 @@ use crate::random;
 use crate::s3::{Operation, S3Error, Target};
 use crate::shares::Share;
 
-/// Names the request on its answer.
+/// The header that names the request in its answer.
 pub(super) const REQUEST_ID: &str = "x-amz-request-id";
 
-/// Names what answered, where AWS names a host.
+/// The header that names the server in its answer, where AWS names a host.
 pub(super) const HOST_ID: &str = "x-amz-id-2";
 pub(super) const HOST: &str = "ifmatch";
 
-/// What belongs to one request.
+/// The state of one request.
 #[derive(Debug)]
 pub struct Context {
     pub(super) arrived: Instant,
     pub(super) request_id: String,
     pub(super) log: LogLine,
     pub(super) forward: Option<Forward>,
-    /// Why forwarding failed, where this room knows better than Pingora.
+    /// Why forwarding failed, where this module knows more than Pingora.
     pub(super) failure: Option<S3Error>,
-    /// Held by a request that changes something, to its end.
+    /// Held until its end by a request that changes something.
     pub(super) room: Option<Share>,
-    /// Whether a page of another origin may see the answer is to be asked.
+    /// The CORS question whether a page of another origin may see the answer.
     pub(super) cors: Option<Asking>,
     /// Whether the bucket is named by the host.
     pub(super) host_style: bool,
-    /// Whether a refused body is read all the same, to keep its connection.
+    /// Whether the rest of a refused body is read, to keep its connection.
     pub(super) reads_out: bool,
     _under_way: TaskTrackerToken,
 }
 
-/// The fields of a request's log line. No header value and no query ever stands in it.
+/// The fields of a request's log line. It never contains a header value or a query.
 #[derive(Debug, Default)]
 pub(super) struct LogLine {
     pub(super) operation: Option<Operation>,
@@ -53,13 +53,13 @@ pub(super) struct LogLine {
 }
 
 impl LogLine {
-    /// Notes what the request is addressed to.
+    /// Sets the fields about the target.
     pub(super) fn target(&mut self, target: &Target) {
         self.bucket = target.bucket().map(ToString::to_string).unwrap_or_default();
         self.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
     }
 
-    /// Notes how the gate ended.
+    /// Sets the fields about the gate's outcome.
     pub(super) fn gate(&mut self, outcome: &Outcome) {
         self.decided_by = Some(outcome.decided_by);
         self.waited_ms = millis(outcome.waited);
@@ -69,12 +69,12 @@ impl LogLine {
         }
     }
 
-    /// The client did not stay for the answer, or did not send all of its request.
+    /// The client left before the answer ended, or did not send all of its request.
     pub(super) fn client_gone(&mut self) {
         self.outcome = Some("client gone");
     }
 
-    /// The store broke off an answer of which the client has had a part.
+    /// The store broke off an answer after the client had got a part of it.
     pub(super) fn store_broke_off(&mut self) {
         self.outcome = Some("store broke off");
     }
@@ -96,7 +96,7 @@ impl Context {
         }
     }
 
-    /// Writes the request's one line.
+    /// Writes the one log line of the request.
     pub(super) fn write_log_line(&self, status: Option<u16>, bytes_in: usize, bytes_out: usize) {
         let line = &self.log;
         let outcome = line.outcome.unwrap_or(match status {
@@ -125,8 +125,8 @@ impl Context {
     }
 }
 
-/// A text field that says something. Recorded as a text value, which both formats escape: a key
-/// cannot forge a line.
+/// A text field, unless it is empty. It is recorded as a text value, which both formats escape: a
+/// key cannot forge a log line.
 fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }

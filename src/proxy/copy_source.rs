@@ -1,11 +1,12 @@
 //! Conditions on the source of a copy (AWS: CopyObject, UploadPartCopy), judged here: moto ignores
 //! most of them, s3s-fs all of them on parts, Ceph all of them under their right names.
 //!
-//! A HEAD of the source decides. What the store is then asked for is a copy of just what the HEAD
-//! saw: `x-amz-copy-source-if-match` with that ETag, which every store tried either honours (s3s-fs
-//! and Swift; between HEAD and copy nothing can then slip in) or ignores (moto, s3rver), quoted as it
-//! is. One exception is known: Swift refuses the ETag that it shows itself for a multipart object.
-//! So a refusal is looked into, and a store that refuses the right ETag is asked without it.
+//! A HEAD of the source decides. Then the store is asked to copy exactly the object that the HEAD
+//! saw: with `x-amz-copy-source-if-match` and that ETag. Every store tried either honours this
+//! header (s3s-fs and Swift; then no write can come between HEAD and copy) or ignores it (moto,
+//! s3rver). The ETag is quoted as it is. One exception is known: Swift refuses the ETag that it
+//! shows itself for a multipart object. So after a refusal the source is looked at again, and a
+//! store that refuses the right ETag is asked without it.
 
 use http::{HeaderMap, StatusCode};
 
@@ -19,23 +20,24 @@ use crate::s3::conditional::X_AMZ_COPY_SOURCE_IF_MATCH;
 use crate::s3::documents::parse_store_error;
 use crate::s3::{Code, CopySource, ETag, Preconditions, S3Error};
 
-/// How often a copy is asked for whose source changes in between.
+/// How often a copy is tried whose source changes meanwhile.
 const ROUNDS: u32 = 3;
 
-/// The source of a copy that was found to be as its conditions want it.
+/// The source of a copy whose conditions hold.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     object: CopySource,
     preconditions: Preconditions,
-    /// Those that a HEAD of it needs.
+    /// The headers that a HEAD of it needs.
     headers: HeaderMap,
-    /// What the store is to copy, or nothing.
+    /// The ETag that the copied object must have, if any.
     pin: Option<ETag>,
 }
 
 impl Source {
-    /// Looks at the source of a request with these headers. `None` where nothing is copied, or nothing
-    /// asked of what is; an error where it is not there, not as it should be, or cannot be seen.
+    /// Judges the source of a request with these headers by a HEAD. `None` where the request is no
+    /// copy, or has no condition on its source; an error where the source does not exist, fails a
+    /// condition, or cannot be read.
     pub(super) async fn judged(
         store: &HttpStore,
         client: &HeaderMap,
@@ -52,14 +54,16 @@ impl Source {
         Ok(Some(judged))
     }
 
-    /// What to pin the copy to, where the source is as it should be. A version cannot change.
+    /// The ETag to pin the copy to, where the conditions hold. A version needs none: it cannot
+    /// change.
     async fn look(&self, store: &HttpStore) -> Result<Option<ETag>, S3Error> {
         let (name, version_id) = (&self.object.name, self.object.version_id());
         let key = name.key.as_str();
         match store.look(name, version_id, self.headers.clone()).await {
             Ok(Some(validators)) => match self.preconditions.evaluate(&validators) {
                 Err(failed) => Err(failed.failed_by_source()),
-                // A weak ETag without its mark: compared strongly, as a store may, it equals none.
+                // A weak ETag is used without its `W/`: compared strongly, as a store may do, a
+                // weak ETag equals none.
                 Ok(()) => Ok(validators
                     .etag()
                     .filter(|_| version_id.is_none())
@@ -76,8 +80,9 @@ impl Source {
         }
     }
 
-    /// Looks again after the store refused the copy with 412. An error says why it was right; else
-    /// the source is now another one that is as good, or the store has misjudged its ETag.
+    /// Looks at the source again after the store refused the copy with 412. An error says why the
+    /// refusal was right. Otherwise the source has changed and the conditions still hold, or the
+    /// store has misjudged its own ETag.
     async fn look_again(&mut self, store: &HttpStore) -> Result<(), S3Error> {
         let refused = self.pin.take();
         let seen = self.look(store).await?;
@@ -89,7 +94,7 @@ impl Source {
         Ok(())
     }
 
-    /// The request with its pin.
+    /// The request with the ETag that its source must have.
     fn pinned(&self, request: &StoreRequest) -> StoreRequest {
         let mut request = request.clone();
         if let Some(etag) = self.pin.as_ref().and_then(ETag::header_value) {
@@ -99,7 +104,7 @@ impl Source {
     }
 }
 
-/// Performs a guarded write, pinned to its source where that was judged.
+/// Performs a guarded write, pinned to its source's ETag where the source was judged.
 pub(super) async fn write(proxy: &Proxy, write: &Write<'_>, source: Option<Source>) -> Outcome {
     let Some(mut source) = source else { return proxy.gate.write(write).await };
     let mut rounds = ROUNDS;
@@ -119,16 +124,17 @@ pub(super) async fn write(proxy: &Proxy, write: &Write<'_>, source: Option<Sourc
     }
 }
 
-/// The gate lets no condition on the destination through: this is about the source.
+/// Whether this is the store's refusal of the source: the gate never sends a condition on the
+/// destination.
 fn is_refusal(reply: &Reply) -> bool {
     let Reply::Store(Answer { status, body, .. }) = reply else { return false };
     *status == StatusCode::PRECONDITION_FAILED
         || parse_store_error(body).is_some_and(|error| error.code == "PreconditionFailed")
 }
 
-/// Asks once for a copy of a part, pinned to its source where that was judged. A refusal is looked into
-/// before anything is answered. Errors: what the client is told instead of the store's answer; the
-/// inner one says in a sentence why there is none.
+/// Asks once for a copy of a part, pinned to its source's ETag where the source was judged. After a
+/// refusal the source is looked at again before an answer is given. Errors: the answer for the
+/// client in place of the store's; the inner error is a sentence that says why the store gave none.
 pub(super) async fn open(
     store: &HttpStore,
     request: &StoreRequest,
@@ -155,7 +161,7 @@ fn changes_all_the_time() -> S3Error {
         .because("The source of the copy keeps changing. Please try again.")
 }
 
-/// The HEAD of a source gave no fact.
+/// The error where the HEAD of a source gave no usable answer.
 fn unseen(error: &HeadError) -> S3Error {
     match error {
         HeadError::Unavailable(why) => {
@@ -183,10 +189,10 @@ fn unseen(error: &HeadError) -> S3Error {
     }
 }
 
-/// AWS's answer to the wrong key of the customer's, or none.
+/// AWS's answer where the customer's encryption key is wrong or missing.
 const ENCRYPTED: &str = "The object was stored using a form of Server Side Encryption. The correct \
      parameters must be provided to retrieve the object.";
 
-/// AWS's answer to a delete marker named by its version.
+/// AWS's answer to a delete marker that is named by its version.
 const DELETE_MARKER: &str = "The source of a copy request may not specifically refer to a delete \
      marker by version id.";

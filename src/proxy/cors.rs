@@ -1,10 +1,11 @@
-//! What a browser's page of another origin may see of the answers that are written here: what the
-//! store would have allowed it (Fetch: CORS protocol; AWS: Using cross-origin resource sharing).
+//! CORS headers for the answers that are written here: a web page of another origin sees of them
+//! what the store would have allowed (Fetch: CORS protocol; AWS: Using cross-origin resource
+//! sharing).
 //!
-//! The policy is the bucket's, and public: the store tells it in answer to any preflight, which is not
-//! signed. So it is asked by one, for the bucket and never for a key, at most once in
-//! [`FRESH`] for each bucket, origin and method, and only when an answer needs it. A request without
-//! an `Origin` costs nothing.
+//! The policy belongs to the bucket and is public: the store tells it in answer to any preflight,
+//! which is not signed. So the proxy asks with a preflight, for the bucket and never for a key, at
+//! most once in [`FRESH`] for each bucket, origin and method, and only when an answer needs it. A
+//! request without an `Origin` costs nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,27 +19,28 @@ use tokio::time::{Instant, timeout_at};
 use crate::backend::HttpStore;
 use crate::s3::BucketName;
 
-/// How long an answer of the store is believed.
+/// How long the store's policy is used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// How long it is not asked again after it gave none. What it said before goes on until then.
+/// How long the store is not asked again after it gave no policy. Until then the last policy is
+/// used.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// How long an answer to a client waits for the store's.
+/// How long an answer to a client waits for the store's policy.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many policies are kept.
+/// How many policies are cached.
 const ENTRIES_MAX: usize = 1024;
 
-/// How many questions are asked at once: for callers who are known, and for those who are not, who
-/// could name any number of origins.
+/// How many policies are asked for at once: once for authenticated callers and once for the others,
+/// which could name any number of origins.
 const QUESTIONS: usize = 16;
 const QUESTIONS_OF_STRANGERS: usize = 4;
 
-/// Far above any origin.
+/// Longer than any real origin.
 const ORIGIN_BYTES_MAX: usize = 512;
 
-/// The policies of the store, as far as they were asked for.
+/// The cached policies of the store.
 #[derive(Debug)]
 pub struct Policies {
     store: Arc<HttpStore>,
@@ -47,7 +49,7 @@ pub struct Policies {
     strangers: Semaphore,
 }
 
-/// What a policy is about.
+/// The case that a policy is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Case {
     bucket: String,
@@ -55,15 +57,15 @@ struct Case {
     method: Method,
 }
 
-/// One policy. Locked while it is asked for, so that it is asked for once.
+/// One policy. It is locked while it is asked for, so that it is asked for once.
 #[derive(Debug, Default)]
 struct Entry(AsyncMutex<Policy>);
 
 #[derive(Debug, Default)]
 struct Policy {
-    /// What answers carry; empty where the origin may see nothing.
+    /// The headers for the answers; empty where the origin may see nothing.
     headers: HeaderMap,
-    /// When the store is to be asked again; `None` before it was asked at all.
+    /// When the store is to be asked again; `None` before the first question.
     again: Option<Instant>,
 }
 
@@ -84,7 +86,7 @@ impl Policies {
         }
     }
 
-    /// The headers of an answer; none where they cannot be had in time.
+    /// The headers of an answer; none where the policy is not known in time.
     async fn headers(&self, case: &Case, stranger: bool) -> HeaderMap {
         let until = Instant::now() + PATIENCE;
         let Some(entry) = self.entry(case, stranger) else { return HeaderMap::new() };
@@ -109,7 +111,7 @@ impl Policies {
         policy.headers.clone()
     }
 
-    /// A caller that is not authenticated evicts no entry.
+    /// Finds or adds a policy. A caller that is not authenticated evicts no policy.
     fn entry(&self, case: &Case, stranger: bool) -> Option<Arc<Entry>> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(case) {
@@ -117,7 +119,7 @@ impl Policies {
         }
         if entries.len() >= ENTRIES_MAX {
             let now = Instant::now();
-            // One that is locked is being asked for.
+            // A locked policy is being asked for.
             entries.retain(|_, entry| entry.0.try_lock().is_ok_and(|policy| policy.is_fresh(now)));
         }
         if entries.len() >= ENTRIES_MAX {
@@ -127,7 +129,7 @@ impl Policies {
         Some(Arc::clone(entries.entry(case.clone()).or_default()))
     }
 
-    /// What the store says; `None` where it does not answer, or only that it cannot.
+    /// Asks the store; `None` where it does not answer, or answers with an error of its own.
     async fn ask(&self, case: &Case) -> Option<HeaderMap> {
         let method = HeaderValue::from_str(case.method.as_str()).ok()?;
         let question = HeaderMap::from_iter([
@@ -144,7 +146,8 @@ impl Policies {
     }
 }
 
-/// What an answer carries, where a preflight was answered so. Nothing unless that allows the origin.
+/// The headers for an answer, by the store's answer to a preflight. None unless that allows the
+/// origin.
 fn policy(status: StatusCode, preflight: &HeaderMap, origin: &HeaderValue) -> HeaderMap {
     let allowed = preflight.get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
     let allows = allowed.is_some_and(|allowed| allowed == origin || allowed == "*");
@@ -155,7 +158,7 @@ fn policy(status: StatusCode, preflight: &HeaderMap, origin: &HeaderValue) -> He
         .into_iter()
         .filter_map(|name| Some((name.clone(), preflight.get(name)?.clone())))
         .collect();
-    // Fetch: an answer that is not everybody's is not to be kept for others.
+    // Fetch: an answer that depends on the origin must not be cached for other origins.
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
     headers
 }
@@ -168,7 +171,7 @@ const OF_POLICY: [HeaderName; 5] = [
     header::ACCESS_CONTROL_MAX_AGE,
 ];
 
-/// What one request asks of the policies.
+/// The case of one request, and the cache to ask.
 #[derive(Debug)]
 pub(super) struct Asking {
     policies: Arc<Policies>,
@@ -176,7 +179,8 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// Of a request for something in this bucket; `None` where no page asks, or only whether it may.
+    /// For a request for something in this bucket; `None` where no page asks, or where it is a
+    /// preflight itself.
     pub(super) fn of(
         policies: &Arc<Policies>,
         bucket: &BucketName,
@@ -194,8 +198,8 @@ impl Asking {
         Some(Self { policies: Arc::clone(policies), case })
     }
 
-    /// Lets the page see this answer, if it may: adds what the store would have, where the store has
-    /// not said so itself. A `stranger` is not authenticated.
+    /// Lets the web page see this answer, if the store would: adds the headers that the store has
+    /// not set itself. A `stranger` is not authenticated.
     pub(super) async fn allow(&self, headers: &mut HeaderMap, stranger: bool) {
         if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
             return;

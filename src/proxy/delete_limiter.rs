@@ -1,5 +1,6 @@
 //! Concurrency limit for the deletes of a batch. Some stores answer 500 where two deletes race, for
-//! the last entry of a directory say: after such an answer deletes go one by one for a while.
+//! example for the last entry of a directory. After such an answer deletes are sent one at a time
+//! for a while.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-/// How long deletes go one by one after the store has failed.
+/// How long deletes are sent one at a time after the store has failed.
 const BACK_OFF: Duration = Duration::from_mins(5);
 
-/// How many deletes of a batch go at a time, and whether the store has just failed one.
+/// How many deletes of a batch are sent at the same time, and when the store last failed one.
 #[derive(Debug)]
 pub struct DeleteLimiter {
     at_once: usize,
@@ -25,17 +26,17 @@ pub(super) struct BatchLimiter<'a> {
 }
 
 impl DeleteLimiter {
-    /// As many at a time as the configuration says (`backend.deletes_at_once`).
+    /// At most `at_once` deletes at the same time (`backend.deletes_at_once`).
     pub const fn new(at_once: usize) -> Self {
         Self { at_once, serial_until: Mutex::new(None) }
     }
 
-    /// The permits of a new batch.
+    /// The permits for the deletes of a new batch.
     pub(super) fn batch(&self) -> BatchLimiter<'_> {
         BatchLimiter { limiter: self, free: Semaphore::new(self.at_once) }
     }
 
-    /// How many deletes may wait for their turn at a time.
+    /// How many deletes may wait for a permit at the same time.
     pub(super) const fn at_once(&self) -> usize {
         self.at_once
     }
@@ -60,11 +61,11 @@ impl DeleteLimiter {
 }
 
 impl BatchLimiter<'_> {
-    /// Waits until a delete may be sent: until one permit is free or, after a failure, all.
+    /// Waits until a delete may be sent: for one permit or, after a failure, for all.
     pub(super) async fn acquire(&self) -> Option<SemaphorePermit<'_>> {
         let permits = if self.limiter.is_serial(Instant::now()) { self.limiter.at_once } else { 1 };
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        // It is never closed.
+        // The semaphore is never closed.
         self.free.acquire_many(permits).await.ok()
     }
 }
@@ -78,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// The most deletes that were under way at the same time; the one of this number fails.
+    /// The highest number of deletes under way at the same time; the delete with this number fails.
     async fn most_at_once(limiter: &DeleteLimiter, fails: Option<usize>) -> (usize, usize) {
         let batch = limiter.batch();
         let (now, before, after) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));

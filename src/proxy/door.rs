@@ -1,6 +1,6 @@
-//! The door: a request's head is taken whole, within a time and a size, and judged, before Pingora
-//! reads it. Pingora alone waits for a head as long as a byte comes now and then, takes 1 MiB of
-//! it, and says nothing of why it refuses one.
+//! The door: reads and judges a request's head, with limits on time and size, before Pingora reads
+//! it. Pingora alone waits for a head as long as a byte comes now and then, accepts up to 1 MiB of
+//! it, and gives no reason when it refuses one.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -33,22 +33,22 @@ use crate::s3::wire::{HeadScan, check_head, in_origin_form};
 use crate::s3::{Code, S3Error};
 use crate::seldom::Seldom;
 
-/// How long a connection may be open between two requests; what Pingora tells clients, too.
+/// How long a connection may stay open between two requests; Pingora tells clients this time too.
 const BETWEEN_REQUESTS: Duration = Duration::from_mins(1);
 
-/// A head up to this size has its memory with its connection; AWS takes none that is larger.
+/// The memory for a head up to this size belongs to its connection; AWS accepts no larger one.
 const SMALL_HEAD_BYTES: usize = 8 * 1024;
 
-/// How many larger ones there may be at a time, arriving or being served.
+/// How many larger heads there may be at the same time, arriving or being served.
 const LARGE_HEADS_MAX: usize = 512;
 
-/// Where connections come in.
+/// Accepts connections and reads their requests' heads.
 pub struct Door {
     proxy: Arc<HttpProxy<Proxy>>,
     connections: ConnectionTracker,
     /// How long a head may take to arrive, from its first byte to its last.
     patience: Duration,
-    /// How fast a body has to come.
+    /// The slowest rate at which a body may arrive.
     least_rate: LeastRate,
     large_heads: Arc<Semaphore>,
     slots: ConnectionSlots,
@@ -56,7 +56,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// The way in to this proxy, for so many connections.
+    /// The door to this proxy, with limits on connections.
     pub fn new(proxy: Proxy, conf: &Arc<ServerConf>, limits: &Limits) -> Self {
         let patience = proxy.idle_timeout;
         Self {
@@ -70,13 +70,14 @@ impl Door {
         }
     }
 
-    /// What is connected and under way here.
+    /// The tracker of the open connections and the requests under way.
     pub fn connections(&self) -> ConnectionTracker {
         self.connections.clone()
     }
 
-    /// The next head. Until it is whole its sender is not known, and nothing is being served: where
-    /// there is no room for another connection, the one that has waited longest for its head ends.
+    /// Reads the next head. Until the head is complete its sender is not known, and nothing is
+    /// being served: if there is no room for another connection, the connection that has waited
+    /// longest for its head ends.
     async fn head(&self, wire: &mut Wire, slot: &ConnectionSlot) -> Result<Head, NoHead> {
         tokio::select! {
             biased;
@@ -87,8 +88,8 @@ impl Door {
         Err(if begun { no_room(NoSlot::All).into() } else { NoHead::Gone })
     }
 
-    /// The next head, from its first byte to its last, and where the body after it ends. It is taken
-    /// from what is ahead; what came with it stays there.
+    /// Reads the next head from its first byte to its last, and finds where the body after it ends.
+    /// The head is taken from the bytes read ahead; the bytes behind it stay there.
     async fn arriving(&self, wire: &mut Wire) -> Result<Head, NoHead> {
         self.begins(wire).await?;
         let end = Instant::now() + self.patience;
@@ -115,9 +116,9 @@ impl Door {
         }
     }
 
-    /// Returns when a head begins. Empty lines before it are passed over (RFC 9112 §2.2).
+    /// Returns when a head begins. Empty lines before it are skipped (RFC 9112 §2.2).
     async fn begins(&self, wire: &mut Wire) -> Result<(), NoHead> {
-        // Requests that are here already are served without a wait; others have a turn, too.
+        // Requests that have arrived are served without a wait, so this task must yield to others.
         tokio::task::consume_budget().await;
         let idle = timeout(BETWEEN_REQUESTS, async {
             loop {
@@ -135,13 +136,14 @@ impl Door {
         tokio::select! {
             biased;
             begins = idle => if begins == Ok(true) { Ok(()) } else { Err(NoHead::Gone) },
-            // Not at Pingora's word, `shutdown`: where another process has taken over, a
-            // connected client may send one more request, whose answer then says that it was the last.
+            // Pingora's `shutdown` is not used here: where another process has taken over, a
+            // connected client may send one more request. The answer to that one says that it is
+            // the last.
             () = self.connections.closing() => Err(NoHead::Gone),
         }
     }
 
-    /// Tells a client for which there is no room, whatever it would have asked.
+    /// Tells a client that there is no room for its connection, whatever its request.
     async fn turn_away(&self, wire: Wire, address: Option<IpAddr>, why: NoSlot) {
         let limit = match why {
             NoSlot::All => "limits.connections",
@@ -154,7 +156,7 @@ impl Door {
         self.refuse(wire, &no_room(why)).await;
     }
 
-    /// Answers a head that is none; the connection ends here.
+    /// Answers an invalid head; the connection ends here.
     async fn refuse(&self, mut wire: Wire, error: &S3Error) {
         let mut context = Context::new(self.connections.request());
         error.code().clone_into(&mut context.log.code);
@@ -227,7 +229,7 @@ fn client_address(socket: &SocketDigest) -> Option<IpAddr> {
     Some(socket.peer_addr()?.as_inet()?.ip())
 }
 
-/// A head that was found good.
+/// A valid head.
 struct Head {
     bytes: BytesMut,
     framing: Framing,
@@ -237,9 +239,9 @@ struct Head {
 
 /// Why there is no request.
 enum NoHead {
-    /// The client said nothing, or is no longer there.
+    /// The client sent nothing, or has disconnected.
     Gone,
-    /// What it said is told it.
+    /// The head is refused with this error.
     Refused(S3Error),
 }
 
@@ -264,8 +266,8 @@ fn ended_early() -> S3Error {
     S3Error::new(Code::BadRequest).because("The connection ended in the middle of a request head.")
 }
 
-/// The whole answer as it goes over the wire. To a HEAD it has a body, too: the method may be what
-/// cannot be read, and the connection ends here.
+/// The whole answer as it is sent. The answer to a HEAD has a body too: the method may be the part
+/// that cannot be read, and the connection ends here.
 fn answer(error: &S3Error, request_id: &str) -> Vec<u8> {
     let document = error.to_xml(None, request_id, HOST);
     let status = error.status();

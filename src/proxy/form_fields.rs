@@ -1,5 +1,5 @@
-//! What a form's fields say: who signed its policy, and the headers of the PutObject that it asks
-//! for.
+//! The fields of a browser's form: the claim about its signature, and the headers of the PutObject
+//! that it asks for.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::s3::tagging::tagging_header;
 use crate::s3::{Operation, PostForm, Query, RequestHead, S3Error, check_arguments};
 use crate::sigv4::{Algorithm, BodyPromise, PayloadKind, PolicyClaim};
 
-/// The fields of Signature Version 4 that AWS asks for beside the policy.
+/// The fields that AWS requires beside the policy for Signature Version 4.
 const VERSION_4: [(&str, &str); 4] = [
     ("x-amz-algorithm", "X-Amz-Algorithm"),
     ("x-amz-credential", "X-Amz-Credential"),
@@ -18,16 +18,16 @@ const VERSION_4: [(&str, &str); 4] = [
     ("x-amz-signature", "X-Amz-Signature"),
 ];
 
-/// The same of Version 2.
+/// The same for Version 2.
 const VERSION_2: [(&str, &str); 2] =
     [("awsaccesskeyid", "AWSAccessKeyId"), ("signature", "Signature")];
 
-/// What the form claims about its signature; `None` when there is no trace of one (AWS: a form
-/// without a policy is an anonymous one). 400 `InvalidArgument` for a part of one, which names what
-/// is missing.
+/// What the form claims about its signature; `None` when it has no field of one (AWS: a form
+/// without a policy is an anonymous one). 400 `InvalidArgument` where some fields are missing; it
+/// names the missing one.
 pub(super) fn signed_policy(form: &PostForm) -> Result<Option<PolicyClaim<'_>>, S3Error> {
     let has = |(field, _): &(&str, &str)| form.field(field).is_some();
-    // A date and a token go with both.
+    // A date and a token belong to both versions.
     let of_version_4 = [VERSION_4[0], VERSION_4[1], VERSION_4[3]].iter().any(has);
     let of_version_2 = VERSION_2.iter().any(has);
     let traces = of_version_4
@@ -55,8 +55,7 @@ pub(super) fn signed_policy(form: &PostForm) -> Result<Option<PolicyClaim<'_>>, 
     }))
 }
 
-/// The access key of the client that the form says it is from, which nothing has proved; empty, if of
-/// none.
+/// The access key that the form claims, which is not proved; empty if there is none.
 pub(super) fn claimed_access_key_id(form: &PostForm) -> String {
     let of_version_4 =
         form.field("x-amz-credential").and_then(|it| Some(it.split_once('/')?.0.to_owned()));
@@ -72,10 +71,11 @@ fn missing(name: &str) -> S3Error {
     S3Error::invalid_argument(sentence, name, "")
 }
 
-/// The form's fields as headers of a PutObject (AWS: PostObject, form fields). A list of what may
-/// pass: any other `x-amz-*` field could make the request another one than a plain put (a copy, an
-/// append), or asks for something that is not done here, and is refused; passed over, it would be a
-/// promise broken. What is reserved for us is left out, as among headers.
+/// The form's fields as headers of a PutObject (AWS: PostObject, form fields). Only listed fields
+/// are allowed. Any other `x-amz-*` field could turn the request into another one than a plain put
+/// (a copy, an append), or asks for something that the proxy does not do: it is refused, since
+/// ignoring it would break a promise. Fields that are reserved for the proxy are removed, as among
+/// headers.
 pub(super) fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
     let mut headers = HeaderMap::new();
     for (field, value) in form.fields() {
@@ -118,16 +118,16 @@ pub(super) fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
         };
         let invalid = || S3Error::invalid_argument("Invalid form field.", field, &*value);
         let name: HeaderName = name.parse().map_err(|_| invalid())?;
-        // Not only ASCII: the name of a file may stand in it.
+        // Not only ASCII: a file name may be in it.
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid())?;
         headers.insert(name, value);
     }
     Ok(headers)
 }
 
-/// What a form promises of its file, once the put that it asks for is judged as every put is. Errors:
-/// as for [`check_arguments`]; 400 for `aws-chunked`, which no form's file is, and for a checksum's
-/// algorithm without its checksum.
+/// What a form promises about its file, once the put that it asks for is judged like every put.
+/// Errors: as for [`check_arguments`]; 400 for `aws-chunked`, which no form's file is, and for a
+/// checksum algorithm without its checksum.
 pub(super) fn promise_of(headers: &HeaderMap) -> Result<BodyPromise, S3Error> {
     let head = RequestHead { method: &Method::PUT, path: "", query: &Query::default(), headers };
     check_arguments(head, Operation::PutObject)?;
@@ -141,7 +141,7 @@ pub(super) fn promise_of(headers: &HeaderMap) -> Result<BodyPromise, S3Error> {
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const ONLY_ALGORITHM: &str = "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"";
 
-/// What a field would do to the object is not known, so it cannot be left out.
+/// The effect of an unknown field on the object is unknown, so the field cannot be dropped.
 const UNCONDITIONAL: &str = "A form carries no condition, and would overwrite what it was to spare";
 const UNKNOWN_FIELD: &str = "No header of PutObject is known that says what this field does";
 

@@ -1,5 +1,5 @@
-//! A request that Pingora streams to the store: its body is unframed and checked on its way, in
-//! constant memory.
+//! A request that Pingora streams to the store: its body is unframed and checked while it passes,
+//! in constant memory.
 
 use bytes::{Bytes, BytesMut};
 
@@ -11,21 +11,21 @@ use crate::sigv4::{BodyCheck, BodyPromise, Wanted};
 #[derive(Debug)]
 pub(super) struct Forward {
     pub(super) request: StoreRequest,
-    /// Of the body as the store gets it; `None` for a request without one.
+    /// The length of the body that the store gets; `None` for a request without a body.
     pub(super) length_bytes: Option<u64>,
     check: Option<BodyCheck>,
     framing: Framing,
-    /// The last piece that came: it goes on when the next one comes, or when the whole body has
-    /// kept its promise. A body that has not is thus never whole at the store.
+    /// The last piece received. It is sent on when the next piece arrives, or when the whole body
+    /// has kept its promise. So the store never gets the whole of a body that breaks its promise.
     held: Bytes,
 }
 
-/// In which framing a body goes on.
+/// The framing in which a body is sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// In none of its own.
+    /// Unframed.
     Undone,
-    /// In the one that it came in, as its sender has signed it.
+    /// In the framing that it came in, as its sender signed it.
     Kept,
 }
 
@@ -35,19 +35,20 @@ impl Forward {
         Self {
             request,
             length_bytes: promise.length.filter(|_| framing == Framing::Undone),
-            // Not every store verifies what it is promised, least of all in a presigned query.
+            // Not every store verifies the promised digests, least of all those in a presigned
+            // query.
             check: Some(BodyCheck::new(promise, Wanted::default())),
             framing,
             held: Bytes::new(),
         }
     }
 
-    /// Whether the client's body has come to its end.
+    /// Whether the end of the client's body has arrived.
     pub(super) fn is_whole(&self) -> bool {
         self.check.is_none()
     }
 
-    /// Replaces a piece of the client's body by what may go to the store now.
+    /// Replaces a piece of the client's body by the bytes that may go to the store now.
     pub(super) fn pass_on(
         &mut self,
         body: &mut Option<Bytes>,
@@ -75,7 +76,7 @@ impl Forward {
             check.finish()?;
             ready.push(std::mem::take(&mut self.held));
         }
-        // To Pingora no piece is the end of the body; an empty one is none yet.
+        // For Pingora, no piece means the end of the body; an empty piece means that more follows.
         *body = joined(ready).or_else(|| (!end_of_stream).then(Bytes::new));
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What is answered where the gate or the store has decided: the store's answer set right, or the
-//! success of an earlier attempt once more.
+//! The answer to a guarded write: the store's answer, corrected where needed, or the success of an
+//! earlier attempt again.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -17,10 +17,10 @@ use crate::s3::documents::{
 };
 use crate::s3::{ETag, ObjectName, Operation, S3Error};
 
-/// On the answer to a retry whose first attempt had landed.
+/// In the answer to a retry whose first attempt had landed.
 const REPLAYED: &str = "x-ifmatch-replayed";
 
-/// The response to a write of this key. `may_tell`: whether its sender may be told what stands there.
+/// The response to a write of this key. `may_tell`: whether its sender may learn the key's state.
 pub(super) fn respond<'p>(
     visit: &mut Visit<'_>,
     written: (Operation, &ObjectName),
@@ -55,8 +55,8 @@ pub(super) fn answer(
     (answer, outcome.commit)
 }
 
-/// An error. `current` is the object's ETag, where a HEAD has just said it: it saves a compare-and-swap
-/// loop its next read.
+/// An error. `current` is the object's ETag, where a HEAD has just shown it: it saves a
+/// compare-and-swap loop its next read.
 pub(super) fn refusal(visit: &mut Visit<'_>, error: &S3Error, current: Option<&ETag>) -> Answer {
     let mut headers = HeaderMap::new();
     if let Some(etag) = current.and_then(ETag::header_value) {
@@ -65,7 +65,7 @@ pub(super) fn refusal(visit: &mut Visit<'_>, error: &S3Error, current: Option<&E
     visit.error(error, headers)
 }
 
-/// Says of an object that was just put together where the client finds it.
+/// Sets the location of an object that a complete has just made, as the client can ask for it.
 fn locate(visit: &Visit<'_>, operation: Operation, name: &ObjectName, answer: &mut Answer) {
     if operation == Operation::CompleteMultipartUpload
         && let Some(document) = with_location(&answer.body, &location(visit, name))
@@ -75,9 +75,9 @@ fn locate(visit: &Visit<'_>, operation: Operation, name: &ObjectName, answer: &m
     }
 }
 
-/// The store's answer, its error noted and completed; an error of ours in place of a redirect. An error
-/// that it could only put into a 200, since it was at work already when it found out, is answered with
-/// its own status where the client has not been told of the 200 yet.
+/// The store's answer, with its error logged and completed; an error of the proxy in place of a
+/// redirect. A store that was already at work can report an error only inside a 200: that error is
+/// answered with its own status, where the client has not got the 200 yet.
 pub(super) fn stored(visit: &mut Visit<'_>, mut answer: Answer) -> Answer {
     let Answer { status, headers, body } = &answer;
     if let Some(error) = redirected(visit.log().operation, *status, headers, body) {
@@ -100,7 +100,7 @@ pub(super) fn stored(visit: &mut Visit<'_>, mut answer: Answer) -> Answer {
     answer
 }
 
-/// The store's error document with the parts that it lacks, as its headers name the request.
+/// The store's error document, completed, with the request id of its headers.
 fn completed(context: &Context, headers: &HeaderMap, body: &[u8]) -> Option<Bytes> {
     let named = |header| headers.get(header).and_then(|value| value.to_str().ok());
     let request_id = named(REQUEST_ID).unwrap_or(&context.request_id);
@@ -108,7 +108,7 @@ fn completed(context: &Context, headers: &HeaderMap, body: &[u8]) -> Option<Byte
     completed_error(body, request_id, host_id).map(Bytes::from)
 }
 
-/// The success of an earlier attempt, once more.
+/// The success of an earlier attempt, again.
 fn replayed(
     visit: &Visit<'_>,
     (operation, name): (Operation, &ObjectName),
@@ -136,13 +136,13 @@ fn replayed(
     Answer { status, headers, body: body.into() }
 }
 
-/// What an answer said besides, as headers again.
+/// The remembered headers of an answer.
 pub(super) fn headers_told(told: &Told) -> HeaderMap {
     let headers = told.headers();
     headers.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect()
 }
 
-/// What every replayed success says.
+/// The headers of every replayed success.
 pub(super) fn replay_headers(generation: Option<&Generation>, told: &Told) -> HeaderMap {
     let mut headers = headers_told(told);
     headers.insert(REPLAYED, HeaderValue::from_static("true"));
@@ -152,7 +152,7 @@ pub(super) fn replay_headers(generation: Option<&Generation>, told: &Told) -> He
     headers
 }
 
-/// The ETag of the object that a write left behind.
+/// The ETag of the object that a write left.
 pub(super) fn etag_left(state: &State) -> Option<&ETag> {
     match state {
         State::Present(etag) => Some(etag),

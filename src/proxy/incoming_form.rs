@@ -1,5 +1,5 @@
-//! A browser's form while it arrives: first its fields, then its file. Until the fields have said who
-//! sends it, it has a place among the strangers only, 20 KiB of memory, and little time.
+//! A browser's form while it arrives: first its fields, then its file. Until the fields have named
+//! the sender, the form has only a pre-authentication slot, 20 KiB of memory, and little time.
 
 use std::time::Duration;
 
@@ -25,15 +25,15 @@ const FIELDS_PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct IncomingForm<'p> {
     proxy: &'p Proxy,
     reader: FormReader,
-    /// Of the body; `None` where nothing says it.
+    /// The length of the body; `None` where it is not declared.
     length_bytes: Option<u64>,
-    /// What has arrived, as it came, where it is to go on so.
+    /// The bytes that have arrived, unchanged, if the form is to be sent on unchanged.
     as_sent: Option<Vec<Bytes>>,
 }
 
 impl<'p> IncomingForm<'p> {
-    /// Errors: as for [`FormReader::new`]; 411 without a length, as AWS, unless the operator lets
-    /// bodies of unknown length be taken; `EntityTooLarge`.
+    /// Errors: as for [`FormReader::new`]; 411 without a length, as AWS, unless the operator allows
+    /// bodies of unknown length; `EntityTooLarge`.
     pub(super) fn new(
         proxy: &'p Proxy,
         head: &HeaderMap,
@@ -52,7 +52,7 @@ impl<'p> IncomingForm<'p> {
         Ok(Self { proxy, reader, length_bytes, as_sent })
     }
 
-    /// Waits for the fields, among the strangers.
+    /// Waits for the fields, in a pre-authentication slot.
     pub(super) async fn fields(
         &mut self,
         visit: &mut Visit<'_>,
@@ -90,8 +90,8 @@ impl<'p> IncomingForm<'p> {
         }
     }
 
-    /// Takes the file, and what follows it, and holds it to what was promised and to its policy's
-    /// sizes: as early as one can tell that they are broken.
+    /// Reads the file and the rest, and checks it against the promised digests and the sizes in the
+    /// policy, as soon as a violation can be detected.
     pub(super) async fn file(
         mut self,
         visit: &mut Visit<'_>,
@@ -135,7 +135,7 @@ impl<'p> IncomingForm<'p> {
         Ok((body, checked))
     }
 
-    /// Takes the rest, and gives all of it as it came. Who sent it is for the store to judge.
+    /// Reads the rest, and returns the whole form unchanged. The store judges who sent it.
     pub(super) async fn whole(
         mut self,
         visit: &mut Visit<'_>,
@@ -163,7 +163,7 @@ impl<'p> IncomingForm<'p> {
     }
 }
 
-/// A file has the size of a PUT's body at most.
+/// The file may be as large as the body of a PUT.
 fn check_size(proxy: &Proxy, least: u64) -> Result<(), S3Error> {
     if least > proxy.body_bytes_max {
         return Err(too_large(least, proxy.body_bytes_max));

@@ -1,6 +1,6 @@
-//! Keeping a client's connection alive while its store works: white space that a store sends ahead of
-//! its document is passed on, and what comes of the write follows in the same 200 (AWS:
-//! CompleteMultipartUpload, CopyObject: an error may stand in the body of a 200).
+//! Keep-alive of a client's connection while its store works: white space that the store sends
+//! before its document is passed on, and the write's outcome follows in the same 200 (AWS:
+//! CompleteMultipartUpload, CopyObject: an error may be in the body of a 200).
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
@@ -13,24 +13,24 @@ use crate::gate::{Commit, Outcome};
 use crate::s3::documents::{parse_store_error, without_prologue};
 use crate::s3::xml::DECLARATION;
 
-/// How far the answer of a write still under way has got.
+/// How much of the answer to a write under way was sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Progress {
-    /// Nothing was sent yet.
+    /// Nothing yet.
     #[default]
     Silent,
-    /// The head of a 200 and a declaration were sent.
+    /// The head of a 200 and an XML declaration.
     Begun,
-    /// The client is gone; the write goes on.
+    /// The client has disconnected; the write goes on.
     ClientGone,
 }
 
-/// Waits for the write, passing on what the store sends meanwhile, and answers what came of it.
+/// Waits for the write, passes on what the store sends meanwhile, and returns the write's outcome.
 pub(super) async fn write(
     visit: &mut Visit<'_>,
     mut late: LateResponse<'_>,
 ) -> pingora::Result<()> {
-    // A client that knows no chunks (RFC 9112 §7.1) cannot be told in pieces.
+    // A client that does not know chunks (RFC 9112 §7.1) cannot get the answer in pieces.
     let can_wait = visit.head().version == Version::HTTP_11;
     let mut progress = Progress::default();
     let outcome = loop {
@@ -51,7 +51,7 @@ pub(super) async fn write(
     tokio::join!(progress.finish(visit, document), record(commit)).0
 }
 
-/// The document that ends an answer, and the landing to be recorded.
+/// The document that ends an answer, and the landing to record.
 fn document(
     visit: &mut Visit<'_>,
     late: &LateResponse<'_>,
@@ -79,7 +79,7 @@ impl Progress {
 }
 
 impl Progress {
-    /// Ends the answer that has begun with what came of the write.
+    /// Ends the answer that has begun with this document.
     async fn finish(self, visit: &mut Visit<'_>, document: Bytes) -> pingora::Result<()> {
         if self == Self::ClientGone {
             visit.log().client_gone();

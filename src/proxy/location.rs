@@ -1,6 +1,6 @@
-//! Redirects and `Location` headers. A store names its own endpoint, which is not the client's to use:
-//! a client that follows it goes around the proxy. So the store's redirects end here, and its locations
-//! are replaced.
+//! Redirects and `Location` headers of the store. They name the store's own endpoint: a client that
+//! follows them goes around the proxy. So redirects are answered with an error, and locations are
+//! replaced.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{StatusCode, Uri};
@@ -10,8 +10,8 @@ use super::visit::Visit;
 use crate::s3::documents::parse_store_error;
 use crate::s3::{ObjectName, Operation, S3Error};
 
-/// The error in place of the store's redirect, if its answer is one (AWS: Request redirection). Its
-/// operator is told where it leads.
+/// The error in place of the store's redirect, if its answer is one (AWS: Request redirection). The
+/// log tells the operator where it leads.
 pub(super) fn redirected(
     operation: Option<Operation>,
     status: StatusCode,
@@ -20,7 +20,7 @@ pub(super) fn redirected(
 ) -> Option<S3Error> {
     let by_status = match status {
         StatusCode::NOT_MODIFIED => false,
-        // Where a form has sent its browser (AWS: PostObject, success_action_redirect).
+        // The URL that a form asked for (AWS: PostObject, success_action_redirect).
         StatusCode::SEE_OTHER if operation == Some(Operation::PostObject) => false,
         status => status.is_redirection(),
     };
@@ -43,7 +43,7 @@ pub(super) fn redirected(
     Some(S3Error::redirected(if for_good { StatusCode::MOVED_PERMANENTLY } else { status }))
 }
 
-/// Where an object is found, as the client of this request would ask for it.
+/// The URL of an object, as the client of this request would ask for it.
 pub(super) fn location(visit: &Visit<'_>, name: &ObjectName) -> String {
     let path = name.path();
     let bucket = format!("/{}", name.bucket);
@@ -51,7 +51,7 @@ pub(super) fn location(visit: &Visit<'_>, name: &ObjectName) -> String {
         Some(key) if visit.context().host_style => key,
         _ => &path,
     };
-    // HTTP/1.0 may do without a host.
+    // HTTP/1.0 requests may have no host.
     let host = visit.head().headers.get(header::HOST);
     match host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty()) {
         Some(host) => format!("http://{host}{path}"),
@@ -59,8 +59,8 @@ pub(super) fn location(visit: &Visit<'_>, name: &ObjectName) -> String {
     }
 }
 
-/// The `Location` of a success of the store's: of a bucket that was made, its path (AWS:
-/// CreateBucket); any other names a place at the store.
+/// Replaces the `Location` of a success: by the path of a bucket that was created (AWS:
+/// CreateBucket). Any other location, which names a place at the store, is removed.
 pub(super) fn relocate(context: &Context, status: StatusCode, headers: &mut HeaderMap) {
     if !status.is_success() || headers.remove(header::LOCATION).is_none() {
         return;
@@ -70,7 +70,7 @@ pub(super) fn relocate(context: &Context, status: StatusCode, headers: &mut Head
     }
 }
 
-/// What is said of a bucket that was just made.
+/// The location of a bucket that was just created.
 pub(super) fn of_bucket(context: &Context) -> Option<HeaderValue> {
     let made = context.log.operation == Some(Operation::CreateBucket);
     HeaderValue::from_str(&format!("/{}", context.log.bucket)).ok().filter(|_| made)
@@ -101,7 +101,7 @@ mod tests {
             assert_eq!(put(status, ""), None, "{status}");
         }
         assert_eq!(put(404, "<Error><Code>NoSuchKey</Code></Error>"), None);
-        // What an object holds is no answer of the store's.
+        // The content of an object is not an answer of the store.
         assert_eq!(put(200, "<Error><Code>PermanentRedirect</Code></Error>"), None);
         assert_eq!(status_of(Operation::PostObject, 303, ""), None);
         assert_eq!(status_of(Operation::PostObject, 307, ""), Some(503));

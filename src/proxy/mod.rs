@@ -1,9 +1,9 @@
-//! The only room that knows Pingora's phases.
+//! The proxy's request handling, on Pingora's phases. Only this module knows these phases.
 //!
-//! A request is admitted (what is it, who sent it, what does it promise), its handler responds, and the
-//! response is written here. What changes the content of a key goes through the gate, and never touches
-//! Pingora's own path to the store, which may send a request twice; a body that is not gated streams
-//! through that path, signed anew.
+//! A request is admitted (operation, sender, promises about the body), its handler returns a
+//! response, and the response is written here. A request that changes the content of a key goes
+//! through the gate. It never uses Pingora's own path to the store, which may send a request twice.
+//! A body that is not guarded streams through that path, signed anew.
 
 mod access;
 mod admission;
@@ -66,7 +66,7 @@ use visit::{BodyFault, Visit, answered};
 mod requests_tests;
 
 impl Proxy {
-    /// Admits a request and has it served.
+    /// Admits a request and serves it.
     async fn respond<'p>(&'p self, visit: &mut Visit<'_>) -> Result<Response<'p>, Failure> {
         let admitted = admit(self, visit)?;
         if let Some(operation) = visit.log().operation {
@@ -75,7 +75,7 @@ impl Proxy {
         handlers::serve(self, visit, admitted).await
     }
 
-    /// Writes what comes of a request. `false`: it is to stream through Pingora's own path.
+    /// Writes the response to a request. `false`: Pingora is to stream the request.
     async fn write(
         &self,
         visit: &mut Visit<'_>,
@@ -187,7 +187,7 @@ impl ProxyHttp for Proxy {
         {
             upstream.insert_header(header::LOCATION, location)?;
         }
-        // As in `Visit::go_on`: the store's own 100 is no answer, either.
+        // As in `Visit::go_on`: the store's 100 is not an answer.
         let is_answer = !upstream.status.is_informational();
         session.set_close_on_response_before_downstream_finish(is_answer);
         if session.req_header().version == Version::HTTP_10 {
@@ -201,8 +201,8 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    /// Pingora would send a request again whose pooled connection was dead. Only a question may be
-    /// asked twice.
+    /// Pingora would send a request again whose pooled connection was dead. Only reads may be sent
+    /// twice.
     fn error_while_proxy(
         &self,
         _peer: &HttpPeer,
@@ -226,7 +226,7 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> FailToProxy {
         let failure = context.failure.take().or_else(|| match error.esource() {
-            // A client that had sent all of its body was asked for nothing more: it is gone.
+            // A client that had sent its whole body had nothing left to send: it has disconnected.
             ErrorSource::Downstream => match &context.forward {
                 Some(forward) if !forward.is_whole() => match BodyFault::of(error) {
                     BodyFault::Refused(refused) => Some(refused),
@@ -263,7 +263,7 @@ impl ProxyHttp for Proxy {
         let error_code = failure.status().as_u16();
         // The connection ends here, and the answer says so.
         session.set_keepalive(None);
-        // An answer already under way can only be broken off.
+        // An answer under way can only be broken off.
         if answered(session).is_none()
             && let Err(error) = Visit::new(session, context).refuse(&failure).await
         {
@@ -273,7 +273,7 @@ impl ProxyHttp for Proxy {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    /// One line for each request is written by this room itself.
+    /// This module writes one line for each request itself.
     fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
         true
     }
@@ -287,8 +287,8 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// What went wrong between the client and this proxy while its request was served here. The store's
-/// faults have been told apart by then, and nothing else is read or written by Pingora's sessions.
+/// A fault between the client and this proxy while its request was served here. Faults of the store
+/// are handled before, and Pingora's sessions read or write nothing else.
 #[allow(clippy::unnecessary_box_returns, reason = "Pingora's own error type")]
 fn of_client(mut error: Box<Error>) -> Box<Error> {
     let on_the_wire = matches!(

@@ -1,6 +1,7 @@
-//! Where a request comes from, and so in which form it goes on: verified here and signed anew, or sent
-//! on as its sender signed it, for the store to judge (`signatures = "passthrough"`). All that differs
-//! between the two after admission is asked here.
+//! The origin of a request, which decides the form in which the request is sent on: its signature
+//! is verified here and the request is signed anew, or it is sent on as its sender signed it, for
+//! the store to judge (`signatures = "passthrough"`). After admission, all differences between the
+//! two are decided here.
 
 use http::header;
 
@@ -9,10 +10,10 @@ use crate::body::Expected;
 use crate::s3::content::Reading;
 use crate::s3::{Content, S3Error};
 
-/// Who sent a request whose signature is checked here.
+/// The sender of a request whose signature is checked here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// The client with this access key: its signature proves it.
+    /// The client with this access key, proved by its signature.
     Client(String),
     /// The request is not signed.
     Anonymous,
@@ -31,28 +32,28 @@ impl Caller {
 /// The origin of an admitted request.
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// The proxy knows the sender, and signs anew.
+    /// The proxy has authenticated the sender, and signs the request anew.
     Verified(Verified),
-    /// The store is to judge the sender.
+    /// The store judges the sender.
     Verbatim(Box<Verbatim>),
 }
 
-/// What a signature that was checked here has proved.
+/// The sender, as the signature checked here proves it.
 #[derive(Debug)]
 pub(super) struct Verified {
     pub(super) caller: Caller,
-    /// Signed by a URL: its holder may do that one thing, and is not told more.
+    /// Signed by a presigned URL: its holder may do that one thing, and is not told more.
     pub(super) presigned: bool,
 }
 
-/// A request that goes on as it came.
+/// A request that is sent on as it came.
 #[derive(Debug)]
 pub(super) struct Verbatim {
     /// The access key that its sender claims; empty where there is none.
     pub(super) access_key_id: String,
-    /// The whole of it, but for its body.
+    /// The whole request, without its body.
     pub(super) request: StoreRequest,
-    /// Whether its body is chunked, of a length that is not said.
+    /// Whether its body is chunked, without a declared length.
     pub(super) chunked: bool,
 }
 
@@ -70,29 +71,29 @@ impl Origin {
         matches!(self, Self::Verbatim(_))
     }
 
-    /// Whether the sender may be told what stands at the key. The holder of a presigned URL may write,
-    /// not read, and of one whose signature is not checked here nothing is known.
+    /// Whether the sender may learn the key's state. The holder of a presigned URL may write, not
+    /// read; and a sender whose signature is not checked here is unknown.
     pub(super) const fn may_tell(&self) -> bool {
         matches!(self, Self::Verified(Verified { presigned: false, .. }))
     }
 
-    /// Whether the sender has proved to be a client, by more than a URL that was given to it.
+    /// Whether the sender has proved to be a client, by more than a presigned URL.
     pub(super) const fn is_client(&self) -> bool {
         matches!(self, Self::Verified(Verified { caller: Caller::Client(_), presigned: false }))
     }
 
-    /// Whether anybody may have sent the request.
+    /// Whether the request is anonymous.
     pub(super) fn is_anonymous(&self) -> bool {
         matches!(self, Self::Verified(Verified { caller: Caller::Anonymous, .. }))
     }
 
-    /// What names a call across its attempts, where what became of it may be told again: only to its own
-    /// sender, who has to be known for that.
+    /// The name of a call across its attempts, where its outcome may be told again: only to its own
+    /// sender, which must be authenticated for that.
     pub(super) fn remembered<'a>(&self, call: Option<&'a str>) -> Option<&'a str> {
         call.filter(|_| !self.is_verbatim())
     }
 
-    /// How much room a body of this length takes, by its head.
+    /// How much buffer space a body of this length needs, by its head.
     pub(super) const fn expected(&self, bytes: u64) -> Expected {
         match self {
             Self::Verified(_) => Expected::Known(bytes),
@@ -100,8 +101,8 @@ impl Origin {
         }
     }
 
-    /// How many bytes a body may have as it is sent, of which this many are content; `None` where its
-    /// framing is undone here.
+    /// How many bytes a framed body with this many bytes of content may have; `None` where its
+    /// framing is removed here.
     pub(super) fn framed_bytes_max(&self, content_bytes: u64) -> Option<u64> {
         let Self::Verbatim(verbatim) = self else { return None };
         let said = verbatim.request.headers.get(header::CONTENT_LENGTH);
@@ -111,8 +112,8 @@ impl Origin {
         Some(said.map_or(framed, |said: u64| said.min(framed)))
     }
 
-    /// Whether a document of this kind is read here. What its sender has signed for the store is read
-    /// only for what else it names.
+    /// Whether a document of this kind is read here. A document that its sender signed for the
+    /// store is read only for the other names in it.
     pub(super) fn is_read(&self, content: Content) -> bool {
         match self {
             Self::Verified(_) => content.is_written_anew(),

@@ -1,4 +1,4 @@
-//! What goes to the store: a client's request as the store gets it.
+//! Outgoing requests: a client's request in the form that the store gets.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
@@ -11,7 +11,7 @@ use crate::s3::encoding::encode_query;
 use crate::s3::{Content, Operation, Query};
 use crate::sigv4::{Algorithm, CheckedBody, PayloadKind};
 
-/// The request as the store gets it, its body aside: conditions are the store's to judge.
+/// The request for the store, without its body and with its conditions: the store judges them.
 pub(super) fn unjudged(request: &Request, path: String) -> StoreRequest {
     if let Origin::Verbatim(verbatim) = &request.origin {
         return verbatim.request.clone();
@@ -23,13 +23,13 @@ pub(super) fn unjudged(request: &Request, path: String) -> StoreRequest {
     anew(request, path, to_store(&request.headers), sha256)
 }
 
-/// The same, with the body as it was checked.
+/// The same, with the verified body.
 pub(super) fn buffered(request: &Request, path: String, checked: &CheckedBody) -> StoreRequest {
     let outgoing = unjudged(request, path);
     if request.origin.is_verbatim() { outgoing } else { with_body(outgoing, request, checked) }
 }
 
-/// The request of a write that the gate judges: without its conditions, with the body as it was checked.
+/// The request of a write that the gate judges: without its conditions, with the verified body.
 pub(super) fn judged(request: &Request, path: String, checked: &CheckedBody) -> StoreRequest {
     if let Origin::Verbatim(verbatim) = &request.origin {
         return verbatim.request.clone();
@@ -38,7 +38,7 @@ pub(super) fn judged(request: &Request, path: String, checked: &CheckedBody) -> 
     with_body(anew(request, path, headers, None), request, checked)
 }
 
-/// A question, the body that came with it aside.
+/// A read, without the body that may have come with it.
 pub(super) fn question(request: &Request, path: String, had_body: bool) -> StoreRequest {
     let mut outgoing = streamed(request, path);
     if had_body {
@@ -67,7 +67,8 @@ fn streamed(request: &Request, path: String) -> StoreRequest {
             outgoing.headers.insert(header::TRANSFER_ENCODING, chunked);
         }
         Origin::Verified(_) if request.promise.payload.has_trailer() => {
-            // The trailing checksum is verified here; it cannot go ahead of the body it is about.
+            // The trailing checksum is verified here; it cannot be sent ahead of the body it is
+            // about.
             outgoing.headers.remove("x-amz-sdk-checksum-algorithm");
         }
         Origin::Verbatim(_) | Origin::Verified(_) => {}
@@ -99,14 +100,14 @@ fn with_body(mut outgoing: StoreRequest, request: &Request, checked: &CheckedBod
     outgoing
 }
 
-/// The query spelled as AWS does, so that what is signed is what is sent: admission has taken out
-/// what belongs to a signature or stands for a header.
+/// The query in AWS's spelling, so that the signed query is the sent one. Admission has removed the
+/// parameters of a signature and those that stand for a header.
 fn spelled(query: &Query) -> Vec<(String, String)> {
     query.parameters().map(|(name, value)| (encode_query(name), encode_query(value))).collect()
 }
 
-/// Takes out what the client said of a body in whose place another is sent, and says of a document that
-/// it is one. A complete's checksum is the object's.
+/// Removes the headers about the client's body, in whose place another body is sent, and sets the
+/// content type of a document. The checksum in a complete is about the object, so it stays.
 fn describe_anew(headers: &mut HeaderMap, content: Content) {
     if !content.is_written_anew() {
         return;
@@ -124,8 +125,8 @@ fn describe_anew(headers: &mut HeaderMap, content: Content) {
     }
 }
 
-/// Says ahead of a body what is known of it: the checksum that followed it, and its MD5 where that was
-/// promised or is wanted.
+/// Adds the digests of a body to the headers: its trailing checksum, and its MD5 where that was
+/// promised or is needed.
 fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
     for (name, value) in &checked.trailing_checksums {
         headers.insert(name.clone(), value.clone());
@@ -137,8 +138,8 @@ fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
 
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
-/// Says of a POST's document that it is one, whatever its client has said: there are stores that take
-/// a form from whatever a POST brings.
+/// Sets the content type of a POST's document, whatever its client has set: some stores read any
+/// POST as a form.
 pub(super) fn name_document(headers: &mut HeaderMap, method: &Method, operation: Operation) {
     if *method == Method::POST && operation.has_document() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));

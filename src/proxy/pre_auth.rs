@@ -1,6 +1,7 @@
-//! Slots for requests that are not authenticated yet (`limits.strangers`): a browser's form names its
-//! signer only in its body. Until then it takes no slot of the writes. Where all are taken, the oldest
-//! is evicted, so that idle connections keep no working client out.
+//! Pre-authentication slots, for requests that are not authenticated yet (`limits.strangers`): a
+//! browser's form names its signer only in its body. Until then it takes no slot of the writes.
+//! When all slots are taken, the oldest request is evicted, so that idle connections block no
+//! working client.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// None is evicted before this time: what has been sent may still be on its way.
+/// A request is not evicted before this time: its first bytes may still be on their way.
 const STAY_MIN: Duration = Duration::from_secs(1);
 
 /// The slots.
@@ -34,18 +35,18 @@ struct Slot {
 }
 
 impl PreAuthSlots {
-    /// So many slots.
+    /// This many slots.
     pub fn new(limit: usize) -> Self {
         Self { limit, taken: Arc::default() }
     }
 
-    /// A slot; `None` where all were taken just now.
+    /// A slot; `None` where all slots were taken only just now.
     pub(super) fn take(&self) -> Option<PreAuthSlot> {
         let mut taken = lock(&self.taken);
         if taken.slots.len() >= self.limit {
             let is_due = taken.slots.front().is_some_and(|it| it.since.elapsed() >= STAY_MIN);
             let oldest = is_due.then(|| taken.slots.pop_front()).flatten()?;
-            // Its request may have ended at this moment.
+            // The request may have ended at this moment.
             let _ended_already = oldest.evict.send(());
         }
         let (evict, evicted) = oneshot::channel();
@@ -65,7 +66,7 @@ pub(super) struct PreAuthSlot {
 }
 
 impl PreAuthSlot {
-    /// Returns when the slot was given to another request.
+    /// Returns when another request got the slot.
     pub(super) async fn evicted(&mut self) {
         if (&mut self.evicted).await.is_err() {
             std::future::pending::<()>().await;
@@ -82,7 +83,7 @@ impl Drop for PreAuthSlot {
     }
 }
 
-/// Nothing can panic while it is locked.
+/// No code that holds the lock can panic.
 fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
     taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -103,7 +104,7 @@ mod tests {
         let third = slots.take().unwrap();
         assert!(first.evicted().now_or_never().is_some());
         assert!(second.evicted().now_or_never().is_none());
-        // An evicted one has no slot to give back.
+        // An evicted request has no slot to give back.
         drop(first);
         let _fourth = slots.take().unwrap();
         assert!(second.evicted().now_or_never().is_some());

@@ -1,4 +1,4 @@
-//! Reading a body whole into a buffer, unframed, and held to every promise that its head made.
+//! Reads a whole body into a buffer, unframed, and checks it against every promise in its head.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::s3::{Code, S3Error};
 use crate::shares::NoRoom;
 use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
 
-/// Reads the body. The store sees nothing before this has succeeded.
+/// Reads the body. Nothing is sent to the store before this has succeeded.
 pub(super) async fn read(
     proxy: &Proxy,
     visit: &mut Visit<'_>,
@@ -31,7 +31,7 @@ pub(super) async fn read(
     }
     let framed_bytes_max = request.origin.framed_bytes_max(length_bytes);
     let bytes_max = framed_bytes_max.unwrap_or(length_bytes);
-    // A body that is sent on as it came needs no digest for a signature of ours.
+    // A body that is sent on as it came needs no digest for the proxy's own signature.
     let wanted = Wanted { sha256: framed_bytes_max.is_none(), md5: false };
     let expected =
         if unknown { Expected::AtMost(bytes_max) } else { request.origin.expected(bytes_max) };
@@ -67,9 +67,9 @@ pub(super) async fn read(
     Ok((body, checked))
 }
 
-/// Reads what came with a question to its end, and leaves it here: it has no meaning (RFC 9110
-/// §9.3.1), whatever a store may find in it, and has to keep its promises all the same. Whether anything
-/// came.
+/// Reads the body of a read request to its end and drops it. It has no meaning (RFC 9110 §9.3.1),
+/// although a store may find one in it; it has to keep its promises all the same. Returns whether
+/// there was a body.
 pub(super) async fn discard(
     visit: &mut Visit<'_>,
     promise: &BodyPromise,
@@ -91,7 +91,8 @@ pub(super) fn too_large(proposed: u64, allowed: u64) -> S3Error {
         .with("MaxSizeAllowed", allowed.to_string())
 }
 
-/// Why a body cannot be buffered: the client may come again, unless it can never be.
+/// Why a body cannot be buffered: 503, so that the client tries again, unless the body can never be
+/// buffered.
 pub(super) fn no_buffer(error: &BufferError) -> S3Error {
     match error {
         BufferError::Full(NoRoom::TooMuch(most)) => S3Error::new(Code::EntityTooLarge)

@@ -1,6 +1,6 @@
-//! Passing on an answer of the store's piece by piece, in constant memory. A straight line from one
-//! connection to the other costs half of Pingora's own path, which joins two tasks by channels to carry
-//! a body both ways.
+//! Relay: passes on an answer of the store piece by piece, in constant memory. Copying from one
+//! connection to the other costs half of Pingora's own path, which joins two tasks by channels to
+//! carry a body both ways.
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Version, header};
@@ -12,7 +12,7 @@ use super::visit::Visit;
 use crate::backend::HttpStore;
 use crate::backend::connection::Opened;
 
-/// How much of an answer is read ahead to find out its length.
+/// How much of an answer is read ahead to learn its length.
 const READ_AHEAD_BYTES_MAX: usize = 4 << 20;
 
 /// Passes on the store's answer. A short error is completed first.
@@ -39,8 +39,9 @@ pub(super) async fn pass_on(
     let mut headers = std::mem::take(&mut opened.headers);
     let mut ahead = Vec::new();
     if !bare && version != Version::HTTP_11 && !headers.contains_key(header::CONTENT_LENGTH) {
-        // To a client that knows no chunks the end of the body would be the connection's, whether it is
-        // whole or not: as long as it is short, its length is found out.
+        // A client that does not know chunks would take the end of the connection for the end of
+        // the body, even if the body is cut short. So the length of a short body is determined
+        // first.
         if let Some(bytes) = read_ahead(&mut opened, &mut ahead).await? {
             headers.insert(header::CONTENT_LENGTH, bytes.into());
         }
@@ -59,7 +60,7 @@ pub(super) async fn pass_on(
     Ok(())
 }
 
-/// Reads a short body to its end and tells its length; of a long one, the beginning.
+/// Reads a short body to its end and returns its length; of a long body, the beginning.
 async fn read_ahead(opened: &mut Opened, ahead: &mut Vec<Bytes>) -> pingora::Result<Option<usize>> {
     let mut bytes = 0;
     while bytes <= READ_AHEAD_BYTES_MAX {
@@ -73,7 +74,7 @@ async fn read_ahead(opened: &mut Opened, ahead: &mut Vec<Bytes>) -> pingora::Res
 }
 
 /// The answer is under way and cannot be taken back: the connection is closed, so that the client
-/// sees that it is not whole.
+/// sees that the answer is incomplete.
 #[allow(clippy::unnecessary_box_returns, reason = "Pingora's own error type")]
 fn broken_off(why: &str) -> Box<Error> {
     Error::explain(ErrorType::ReadError, why.to_owned()).into_up()

@@ -1,4 +1,5 @@
-//! What handlers return: a response, or why there is none. It is written in one place (proxy/mod.rs).
+//! Responses: a handler returns a response, or the reason why there is none. proxy/mod.rs writes
+//! it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,36 +11,36 @@ use crate::backend::{Answer, KeepAlive};
 use crate::gate::{Commit, Outcome};
 use crate::s3::{ObjectName, Operation, S3Error};
 
-/// What is answered, and how it comes.
+/// A response, by how it is written.
 #[allow(clippy::large_enum_variant, reason = "moved once or twice; a box is an allocation each")]
 pub(super) enum Response<'p> {
-    /// All of it is known.
+    /// The whole answer.
     Whole(Answer, Alongside),
-    /// As the store sends it, piece by piece.
+    /// The store's answer, passed on piece by piece.
     Stream(Opened),
-    /// What comes of a write that is still under way.
+    /// The outcome of a write that is still under way.
     Late(LateResponse<'p>),
-    /// Pingora streams the request, and what the store answers.
+    /// Pingora streams the request and the store's answer.
     Forward(Forward),
 }
 
-/// What is done while an answer is written: neither waits for the other.
+/// Work that is done while an answer is written: neither waits for the other.
 #[allow(clippy::large_enum_variant, reason = "as above")]
 pub(super) enum Alongside {
     Nothing,
-    /// A landing is recorded.
+    /// Records a landing.
     Record(Commit),
-    /// The store's answer, which is not passed on, is let go.
+    /// Drops the store's answer, which is not passed on.
     Dismiss(Opened),
 }
 
-/// A write that its store may work on for minutes, and what the client is told meanwhile.
+/// A write that its store may work on for minutes, and the keep-alive for its client meanwhile.
 pub(super) struct LateResponse<'p> {
     pub(super) operation: Operation,
     pub(super) name: ObjectName,
-    /// Whether the client may be told what stands at the key.
+    /// Whether the client may learn the key's state.
     pub(super) may_tell: bool,
-    /// Hears that the store is still at work.
+    /// Is told that the store is still at work.
     pub(super) keep_alive: Arc<KeepAlive>,
     pub(super) outcome: Pin<Box<dyn Future<Output = Outcome> + Send + 'p>>,
 }
@@ -47,9 +48,9 @@ pub(super) struct LateResponse<'p> {
 /// Why a request is not served.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The client is told.
+    /// The client gets this error.
     Refused(S3Error),
-    /// The body is at fault: the connection may have to end with it.
+    /// The body has a fault: the connection may have to end with it.
     Body(BodyFault),
 }
 
@@ -78,7 +79,7 @@ impl Response<'_> {
         Self::Whole(answer, Alongside::Nothing)
     }
 
-    /// A whole answer, and a landing to be recorded.
+    /// A whole answer, and a landing to record.
     pub(super) fn recorded(answer: Answer, commit: Option<Commit>) -> Self {
         Self::Whole(answer, commit.map_or(Alongside::Nothing, Alongside::Record))
     }

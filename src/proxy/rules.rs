@@ -1,4 +1,4 @@
-//! How each key is treated, as configured.
+//! The configured rules: how writes of each key are treated.
 
 use crate::config::{Require, Rule, RuleMode};
 use crate::s3::conditional::IF_GENERATION_MATCH;
@@ -7,17 +7,17 @@ use crate::s3::{
     Dialect, Effect, ObjectName, Operation, Preconditions, RequestHead, Requirement, S3Error,
 };
 
-/// The rules, in order, and the one key that no client may touch.
+/// The rules, in order, and the name of the marker, which no client may touch.
 #[derive(Debug)]
 pub struct Rules {
     rules: Vec<Rule>,
     marker: Option<ObjectName>,
 }
 
-/// How one key is treated. By default it is guarded and nothing is required.
+/// How writes of a key are treated. By default they are guarded and need no condition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Treatment {
-    /// Whether its writes go to the store as they are, past the register.
+    /// Whether its writes are sent to the store without a lease.
     pub(super) passes: bool,
     requirement: Option<Requirement>,
 }
@@ -28,7 +28,7 @@ impl Rules {
         Self { rules: rules.to_vec(), marker: marker.cloned() }
     }
 
-    /// How this key is treated: the first rule that fits decides.
+    /// The treatment of this key: the first rule that matches decides.
     pub(super) fn treatment(&self, name: &ObjectName) -> Treatment {
         if self.marker.as_ref() == Some(name) {
             return Treatment { passes: false, requirement: Some(Requirement::Untouchable) };
@@ -46,9 +46,9 @@ impl Rules {
 }
 
 impl Rules {
-    /// 403 when a rule requires something of writes in a bucket that this configuration may have the
-    /// store write to, and does not allow it by name. Where the document names other buckets, it may
-    /// name any: then all rules count.
+    /// 403 when this configuration may make the store itself write into a bucket where a rule
+    /// requires something of writes, unless the rule allows this configuration by name. Where the
+    /// document names other buckets, it may name any: then all rules count.
     pub(super) fn check_configuration(&self, bucket: &str, name: &str) -> Result<(), S3Error> {
         let anywhere = configuration::reach(name) == Some(Reach::OtherBuckets);
         let forbids = |rule: &Rule| {
@@ -65,9 +65,9 @@ impl Rules {
 }
 
 impl Treatment {
-    /// The condition to judge a request by. Where its key passes, its conditions are the store's to
-    /// judge, and are not even read unless one is required. 501 for a generation there: no store
-    /// knows it.
+    /// The condition to judge a request by. Where the key's rule is `mode = "pass"`, the store
+    /// judges its conditions, and the proxy reads them only if one is required. 501 for a
+    /// generation there: no store knows generations.
     pub(super) fn preconditions(
         self,
         head: RequestHead<'_>,
@@ -84,7 +84,7 @@ impl Treatment {
         Preconditions::of_write(head, operation, dialect)
     }
 
-    /// 403 when the request does not carry the condition that it must.
+    /// 403 when the request lacks the condition that its rule requires.
     pub(super) fn check(
         self,
         operation: Operation,
@@ -93,7 +93,7 @@ impl Treatment {
         self.check_effect(operation, operation.effect(), preconditions)
     }
 
-    /// The same for an operation that has this effect at this store.
+    /// The same for an operation with this effect at this store.
     pub(super) fn check_effect(
         self,
         operation: Operation,
@@ -167,7 +167,7 @@ mod tests {
         let may = |bucket, name| rules.check_configuration(bucket, name).is_ok();
         assert!(may("tables", "lifecycle") && !may("tables", "policy"));
         assert!(may("others", "lifecycle") && may("others", "policy"));
-        // Replication from any bucket may write into this one; so may logs, which are allowed.
+        // Replication from any bucket may write into this one. So may logs, but a rule allows them.
         assert!(!may("others", "replication") && may("others", "logging"));
     }
 
@@ -185,7 +185,7 @@ mod tests {
             let preconditions = treatment.preconditions(head, Operation::PutObject, Dialect::Aws);
             preconditions.map_err(|error| error.field("Header").map(str::to_owned))
         };
-        // What AWS, and so the gate, refuses with 501.
+        // A condition that AWS, and so the gate, refuses with 501.
         let refused = || Err(Some("If-Match".to_owned()));
         let passes = Treatment { passes: true, requirement: None };
         assert_eq!(preconditions(passes, "if-match"), Ok(Preconditions::NONE));

@@ -1,4 +1,4 @@
-//! Who sent a request, and what its head promises of the body.
+//! The signature check of a request's head: the sender, and what the head promises about the body.
 
 use http::header;
 
@@ -20,12 +20,12 @@ pub(super) struct Signed {
     pub(super) promise: BodyPromise,
 }
 
-/// What is known of the sender.
+/// What is known about the sender.
 #[derive(Debug)]
 pub(super) enum Proof {
     /// Its signature was checked, or none is needed.
     Verified(Verified),
-    /// What it claims, where the store is to check the signature.
+    /// Its claims, where the store checks the signature.
     Claimed(Claimed),
 }
 
@@ -38,7 +38,7 @@ impl Signed {
         }
     }
 
-    /// Proves the signature over what was sent, and reads what is meant.
+    /// Verifies the signature over the request as sent, and reads the effective request.
     pub(super) fn check(
         proxy: &Proxy,
         request: &EffectiveRequest<'_>,
@@ -67,7 +67,7 @@ impl Signed {
         Ok(Some(Self { proof: Proof::Verified(Verified { caller, presigned }), promise }))
     }
 
-    /// The store will check the signature: everything else is checked here that can be.
+    /// For a request whose signature the store checks: checks everything else that can be checked.
     pub(super) fn unproved(
         proxy: &Proxy,
         request: &EffectiveRequest<'_>,
@@ -86,7 +86,7 @@ impl Signed {
         Ok(Self { proof: Proof::Claimed(claimed), promise })
     }
 
-    /// The request is not signed, and somewhere that is allowed: the rights say where.
+    /// The request is not signed, which the rights allow in some places.
     fn anonymous(head: RequestHead<'_>) -> Result<Self, S3Error> {
         check_overrides(head)?;
         let payload = PayloadKind::of_unproved(&head, Mechanism::Nobody)?;
@@ -95,9 +95,9 @@ impl Signed {
         Ok(Self { proof: Proof::Verified(verified), promise })
     }
 
-    /// Whether the head says what it must of its body: a checksum where one is announced (400), and
-    /// a length (411 where there is none, 501 for `Transfer-Encoding: chunked`, as AWS answers; a
-    /// body of unknown length may be taken if the operator lets it). Whether that is one.
+    /// Checks what the head must say about its body: a checksum where one is announced (400), and a
+    /// length (411 where there is none, 501 for `Transfer-Encoding: chunked`, as AWS answers). The
+    /// operator may allow a body of unknown length. Returns whether the body is one.
     pub(super) fn check_body(
         &self,
         proxy: &Proxy,
@@ -116,7 +116,7 @@ impl Signed {
             }
             return Ok(false);
         }
-        // A form says of its length what it says elsewhere (proxy/incoming_form.rs).
+        // The length of a form's file is checked elsewhere (proxy/incoming_form.rs).
         if self.promise.payload.is_chunked()
             || operation.effect() == Effect::Read
             || operation == Operation::PostObject
@@ -136,8 +136,8 @@ const fn takes_content(operation: Operation) -> bool {
     matches!(operation, Op::PutObject | Op::UploadPart | Op::AppendObject | Op::UnknownWrite)
 }
 
-/// Whether the operation has a body of its own, which a checksum may be about. In a request to copy
-/// or to begin an upload the header says which checksum the store shall make.
+/// Whether the operation has a body of its own, which a checksum may be about. In a copy or a
+/// CreateMultipartUpload the header says which checksum the store has to compute.
 const fn carries_body(operation: Operation) -> bool {
     use Operation as Op;
     takes_content(operation)
@@ -157,8 +157,8 @@ const fn carries_body(operation: Operation) -> bool {
         )
 }
 
-/// The headers of an answer are chosen by who has signed for them (AWS: GetObject, "Overriding
-/// response header values through the request").
+/// Only a signed request may choose headers of its answer (AWS: GetObject, "Overriding response
+/// header values through the request").
 fn check_overrides(head: RequestHead<'_>) -> Result<(), S3Error> {
     if head.query.parameters().any(|(name, _)| name.to_ascii_lowercase().starts_with("response-")) {
         return Err(S3Error::new(Code::InvalidRequest).because(OVERRIDES));

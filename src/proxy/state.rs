@@ -1,4 +1,4 @@
-//! The proxy's state: what every request is served with.
+//! The proxy's state, shared by all requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,60 +18,60 @@ use crate::s3::{Dialect, Naming, Reserved, S3Error};
 use crate::shares::{NoRoom, Share, Shares};
 use crate::sigv4::SigningKeys;
 
-/// The proxy: what every request is served with.
+/// The proxy's state, shared by all requests.
 #[derive(Debug)]
 pub struct Proxy {
-    /// Where all changes of keys pass.
+    /// The gate, for all changes of keys.
     pub gate: Gate,
     /// The store.
     pub store: Arc<HttpStore>,
-    /// Who may come.
+    /// The known clients and their rights.
     pub clients: Clients,
-    /// How each key is treated.
+    /// The configured rules.
     pub rules: Rules,
-    /// Which buckets there cannot be.
+    /// The bucket names that cannot exist.
     pub reserved: Reserved,
-    /// What the store understands.
+    /// Which headers and parameters the store understands.
     pub understanding: Understanding,
-    /// How names are found in requests.
+    /// How requests name buckets: by path or by host.
     pub naming: Naming,
-    /// Whose answers are given.
+    /// Which store's behaviour the answers follow.
     pub dialect: Dialect,
-    /// Who checks signatures.
+    /// Whether the proxy or the store checks signatures.
     pub signatures: Signatures,
-    /// The region clients must sign for, if only one will do.
+    /// The only region that clients may sign for, if there is one.
     pub region: Option<String>,
-    /// Whether clients may sign by Version 2.
+    /// Whether clients may sign with Version 2.
     pub accepts_version_2: bool,
-    /// Whether a body may come whose length nothing says; it is taken whole first.
+    /// Whether a body without a declared length is accepted; it is buffered first.
     pub takes_unknown_length: bool,
-    /// Signing keys of both sides.
+    /// The cached signing keys, for clients and for the store.
     pub keys: Arc<SigningKeys>,
-    /// The buffers for bodies that are taken whole.
+    /// The buffers for bodies.
     pub buffers: BufferPool,
-    /// The largest body taken, in bytes.
+    /// The largest body accepted, in bytes.
     pub body_bytes_max: u64,
-    /// How long a client may send nothing in the middle of a body.
+    /// How long a client may pause in the middle of a body.
     pub idle_timeout: Duration,
-    /// How fast a body has to come, in bytes per second; 0 where any pace will do.
+    /// The slowest rate at which a body may arrive, bytes per second; 0 for no limit.
     pub body_least_rate: u64,
-    /// How many deletes of a batch go at a time.
+    /// The limit on concurrent deletes of a batch.
     pub deletes: DeleteLimiter,
-    /// What becomes of a body that is refused before it has come.
+    /// How a body is handled that is refused before it has arrived.
     pub early_answer: EarlyAnswer,
-    /// Room for requests that change something.
+    /// Slots for requests that change something.
     pub writes: Shares,
-    /// Room for those whose sender is not known yet.
+    /// Slots for requests that are not authenticated yet.
     pub strangers: PreAuthSlots,
-    /// What pages of other origins may see.
+    /// The CORS policies.
     pub cors: Arc<Policies>,
     /// The requests under way.
     pub in_flight: TaskTracker,
 }
 
 impl Proxy {
-    /// A place for a request that changes something; 503 `SlowDown` when all are taken, or all that
-    /// this client may have. One whose access key is not proved has the share of the client that it
+    /// A slot for a request that changes something; 503 `SlowDown` when all are taken, or all that
+    /// this client may have. A request whose access key is not proved counts for the client that it
     /// claims to be.
     pub(super) fn place_for_write(&self, access_key_id: &str) -> Result<Share, S3Error> {
         self.writes.take(access_key_id, 1).map_err(|no_room| match no_room {

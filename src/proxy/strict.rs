@@ -1,6 +1,6 @@
-//! What is refused of a request that goes to the store as its sender signed it
-//! (`signatures = "passthrough"`): whatever two servers could read differently. What is judged and
-//! leased here is read from the very bytes that the store will read.
+//! Strict checks for a request that goes to the store as its sender signed it (`signatures =
+//! "passthrough"`): anything that two servers could read differently is refused. The proxy judges
+//! and leases by the same bytes that the store will read.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,20 +11,20 @@ use crate::s3::target::without_port;
 use crate::s3::{AMBIGUOUS, Code, Effect, Operation, RequestHead, S3Error};
 use crate::sigv4::{CHOOSING, Claimed, Mechanism};
 
-/// The hosts by which the store may be asked.
+/// The host names under which the store may be reached.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hosts<'a> {
-    /// Those under which a bucket is named by the host.
+    /// The domains under which a bucket is named by the host.
     pub(super) domains: &'a [String],
-    /// The store's own.
+    /// The store's own host name.
     pub(super) store: &'a str,
 }
 
-/// Refuses what the store might read otherwise than we do: 400 for a host that may or may not name
-/// a bucket, for a path with characters that servers differ over, and for a `+` or `;` in the query
-/// of a request that changes something; 501 for a signed header of a store's own invention or with
-/// `_` in its name, and for a parameter that some stores take for the header that makes another
-/// request of it. 403 for what should be signed and is not.
+/// Refuses a request that the store might read differently. 400 for a host that may or may not name
+/// a bucket, for a path with characters that servers read differently, and for a `+` or `;` in the
+/// query of a request that changes something. 501 for a signed header that a store has invented or
+/// with `_` in its name, and for a parameter that some stores read as the header of another
+/// operation. 403 for a header that must be signed and is not.
 pub(super) fn check(
     head: RequestHead<'_>,
     claimed: &Claimed,
@@ -67,8 +67,8 @@ const UNKNOWN_HOST: &str = "Whether this Host names a bucket to the store is not
 pub(super) const RESERVED: &str =
     "These metadata are the proxy's own, and cannot be left out of what is signed";
 
-/// Whether stores differ over a parameter that stands for a header: all do where no signature says
-/// that it does, and some over one that makes a PUT another operation.
+/// Whether stores differ over a parameter that stands for a header. All do where the signature does
+/// not make it one, and some do over one that makes a PUT another operation.
 fn differs_in_query(name: &str, mechanism: Mechanism) -> bool {
     let is_presigned = mechanism.is_presigned();
     (name.starts_with("x-amz-") && !is_presigned)
@@ -81,10 +81,10 @@ const OF_A_VENDOR: &str =
     "S3 gives this header no meaning, and the signature does not let it be left out";
 
 impl Hosts<'_> {
-    /// Addresses, `localhost` and the store's own name are no bucket's; a domain and what is under
-    /// it are understood here as there. Any other name may be a bucket's: s3rver, for one, takes a
-    /// name without a dot for one. Nor does every store compare names as DNS does, which knows no
-    /// case and lets a name end in a dot.
+    /// Addresses, `localhost` and the store's own name never name a bucket. A configured domain and
+    /// the names under it are read alike here and at the store. Any other name may be a bucket's:
+    /// s3rver, for one, takes a name without a dot for one. And not every store compares names as
+    /// DNS does, which ignores case and a final dot.
     fn is_known(self, host: &str) -> bool {
         let name = without_port(host);
         if let Some(address) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
@@ -103,15 +103,16 @@ impl Hosts<'_> {
     }
 }
 
-/// A path that every server reads alike. `+` is a space to some, `;` begins a parameter to some,
-/// `\\` is a `/` to some; all may stand there encoded.
+/// A path that every server reads alike. Some read `+` as a space, `;` as the beginning of a
+/// parameter, `\\` as a `/`; all are allowed in encoded form.
 fn is_plain(path: &str) -> bool {
     path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/%!$&'()*,:=@".contains(&b))
 }
 
-/// A query that every server takes apart alike: `+` is a space or is not, and `;` parts two parameters
-/// (older Python, Ruby) or makes a server drop the one it stands in (Go), part number and all. Some
-/// signers leave it between the names of signed headers, which choose nothing.
+/// A query that every server splits alike. `+` may be a space or not. `;` separates two parameters
+/// (older Python, Ruby) or makes a server drop the parameter that contains it (Go), part number and
+/// all. Some signers leave `;` unencoded between the names of signed headers, where it does no
+/// harm.
 fn is_plain_query(head: RequestHead<'_>) -> bool {
     let parted = |(name, value): (&str, &str)| {
         name.contains(';') || (value.contains(';') && name != "X-Amz-SignedHeaders")
@@ -157,7 +158,7 @@ mod tests {
             "bucket",
             "atk:9000",
             "bucket.localhost",
-            // Known to DNS by the same name, but not to every store.
+            // The same name in DNS, but not at every store.
             "S3.test",
             "s3.test.",
             "LOCALHOST",

@@ -1,6 +1,5 @@
-//! One request and its answer as everything behind the door sees them: a thin cover of Pingora's
-//! session. A handler reads the body here and does not write; what it responds is written in one place
-//! (proxy/mod.rs), with the methods below.
+//! A visit: one request and its answer, a thin wrapper of Pingora's session. A handler reads the
+//! body here and does not write; proxy/mod.rs writes its response, with the methods below.
 
 use std::time::Duration;
 
@@ -21,8 +20,9 @@ use crate::s3::{Code, S3Error};
 use crate::shares::Share;
 use crate::sigv4::BodyError;
 
-/// How much of a refused body is read out, and for how long; of a longer one the connection is closed.
-/// Its sender need not be known, and may not hold a connection so for hours.
+/// How much of a refused body is read and dropped, and for how long; for a longer body the
+/// connection is closed. The sender may be unknown, and must not hold a connection in this way for
+/// hours.
 const READ_OUT_BYTES_MAX: usize = 64 << 20;
 const READ_OUT_PATIENCE: Duration = Duration::from_mins(1);
 
@@ -36,7 +36,7 @@ pub(super) struct Visit<'s> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SentHead<'a> {
     pub(super) method: &'a Method,
-    /// Path and query. Not always text.
+    /// Path and query, which may not be valid text.
     pub(super) target: &'a [u8],
     pub(super) headers: &'a HeaderMap,
     pub(super) version: Version,
@@ -52,17 +52,17 @@ impl<'s> Visit<'s> {
         head_of(self.session)
     }
 
-    /// The head, and what is remembered of the request, at once.
+    /// The head and the context, at once.
     pub(super) fn parts(&mut self) -> (SentHead<'_>, &mut Context) {
         (head_of(self.session), self.context)
     }
 
-    /// What is remembered of the request.
+    /// The context of the request.
     pub(super) fn context(&self) -> &Context {
         self.context
     }
 
-    /// What the request's log line says.
+    /// The request's log line.
     pub(super) fn log(&mut self) -> &mut LogLine {
         &mut self.context.log
     }
@@ -72,7 +72,7 @@ impl<'s> Visit<'s> {
         self.context.arrived
     }
 
-    /// Keeps a place among the writes until the request is over.
+    /// Keeps a slot of the writes until the request is over.
     pub(super) fn keep(&mut self, place: Share) {
         self.context.room = Some(place);
     }
@@ -90,14 +90,14 @@ fn head_of(session: &Session) -> SentHead<'_> {
 
 // === the body ===
 
-/// Why a body cannot be had.
+/// Why a body cannot be read.
 #[derive(Debug)]
 pub(super) enum BodyFault {
-    /// It is not what was promised, or there is no room for it: the client is told.
+    /// It is not what was promised, or there is no room for it: the client gets this error.
     Refused(S3Error),
-    /// The client has closed its side in the middle. It may still listen.
+    /// The client has closed its side before the end. It may still read.
     CutShort,
-    /// The client went away.
+    /// The client has disconnected.
     ClientGone,
 }
 
@@ -114,7 +114,7 @@ impl From<BodyError> for BodyFault {
 }
 
 impl BodyFault {
-    /// What is wrong with a body that could not be read to its end.
+    /// The fault of a body that could not be read to its end.
     pub(super) fn of(error: &pingora::Error) -> Self {
         match Broken::of(error) {
             Some(Broken::Slow(_)) => {
@@ -135,7 +135,7 @@ impl BodyFault {
     }
 }
 
-/// What Pingora calls a chunked transfer that is none.
+/// Pingora's error for a chunked body that is malformed.
 const INVALID_CHUNK: &str = "InvalidChunk";
 
 fn capital(text: &impl ToString) -> String {
@@ -155,23 +155,23 @@ impl Visit<'_> {
         self.session.read_request_body().await.map_err(|error| BodyFault::of(&error))
     }
 
-    /// Tells a client that waits for it to send its body (RFC 9110 §10.1.1).
+    /// Sends `100 Continue` to a client that waits for it (RFC 9110 §10.1.1).
     pub(super) async fn go_on(&mut self) -> Result<(), BodyFault> {
         go_on(self.session).await.map_err(|_| BodyFault::ClientGone)
     }
 }
 
 async fn go_on(session: &mut Session) -> pingora::Result<()> {
-    // Pingora takes what is sent before the body has come for the answer, and would end the
-    // connection with the request.
+    // Pingora takes anything that is sent before the end of the body for the answer, and would
+    // close the connection after the request.
     session.set_close_on_response_before_downstream_finish(false);
     let sent = session.write_continue_response().await;
     session.set_close_on_response_before_downstream_finish(true);
     sent
 }
 
-/// Reads a refused body and throws it away, so that the connection may be kept; `false` where it is
-/// too long, or does not come to its end. A client that waits to be told sends it only then.
+/// Reads a refused body and drops it, so that the connection may be kept; `false` where it is too
+/// long or does not end. A client that waits for `100 Continue` gets it first.
 async fn is_read_out(session: &mut Session) -> bool {
     let request = session.req_header();
     let length = request.headers.get(header::CONTENT_LENGTH);
@@ -201,12 +201,12 @@ async fn is_read_out(session: &mut Session) -> bool {
 // === the answer ===
 
 impl Visit<'_> {
-    /// The connection ends with this request.
+    /// Closes the connection after this request.
     pub(super) fn close_after(&mut self) {
         self.session.set_keepalive(None);
     }
 
-    /// An error as a whole answer, with these headers beside its own. Notes it in the log line.
+    /// An error as a whole answer, with these headers added. Sets the log line's error.
     pub(super) fn error(&mut self, error: &S3Error, mut headers: HeaderMap) -> Answer {
         let body = self.error_document(error).into();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
@@ -216,24 +216,25 @@ impl Visit<'_> {
         Answer { status: error.status(), headers, body }
     }
 
-    /// An error's document. Notes it in the log line.
+    /// The document of an error. Sets the log line's error.
     pub(super) fn error_document(&mut self, error: &S3Error) -> Vec<u8> {
         error.code().clone_into(&mut self.context.log.code);
         let resource = self.session.req_header().uri.path();
         error.to_xml(Some(resource), &self.context.request_id, HOST)
     }
 
-    /// Answers an error.
+    /// Answers with an error.
     pub(super) async fn refuse(&mut self, error: &S3Error) -> pingora::Result<()> {
         let answer = self.error(error, HeaderMap::new());
         self.answer(answer).await
     }
 
-    /// Answers what is wrong with the body, if the client is still there.
+    /// Answers with the fault of the body, if the client is still connected.
     pub(super) async fn refuse_body(&mut self, fault: BodyFault) -> pingora::Result<()> {
         match fault {
             BodyFault::Refused(error) => {
-                // Where it is to be kept, the rest is read out, and a fault in it is found then.
+                // If the connection is to be kept, the rest of the body is read and dropped; a
+                // fault is found then.
                 if !self.context.reads_out {
                     self.close_after();
                 }
@@ -284,8 +285,8 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// Begins an answer whose body follows in pieces: chunked where the headers say no length and the
-    /// client can read that (RFC 9112 §6.1). `bare`: nothing follows.
+    /// Begins an answer whose body follows in pieces: chunked where the headers give no length and
+    /// the client can read chunks (RFC 9112 §6.1). `bare`: no body follows.
     pub(super) async fn begin(
         &mut self,
         status: StatusCode,
@@ -314,31 +315,31 @@ impl Visit<'_> {
         self.session.write_response_body(last, true).await
     }
 
-    /// Says which request was answered, and by what, where the store has not.
+    /// Adds the request id and the host id, where the store has not set them.
     pub(super) fn insert_ids(&self, headers: &mut HeaderMap) {
         if headers.contains_key(REQUEST_ID) {
             return;
         }
-        // It is of letters and digits.
+        // It consists of letters and digits.
         if let Ok(request_id) = HeaderValue::from_str(&self.context.request_id) {
             headers.insert(REQUEST_ID, request_id);
         }
         headers.insert(HOST_ID, HeaderValue::from_static(HOST));
     }
 
-    /// Lets a page of another origin see an answer, where the store would.
+    /// Lets a page of another origin see an answer, if the store would.
     pub(super) async fn allow_page(&self, headers: &mut HeaderMap) {
         if let Some(asking) = &self.context.cors {
-            // A future of its own: few requests ask, and all of them would carry its size.
+            // Boxed: few requests need it, and otherwise every future would have its size.
             Box::pin(asking.allow(headers, self.context.log.access_key_id.is_empty())).await;
         }
     }
 
-    /// Has Pingora stream the request.
+    /// Makes Pingora stream the request.
     pub(super) fn forward(&mut self, forward: Forward) {
         if self.head().version == Version::HTTP_10 {
-            // RFC 9110 §15.2: what the store says ahead of its answer ends here, and Pingora lets it
-            // pass for a client that expects it.
+            // RFC 9110 §15.2: the store's informational responses end here; Pingora passes them on
+            // to a client that expects them.
             self.session.req_header_mut().remove_header(&header::EXPECT);
             self.session.set_ignore_info_resp(true);
         }
@@ -352,7 +353,7 @@ fn response(status: StatusCode, headers: HeaderMap) -> Box<ResponseHeader> {
     Box::new(ResponseHeader::from(parts))
 }
 
-/// What the client has been answered, if its answer has begun; a 100 is none.
+/// The status of the client's answer, if it has begun; a 100 does not count.
 pub(super) fn answered(session: &Session) -> Option<StatusCode> {
     let written = session.response_written()?.status;
     (!written.is_informational()).then_some(written)

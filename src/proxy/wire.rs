@@ -1,8 +1,8 @@
-//! A client's connection as Pingora reads it: to the end of the request under way, and no further.
+//! A client's connection as Pingora reads it: only to the end of the request under way.
 //!
-//! Where that end is, the head has said; here it is kept. What comes behind it waits for its turn,
-//! so that requests may follow each other in one segment. A chunked body is held to its grammar
-//! before it is taken apart, and a body that comes too slowly is given up.
+//! The head of the request determines that end. Bytes behind it wait for their turn, so that
+//! several requests may come in one segment. A chunked body is checked against its grammar before
+//! it is decoded, and a body that arrives too slowly is given up.
 
 use std::io;
 use std::mem;
@@ -23,62 +23,62 @@ use crate::http1::Framing;
 use crate::http1::chunks::{BadChunks, Chunks};
 use crate::http1::pace::{LeastRate, Pace, TooSlow};
 
-/// What is between two requests is read in pieces of this size at most.
+/// The size of the pieces in which bytes between two requests are read.
 const PIECE_BYTES: usize = 4096;
 
-/// A client whose request was not read to its end is listened to for a while after the answer:
-/// closing at once would reset the connection and destroy the answer on its way (RFC 9112 §9.6,
-/// F18).
+/// After the answer to a request that was not read to its end, the connection is read for a while
+/// longer: closing it at once would reset the connection and destroy the answer on its way (RFC
+/// 9112 §9.6, F18).
 const LINGER: Duration = Duration::from_secs(10);
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 64 << 20;
 
-/// How many are listened to so at a time. More than that is no accident.
+/// How many connections are read in this way at the same time. More than that is no accident.
 const LINGERING_MAX: usize = 1024;
 
 static LINGERING: Semaphore = Semaphore::const_new(LINGERING_MAX);
 
 /// One connection.
 pub(super) struct Wire {
-    /// Always there; taken out by `drop` alone.
+    /// Always set; only `drop` takes it out.
     stream: Option<Stream>,
-    /// What came and belongs to no request that was begun.
+    /// Bytes that belong to no request that has begun.
     ahead: BytesMut,
     rest: Rest,
     pace: Option<Pace>,
-    /// Since when a body is waited for that is asked for and does not come.
+    /// Since when the reader waits for bytes of a body that do not arrive.
     waits_since: Option<Instant>,
-    /// Whether the client has said that nothing more comes, or is gone.
+    /// Whether the client has closed its side, or has disconnected.
     ended: bool,
     /// The connection is counted for as long as it is open.
     place: Option<TaskTrackerToken>,
 }
 
-/// What is yet to come of the request under way.
+/// The rest of the request under way.
 enum Rest {
     Nothing,
     Length(u64),
     Chunked(Chunks),
-    /// Where it ends is not known: its head or its body broke the rules.
+    /// Its end is not known: its head or its body was malformed.
     Unknown(Broken),
 }
 
-/// Why a body cannot be read on. What Pingora makes of it keeps it as its cause.
+/// Why a body cannot be read on. Pingora keeps it as the cause of its own error.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 pub(super) enum Broken {
-    /// No request that could be answered has been read.
+    /// No request could be read.
     #[error("no request was understood")]
     Head,
-    /// Its framing.
+    /// The framing is malformed.
     #[error("the body is not chunked: {0}")]
     Chunks(#[from] BadChunks),
-    /// Its pace.
+    /// The body came too slowly.
     #[error(transparent)]
     Slow(#[from] TooSlow),
 }
 
 impl Broken {
-    /// Finds it again in an error that a body's reader gave.
+    /// Finds it again in an error of a body's reader.
     pub(super) fn of(error: &pingora::Error) -> Option<Self> {
         let cause = error.root_cause().downcast_ref::<io::Error>()?;
         cause.get_ref()?.downcast_ref().copied()
@@ -104,12 +104,12 @@ impl Wire {
         }
     }
 
-    /// What came and belongs to no request yet.
+    /// The bytes that belong to no request yet.
     pub(super) fn ahead(&mut self) -> &mut BytesMut {
         &mut self.ahead
     }
 
-    /// Waits for more of what belongs to no request yet; `false` when nothing comes any more.
+    /// Waits for more bytes of the next request; `false` when no more will come.
     pub(super) async fn more(&mut self) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         self.ahead.reserve(1);
@@ -119,8 +119,8 @@ impl Wire {
         !self.ended
     }
 
-    /// A request begins whose head has been taken from what was ahead. Its body has to come as fast
-    /// as this at least.
+    /// Begins a request whose head was taken from the bytes read ahead. Its body must not arrive
+    /// more slowly than `least`.
     pub(super) fn begin(&mut self, framing: Framing, least: LeastRate) {
         self.rest = match framing {
             Framing::Nothing | Framing::Length(0) => Rest::Nothing,
@@ -131,7 +131,7 @@ impl Wire {
         self.waits_since = None;
     }
 
-    /// No request could be read, and where it would have ended is not known.
+    /// No request could be read, so its end is not known.
     pub(super) fn give_up(&mut self) {
         self.rest = Rest::Unknown(Broken::Head);
     }
@@ -157,7 +157,7 @@ impl Wire {
         Ok(belongs)
     }
 
-    /// The same; from a fault on there is nothing more to be read.
+    /// The same; after a fault nothing more can be read.
     fn followed(&mut self, came: &[u8]) -> io::Result<usize> {
         self.follow(came).map_err(|broken| {
             self.rest = Rest::Unknown(broken);
@@ -173,8 +173,8 @@ impl Wire {
         self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// After the end of a request, its reader asks whether the client is still there. Something of
-    /// the next request is no answer to that: it waits.
+    /// After the end of a request, its reader asks whether the client is still connected. Bytes of
+    /// the next request do not answer that: they wait.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             return Poll::Pending;
@@ -190,7 +190,7 @@ impl Wire {
         Poll::Pending
     }
 
-    /// Reads on in the body under way.
+    /// Reads the body under way.
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             let mut ahead = mem::take(&mut self.ahead);
@@ -262,7 +262,7 @@ impl Drop for Wire {
     }
 }
 
-/// Says that nothing more comes, then reads and forgets what the client still sends.
+/// Closes the sending side, then reads and drops what the client still sends.
 async fn linger(mut stream: Stream) {
     let end = Instant::now() + LINGER;
     if !matches!(timeout_at(end, AsyncWriteExt::shutdown(&mut stream)).await, Ok(Ok(()))) {

@@ -1,4 +1,4 @@
-//! The id of a write: by what its retries are known, and what may be written on the object.
+//! The id of a write: its retries are recognised by it, and it may be left on the object.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
@@ -15,8 +15,9 @@ use crate::register::WriteId;
 use crate::s3::{CopySource, ObjectName, Preconditions, Shape};
 use crate::sigv4::CheckedBody;
 
-/// Names a write across its retries: those whose success can be answered again from the register
-/// alone. `call`: what names the call that it belongs to; a write of none stands for itself.
+/// The id of a write across its retries, for writes whose success can be answered again from the
+/// register alone. `call`: the name of the call that the write belongs to; a write without one has
+/// a random id.
 pub(super) fn write_id(write: &KeyWrite, call: Option<&str>, checked: &CheckedBody) -> WriteId {
     let Some(call) = write.request.origin.remembered(call) else {
         return WriteId::alone(&random::id());
@@ -36,8 +37,8 @@ pub(super) fn write_id(write: &KeyWrite, call: Option<&str>, checked: &CheckedBo
     )
 }
 
-/// The preconditions as a text that becomes part of an id. Two versions of this proxy that work side by
-/// side must write the same.
+/// The preconditions as a text that becomes part of an id. Different versions of this proxy that
+/// run side by side must write the same text.
 fn in_words(preconditions: &Preconditions) -> String {
     match preconditions.shape() {
         Shape::Compound => format!("{preconditions:?}"),
@@ -45,8 +46,8 @@ fn in_words(preconditions: &Preconditions) -> String {
     }
 }
 
-/// The id of what these parts say within one invocation; a request that names none stands for
-/// itself.
+/// The id of these parts within one invocation; a request without an invocation id gets a random
+/// id.
 pub(super) fn write_id_of(invocation: Option<&str>, parts: &[&[u8]]) -> WriteId {
     let Some(invocation) = invocation else { return WriteId::alone(&random::id()) };
     let mut hash = Sha256::new();
@@ -54,12 +55,12 @@ pub(super) fn write_id_of(invocation: Option<&str>, parts: &[&[u8]]) -> WriteId 
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    // Half of the digest is unlikely enough to meet another, and every busy key's journal holds
-    // some.
+    // Half of the digest makes a collision unlikely enough, and the journal of every busy key holds
+    // several.
     WriteId(BASE64.encode(&hash.finalize()[..16]))
 }
 
-/// Has the object carry its write's id, where objects are to. Whether it will.
+/// Adds the write's id to the object's metadata, where that is configured. Returns whether it did.
 pub(super) fn add_write_id(
     proxy: &Proxy,
     request: &mut StoreRequest,
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
     use crate::s3::ETag;
 
-    /// What stands in the register's journal was written by an older version of this proxy, perhaps.
+    /// Lines in the register's journal may come from an older version of this proxy.
     #[test]
     fn the_text_of_preconditions_in_an_id_stays_as_it_is() {
         for (preconditions, text) in [

@@ -7,8 +7,8 @@ use crate::proxy::response::{Failure, Response};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
 
-/// Serves the end of an upload. It is known by its upload, whichever call it belongs to: an upload can be
-/// completed once.
+/// Serves the end of an upload. Its retries are recognised by the upload, whatever the invocation
+/// id: an upload can be completed once.
 pub(super) async fn serve<'p>(
     proxy: &'p Proxy,
     visit: &mut Visit<'_>,

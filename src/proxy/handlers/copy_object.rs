@@ -8,7 +8,7 @@ use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
 use crate::s3::S3Error;
 
-/// Serves a copy. It takes its source's metadata along unless told otherwise.
+/// Serves a copy. The copy has its source's metadata unless the request says otherwise.
 pub(super) async fn serve<'p>(
     proxy: &'p Proxy,
     visit: &mut Visit<'_>,
@@ -25,8 +25,8 @@ pub(super) async fn serve<'p>(
     guarded_write::serve(proxy, visit, write, particulars).await
 }
 
-/// The source may have changed since an earlier attempt made the copy: its retry is not told that
-/// there is none.
+/// The source may have changed since an earlier attempt made the copy: a retry is not told that
+/// there is no copy.
 fn told(attempt: u32, refused: S3Error) -> S3Error {
     if attempt >= 2 && refused.status().is_client_error() {
         return S3Error::service_unavailable(1).because(

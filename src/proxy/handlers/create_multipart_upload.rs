@@ -1,7 +1,7 @@
 //! CreateMultipartUpload:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html>
 //!
-//! On its way the register learns how the key stood.
+//! The register notes the key's generation first.
 
 use crate::proxy::admitted::UploadStart;
 use crate::proxy::buffered::Buffered;
@@ -10,7 +10,7 @@ use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
 use crate::proxy::{buffered, gate_reply, outgoing};
 
-/// Serves the beginning of an upload.
+/// Serves a CreateMultipartUpload.
 pub(super) async fn serve<'p>(
     proxy: &'p Proxy,
     visit: &mut Visit<'_>,

@@ -1,4 +1,4 @@
-//! DeleteObject, of the current version or of one that is named:
+//! DeleteObject, of the current version or of a named one:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html>
 
 use super::guarded_write::{self, Particulars};
@@ -16,7 +16,8 @@ pub(super) async fn serve<'p>(
 ) -> Result<Response<'p>, Failure> {
     let mut particulars = Particulars::default();
     if write.request.operation == Operation::DeleteObjectVersion {
-        // What a version's delete leaves is not known, and cannot be told again.
+        // The state that the delete of a version leaves is not known, so its success cannot be
+        // answered again.
         particulars.version_id = write.request.query.get("versionId").map(str::to_owned);
     } else {
         particulars.call = write.retry.invocation.take();

@@ -1,7 +1,7 @@
 //! DeleteObjects: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>
 //!
-//! Each key is a guarded delete of its own, some at a time; the answers are merged into AWS's one
-//! document. What becomes of one key says nothing about the others.
+//! Each key is a guarded delete of its own; several run at a time, and their answers are merged
+//! into AWS's one document. The outcome of one key says nothing about the others.
 
 use std::sync::OnceLock;
 
@@ -32,7 +32,7 @@ use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::encode_query;
 use crate::s3::{BucketName, Code, ObjectKey, ObjectName, Operation, Preconditions, S3Error};
 
-/// The document naming 1,000 keys of 1,024 bytes each, written as wastefully as XML allows.
+/// The size of a document with 1,000 keys of 1,024 bytes each, in the longest form that XML allows.
 const DOCUMENT_BYTES_MAX: u64 = 8 << 20;
 
 /// Serves a batch.
@@ -67,7 +67,7 @@ pub(super) async fn serve<'p>(
     Ok(Response::whole(Answer { status: StatusCode::OK, headers, body }))
 }
 
-/// Reads the document. AWS asks for a digest of it, which the signature's own does not replace.
+/// Reads the document. AWS requires a digest of it; the digest in the signature does not count.
 pub(super) async fn read(
     proxy: &Proxy,
     visit: &mut Visit<'_>,
@@ -89,7 +89,7 @@ pub(super) async fn read(
 
 const NO_DIGEST: &str = "Missing required header for this request: Content-MD5";
 
-/// What an entry of a batch asks for.
+/// The operation that an entry of a batch asks for.
 pub(super) const fn delete_of(version_id: Option<&str>) -> Operation {
     match version_id {
         Some(_) => Operation::DeleteObjectVersion,
@@ -97,7 +97,7 @@ pub(super) const fn delete_of(version_id: Option<&str>) -> Operation {
     }
 }
 
-/// Headers of the batch that are about each of its deletes.
+/// The headers of the batch that apply to each of its deletes.
 fn each_delete_s_headers(batch: &HeaderMap) -> HeaderMap {
     to_store(batch)
         .into_iter()
@@ -127,18 +127,19 @@ struct Batch<'a> {
     refused: OnceLock<S3Error>,
 }
 
-/// How one entry's deletion ended.
+/// How the delete of one entry ended.
 enum End {
-    /// As the store says.
+    /// With this answer of the store.
     Store(Answer),
-    /// Not as it should, and nothing is known of other keys.
+    /// With an error that says nothing about other keys.
     Failed(S3Error),
-    /// As every key's would.
+    /// With an error that every other key would get.
     Refused(S3Error),
 }
 
 impl Batch<'_> {
-    /// The same for all attempts of one call, so that a retry is told what its first attempt did.
+    /// The same for all attempts of one call, so that a retry gets the outcome of its first
+    /// attempt.
     fn write_id(&self, index: usize, name: &ObjectName, entry: &DeleteEntry) -> WriteId {
         let entry = format!("{index} {entry:?}");
         write_id_of(
@@ -152,8 +153,8 @@ impl Batch<'_> {
         )
     }
 
-    /// How each entry's deletion ended. Only those under way take memory: a delete that waits for its
-    /// turn at the gate is kilobytes, and a batch has 1000 of them.
+    /// How the delete of each entry ended. Only deletes under way use memory: one that waits for
+    /// its turn at the gate needs kilobytes, and a batch has up to 1000 of them.
     async fn all(&self, entries: &[DeleteEntry]) -> Vec<End> {
         let mut waiting = entries.iter().enumerate();
         let mut under_way = FuturesOrdered::new();
@@ -207,7 +208,7 @@ impl Batch<'_> {
         };
         let permit = self.permits.acquire().await;
         let outcome = if treatment.passes {
-            // As the header of a delete the store judges what stood in the document.
+            // As a header of the delete, the store judges the ETag from the document.
             let etag = entry.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
             request.headers.extend(etag.map(|etag| (header::IF_MATCH, etag)));
             self.proxy.gate.send_unguarded(operation, &request, &Body::empty(), None).await
@@ -247,9 +248,9 @@ impl Batch<'_> {
     }
 }
 
-/// What is wrong with the whole request: it is answered once, and not for each key. AWS looks for the
-/// bucket before the keys; and where nothing could be done at all just now, the SDKs that try a 503
-/// again would not look for it among 1000 entries.
+/// An error of the whole request: it is answered once, and not for each key. AWS looks for the
+/// bucket before the keys. And where nothing can be done at all just now, SDKs that retry after 503
+/// would not look for a 503 among 1000 entries.
 fn whole_refusal(ends: &[End]) -> Option<&S3Error> {
     let refused = ends.iter().find_map(|end| match end {
         End::Refused(error) => Some(error),
@@ -267,8 +268,9 @@ fn whole_refusal(ends: &[End]) -> Option<&S3Error> {
     unavailable.all(|error| error.is_some()).then_some(first)
 }
 
-/// Whether the store refuses to delete one key for a reason that holds for all: the bucket is not
-/// there, or the proxy's own credential is not good. That a key may not be deleted is said of it alone.
+/// The error where the store refuses to delete one key for a reason that holds for all keys: the
+/// bucket does not exist, or the proxy's own credential is not valid. A refusal that only concerns
+/// the key is reported for that key alone.
 fn refusal_of_all(answer: &Answer, bucket: &BucketName) -> Option<S3Error> {
     if answer.status.is_success() {
         return None;

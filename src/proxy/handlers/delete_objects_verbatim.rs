@@ -62,7 +62,7 @@ fn document_of(list: &DeleteRequest, outcome: &DeleteOutcome, mut headers: Heade
     Answer { status: StatusCode::OK, headers, body }
 }
 
-/// The entry of a batch that has no other, its name and its condition.
+/// The only entry of a batch, its name and its condition.
 fn only_entry(
     proxy: &Proxy,
     document: &[u8],

@@ -1,5 +1,5 @@
-//! What passes no gate: questions, upload parts, configuration. Every operation without a handler of its
-//! own ends here.
+//! Requests that are not guarded: reads, upload parts, configuration. Every operation without a
+//! handler of its own is served here.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -13,7 +13,7 @@ use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
 use crate::proxy::{buffered, gate_reply, outgoing, read_body};
 
-/// Passes on a question, without the body that may have come with it, and its answer.
+/// Sends on a read, without a body that may have come with it, and passes on the answer.
 pub(super) async fn read<'p>(
     proxy: &'p Proxy,
     visit: &mut Visit<'_>,
@@ -27,19 +27,19 @@ pub(super) async fn read<'p>(
     Response::opened(proxy.store.open(&question).await)
 }
 
-/// Has a request streamed, its body checked on the way.
+/// Streams a request; its body is checked while it passes.
 pub(super) async fn stream<'p>(
     visit: &mut Visit<'_>,
     Passed { request, target }: Passed,
 ) -> Result<Response<'p>, Failure> {
     if request.expects_continue {
-        // Nothing can be found against it any more; the store is not asked.
+        // Every check has passed; the body may come. The store is not asked for this.
         visit.go_on().await?;
     }
     Ok(Response::Forward(outgoing::forward(request, target.path())))
 }
 
-/// Reads the body, verifies it, sends it with its checksum or its MD5 ahead.
+/// Reads the body, verifies it, and sends it with its checksum or MD5 in the headers.
 pub(super) async fn buffered<'p>(
     proxy: &'p Proxy,
     visit: &mut Visit<'_>,
@@ -51,7 +51,7 @@ pub(super) async fn buffered<'p>(
     match outcome.reply {
         Reply::Store(answer) => Ok(Response::whole(gate_reply::stored(visit, answer))),
         Reply::Error(error, _) => Err(error.into()),
-        // The register is not asked, so that it replays nothing.
+        // Not reached: without the register there is no replay.
         Reply::Replayed(_, generation, told) => {
             let headers = gate_reply::replay_headers(generation.as_ref(), &told);
             Ok(Response::whole(Answer { status: StatusCode::OK, headers, body: Bytes::new() }))

@@ -1,8 +1,9 @@
 //! GetObject and HeadObject: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
 //!
-//! The conditions on an object are judged here as well as by the store, which may get them wrong; but not
-//! those that its sender has signed for the store, who may be told nothing here.
+//! The conditions are judged here as well as by the store, which may judge them wrongly. They are
+//! not judged here if the sender has signed the request for the store: such a sender may learn
+//! nothing from the proxy.
 
 use crate::backend::headers::for_head;
 use crate::clock;
@@ -49,8 +50,8 @@ pub(super) async fn serve<'p>(
     }
 }
 
-/// Whether the key's generation is to be named: of the current version of a guarded key, to a client
-/// that is known.
+/// Whether to name the key's generation: for the current version of a guarded key, to an
+/// authenticated client.
 fn wants_generation(read: &ObjectRead) -> bool {
     let wanted = read.request.headers.get(X_IFMATCH_WANT);
     wanted.is_some_and(|wanted| wanted.as_bytes() == b"generation")

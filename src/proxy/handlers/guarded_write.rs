@@ -1,5 +1,5 @@
-//! A guarded write from its head to its answer: early look, body, gate, reply. What all writes of the key
-//! that a request names have in common, whatever the operation.
+//! A guarded write from its head to its answer: early look, body, gate, reply. These steps are the
+//! same for all writes of the key in the request's path.
 
 use std::sync::Arc;
 
@@ -25,18 +25,18 @@ use crate::s3::{ETag, Effect, ObjectName, Operation, Preconditions, WriteClass};
 /// and save nothing.
 const EARLY_LOOK_BYTES_MIN: u64 = 64 * 1024;
 
-/// What an operation adds.
+/// The particulars of an operation.
 #[derive(Debug, Default)]
 pub(super) struct Particulars {
-    /// What names the call across its attempts, where its success can be answered again.
+    /// The name of the call across its attempts, where its success can be answered again.
     pub(super) call: Option<String>,
-    /// The source of a copy, judged.
+    /// The source of a copy, after it was judged.
     pub(super) source: Option<Source>,
-    /// Of a CompleteMultipartUpload: the upload.
+    /// The upload id of a CompleteMultipartUpload.
     pub(super) upload_id: Option<String>,
-    /// The version that is deleted, where it is not the current one.
+    /// The version to delete, if it is not the current one.
     pub(super) version_id: Option<String>,
-    /// Whether what the request says of metadata is what the object will have.
+    /// Whether the object gets the metadata in the request.
     pub(super) sets_metadata: bool,
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn serve<'p>(
     let (operation, may_tell) = (prepared.operation, prepared.may_tell);
     let name = prepared.name.clone();
     if is_long(operation) {
-        // A store may send white space while it works on it, which is passed on meanwhile.
+        // A store may send white space while it works on the write; it is passed on meanwhile.
         let keep_alive = Arc::new(KeepAlive::default());
         let heard = Arc::clone(&keep_alive);
         let outcome = Box::pin(async move { prepared.perform(proxy, Some(&keep_alive)).await });
@@ -70,7 +70,7 @@ pub(super) async fn serve<'p>(
     Ok(gate_reply::respond(visit, (operation, &name), may_tell, outcome))
 }
 
-/// Refuses a stale writer before its body is read, where that is worth a question.
+/// Refuses a stale writer before its body is read, where that saves enough.
 async fn early_look(proxy: &Proxy, write: &KeyWrite, head_headers: &HeaderMap) -> Option<Outcome> {
     let length = write.request.promise.length;
     let large = length.is_none_or(|bytes| bytes >= EARLY_LOOK_BYTES_MIN);
@@ -89,7 +89,7 @@ fn is_long(operation: Operation) -> bool {
     )
 }
 
-/// A body that was read, and what else is needed of its request.
+/// A buffered body, and the other parts of its request that are needed.
 struct Taken {
     body: Buffered,
     head_headers: HeaderMap,

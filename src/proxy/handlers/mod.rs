@@ -1,5 +1,5 @@
-//! What is done for each kind of request. A handler is named by AWS's operation, gets what admission has
-//! found out, and returns a response; it neither reads the head again nor writes.
+//! Handlers: one for each kind of request, named after AWS's operation. A handler gets the result
+//! of admission and returns a response; it neither reads the head again nor writes to the client.
 
 mod complete_multipart_upload;
 mod copy_object;
@@ -24,8 +24,8 @@ use super::state::Proxy;
 use super::visit::Visit;
 use crate::s3::Operation;
 
-/// Serves a request. Those that are rare, or long, have futures of their own: all others would carry
-/// their size.
+/// Serves a request. Rare or long handlers have boxed futures: otherwise the future of every
+/// request would have their size.
 pub(super) async fn serve<'p>(
     proxy: &'p Proxy,
     visit: &mut Visit<'_>,

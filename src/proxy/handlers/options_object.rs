@@ -4,7 +4,7 @@ use crate::proxy::admitted::Preflight;
 use crate::proxy::response::{Failure, Response};
 use crate::proxy::state::Proxy;
 
-/// Passes on a preflight: unsigned, as it came, and no more of it than it needs.
+/// Sends on a preflight, unsigned, with only those headers that it needs.
 pub(super) async fn serve(proxy: &Proxy, preflight: Preflight) -> Result<Response<'_>, Failure> {
     Response::opened(proxy.store.preflight(&preflight.path, preflight.headers).await)
 }

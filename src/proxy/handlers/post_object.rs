@@ -1,7 +1,7 @@
 //! PostObject: <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>
 //!
-//! A browser's upload form: the key and the signature stand in the form. What goes to the store is a
-//! PutObject, through the gate like every other.
+//! A browser's upload form: the key and the signature are form fields. The store gets a PutObject,
+//! which is guarded like any other.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -52,18 +52,18 @@ pub(super) async fn serve<'p>(
     Ok(Response::whole(upload.answer(visit, outcome.reply)))
 }
 
-/// A form whose sender may upload it.
+/// A form whose sender may upload the file.
 struct Upload {
     form: PostForm,
     name: ObjectName,
     headers: HeaderMap,
-    /// Whether a rule takes the key out of the gate's care.
+    /// Whether the key's rule is `mode = "pass"`.
     unguarded: bool,
 }
 
 /// Checks the form's signature, its owner's rights, and that it keeps to the signed policy, which
-/// says something of its file, too. A form cannot carry a condition, so it is refused where a rule
-/// requires one.
+/// also restricts the file. A form cannot carry a condition, so it is refused where a rule requires
+/// one.
 fn admit(
     proxy: &Proxy,
     log: &mut LogLine,
@@ -98,15 +98,15 @@ fn admit(
     Ok((Upload { name, headers, form, unguarded: treatment.passes }, policy, caller))
 }
 
-/// What the store's answer says of the object, its version and encryption say. Who may see it is
-/// another question for a form than for the put that it becomes.
+/// The headers of the store's answer that are about the object: its version and its encryption. The
+/// CORS headers of the put do not apply to the form.
 fn of_the_store(answer: HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let named = answer.into_iter().filter_map(|(name, value)| Some((name?, value)));
     named.filter(|(name, _)| name.as_str().starts_with("x-amz-"))
 }
 
 impl Upload {
-    /// Writes the form's file: through the gate, or past it where a rule says so.
+    /// Writes the form's file: through the gate, or without a lease where a rule says so.
     async fn write(
         &self,
         proxy: &Proxy,
@@ -159,7 +159,7 @@ impl Upload {
         }
     }
 
-    /// What goes to the store.
+    /// The request for the store.
     fn put(&self, checked: &CheckedBody) -> StoreRequest {
         StoreRequest {
             signing: Signing::Anew,
@@ -200,8 +200,8 @@ impl Upload {
         Answer { status, headers, body }
     }
 
-    /// Where the form wants its browser to go; `None` also where that is no place on the web, which is
-    /// as if nothing was said (AWS: POST Object, `success_action_redirect`).
+    /// The URL to which the form redirects its browser; `None` also where that is not a valid URL
+    /// of the web, which AWS treats as absent (AWS: POST Object, `success_action_redirect`).
     fn redirect(&self, etag: &str) -> Option<HeaderValue> {
         let to =
             self.form.field("success_action_redirect").or_else(|| self.form.field("redirect"))?;
@@ -213,11 +213,11 @@ impl Upload {
         let joint = if to.contains('?') { '&' } else { '?' };
         let [bucket, key, etag] =
             [self.name.bucket.as_str(), self.name.key.as_str(), etag].map(encode_query);
-        // The name of a file may stand in it, which is no part of a URL as it is.
+        // A file name may be in it, with characters that a URL cannot contain.
         let to = utf8_percent_encode(to, NOT_OF_A_URL);
         HeaderValue::from_str(&format!("{to}{joint}bucket={bucket}&key={key}&etag={etag}")).ok()
     }
 }
 
-/// What no URL has in it, and so was not meant as a part of its spelling.
+/// Characters that no URL contains, so they cannot be part of its syntax.
 const NOT_OF_A_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>');

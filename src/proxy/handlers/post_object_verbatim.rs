@@ -1,8 +1,8 @@
 //! PostObject, sent on as its sender signed it:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>
 //!
-//! Its policy and signature are for the store to judge. What is guarded here is the key that is read in
-//! it, so only what every store reads alike goes on (docs/documents.md, "Forms").
+//! The store judges the form's policy and signature. The proxy guards the key that it reads in the
+//! form, so only forms that every store reads alike are sent on (docs/documents.md, "Forms").
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -39,7 +39,7 @@ pub(super) async fn serve<'p>(
     let answer = match verbatim::write(proxy, visit, &request, named, &body).await {
         Reply::Store(answer) => located(visit, &name, answer),
         Reply::Error(error, _) => return Err(error.into()),
-        // What the form wants to be told of its success, the store alone has read.
+        // Only the store has read which answer the form wants on success.
         Reply::Replayed(state, generation, told) => {
             let mut headers = replay_headers(generation.as_ref(), &told);
             if let Some(etag) = etag_left(&state).and_then(ETag::header_value) {
@@ -51,8 +51,8 @@ pub(super) async fn serve<'p>(
     Ok(Response::whole(answer))
 }
 
-/// The store's answer, with the place of the object as the client asks for it where the store names
-/// one.
+/// The store's answer. If it names the object's location, the location is replaced by the one that
+/// the client can ask for.
 fn located(visit: &mut Visit<'_>, name: &ObjectName, mut answer: Answer) -> Answer {
     let location = location(visit, name);
     if let Some(document) = with_location(&answer.body, &location) {
@@ -65,7 +65,7 @@ fn located(visit: &mut Visit<'_>, name: &ObjectName, mut answer: Answer) -> Answ
     answer
 }
 
-/// Takes a form as it came, and finds the object that it writes.
+/// Reads a form as it came, and finds the object that it writes.
 async fn take(
     proxy: &Proxy,
     visit: &mut Visit<'_>,
@@ -73,11 +73,12 @@ async fn take(
     bucket: BucketName,
 ) -> Result<(ObjectName, Body), Failure> {
     if visit.head().target.contains(&b'?') {
-        // Some stores take parameters for fields.
+        // Some stores read parameters as form fields.
         return Err(S3Error::new(Code::InvalidRequest).because(FORM_WITH_QUERY).into());
     }
     if request.headers.keys().any(|name| name.as_str().starts_with("x-amz-")) {
-        // Its fields say it all; a header may say how the body is framed, or what else to do.
+        // The fields contain everything; a header could change the framing of the body or the
+        // operation.
         return Err(S3Error::new(Code::InvalidRequest).because(FORM_WITH_HEADERS).into());
     }
     let mut incoming = IncomingForm::new(proxy, &request.headers, Spelling::Canonical)?;

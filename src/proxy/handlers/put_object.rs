@@ -6,7 +6,7 @@ use crate::proxy::response::{Failure, Response};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
 
-/// Serves the write of an object. What the request says of metadata is what the object will have.
+/// Serves a PutObject. The object gets the metadata in the request.
 pub(super) async fn serve<'p>(
     proxy: &'p Proxy,
     visit: &mut Visit<'_>,

@@ -1,5 +1,5 @@
-//! Writes of a key that are not understood, or only some stores know: appends, subresources that the store
-//! may not know, and whatever fits no operation of AWS.
+//! Writes of a key that the proxy does not understand, or that only some stores know: appends,
+//! subresources that the store may not know, and requests that match no operation of AWS.
 
 use super::guarded_write::{self, Particulars};
 use crate::proxy::admitted::KeyWrite;
@@ -8,7 +8,7 @@ use crate::proxy::response::{Failure, Response};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
 
-/// Serves such a write. If it names a source to copy from, the store may copy.
+/// Serves such a write. If it names a copy source, the store may make a copy.
 pub(super) async fn serve<'p>(
     proxy: &'p Proxy,
     visit: &mut Visit<'_>,

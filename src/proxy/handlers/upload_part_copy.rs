@@ -1,7 +1,7 @@
 //! UploadPartCopy: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html>
 //!
-//! It changes no object's content and passes no gate, but is sent once only, and a refusal is looked into
-//! before anything is answered.
+//! It changes no object's content and is not guarded. But it is sent only once, and after a refusal
+//! the source is looked at before an answer is given.
 
 use crate::backend::EMPTY_SHA256;
 use crate::proxy::admitted::PartCopy;
@@ -19,7 +19,7 @@ pub(super) async fn serve<'p>(
 ) -> Result<Response<'p>, Failure> {
     let PartCopy { request, name, source, unguarded } = copy;
     let source = Source::judged(&proxy.store, &request.headers, source.as_ref()).await?;
-    // A body says nothing here; it had to keep its promises all the same.
+    // A body has no meaning here; it had to keep its promises all the same.
     let (_, checked) = read_body::read(proxy, visit, &request).await?;
     let mut outgoing = if unguarded {
         outgoing::buffered(&request, name.path(), &checked)
@@ -28,8 +28,8 @@ pub(super) async fn serve<'p>(
     };
     outgoing.sha256 = Some(EMPTY_SHA256);
     match copy_source::open(&proxy.store, &outgoing, source).await? {
-        // Its document may have to be set right. One that is written bit by bit keeps its client waiting,
-        // and goes on as it comes.
+        // The document may need corrections. One that the store writes slowly keeps its client
+        // waiting, so it is passed on as it comes.
         Ok(opened) if opened.status.is_success() && opened.is_short() => {
             match proxy.store.collect(opened).await {
                 Ok(answer) => Ok(Response::whole(gate_reply::stored(visit, answer))),

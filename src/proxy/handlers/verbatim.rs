@@ -1,5 +1,5 @@
-//! A guarded write that goes on as it came: its body names the key, is covered by the sender's signature,
-//! and can be neither taken apart nor put together anew.
+//! A guarded write that is sent on as it came: its body names the key and is covered by the
+//! sender's signature, so the proxy cannot change it.
 
 use crate::backend::headers::for_head;
 use crate::body::Body;
@@ -15,7 +15,7 @@ use crate::s3::{ObjectName, Operation, Preconditions};
 
 use super::delete_objects::delete_of;
 
-/// What was read in the body.
+/// The names found in the body.
 pub(super) struct Named<'a> {
     pub(super) name: &'a ObjectName,
     pub(super) preconditions: &'a Preconditions,
@@ -23,7 +23,7 @@ pub(super) struct Named<'a> {
     pub(super) attempt: u32,
 }
 
-/// Sends the write through the gate, or past it where a rule says so.
+/// Sends the write through the gate, or without a lease where a rule says so.
 pub(super) async fn write(
     proxy: &Proxy,
     visit: &mut Visit<'_>,
