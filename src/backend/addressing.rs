@@ -1,19 +1,19 @@
-//! Where a request goes: which host it names and which path. A pure function.
+//! Addressing: the host and the path of a request to the store. A pure function.
 
 use crate::config::{Addressing, Endpoint};
 
 /// Host and path of a request to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place<'a> {
-    /// The bucket that the host names, in front of the endpoint's own name.
+    /// The bucket in the host, before the endpoint's own name.
     pub(super) host_bucket: Option<&'a str>,
-    /// The path, without the bucket where the host names it.
+    /// The path, without the bucket where the host has it.
     pub(super) path: &'a str,
 }
 
-/// Finds the place of a path in path style (`/bucket/key`). In virtual-host style the host names
-/// the bucket (AWS: Virtual hosting of buckets), unless its name cannot be a label of a host's
-/// name: such a bucket is asked for in path style, as SDKs do.
+/// Finds host and path for a path in path style (`/bucket/key`). In virtual-host style the host
+/// contains the bucket (AWS: Virtual hosting of buckets), unless the bucket's name cannot be a
+/// label of a host name: then path style is used, as SDKs do.
 pub(super) fn place(addressing: Addressing, path: &str) -> Place<'_> {
     let in_path = Place { host_bucket: None, path };
     let (Addressing::VirtualHost, Some(bucket_and_key)) = (addressing, path.strip_prefix('/'))
@@ -37,13 +37,13 @@ impl Place<'_> {
         }
     }
 
-    /// The name that TLS asks for, where it is not the endpoint's own.
+    /// The name for TLS (SNI), where it is not the endpoint's own.
     pub(super) fn server_name(&self, endpoint: &Endpoint) -> Option<String> {
         self.host_bucket.map(|bucket| format!("{bucket}.{}", endpoint.host))
     }
 }
 
-/// RFC 1123 §2.1, in lower case: hosts have no case, buckets have. A name with dots would be
+/// RFC 1123 §2.1, in lower case: hosts ignore case, buckets do not. A name with dots would be
 /// several labels, which no wildcard certificate covers.
 fn is_host_label(bucket: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';

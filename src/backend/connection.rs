@@ -1,7 +1,7 @@
-//! One request over one HTTP/1.1 connection to the store, and what came of it.
+//! Connections to the store: one request over one HTTP/1.1 connection, and its outcome.
 //!
-//! A connection goes back to the pool only after the request was sent whole and the answer read
-//! whole; everything else closes it.
+//! A connection goes back to the pool only after the whole request was sent and the whole answer
+//! read. In all other cases it is closed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,30 +28,31 @@ use crate::config::{Backend, Endpoint, certificates};
 use crate::descriptors;
 use crate::s3::documents::is_prologue;
 
-/// How long an answer to a write may be: it is read whole.
+/// The longest answer to a write, in bytes: it is read whole.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// Head and body up to this size go out by one call.
+/// Head and body up to this size are sent by one system call.
 const AT_ONCE_BYTES_MAX: u64 = 64 << 10;
 
-/// After the store stopped reading: how long its early answer is waited for.
+/// After the store stopped reading: how long to wait for its early answer.
 const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// Up to here an answer is short: read whole where its content matters, or its connection does.
+/// An answer up to this size is short: it is read whole where its content matters, or to keep its
+/// connection.
 const SHORT_BYTES_MAX: usize = 64 << 10;
 
-/// So long an answer that nobody wants is read, to keep its connection.
+/// How long to drain an unneeded answer, so that its connection can be used again.
 const UNWANTED_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a pooled connection may be idle.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// A request's head as it goes out.
+/// The head of a request as it is sent.
 #[derive(Debug, Clone)]
 pub struct Composed {
     /// The head, signed.
     pub head: RequestHeader,
-    /// The name that TLS asks for, where it is not the endpoint's own.
+    /// The name for TLS (SNI), where it is not the endpoint's own.
     pub server_name: Option<String>,
 }
 
@@ -67,7 +68,7 @@ pub struct Connections {
 struct Timeouts {
     connect: Duration,
     read: Duration,
-    /// How long bytes may stay unacknowledged before the connection is given up.
+    /// How long sent bytes may stay unacknowledged before the connection is closed.
     unacknowledged: Duration,
 }
 
@@ -78,17 +79,18 @@ impl std::fmt::Debug for Connections {
 }
 
 impl Connections {
-    /// Resolves the store's name; the address is looked up again when it cannot be connected to.
+    /// Resolves the store's name; the address is looked up again after a connection to it failed.
     /// `settle` is how long a plain write may land after its last byte: no byte may travel longer.
     pub async fn new(backend: &Backend, settle: Duration) -> io::Result<Self> {
         let mut options = ConnectorOptions::new(backend.connections);
-        // Checked again: the file may have changed, and what cannot be used would be a panic.
+        // Checked again: the file may have changed since, and Pingora would panic on a file that it
+        // cannot use.
         options.ca_file = certificates(backend.url.https, backend.ca_file.as_deref())
             .map_err(|why| io::Error::other(format!("backend.ca_file {why}")))?;
         let timeouts = Timeouts {
             connect: backend.connect_timeout,
             read: backend.read_timeout,
-            // The kernel takes 0 for its own default, which is a quarter of an hour.
+            // For the kernel, 0 means its own default, which is a quarter of an hour.
             unacknowledged: backend.read_timeout.min(settle.max(Duration::from_secs(1))),
         };
         let address = resolve(&backend.url).await?;
@@ -101,7 +103,7 @@ impl Connections {
         })
     }
 
-    /// The store as it was last resolved, by a name of its own in TLS if one is given.
+    /// The store's address as last resolved, with this name for TLS if one is given.
     pub fn peer(&self, server_name: Option<&str>) -> Arc<HttpPeer> {
         let peer = Arc::clone(&self.peer.read().unwrap_or_else(PoisonError::into_inner));
         match server_name.filter(|_| self.endpoint.https) {
@@ -118,7 +120,7 @@ impl Connections {
         }
     }
 
-    /// A connection, and whether it was used before. An address that cannot be connected to is
+    /// A connection, and whether it was used before. After a failed connection the address is
     /// looked up again for the next time.
     async fn connect(&self, peer: &HttpPeer, fresh: bool) -> Result<(Stream, bool), String> {
         let connected = if fresh {
@@ -161,9 +163,9 @@ impl Connections {
     }
 }
 
-// === questions, whose answers may be long ===
+// === reads, whose answers may be long ===
 
-/// An answer to a question, its body yet to be read.
+/// An answer to a read, before its body is read.
 #[derive(Debug)]
 pub struct Opened {
     /// Status.
@@ -189,24 +191,24 @@ impl Opened {
         self.session.0.read_body_bytes().await.map_err(|e| e.to_string())
     }
 
-    /// How long the body is said to be, in bytes.
+    /// The length of the body by its head, in bytes.
     fn announced(&self) -> Option<usize> {
         self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 
-    /// Is the body said to be short enough to be taken whole?
+    /// Is the body, by its declared length, short enough to be read whole?
     pub fn is_short(&self) -> bool {
         self.announced().is_some_and(|bytes| bytes <= SHORT_BYTES_MAX)
     }
 
-    /// Is the body said to be longer than that?
+    /// Is the body, by its declared length, longer than that?
     pub fn is_long(&self) -> bool {
         self.announced().is_some_and(|bytes| bytes > SHORT_BYTES_MAX)
     }
 
-    /// Reads a short body to its end; `false` for a long one, and one that breaks off.
+    /// Reads a short body to its end; `false` for a long body, and for one that breaks off.
     async fn ends_soon(&mut self) -> bool {
-        // An answer to a HEAD, and a 304, tell the length of what they do not carry.
+        // The answer to a HEAD, and a 304, have a Content-Length but no body.
         if self.session.0.is_body_done() {
             return true;
         }
@@ -224,8 +226,8 @@ impl Opened {
 }
 
 impl Connections {
-    /// Asks a question (no body, nothing changed by it) and reads the head of the answer. It is
-    /// asked again on a fresh connection where a pooled one was dead.
+    /// Sends a read (no body, no change) and reads the head of the answer. It is sent again on a
+    /// fresh connection where a pooled connection was dead.
     pub async fn open(&self, composed: Composed) -> Result<Opened, String> {
         match self.open_on(composed.clone(), false).await {
             Err((_, true)) => self.open_on(composed, true).await.map_err(|(why, _)| why),
@@ -233,7 +235,7 @@ impl Connections {
         }
     }
 
-    /// The same on a connection of its own, and once only.
+    /// The same on a fresh connection, and only once.
     pub async fn open_once(&self, composed: Composed) -> Result<Opened, String> {
         self.open_on(composed, true).await.map_err(|(why, _)| why)
     }
@@ -273,15 +275,15 @@ impl Connections {
         Ok(Answer { status, headers, body: body.freeze() })
     }
 
-    /// Lets go of an answer whose body nobody wants. A short one is read to its end, so that the
-    /// connection can be used again; a long one is broken off.
+    /// Drops an answer whose body is not needed. A short body is read to its end, so that the
+    /// connection can be used again; for a long one the connection is closed.
     pub async fn dismiss(&self, mut opened: Opened) {
         if let Ok(true) = timeout(UNWANTED_WAIT, opened.ends_soon()).await {
             self.finished(opened).await;
         }
     }
 
-    /// Takes back the connection of an answer that was read to its end.
+    /// Puts the connection of an answer that was read to its end back into the pool.
     pub async fn finished(&self, opened: Opened) {
         let mut session = opened.session.0;
         session.respect_keepalive();
@@ -293,7 +295,7 @@ impl Connections {
 
 // === one exchange ===
 
-/// An answer, and the connection where another request may follow.
+/// An answer, and the connection if another request may follow.
 struct Told {
     answer: Answer,
     reusable: Option<Stream>,
@@ -302,7 +304,7 @@ struct Told {
 /// An exchange without a whole answer.
 struct Broken {
     why: String,
-    /// Not even the head of an answer came.
+    /// No part of an answer arrived.
     silent: bool,
 }
 
@@ -350,7 +352,8 @@ async fn answer(
     Ok(Answer { status, headers, body })
 }
 
-/// Sends the request. `false` with it: the store answered, or stopped reading, before the end.
+/// Sends the request. The `bool` is false if the store answered, or stopped reading, before the end
+/// of the request.
 async fn send(
     mut stream: Stream,
     head: RequestHeader,
@@ -359,7 +362,8 @@ async fn send(
     let mut reader = body.reader();
     let spool = |e: io::Error| format!("reading the spool: {e}");
     if body.length_bytes() <= AT_ONCE_BYTES_MAX && head.method != Method::HEAD {
-        // Each call to the system costs as much as all the rules together.
+        // Each system call costs as much as all of the proxy's rules together, so head and body are
+        // sent in one call.
         let mut wire = http_req_header_to_wire(&head).ok_or("the request is not well-formed")?;
         while let Some(piece) = reader.next().await.map_err(spool)? {
             wire.extend_from_slice(&piece);
@@ -373,7 +377,8 @@ async fn send(
     let mut piece = reader.next().await.map_err(spool)?;
     while let Some(bytes) = piece {
         if let Err(error) = session.write_body(&bytes).await {
-            // The store may have refused and closed: its answer, if any, is already here.
+            // The store may have refused the request and closed: its answer, if any, has already
+            // arrived.
             return match timeout(EARLY_ANSWER_WAIT, read_head(&mut session)).await {
                 Ok(Ok(())) => Ok((session, false)),
                 _ => Err(error.to_string()),
@@ -388,8 +393,7 @@ async fn send(
     Ok((session, true))
 }
 
-/// Is the head of an early answer here already? Waits for nothing; what was read of a head that is
-/// not whole yet stays in the session.
+/// Has the head of an early answer arrived? Does not wait; an incomplete head stays in the session.
 async fn has_answered(session: &mut HttpSession) -> Result<bool, String> {
     tokio::select! {
         biased;
@@ -401,7 +405,7 @@ async fn has_answered(session: &mut HttpSession) -> Result<bool, String> {
     }
 }
 
-/// Reads the answer's head, passing over informational ones.
+/// Reads the answer's head and skips informational ones.
 async fn read_head(session: &mut HttpSession) -> Result<(), String> {
     loop {
         if session.resp_header().is_some_and(|head| !head.status.is_informational()) {
@@ -411,7 +415,7 @@ async fn read_head(session: &mut HttpSession) -> Result<(), String> {
     }
 }
 
-/// `heard` is shown all that has come so far, after each piece.
+/// After each piece, `heard` gets everything that has arrived so far.
 async fn read_body(session: &mut HttpSession, heard: impl Fn(&[u8])) -> Result<Bytes, String> {
     let mut whole = BytesMut::new();
     while let Some(piece) = session.read_body_bytes().await.map_err(|e| e.to_string())? {
@@ -424,7 +428,7 @@ async fn read_body(session: &mut HttpSession, heard: impl Fn(&[u8])) -> Result<B
     Ok(whole.freeze())
 }
 
-/// Says so when there was no descriptor left for a connection to the store.
+/// Logs it when there was no file descriptor for a connection to the store.
 pub fn note_descriptors(error: &pingora::Error) {
     if error.root_cause().downcast_ref().is_some_and(descriptors::is_out) {
         descriptors::ran_out("to connect to the store");
@@ -448,14 +452,14 @@ fn peer(endpoint: &Endpoint, address: SocketAddr, timeouts: Timeouts) -> HttpPee
         idle: Duration::from_secs(30),
         interval: Duration::from_secs(10),
         count: 3,
-        // Bytes that the store has not acknowledged for so long are given up, so that a write
-        // cannot be delivered long after its lease (F4).
+        // A connection is closed when the store has not acknowledged bytes for this time, so that a
+        // write cannot be delivered long after its lease (F4).
         #[cfg(target_os = "linux")]
         user_timeout: timeouts.unacknowledged,
     });
-    // A connection that is given up, or whose process is killed, takes back what the kernel has
-    // not sent yet: closed in the usual way it would be delivered after the lease (F4).
-    // What the store has already received is a matter for `settle`.
+    // When the connection is dropped, or the process killed, the kernel discards the bytes it has
+    // not sent yet: after a normal close it would deliver them after the lease (F4). For bytes that
+    // the store has already received, `settle` is the limit.
     options.upstream_tcp_sock_tweak_hook = Some(Arc::new(|socket| {
         socket.set_zero_linger().or_err(pingora::ErrorType::SocketError, "SO_LINGER")
     }));

@@ -1,24 +1,25 @@
-//! Which headers pass from one side to the other.
+//! Header filters: which headers are passed on from client to store and back.
 
 use http::header;
 use http::{HeaderMap, HeaderName};
 
-/// The metadata of an object that say which write left it (gate/object_id.rs). Never a client's
-/// to set, and never shown to one.
+/// The metadata field with the id of the write that left an object (gate/object_id.rs). Clients can
+/// neither set nor see it.
 pub const OBJECT_WRITE_ID: HeaderName = HeaderName::from_static("x-amz-meta-ifmatch-id");
 
-/// Whether a header, or a form's field, is ours alone, whatever the settings say, so that no client's
-/// word is taken for ours. It is left out, not refused: whoever copies an object with the metadata
-/// that the store itself has shown him means the object, not our note on it. To servers that know
-/// headers as variables `_` is `-`.
+/// Whether a header, or a form's field, is reserved for the proxy, whatever the settings, so that a
+/// client's value is never taken for the proxy's. Such a header is removed, not refused: a client
+/// that copies an object with all the metadata that the store has shown it means the object, not
+/// the proxy's field. `_` counts as `-`, since servers that turn headers into variables treat them
+/// alike.
 pub fn is_reserved(name: &str) -> bool {
     name.replace('_', "-").eq_ignore_ascii_case(OBJECT_WRITE_ID.as_str())
 }
 
-/// What a client's headers become towards the store: those that S3 gives a meaning, less those of
-/// the client's own signature and of its body's framing. A list of what may pass, not of what may
-/// not: stores have headers of their own that copy, link or expire objects (Swift's `X-Copy-From`,
-/// `X-Delete-After`, `X-Symlink-Target`), behind the register's back and past the client's rights.
+/// A client's headers as they go to the store: those that S3 defines, without those of the client's
+/// own signature and of its body's framing. This is a list of allowed headers, not of forbidden
+/// ones: stores have headers of their own that copy, link or expire objects (Swift's `X-Copy-From`,
+/// `X-Delete-After`, `X-Symlink-Target`), without the register and beyond the client's rights.
 pub fn to_store(client: &HeaderMap) -> HeaderMap {
     client
         .iter()
@@ -27,7 +28,7 @@ pub fn to_store(client: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-/// The same without the write's conditions: the gate judges them, and stores get them wrong.
+/// The same without the write's conditions: the gate judges them, and stores judge them wrongly.
 pub fn to_store_unconditional(client: &HeaderMap) -> HeaderMap {
     let mut headers = to_store(client);
     for name in [
@@ -41,18 +42,19 @@ pub fn to_store_unconditional(client: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// What goes on of a request that its sender signed for the store: all but the headers of the
-/// connection, and but those of stores' own invention, for the reasons that [`to_store`] has. The
-/// latter may be left out only where the signature does not cover them.
+/// The headers of a request that its sender signed for the store: all except those of the
+/// connection and those that stores have invented, for the reasons given at [`to_store`]. The
+/// latter can be removed only where the signature does not cover them.
 pub fn as_sent(client: &HeaderMap) -> HeaderMap {
     let headers = without_connection(client);
     let kept = headers.iter().filter(|(name, _)| !is_of_a_vendor(name.as_str()));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Whether a header that its sender has not signed may go on where the store checks signatures: what
-/// HTTP needs, and what S3 takes unsigned and gives no power (the object's own representation, what a
-/// read asks for, conditions). Nothing of `x-amz-*`, and nothing that is not named here.
+/// Whether an unsigned header may be passed on where the store checks signatures: headers that HTTP
+/// needs, and those that S3 accepts unsigned and that have no power (the object's own
+/// representation, the parameters of a read, conditions). No `x-amz-*` header, and none that is not
+/// named here.
 pub fn may_go_unsigned(name: &str) -> bool {
     let of_http = [
         "authorization",
@@ -65,12 +67,12 @@ pub fn may_go_unsigned(name: &str) -> bool {
         "transfer-encoding",
         "user-agent",
     ];
-    // Ours are read here, and mean nothing to a store.
+    // The proxy reads its own headers here; they have no meaning to a store.
     PLAIN.contains(&name) || of_http.contains(&name) || name.starts_with("x-ifmatch-")
 }
 
-/// What may stand unsigned among `x-amz-*` where nothing is signed: how the body is framed, and its
-/// checksum.
+/// The `x-amz-*` headers that are allowed in an unsigned request: those about the body's framing
+/// and its checksum.
 pub fn is_of_body(name: &str) -> bool {
     name.starts_with("x-amz-checksum-")
         || matches!(
@@ -82,15 +84,15 @@ pub fn is_of_body(name: &str) -> bool {
         )
 }
 
-/// Whether a header is one that only some stores, or servers in front of them, give a meaning. Our
-/// own have none to them.
+/// Whether only some stores, or servers in front of them, give this header a meaning. The proxy's
+/// own headers have none to them.
 pub fn is_of_a_vendor(name: &str) -> bool {
     let known = ["x-amz", "x-ifmatch-"].iter().any(|prefix| name.starts_with(prefix));
     name == "forwarded" || (name.starts_with("x-") && !known)
 }
 
-/// The headers that a HEAD needs to see the object that a write is about: the customer's key, where
-/// the object is encrypted with one (AWS: SSE-C), who pays, and whose bucket it should be.
+/// The headers that a HEAD needs to see the object of a write: the customer's key, where the object
+/// is encrypted with one (AWS: SSE-C), the requester-pays header, and the expected bucket owner.
 pub fn for_head(client: &HeaderMap) -> HeaderMap {
     client
         .iter()
@@ -102,7 +104,7 @@ pub fn for_head(client: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-/// The same for a HEAD of what a copy reads from, as the copy names it.
+/// The same for a HEAD of a copy's source, with the names that the copy has for them.
 pub fn for_head_of_source(client: &HeaderMap) -> HeaderMap {
     let encryption = "server-side-encryption-customer-";
     client
@@ -124,8 +126,8 @@ pub fn for_head_of_source(client: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-/// Takes away what a store that does not know AWS's checksums would refuse: the checksums, and what
-/// is said about them. `Content-MD5`, which every store knows, is not among them.
+/// Removes headers that a store without AWS's checksums would refuse: the checksums, and the
+/// headers about them. `Content-MD5`, which every store knows, stays.
 pub fn drop_checksums(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .keys()
@@ -158,7 +160,7 @@ fn without_connection(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// RFC 9110 §7.6.1, and what is seen beside it.
+/// RFC 9110 §7.6.1, and others seen in practice.
 const OF_CONNECTION: [&str; 9] = [
     "connection",
     "keep-alive",
@@ -171,7 +173,7 @@ const OF_CONNECTION: [&str; 9] = [
     "upgrade",
 ];
 
-/// Of HTTP's own headers, those that S3 gives a meaning.
+/// The headers of HTTP itself that S3 defines.
 const PLAIN: [&str; 18] = [
     "accept",
     "accept-encoding",
@@ -202,7 +204,7 @@ fn passes(name: &str) -> bool {
         "x-amz-trailer",
     ];
     if name.starts_with("x-amz-") {
-        // What a copy asks of its source is judged here (proxy/copy_source.rs).
+        // The conditions on a copy's source are judged here (proxy/copy_source.rs).
         return !OF_CLIENT.contains(&name)
             && !name.starts_with("x-amz-copy-source-if-")
             && !is_reserved(name);
@@ -210,8 +212,8 @@ fn passes(name: &str) -> bool {
     PLAIN.contains(&name) || matches!(name, "origin" | "user-agent")
 }
 
-/// Of a browser's preflight, which nobody signs: what it asks, and nothing else (Fetch: CORS
-/// protocol).
+/// The headers of a browser's preflight, which is not signed: only those of the preflight itself
+/// (Fetch: CORS protocol).
 pub fn of_preflight(client: &HeaderMap) -> HeaderMap {
     client
         .iter()

@@ -1,4 +1,4 @@
-//! The store over HTTP: requests are composed and signed here.
+//! The store over HTTP: composes, signs and sends requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,8 @@ pub struct HttpStore {
     keys: Arc<SigningKeys>,
 }
 
-/// A request could not be composed: the proxy's own fault, or a header no store would take.
+/// A request that cannot be composed: an error of the proxy, or a header that no store would
+/// accept.
 #[derive(Debug, thiserror::Error)]
 #[error("a request to the store cannot be composed: {0}")]
 pub struct Composing(String);
@@ -68,26 +69,26 @@ impl HttpStore {
         self.backend.write_ids
     }
 
-    /// Whether the store is told none of the clients' checksums.
+    /// Whether clients' checksums are not sent to the store.
     pub fn drops_checksums(&self) -> bool {
         self.backend.checksums == Checksums::Drop
     }
 
-    /// Asks a question whose answer is to be passed on as it comes.
+    /// Sends a read whose answer is passed on as it comes.
     pub async fn open(&self, request: &StoreRequest) -> Result<Opened, String> {
         let head = self.compose(request, None).map_err(|error| error.to_string())?;
         self.connections.open(head).await
     }
 
-    /// Sends a request without a body that changes something, though no object's content: once, since
-    /// only a question may be asked twice.
+    /// Sends a request without a body that changes something, but no object's content: once, since
+    /// only a read may be sent twice.
     pub async fn open_once(&self, request: &StoreRequest) -> Result<Opened, String> {
         let head = self.compose(request, Some(0)).map_err(|error| error.to_string())?;
         self.connections.open_once(head).await
     }
 
-    /// What the store says of an object, or of one version of it; `None` when there is none. `headers`
-    /// are those a HEAD of it needs.
+    /// The validators of an object, or of one version of it; `None` when it does not exist.
+    /// `headers` are those that a HEAD of it needs.
     pub async fn look(
         &self,
         name: &ObjectName,
@@ -107,7 +108,7 @@ impl HttpStore {
         }
     }
 
-    /// Asks a browser's preflight question, unsigned: nobody has proved who asks.
+    /// Sends a browser's preflight, unsigned: the sender is not authenticated.
     pub async fn preflight(&self, path: &str, headers: HeaderMap) -> Result<Opened, String> {
         let place = place(self.backend.addressing, path);
         let (mut head, ()) = http::Request::new(()).into_parts();
@@ -124,17 +125,17 @@ impl HttpStore {
         self.connections.collect(opened).await
     }
 
-    /// Lets go of an answer whose body nobody wants.
+    /// Drops an answer whose body is not needed.
     pub async fn dismiss(&self, opened: Opened) {
         self.connections.dismiss(opened).await;
     }
 
-    /// Takes back the connection of an answer that was read to its end.
+    /// Puts the connection of an answer that was read to its end back into the pool.
     pub async fn finished(&self, opened: Opened) {
         self.connections.finished(opened).await;
     }
 
-    /// Where a request goes, for Pingora's streaming path.
+    /// The address of a request's store, for Pingora's streaming path.
     pub fn peer(&self, request: &StoreRequest) -> Arc<HttpPeer> {
         let server_name = match request.signing {
             Signing::Anew => {
@@ -198,14 +199,14 @@ impl HttpStore {
         Ok(Composed { head: head.into(), server_name: place.server_name(&self.backend.url) })
     }
 
-    /// Reads a document of the store's, up to a few MiB. Fails where the store cannot be asked, with
-    /// a sentence; a refusal is an answer.
+    /// Reads a document of the store, up to a few MiB. The error is a sentence that says why the
+    /// store gave no answer; a refusal is an answer.
     pub async fn read(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, String> {
         let opened = self.open_document(path, query).await?;
         self.collect(opened).await
     }
 
-    /// The same, but without its body where that is long: it may be an object's.
+    /// The same, but without a long body: that may be an object's content.
     pub async fn read_short(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, String> {
         let opened = self.open_document(path, query).await?;
         if opened.is_long() {
@@ -224,7 +225,7 @@ impl HttpStore {
         self.open(&request).await
     }
 
-    /// What a HEAD says of an object's ETag and length; `None` when there is no such object.
+    /// The ETag and the length of an object by a HEAD; `None` when there is no such object.
     pub async fn described(&self, name: &ObjectName) -> Result<Option<Described>, String> {
         let asked = self.ask(Method::HEAD, name.path(), Vec::new(), HeaderMap::new()).await;
         let answer = answered(asked).map_err(|error| error.to_string())?;
@@ -233,8 +234,8 @@ impl HttpStore {
         Ok((answer.status == StatusCode::OK).then_some(described))
     }
 
-    /// Asks the store for anything at all, to find out before the first client comes whether it can
-    /// be reached and takes our credential. The error is a sentence.
+    /// Sends a request to the store before the first client comes, to find out whether the store
+    /// can be reached and accepts the proxy's credential. The error is a sentence.
     pub async fn greet(&self) -> Result<(), String> {
         let answer = match self.ask(Method::GET, "/".to_owned(), Vec::new(), HeaderMap::new()).await
         {
@@ -248,7 +249,7 @@ impl HttpStore {
             let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
             return Err(format!("it redirects{to}: name the store that answers itself"));
         }
-        // A store may keep its buckets to itself (AccessDenied) and still know us.
+        // A store may refuse to list its buckets (AccessDenied) and still accept the credential.
         let code = parse_store_error(&answer.body).map(|error| error.code).unwrap_or_default();
         match code.as_str() {
             "InvalidAccessKeyId"
@@ -276,7 +277,7 @@ impl HttpStore {
         let deadline = Instant::now() + self.backend.read_timeout;
         let body = Body::empty();
         let sending = Sending::new(&body, deadline);
-        // A question changes nothing: it may be asked again on a fresh connection.
+        // A read changes nothing: it may be sent again on a fresh connection.
         match self.exchange(&request, sending).await {
             Exchange::DeadPooled(..) => {
                 self.exchange(&request, Sending { fresh: true, ..sending }).await
@@ -286,14 +287,14 @@ impl HttpStore {
     }
 }
 
-/// A request with such a method and no content does not say how long it is; all others do, if only
-/// that it is nothing (RFC 9110 §8.6). A DELETE does, too: where it brings an older version back,
-/// Swift waits a minute for a body unless it is told that there is none.
+/// Whether a request with this method and no content has no Content-Length; all others have one,
+/// even 0 (RFC 9110 §8.6). A DELETE has one too: where the delete brings an older version back,
+/// Swift waits a minute for a body unless the length says that there is none.
 fn says_no_length(method: &Method, body: &Body) -> bool {
     body.length_bytes() == 0 && matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// The request as its sender signed it. TLS, which is between the store and us, asks for the
+/// The request as its sender signed it. TLS is between the proxy and the store, so it uses the
 /// endpoint's own name.
 fn compose_as_sent(request: &StoreRequest, length: Option<u64>) -> Result<Composed, Composing> {
     let target = request.path.as_bytes();
@@ -378,7 +379,7 @@ impl Store for HttpStore {
         let asked = self.ask(Method::GET, name.path(), query, HeaderMap::new()).await;
         let answer = answered(asked)?;
         let code = parse_store_error(&answer.body).map(|error| error.code).unwrap_or_default();
-        // The second one is Ceph's.
+        // The second code is Ceph's.
         Ok(answer.status != StatusCode::NOT_FOUND
             || !matches!(code.as_str(), "NoSuchUpload" | "NoSuchKey"))
     }
@@ -424,7 +425,7 @@ impl Store for HttpStore {
     }
 }
 
-/// How many pages of a listing of uploads are read: each has 1,000 uploads of one key.
+/// How many pages of a listing of uploads are read at most: each has 1,000 uploads of one key.
 const UPLOAD_PAGES_MAX: usize = 10;
 
 fn answered(exchange: Exchange) -> Result<Answer, HeadError> {

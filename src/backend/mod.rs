@@ -1,4 +1,4 @@
-//! The store behind: one request to it, and what can come of that.
+//! The backend: requests to the store, and their possible outcomes.
 
 mod addressing;
 pub mod connection;
@@ -21,23 +21,23 @@ use crate::s3::{ObjectName, Seen};
 pub use http_store::HttpStore;
 pub use understanding::Understanding;
 
-/// SHA-256 of nothing.
+/// SHA-256 of an empty body.
 pub const EMPTY_SHA256: [u8; 32] = [
     0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
     0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
-/// The store as the gate needs it: whole requests that change a key, and one question.
+/// The store as the gate needs it: whole requests that change a key, and a few reads.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
     /// Sends a request with its whole body and reads the whole answer.
     async fn exchange(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange;
 
-    /// What stands at the key now, or what this version of it is.
+    /// The current state of the key, or of the named version.
     async fn head(&self, question: Question<'_>) -> Result<Seen, HeadError>;
 
     /// When a multipart upload of the key was created, in seconds since 1970 by the store's clock;
-    /// `None` where the store does not know it, or does not say.
+    /// `None` where the store does not know the upload, or does not say it.
     async fn initiated_s(
         &self,
         name: &ObjectName,
@@ -51,24 +51,25 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn has_bucket(&self, bucket: &str) -> Result<bool, HeadError>;
 }
 
-/// A request to the store, complete but for its signature.
+/// A request to the store, complete except for its signature.
 #[derive(Debug, Clone)]
 pub struct StoreRequest {
-    /// Who signs it.
+    /// Whether the proxy signs it.
     pub signing: Signing,
     /// The method.
     pub method: Method,
-    /// The path, encoded as the store and its signature see it. As sent: the whole request target.
+    /// The path, encoded as the store and its signature see it. With [`Signing::AsSent`]: the whole
+    /// request target.
     pub path: String,
     /// The query's names and values, encoded.
     pub query: Vec<(String, String)>,
-    /// Headers to send along; those of the connection and the signature are added on the way.
+    /// The headers to send; those of the connection and the signature are added later.
     pub headers: HeaderMap,
     /// SHA-256 of the body; `None` sends `UNSIGNED-PAYLOAD`.
     pub sha256: Option<[u8; 32]>,
 }
 
-/// What a HEAD asks for.
+/// The object of a HEAD.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     /// The object.
@@ -79,12 +80,12 @@ pub struct Question<'a> {
     pub headers: &'a HeaderMap,
 }
 
-/// Who signs a request.
+/// Whether a request is signed by the proxy or was signed by its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signing {
-    /// This proxy, for the store, when it is sent.
+    /// The proxy signs it when it is sent.
     Anew,
-    /// Its sender has: it goes on as it came, with the Host that it was signed for.
+    /// The sender has signed it: it is sent on unchanged, with the Host that was signed.
     AsSent,
 }
 
@@ -93,23 +94,23 @@ pub enum Signing {
 pub struct Sending<'a> {
     /// Its body.
     pub body: &'a Body,
-    /// Until when the whole answer is waited for.
+    /// Until when to wait for the whole answer.
     pub deadline: Instant,
-    /// On a connection that has carried nothing yet.
+    /// On a connection that has carried no request yet.
     pub fresh: bool,
-    /// Hears that the store is still at work.
+    /// Is told that the store is still at work.
     pub keep_alive: Option<&'a KeepAlive>,
 }
 
 impl<'a> Sending<'a> {
-    /// On whatever connection there is, with nobody to hear that the store is at work.
+    /// On any connection, without a keep-alive.
     pub fn new(body: &'a Body, deadline: Instant) -> Self {
         Self { body, deadline, fresh: false, keep_alive: None }
     }
 }
 
-/// White space that a store sends ahead of its document, to keep the connection alive while it
-/// works (AWS: CompleteMultipartUpload, CopyObject).
+/// White space that a store sends before its document, to keep the connection alive while it works
+/// (AWS: CompleteMultipartUpload, CopyObject).
 #[derive(Debug, Default)]
 pub struct KeepAlive {
     head: OnceLock<HeaderMap>,
@@ -123,7 +124,7 @@ impl KeepAlive {
         self.news.notify_one();
     }
 
-    /// Waits for the next piece of white space; the head of the store's answer.
+    /// Waits for the next piece of white space; returns the head of the store's answer.
     pub async fn next(&self) -> HeaderMap {
         self.news.notified().await;
         self.head.get().cloned().unwrap_or_default()
@@ -141,27 +142,27 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Exchange {
-    /// Sent whole, answer read whole.
+    /// The whole request was sent, the whole answer read.
     Answered(Answer),
     /// Not one byte was sent.
     NotSent(String),
-    /// A pooled connection turned out dead before it gave any answer. The store may have read the
-    /// request, up to this moment, or not.
+    /// A pooled connection was dead before any answer. The store may have read the request, up to
+    /// this moment, or not.
     DeadPooled(Instant, String),
-    /// Anything else: the request may have been read, and may yet be applied.
+    /// Anything else: the request may have been read, and may still be applied.
     Lost(String),
 }
 
-/// Why a HEAD gave no fact.
+/// Why a HEAD gave no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
     /// No answer, or a 5xx: try again later.
     #[error("the store did not say what stands at the key: {0}")]
     Unavailable(String),
-    /// The store refuses to say (its answer's status).
+    /// The store refuses the HEAD, with this status.
     #[error("the store refused a HEAD of the key with status {0}")]
     Refused(StatusCode),
 }

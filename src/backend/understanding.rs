@@ -1,6 +1,6 @@
-//! What the store shows of itself when it is looked at: which subresources of objects it understands,
-//! and whether our credential can do more there than a proxy needs. Only harmless GETs and HEADs, and
-//! whatever comes of them, the proxy serves.
+//! A look at the store at start: which subresources of objects it understands, and whether the
+//! proxy's credential has more power than a proxy needs. It only sends harmless GETs and HEADs, and
+//! the proxy serves whatever their outcome.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,29 +14,30 @@ use crate::config::Subresources;
 use crate::s3::subresource::{Described, SubresourceAnswer, is_understood};
 use crate::s3::{ETag, ObjectName, Operation, Subresource, Understood, listing};
 
-/// Which subresources the store is taken to understand.
+/// The subresources that the store is taken to understand.
 #[derive(Debug, Clone)]
 pub struct Understanding(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Those understood, as bits.
+    /// The understood subresources, as bits.
     understood: AtomicU8,
-    /// Nothing more is to be found out: it was written, or every question was answered.
+    /// Nothing more needs to be found out: the setting lists them, or every question was answered.
     settled: AtomicBool,
-    /// An object that is there whenever a proxy is.
+    /// An object that exists whenever a proxy runs.
     marker: Option<ObjectName>,
     last_look: Mutex<Option<Instant>>,
 }
 
-/// How long a look may take, all questions together.
+/// How long one look may take, with all its requests.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often it is looked again while nothing was seen.
+/// The pause between two looks while nothing was found out.
 const PAUSE: Duration = Duration::from_mins(1);
 
 impl Understanding {
-    /// As configured: what is written counts, and what is to be seen is not understood before it is.
+    /// By the configuration: a written list counts; with "seen", no subresource is understood
+    /// before an answer shows it.
     pub fn new(configured: Subresources, marker: Option<ObjectName>) -> Self {
         let (understood, settled) = match configured {
             Subresources::Seen => (Understood::NONE, false),
@@ -55,7 +56,7 @@ impl Understanding {
         Understood::from_bits(self.0.understood.load(Ordering::Relaxed))
     }
 
-    /// Looks now, once. Says in one line of the log what was seen; never fails.
+    /// Looks once, now. Logs the result in one line; never fails.
     pub async fn look(&self, store: &HttpStore) {
         self.0.may_look_after(Duration::ZERO);
         if self.0.settled.load(Ordering::Relaxed) {
@@ -82,8 +83,8 @@ impl Understanding {
         }
     }
 
-    /// Looks again, beside this request, where nothing has been seen yet and an operation comes to
-    /// which it matters; at most once a minute.
+    /// Looks again in the background where nothing is known yet and an operation needs it; at most
+    /// once a minute.
     pub fn look_if_due(&self, store: &Arc<HttpStore>, operation: Operation) {
         let matters = operation.subresource().is_some_and(|asked| asked.proofs().is_some());
         if !matters || self.0.settled.load(Ordering::Relaxed) {
@@ -101,7 +102,7 @@ const NOT_SEEN: &str = "which subresources the store understands could not be se
                         all are taken for writes of the object (backend.subresources)";
 
 impl Inner {
-    /// Whether the last look was so long ago; then another one begins.
+    /// Whether the last look was more than `pause` ago; then a new one begins.
     fn may_look_after(&self, pause: Duration) -> bool {
         let mut last_look = self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
         let may = last_look.is_none_or(|last| last.elapsed() >= pause);
@@ -121,7 +122,7 @@ impl Inner {
         Ok(Some(answers?.into_iter().flatten().collect()))
     }
 
-    /// An object that is there: the marker, or the first that a bucket lists.
+    /// An object that exists: the marker, or the first that a bucket lists.
     async fn an_object(
         &self,
         store: &HttpStore,
@@ -144,7 +145,7 @@ impl Inner {
     }
 }
 
-/// How many buckets are looked into for an object.
+/// How many buckets are searched for an object.
 const BUCKETS_MAX: usize = 20;
 
 async fn proves(
@@ -160,8 +161,8 @@ async fn proves(
     Ok(is_understood(subresource, object, answer).then_some(subresource))
 }
 
-/// Warns where our credential may administrate the store: a proxy that is led astray, or whose
-/// credential is lost, should not be able to give that away. Says nothing where nothing is known.
+/// Warns where the proxy's credential may administrate the store: if the proxy is attacked, or its
+/// credential is lost, that power is lost with it. Says nothing where nothing is known.
 pub async fn warn_of_power(store: &HttpStore) {
     let asked = ADMINISTRATIONS.map(|(path, query)| async move {
         let answer = store.read(path, query).await.ok()?;
@@ -178,7 +179,7 @@ pub async fn warn_of_power(store: &HttpStore) {
     }
 }
 
-/// Questions that only an administrator is answered: Ceph's, MinIO's, RustFS's.
+/// Requests that only an administrator may send: Ceph's, MinIO's, RustFS's.
 const ADMINISTRATIONS: [(&str, &[(&str, &str)]); 6] = [
     ("/admin/info", &[]),
     ("/admin/user", &[("list", ""), ("max-entries", "1")]),
@@ -188,8 +189,8 @@ const ADMINISTRATIONS: [(&str, &[(&str, &str)]); 6] = [
     ("/rustfs/admin/v3/info", &[]),
 ];
 
-/// Whether this is an administration's answer: a document in JSON. To a store that has none the path
-/// names an object, which hardly is one.
+/// Whether this is the answer of an administration interface: a document in JSON. For a store
+/// without one, the path names an object, which hardly exists.
 fn administrates(status: u16, body: &[u8]) -> bool {
     status == 200 && matches!(body.trim_ascii(), [b'{', .., b'}'] | [b'[', .., b']'])
 }

@@ -1,5 +1,6 @@
-//! A connection to the store as Pingora reads it: a body that says it is chunked is, to the letter. A
-//! lax reader would end it elsewhere than another one, and a cut answer would be taken for whole.
+//! A connection to the store as Pingora reads it: the grammar of a chunked body is checked
+//! strictly. A lax reader would find its end at another place than a strict one, and a truncated
+//! answer would be taken for a whole one.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use crate::http1::chunks::BadChunks;
 pub(super) struct StoreWire {
     stream: Stream,
     answer: AnswerBody,
-    /// Told once what came before it has been read.
+    /// The fault, reported once the bytes before it have been read.
     bad: Option<BadChunks>,
 }
 

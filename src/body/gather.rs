@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// Adds a piece; small ones are copied together, for each costs what a piece costs and keeps the
+/// Adds a piece. Small pieces are copied together, since each piece has a fixed cost and keeps the
 /// buffer alive that it was cut from.
 pub(super) fn gather(pieces: &mut Vec<Bytes>, piece: Bytes) {
     match pieces.pop() {

@@ -1,6 +1,6 @@
-//! A request's body, taken whole: in memory while it is small and the process's budget lasts, else
-//! on disk, while that has room. It can be read any number of times, so a write can be checked before
-//! it is sent and sent again where the protocol allows it.
+//! Request bodies in buffers: in memory while a body is small and the process's budget lasts,
+//! otherwise on disk, while that has room. A body can be read any number of times, so a write can
+//! be checked before it is sent, and sent again where the protocol allows it.
 
 mod gather;
 mod spool;
@@ -23,18 +23,18 @@ pub struct BufferPool {
     disk: Disk,
 }
 
-/// Memory and disk are counted in blocks of this size: less is not to be had of them.
+/// The unit in which memory and disk are counted: neither can be had in smaller amounts.
 const BLOCK_BYTES: u64 = 4096;
 
-/// How long a body will be, in bytes.
+/// The expected length of a body, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// As its head says. Its room is reserved at once.
+    /// Declared in its head. Its room is reserved at once.
     Known(u64),
-    /// As the head says, of a sender who is not authenticated: on disk it takes its room as it comes, so
-    /// that a large claim reserves nothing.
+    /// Declared in the head of a request whose sender is not authenticated. On disk its room is
+    /// taken as it arrives, so that a large claim reserves nothing.
     Claimed(u64),
-    /// Nothing says it. On disk it takes its room as it comes.
+    /// Not declared; at most this. On disk its room is taken as it arrives.
     AtMost(u64),
 }
 
@@ -50,7 +50,7 @@ pub enum BufferError {
 }
 
 impl BufferPool {
-    /// Bodies of up to `memory_per_body_bytes` are kept in memory while there is some of it; all
+    /// Bodies of up to `memory_per_body_bytes` are kept in memory while the budget lasts; all
     /// others in unnamed files in `spool_dir`.
     pub fn new(
         memory: Shares,
@@ -61,8 +61,9 @@ impl BufferPool {
         Self { memory, memory_per_body_bytes, spool, disk: Disk::new(spool_dir) }
     }
 
-    /// Begins to take a client's body. Its place is reserved now, so that a body once begun in memory
-    /// never has to move, and one whose length is known is refused before it is read.
+    /// Begins to buffer a client's body. Its place is chosen now, so that a body that begins in
+    /// memory never has to move, and a body of known length that has no room is refused before it
+    /// is read.
     ///
     /// # Errors
     /// [`BufferError`].
@@ -105,12 +106,12 @@ enum Place {
 }
 
 impl BodyWriter {
-    /// How much has arrived.
+    /// How many bytes have arrived.
     pub const fn length_bytes(&self) -> u64 {
         self.length_bytes
     }
 
-    /// Adds what has arrived.
+    /// Adds a piece that has arrived.
     ///
     /// # Errors
     /// [`BufferError`].
@@ -126,7 +127,7 @@ impl BodyWriter {
         Ok(())
     }
 
-    /// The body is whole.
+    /// Ends the body.
     ///
     /// # Errors
     /// [`BufferError::Disk`].
@@ -139,7 +140,7 @@ impl BodyWriter {
     }
 }
 
-/// A whole body.
+/// A whole body, which can be read again.
 #[derive(Debug)]
 pub struct Body {
     content: Content,
@@ -153,7 +154,7 @@ enum Content {
 }
 
 impl Body {
-    /// No content.
+    /// An empty body.
     pub fn empty() -> Self {
         Self::from(Bytes::new())
     }
@@ -177,7 +178,7 @@ impl Body {
         Ok(whole.into())
     }
 
-    /// Reads it from the beginning.
+    /// A reader from the beginning.
     pub fn reader(&self) -> Reader<'_> {
         Reader { body: self, pieces: 0, bytes: 0 }
     }
@@ -227,7 +228,8 @@ impl Reader<'_> {
     }
 }
 
-/// How much a reader gives at a time: small enough that a store's early answer is seen soon.
+/// The largest piece that a reader gives: small enough that an early answer of the store is noticed
+/// soon.
 pub const PIECE_BYTES_MAX: usize = 128 * 1024;
 
 #[cfg(test)]
@@ -309,7 +311,7 @@ mod tests {
         assert!(is_in_memory(&taken(&pool, &[b"d"]).await));
     }
 
-    /// Room on disk comes back when a thread has closed the file.
+    /// Waits until a thread has closed the file: then its room on disk is free again.
     async fn until_room(pool: &BufferPool, client: &str, bytes: u64) {
         let mut tries = 0;
         while pool.begin(client, Expected::Known(bytes)).await.is_err() {

@@ -14,17 +14,17 @@ use tokio::task::spawn_blocking;
 use super::gather::gather;
 use crate::shares::{NoRoom, Share};
 
-/// Pieces are gathered up to this size before they are written: a blocking task has its price. Every
-/// body on its way to disk holds as much, beside the budget.
+/// Pieces are gathered up to this size before they are written, since each blocking task has a
+/// cost. Every body on its way to disk needs this much memory beyond the budget.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// So many calls of the file system run at once, each on a thread of its own. More do not make a disk
-/// faster, and on a slow one every waiting thread would hold memory.
+/// How many calls of the file system run at once, each on its own thread. More calls do not make a
+/// disk faster, and on a slow disk every waiting thread uses memory.
 const CALLS_MAX: usize = 16;
 
-/// The directory of the files. All calls of the file system go through it, the closing of a file too:
-/// to free the blocks of a large file can take seconds on a busy disk, and meanwhile the threads of the
-/// runtime have leases to renew.
+/// The directory of the files. All calls of the file system go through it, also the closing of a
+/// file: freeing the blocks of a large file can take seconds on a busy disk, and the runtime's
+/// threads have to renew leases meanwhile.
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
     directory: PathBuf,
@@ -50,17 +50,17 @@ impl Disk {
     }
 }
 
-/// What is on disk of a body.
+/// The part of a body that is on disk.
 #[derive(Debug)]
 struct Held {
     file: File,
-    /// Its room is free again when the file is gone.
+    /// Its room is free again when the file is closed.
     share: Mutex<Share>,
 }
 
-/// An unnamed file that is closed away from the threads of the runtime. The order of the fields matters:
-/// when `_open` is dropped, the task that waits for it holds the last reference, or a call under way
-/// does.
+/// An unnamed file that is closed on a blocking thread, not on a thread of the runtime. The order
+/// of the fields matters: when `_open` is dropped, the last reference to the file is held by the
+/// task that waits for this, or by a call under way.
 #[derive(Debug)]
 struct Unnamed {
     disk: Disk,
@@ -115,7 +115,7 @@ impl Spool {
         Ok(Self { file, waiting: Vec::new(), waiting_bytes: 0 })
     }
 
-    /// Sees to it that this much room is taken, in bytes.
+    /// Ensures that this much room is reserved, in bytes.
     pub(super) fn take(&self, bytes: u64) -> Result<(), NoRoom> {
         let mut share = self.file.held.share.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = bytes.saturating_sub(share.amount());
@@ -170,7 +170,7 @@ mod tests {
         }
         assert!(room.take("a", 1).is_err(), "the file is open while no call can close it");
         drop(all_calls);
-        // The next call comes after it: permits are given in the order in which they are asked for.
+        // The next call runs after it: permits are given in the order of the requests.
         while room.take("a", 1).is_err() {
             disk.call(|| Ok(())).await.unwrap();
         }

@@ -1,15 +1,15 @@
-//! An answer as it comes over the wire, followed as far as its body is chunked: the coding is held to
-//! its grammar, as in a request. Everything else is its reader's to judge.
+//! Parser of answers on the wire, as far as their bodies are chunked: the chunked coding is checked
+//! against its grammar, as in a request. The reader judges everything else.
 
 use super::chunks::{BadChunks, Chunks};
 
-/// A head longer than this is left to its reader, who takes none.
+/// A longer head is left to the reader, which refuses it.
 const HEAD_BYTES_MAX: usize = 1 << 20;
 
-/// The most fields of a head that its reader takes.
+/// The largest number of fields that the reader accepts in a head.
 const FIELDS_MAX: usize = 256;
 
-/// Follows the answers to one request, informational ones included.
+/// Follows the answers to one request, including informational ones.
 #[derive(Debug)]
 pub struct AnswerBody {
     to_head: bool,
@@ -18,22 +18,22 @@ pub struct AnswerBody {
 
 #[derive(Debug)]
 enum At {
-    /// What has come of the head.
+    /// The part of the head that has arrived.
     Head(Vec<u8>),
     Chunks(Chunks),
-    /// A body that is not chunked, none, or what is behind its end.
+    /// A body that is not chunked, no body, or bytes after the end.
     Rest,
 }
 
 impl AnswerBody {
-    /// Nothing has come yet. The answer to a HEAD has no body, whatever it says.
+    /// At the beginning. The answer to a HEAD has no body, whatever its head says.
     pub fn new(to_head: bool) -> Self {
         Self { to_head, at: At::Head(Vec::new()) }
     }
 
-    /// Follows what has come. Where a body says that it is chunked, and is not, it tells how many
-    /// bytes may be read before that is said: those of the head are among them, for that there was an
-    /// answer has to be known.
+    /// Follows the bytes that have arrived. The error for a malformed chunked body says how many
+    /// bytes may be read before the fault is reported: the head is among them, since the reader has
+    /// to know that there was an answer.
     pub fn follow(&mut self, all: &[u8]) -> Result<(), (usize, BadChunks)> {
         let mut came = all;
         while !came.is_empty() {
@@ -65,8 +65,8 @@ impl AnswerBody {
     }
 }
 
-/// How long the head is that stands at the beginning, and what follows it; `None` while it is not
-/// whole. What is no head at all is its reader's to refuse.
+/// The length of the head at the beginning, and what follows it; `None` while the head is
+/// incomplete. The reader refuses what is not a head.
 fn body_of(head: &[u8], to_head: bool) -> Option<(usize, At)> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut answer = httparse::Response::new(&mut fields);
@@ -96,7 +96,7 @@ mod tests {
 
     const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
 
-    /// In pieces of every size, with the same end.
+    /// Parses the bytes in pieces of every size; the result must be the same.
     fn followed(to_head: bool, came: &str) -> Result<(), BadChunks> {
         let in_steps = |step: usize| {
             let mut body = AnswerBody::new(to_head);

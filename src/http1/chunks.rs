@@ -1,26 +1,26 @@
-//! The chunked transfer coding, followed byte by byte (RFC 9112 §7.1): where a body ends, and that
-//! no other reader could take it to end elsewhere. What is lax in one reader and not in the next
-//! hides a request in a body; so nothing is taken that the grammar does not have.
+//! Parser of the chunked transfer coding, byte by byte (RFC 9112 §7.1). It finds the end of a body
+//! and ensures that no other reader finds it elsewhere. Where one reader is lax and the next is
+//! not, a request can be hidden in a body; so only what the grammar allows is accepted.
 
 use std::fmt;
 
-/// The longest line that tells a chunk's size, in bytes. Nobody has use for longer extensions.
+/// The longest line with a chunk's size, in bytes. Longer extensions have no use.
 const SIZE_LINE_BYTES_MAX: usize = 256;
 
-/// The most bytes of extensions in one body, so that they cannot outweigh it.
+/// The most bytes of extensions in one body, so that they cannot exceed the content.
 const EXTENSION_BYTES_MAX: usize = 16 * 1024;
 
 /// The most bytes of trailer fields.
 const TRAILER_BYTES_MAX: usize = 8 * 1024;
 
-/// The most digits of a size: what 64 bits can hold.
+/// The most digits of a size: those of a 64-bit number.
 const SIZE_DIGITS_MAX: usize = 16;
 
 /// Follows the body of one message.
 #[derive(Debug, Default)]
 pub struct Chunks {
     expected: Expected,
-    /// Of the line that is arriving, without its end.
+    /// The incomplete line, without its end.
     line: Vec<u8>,
     extension_bytes: usize,
     trailer_bytes: usize,
@@ -38,7 +38,7 @@ enum Expected {
     Nothing,
 }
 
-/// Why a body is not chunked: one of a few sentences.
+/// Why a body is not a valid chunked body: one of a few sentences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadChunks(&'static str);
 
@@ -51,10 +51,10 @@ impl fmt::Display for BadChunks {
 impl std::error::Error for BadChunks {}
 
 impl Chunks {
-    /// Follows what has come, and says how many bytes of it belong to this body: all of them, or
-    /// those up to its end.
+    /// Parses the bytes that have arrived, and returns how many of them belong to this body: all,
+    /// or those up to its end.
     ///
-    /// Fails where the bytes are no chunked body. What comes after that has no meaning.
+    /// Fails where the bytes are not a chunked body. Bytes after that have no meaning.
     pub fn follow(&mut self, came: &[u8]) -> Result<usize, BadChunks> {
         let mut at = 0;
         while at < came.len() && self.expected != Expected::Nothing {
@@ -84,8 +84,8 @@ impl Chunks {
         self.expected == Expected::Nothing
     }
 
-    /// The size was told before: CR LF has to follow the last byte, whatever another reader would
-    /// look for.
+    /// The size is known: CR LF must follow the last byte, even if another reader would search for
+    /// it.
     fn end_of_data(&mut self, byte: u8) -> Result<(), BadChunks> {
         self.expected = match (self.expected, byte) {
             (Expected::DataCr, b'\r') => Expected::DataLf,
@@ -101,7 +101,7 @@ impl Chunks {
                 self.line.pop();
                 let line = std::mem::take(&mut self.line);
                 self.line_ended(&line)?;
-                // The same memory for the next one.
+                // The next line uses the same memory.
                 self.line = line;
                 self.line.clear();
                 return Ok(());
@@ -147,7 +147,7 @@ impl Chunks {
     }
 }
 
-/// `chunk-size = 1*HEXDIG`, of a size that every reader can count to.
+/// `chunk-size = 1*HEXDIG`, no larger than every reader can count.
 fn size(digits: &[u8]) -> Result<u64, BadChunks> {
     if digits.is_empty() {
         return Err(BadChunks("a chunk without a size"));
@@ -171,7 +171,7 @@ fn check_extensions(mut rest: &[u8]) -> Result<(), BadChunks> {
     Ok(())
 }
 
-/// What is left behind the first extension.
+/// The rest after the first extension.
 fn extension(rest: &[u8]) -> Option<&[u8]> {
     let rest = without_token(without_blanks(without_blanks(rest).strip_prefix(b";")?))?;
     match without_blanks(rest).strip_prefix(b"=") {
@@ -196,7 +196,7 @@ fn without_token(bytes: &[u8]) -> Option<&[u8]> {
     (token > 0).then(|| &bytes[token..])
 }
 
-/// Behind the quotation mark that ends it; control characters have been refused by then.
+/// The rest after the closing quotation mark; control characters were refused before.
 fn without_quoted(bytes: &[u8]) -> Option<&[u8]> {
     let mut escaped = false;
     let end = bytes.iter().position(|byte| {
@@ -207,8 +207,8 @@ fn without_quoted(bytes: &[u8]) -> Option<&[u8]> {
     Some(&bytes[end + 1..])
 }
 
-/// `field-line = field-name ":" OWS field-value OWS` (§5), and none that would say anew where the
-/// message ends or whom it is for (RFC 9110 §6.5.1).
+/// `field-line = field-name ":" OWS field-value OWS` (§5), except fields about the message's end or
+/// its recipient (RFC 9110 §6.5.1).
 fn check_trailer(line: &[u8]) -> Result<(), BadChunks> {
     let name = line.iter().take_while(|byte| is_token(**byte)).count();
     if name == 0 || line.get(name) != Some(&b':') {

@@ -1,4 +1,4 @@
-//! HTTP/1.1 as it stands on the wire (RFC 9112), as functions of bytes: no IO, no clock, no Pingora.
+//! HTTP/1.1 on the wire (RFC 9112), as functions of bytes: no IO, no clock, no Pingora.
 
 pub mod answer;
 pub mod chunks;
@@ -6,20 +6,20 @@ pub mod pace;
 
 use http::{HeaderMap, Version, header};
 
-/// How a request says where its body ends (RFC 9112 §6.3).
+/// Where the body of a request ends (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// It has none.
+    /// There is no body.
     Nothing,
     /// After this many bytes.
     Length(u64),
-    /// Where its last chunk does.
+    /// After its last chunk.
     Chunked,
 }
 
-/// Whether another request may follow on the connection of this one (RFC 9112 §9.3): `close` says
-/// no, whatever stands beside it; without it HTTP/1.1 says yes, and HTTP/1.0 where `keep-alive` asks
-/// for it.
+/// Whether another request may follow on this connection (RFC 9112 §9.3): not after `close`,
+/// whatever else the header says; without `close`, yes for HTTP/1.1, and for HTTP/1.0 only with
+/// `keep-alive`.
 pub fn persists(version: Version, headers: &HeaderMap) -> bool {
     let options = headers.get_all(header::CONNECTION);
     let has = |wanted: &str| {

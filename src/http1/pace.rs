@@ -1,13 +1,13 @@
-//! How fast a body comes, as far as its sender is to blame: the time in which it was waited for.
+//! The pace of a body: its rate, measured over the time that the proxy waited for its sender.
 
 use std::time::Duration;
 
-/// The least that is taken for a body that is on its way.
+/// The slowest pace that is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeastRate {
-    /// Bytes per second, averaged over the whole body; 0 where any pace will do.
+    /// Bytes per second, averaged over the whole body; 0 for no limit.
     pub bytes_per_s: u64,
-    /// How long a body may be waited for, all in all, before its pace is asked about.
+    /// The total waiting time after which the pace is checked.
     pub grace: Duration,
 }
 
@@ -25,13 +25,13 @@ pub struct Pace {
 pub struct TooSlow;
 
 impl Pace {
-    /// Of a body of which nothing has come.
+    /// The pace of a body of which nothing has arrived.
     pub fn new(least: LeastRate) -> Self {
         Self { least, bytes: 0, waited: Duration::ZERO }
     }
 
-    /// So many bytes have come after so long a wait. Bytes that did not have to be waited for count
-    /// too; the time in which nobody asked for any does not.
+    /// Counts bytes that arrived after this wait. Bytes that had already arrived count too; time in
+    /// which no bytes were asked for does not.
     pub fn came(&mut self, bytes: usize, waited: Duration) -> Result<(), TooSlow> {
         self.bytes += bytes as u64;
         self.waited += waited;
@@ -49,7 +49,8 @@ mod tests {
 
     const LEAST: LeastRate = LeastRate { bytes_per_s: 1000, grace: Duration::from_secs(10) };
 
-    /// A piece of so many bytes every so many milliseconds: after how many it is too slow.
+    /// The number of pieces of this size, one every so many milliseconds, after which the body is
+    /// too slow.
     fn pieces_taken(bytes: usize, every_ms: u64) -> Option<usize> {
         let mut pace = Pace::new(LEAST);
         (1..=1000).find(|_| pace.came(bytes, Duration::from_millis(every_ms)).is_err())

@@ -1,4 +1,4 @@
-//! A register that grants nothing while the marker does not agree with it.
+//! The guarded register: it grants no lease while the marker names another register.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::register::{
 };
 use crate::s3::{Current, ObjectName};
 
-/// The register as the gate of the clients sees it. What was granted before may end as it would;
-/// only new leases, and sending under those that are there, need the agreement.
+/// The register as the clients' gate sees it. Leases granted before may end as usual; new leases,
+/// and sending under existing ones, need the marker's agreement.
 #[derive(Debug)]
 pub(super) struct Guarded {
     pub(super) inner: Arc<dyn Register>,

@@ -1,11 +1,11 @@
-//! Which register keeps the locks of this store: the register has an id, and an object in the store, the
-//! marker, names it. Two fleets with two registers would lose each other's updates without knowing;
-//! here the second one is refused, or stops (F9).
+//! The marker: an object in the store that names the register which keeps the locks of this store.
+//! The register has an id, and the marker contains it. Two fleets with two registers would lose
+//! each other's updates unnoticed. With the marker the second one is refused, or stops (F9).
 //!
-//! The id lives as long as the register's memory, and the marker as long as the store's. Where one
-//! of the two is lost it is put back from the other one or from a running proxy, but for one case:
-//! a marker, no proxy, and a register without an id. It may have lost its memory, or be another one;
-//! an operator has to say which.
+//! The id lives as long as the register's memory, and the marker as long as the store's objects. If
+//! one of the two is lost, it is restored from the other or from a running proxy, with one
+//! exception: a marker, no running proxy, and a register without an id. That register may have lost
+//! its memory, or be another one; an operator has to decide.
 
 mod guarded;
 mod standing;
@@ -32,22 +32,22 @@ use crate::register::{EpochId, Register, RegisterError, WriteId};
 use crate::s3::documents::parse_store_error;
 use crate::s3::{ObjectName, Operation, Preconditions};
 
-/// How often the marker is looked at while all is well.
+/// How often the marker is read while the register and the marker agree.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
-/// How often while another register is named, or the marker can neither be read nor written.
+/// How often while the marker names another register, or can neither be read nor written.
 const WHILE_FOREIGN: Duration = Duration::from_secs(10);
 
-/// How soon again while there is none, and the register grants nothing yet.
+/// How soon again while there is no marker, and the register grants nothing yet.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
-/// How long a look at the marker may take.
+/// How long a read of the marker may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the marker's first line begins with.
+/// The beginning of the marker's first line.
 const FIRST_LINE: &str = "ifmatch register ";
 
-/// What stands below it.
+/// The text below it.
 const EXPLANATION: &str = "This object names the register of the ifmatch proxies in front of this store.\n\
      Proxies with another register do not write here (register.marker in their configuration).\n\
      Leave it as it is.\n";
@@ -65,12 +65,12 @@ pub enum MarkerError {
     Foreign {
         /// The marker object.
         marker: ObjectName,
-        /// Whom it names.
+        /// The register that it names.
         named: RegisterId,
-        /// What the configured register is called.
+        /// The id of the configured register.
         ours: RegisterId,
     },
-    /// It cannot be told whether the register is the right one.
+    /// It cannot be decided whether the register is the right one.
     #[error(
         "the marker {marker} names register {named}, and the one at register.url has no id: it has \
          lost its memory, or it is another one. Where proxies of this fleet run, they give it back \
@@ -80,27 +80,27 @@ pub enum MarkerError {
     Nameless {
         /// The marker object.
         marker: ObjectName,
-        /// Whom it names.
+        /// The register that it names.
         named: RegisterId,
     },
     /// There is nothing to adopt.
     #[error("there is no marker {0} yet: the first proxy that starts writes it")]
     Unmarked(ObjectName),
-    /// The bucket is not there.
+    /// The bucket does not exist.
     #[error("the bucket of the marker {0} does not exist. Create it, or change register.marker")]
     NoBucket(ObjectName),
     /// The object is something else.
     #[error("the object {0} is not a marker of ifmatch. Give register.marker a key of its own")]
     NoMarker(ObjectName),
-    /// The store does not say.
+    /// The store does not answer.
     #[error("the marker {0} cannot be read: {1}. Check backend.url, and what its key may do there")]
     Unreadable(ObjectName, String),
-    /// The register does not say.
+    /// The register does not answer.
     #[error("{0}. Check register.url")]
     Register(#[from] RegisterError),
 }
 
-/// The marker and the register that it is to name.
+/// The marker, and the register that it has to name.
 #[derive(Debug)]
 pub struct Marker {
     name: ObjectName,
@@ -110,20 +110,20 @@ pub struct Marker {
     gate: Gate,
 }
 
-/// A proxy's own knowledge, to be kept up to date.
+/// What a running proxy knows, kept up to date.
 #[derive(Debug)]
 pub struct Watch {
     marker: Marker,
     own: RegisterId,
     standing: watch::Sender<Standing>,
-    /// What the register calls itself, when that is not `own`.
+    /// The register's present id, when that is not `own`.
     misnamed: Option<RegisterId>,
     marked: Standing,
 }
 
 impl Marker {
-    /// `gate` is one over this very register, not the clients': it writes the marker while nothing
-    /// else may be written.
+    /// `gate` uses this same register, but is not the clients' gate: it writes the marker while no
+    /// other write is allowed.
     pub fn new(
         name: ObjectName,
         register: Arc<dyn Register>,
@@ -134,8 +134,8 @@ impl Marker {
         Self { name, register, identified, store, gate }
     }
 
-    /// Compares the two, and gives the register a name where neither knows one. The marker itself is
-    /// written by [`Watch::keep`], as soon as the register grants leases.
+    /// Compares register and marker, and gives the register an id where neither has one.
+    /// [`Watch::keep`] writes the marker itself, once the register grants leases.
     ///
     /// # Errors
     /// When this proxy must not write to this store.
@@ -164,8 +164,8 @@ impl Marker {
         Ok(Watch { marker: self, own, standing, misnamed: None, marked })
     }
 
-    /// Gives a register that has no id the one that the marker names: for an operator who knows that
-    /// it is the same register. The id, and whether that was needed.
+    /// Gives a register without an id the id in the marker: for an operator who knows that it is
+    /// the same register. Returns the id, and whether the register had none.
     ///
     /// # Errors
     /// When there is no marker, or the register has an id of its own.
@@ -180,7 +180,7 @@ impl Marker {
         Ok((named, before.is_none()))
     }
 
-    /// Whom the marker names; `None` when there is none.
+    /// The id in the marker; `None` when there is no marker.
     async fn read(&self) -> Result<Option<RegisterId>, MarkerError> {
         let request = self.request(Method::GET, HeaderMap::new(), EMPTY_SHA256);
         let body = Body::empty();
@@ -206,7 +206,7 @@ impl Marker {
         }
     }
 
-    /// Creates the marker as every object is created: under its key's lease, if there is none.
+    /// Creates the marker as any object: under its key's lease, only if it does not exist.
     async fn write(&self, id: &RegisterId) -> Result<(), String> {
         let text = format!("{FIRST_LINE}{id}\n\n{EXPLANATION}");
         let mut headers = HeaderMap::new();
@@ -237,7 +237,7 @@ impl Marker {
         match outcome.reply {
             Reply::Store(answer) if answer.status.is_success() => Ok(()),
             Reply::Store(answer) => Err(said(&answer)),
-            // Somebody was faster; whom it names is read next.
+            // Another proxy created it first; its id is read next.
             Reply::Error(error, _) if error.status() == StatusCode::PRECONDITION_FAILED => Ok(()),
             Reply::Error(error, _) => Err(error.to_string()),
             Reply::Replayed(..) => Ok(()),
@@ -262,8 +262,8 @@ impl Watch {
         Arc::new(Guarded { inner: register, standing: self.standing.subscribe() })
     }
 
-    /// Keeps both names where they belong, for as long as it is polled; `pause` is how often the
-    /// register is asked.
+    /// Keeps the id in the register and in the marker, as long as this future is polled; `pause` is
+    /// how often the register is asked.
     pub async fn keep(mut self, pause: Duration) {
         let mut epoch: Option<EpochId> = None;
         let mut look_at = Instant::now();
@@ -287,14 +287,14 @@ impl Watch {
         }
     }
 
-    /// A register that has forgotten its name is given it again.
+    /// Checks the register's id, and gives it back to a register that has forgotten it.
     async fn look_at_register(&mut self) {
         match self.register_named().await {
             Ok(name) => {
                 self.misnamed = (name != self.own).then_some(name);
                 self.tell();
             }
-            // It grants nothing either.
+            // An unreachable register grants nothing either.
             Err(error @ RegisterError::Unreachable(_)) => {
                 tracing::debug!(%error, "the register's id could not be looked at");
             }
@@ -311,8 +311,8 @@ impl Watch {
         Ok(name)
     }
 
-    /// Looks, and says when to look again. A marker that is not there is written where the register
-    /// is known to grant leases.
+    /// Reads the marker, and returns when to read it again. Writes a missing marker where the
+    /// register is known to grant leases.
     async fn look_at_marker(&mut self, grants: bool) -> Duration {
         let foreign = |why| (Standing::Foreign(why), WHILE_FOREIGN);
         let again;
@@ -323,13 +323,13 @@ impl Watch {
                 self.marker.name, self.own
             )),
             Err(error @ MarkerError::NoMarker(_)) => foreign(error.to_string()),
-            // Neither the name of the one nor of the other is this proxy's to write.
+            // The register has another id: this proxy may write neither name.
             Ok(None) if self.misnamed.is_some() => (self.without_marker(), WHILE_FOREIGN),
             Ok(None) if !grants => (self.without_marker(), AGAIN_AFTER),
             Ok(None) => match self.marker.write(&self.own).await {
                 Ok(()) => {
                     tracing::info!(marker = %self.marker.name, id = %self.own, "the register's marker was written");
-                    // Believed when it is read; what was agreed before stays so until then.
+                    // The new marker counts once it was read; until then the old decision stands.
                     (self.without_marker(), Duration::ZERO)
                 }
                 Err(why) => {
@@ -350,7 +350,7 @@ impl Watch {
         again
     }
 
-    /// How things stand where no marker is: nobody else's name is there any more.
+    /// The standing where no marker exists: no other register is named any more.
     fn without_marker(&self) -> Standing {
         match self.marked {
             Standing::Agreed => Standing::Agreed,
@@ -358,7 +358,7 @@ impl Watch {
         }
     }
 
-    /// Tells the guard, and the log; whether there was news.
+    /// Tells the guard and the log; returns whether the standing has changed.
     fn tell(&self) -> bool {
         let standing = match &self.misnamed {
             Some(name) => Standing::Foreign(format!(

@@ -1,12 +1,12 @@
-//! What the marker says of the register: the watch tells it, and the guarded register obeys.
+//! The marker's standing: the watch sets it, and the guarded register obeys it.
 
-/// Whether the register is the one that the marker names.
+/// Whether the marker names the register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It is.
+    /// It does.
     Agreed,
-    /// It will be, once the marker is written.
+    /// It will, once the marker is written.
     Unconfirmed,
-    /// It is not; a sentence.
+    /// It names another one; a sentence that says so.
     Foreign(String),
 }
