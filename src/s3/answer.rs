@@ -1,4 +1,4 @@
-//! An error as S3 answers it: status, code, message, fields, and the XML document.
+//! S3 errors: status, code, message, fields, and the XML document.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,8 +8,8 @@ use http::StatusCode;
 use super::code::Code;
 use super::xml::{self, DECLARATION};
 
-/// One refusal or failure, ready to be written to the client. Fields are written in the order they
-/// were added, which is the order AWS's documents have them in.
+/// One refusal or failure, ready to be sent to the client. Fields are written in the order in which
+/// they were added, which is the order of AWS's documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Error {
     kind: Kind,
@@ -21,7 +21,7 @@ pub struct S3Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Known(Code),
-    /// An error whose table is kept by another room.
+    /// An error whose table is in another module.
     Foreign(StatusCode, Cow<'static, str>),
 }
 
@@ -33,7 +33,7 @@ impl S3Error {
         Self { kind: Kind::Known(code), message: None, fields: Vec::new(), retry_after_s: None }
     }
 
-    /// An error that another room defines by a table of its own (the signature errors).
+    /// An error that another module defines in its own table (the signature errors).
     pub fn foreign(
         status: StatusCode,
         code: impl Into<Cow<'static, str>>,
@@ -79,8 +79,8 @@ impl S3Error {
         Self::new(Code::NoSuchVersion).with("Key", key).with("VersionId", version_id)
     }
 
-    /// The store wants to be asked elsewhere and says so with this status: 500 where that is for good
-    /// (301, 308), and asking again would not help; 503 where it is for now.
+    /// The store redirects with this status: 500 for a permanent redirect (301, 308), where a retry
+    /// would not help; 503 for a temporary one.
     pub fn redirected(status: StatusCode) -> Self {
         if matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT) {
             return Self::new(Code::InternalError).because(
@@ -92,8 +92,8 @@ impl S3Error {
             .because("The store asks to be asked elsewhere for a while. Please try again.")
     }
 
-    /// 501: this header, or its value, asks for something that is not done. Most clients show the
-    /// message alone, so it says why.
+    /// 501: this header, or its value, asks for something that the proxy does not do. Most clients
+    /// show only the message, so it gives the reason.
     pub fn not_implemented(header: &str, why: Option<&str>) -> Self {
         let error = Self::not_implemented_by_aws(header, why);
         match why {
@@ -102,7 +102,7 @@ impl S3Error {
         }
     }
 
-    /// 501 where AWS itself answers so, in its very words: the reason stands in a field.
+    /// 501 where AWS answers so itself, in AWS's words: the reason is in a field.
     pub fn not_implemented_by_aws(header: &str, additional: Option<&str>) -> Self {
         let error = Self::new(Code::NotImplemented).with("Header", header);
         match additional {
@@ -111,12 +111,12 @@ impl S3Error {
         }
     }
 
-    /// 503: more than can be taken on; SDKs slow down and try again.
+    /// 503: too many requests; SDKs slow down and try again.
     pub fn slow_down(retry_after_s: u32) -> Self {
         Self::new(Code::SlowDown).retry_after(retry_after_s)
     }
 
-    /// 503: the proxy cannot tell right now.
+    /// 503: the answer cannot be determined at present.
     pub fn service_unavailable(retry_after_s: u32) -> Self {
         Self::new(Code::ServiceUnavailable).retry_after(retry_after_s)
     }
@@ -141,7 +141,7 @@ impl S3Error {
         Self::new(Code::AccessDenied)
     }
 
-    /// 400 for one argument, named as AWS names it.
+    /// 400 for one argument, with AWS's field names.
     pub fn invalid_argument(
         message: impl Into<Cow<'static, str>>,
         name: &str,
@@ -157,7 +157,7 @@ impl S3Error {
 // === reading ===
 
 impl S3Error {
-    /// The status to answer with.
+    /// The HTTP status.
     pub const fn status(&self) -> StatusCode {
         match &self.kind {
             Kind::Known(code) => code.status(),
@@ -165,7 +165,7 @@ impl S3Error {
         }
     }
 
-    /// The code as the document spells it.
+    /// The code in the document.
     pub fn code(&self) -> &str {
         match &self.kind {
             Kind::Known(code) => code.as_str(),
@@ -173,7 +173,7 @@ impl S3Error {
         }
     }
 
-    /// The message the document will carry.
+    /// The message in the document.
     pub fn message(&self) -> &str {
         match (&self.message, &self.kind) {
             (Some(message), _) => message,
@@ -192,8 +192,8 @@ impl S3Error {
         self.retry_after_s
     }
 
-    /// The document as AWS writes it (AWS: REST error responses): code, message, the fields,
-    /// then where and which request. `resource` is left out when there is none to name.
+    /// The document as AWS writes it (AWS: REST error responses): code, message, the fields, then
+    /// the resource and the request id. `resource` is omitted when there is none.
     pub fn to_xml(&self, resource: Option<&str>, request_id: &str, host_id: &str) -> Vec<u8> {
         let mut out = String::with_capacity(512);
         out.push_str(DECLARATION);

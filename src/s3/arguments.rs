@@ -1,8 +1,8 @@
-//! What AWS is documented to refuse of a request's parameters and headers, whatever stands at the
-//! key. A store that answers such a request with an error of its own making would leave in doubt
-//! whether it has written; here it is known that nothing can come of it.
+//! Checks of arguments: parameters and headers that AWS documents as errors, whatever the key's
+//! state. A store may answer such a request with an error of its own that leaves unknown whether it
+//! has written; refused here, the request certainly has no effect.
 //!
-//! Values that stores define for themselves (storage classes) go on as long as they are words.
+//! Values that stores define themselves (storage classes) are passed on if they are words.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -77,7 +77,7 @@ fn part_or_range(head: RequestHead<'_>) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// AWS: ListObjectsV2 and its like. A parameter without a value says nothing.
+/// AWS: ListObjectsV2 and similar. A parameter without a value has no meaning.
 fn listing(head: RequestHead<'_>) -> Result<(), S3Error> {
     for name in ["max-buckets", "max-keys", "max-parts", "max-uploads", "part-number-marker"] {
         for value in head.query.get_all_literally(name).filter(|value| !value.is_empty()) {
@@ -94,7 +94,7 @@ fn listing(head: RequestHead<'_>) -> Result<(), S3Error> {
     }
 }
 
-/// Ids are the store's own words; none has blanks, characters beyond ASCII, or steps of a path.
+/// Ids are defined by the store; none contains blanks, characters beyond ASCII, or path steps.
 fn ids(head: RequestHead<'_>) -> Result<(), S3Error> {
     if head.query.get_all_literally("uploadId").any(|id| !id.is_empty() && !is_id(&id)) {
         return Err(S3Error::new(Code::NoSuchUpload));
@@ -105,13 +105,13 @@ fn ids(head: RequestHead<'_>) -> Result<(), S3Error> {
     }
 }
 
-/// AWS's answer to a version's id that is none.
+/// AWS's answer to an invalid version id.
 pub fn invalid_version(id: &str) -> S3Error {
     let message = if id.is_empty() { EMPTY_VERSION } else { "Invalid version id specified" };
     S3Error::invalid_argument(message, "versionId", id)
 }
 
-/// Whether some store may have given this id to an upload or a version.
+/// Whether a store may have given this id to an upload or a version.
 pub(super) fn is_id(id: &str) -> bool {
     let stepping = id.split(['/', '\\']).any(|step| matches!(step, "." | ".."));
     let plain = id.bytes().all(|byte| byte.is_ascii_graphic());
@@ -120,7 +120,8 @@ pub(super) fn is_id(id: &str) -> bool {
 
 // === headers ===
 
-/// The value of a header, and its name as AWS's errors spell it. One that is not text is empty.
+/// The value of a header, and its name as AWS's errors spell it. A value that is not text counts as
+/// empty.
 fn value<'a>(head: RequestHead<'a>, name: &'static str) -> Option<&'a str> {
     head.headers.get(name).map(|value| value.to_str().unwrap_or_default().trim())
 }
@@ -134,7 +135,7 @@ fn copy_range(head: RequestHead<'_>) -> Result<(), S3Error> {
     }
 }
 
-/// `bytes=first-last`, both ends there and in order: the last byte's offset.
+/// `bytes=first-last`, both present and in order. Returns both offsets.
 pub fn parse_range(range: &str) -> Option<(u64, u64)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let (first, last) = (decimal(first)?, decimal(last)?);
@@ -156,7 +157,7 @@ fn directives(head: RequestHead<'_>) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// Storage class and canned ACL: a store may have classes of its own, but they are words.
+/// Storage class and canned ACL: a store may define its own, but they are words.
 fn words(head: RequestHead<'_>) -> Result<(), S3Error> {
     let is_word = |value: &str| {
         !value.is_empty()
@@ -300,7 +301,7 @@ fn tagging(head: RequestHead<'_>) -> Result<(), S3Error> {
 
 /// UTF-8 bytes of names and values (AWS: PutObject).
 const METADATA_BYTES_MAX: usize = 2048;
-/// AWS: ListObjectVersions; no other store's are longer.
+/// AWS: ListObjectVersions; no other store has longer ids.
 const ID_BYTES_MAX: usize = 1024;
 
 const ACL: &str = "x-amz-acl";

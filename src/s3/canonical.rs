@@ -1,6 +1,6 @@
-//! The one spelling of a document that goes on as its sender signed it. What is read here is what
-//! every reader gets from the same bytes, strict or careless, so that the key that is guarded is the
-//! key that the store changes. The spelling is described in docs/documents.md.
+//! The canonical spelling of a document that is sent on as its sender signed it. Every reader,
+//! strict or lax, reads the same values from it, so that the key that is guarded is the key that
+//! the store changes. docs/documents.md describes the spelling.
 //!
 //! ```text
 //! document    = [ declaration ] space element space
@@ -15,21 +15,22 @@ use super::answer::S3Error;
 use super::well_formed::is_char;
 use super::xml::{DOCUMENT_BYTES_MAX, ELEMENTS_MAX, Element, NAMESPACE};
 
-/// Reads a document in the canonical spelling. 400 `MalformedXML` for every other, its message
-/// saying what has to change.
+/// Reads a document in the canonical spelling. 400 `MalformedXML` for any other; its message says
+/// what has to change.
 pub fn parse_canonical(document: &[u8]) -> Result<Element, S3Error> {
     #[cfg(test)]
     crate::readings::count("document");
     read(document).map_err(refused)
 }
 
-/// 400 for a document that is not spelled so, with a sentence of what to change.
+/// 400 for a document in another spelling, with a sentence that says what to change.
 pub(super) fn refused(why: &str) -> S3Error {
     S3Error::malformed_xml().because(format!("{}: {why}", S3Error::malformed_xml().message()))
 }
 
-/// Whether a reader that guesses types would take a value for a number that is spelled otherwise:
-/// `0x10` for 16, `007` for 7, `1e999` for infinity, `e5` for none at all, as s3rver's does.
+/// Whether a reader that guesses types would take a value for a number with another spelling:
+/// `0x10` for 16, `007` for 7, `1e999` for infinity, `e5` for not-a-number, as s3rver's reader
+/// does.
 pub(super) fn is_like_another_value(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if let Some(digits) = unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X")) {
@@ -54,7 +55,7 @@ fn are_digits(text: &str, is_digit: fn(&u8) -> bool) -> bool {
     !text.is_empty() && text.as_bytes().iter().all(is_digit)
 }
 
-/// An integer that a double holds, in the one way that it is written again.
+/// An integer that a double can hold, in its only usual spelling.
 fn is_plain_integer(text: &str) -> bool {
     let is_short = text == "0" || !text.starts_with('0') && text.len() <= 15;
     is_short && are_digits(text, u8::is_ascii_digit)
@@ -150,7 +151,7 @@ impl<'a> Cursor<'a> {
             element.text = value(between)?;
             between = "";
         }
-        // What is between elements says nothing.
+        // White space between elements has no meaning.
         while !self.rest.starts_with("</") {
             if self.rest.starts_with("<!") || self.rest.starts_with("<?") {
                 self.take("<");
@@ -171,7 +172,7 @@ impl<'a> Cursor<'a> {
         Err("an element ends otherwise than it began")
     }
 
-    /// What stands where an element's name should.
+    /// Why an element cannot begin here.
     fn no_element(&self) -> &'static str {
         match self.rest.as_bytes() {
             [b'!', b'-', ..] => "leave its comments out",
@@ -183,7 +184,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The value that a text stands for.
+/// The value of a text.
 fn value(text: &str) -> Result<String, &'static str> {
     if text.contains('\r') {
         return Err("write a carriage return as a reference, &#13;");
@@ -219,16 +220,16 @@ fn reference(name: &str) -> Option<char> {
     let (digits, radix) = number.strip_prefix('x').map_or((number, 10), |digits| (digits, 16));
     let is_number = (1..=8).contains(&digits.len()) && digits.chars().all(|c| c.is_digit(radix));
     let code = u32::from_str_radix(digits, radix).ok().filter(|_| is_number)?;
-    // 128 to 159 are other characters to those who read references as HTML's.
+    // Readers that treat references as HTML's take 128 to 159 for other characters.
     char::from_u32(code).filter(|c| is_char(*c) && !(0x80..0xa0).contains(&code))
 }
 
-/// White space, to XML.
+/// White space in XML.
 const fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
-/// White space, to anybody.
+/// White space for any reader.
 fn may_be_trimmed(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, '\u{feff}' | '\u{200b}' | '\u{180e}')
 }

@@ -1,4 +1,4 @@
-//! Which operation a request is: by method, subresource and headers.
+//! Classification: finds the operation of a request by method, subresource and headers.
 
 use http::Method;
 
@@ -8,9 +8,9 @@ use super::media::Media;
 use super::operation::Operation;
 use super::target::Target;
 
-/// Names the operation of a request. Total: a mutating request that fits nothing is
-/// [`Operation::UnknownWrite`] or [`Operation::UnknownBucketWrite`], also when it fits two things,
-/// since the store may then choose another one than we would.
+/// The operation of a request. Total: a request that may change something and matches no operation
+/// is [`Operation::UnknownWrite`] or [`Operation::UnknownBucketWrite`]. So is one that matches two
+/// operations, since the store may then choose another one than the proxy.
 pub fn classify(head: RequestHead<'_>, target: &Target) -> Operation {
     #[cfg(test)]
     crate::readings::count("operation");
@@ -85,8 +85,8 @@ fn bucket_read(head: RequestHead<'_>, query: &Subresources) -> Operation {
 
 fn object_operation(head: RequestHead<'_>, query: &Subresources) -> Operation {
     use Operation as Op;
-    // A header that says where the content comes from fits those alone: beside a subresource it is for
-    // the store to choose which of the two it follows.
+    // A header that names the source of the content belongs to these operations only: beside a
+    // subresource, the store chooses which of the two it follows.
     let chosen = head.headers.contains_key(COPY_SOURCE) || head.headers.contains_key(WRITE_OFFSET);
     let operation = match *head.method {
         Method::GET => return object_read(query),
@@ -103,7 +103,7 @@ fn object_operation(head: RequestHead<'_>, query: &Subresources) -> Operation {
     }
 }
 
-/// The first that fits: nothing depends on which of two readings the store chooses.
+/// The first match: for reads it does not matter which one the store chooses.
 fn object_read(query: &Subresources) -> Operation {
     use Operation as Op;
     [
@@ -169,12 +169,11 @@ fn object_post(query: &Subresources) -> Operation {
     }
 }
 
-/// What a query says about the operation. Names are decoded: `?upload%49d` is `uploadId` to the
-/// store.
+/// The subresources in a query. Names are decoded: `?upload%49d` is `uploadId` to the store.
 struct Subresources {
     /// Subresources known for this kind of target.
     names: Vec<&'static str>,
-    /// A parameter that is not known, and so may mean anything.
+    /// A parameter is unknown, and so may have any meaning.
     unknown: bool,
     upload_id_filled: bool,
     /// `Action`, of the query APIs.
@@ -231,9 +230,9 @@ impl Subresources {
     }
 }
 
-/// Parameters that choose no operation: signatures in a query, and anything in `x-`, which AWS
-/// ignores but logs (`x-id` comes from SDKs). Not those that a presigned URL may carry in place of
-/// a header that makes another operation of a PUT.
+/// Parameters that choose no operation: signatures in a query, and those that begin with `x-`,
+/// which AWS ignores but logs (`x-id` comes from SDKs). Not those that a presigned URL may carry in
+/// place of a header that turns a PUT into another operation.
 fn is_silent(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let choosing = [COPY_SOURCE, WRITE_OFFSET, RENAME_SOURCE];
@@ -248,7 +247,7 @@ pub fn is_subresource(name: &str) -> bool {
         || CONFIGURATIONS.iter().any(|(known, _)| *known == name)
 }
 
-/// The subresource of this name, of this kind of target.
+/// The subresource of this name, for this kind of target.
 fn subresource(target: &Target, name: &str) -> Option<&'static str> {
     let known = |known: &[&'static str]| known.iter().copied().find(|known| *known == name);
     match target {
@@ -286,7 +285,7 @@ const OBJECT_SUBRESOURCES: &[&str] = &[
     "uploads",
 ];
 
-/// Parameters that say more about a subresource without choosing one.
+/// Parameters of a subresource that choose no operation themselves.
 const OBJECT_MODIFIERS: &[&str] = &["annotationName", "position", "select-type"];
 
 const BUCKET_SUBRESOURCES: &[&str] =

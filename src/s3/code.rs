@@ -1,11 +1,10 @@
-//! The one table of S3 error codes: status, spelling, default message.
+//! The table of S3 error codes: status, spelling, default message.
 
 use http::StatusCode;
 
 macro_rules! codes {
     ($($code:ident = $status:ident, $spelling:literal, $message:expr;)*) => {
-        /// An error code of S3 that this proxy answers with of its own accord (AWS: Error
-        /// responses).
+        /// An error code of S3 that the proxy itself answers with (AWS: Error responses).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[allow(missing_docs, reason = "the names are AWS's; the messages say what each means")]
         pub enum Code { $($code,)* }
@@ -76,12 +75,12 @@ impl Code {
         self.row().1
     }
 
-    /// The message AWS sends when there is nothing more particular to say.
+    /// AWS's message where there is no more specific one.
     pub const fn message(self) -> &'static str {
         self.row().2
     }
 
-    /// The code that is spelled so, if it stands in the table.
+    /// The code with this spelling, if it is in the table.
     pub fn spelled(spelling: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == spelling)
     }

@@ -1,4 +1,5 @@
-//! CompleteMultipartUpload: the document that lists an upload's parts (AWS: CompleteMultipartUpload).
+//! The document of CompleteMultipartUpload, which lists an upload's parts (AWS:
+//! CompleteMultipartUpload).
 
 use md5::{Digest, Md5};
 
@@ -18,7 +19,7 @@ pub struct Completion {
 struct Part {
     /// 1 to [`PARTS_MAX`].
     number: u16,
-    /// As UploadPart answered it, quoted or not.
+    /// As in UploadPart's answer, quoted or not.
     etag: String,
     /// `ChecksumCRC32` and its like, as they were sent.
     checksums: Vec<Element>,
@@ -29,17 +30,17 @@ struct Part {
 pub const PARTS_MAX: u16 = 10_000;
 
 impl Completion {
-    /// Reads the document. 400 `MalformedXML` for anything but what AWS documents, no parts or too
-    /// many among it; `InvalidArgument` for a part's number out of range; `InvalidPartOrder` where
-    /// the numbers do not ascend.
+    /// Reads the document. 400 `MalformedXML` for anything that AWS does not document, and for no
+    /// parts or too many; `InvalidArgument` for a part number out of range; `InvalidPartOrder`
+    /// where the numbers do not ascend.
     pub fn parse(document: &[u8]) -> Result<Self, S3Error> {
         let root = xml::parse_request(document).ok_or_else(S3Error::malformed_xml)?;
         Self::of(&root, number)
     }
 
-    /// Reads the document of a request that the store will read itself. 400 `MalformedXML` also when
-    /// it is not in the one spelling that every reader takes alike ([`parse_canonical`]), or holds a
-    /// value that some take for another.
+    /// Reads the document of a request that the store will read itself. 400 `MalformedXML` also
+    /// when it is not in the canonical spelling ([`parse_canonical`]), or contains a value that
+    /// some readers take for another.
     pub fn parse_as_sent(document: &[u8]) -> Result<Self, S3Error> {
         let read = Self::of(&parse_canonical(document)?, plain_number)?;
         if read.parts.iter().any(|part| is_like_another_etag(&part.etag)) {
@@ -78,7 +79,7 @@ impl Completion {
         Some(ETag::parse(format!("{of_all}-{}", self.parts.len()).as_bytes()))
     }
 
-    /// The document, written anew; without the parts' checksums for a store that was told none.
+    /// Writes the document; without the parts' checksums for a store that gets no checksums.
     pub fn to_document(&self, checksums: bool) -> Vec<u8> {
         let parts = self.parts.iter().map(|part| {
             let number = Element::of_text("PartNumber", part.number.to_string());
@@ -122,7 +123,7 @@ impl Part {
     }
 }
 
-/// A part's number as XML Schema spells an int, of a size that it may have.
+/// A part number, spelled as an int of XML Schema, within its range.
 fn number(text: &str) -> Result<u16, S3Error> {
     let text = text.trim_ascii();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -136,20 +137,20 @@ fn number(text: &str) -> Result<u16, S3Error> {
     number.ok_or_else(|| S3Error::invalid_argument(PART_NUMBER, "PartNumber", text))
 }
 
-/// The same, spelled in the one way that all readers know.
+/// The same, in the one spelling that all readers know.
 fn plain_number(text: &str) -> Result<u16, S3Error> {
     let number = number(text)?;
     if number.to_string() == text { Ok(number) } else { Err(refused(PLAIN_NUMBER)) }
 }
 
-/// As for any value, except that an MD5 is not refused for holding digits alone: a client cannot
-/// change the ETag that the store gave it, and one in three million is like that.
+/// As for any value, except that an MD5 may consist of digits only: a client cannot change the ETag
+/// that the store gave it, and one in three million is like that.
 fn is_like_another_etag(etag: &str) -> bool {
     let is_md5 = etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
     !is_md5 && is_like_another_value(etag)
 }
 
-/// What AWS says of a part's number out of range (AWS: UploadPart).
+/// AWS's message for a part number out of range (AWS: UploadPart).
 pub(super) const PART_NUMBER: &str =
     "Part number must be an integer between 1 and 10000, inclusive";
 const PLAIN_NUMBER: &str = "a part's number is written in digits alone, without a zero ahead";

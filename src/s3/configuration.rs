@@ -1,18 +1,18 @@
-//! The configuration of buckets: which parts of it let the store itself, or others, change objects
-//! without passing a proxy (AWS: the subresources of a bucket).
+//! Bucket configuration: which subresources of a bucket let the store itself, or other clients,
+//! change objects without a proxy (AWS: the subresources of a bucket).
 
-/// What the store does on its own once this is configured.
+/// What the store does by itself once this is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Nothing to any object, and nobody may do more than before.
+    /// It changes no object, and gives no client new rights.
     Nothing,
-    /// It writes or deletes objects of this bucket later, or others may.
+    /// It writes or deletes objects of this bucket later, or lets other clients do so.
     ThisBucket,
-    /// It writes objects of buckets that the document names.
+    /// It writes objects of buckets named in the document.
     OtherBuckets,
 }
 
-/// Every subresource of a bucket that can be put or deleted, with what it leads to.
+/// Every subresource of a bucket that can be put or deleted, with its reach.
 pub const CONFIGURATIONS: &[(&str, Reach)] = &[
     ("abac", Reach::ThisBucket),
     ("accelerate", Reach::Nothing),
@@ -47,7 +47,7 @@ pub fn reach(name: &str) -> Option<Reach> {
     CONFIGURATIONS.iter().find(|(known, _)| *known == name).map(|(_, reach)| *reach)
 }
 
-/// The names of those that the right to configure is needed for.
+/// The names of the configurations that need the right to configure.
 pub fn reaching() -> impl Iterator<Item = &'static str> {
     CONFIGURATIONS.iter().filter(|(_, reach)| *reach != Reach::Nothing).map(|(name, _)| *name)
 }

@@ -1,5 +1,5 @@
-//! What the body of a request is: content of an object, a document that is understood and written
-//! anew, or nothing at all.
+//! The kinds of request bodies: content of an object, a document that is parsed and rewritten, or
+//! no body.
 
 use super::answer::S3Error;
 use super::canonical::parse_canonical;
@@ -12,13 +12,13 @@ use super::schema;
 use super::tagging::{self, Tagged};
 use super::xml::{self, Element};
 
-/// What the body of a request is to its operation.
+/// The meaning of the body for its operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// Bytes that say nothing here: an object's, a part's, or those of a request that is not
+    /// Bytes without meaning to the proxy: of an object, of a part, or of a request that is not
     /// understood.
     Opaque,
-    /// The operation has no body. What stands there all the same is not sent on.
+    /// The operation has no body. A body that is sent all the same is not sent on.
     Nothing,
     /// The parts of an upload.
     Parts,
@@ -26,7 +26,7 @@ pub enum Content {
     Document {
         /// The root element's name.
         root: &'static str,
-        /// Whether there may be none, as headers can say the same.
+        /// Whether the body may be missing, as headers can say the same.
         optional: bool,
     },
     /// Tags.
@@ -35,16 +35,16 @@ pub enum Content {
     Policy,
 }
 
-/// The largest document of configuration, in bytes. AWS's own limits are below: a lifecycle has 1000
-/// rules at the most.
+/// The largest configuration document, in bytes. AWS's own limits are lower: a lifecycle has at
+/// most 1000 rules.
 pub const CONFIGURATION_BYTES_MAX: usize = 1 << 20;
 
 /// The largest policy of a bucket, in bytes (AWS: PutBucketPolicy).
 const POLICY_BYTES_MAX: usize = 20 * 1024;
 
 impl Content {
-    /// What the body of this request is. DeleteObjects and forms are read by rooms of their own, and
-    /// are [`Content::Opaque`] here.
+    /// The kind of this request's body. Other modules read DeleteObjects and forms, which are
+    /// [`Content::Opaque`] here.
     pub fn of(head: RequestHead<'_>, operation: Operation) -> Self {
         use Operation as Op;
         match operation {
@@ -86,7 +86,7 @@ impl Content {
                 Self::Tags(Tagged::Object)
             }
             Some(("tagging", _)) => Self::Tags(Tagged::Bucket),
-            // Of a bucket and of an object it is not the same.
+            // For a bucket and for an object it has different documents.
             Some(("encryption", _)) if operation == Operation::UpdateObjectEncryption => {
                 Self::Document { root: "ObjectEncryption", optional: false }
             }
@@ -101,7 +101,7 @@ impl Content {
         !matches!(self, Self::Opaque)
     }
 
-    /// The media type of what is written anew; `None` where what the head says is the object's, or there
+    /// The media type of a rewritten body; `None` where the header describes the object, or there
     /// is no body.
     pub const fn media_type(self) -> Option<&'static str> {
         match self {
@@ -111,7 +111,7 @@ impl Content {
         }
     }
 
-    /// The most bytes that such a body may have.
+    /// The largest body of this kind, in bytes.
     pub const fn bytes_max(self) -> Option<usize> {
         match self {
             Self::Opaque | Self::Nothing => None,
@@ -162,8 +162,8 @@ pub struct Reading {
 }
 
 impl Content {
-    /// Whether it is read also where it goes on as its sender signed it: it names keys or parts. Other
-    /// documents are the store's alone then.
+    /// Whether a body of this kind is read even where it is sent on as its sender signed it:
+    /// because it names keys or parts. The store alone reads other documents then.
     pub fn is_read_as_sent(self) -> bool {
         matches!(self, Self::Parts | Self::Document { root: RESTORE, .. })
     }
@@ -190,10 +190,10 @@ impl Content {
     }
 }
 
-/// The root of what RestoreObject is told. It can name another bucket, to write to.
+/// The root of RestoreObject's document. It can name another bucket to write to.
 const RESTORE: &str = "RestoreRequest";
 
-/// Why a document that the store reads itself may not come in chunks.
+/// Why a document that the store reads itself may not be chunked.
 pub const IN_CHUNKS: &str =
     "A document that the client has signed for the store goes on as it came; send it in one piece";
 
@@ -202,7 +202,8 @@ fn document(body: &[u8], root: &str) -> Result<Element, S3Error> {
     document.ok_or_else(S3Error::malformed_xml)
 }
 
-/// A policy as it was read: a name that stands twice has the value that was read, the last one.
+/// The policy as it was read: of a name that occurs twice, the last value counts, for the proxy and
+/// so for the store.
 fn policy(body: &[u8]) -> Result<Vec<u8>, S3Error> {
     let malformed = |_| S3Error::new(Code::MalformedPolicy);
     let policy: serde_json::Map<String, serde_json::Value> =
@@ -210,7 +211,7 @@ fn policy(body: &[u8]) -> Result<Vec<u8>, S3Error> {
     serde_json::to_vec(&policy).map_err(malformed)
 }
 
-/// Whether headers say who may do what, so that no document has to.
+/// Whether headers grant the rights, so that no document is needed.
 fn names_grants(head: RequestHead<'_>) -> bool {
     head.headers
         .keys()

@@ -1,4 +1,4 @@
-//! What a copy reads from: `x-amz-copy-source` (AWS: CopyObject, UploadPartCopy).
+//! The source of a copy: `x-amz-copy-source` (AWS: CopyObject, UploadPartCopy).
 
 use http::{HeaderName, HeaderValue};
 
@@ -11,7 +11,7 @@ use super::name::{BucketName, ObjectKey, ObjectName, Segments};
 /// The header.
 pub const X_AMZ_COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
 
-/// The source of a copy: an object, perhaps one version of it.
+/// The source of a copy: an object, or one version of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopySource {
     /// The object.
@@ -20,10 +20,11 @@ pub struct CopySource {
 }
 
 impl CopySource {
-    /// Reads `[/]bucket/key[?versionId=id]`, bucket and key percent-encoded, `+` for a space; `None`
-    /// when the request copies nothing. Held to the same rules as every other name: a store that
-    /// resolves `..` must not be asked for another bucket than the one whose rights were looked up.
-    /// 400 for what is none, an access point's ARN among them: no store behind this proxy has those.
+    /// Reads `[/]bucket/key[?versionId=id]`, bucket and key percent-encoded, `+` for a space;
+    /// `None` when the request is no copy. The same rules apply as for every other name: a store
+    /// that resolves `..` must not be asked for another bucket than the one whose rights were
+    /// checked. 400 for an invalid source, including an access point's ARN: no store behind this
+    /// proxy has access points.
     pub fn from_head(head: RequestHead<'_>, segments: Segments) -> Result<Option<Self>, S3Error> {
         if !head.headers.contains_key(&X_AMZ_COPY_SOURCE) {
             return Ok(None);
@@ -51,12 +52,12 @@ impl CopySource {
         Ok(Self { name: ObjectName { bucket, key }, version_id })
     }
 
-    /// The version that is copied; `None` for the current one.
+    /// The version to copy; `None` for the current one.
     pub fn version_id(&self) -> Option<&str> {
         self.version_id.as_deref()
     }
 
-    /// The header's value, spelled in one way.
+    /// The header's value, in one spelling.
     pub fn header_value(&self) -> Option<HeaderValue> {
         let path = format!("{}/{}", self.name.bucket, encode_path(self.name.key.as_str()));
         let value = match &self.version_id {

@@ -1,4 +1,4 @@
-//! DeleteObjects: the document that asks, and the one that answers (AWS: DeleteObjects).
+//! DeleteObjects: the document of the request, and that of the answer (AWS: DeleteObjects).
 
 use super::answer::S3Error;
 use super::arguments::{invalid_version, is_id};
@@ -13,14 +13,14 @@ use super::xml::{self, DECLARATION, Element, NAMESPACE, push_element};
 pub struct DeleteRequest {
     /// Whether only errors are to be listed in the answer.
     pub quiet: bool,
-    /// 1 to [`DELETE_OBJECTS_MAX`] entries, in order; the same key may stand there twice.
+    /// 1 to [`DELETE_OBJECTS_MAX`] entries, in order; the same key may occur twice.
     pub objects: Vec<DeleteEntry>,
 }
 
 /// One object to delete.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeleteEntry {
-    /// The key as written, not yet checked to be one.
+    /// The key as written, not yet validated.
     pub key: String,
     /// `<VersionId>`
     pub version_id: Option<String>,
@@ -33,7 +33,7 @@ pub struct DeleteEntry {
 }
 
 impl DeleteEntry {
-    /// Refuses a version's id that no store gives, as the parameter of DeleteObject is (400
+    /// Refuses a version id that no store gives, as for the parameter of DeleteObject (400
     /// `InvalidArgument`).
     pub fn check_version(&self) -> Result<(), S3Error> {
         match self.version_id.as_deref().filter(|id| !is_id(id)) {
@@ -56,15 +56,15 @@ impl DeleteEntry {
 /// The most entries of one DeleteObjects (AWS: DeleteObjects).
 pub const DELETE_OBJECTS_MAX: usize = 1000;
 
-/// Reads the body of DeleteObjects. 400 `MalformedXML` when it is anything but what AWS
-/// documents; an element that is not known is never passed over, since it may be a condition.
+/// Reads the body of DeleteObjects. 400 `MalformedXML` for anything that AWS does not document; an
+/// unknown element is never ignored, since it may be a condition.
 pub fn parse_delete_objects(body: &[u8]) -> Result<DeleteRequest, S3Error> {
     xml::parse_request(body).and_then(delete_request).ok_or_else(S3Error::malformed_xml)
 }
 
 /// Reads the body of a DeleteObjects that the store will read itself. 400 `MalformedXML` when it is
-/// not in the one spelling that every reader takes alike ([`parse_canonical`]), or holds a value
-/// that some take for another.
+/// not in the canonical spelling ([`parse_canonical`]), or contains a value that some readers take
+/// for another.
 pub fn parse_delete_objects_as_sent(body: &[u8]) -> Result<DeleteRequest, S3Error> {
     let root = parse_canonical(body)?;
     let entries = root.children.iter().filter(|child| child.name == "Object");
@@ -124,7 +124,7 @@ fn delete_entry(element: Element) -> Option<DeleteEntry> {
         };
         set_once(slot, child.text)?;
     }
-    // An empty element is a missing one, as an empty header is; but a key must be there.
+    // An empty element counts as missing, as an empty header does; but a key must be there.
     for slot in
         [&mut entry.version_id, &mut entry.etag, &mut entry.last_modified_time, &mut entry.size]
     {
@@ -153,16 +153,16 @@ fn boolean(element: &Element) -> Option<bool> {
 
 // === answered ===
 
-/// How the deletion of one entry ended.
+/// How the delete of one entry ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeleteOutcome {
-    /// It is gone, or was never there.
+    /// The object is gone, or never existed.
     Deleted(Deleted),
-    /// It was not done, or nobody knows.
+    /// It was not deleted, or the outcome is unknown.
     Error {
         /// The key.
         key: String,
-        /// The version that was asked for.
+        /// The version in the request.
         version_id: Option<String>,
         /// The error's code.
         code: String,
@@ -171,14 +171,14 @@ pub enum DeleteOutcome {
     },
 }
 
-/// A deletion that was done.
+/// A delete that was done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Deleted {
     /// The key.
     pub key: String,
-    /// The version that was asked for.
+    /// The version in the request.
     pub version_id: Option<String>,
-    /// Whether a delete marker was made, or was what was deleted.
+    /// Whether a delete marker was created or deleted.
     pub delete_marker: bool,
     /// That marker's version.
     pub delete_marker_version_id: Option<String>,
@@ -222,8 +222,8 @@ impl DeleteOutcome {
     }
 }
 
-/// The document that answers DeleteObjects, outcomes in the order of the request. `quiet` leaves
-/// out what was deleted.
+/// The answer document of DeleteObjects, with the outcomes in the order of the request. `quiet`
+/// omits the successful deletes.
 pub fn delete_result(quiet: bool, outcomes: &[DeleteOutcome]) -> Vec<u8> {
     let mut out = format!("{DECLARATION}\n<DeleteResult xmlns=\"{NAMESPACE}\">");
     for outcome in outcomes {

@@ -1,4 +1,4 @@
-//! What a store answers to writes, and the same answers given here.
+//! Answer documents of writes: parsed from the store's answers, and written by the proxy.
 
 use http::StatusCode;
 
@@ -9,13 +9,13 @@ use super::xml::{self, DECLARATION, Element, NAMESPACE, push_element};
 
 // === what a store answers ===
 
-/// What the body of a 200 says: to CompleteMultipartUpload and CopyObject the status alone proves
-/// nothing, since it may have been sent before the work was done.
+/// The meaning of the body of a 200. For CompleteMultipartUpload and CopyObject the status alone
+/// proves nothing, since it may have been sent before the work was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SuccessBody {
     /// The work was done.
     Result {
-        /// The object's new ETag, if the store says it.
+        /// The object's new ETag, if the document contains it.
         etag: Option<ETag>,
     },
     /// It failed after all.
@@ -49,7 +49,7 @@ pub fn outcome_of_success_body(body: &[u8]) -> SuccessBody {
 }
 
 /// Reads the answer to a DeleteObjects of one key: that key's error, or its success, which a quiet
-/// answer does not even mention.
+/// answer does not mention.
 pub fn outcome_of_delete_result(body: &[u8]) -> SuccessBody {
     match xml::parse(body).filter(|root| root.name == "DeleteResult") {
         None => SuccessBody::Unreadable,
@@ -60,8 +60,8 @@ pub fn outcome_of_delete_result(body: &[u8]) -> SuccessBody {
     }
 }
 
-/// The status of an error that a store gives in place of doing what it was asked, also where it can
-/// only put it into a 200. `None` for every other: after that, the outcome is unknown.
+/// The status of an error that means that the store did nothing, even where the store can send it
+/// only inside a 200. `None` for every other error: after it, the outcome is unknown.
 pub fn late_refusal(code: &str) -> Option<StatusCode> {
     Some(match code {
         "AccessDenied" => StatusCode::FORBIDDEN,
@@ -73,13 +73,13 @@ pub fn late_refusal(code: &str) -> Option<StatusCode> {
     })
 }
 
-/// Reads the body of an error answer; `None` when it is no `<Error>` document.
+/// Reads the body of an error answer; `None` when it is not an `<Error>` document.
 pub fn parse_store_error(body: &[u8]) -> Option<StoreError> {
     xml::parse(body).filter(|root| root.name == "Error").map(|root| StoreError::of(&root))
 }
 
-/// A store's error document with what AWS's always have (AWS: REST error responses), where the store
-/// has left it out. `None` where nothing is missing, and where it is no error document.
+/// A store's error document, completed with the elements that AWS's always have (AWS: REST error
+/// responses). `None` where nothing is missing, and where it is not an error document.
 pub fn completed_error(body: &[u8], request_id: &str, host_id: &str) -> Option<Vec<u8>> {
     let mut root = xml::parse(body).filter(|root| root.name == "Error")?;
     root.children.retain(|child| !child.text.is_empty() || !child.children.is_empty());
@@ -94,7 +94,7 @@ pub fn completed_error(body: &[u8], request_id: &str, host_id: &str) -> Option<V
         return None;
     }
     root.children.extend(lacking);
-    // Code and message first, whatever the store's own order (AWS's).
+    // AWS's order, whatever the store's own: code and message first.
     root.children.sort_by_key(|child| match child.name.as_str() {
         "Code" => 0,
         "Message" => 1,
@@ -112,8 +112,8 @@ impl StoreError {
     }
 }
 
-/// Is this all that may come before a document: white space, perhaps with the declaration, whole or
-/// in part? A store sends it ahead to keep the connection alive.
+/// Does this consist only of white space, perhaps with the XML declaration or a part of it? A store
+/// sends that before a document to keep the connection alive.
 pub fn is_prologue(body: &[u8]) -> bool {
     let body = body.trim_ascii();
     body.is_empty()
@@ -122,7 +122,7 @@ pub fn is_prologue(body: &[u8]) -> bool {
         || (body.starts_with(DECLARATION_START) && body.ends_with(b"?>"))
 }
 
-/// A document without its prologue, to follow one that has been sent already.
+/// A document without its prologue, which has been sent already.
 pub fn without_prologue(document: &[u8]) -> &[u8] {
     let document = document.trim_ascii_start();
     if !document.starts_with(DECLARATION_START) {
@@ -134,7 +134,7 @@ pub fn without_prologue(document: &[u8]) -> &[u8] {
 
 const DECLARATION_START: &[u8] = b"<?xml";
 
-/// The same answer with this ETag, where it has none. `None` when it is no result at all.
+/// The same answer with this ETag, where it has none. `None` when it is not a result.
 pub fn with_etag(body: &[u8], etag: &ETag) -> Option<Vec<u8>> {
     let mut root = xml::parse(body).filter(|root| RESULTS.contains(&root.name.as_str()))?;
     root.children.retain(|child| child.name != "ETag");
@@ -142,7 +142,7 @@ pub fn with_etag(body: &[u8], etag: &ETag) -> Option<Vec<u8>> {
     Some(root.to_document())
 }
 
-/// The same answer without its ETag. `None` when it has none, or is no result at all.
+/// The same answer without its ETag. `None` when it has none, or is not a result.
 pub fn without_etag(body: &[u8]) -> Option<Vec<u8>> {
     let mut root = xml::parse(body).filter(|root| RESULTS.contains(&root.name.as_str()))?;
     let before = root.children.len();
@@ -150,8 +150,8 @@ pub fn without_etag(body: &[u8]) -> Option<Vec<u8>> {
     (root.children.len() < before).then(|| root.to_document())
 }
 
-/// The same answer to a complete or a form with this place of the object. `None` when it is neither, and
-/// where it says so already.
+/// The same answer to a complete or a form with this location of the object. `None` for other
+/// answers, and where the location is already right.
 pub fn with_location(body: &[u8], location: &str) -> Option<Vec<u8>> {
     let mut root = xml::parse(body).filter(|root| LOCATED.contains(&root.name.as_str()))?;
     if root.child_text("Location") == Some(location) {
@@ -164,8 +164,8 @@ pub fn with_location(body: &[u8], location: &str) -> Option<Vec<u8>> {
 
 const LOCATED: [&str; 2] = ["CompleteMultipartUploadResult", "PostResponse"];
 
-/// The same answer with its ETag in the quotes that AWS has there. `None` when it is no result, has
-/// no ETag, or has it quoted.
+/// The same answer with its ETag in quotes, as AWS sends it. `None` when it is not a result, has no
+/// ETag, or has a quoted one.
 pub fn with_quoted_etag(body: &[u8]) -> Option<Vec<u8>> {
     let mut root = xml::parse(body).filter(|root| RESULTS.contains(&root.name.as_str()))?;
     let etag = root.children.iter_mut().find(|child| child.name == "ETag")?;
@@ -179,7 +179,7 @@ pub fn with_quoted_etag(body: &[u8]) -> Option<Vec<u8>> {
 
 const RESULTS: [&str; 3] = ["CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult"];
 
-// === answered here ===
+// === answers of the proxy ===
 
 /// The answer to CompleteMultipartUpload (AWS: CompleteMultipartUpload, response syntax).
 pub fn complete_result(location: &str, name: &ObjectName, etag: Option<&ETag>) -> Vec<u8> {
@@ -195,8 +195,8 @@ pub fn complete_result(location: &str, name: &ObjectName, etag: Option<&ETag>) -
     )
 }
 
-/// The answer to CopyObject (AWS: CopyObject, response syntax); when it was last modified is left
-/// out where it is not known.
+/// The answer to CopyObject (AWS: CopyObject, response syntax), without the modification time,
+/// which is not known.
 pub fn copy_result(etag: Option<&ETag>) -> Vec<u8> {
     let etag = etag.map(ETag::to_string).unwrap_or_default();
     document("CopyObjectResult", &[("ETag", &etag)])

@@ -16,8 +16,8 @@ pub fn encode_query(text: &str) -> String {
     utf8_percent_encode(text, QUERY).to_string()
 }
 
-/// Decodes a path once. `+` stays `+`; in a query it does not, see [`decode_query`]. `None` when a
-/// `%` is not followed by two hex digits or the bytes are not UTF-8.
+/// Decodes a path once. `+` stays `+` here, unlike in a query ([`decode_query`]). `None` when a `%`
+/// is not followed by two hex digits or the bytes are not UTF-8.
 pub fn decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let hex = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
@@ -29,8 +29,8 @@ pub fn decode(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
-/// Decodes a name or value of a query, or a copy's source, once: as [`decode`] does, and `+` is a
-/// space, which is how AWS reads both. A plus is spelled `%2B` there. `None` as for [`decode`].
+/// Decodes a name or value of a query, or a copy's source, once: as [`decode`] does, but `+` is a
+/// space, as AWS reads both. A plus is spelled `%2B` there. `None` as for [`decode`].
 pub fn decode_query(text: &str) -> Option<String> {
     if text.contains('+') { decode(&text.replace('+', "%20")) } else { decode(text) }
 }

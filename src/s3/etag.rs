@@ -1,20 +1,21 @@
-//! Entity tags as S3 compares them: opaque bytes, quotes not part of them.
+//! Entity tags as S3 compares them: opaque bytes, without their quotes.
 
 use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderValue;
 
-/// An ETag without its quotes; of a weak one, `W/"…"` (RFC 9110 §8.8.3), all of it. Two are equal when
-/// all their bytes are (AWS compares with one pair of double quotes taken off on both sides, and
-/// knows no weak ones). Never computed from content: a multipart or encrypted object's ETag is no
-/// digest.
+/// An ETag without its quotes; a weak one, `W/"…"` (RFC 9110 §8.8.3), with all its characters. Two
+/// ETags are equal when all their bytes are (AWS removes one pair of double quotes on both sides,
+/// and knows no weak ETags). Never computed from content: the ETag of a multipart or encrypted
+/// object is not a digest.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ETag(Bytes);
 
 impl ETag {
-    /// Takes a header or element value: outer white space and one pair of double quotes go, all
-    /// else stays. Lists are therefore strings that equal no stored ETag, and `W/"…"` equals itself.
+    /// Parses a header or element value: outer white space and one pair of double quotes are
+    /// removed, everything else stays. So a list is a string that equals no stored ETag, and
+    /// `W/"…"` equals itself.
     pub fn parse(value: &[u8]) -> Self {
         let value = value.trim_ascii();
         let bare = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
@@ -26,18 +27,18 @@ impl ETag {
         &self.0
     }
 
-    /// Whether it is a weak one: equal only to others that are meant to be as good.
+    /// Whether it is weak: then it means equivalent content, not equal bytes.
     pub fn is_weak(&self) -> bool {
         self.opaque().len() < self.0.len()
     }
 
-    /// What two ETags have in common where weak and strong are all the same (RFC 9110 §8.8.3.2).
+    /// The part that weak comparison compares (RFC 9110 §8.8.3.2).
     pub fn opaque(&self) -> &[u8] {
         let inside = self.0.strip_prefix(b"W/\"").and_then(|rest| rest.strip_suffix(b"\""));
         inside.unwrap_or(&self.0)
     }
 
-    /// As answers carry it: with a double quote on either side, a weak one as it is.
+    /// As in answers: with double quotes, a weak ETag as it is.
     pub fn quoted(&self) -> Bytes {
         if self.is_weak() {
             return self.0.clone();
@@ -106,7 +107,7 @@ mod tests {
             assert!(!etag.is_weak(), "{value}");
             assert_eq!(etag.quoted(), format!("\"{value}\""));
         }
-        // Nothing between its quotes, and weak all the same.
+        // Empty between its quotes, and still weak.
         assert!(ETag::parse(b"W/\"\"").is_weak());
     }
 

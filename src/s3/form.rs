@@ -9,7 +9,7 @@ use super::inadmissible::reaches_other_keys;
 use super::multipart::{FIELDS_BYTES_MAX, Fault, Parts, Piece, Spelling};
 use super::xml::{DECLARATION, push_element};
 
-/// What a form says before its file begins.
+/// The fields of a form, before its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostForm {
     fields: Vec<(String, String)>,
@@ -27,23 +27,23 @@ impl PostForm {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The key to write, not yet checked to be one.
+    /// The key to write, not yet validated.
     pub fn key(&self) -> &str {
         self.field("key").unwrap_or_default()
     }
 
-    /// The file's name without any path; empty when the browser gave none.
+    /// The file's name without any path; empty when the browser sent none.
     pub fn file_name(&self) -> &str {
         &self.file_name
     }
 
-    /// The same with the file's name in the place of `${filename}`, in every field: AWS does so
-    /// before it looks at the policy (AWS: HTML form fields). 400
-    /// `MaxPostPreDataLengthExceededError` where that makes the fields larger than they may be sent.
+    /// The form with the file's name in place of `${filename}`, in every field: AWS does so before
+    /// it checks the policy (AWS: HTML form fields). 400 `MaxPostPreDataLengthExceededError` where
+    /// the fields then exceed their limit.
     pub fn filled_in(mut self) -> Result<Self, S3Error> {
         let mut bytes = 0;
         for (name, value) in &mut self.fields {
-            // What is signed stays as it was signed.
+            // Signed values stay as they were signed.
             if name != "policy" && name != "x-amz-signature" && name != "signature" {
                 let grown = value.matches(FILE_NAME).count() * self.file_name.len();
                 if grown > FIELDS_BYTES_MAX {
@@ -59,9 +59,9 @@ impl PostForm {
         Ok(self)
     }
 
-    /// Holds a form that goes on as it came to this bucket to what every store reads in it alike. 400
-    /// `MalformedPOSTRequest` for a key that a store could trim or cut, or another bucket's name; 501
-    /// for a key with `${filename}`.
+    /// Checks a form that is sent on as it came to this bucket: every store must read the same in
+    /// it. 400 `MalformedPOSTRequest` for a key that a store could trim or cut, or another bucket's
+    /// name; 501 for a key with `${filename}`.
     pub fn check_canonical(&self, bucket: &str) -> Result<(), S3Error> {
         let key = self.key();
         if key.contains("${") {
@@ -79,7 +79,7 @@ impl PostForm {
     }
 }
 
-/// A form that is arriving.
+/// A form that is being read.
 #[derive(Debug)]
 pub struct FormReader {
     parts: Parts,
@@ -87,9 +87,9 @@ pub struct FormReader {
 }
 
 impl FormReader {
-    /// Begins to read a form with this head. 400 `InvalidRequest` or `MalformedPOSTRequest` when it
-    /// has not one `Content-Type` with a boundary; 501 for a `Content-Encoding`, which would make
-    /// other bytes of the form than those that are read.
+    /// Begins to read a form with this head. 400 `InvalidRequest` or `MalformedPOSTRequest` unless
+    /// it has exactly one `Content-Type` with a boundary; 501 for a `Content-Encoding`, under which
+    /// the bytes would be other ones than those read.
     pub fn new(head: &HeaderMap, spelling: Spelling) -> Result<Self, S3Error> {
         if head.contains_key(header::CONTENT_ENCODING) {
             return Err(S3Error::not_implemented("Content-Encoding", Some(ENCODED)));
@@ -103,18 +103,18 @@ impl FormReader {
         Ok(Self { parts, fields: Vec::new() })
     }
 
-    /// Takes the next bytes of the body.
+    /// Adds the next bytes of the body.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.parts.feed(bytes);
     }
 
-    /// The fields, once the file begins; `None` while it does not. To be called again after each
-    /// [`FormReader::feed`] until it gives them.
+    /// The fields, once the file begins; `None` before that. To be called after each
+    /// [`FormReader::feed`] until it returns them.
     ///
     /// 400 with AWS's codes: `MalformedPOSTRequest`, `MaxPostPreDataLengthExceededError`,
-    /// `IncorrectNumberOfFilesInPostRequest`, and `InvalidArgument` for a missing key or a field
-    /// that stands there twice (the policy might be asked of one and the store told the other).
-    /// 501 for a field whose header would be refused.
+    /// `IncorrectNumberOfFilesInPostRequest`, and `InvalidArgument` for a missing key or a repeated
+    /// field (the policy might be checked with one value and the store use the other). 501 for a
+    /// field whose header would be refused.
     pub fn fields(&mut self) -> Result<Option<PostForm>, S3Error> {
         while let Some(piece) = self.parts.next_piece().map_err(refused)? {
             match piece {
@@ -152,8 +152,8 @@ impl FormReader {
         Ok(())
     }
 
-    /// The next bytes of the file's content; `None` while none are there, and when it has ended.
-    /// Errors as for [`FormReader::fields`].
+    /// The next bytes of the file's content; `None` while there are none, and when the file has
+    /// ended. Errors as for [`FormReader::fields`].
     pub fn content(&mut self) -> Result<Option<Bytes>, S3Error> {
         while let Some(piece) = self.parts.next_piece().map_err(refused)? {
             if let Piece::Content(bytes) = piece {
@@ -163,13 +163,14 @@ impl FormReader {
         Ok(None)
     }
 
-    /// The least and the most bytes that the file can have in a body of this many bytes, as far as
-    /// is known when it begins.
+    /// The minimum and the maximum size of the file in a body of this many bytes, as far as they
+    /// are known when the file begins.
     pub fn file_bytes(&self, body_bytes: u64) -> (u64, u64) {
         self.parts.file_bytes(body_bytes)
     }
 
-    /// The body has ended: whether the form has, too. Errors as for [`FormReader::fields`].
+    /// Checks at the end of the body that the form has ended, too. Errors as for
+    /// [`FormReader::fields`].
     pub fn finish(&self) -> Result<(), S3Error> {
         self.parts.finish().map_err(refused)
     }
@@ -185,7 +186,7 @@ pub fn post_response(location: &str, bucket: &str, key: &str, etag: &str) -> Vec
     out.into_bytes()
 }
 
-/// Some browsers give the whole path on the user's disk.
+/// Some browsers send the whole path on the user's disk.
 fn last_component(file_name: &str) -> String {
     file_name.rsplit(['/', '\\']).next().unwrap_or_default().to_owned()
 }

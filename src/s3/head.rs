@@ -1,18 +1,18 @@
-//! What a request says before any of its body was read.
+//! The head of a request, before its body.
 
 use http::{HeaderMap, HeaderName, Method};
 
 use super::query::Query;
 
-/// A request's head, borrowed from whatever HTTP server received it. The path is as it was sent, and the
-/// query knows how it was sent, so that a signature can be checked over exactly these bytes.
+/// A request's head, borrowed from the HTTP server that received it. The path is as sent, and the
+/// query keeps the text as sent, so that a signature can be checked over exactly these bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestHead<'a> {
     /// The method.
     pub method: &'a Method,
-    /// The path as sent, percent-encoding and all, without `?` and what follows.
+    /// The path as sent, with its percent-encoding, without `?` and the query.
     pub path: &'a str,
-    /// What follows the first `?`.
+    /// The query after the first `?`.
     pub query: &'a Query,
     /// The header fields.
     pub headers: &'a HeaderMap,

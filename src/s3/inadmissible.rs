@@ -1,5 +1,4 @@
-//! Requests that are not admitted: they would change objects which the register is
-//! not told of.
+//! Inadmissible requests: they would change objects without the register.
 
 use http::Method;
 
@@ -10,11 +9,11 @@ use super::head::RequestHead;
 use super::media::{body_refusal, body_refusal_as_sent};
 use super::operation::{Effect, Operation};
 
-/// Why this request cannot be let through at all: 501, naming the header or subresource; 400 for a
-/// query that speaks of a multipart upload in a way no operation does; 405 for a method that S3
-/// does not have. To be asked for every request, reads too, before anything else is done with it.
+/// Why this request cannot be served at all: 501, which names the header or subresource; 400 for a
+/// query with a multipart parameter that no operation has; 405 for a method that S3 does not have.
+/// To be checked first for every request, including reads.
 pub fn inadmissible(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
-    // Stores have operations of their own under such methods: PATCH and COPY among them.
+    // Stores have operations of their own under such methods, for example PATCH and COPY.
     if !METHODS.contains(head.method) {
         return Some(S3Error::new(Code::MethodNotAllowed).with("Method", head.method.as_str()));
     }
@@ -27,13 +26,13 @@ pub fn inadmissible(head: RequestHead<'_>, operation: Operation) -> Option<S3Err
     }) {
         return Some(S3Error::not_implemented(&name, Some(why)));
     }
-    // Swift deletes what the body lists, whatever else the request names.
+    // Swift deletes the objects listed in the body, whatever else is in the request.
     let lists = head.query.parameters().any(|(name, _)| name.eq_ignore_ascii_case("delete"));
     if lists && operation != Operation::DeleteObjects && !head.method.is_safe() {
         return Some(S3Error::not_implemented("delete", Some(LISTED)));
     }
     match operation {
-        // A store may pass over the half that it does not understand, and put the part, or delete
+        // A store may ignore the parameter that it does not understand, and put the part, or delete
         // the object, under the key itself.
         Operation::UnknownWrite => multipart_parameter(head)
             .map(|(name, value)| S3Error::invalid_argument(HALF_A_MULTIPART_REQUEST, name, value)),
@@ -50,8 +49,8 @@ pub fn inadmissible(head: RequestHead<'_>, operation: Operation) -> Option<S3Err
     }
 }
 
-/// Why this request, which has this effect at this store, cannot be let through at all. `as_sent`:
-/// its sender has signed it for the store, which gets it as it came.
+/// Why this request, with this effect at this store, cannot be served at all. `as_sent`: it is sent
+/// on as its sender signed it for the store.
 pub fn inadmissible_at(
     head: RequestHead<'_>,
     operation: Operation,
@@ -75,7 +74,7 @@ const LISTED: &str = "A list of objects to delete is understood as POST on a buc
 const METHODS: [Method; 6] =
     [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE, Method::OPTIONS];
 
-/// A parameter that only operations on multipart uploads have.
+/// A parameter that belongs to multipart uploads only.
 fn multipart_parameter(head: RequestHead<'_>) -> Option<(&str, &str)> {
     head.query.parameters().find(|(name, _)| matches!(*name, "uploadId" | "partNumber"))
 }
@@ -83,12 +82,12 @@ fn multipart_parameter(head: RequestHead<'_>) -> Option<(&str, &str)> {
 const HALF_A_MULTIPART_REQUEST: &str = "This operation on a multipart upload is not complete, or \
      says more than one thing";
 
-/// What a header (or form field) of this name would make a store do to keys that the request does
-/// not name; `None` for all ordinary ones.
+/// What a header (or form field) of this name makes a store do to keys that are not in the request;
+/// `None` for all ordinary names.
 pub fn reaches_other_keys(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('_', "-");
     if name == "x-minio-force-delete" {
-        // MinIO: with a bucket it deletes all its objects, with a key all keys under it.
+        // MinIO: on a bucket it deletes all its objects, on a key all keys under it.
         Some("It deletes objects that the request does not name")
     } else if name.ends_with("snowball-auto-extract") {
         // MinIO, RustFS, AWS Snowball: the body is an archive, each member becomes an object.
@@ -99,7 +98,7 @@ pub fn reaches_other_keys(name: &str) -> Option<&'static str> {
     } else if name == "x-http-method-override" {
         Some("The method must be the one that the request line says")
     } else if name.starts_with(RENAME_SOURCE) {
-        // Whether the query says `renameObject` too is nothing to a store that reads the header.
+        // A store that reads the header does not check whether the query has `renameObject` too.
         Some(RENAMES)
     } else {
         None
@@ -108,9 +107,9 @@ pub fn reaches_other_keys(name: &str) -> Option<&'static str> {
 
 const RENAMES: &str = "A rename changes two keys at once, which this proxy cannot guard";
 
-/// Why a header of this name may be another one to the store: servers that know headers as variables
-/// take `_` for `-` (CGI, RFC 3875 §4.1.18), so that Swift copies by `x-amz-copy_source`. The names of
-/// metadata are their owner's choice.
+/// Why a store may take a header of this name for another one: servers that turn headers into
+/// variables treat `_` as `-` (CGI, RFC 3875 §4.1.18), so Swift copies by `x-amz-copy_source`.
+/// Names of metadata are the client's choice.
 pub fn ambiguous(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase();
     let of_s3 = lower.replace('_', "-").starts_with("x-amz-") && !lower.starts_with("x-amz-meta-");

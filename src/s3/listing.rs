@@ -1,9 +1,9 @@
-//! Listings of buckets and objects as the store's documents have them.
+//! Listings of buckets and objects, parsed from the store's documents.
 
 use super::name::{BucketName, EmptySegments, ObjectKey, ObjectName};
 use super::xml::{self, Element};
 
-/// The buckets of a ListBuckets; none where the document is another.
+/// The buckets in a ListBuckets answer; none for another document.
 pub fn buckets(document: &[u8]) -> Vec<BucketName> {
     let Some(root) = xml::parse(document).filter(|root| root.name == "ListAllMyBucketsResult")
     else {
@@ -16,7 +16,7 @@ pub fn buckets(document: &[u8]) -> Vec<BucketName> {
         .collect()
 }
 
-/// The first object of a ListObjects or ListObjectsV2 that was asked for without `encoding-type`.
+/// The first object in a ListObjects or ListObjectsV2 answer, requested without `encoding-type`.
 pub fn first_object(bucket: &BucketName, document: &[u8]) -> Option<ObjectName> {
     let root = xml::parse(document).filter(|root| root.name == "ListBucketResult")?;
     let contents = |child: &&Element| child.name == "Contents";

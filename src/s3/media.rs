@@ -1,5 +1,5 @@
-//! What a request's `Content-Type` says of its body, as far as a store may choose what it does by
-//! it: a form names a key of its own (AWS: PostObject), whatever path and query say.
+//! The `Content-Type` of a request, as far as a store may choose the operation by it: a form names
+//! its own key (AWS: PostObject), whatever the path and the query say.
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderValue, Method};
@@ -10,10 +10,10 @@ use super::content::Content;
 use super::head::RequestHead;
 use super::operation::Operation;
 
-/// What a body is said to be.
+/// The declared media type of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
-    /// Nothing is said.
+    /// No media type is declared.
     Unsaid,
     /// `multipart/form-data`: a browser's form.
     Form,
@@ -21,14 +21,14 @@ pub enum Media {
     Multipart,
     /// `application/x-www-form-urlencoded`, in which some stores look for a form's fields.
     UrlEncoded,
-    /// Any other media type: no form to anybody.
+    /// Another media type: no reader takes it for a form.
     Other,
-    /// Several headers, no media type, or one that another reader may find a form in.
+    /// Several headers, no valid media type, or one that another reader may take for a form.
     Unclear,
 }
 
 impl Media {
-    /// Reads it (RFC 9110 §8.3).
+    /// Reads the header (RFC 9110 §8.3).
     pub fn of(head: RequestHead<'_>) -> Self {
         let mut values = head.headers.get_all(CONTENT_TYPE).iter();
         let value = match (values.next(), values.next()) {
@@ -64,16 +64,17 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || special.contains(&b))
 }
 
-/// Why a POST with such a body cannot be let through. A form is PostObject's alone: elsewhere a store
-/// that does not know the query, or does not look at it, may store the form's file under a key that
-/// nobody was asked about. 501 for a form, 400 where it is not clear what the body is said to be.
+/// Why a POST with such a body cannot be served. Only PostObject takes a form: elsewhere a store
+/// that does not know the query, or ignores it, may store the form's file under a key that was
+/// never checked. 501 for a form, 400 where the declared type is unclear.
 ///
-/// `as_sent`: the store gets the header as it came; else documents go on as `application/xml`.
+/// `as_sent`: the store gets the header unchanged; otherwise documents are sent as
+/// `application/xml`.
 pub fn body_refusal(head: RequestHead<'_>, operation: Operation, as_sent: bool) -> Option<S3Error> {
     if *head.method != Method::POST || operation == Operation::PostObject {
         return None;
     }
-    // What the object will be, not what the body is: an upload is created without a body.
+    // The header describes the future object, not the body: an upload is created without a body.
     if operation == Operation::CreateMultipartUpload && !may_have_body(head) {
         return None;
     }
@@ -87,9 +88,9 @@ pub fn body_refusal(head: RequestHead<'_>, operation: Operation, as_sent: bool) 
     }
 }
 
-/// Why a request cannot go on as its sender signed it, by what its head says of the body: stores differ
-/// over a body where there is none to be, and over the coding and the charset of a document. 400; 501
-/// for a coding.
+/// Why the body of a request cannot be sent on as its sender signed it, judged by the head: stores
+/// differ over a body where none is expected, and over the coding and the charset of a document.
+/// 400; 501 for a coding.
 pub fn body_refusal_as_sent(head: RequestHead<'_>, operation: Operation) -> Option<S3Error> {
     let refused = |why| Some(S3Error::new(Code::InvalidRequest).because(why));
     let content = Content::of(head, operation);
@@ -100,7 +101,7 @@ pub fn body_refusal_as_sent(head: RequestHead<'_>, operation: Operation) -> Opti
         return None;
     }
     let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
-    // How chunks are named is judged with what else is said of them (sigv4/payload.rs).
+    // The names of chunked encodings are judged in sigv4/payload.rs.
     let is_plain = |value: &HeaderValue| {
         ["", "identity", "aws-chunked"]
             .iter()
@@ -112,7 +113,7 @@ pub fn body_refusal_as_sent(head: RequestHead<'_>, operation: Operation) -> Opti
     if names_another_charset(head) { refused(CHARSET) } else { None }
 }
 
-/// Whether the `Content-Type` has a charset that may be another than UTF-8.
+/// Whether the `Content-Type` has a charset that may be another one than UTF-8.
 fn names_another_charset(head: RequestHead<'_>) -> bool {
     let types = head.headers.get_all(CONTENT_TYPE).iter();
     types.map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase()).any(|value| {

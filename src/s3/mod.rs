@@ -1,5 +1,5 @@
-//! S3 as rules: which operation a request is, which key it changes, which preconditions it carries,
-//! how they are evaluated, and what the answer looks like. Pure: no IO, no clock.
+//! The rules of S3: the operation of a request, the key it changes, its preconditions and their
+//! evaluation, and the form of answers. Pure: no IO, no clock.
 
 pub mod answer;
 pub mod arguments;

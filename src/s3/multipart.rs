@@ -1,5 +1,5 @@
-//! `multipart/form-data` (RFC 7578), read as it arrives: parts are held until they are whole, the
-//! content of the file is handed on at once. No IO.
+//! Incremental parser of `multipart/form-data` (RFC 7578): fields are kept until they are complete,
+//! the content of the file is returned at once. No IO.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
@@ -7,24 +7,24 @@ use memchr::memmem::Finder;
 use super::multipart_header::{Charset, PartHead, boundary};
 pub use super::multipart_header::{Fault, Spelling};
 
-/// What is found in a form, in its order.
+/// The pieces of a form, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
     /// A field before the file.
     Field {
         /// Its name as written.
         name: String,
-        /// What it says.
+        /// Its value.
         value: String,
     },
-    /// The file begins: the part that is called `file`.
+    /// The file begins: the part named `file`.
     File {
-        /// The file's name as written, empty where there is none.
+        /// The file's name as written, empty where it has none.
         file_name: String,
     },
     /// The next bytes of the file's content.
     Content(Bytes),
-    /// The file has ended. What follows it says nothing (AWS: PostObject).
+    /// The file has ended. Parts after it have no meaning (AWS: PostObject).
     FileEnd,
 }
 
@@ -34,12 +34,12 @@ pub struct Parts {
     spelling: Spelling,
     /// `--` and the boundary.
     marker: Finder<'static>,
-    /// What has arrived and is not yet read.
+    /// Bytes that have arrived and are not yet read.
     held: BytesMut,
-    /// So much of it is known to hold no delimiter.
+    /// How many of these bytes are known to contain no delimiter.
     searched: usize,
     state: State,
-    /// Bytes read that are not of the file.
+    /// How many bytes were read that are not the file's.
     fields_bytes: usize,
     has_file: bool,
 }
@@ -50,28 +50,28 @@ enum State {
     Preamble,
     /// A part's headers.
     Head,
-    /// The value of a part that is no file.
+    /// The value of a part that is not the file.
     Value { name: String, charset: Charset },
     /// The file's content.
     Content,
-    /// Behind the last delimiter.
+    /// After the last delimiter.
     Epilogue,
 }
 
-/// What came of reading on.
+/// The result of one parsing step.
 enum Step {
     Found(Piece),
-    /// Nothing to tell of.
+    /// Progress without a piece to return.
     Moved,
-    /// More has to arrive.
+    /// More bytes must arrive.
     Waits,
 }
 
-/// Where a delimiter is.
+/// Where the next delimiter is.
 enum Found {
-    /// It begins at `at`, what follows it at `end`.
+    /// It begins at `at`, and the bytes after it at `end`.
     Delimiter { at: usize, end: usize, last: bool },
-    /// Nowhere in what has arrived; this many bytes are surely none of it.
+    /// Not in the bytes that have arrived; this many of them are certainly not part of one.
     Nowhere { free: usize },
 }
 
@@ -84,7 +84,7 @@ impl Parts {
         Ok(Self {
             spelling,
             marker: Finder::new(marker.as_bytes()).into_owned(),
-            // The first delimiter needs no line break before it when it begins the body.
+            // The first delimiter needs no line break before it if the body begins with it.
             held: BytesMut::from(&b"\r\n"[..]),
             searched: 0,
             state: State::Preamble,
@@ -93,21 +93,21 @@ impl Parts {
         })
     }
 
-    /// Which spellings it understands.
+    /// The spellings that it accepts.
     pub const fn spelling(&self) -> Spelling {
         self.spelling
     }
 
-    /// Takes the next bytes of the body.
+    /// Adds the next bytes of the body.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
     }
 
-    /// The next piece of what has arrived; `None` when more has to arrive first, or nothing can.
+    /// The next piece; `None` when more bytes must arrive first, or when nothing can follow.
     pub fn next_piece(&mut self) -> Result<Option<Piece>, Fault> {
         loop {
             let step = self.step()?;
-            // What waits for more is of the fields, too, unless it is of the file.
+            // Incomplete bytes count as the fields', too, unless they are the file's.
             let waits = matches!(step, Step::Waits) && self.state != State::Content;
             let held_bytes = if waits { self.held.len() } else { 0 };
             if self.fields_bytes + held_bytes > FIELDS_BYTES_MAX {
@@ -121,7 +121,7 @@ impl Parts {
         }
     }
 
-    /// The body has ended: whether the form has, too.
+    /// Checks at the end of the body that the form has ended, too.
     pub fn finish(&self) -> Result<(), Fault> {
         match (&self.state, self.has_file) {
             (State::Epilogue, _) if *self.held == b"\r"[..] => {
@@ -133,16 +133,17 @@ impl Parts {
         }
     }
 
-    /// The least and the most bytes that the file can have in a body of this many bytes, as far as
-    /// is known when the file begins.
+    /// The minimum and the maximum size of the file in a body of this many bytes, as far as they
+    /// are known when the file begins.
     pub fn file_bytes(&self, body_bytes: u64) -> (u64, u64) {
-        // The line break that no body began with stands for the one before the last delimiter.
+        // The line break that was added before the body counts for the one before the last
+        // delimiter.
         let around = self.fields_bytes + self.marker.needle().len() + b"--".len();
         let bytes = |others: usize| body_bytes.saturating_sub(others as u64);
         (bytes(FIELDS_BYTES_MAX), bytes(around))
     }
 
-    /// Reads on by one step, if enough has arrived.
+    /// Parses one step, if enough bytes have arrived.
     fn step(&mut self) -> Result<Step, Fault> {
         match self.state {
             State::Preamble | State::Value { .. } => self.before_delimiter(),
@@ -167,7 +168,7 @@ impl Parts {
         Ok(Step::Found(Piece::FileEnd))
     }
 
-    /// What stands before a delimiter, and the delimiter.
+    /// The bytes before a delimiter, and the delimiter.
     fn before_delimiter(&mut self) -> Result<Step, Fault> {
         let (at, end, last) = match self.find()? {
             Found::Delimiter { at, end, last } => (at, end, last),
@@ -194,12 +195,12 @@ impl Parts {
         }
     }
 
-    /// Behind a delimiter; returns what was before it.
+    /// Begins the part after a delimiter; returns the state before it.
     fn begin_part(&mut self, last: bool) -> State {
         std::mem::replace(&mut self.state, if last { State::Epilogue } else { State::Head })
     }
 
-    /// Leaves bytes behind that are not the file's.
+    /// Skips bytes that are not the file's.
     fn pass(&mut self, bytes: usize) {
         drop(self.held.split_to(bytes));
         self.fields_bytes += bytes;
@@ -234,7 +235,7 @@ impl Parts {
         Ok(Step::Moved)
     }
 
-    /// Whether a part of this name may stand here in the canonical spelling.
+    /// Whether a part of this name may occur here in the canonical spelling.
     fn check_canonical(&self, name: &str, is_a_file: bool) -> Result<(), Fault> {
         if (name == "file") != is_a_file {
             let why = "The part called \"file\", and no other, has a file's name.";
@@ -255,8 +256,8 @@ impl Parts {
         Ok(Step::Waits)
     }
 
-    /// The next delimiter in what is held: a line of its own, as a boundary may be the beginning of
-    /// another text. In the canonical spelling the boundary stands nowhere else.
+    /// The next delimiter in the held bytes. It must be a whole line, as a boundary may also be the
+    /// beginning of another text. In the canonical spelling the boundary occurs nowhere else.
     fn find(&self) -> Result<Found, Fault> {
         let marker = self.marker.needle();
         let mut from = self.searched;
@@ -277,22 +278,22 @@ impl Parts {
                 _ => from = at + 1,
             }
         }
-        // The line break before it and all but the last byte of it may have arrived.
+        // The line break before it and all but its last byte may have arrived.
         let free = self.held.len().saturating_sub(marker.len() + 1);
         Ok(Found::Nowhere { free: free.max(self.searched.min(self.held.len())) })
     }
 }
 
-/// What follows a boundary.
+/// The bytes after a boundary.
 enum Ending {
-    /// So many bytes, after which a part begins, or nothing more.
+    /// This many bytes, after which a part begins, or nothing more.
     Line { bytes: usize, last: bool },
-    /// Too little has arrived to tell.
+    /// Not enough bytes have arrived to decide.
     Unsure,
 }
 
 impl Ending {
-    /// `--`, or a line's end, before which there may be white space; `None` for anything else.
+    /// `--`, or a line's end with white space allowed before it; `None` for anything else.
     fn of(rest: &[u8], spelling: Spelling) -> Option<Self> {
         if rest.starts_with(b"--") {
             return Some(Self::Line { bytes: 2, last: true });

@@ -1,50 +1,50 @@
-//! The headers of a form and of its parts: `Content-Type` with its boundary, `Content-Disposition`
-//! with the names (RFC 7578 §4.2, RFC 2046 §5.1).
+//! Headers of a form and of its parts: `Content-Type` with its boundary, `Content-Disposition` with
+//! the names (RFC 7578 §4.2, RFC 2046 §5.1).
 
-/// Which spellings of a form are understood.
+/// Which spellings of a form are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spelling {
-    /// All that browsers and HTTP libraries write. For a form that is put together anew.
+    /// All that browsers and HTTP libraries write. For a form from which a new request is made.
     Any,
-    /// The one that every reader reads alike (docs/documents.md, "Forms"). For a form that goes on
-    /// as it came.
+    /// The one that every reader reads alike (docs/documents.md, "Forms"). For a form that is sent
+    /// on as it came.
     Canonical,
 }
 
-/// Why a body is no form.
+/// Why a body is not an acceptable form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It is not what RFC 7578 and RFC 2046 §5.1 ask for, or is cut short.
+    /// It does not follow RFC 7578 and RFC 2046 §5.1, or is cut short.
     #[error("not well-formed multipart/form-data")]
     Malformed,
-    /// It may be well-formed, but two readers could differ over it, for this reason.
+    /// It may be well-formed, but two readers could read it differently, for this reason.
     #[error("{0}")]
     Ambiguous(&'static str),
-    /// All but the file is more than `FIELDS_BYTES_MAX`.
+    /// Everything but the file exceeds `FIELDS_BYTES_MAX`.
     #[error("the fields are too large")]
     FieldsTooLarge,
-    /// A second part is called `file`, or none.
+    /// Not exactly one part is named `file`.
     #[error("not exactly one file")]
     NumberOfFiles,
 }
 
-/// What a part's headers say of it.
+/// The headers of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PartHead {
     /// The field's name as written.
     pub(super) name: String,
     /// The file's name as written, if it has one.
     pub(super) file_name: Option<String>,
-    /// How its text is written, should it be one.
+    /// The charset of its text.
     pub(super) charset: Charset,
 }
 
-/// How a field's text is written.
+/// The charset of a field's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Charset {
-    /// UTF-8, which is also what holds where nothing is said (RFC 7578 §5.1.2).
+    /// UTF-8, also the default (RFC 7578 §5.1.2).
     Utf8,
-    /// One that is UTF-8 as far as it is ASCII. Java's clients call all text ISO-8859-1.
+    /// A charset that equals UTF-8 for ASCII text. Java's clients call all text ISO-8859-1.
     AsciiAndMore,
     /// Another one.
     Other,
@@ -63,7 +63,7 @@ impl Charset {
         }
     }
 
-    /// A field's value. Errors: it is not UTF-8, or its charset has another meaning for it.
+    /// A field's value. Errors: it is not UTF-8, or its charset would give it another meaning.
     pub(super) fn text(self, value: &[u8]) -> Result<String, Fault> {
         match self {
             Self::AsciiAndMore if !value.is_ascii() => Err(Fault::Ambiguous(CHARSET)),
@@ -75,7 +75,7 @@ impl Charset {
     }
 }
 
-/// The boundary that a form's `Content-Type` names.
+/// The boundary in a form's `Content-Type`.
 pub(super) fn boundary(content_type: &str, spelling: Spelling) -> Result<String, Fault> {
     let boundary = match spelling {
         Spelling::Any => Parameters::of(content_type)?.only("boundary")?.ok_or(Fault::Malformed)?,
@@ -92,7 +92,7 @@ pub(super) fn boundary(content_type: &str, spelling: Spelling) -> Result<String,
 }
 
 impl PartHead {
-    /// Reads the lines before a part's empty line, which is not among them.
+    /// Parses a part's header lines, without the empty line after them.
     pub(super) fn parse(headers: &str, spelling: Spelling) -> Result<Self, Fault> {
         match spelling {
             Spelling::Any => Self::parse_any(headers),
@@ -183,13 +183,14 @@ fn value_of<'a>(line: &'a str, wanted: &str) -> Option<&'a str> {
     name.eq_ignore_ascii_case(wanted).then_some(value)
 }
 
-/// Not what ends a name to some reader, or is an escape to one; nor empty, which is no file to some.
+/// Refuses characters that end a name or are an escape for some reader; and the empty name, which
+/// some readers do not take for a file.
 fn is_plain_file_name(name: &str) -> bool {
     let ends = |c: char| c.is_control() || matches!(c, '"' | '\\' | ';' | '\u{2028}' | '\u{2029}');
     !name.is_empty() && !name.contains(ends)
 }
 
-/// A media type, for a text also with the one charset that changes nothing.
+/// A media type, for a text with no other charset than UTF-8.
 fn is_plain_type(media_type: &str) -> bool {
     let lower = media_type.to_ascii_lowercase();
     let plain = match lower.split_once(';') {
@@ -204,13 +205,13 @@ fn is_plain_type(media_type: &str) -> bool {
     plain.split_once('/').is_some_and(|(kind, of)| is_token(kind) && is_token(of))
 }
 
-/// RFC 2045 §6.2: the encodings that are none.
+/// RFC 2045 §6.2: the encodings that leave the content unchanged.
 fn is_identity(encoding: &str) -> bool {
     ["7bit", "8bit", "binary"].iter().any(|identity| encoding.eq_ignore_ascii_case(identity))
 }
 
-/// The value of `filename*`, which older libraries write though RFC 7578 §4.2 says not to (RFC 8187
-/// §3.2).
+/// The value of `filename*`, which older libraries write although RFC 7578 §4.2 forbids it (RFC
+/// 8187 §3.2).
 fn extended(value: &str) -> Result<String, Fault> {
     let mut parts = value.splitn(3, '\'');
     let (charset, _language, encoded) = (parts.next(), parts.next(), parts.next());
@@ -249,7 +250,7 @@ impl Parameters {
         }
     }
 
-    /// The value of this parameter. Twice the same name is malformed: the sender may mean either.
+    /// The value of this parameter. A repeated parameter is malformed: either value may be meant.
     fn only(&self, wanted: &str) -> Result<Option<String>, Fault> {
         let mut values = self.0.iter().filter(|(name, _)| name == wanted);
         match (values.next(), values.next()) {
@@ -259,8 +260,8 @@ impl Parameters {
     }
 }
 
-/// Splits at the closing quote. Only `\"` is an escape: browsers write the backslashes of a file's
-/// name as they are, also one before the closing quote.
+/// Splits at the closing quote. Only `\"` is an escape: browsers do not escape the backslashes of a
+/// file's name, not even one before the closing quote.
 fn unquote(text: &str) -> Result<(String, &str), Fault> {
     let mut escaped = false;
     for (i, c) in text.char_indices() {
@@ -276,7 +277,7 @@ fn unquote(text: &str) -> Result<(String, &str), Fault> {
 
 /// RFC 2046 §5.1.1.
 const BOUNDARY_BYTES_MAX: usize = 70;
-/// Some readers cut longer names.
+/// Some readers truncate longer names.
 const NAME_BYTES_MAX: usize = 100;
 const CONTENT_TYPE: &str = "Its Content-Type is \"multipart/form-data; boundary=\" and the boundary: \
      letters, digits, \"-\", \"_\" and \".\", without quotes; no other parameter.";

@@ -1,4 +1,4 @@
-//! Names of things in the store: a bucket, a key, and the two together.
+//! Names of buckets and keys, and the name of an object, which is both together.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use super::encoding::encode_path;
 /// The longest object key, in bytes of UTF-8 (AWS: Naming Amazon S3 objects).
 pub const KEY_BYTES_MAX: usize = 1024;
 
-/// Whether a key may hold an empty segment (`a//b`, `/a`). Some stores fold `a//b` to `a/b`: two
-/// names for one object, which a lock by name cannot serve, so there such keys are refused.
+/// Whether a key may contain an empty segment (`a//b`, `/a`). Some stores treat `a//b` as `a/b`:
+/// then one object has two names, which a lock by name cannot protect, so such keys are refused
+/// there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum EmptySegments {
-    /// The store keeps them apart, as AWS does.
+    /// The store keeps them distinct, as AWS does.
     #[default]
     #[serde(rename = "keep")]
     Kept,
@@ -26,25 +27,26 @@ pub enum EmptySegments {
     Refused,
 }
 
-/// Whether a key may hold a segment `.` or `..` (`a/../b`, `./a`). Some stores resolve them as a file
-/// system does: then two keys are one object, and `/bucket/../other/key` is another bucket's.
+/// Whether a key may contain a segment `.` or `..` (`a/../b`, `./a`). Some stores resolve them as a
+/// file system does: then two keys are one object, and `/bucket/../other/key` is another bucket's
+/// key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum DotSegments {
     /// Such keys get 400.
     #[default]
     #[serde(rename = "refuse")]
     Refused,
-    /// The store takes them as they are, as AWS does.
+    /// The store keeps them distinct, as AWS does.
     #[serde(rename = "keep")]
     Kept,
 }
 
-/// Which segments a key may hold: what the store is known to keep apart.
+/// Which unusual segments a key may contain, because the store keeps such keys distinct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Segments {
-    /// Those that are empty.
+    /// Empty segments.
     pub empty: EmptySegments,
-    /// Those of dots.
+    /// Segments `.` and `..`.
     pub dots: DotSegments,
 }
 
@@ -55,13 +57,13 @@ impl From<EmptySegments> for Segments {
 }
 
 /// A bucket's name: 3 to 255 bytes of ASCII letters, digits, `.`, `-` and `_`, beginning with a
-/// letter or digit, without `..`. Wider than AWS's rules of today, as some stores and old buckets
-/// are.
+/// letter or digit, without `..`. This allows more than AWS's present rules, for old buckets and
+/// for other stores.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketName(Arc<str>);
 
 impl BucketName {
-    /// Checks a decoded name. 400 `InvalidBucketName` when it is none.
+    /// Checks a decoded name. 400 `InvalidBucketName` when it is invalid.
     pub fn parse(name: &str) -> Result<Self, S3Error> {
         let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         let sound = (BUCKET_BYTES_MIN..=BUCKET_BYTES_MAX).contains(&name.len())
@@ -81,13 +83,13 @@ impl BucketName {
     }
 }
 
-/// An object's key, decoded: 1 to [`KEY_BYTES_MAX`] bytes of UTF-8 without NUL, and without segments
-/// that the store may take for others ([`Segments`]).
+/// An object's key, decoded: 1 to [`KEY_BYTES_MAX`] bytes of UTF-8 without NUL, and without
+/// segments that the store may take for others ([`Segments`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(Arc<str>);
 
 impl ObjectKey {
-    /// Checks a decoded key. 400 `KeyTooLongError`, or `InvalidArgument` naming what is wrong.
+    /// Checks a decoded key. 400 `KeyTooLongError`, or `InvalidArgument` with the reason.
     pub fn parse(key: &str, segments: impl Into<Segments>) -> Result<Self, S3Error> {
         let segments = segments.into();
         if key.len() > KEY_BYTES_MAX {
@@ -121,8 +123,8 @@ fn too_long(size_bytes: usize) -> S3Error {
         .with("MaxSizeAllowed", KEY_BYTES_MAX.to_string())
 }
 
-/// One object: what a lease is held for and a record is kept of. Cheap to clone. In a configuration it
-/// is a text: `bucket/key`.
+/// The name of one object: leases are held and records are kept for it. Cheap to clone. In the
+/// configuration it is a text: `bucket/key`.
 #[derive(
     Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -130,13 +132,13 @@ fn too_long(size_bytes: usize) -> S3Error {
 pub struct ObjectName {
     /// The bucket.
     pub bucket: BucketName,
-    /// The key in it.
+    /// The key in the bucket.
     pub key: ObjectKey,
 }
 
 impl ObjectName {
-    /// The one path-style path under which the store is asked for this object, however the client
-    /// spelled it.
+    /// The path-style path by which the store is asked for this object, however the client spelled
+    /// it.
     pub fn path(&self) -> String {
         format!("/{}/{}", self.bucket, encode_path(self.key.as_str()))
     }
@@ -145,7 +147,7 @@ impl ObjectName {
 impl TryFrom<String> for ObjectName {
     type Error = String;
 
-    /// Reads `bucket/key`, where every store understands both.
+    /// Parses `bucket/key`, where every store understands both names.
     fn try_from(text: String) -> Result<Self, String> {
         let (bucket, key) = text.split_once('/').unwrap_or((&text, ""));
         match (BucketName::parse(bucket), ObjectKey::parse(key, EmptySegments::Refused)) {
@@ -175,14 +177,14 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// `bucket/key`: different for different objects, since no bucket's name has a `/`.
+/// `bucket/key`: unique for each object, since a bucket's name contains no `/`.
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.bucket, self.key)
     }
 }
 
-/// Any empty segment but the last one, which a trailing `/` makes.
+/// Whether a segment other than the last is empty; a trailing `/` makes the last one empty.
 fn has_empty_segment(key: &str) -> bool {
     key.starts_with('/') || key.contains("//")
 }
@@ -192,7 +194,7 @@ fn has_dot_segment(key: &str) -> bool {
 }
 
 const BUCKET_BYTES_MIN: usize = 3;
-/// What AWS allowed in us-east-1 before 2018; today's rule is 63.
+/// AWS's limit in us-east-1 before 2018; today's is 63.
 const BUCKET_BYTES_MAX: usize = 255;
 
 #[cfg(test)]

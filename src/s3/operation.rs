@@ -1,9 +1,9 @@
-//! The operations of S3 and what each does to objects.
+//! Operations of S3, and the effect of each on objects.
 
 use super::subresource::{Subresource, Understood};
 
-/// An S3 operation in AWS's names (AWS: Actions). Those on buckets and the service are named only
-/// where this proxy treats them in a way of their own.
+/// An S3 operation, with AWS's name (AWS: Actions). Operations on buckets and the service have
+/// their own variant only where the proxy treats them in a special way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // AWS's names; the others are described
 pub enum Operation {
@@ -21,17 +21,17 @@ pub enum Operation {
     CreateSession,
     DeleteObjects,
     PostObject,
-    /// Any other reading of a bucket or the service.
+    /// Any other read of a bucket or the service.
     BucketRead,
-    /// A change of a bucket's configuration that stays without effect on what its objects hold, and
-    /// on who may change them.
+    /// A change of a bucket's configuration that affects neither the content of its objects nor the
+    /// rights to change them.
     BucketWrite,
     /// A change of the bucket's configuration of this name, by which the store itself may later
-    /// write or delete objects, or lets others do so around the proxies (see
+    /// write or delete objects, or let others do so around the proxies (see
     /// [`super::configuration`]).
     ConfigureBucket(&'static str),
-    /// A change of a bucket or the service that is not understood. It may change objects without
-    /// naming them, so it is refused (see [`super::inadmissible()`]).
+    /// A change of a bucket or the service that is not understood. It may change objects that it
+    /// does not name, so it is refused (see [`super::inadmissible()`]).
     UnknownBucketWrite,
     // objects, reading
     GetObject,
@@ -45,14 +45,14 @@ pub enum Operation {
     GetObjectTorrent,
     ListParts,
     SelectObjectContent,
-    /// `OPTIONS`, on whatever target: a browser asks what it may do.
+    /// `OPTIONS` on any target: a browser's preflight.
     Preflight,
-    // multipart uploads, which change nothing before they are completed
+    // multipart uploads, which change no object before they are completed
     CreateMultipartUpload,
     UploadPart,
     UploadPartCopy,
     AbortMultipartUpload,
-    // objects, changing something beside the content, at a store that knows the subresource
+    // objects, changes of something other than the content, at a store that knows the subresource
     PutObjectAcl,
     PutObjectAnnotation,
     DeleteObjectAnnotation,
@@ -61,7 +61,7 @@ pub enum Operation {
     PutObjectTagging,
     DeleteObjectTagging,
     RestoreObject,
-    // objects, changing the content
+    // objects, changes of the content
     PutObject,
     CopyObject,
     CompleteMultipartUpload,
@@ -73,28 +73,27 @@ pub enum Operation {
     AppendObject,
     RenameObject,
     UpdateObjectEncryption,
-    /// A mutating request on an object that is not understood.
+    /// A request on an object that may change it and is not understood.
     UnknownWrite,
 }
 
-/// What an operation does to the objects of the store.
+/// The effect of an operation on the objects of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// Changes nothing.
+    /// No change.
     Read,
-    /// Changes something, but no object's content: streams past the gate.
+    /// A change, but not of an object's content: the request is streamed without the gate.
     Streams,
-    /// Changes the content of the key that the request names.
+    /// A change of the content of the key in the request's path.
     WritesKey(WriteClass),
-    /// Changes the content of keys that only the body names.
+    /// A change of the content of keys that only the body names.
     WritesKeysInBody,
-    /// May change the content of the key that the request names, in a way not understood: passes the
-    /// gate, and leaves the record unknown.
+    /// A possible change of the content of the key in the request's path, in an unknown way. It
+    /// goes through the gate, and the record is unknown afterwards.
     UnknownWrite(WriteClass),
 }
 
-/// How long a write may go on in the store after its last byte was read; says which settle time
-/// counts.
+/// How long a write may work in the store after its last byte was read; decides the settle time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WriteClass {
     /// Done soon after the last byte.
@@ -159,9 +158,9 @@ impl Operation {
         }
     }
 
-    /// What the operation may do to objects, at a store that is not known to understand the query's
-    /// subresource: to such a store `PUT /b/k?tagging` is a PutObject, and `DELETE /b/k?tagging`
-    /// deletes the object. Multipart uploads are part of every S3 store, and of what is asked of one.
+    /// The effect of the operation at a store that may not understand the query's subresource: for
+    /// such a store `PUT /b/k?tagging` is a PutObject, and `DELETE /b/k?tagging` deletes the
+    /// object. Every S3 store must support multipart uploads.
     pub const fn effect(self) -> Effect {
         match self {
             Self::ListBuckets
@@ -198,8 +197,8 @@ impl Operation {
             }
             Self::CopyObject | Self::CompleteMultipartUpload => Effect::WritesKey(WriteClass::Long),
             Self::DeleteObjects | Self::PostObject => Effect::WritesKeysInBody,
-            // What they carry is a document, or nothing: a store that takes it for an object has
-            // written it as soon as any other.
+            // Their body is a document, or empty: a store that takes it for an object's content has
+            // written it as quickly as any other.
             Self::PutObjectAcl
             | Self::PutObjectAnnotation
             | Self::DeleteObjectAnnotation
@@ -216,8 +215,8 @@ impl Operation {
         }
     }
 
-    /// The subresource that makes the operation leave the object's content alone, where the store
-    /// understands it.
+    /// The subresource whose support by the store means that the operation does not change the
+    /// object's content.
     pub const fn subresource(self) -> Option<Subresource> {
         Some(match self {
             Self::PutObjectAcl => Subresource::Acl,
@@ -231,7 +230,7 @@ impl Operation {
         })
     }
 
-    /// What the operation does to objects, at a store that understands these subresources.
+    /// The effect of the operation at a store that understands these subresources.
     pub fn effect_at(self, understood: Understood) -> Effect {
         match self.subresource() {
             Some(Subresource::Select) if understood.has(Subresource::Select) => Effect::Read,
@@ -240,7 +239,7 @@ impl Operation {
         }
     }
 
-    /// Whether the body is an XML (or JSON) document that says what is asked.
+    /// Whether the body is an XML (or JSON) document with the arguments.
     pub const fn has_document(self) -> bool {
         matches!(
             self,

@@ -1,5 +1,5 @@
-//! The policy of a browser's upload form: what its owner signed for (AWS: POST policy). Its
-//! signature is checked elsewhere.
+//! POST policies: the conditions that the owner of a browser's upload form has signed (AWS: POST
+//! policy). The signature is checked elsewhere.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,7 @@ pub struct PostPolicy {
 enum PolicyCondition {
     /// Names in lower case, without `$`.
     Field { rule: Rule, name: String, value: String },
-    /// Bytes of the file, both ends included.
+    /// Bytes of the file, both limits included.
     ContentLengthRange(u64, u64),
 }
 
@@ -33,8 +33,8 @@ enum Rule {
 }
 
 impl PostPolicy {
-    /// Reads the value of the form's `policy` field: JSON in base64. 400 `InvalidPolicyDocument`
-    /// when it is none.
+    /// Parses the value of the form's `policy` field: JSON in base64. 400 `InvalidPolicyDocument`
+    /// when it is invalid.
     pub fn parse(encoded: &str) -> Result<Self, S3Error> {
         let packed: String = encoded.chars().filter(|c| !c.is_ascii_whitespace()).collect();
         let json = STANDARD.decode(packed).map_err(|_| invalid("Invalid base64 encoding."))?;
@@ -52,9 +52,9 @@ impl PostPolicy {
         })
     }
 
-    /// Whether this form may be uploaded to this bucket at `now_unix` (seconds). 403
-    /// `AccessDenied` when the policy has expired, a condition fails, or a field is covered by
-    /// none. The file's size is for [`PostPolicy::check_size`].
+    /// Whether this form may be uploaded to this bucket at `now_unix` (seconds). 403 `AccessDenied`
+    /// when the policy has expired, a condition fails, or no condition covers a field.
+    /// [`PostPolicy::check_size`] checks the file's size.
     pub fn check(&self, form: &PostForm, bucket: &str, now_unix: i64) -> Result<(), S3Error> {
         if now_unix >= self.expires_unix {
             return Err(denied("Policy expired."));
@@ -71,8 +71,8 @@ impl PostPolicy {
         }
     }
 
-    /// Whether a file of this many bytes at least, and at most, may be one of those that the policy
-    /// allows. 400 `EntityTooSmall` or `EntityTooLarge` when it surely is not.
+    /// Whether the policy allows a file of at least and at most this many bytes. 400
+    /// `EntityTooSmall` or `EntityTooLarge` when it certainly does not.
     pub fn check_size(&self, least: u64, most: u64) -> Result<(), S3Error> {
         for condition in &self.conditions {
             if let PolicyCondition::ContentLengthRange(min, max) = condition {
@@ -148,7 +148,7 @@ impl PolicyCondition {
         match self {
             Self::ContentLengthRange(..) => Ok(()),
             Self::Field { rule, name, value } => {
-                // The bucket is what the request is addressed to, whatever a field says.
+                // The bucket is the one in the request's path or host, whatever a field says.
                 let given = if name == "bucket" { Some(bucket) } else { form.field(name) };
                 if given.is_some_and(|given| rule.holds(name, given, value)) {
                     return Ok(());
@@ -162,8 +162,8 @@ impl PolicyCondition {
 }
 
 impl Rule {
-    /// A `Content-Type` with commas is a list, each of which must begin so (AWS: POST policy,
-    /// condition matching).
+    /// A `Content-Type` with commas is a list, each element of which must have the prefix (AWS:
+    /// POST policy, condition matching).
     fn holds(self, name: &str, given: &str, value: &str) -> bool {
         match self {
             Self::Equals => given == value,
@@ -197,7 +197,7 @@ fn check_range(min: u64, max: u64, least: u64, most: u64) -> Result<(), S3Error>
     }
 }
 
-/// A number, or a string of one, as form generators write both.
+/// A number, or a string with one, as form generators write both.
 fn bytes(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }

@@ -10,8 +10,8 @@ use super::encoding::{decode, decode_query};
 
 /// The query of a request. `+` is a space (docs/decisions/0035-plus-signs.md).
 ///
-/// It is decoded here and nowhere else, so that no two readers take one query for two.
-/// What was sent is kept beside it, for signatures are over that.
+/// It is decoded only here, so that every reader sees the same query. The text as sent is kept
+/// beside it, since signatures cover that text.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     sent: String,
@@ -28,9 +28,9 @@ struct Parameter {
 /// A name or a value.
 #[derive(Debug, Clone)]
 struct Part {
-    /// Where it stands in what was sent.
+    /// Its place in the text as sent.
     at: Range<usize>,
-    /// What it means, where that is another text.
+    /// Its decoded text, where that differs.
     decoded: Option<String>,
 }
 
@@ -42,9 +42,9 @@ enum Fault {
 }
 
 impl Query {
-    /// Parses what follows the first `?` of a request's target, as sent. A parameter without `=` has
-    /// the empty value. What cannot be decoded stays as it was sent: ask [`Query::check`] before
-    /// anything else.
+    /// Parses the text after the first `?` of a request's target, as sent. A parameter without `=`
+    /// has the empty value. A text that cannot be decoded stays as it was sent: call
+    /// [`Query::check`] before anything else.
     pub fn parse(sent: &str) -> Self {
         #[cfg(test)]
         crate::readings::count("query");
@@ -79,8 +79,8 @@ impl Query {
         Part { at, decoded }
     }
 
-    /// 400 `InvalidURI` for a query that cannot be decoded, and for one of which some servers would
-    /// read a part only: behind what they pass over may stand what makes another request of it.
+    /// 400 `InvalidURI` for a query that cannot be decoded, and for one so long that some servers
+    /// would read only a part of it: the parameters that they skip may make it another request.
     pub fn check(&self) -> Result<(), S3Error> {
         match self.fault {
             None => Ok(()),
@@ -91,7 +91,7 @@ impl Query {
         }
     }
 
-    /// The text as it was sent; of what [`Query::retain`] has left, the pairs as they were sent.
+    /// The text as sent; after [`Query::retain`], the remaining pairs as sent.
     pub fn as_sent(&self) -> &str {
         &self.sent
     }
@@ -102,7 +102,7 @@ impl Query {
         self.parameters.iter().map(move |parameter| (sent(&parameter.name), sent(&parameter.value)))
     }
 
-    /// The parameters in order, decoded: what everything but a signature reads.
+    /// The parameters in order, decoded: for all readers but the signature check.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.parameters
             .iter()
@@ -119,13 +119,13 @@ impl Query {
         self.parameters().filter(move |(name, _)| *name == wanted).map(|(_, value)| value)
     }
 
-    /// The same values with a bare `+` as itself, as numbers and ids are judged: the store's ids are its
-    /// own words, and a blank is in none of them.
+    /// The same values with an unencoded `+` as itself. Numbers and ids are judged in this form:
+    /// the store defines its ids, and none contains a blank.
     pub fn get_all_literally(&self, wanted: &str) -> impl Iterator<Item = Cow<'_, str>> {
         let named = self.parameters.iter().filter(move |it| self.text(&it.name) == wanted);
         named.map(|parameter| {
             let sent = &self.sent[parameter.value.at.clone()];
-            // What cannot be decoded is refused elsewhere.
+            // A text that cannot be decoded is refused elsewhere.
             let literal = sent.contains('+').then(|| decode(sent).unwrap_or_default());
             literal.map_or_else(|| self.text(&parameter.value).into(), Cow::Owned)
         })
@@ -136,7 +136,7 @@ impl Query {
         self.get(name).is_some()
     }
 
-    /// Leaves the parameters whose decoded names are to be kept. Nothing is decoded again.
+    /// Keeps the parameters whose decoded names `keep` accepts. Nothing is decoded again.
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         if self.parameters().all(|(name, _)| keep(name)) {
             return;
@@ -176,8 +176,9 @@ impl fmt::Display for Query {
     }
 }
 
-/// Node's `querystring` reads 1000 parameters, empty ones counted, as do PHP and Tomcat. AWS names no
-/// limit, and no operation of S3 has thirty; a presigned URL may carry metadata, 2 KiB of them.
+/// Node's `querystring` reads 1000 parameters, including empty ones, as do PHP and Tomcat. AWS
+/// documents no limit, and no operation of S3 has thirty; a presigned URL may carry metadata of up
+/// to 2 KiB.
 const PARAMETERS_MAX: usize = 256;
 
 const TOO_MANY_PARAMETERS: &str =

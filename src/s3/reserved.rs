@@ -1,6 +1,6 @@
-//! Names that stand in a bucket's place and are none: what a store serves beside buckets at the same
-//! port (its administration, its health, other protocols). A request for such a path that this proxy
-//! signs would be done with the proxy's own credential, whatever rights the caller has.
+//! Reserved names: first path segments that are not buckets, because the store serves something
+//! else there on the same port (its administration, its health, other protocols). The proxy would
+//! sign a request for such a path with its own credential, whatever rights the caller has.
 
 use super::answer::S3Error;
 use super::name::BucketName;
@@ -15,9 +15,9 @@ impl Reserved {
         Self(names.iter().map(|name| name.to_ascii_lowercase()).collect())
     }
 
-    /// 403 `AccessDenied` when this bucket's name is reserved, in whatever case: it is a legal name,
-    /// so AWS's `InvalidBucketName` would say what is not so. Asked before anything else, since the
-    /// answer is the same for everybody.
+    /// 403 `AccessDenied` when this bucket's name is reserved, in upper or lower case. The name is
+    /// legal, so AWS's `InvalidBucketName` would be wrong. Checked before anything else, since the
+    /// answer is the same for all callers.
     pub fn check(&self, bucket: &BucketName) -> Result<(), S3Error> {
         let name = bucket.as_str().to_ascii_lowercase();
         if !self.0.contains(&name) {

@@ -1,5 +1,5 @@
-//! What AWS requires of documents of configuration, where a wrong one is known to be wrong before a
-//! store has seen it. Documents that are not listed here need only their root.
+//! Checks of configuration documents against AWS's schema, where an invalid document can be refused
+//! without the store. For documents that are not listed here only the root is checked.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
@@ -8,7 +8,7 @@ use super::answer::S3Error;
 use super::code::Code;
 use super::xml::Element;
 
-/// Judges a document by its root's name. Errors: AWS's, for what its published schema does not have.
+/// Checks a document by its root's name. Errors: AWS's, for violations of its published schema.
 pub(super) fn check(document: &Element) -> Result<(), S3Error> {
     let sound = match document.name.as_str() {
         "AccelerateConfiguration" => is_one_of(document, "Status", &["Enabled", "Suspended"]),
@@ -78,8 +78,8 @@ fn cors(document: &Element) -> Result<bool, S3Error> {
     }
 }
 
-/// AWS: RestoreObject. What it can put into another bucket would be written under keys that the
-/// request does not name.
+/// AWS: RestoreObject. An output location in another bucket would be written under keys that are
+/// not in the request.
 fn restore(document: &Element) -> Result<(), S3Error> {
     if document.children.iter().any(|child| child.name == "OutputLocation") {
         return Err(S3Error::not_implemented("OutputLocation", Some(RESTORE_ELSEWHERE)));
@@ -93,7 +93,7 @@ fn restore(document: &Element) -> Result<(), S3Error> {
 const RESTORE_ELSEWHERE: &str =
     "A restore to another place writes objects that the request does not name";
 
-/// AWS: PutObjectRetention. An empty one takes the retention off.
+/// AWS: PutObjectRetention. An empty document removes the retention.
 fn retention(document: &Element) -> bool {
     document.children.is_empty()
         || (is_one_of(document, "Mode", &["COMPLIANCE", "GOVERNANCE"])
@@ -101,7 +101,7 @@ fn retention(document: &Element) -> bool {
                 .is_some_and(|date| parse_date(date.text.trim_ascii()).is_some()))
 }
 
-/// A moment in ISO 8601, in seconds since 1970.
+/// A time in ISO 8601, in seconds since 1970.
 pub(super) fn parse_date(text: &str) -> Option<i64> {
     OffsetDateTime::parse(text, &Iso8601::DEFAULT).ok().map(OffsetDateTime::unix_timestamp)
 }

@@ -1,5 +1,5 @@
-//! Subresources of objects: what `PUT /b/k?tagging` and its like need a store to understand. To a
-//! store that does not, the query is nothing, and the request replaces or deletes the object.
+//! Subresources of objects, such as `?tagging` in `PUT /b/k?tagging`. A store that does not
+//! understand one ignores the query, and the request then replaces or deletes the object.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::documents::parse_store_error;
 use super::etag::ETag;
 use super::xml;
 
-/// A subresource that is changed without a change of the object's content.
+/// A subresource that can be changed without a change of the object's content.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -36,7 +36,7 @@ impl Subresource {
         Self::Tagging,
     ];
 
-    /// As a query names it.
+    /// Its name in a query.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Acl => "acl",
@@ -49,15 +49,15 @@ impl Subresource {
         }
     }
 
-    /// The one of this name.
+    /// The subresource of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|subresource| subresource.name() == name)
     }
 
-    /// What the answer to `GET /b/k?<name>` proves it by: the root of the document, and the error
-    /// codes that nothing else has (AWS: GetObjectAcl, GetObjectTagging, GetObjectRetention,
-    /// GetObjectLegalHold). `None` where no read proves anything: to restore and to select are POSTs,
-    /// and an annotation is no document.
+    /// What proves in the answer to `GET /b/k?<name>` that the store understands it: the root of
+    /// the document, and error codes that belong to it alone (AWS: GetObjectAcl, GetObjectTagging,
+    /// GetObjectRetention, GetObjectLegalHold). `None` where no read proves anything: restore and
+    /// select are POSTs, and an annotation is not a document.
     pub const fn proofs(self) -> Option<(&'static str, &'static [&'static str])> {
         match self {
             Self::Acl => Some(("AccessControlPolicy", &[])),
@@ -71,7 +71,7 @@ impl Subresource {
 
 const NO_LOCK: &[&str] = &["NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"];
 
-/// The subresources that a store understands. In a configuration it is the list of them.
+/// The subresources that a store understands. In the configuration it is a list of their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Vec<Subresource>", into = "Vec<Subresource>")]
 pub struct Understood(u8);
@@ -85,7 +85,7 @@ impl Understood {
         self.0 & (1 << subresource as u8) != 0
     }
 
-    /// These and one more.
+    /// These with one more.
     #[must_use]
     pub const fn with(self, subresource: Subresource) -> Self {
         Self(self.0 | (1 << subresource as u8))
@@ -97,12 +97,12 @@ impl Understood {
         all.filter(move |subresource| self.has(*subresource)).map(Subresource::name)
     }
 
-    /// As one number, to be kept where many threads read it.
+    /// As one number, which many threads can read.
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// What [`Self::bits`] was made of.
+    /// The inverse of [`Self::bits`].
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits)
     }
@@ -126,16 +126,16 @@ impl FromIterator<Subresource> for Understood {
     }
 }
 
-/// An object as a HEAD has described it.
+/// An object's ETag and length by a HEAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
-    /// Its ETag, if one was said.
+    /// Its ETag, if the answer has one.
     pub etag: Option<ETag>,
-    /// Its length in bytes, if one was said.
+    /// Its length in bytes, if the answer has one.
     pub size_bytes: Option<u64>,
 }
 
-/// The store's answer to a question about a subresource.
+/// The store's answer to a read of a subresource.
 #[derive(Debug, Clone, Copy)]
 pub struct SubresourceAnswer<'a> {
     /// Status.
@@ -146,9 +146,9 @@ pub struct SubresourceAnswer<'a> {
     pub body: &'a [u8],
 }
 
-/// Whether the answer to `GET /b/k?<subresource>` proves that the store understands the subresource.
-/// An answer that may be the object itself proves nothing, whatever the object holds: one that has its
-/// ETag or its length, or whose length is not known.
+/// Whether the answer to `GET /b/k?<subresource>` proves that the store understands the
+/// subresource. An answer that may be the object itself proves nothing, whatever its content: one
+/// with the object's ETag or length, or without a known length.
 pub fn is_understood(
     subresource: Subresource,
     object: &Described,
@@ -193,7 +193,8 @@ mod tests {
             (LegalHold, 404, error("NoSuchObjectLockConfiguration"), true),
             (Retention, 404, error("NoSuchObjectLockConfiguration"), true),
             (Retention, 200, "<Retention/>".to_owned(), true),
-            // Said by stores that do not know the subresource, or for other reasons.
+            // Stores also give this answer when they do not know the subresource, or for other
+            // reasons.
             (Retention, 400, error("InvalidRequest"), false),
             (Retention, 501, error("NotImplemented"), false),
             (Tagging, 403, error("AccessDenied"), false),
@@ -202,13 +203,13 @@ mod tests {
             (Tagging, 500, error("NoSuchTagSet"), false),
             (Tagging, 404, String::new(), false),
             (Acl, 404, error("NoSuchTagSet"), false),
-            // Another one's document, or none.
+            // The document of another subresource, or none.
             (Retention, 200, tagging.to_owned(), false),
             (Tagging, 200, error("NoSuchTagSet"), false),
             (Tagging, 200, String::new(), false),
             (Tagging, 200, "{\"TagSet\":[]}".to_owned(), false),
             (Tagging, 206, tagging.to_owned(), false),
-            // Of these no answer proves anything.
+            // For these, no answer proves anything.
             (Annotation, 200, "<Annotation/>".to_owned(), false),
             (Restore, 200, "<Restore/>".to_owned(), false),
             (Select, 200, "<Select/>".to_owned(), false),

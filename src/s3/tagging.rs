@@ -1,4 +1,4 @@
-//! Tags, as a document carries them and as a header does (AWS: PutObjectTagging, PostObject).
+//! Tags, in a document and in a header (AWS: PutObjectTagging, PostObject).
 
 use std::collections::HashSet;
 
@@ -7,12 +7,12 @@ use super::code::Code;
 use super::encoding::{decode, encode_query};
 use super::xml::{self, Element};
 
-/// What is tagged: how many tags there may be follows.
+/// The kind of thing that is tagged, which limits the number of tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tagged {
-    /// An object: 10 at the most.
+    /// An object: at most 10.
     Object,
-    /// A bucket: 50 at the most.
+    /// A bucket: at most 50.
     Bucket,
 }
 
@@ -20,7 +20,7 @@ pub enum Tagged {
 type Tag = (String, String);
 
 /// The value of `x-amz-tagging` for a `<Tagging>` document: `key=value&key=value`. 400
-/// `MalformedXML` for another document, and what AWS says of tags that cannot be.
+/// `MalformedXML` for another document, and AWS's errors for invalid tags.
 pub fn tagging_header(document: &str) -> Result<String, S3Error> {
     let root = xml::parse_request(document.as_bytes()).ok_or_else(S3Error::malformed_xml)?;
     let tags = tags_of(&root)?;
@@ -29,7 +29,7 @@ pub fn tagging_header(document: &str) -> Result<String, S3Error> {
     Ok(pairs.collect::<Vec<_>>().join("&"))
 }
 
-/// Judges the value of `x-amz-tagging` (AWS: PutObject).
+/// Checks the value of `x-amz-tagging` (AWS: PutObject).
 pub(super) fn check_header(value: &str) -> Result<(), S3Error> {
     let invalid = || S3Error::invalid_argument(HEADER, "x-amz-tagging", value);
     let pairs = value.split('&').filter(|pair| !pair.is_empty());
@@ -67,7 +67,7 @@ fn tag(element: &Element) -> Option<Tag> {
     Some((text("Key")?, text("Value")?))
 }
 
-/// Judges tags by AWS's restrictions (AWS: Categorizing your objects using tags).
+/// Checks tags against AWS's restrictions (AWS: Categorizing your objects using tags).
 pub(super) fn check(tags: &[Tag], tagged: Tagged) -> Result<(), S3Error> {
     let (most, too_many) = match tagged {
         Tagged::Object => (10, "Object tags cannot be greater than 10"),

@@ -1,4 +1,4 @@
-//! What a request is addressed to: the service, a bucket, or an object.
+//! The target of a request: the service, a bucket, or an object.
 
 use http::header::HOST;
 
@@ -8,17 +8,17 @@ use super::encoding::decode;
 use super::head::RequestHead;
 use super::name::{BucketName, ObjectKey, ObjectName, Segments};
 
-/// How names are found in requests.
+/// How requests name buckets and keys.
 #[derive(Debug, Clone, Default)]
 pub struct Naming {
     /// Host names under which `<bucket>.<domain>` means that bucket (virtual-host style), without
-    /// port. Other hosts are path style.
+    /// port. Other hosts use path style.
     pub domains: Vec<String>,
-    /// Which segments keys may hold.
+    /// Which unusual segments keys may contain.
     pub segments: Segments,
 }
 
-/// What a request is addressed to.
+/// The target of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// The service itself: `/`.
@@ -30,8 +30,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// Reads bucket and key from host and path, decoding once (AWS: Virtual hosting of buckets).
-    /// 400 for a path that is no path, a bucket or key that is no name, or a repeated `Host`.
+    /// Reads bucket and key from host and path, and decodes them once (AWS: Virtual hosting of
+    /// buckets). 400 for an invalid path, bucket or key, or a repeated `Host`.
     pub fn parse(head: RequestHead<'_>, naming: &Naming) -> Result<Self, S3Error> {
         #[cfg(test)]
         crate::readings::count("target");
@@ -43,8 +43,8 @@ impl Target {
             Some(bucket) => (bucket, path),
             None if path.is_empty() => return Ok(Self::Service),
             None => {
-                // Split before decoding: `%2F` in the bucket's part is then refused as a name,
-                // never read as the separator that another parser may take it for.
+                // Split before decoding: a `%2F` in the bucket's part then makes an invalid name,
+                // and is never read as the separator, as another parser may do.
                 let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
                 (decode(bucket).ok_or_else(invalid_uri)?, key)
             }
@@ -58,7 +58,8 @@ impl Target {
         Ok(Self::Object(ObjectName { bucket, key }))
     }
 
-    /// The bucket that a request names, also where its key is none, and whether its host names it.
+    /// The bucket of a request, also where its key is invalid, and whether the host names the
+    /// bucket.
     pub fn bucket_named(head: RequestHead<'_>, naming: &Naming) -> Option<(BucketName, bool)> {
         if let Some(bucket) = host_bucket(head, &naming.domains).ok()? {
             return BucketName::parse(&bucket).ok().map(|bucket| (bucket, true));
@@ -67,7 +68,7 @@ impl Target {
         BucketName::parse(&decode(bucket)?).ok().map(|bucket| (bucket, false))
     }
 
-    /// The one path-style path under which the store is asked for it.
+    /// The path-style path by which the store is asked for it.
     pub fn path(&self) -> String {
         match self {
             Self::Service => "/".to_owned(),
@@ -76,7 +77,7 @@ impl Target {
         }
     }
 
-    /// The bucket, unless it is the service that is addressed.
+    /// The bucket, unless the target is the service.
     pub const fn bucket(&self) -> Option<&BucketName> {
         match self {
             Self::Service => None,
@@ -85,7 +86,7 @@ impl Target {
         }
     }
 
-    /// The object, if one is addressed.
+    /// The object, if the target is one.
     pub const fn object(&self) -> Option<&ObjectName> {
         match self {
             Self::Service | Self::Bucket(_) => None,
@@ -94,9 +95,9 @@ impl Target {
     }
 }
 
-/// The bucket that the host names, in lower case: host names have no case (RFC 9110 §4.2.3). The
-/// longest domain that fits decides; a host that is itself a domain is path style. 400 for a
-/// repeated `Host` and one that is none.
+/// The bucket in the host, in lower case: host names ignore case (RFC 9110 §4.2.3). The longest
+/// matching domain decides; a host that equals a domain is path style. 400 for a repeated or
+/// invalid `Host`.
 pub fn host_bucket(head: RequestHead<'_>, domains: &[String]) -> Result<Option<String>, S3Error> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -104,13 +105,13 @@ pub fn host_bucket(head: RequestHead<'_>, domains: &[String]) -> Result<Option<S
         (Some(host), None) => host.to_str().ok(),
         (Some(_), Some(_)) => None,
     };
-    // RFC 9112 §3.2: more than one Host, or one that is not valid, is answered 400.
+    // RFC 9112 §3.2: a request with several Host headers, or an invalid one, gets 400.
     let host = host
         .ok_or_else(|| S3Error::new(Code::InvalidRequest).because("Invalid Host header."))?
         .trim()
         .to_ascii_lowercase();
     let name = without_port(&host);
-    // The dot that may end a full domain name.
+    // A full domain name may end in a dot.
     let name = name.strip_suffix('.').unwrap_or(name);
     let longest = domains
         .iter()
@@ -123,7 +124,7 @@ pub fn host_bucket(head: RequestHead<'_>, domains: &[String]) -> Result<Option<S
     Ok(longest.and_then(|(_, bucket)| bucket).map(str::to_owned))
 }
 
-/// The host without its `:port`. An IPv6 address keeps its brackets, which the port comes after.
+/// The host without its `:port`. An IPv6 address keeps its brackets.
 pub fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -186,7 +187,7 @@ mod tests {
             // the longest domain wins, so `eu` is no bucket of the shorter one
             ("buck.eu.s3.test", "/a", "buck|a"),
             ("eu.s3.test", "/bucket/a", "bucket|a"),
-            // merely ending in the same letters is not being under the domain
+            // A host that only ends in the same letters is not under the domain.
             ("bucks3.test", "/bucket/a", "bucket|a"),
             ("s3.test", "/bucket/a%2Fb", "bucket|a/b"),
             ("s3.test", "/bucket/a%252Fb", "bucket|a%2Fb"),

@@ -1,11 +1,11 @@
-//! Multipart uploads as the store's documents name them.
+//! Multipart uploads, parsed from the store's documents.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 
 use super::xml::{self, Element};
 
-/// The id of the upload that CreateMultipartUpload has begun.
+/// The id of a new upload, from CreateMultipartUpload's answer.
 pub fn parse_upload_id(body: &[u8]) -> Option<String> {
     let root = xml::parse(body).filter(|root| root.name == "InitiateMultipartUploadResult")?;
     let id = root.child_text("UploadId")?.trim_ascii();
@@ -15,13 +15,13 @@ pub fn parse_upload_id(body: &[u8]) -> Option<String> {
 /// A page of ListMultipartUploads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedUploads {
-    /// The uploads on it.
+    /// The uploads on this page.
     pub uploads: Vec<ListedUpload>,
     /// Key and upload id after which the next page begins, if there is one.
     pub next: Option<(String, String)>,
 }
 
-/// An upload as it is listed.
+/// An upload in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedUpload {
     /// Its key.
@@ -32,7 +32,7 @@ pub struct ListedUpload {
     pub initiated_s: Option<i64>,
 }
 
-/// Reads a page of ListMultipartUploads, asked for without `encoding-type`.
+/// Parses a page of ListMultipartUploads, requested without `encoding-type`.
 pub fn parse_uploads(body: &[u8]) -> Option<ListedUploads> {
     let root = xml::parse(body).filter(|root| root.name == "ListMultipartUploadsResult")?;
     let text = |element: &Element, name| element.child_text(name).unwrap_or_default().to_owned();
@@ -47,7 +47,7 @@ pub fn parse_uploads(body: &[u8]) -> Option<ListedUploads> {
     Some(ListedUploads { uploads: uploads.collect(), next: truncated.then_some(next) })
 }
 
-/// ISO 8601, as S3's documents write moments.
+/// A time in ISO 8601, as in S3's documents.
 fn unix_seconds(text: &str) -> Option<i64> {
     OffsetDateTime::parse(text, &Iso8601::DEFAULT).ok().map(OffsetDateTime::unix_timestamp)
 }

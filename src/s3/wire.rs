@@ -1,5 +1,5 @@
-//! A request's head as it stands on the wire, judged before anybody reads it into anything: what
-//! two readers could take for two different requests is refused (RFC 9112 §11.2).
+//! Checks of a request's head as bytes, before any parser: a head that two readers could take for
+//! two different requests is refused (RFC 9112 §11.2).
 
 use std::str;
 
@@ -7,26 +7,26 @@ use super::answer::S3Error;
 use super::code::Code;
 use crate::http1::Framing;
 
-/// The longest head taken, in bytes. AWS takes 8 KiB; some stores allow more metadata.
+/// The longest head accepted, in bytes. AWS accepts 8 KiB; some stores allow more metadata.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// The most header fields taken; Pingora reads no more.
+/// The most header fields accepted; Pingora reads no more.
 pub const FIELDS_MAX: usize = 256;
 
-/// Looks for the end of a head while it arrives, at each byte once.
+/// Searches for the end of a head while it arrives; each byte is read once.
 #[derive(Debug, Default)]
 pub struct HeadScan {
     scanned: usize,
     previous: u8,
-    /// Of the line that is arriving, without its end.
+    /// Length of the incomplete line, without its end.
     line_bytes: usize,
-    /// Whether a line that is not empty has come: empty ones before it are passed over (§2.2).
+    /// Whether a non-empty line has arrived: empty lines before it are skipped (§2.2).
     begun: bool,
 }
 
 impl HeadScan {
-    /// Goes on to scan `received`: all that has come since the head began. Returns the head's
-    /// length once it is whole.
+    /// Continues to scan `received`, which holds everything since the head began. Returns the
+    /// head's length once it is complete.
     ///
     /// 400 for a line that ends in anything but CR LF, a NUL, or a head longer than
     /// [`HEAD_BYTES_MAX`].
@@ -50,8 +50,8 @@ impl HeadScan {
     }
 }
 
-/// Judges a whole head: its grammar, that it says in one way where the body ends, and to whom it
-/// is addressed. Returns where the body ends.
+/// Checks a complete head: its grammar, and that it says in only one way where the body ends and
+/// which host it is for. Returns where the body ends.
 ///
 /// 400 `BadRequest` or `RequestHeaderSectionTooLarge`; 405 for CONNECT; 501 for a transfer coding
 /// other than `chunked`; 505 for another version than 1.0 and 1.1.
@@ -106,13 +106,13 @@ pub fn check_head(head: &[u8]) -> Result<Framing, S3Error> {
     Ok(framing)
 }
 
-/// What a target in absolute form has before its path: a client that takes us for a forward proxy
-/// sends it, and every server must understand it (RFC 9112 §3.2.2).
+/// The authority of a target in absolute form: a client that takes the proxy for a forward proxy
+/// sends this form, and every server must understand it (RFC 9112 §3.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Authority<'a> {
     /// Where the target begins.
     start: usize,
-    /// Where what comes after the authority begins.
+    /// Where the part after the authority begins.
     end: usize,
     named: &'a [u8],
     /// The port that the scheme implies.
@@ -134,8 +134,8 @@ fn authority(head: &[u8]) -> Option<Authority<'_>> {
     Some(Authority { start, end, named: &rest[..length], implied_port })
 }
 
-/// The target's authority is a host, and no other than the one that the Host header names. RFC 9112
-/// §3.2.2 would have the target's win; but the sender may have signed the other.
+/// Checks that the target's authority is a host, and the same one as in the Host header. RFC 9112
+/// §3.2.2 gives precedence to the target; but the sender may have signed the header.
 fn check_authority(authority: &Authority<'_>, host: Option<&[u8]>) -> Result<(), S3Error> {
     if !is_host(authority.named) {
         return Err(malformed("a target whose host is none"));
@@ -152,8 +152,8 @@ fn check_authority(authority: &Authority<'_>, host: Option<&[u8]>) -> Result<(),
     }
 }
 
-/// `uri-host [ ":" port ]` (RFC 9112 §3.2, RFC 3986 §3.2.2) of a host that is named. A comma, which
-/// a name may have there, is refused: it may join two Host headers.
+/// `uri-host [ ":" port ]` (RFC 9112 §3.2, RFC 3986 §3.2.2) with a non-empty host. A comma, which
+/// the grammar allows, is refused: it may join two Host headers.
 fn is_host(value: &[u8]) -> bool {
     let name_bytes = match value {
         [b'[', ..] => value.iter().position(|byte| *byte == b']').map_or(0, |end| end + 1),
@@ -171,9 +171,9 @@ fn is_host(value: &[u8]) -> bool {
     valid && (port.is_empty() || port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit))
 }
 
-/// A whole head that [`check_head`] has found good, with its target in origin form where it came in
-/// absolute form, and its authority as the Host header where it has none; `None` where nothing is to
-/// be changed (RFC 9112 §3.2.1, §3.2.4).
+/// A head that [`check_head`] has accepted, with its target changed from absolute form to origin
+/// form, and its authority as the Host header where it has none; `None` where nothing has to change
+/// (RFC 9112 §3.2.1, §3.2.4).
 pub fn in_origin_form(head: &[u8]) -> Option<Vec<u8>> {
     let authority = authority(head)?;
     let rest = &head[authority.end..];
@@ -193,14 +193,14 @@ pub fn in_origin_form(head: &[u8]) -> Option<Vec<u8>> {
     Some(whole)
 }
 
-/// Whether the request line has the three parts it should have, the last of them a version.
+/// Whether the request line has three parts and ends with a version.
 fn names_a_version(head: &[u8]) -> bool {
     let line = head.trim_ascii_start().split(|byte| *byte == b'\r').next().unwrap_or_default();
     let mut parts = line.split(|byte| *byte == b' ').skip(2);
     parts.next().is_some_and(|last| last.starts_with(b"HTTP/")) && parts.next().is_none()
 }
 
-/// The value of a header that may be sent once at most.
+/// The value of a header that may occur at most once.
 fn only_value<'a>(
     fields: &[httparse::Header<'a>],
     name: &str,
@@ -212,7 +212,7 @@ fn only_value<'a>(
     }
 }
 
-/// `1*DIGIT` (RFC 9110 §8.6), and a length that every reader can count to.
+/// `1*DIGIT` (RFC 9110 §8.6), no larger than every reader can count.
 fn content_length(value: &[u8]) -> Option<u64> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let length: i64 = str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()?;
@@ -224,7 +224,7 @@ fn too_large() -> S3Error {
         .with("MaxSizeAllowed", HEAD_BYTES_MAX.to_string())
 }
 
-/// The head is no HTTP request.
+/// The error for a head that is not an HTTP request.
 fn malformed(why: &str) -> S3Error {
     let message = Code::BadRequest.message().trim_end_matches('.');
     S3Error::new(Code::BadRequest).because(format!("{message}: {why}."))

@@ -1,4 +1,4 @@
-//! The little XML that S3 needs: small documents read whole into a tree, and text written safely.
+//! XML for S3: parses small documents into a tree, and writes escaped text.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
@@ -6,18 +6,18 @@ use quick_xml::name::{PrefixDeclaration, QName};
 
 use super::well_formed::{self, is_char, is_name};
 
-/// How every document begins.
+/// The beginning of every document.
 pub const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
 
 /// The namespace of S3's documents.
 pub const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
-/// The largest document that is read, in bytes: room for a DeleteObjects of 1000 keys of 1024
-/// bytes each, all of them written as character references.
+/// The largest document accepted, in bytes: enough for a DeleteObjects of 1000 keys of 1024 bytes
+/// each, all written as character references.
 pub const DOCUMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// An element of a document: its name without prefix, its text, its children. Namespaces are not
-/// kept, and of attributes only the one by which S3's documents say anything.
+/// kept, and of the attributes only the one that S3's documents use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Element {
     /// The local name.
@@ -26,12 +26,12 @@ pub struct Element {
     pub text: String,
     /// The elements directly inside, in order.
     pub children: Vec<Self>,
-    /// `xsi:type`: which kind of grantee an ACL names (AWS: Grantee).
+    /// `xsi:type`: the kind of grantee in an ACL (AWS: Grantee).
     pub kind: Option<String>,
 }
 
 impl Element {
-    /// One that holds nothing but text.
+    /// An element that contains only text.
     pub fn of_text(name: &str, text: impl Into<String>) -> Self {
         Self { name: name.to_owned(), text: text.into(), ..Self::default() }
     }
@@ -41,12 +41,12 @@ impl Element {
         self.children.iter().find(|child| child.name == name).map(|child| child.text.as_str())
     }
 
-    /// Whether no text stands in it but what its elements hold.
+    /// Whether it contains no text outside its child elements.
     pub fn is_only_elements(&self) -> bool {
         self.text.trim_ascii().is_empty()
     }
 
-    /// The whole document again, in S3's namespace. White space between elements is not kept.
+    /// Writes the whole document, in S3's namespace. White space between elements is not kept.
     pub fn to_document(&self) -> Vec<u8> {
         let mut out = format!("{DECLARATION}\n<{} xmlns=\"{NAMESPACE}\"", self.name);
         self.push_kind(&mut out);
@@ -56,7 +56,7 @@ impl Element {
         out.into_bytes()
     }
 
-    /// The whole document again, in no namespace, as errors are.
+    /// Writes the whole document without a namespace, as errors have none.
     pub fn to_plain_document(&self) -> Vec<u8> {
         let mut out = format!("{DECLARATION}\n");
         push_tree(&mut out, self);
@@ -81,7 +81,7 @@ impl Element {
     }
 }
 
-/// Writes an element and all in it: what [`parse`] has kept of it, and nothing else.
+/// Writes an element with its content: what [`parse`] has kept of it, and nothing else.
 pub fn push_tree(out: &mut String, element: &Element) {
     out.push('<');
     out.push_str(&element.name);
@@ -91,20 +91,20 @@ pub fn push_tree(out: &mut String, element: &Element) {
     push_tag(out, "</", &element.name);
 }
 
-/// Reads a whole document of the store. White space before the declaration is passed over, as a
-/// store may send it to keep the connection alive (AWS: CompleteMultipartUpload).
+/// Parses a whole document of the store. White space before the declaration is skipped, as a store
+/// may send it to keep the connection alive (AWS: CompleteMultipartUpload).
 ///
 /// `None` when it is not well-formed UTF-8 XML with exactly one root, when it has a DTD, a
-/// processing instruction or an entity that is not predefined or numeric, or when it is too large,
-/// too deep, or of too many elements.
+/// processing instruction, or an entity that is neither predefined nor numeric, or when it is too
+/// large, too deep, or has too many elements.
 pub fn parse(document: &[u8]) -> Option<Element> {
     let text = text_of(document)?;
     read(text.trim_start_matches('\u{feff}').trim_ascii_start(), Tree::default())
 }
 
-/// Reads a whole document of a client: as [`parse`] does, and held to more. `None` also for a
-/// declared version other than 1.0 or encoding other than UTF-8, for characters that XML 1.0 cannot
-/// hold, written as references or not (§2.2), for whatever else is not well-formed, and for text
+/// Parses a whole document of a client: as [`parse`], with stricter rules. `None` also for a
+/// declared version other than 1.0 or encoding other than UTF-8, for characters that XML 1.0 does
+/// not allow, even as references (§2.2), for anything else that is not well-formed, and for text
 /// beside elements; white space there is not kept.
 pub fn parse_request(document: &[u8]) -> Option<Element> {
     #[cfg(test)]
@@ -115,7 +115,7 @@ pub fn parse_request(document: &[u8]) -> Option<Element> {
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.starts_with('\u{feff}') {
-        // The reader of events would pass over one more.
+        // The event reader would accept a second one.
         return None;
     }
     read(text, Tree { strict: true, ..Tree::default() })
@@ -166,7 +166,8 @@ struct Tree {
     open: Vec<Element>,
     root: Option<Element>,
     elements: usize,
-    /// What prefixes are bound to, the innermost last: how deep, the prefix, whether to [`XSI`].
+    /// The prefixes in scope, the innermost last: their depth, the prefix, and whether it is bound
+    /// to [`XSI`].
     bound: Vec<(usize, Vec<u8>, bool)>,
 }
 
@@ -218,8 +219,7 @@ impl Tree {
         Some(())
     }
 
-    /// Whether the name has no prefix, or one that stands for something here (Namespaces in XML 1.0
-    /// §5).
+    /// Whether the name has no prefix, or a prefix that is bound here (Namespaces in XML 1.0 §5).
     fn is_bound(&self, name: QName<'_>) -> bool {
         let Some(prefix) = name.prefix() else { return true };
         let prefix = prefix.into_inner();
@@ -285,9 +285,9 @@ fn push_tag(out: &mut String, open: &str, name: &str) {
     }
 }
 
-/// Appends text so that any reader gets it back, but for characters that XML 1.0 cannot hold at
-/// all (most control characters): those become U+FFFD. A carriage return is written as a
-/// reference, since readers take a bare one for a line feed.
+/// Appends text so that any reader gets it back, except for characters that XML 1.0 does not allow
+/// (most control characters): those become U+FFFD. A carriage return is written as a reference,
+/// since readers take an unescaped one for a line feed.
 fn push_text(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
@@ -306,7 +306,7 @@ fn push_text(out: &mut String, text: &str) {
 /// The namespace of `xsi:type`.
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
-/// Room for the 10,000 parts of a complete, each with a number, an ETag and checksums.
+/// Enough for the 10,000 parts of a complete, each with a number, an ETag and checksums.
 pub(super) const ELEMENTS_MAX: usize = 80_000;
 const DEPTH_MAX: usize = 16;
 

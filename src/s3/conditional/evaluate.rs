@@ -7,9 +7,10 @@ use super::representation::Representation;
 use crate::s3::etag::ETag;
 
 impl Preconditions {
-    /// Evaluates them against what stands at the key. The error is the first that is false, which
-    /// each kind of request answers in its own way ([`Precondition`]). A time that is not
-    /// known is not compared with a date of a read, and equals none of a delete.
+    /// Evaluates the preconditions for the key's state. The error is the first false precondition,
+    /// which each kind of request answers in its own way ([`Precondition`]). A modification time
+    /// that is not known is not compared with a date of a read, and does not equal the time of a
+    /// delete.
     pub fn evaluate<'a>(&self, of: impl Into<Representation<'a>>) -> Result<(), Precondition> {
         let of = of.into();
         if self.hold_of_nothing && !of.exists {
@@ -32,7 +33,7 @@ impl Preconditions {
         if self.if_modified_since_s.zip(at).is_some_and(|(date, at)| at <= date) {
             return Err(Precondition::IfModifiedSince);
         }
-        // Those that RFC 9110 does not know come after those that it orders.
+        // Preconditions that RFC 9110 does not define come after those that it orders.
         if self.if_match_size_bytes.is_some() && self.if_match_size_bytes != of.size_bytes {
             return Err(Precondition::IfMatchSize);
         }
@@ -48,7 +49,7 @@ impl Preconditions {
     }
 }
 
-/// Whether the tags name what stands there, as this comparison has it.
+/// Whether the tags match the object's ETag, by this comparison.
 fn names(
     tags: &EntityTags,
     of: Representation<'_>,

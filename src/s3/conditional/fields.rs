@@ -1,25 +1,25 @@
-//! The values of conditional headers: entity tags and dates, as RFC 9110 lets them be written.
+//! The values of conditional headers: entity tags and dates, as RFC 9110 defines them.
 
 use http::header::{self, HeaderMap, HeaderName};
 use httpdate::HttpDate;
 
 use crate::s3::etag::ETag;
 
-/// An entity tag that a precondition names.
+/// An entity tag in a precondition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct EntityTag {
-    /// It is a weak one, `W/"…"` (RFC 9110 §8.8.3), which strong comparison finds equal to none.
+    /// Whether it is weak, `W/"…"` (RFC 9110 §8.8.3). By strong comparison a weak tag equals none.
     pub(super) weak: bool,
     pub(super) etag: ETag,
 }
 
 impl EntityTag {
-    /// One that is compared byte by byte, as AWS does: a weak one, `W/"…"`, equals itself.
+    /// A tag that is compared byte by byte, as AWS does: a weak tag, `W/"…"`, equals itself.
     pub(super) fn bytewise(value: &[u8]) -> Self {
         Self { weak: false, etag: ETag::parse(value) }
     }
 
-    /// As RFC 9110 has it. Quotes may be missing, as AWS allows. Of a weak tag they are part.
+    /// As RFC 9110 defines it. The quotes may be missing, as AWS allows, except in a weak tag.
     pub(super) fn parse(value: &[u8]) -> Self {
         let value = value.trim_ascii();
         match value.strip_prefix(b"W/") {
@@ -28,7 +28,7 @@ impl EntityTag {
             }
             _ => {
                 let etag = ETag::parse(value);
-                // `"W/"e""` is no entity tag, and must not equal a stored weak one.
+                // `"W/"e""` is not an entity tag, and must not equal a stored weak tag.
                 Self { weak: etag.is_weak(), etag }
             }
         }
@@ -45,7 +45,7 @@ impl EntityTag {
     }
 }
 
-/// What a header on entity tags names.
+/// The value of a header with entity tags.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum EntityTags {
     /// `*`
@@ -55,7 +55,7 @@ pub(super) enum EntityTags {
 }
 
 impl EntityTags {
-    /// The text of an element: `*`, or an ETag, which `tag` reads; `None` where it is empty.
+    /// The text of an element: `*`, or an ETag, which `tag` parses; `None` where it is empty.
     pub(super) fn of_element(text: &str, tag: fn(&[u8]) -> EntityTag) -> Option<Self> {
         match text.trim_ascii() {
             "" => None,
@@ -65,7 +65,7 @@ impl EntityTags {
     }
 
     /// Reads `*`, an ETag, or a list of them, in one field or several (RFC 9110 §5.3, §5.6.1);
-    /// `None` when the header is missing or says nothing, as some SDKs send it.
+    /// `None` when the header is missing or empty, as some SDKs send it.
     pub(super) fn of_header(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
         let mut any = true;
         let mut list = Vec::new();
@@ -90,21 +90,21 @@ impl EntityTags {
 }
 
 /// Reads a date in any of HTTP's three forms, in seconds since 1970; `None` for anything else, and
-/// for more than one (RFC 9110 §5.6.7, §13.1.3, §13.1.4: such a precondition is ignored).
+/// for several dates (RFC 9110 §5.6.7, §13.1.3, §13.1.4: such a precondition is ignored).
 pub(super) fn date_s(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then(|| read_date_s(value)).flatten()
 }
 
-/// The same of a text.
+/// The same for a text.
 pub(super) fn read_date_s(text: &str) -> Option<i64> {
     let date: HttpDate = text.parse().ok()?;
     let since = std::time::SystemTime::from(date).duration_since(std::time::UNIX_EPOCH);
     Some(since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
 }
 
-/// When an object was written, as an answer about it says, in seconds since 1970.
+/// The modification time of an object by an answer's header, in seconds since 1970.
 pub fn last_modified_s(headers: &HeaderMap) -> Option<i64> {
     date_s(headers, &header::LAST_MODIFIED)
 }

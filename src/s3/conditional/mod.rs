@@ -1,8 +1,8 @@
 //! Conditional requests (RFC 9110 §13; AWS: Conditional requests): the preconditions of a request,
-//! parsed once from its head, and one evaluation against what stands at the key.
+//! parsed once from its head, and one evaluation of them for the key's state.
 //!
-//! A request's dialect restricts what is parsed (`write.rs`); how preconditions are
-//! evaluated is the same for all.
+//! A request's dialect restricts what is parsed (`write.rs`); the evaluation is the same for all
+//! requests.
 
 mod evaluate;
 mod fields;

@@ -6,7 +6,7 @@ use http::header::{self, HeaderName};
 use crate::s3::answer::S3Error;
 use crate::s3::code::Code;
 
-/// A precondition, by the header it stands in.
+/// A precondition, named by its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Precondition {
     /// `If-Match`
@@ -59,30 +59,30 @@ impl Precondition {
         matches!(self, Self::IfNoneMatch | Self::IfModifiedSince)
     }
 
-    /// The answer to a write that fails it, where there is an object or none. Where there is none to
-    /// match, AWS says 404 (AWS: the outcomes of conditional writes and deletes).
+    /// The answer to a write with this false precondition, where an object exists or not. AWS
+    /// answers 404 where there is no object to match (AWS: the outcomes of conditional writes and
+    /// deletes).
     pub fn failed_by_write(self, exists: bool, key: &str) -> S3Error {
         if self.has_nothing_to_match(exists) { S3Error::no_such_key(key) } else { self.failed() }
     }
 
-    /// Whether it is false because there is no object, where `exists` says so.
+    /// Whether it is false because no object exists, which `exists` says.
     pub const fn has_nothing_to_match(self, exists: bool) -> bool {
         matches!(self, Self::IfMatch) && !exists
     }
 
-    /// 412: it is false.
+    /// 412: the precondition is false.
     pub fn failed(self) -> S3Error {
         S3Error::new(Code::PreconditionFailed).with("Condition", self.as_str())
     }
 
-    /// 412 for a copy whose source fails it (AWS answers all four so, and spells them so).
+    /// 412 for a copy whose source fails the precondition (AWS answers all four in this way).
     pub fn failed_by_source(self) -> S3Error {
         let condition = format!("x-amz-copy-source-{}", self.as_str());
         S3Error::new(Code::PreconditionFailed).with("Condition", condition)
     }
 
-    /// 409: another write of the key was in the way; nothing is known to be wrong with the
-    /// precondition.
+    /// 409: another write of the key was under way; the precondition is not known to be false.
     pub fn conflict(self, key: &str) -> S3Error {
         S3Error::new(Code::ConditionalRequestConflict)
             .with("Condition", self.as_str())
@@ -90,8 +90,8 @@ impl Precondition {
     }
 }
 
-/// Compare-and-swap by the register's own count of writes, which equal bytes do not hide: our own
-/// precondition, of a generation.
+/// Compare-and-swap by generation, the register's own count of writes, which also counts writes of
+/// equal bytes. This precondition is defined by ifmatch.
 pub const IF_GENERATION_MATCH: HeaderName =
     HeaderName::from_static("x-ifmatch-if-generation-match");
 

@@ -1,14 +1,14 @@
-//! The preconditions of a request, as one value.
+//! The preconditions of one request, as a value.
 
 use super::fields::{EntityTag, EntityTags};
 use super::precondition::Precondition;
 use crate::s3::etag::ETag;
 
-/// What must hold for a request to be done. Only what takes effect is kept: a date beside entity
-/// tags is not (RFC 9110 §13.2.2), nor is what the request's dialect ignores.
+/// The preconditions of a request. Only those that take effect are kept: a date beside entity tags
+/// is dropped (RFC 9110 §13.2.2), and so is what the request's dialect ignores.
 ///
-/// [`Preconditions::of_read`] and [`Preconditions::of_copy_source`] parse those on what is read,
-/// [`Preconditions::of_write`] and [`Preconditions::of_entry`] those on what is written.
+/// [`Preconditions::of_read`] and [`Preconditions::of_copy_source`] parse those of reads and copy
+/// sources, [`Preconditions::of_write`] and [`Preconditions::of_entry`] those of writes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Preconditions {
     pub(super) if_match: Option<EntityTags>,
@@ -19,27 +19,27 @@ pub struct Preconditions {
     pub(super) if_match_size_bytes: Option<u64>,
     pub(super) if_match_last_modified_s: Option<i64>,
     pub(super) if_generation_match: Option<Box<str>>,
-    /// All hold where there is no object: to delete what is not there is done, whatever it should
-    /// have been (Ceph: DeleteObject).
+    /// All of them hold where there is no object: a delete of an absent object succeeds under any
+    /// condition (Ceph: DeleteObject).
     pub(super) hold_of_nothing: bool,
 }
 
-/// The shape of preconditions: the few that AWS accepts of a write and the register can
+/// The shape of preconditions: the few that AWS accepts on a write and that the register can
 /// evaluate without a HEAD, and all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape<'a> {
     /// There are none.
     None,
-    /// `If-None-Match: *`: there is no object.
+    /// `If-None-Match: *`: no object exists.
     IfNoneMatchAny,
-    /// `If-Match: <etag>`: there is one with this ETag, byte by byte.
+    /// `If-Match: <etag>`: an object with exactly this ETag exists.
     IfMatch(&'a ETag),
-    /// `If-Match: *`: there is one. To AWS on deletes only.
+    /// `If-Match: *`: an object exists. AWS accepts it on deletes only.
     IfMatchAny,
-    /// `x-ifmatch-if-generation-match: <generation>`: nothing has been written since the key had
-    /// this generation, not even the same again.
+    /// `x-ifmatch-if-generation-match: <generation>`: no write came since the key had this
+    /// generation, not even one of equal bytes.
     GenerationMatch(&'a str),
-    /// Anything else, which only a HEAD can tell.
+    /// Anything else, which only a HEAD can evaluate.
     Compound,
 }
 
@@ -73,12 +73,12 @@ impl Preconditions {
         Self { if_generation_match: Some(generation.into()), ..Self::NONE }
     }
 
-    /// Whether there are none.
+    /// Whether there are no preconditions.
     pub fn is_empty(&self) -> bool {
         self.first().is_none()
     }
 
-    /// The first that is there, in the order in which they are evaluated.
+    /// The first one, in the order of their evaluation.
     pub const fn first(&self) -> Option<Precondition> {
         if self.if_match.is_some() {
             Some(Precondition::IfMatch)
@@ -99,7 +99,7 @@ impl Preconditions {
         }
     }
 
-    /// The shape that they have.
+    /// Their shape.
     pub fn shape(&self) -> Shape<'_> {
         let Self {
             if_match,

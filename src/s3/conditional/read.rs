@@ -1,5 +1,5 @@
-//! Preconditions on what is read: those of GetObject and HeadObject, and those that a copy puts on
-//! its source (AWS: Conditional reads, CopyObject, UploadPartCopy).
+//! Preconditions of reads: those of GetObject and HeadObject, and those of a copy on its source
+//! (AWS: Conditional reads, CopyObject, UploadPartCopy).
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,15 +10,15 @@ use super::preconditions::Preconditions;
 use super::representation::Validators;
 
 impl Preconditions {
-    /// Those of a read. `now_s` in seconds since 1970.
+    /// The preconditions of a read. `now_s` in seconds since 1970.
     pub fn of_read(headers: &HeaderMap, now_s: i64) -> Self {
         #[cfg(test)]
         crate::readings::count("preconditions of a read");
         Self::parse_read(headers, &OF_READ, now_s)
     }
 
-    /// Those that a copy puts on its source (`x-amz-copy-source-if-…`). `now_s` in seconds since
-    /// 1970.
+    /// The preconditions of a copy on its source (`x-amz-copy-source-if-…`). `now_s` in seconds
+    /// since 1970.
     pub fn of_copy_source(headers: &HeaderMap, now_s: i64) -> Self {
         Self::parse_read(headers, &OF_COPY_SOURCE, now_s)
     }
@@ -29,25 +29,26 @@ impl Preconditions {
         Self {
             if_unmodified_since_s: date_s(headers, &names.unmodified_since)
                 .filter(|_| if_match.is_none()),
-            // What is modified only in the future is none (AWS; RFC 9110 §13.1.3).
+            // A date in the future is ignored (AWS; RFC 9110 §13.1.3).
             if_modified_since_s: date_s(headers, &names.modified_since)
                 .filter(|date_s| if_none_match.is_none() && *date_s <= now_s),
-            // `*` is true of everything that can be read; what cannot is 404 before any condition.
+            // `*` is true for every object that can be read; a missing object is 404 before any
+            // condition.
             if_match: if_match.filter(|tags| *tags != EntityTags::Any),
             if_none_match,
             ..Self::NONE
         }
     }
 
-    /// Whether an answer with these validators says all that is needed to check it, and the ETag
-    /// that the client is to be told.
+    /// Whether an answer with these validators has everything needed to evaluate these
+    /// preconditions, and the ETag for the client.
     pub fn can_be_checked_by(&self, of: &Validators) -> bool {
         let asks_date = self.if_unmodified_since_s.is_some() || self.if_modified_since_s.is_some();
         of.etag().is_some() && (of.last_modified_s().is_some() || !asks_date)
     }
 
-    /// Puts these in the place of a read's conditions: in one spelling, and without what has no
-    /// effect. Stores stumble over bare ETags, over `*`, over dates that are none.
+    /// Replaces a read's conditional headers by these preconditions, in one spelling and without
+    /// those that have no effect. Stores fail on bare ETags, on `*`, and on invalid dates.
     pub fn replace_in(&self, headers: &mut HeaderMap) {
         let names = OF_READ;
         let if_match = self.if_match.as_ref();
@@ -66,8 +67,7 @@ impl Preconditions {
     }
 }
 
-/// The headers that preconditions on what is read stand in: `If-Match` and so on, or the names that a
-/// copy has for them.
+/// The headers of preconditions on reads: `If-Match` and so on, or their names in a copy.
 struct Names {
     matching: HeaderName,
     unmodified_since: HeaderName,
@@ -93,8 +93,8 @@ const OF_COPY_SOURCE: Names = Names {
 pub const X_AMZ_COPY_SOURCE_IF_MATCH: HeaderName =
     HeaderName::from_static("x-amz-copy-source-if-match");
 
-/// The tags as HTTP spells them, those that are to be kept; `None` where they cannot be spelled,
-/// which the store is then not asked and the proxy judges alone.
+/// The tags that `keep` selects, in HTTP's spelling; `None` where they cannot be spelled: then the
+/// store does not get the condition, and the proxy judges it alone.
 fn spelled(tags: &EntityTags, keep: fn(&&EntityTag) -> bool) -> Option<HeaderValue> {
     let EntityTags::List(list) = tags else { return Some(HeaderValue::from_static("*")) };
     let etags: Vec<_> = list.iter().filter(keep).map(|tag| &tag.etag).collect();

@@ -1,5 +1,5 @@
-//! What stands at a key, as far as preconditions ask (RFC 9110 §8.8: validators), and where it is
-//! learned from.
+//! The object's state, as far as preconditions need it (RFC 9110 §8.8: validators), and the answers
+//! that it is read from.
 
 use http::header::{self, HeaderMap};
 
@@ -11,13 +11,13 @@ use crate::s3::etag::ETag;
 pub struct Representation<'a> {
     /// Whether there is an object. A delete marker counts as none.
     pub exists: bool,
-    /// Its ETag; `None` where there is nothing, or the store does not say.
+    /// Its ETag; `None` where there is no object, or the store does not say it.
     pub etag: Option<&'a ETag>,
     /// When it was written, in seconds since 1970 by the store's clock, where that is known.
     pub last_modified_s: Option<i64>,
-    /// How long it is, where that is known.
+    /// Its length, where that is known.
     pub size_bytes: Option<u64>,
-    /// The key's generation, where the register has said it. A key without an object has one too.
+    /// The key's generation, where the register has given it. A key without an object has one too.
     pub generation: Option<&'a str>,
 }
 
@@ -26,23 +26,23 @@ pub struct Representation<'a> {
 pub enum Current {
     /// There is no object.
     Absent,
-    /// There is one, and this is its ETag.
+    /// There is an object with this ETag.
     Present(ETag),
 }
 
-/// What a HEAD says of a key, and the register.
+/// The state of a key by a HEAD, with its generation by the register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The current version.
     pub current: Current,
-    /// When it was written, in seconds since 1970, by the store's clock; `None` where there is
-    /// nothing, or the store does not say.
+    /// When it was written, in seconds since 1970, by the store's clock; `None` where there is no
+    /// object, or the store does not say it.
     pub last_modified_s: Option<i64>,
-    /// How long it is; `None` where there is nothing, or the store does not say.
+    /// Its length; `None` where there is no object, or the store does not say it.
     pub size_bytes: Option<u64>,
-    /// Its generation, where the register has said it.
+    /// Its generation, where the register has given it.
     pub generation: Option<Box<str>>,
-    /// What the write that left it has written on it, where it has.
+    /// The write id that a write left on it, if any.
     pub id_field: Option<Box<str>>,
 }
 
@@ -58,7 +58,7 @@ impl Seen {
 }
 
 impl From<Current> for Seen {
-    /// Where nothing more is known of it.
+    /// With nothing more known.
     fn from(current: Current) -> Self {
         Self { current, ..Self::ABSENT }
     }
@@ -80,7 +80,7 @@ impl<'a> From<&'a Seen> for Representation<'a> {
     }
 }
 
-/// What an answer says of the object it is about.
+/// The validators in an answer about an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Validators {
     etag: Option<ETag>,
@@ -96,7 +96,7 @@ impl Validators {
         }
     }
 
-    /// The ETag; of a weak one, with its mark.
+    /// The ETag; a weak one with its `W/`.
     pub const fn etag(&self) -> Option<&ETag> {
         self.etag.as_ref()
     }
@@ -108,7 +108,7 @@ impl Validators {
 }
 
 impl<'a> From<&'a Validators> for Representation<'a> {
-    /// There is an object: the answer is about it.
+    /// The answer is about an object, so the object exists.
     fn from(validators: &'a Validators) -> Self {
         Self {
             exists: true,

@@ -5,22 +5,22 @@ use super::preconditions::{Preconditions, Shape};
 use crate::s3::answer::S3Error;
 use crate::s3::operation::{Effect, Operation};
 
-/// What a write must carry to be done at all.
+/// The condition that a write must carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requirement {
-    /// `If-None-Match: *`: what is written once is never overwritten, and never deleted.
+    /// `If-None-Match: *`: an object that was written is never overwritten and never deleted.
     CreateOnly,
-    /// A condition: of a delete `If-Match`, of all else whichever.
+    /// A condition: `If-Match` on a delete, any condition on other writes.
     Conditional,
-    /// Nothing allows it: only the proxies themselves write the key.
+    /// No condition is enough: only the proxies themselves write the key.
     Untouchable,
 }
 
 impl Requirement {
-    /// Whether this operation on a key, with this effect at this store, may be done under this
-    /// condition. 403 `AccessDenied` when it does not carry what it must. Only changes of a key's
-    /// content are asked: as at AWS, an upload is judged when it is completed, not when it is created
-    /// or when a part of it comes.
+    /// Whether this operation on a key, with this effect at this store, may be done with these
+    /// preconditions. 403 `AccessDenied` when the required condition is missing. Only changes of a
+    /// key's content are checked: as at AWS, an upload is judged when it is completed, not when it
+    /// is created or when its parts arrive.
     pub fn check(
         self,
         operation: Operation,
@@ -49,7 +49,7 @@ impl Requirement {
     }
 }
 
-/// Whether this is one of the operations that `If-None-Match: *` makes a creation.
+/// Whether `If-None-Match: *` turns this operation into a creation.
 const fn creates(operation: Operation) -> bool {
     use Operation as Op;
     matches!(operation, Op::PutObject | Op::CopyObject | Op::CompleteMultipartUpload)
@@ -102,7 +102,7 @@ mod tests {
             (Operation::DeleteObject, &Preconditions::NONE, false, false),
             (Operation::DeleteObject, &if_match, false, true),
             (Operation::DeleteObject, &Preconditions::IF_MATCH_ANY, false, true),
-            // As the dialect `rfc` lets a delete say it.
+            // The dialect `rfc` allows this on a delete.
             (Operation::DeleteObject, &Preconditions::IF_NONE_MATCH_ANY, false, true),
             (Operation::DeleteObjectVersion, &Preconditions::NONE, false, false),
             (Operation::AppendObject, &Preconditions::NONE, false, false),
@@ -166,7 +166,7 @@ mod tests {
                     |effect| requirement.check(operation, effect, &Preconditions::NONE).is_ok();
                 assert!(check(operation.effect_at(understood)), "{operation:?}");
                 assert!(!check(operation.effect_at(Understood::NONE)), "{operation:?}");
-                // Not even a condition helps: what the store makes of the request is not known.
+                // No condition helps: the effect of the request at the store is unknown.
                 for condition in [&Preconditions::IF_NONE_MATCH_ANY, &Preconditions::IF_MATCH_ANY] {
                     assert!(!is_allowed(requirement, operation, condition), "{operation:?}");
                 }

@@ -1,4 +1,4 @@
-//! Preconditions on what is written, and the dialect that says which of them are accepted (AWS:
+//! Preconditions of writes, and the dialect that decides which of them are accepted (AWS:
 //! Conditional writes, conditional deletes; RFC 9110 §13).
 
 use http::header::{HeaderMap, HeaderName};
@@ -14,26 +14,27 @@ use crate::s3::etag::ETag;
 use crate::s3::head::RequestHead;
 use crate::s3::operation::{Effect, Operation};
 
-/// Whose answers are given.
+/// The dialect: which rules decide the accepted preconditions and their answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
-    /// AWS's, as recorded.
+    /// AWS's rules, as recorded.
     #[default]
     Aws,
-    /// RFC 9110's, as far as it goes beyond AWS: lists, weak ETags, `*` on either side, both headers
-    /// together, and the size and time of an object to be deleted, as Ceph's own tests expect them.
+    /// RFC 9110's rules where they go beyond AWS's: lists, weak ETags, `*` in either header, both
+    /// headers together, and the size and time of an object to be deleted, as Ceph's own tests
+    /// expect them.
     Rfc,
 }
 
 impl Preconditions {
-    /// Those of a request on the key that it writes; none of all that does not write a key. An empty
-    /// header counts as missing, as some SDKs send it.
+    /// The preconditions on the key that the request writes; none for a request that writes no key.
+    /// An empty header counts as missing, as some SDKs send it.
     ///
-    /// 501 for what AWS answers so, for `If-None-Match` on a delete (AWS does not define it, and
-    /// to ignore it would delete what the client wants kept), and for every condition on an
-    /// operation that AWS knows none for. The dialect `rfc` accepts more; 400 for a size or a time
-    /// that is none.
+    /// 501 where AWS answers 501, for `If-None-Match` on a delete (AWS does not define it, and
+    /// ignoring it would delete an object that the client wants to keep), and for every condition
+    /// on an operation for which AWS defines none. The dialect `rfc` accepts more; 400 for an
+    /// invalid size or time.
     pub fn of_write(
         head: RequestHead<'_>,
         operation: Operation,
@@ -64,9 +65,9 @@ impl Preconditions {
         }
     }
 
-    /// Those in an entry of DeleteObjects: `<ETag>`, an ETag or `*`; `<Size>` and
-    /// `<LastModifiedTime>`. 501 for those that are not accepted: as the headers of DeleteObject,
-    /// so the elements here. `of_version`: whether the entry names one.
+    /// The preconditions in an entry of DeleteObjects: `<ETag>`, an ETag or `*`; `<Size>` and
+    /// `<LastModifiedTime>`. 501 for those that are not accepted: the same rules as for the headers
+    /// of DeleteObject. `of_version`: whether the entry names a version.
     pub fn of_entry(
         elements: EntryElements<'_>,
         of_version: bool,
@@ -95,7 +96,7 @@ impl Preconditions {
         }
     }
 
-    /// As the dialect `rfc` has a delete: to delete what is not there is done.
+    /// The rule of the dialect `rfc` for a delete: a delete of an absent object succeeds.
     fn of_delete(self) -> Self {
         Self { hold_of_nothing: !self.is_empty(), ..self }
     }
@@ -112,7 +113,7 @@ pub struct EntryElements<'a> {
     pub last_modified_time: Option<&'a str>,
 }
 
-/// What AWS accepts: one precondition, in one of its few forms.
+/// AWS's rules: one precondition, in one of its few forms.
 fn aws(headers: &HeaderMap, deletes: bool) -> Result<Preconditions, S3Error> {
     if let Some(header) = directory_bucket_condition(headers).filter(|_| deletes) {
         return Err(S3Error::not_implemented(header.as_str(), None));
@@ -131,7 +132,7 @@ fn aws(headers: &HeaderMap, deletes: bool) -> Result<Preconditions, S3Error> {
     }
 }
 
-/// What RFC 9110 lets be written, and of a delete the preconditions of AWS's directory buckets.
+/// RFC 9110's rules, and for a delete the preconditions of AWS's directory buckets.
 fn rfc(headers: &HeaderMap, deletes: bool) -> Result<Preconditions, S3Error> {
     let tags = |precondition: Precondition| EntityTags::of_header(headers, &precondition.header());
     let parsed = Preconditions {
@@ -155,9 +156,9 @@ fn rfc(headers: &HeaderMap, deletes: bool) -> Result<Preconditions, S3Error> {
     .of_delete())
 }
 
-/// Whether AWS knows conditions on this operation. On a delete of one version it does not: 501. A PUT
-/// or DELETE of a key with a parameter that nobody knows is, to AWS, one without it, and its condition
-/// counts; what else the store may make of it, the gate takes for possible.
+/// Whether AWS defines conditions for this operation. For a delete of one version it does not: 501.
+/// For AWS, a PUT or DELETE of a key with an unknown parameter is one without it, and its condition
+/// counts; the gate assumes that the store may do anything else with the request.
 fn is_conditional(head: RequestHead<'_>, operation: Operation) -> bool {
     match operation {
         Operation::PutObject
@@ -171,7 +172,7 @@ fn is_conditional(head: RequestHead<'_>, operation: Operation) -> bool {
     }
 }
 
-/// Whether the object is gone where this is done.
+/// Whether the operation deletes the object.
 fn deletes(head: RequestHead<'_>, operation: Operation) -> bool {
     match operation {
         Operation::DeleteObject | Operation::DeleteObjectVersion => true,
@@ -180,8 +181,8 @@ fn deletes(head: RequestHead<'_>, operation: Operation) -> bool {
     }
 }
 
-/// Our own precondition: a generation, or `absent` to create. It says all that any other could, so
-/// none may stand beside it. 400 for a value that is none.
+/// The precondition of ifmatch itself: a generation, or `absent` to create. It replaces any other
+/// condition, so no other may stand beside it. 400 for an invalid value.
 fn generation_match(
     head: RequestHead<'_>,
     operation: Operation,
@@ -208,14 +209,14 @@ fn generation_match(
     }
 }
 
-/// A header's values, the empty ones left out.
+/// A header's values without the empty ones.
 enum Values<'a> {
     Missing,
     One(&'a [u8]),
     Differing,
 }
 
-/// The same value twice says one thing, and something on the way may have doubled it. Two values
+/// The same value twice counts once: something on the way may have doubled it. Two different values
 /// make a list (RFC 9110 §5.3), which AWS does not accept as a condition of a write.
 fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Values<'a> {
     let mut values = headers
@@ -230,7 +231,7 @@ fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Values<'a> {
     }
 }
 
-/// A precondition that only directory buckets know; where both are sent, AWS names the time.
+/// A precondition that only directory buckets have; if both are sent, AWS names the time.
 fn directory_bucket_condition(headers: &HeaderMap) -> Option<Precondition> {
     [Precondition::IfMatchLastModifiedTime, Precondition::IfMatchSize]
         .into_iter()
