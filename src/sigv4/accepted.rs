@@ -1,4 +1,4 @@
-//! Which signatures are accepted, and what is known once one was: what both versions share.
+//! Which signatures are accepted, and the result of an accepted signature: shared by both versions.
 
 use subtle::ConstantTimeEq;
 
@@ -11,28 +11,30 @@ use super::payload::PayloadKind;
 /// A request whose head was signed by a known client.
 #[derive(Debug, Clone)]
 pub struct Authenticated {
-    /// Who signed.
+    /// The access key that signed.
     pub access_key_id: String,
-    /// How the body is framed and what vouches for it. The body itself is not proved yet.
+    /// How the body is framed and how it is authenticated. The body itself is not verified yet.
     pub payload: PayloadKind,
-    /// What the signatures of the body's chunks continue from; `None` where none may be signed.
+    /// The head's signature, from which the chunks' signatures continue; `None` where chunks may
+    /// not be signed.
     pub seed: Option<ChunkSeed>,
     /// Whether the signature was in the query.
     pub presigned: bool,
 }
 
-/// Which signatures are accepted, and what they are about beside the head.
+/// Which signatures are accepted, and the signed data outside the head.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Accepted<'a> {
     /// The only region accepted in the scope of a signature; `None` accepts any.
     pub region: Option<&'a str>,
-    /// Whether Signature Version 2 is.
+    /// Whether Signature Version 2 is accepted.
     pub version_2: bool,
-    /// The bucket that the host names, which Version 2 signs; `None` where the path does.
+    /// The bucket in the host, which Version 2 signs; `None` where the path has it.
     pub host_bucket: Option<&'a str>,
 }
 
-/// A request signed by its header is good for fifteen minutes, before and after.
+/// Checks that a request signed by its header was signed at most fifteen minutes before or after
+/// now.
 pub(super) fn check_skew(signed_at: AmzDate, now_unix: i64) -> Result<(), AuthError> {
     if now_unix.abs_diff(signed_at.unix()) > SKEW_SECONDS_MAX.unsigned_abs() {
         return Err(AuthError::RequestTimeTooSkewed {
@@ -44,14 +46,14 @@ pub(super) fn check_skew(signed_at: AmzDate, now_unix: i64) -> Result<(), AuthEr
     Ok(())
 }
 
-/// Compares in a time that says nothing about the token.
+/// Compares the session token in constant time.
 pub(super) fn check_session_token(
     given: Option<&str>,
     credential: &Credential,
 ) -> Result<(), AuthError> {
     match (given, &credential.session_token) {
         (None, None) => Ok(()),
-        // To AWS, a temporary access key without its token is no access key.
+        // For AWS, a temporary access key without its token is not a valid access key.
         (None, Some(_)) => {
             let access_key_id = credential.access_key_id.clone();
             Err(AuthError::InvalidAccessKeyId { access_key_id })

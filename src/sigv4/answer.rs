@@ -1,10 +1,11 @@
-//! How an error of this room reads as AWS's error document.
+//! The form of this module's errors in AWS's error document.
 
 use http::StatusCode;
 
 use crate::s3::S3Error;
 
-/// An error that AWS has an answer for. Another room writes the document; this says what is in it.
+/// An error that AWS has an answer for. Another module writes the document; this trait gives its
+/// content.
 pub trait AwsAnswer: std::error::Error {
     /// The HTTP status.
     fn status(&self) -> StatusCode;
@@ -21,7 +22,7 @@ pub trait AwsAnswer: std::error::Error {
     fn fields(&self) -> Vec<(&'static str, String)>;
 }
 
-/// The error as the room that writes documents knows it.
+/// The error in the form of the module that writes documents.
 pub(super) fn answered(error: &impl AwsAnswer) -> S3Error {
     let fields = error.fields().into_iter().map(|(name, value)| (name.into(), value)).collect();
     S3Error::foreign(error.status(), error.code(), error.message(), fields)

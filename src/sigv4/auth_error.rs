@@ -1,4 +1,4 @@
-//! Why a request is not believed, one variant for each answer of AWS.
+//! Authentication errors: one variant for each answer of AWS.
 
 use http::StatusCode;
 
@@ -6,11 +6,11 @@ use super::answer::{AwsAnswer, answered};
 use super::date::AmzDate;
 use crate::s3::S3Error;
 
-/// A request that is not believed. [`AuthError::Anonymous`] alone is no fault: the request names
-/// nobody, and the caller decides what that is worth.
+/// A request that is not authenticated. Only [`AuthError::Anonymous`] is no fault: the request is
+/// not signed, and the caller decides whether that is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// Neither an `Authorization` header nor a signature in the query.
+    /// No `Authorization` header and no signature in the query.
     #[error("Access Denied")]
     Anonymous,
     /// Signature Version 2 where it is not accepted, or Version 4 with elliptic curves.
@@ -31,20 +31,20 @@ pub enum AuthError {
          query string parameter or the Authorization header should be specified"
     )]
     SeveralMechanisms,
-    /// An `Authorization` header that does not say what it must.
+    /// An `Authorization` header with missing or invalid parts.
     #[error("The authorization header is malformed; {message}")]
     AuthorizationHeaderMalformed {
         /// What is wrong, in AWS's words.
         message: String,
-        /// The region that this server expects, when that is the fault.
+        /// The region that this server expects, when the region is the fault.
         region: Option<String>,
     },
-    /// A presigned query that does not say what it must.
+    /// A presigned query with missing or invalid parts.
     #[error("{message}")]
     AuthorizationQueryParametersError {
         /// What is wrong, in AWS's words.
         message: String,
-        /// The region that this server expects, when that is the fault.
+        /// The region that this server expects, when the region is the fault.
         region: Option<String>,
     },
     /// No usable `x-amz-date` or `Date`.
@@ -53,7 +53,7 @@ pub enum AuthError {
     /// No `x-amz-content-sha256` beside an `Authorization` header.
     #[error("Missing required header for this request: x-amz-content-sha256")]
     MissingContentSha256,
-    /// An `x-amz-content-sha256` that is neither a digest nor a known word.
+    /// An `x-amz-content-sha256` that is neither a digest nor a known keyword.
     #[error(
         "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
          STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, \
@@ -64,23 +64,24 @@ pub enum AuthError {
         /// The value.
         value: String,
     },
-    /// A body framed in a way that AWS knows and this room does not.
+    /// A body framed in a way that AWS knows and this module does not.
     #[error("A header you provided implies functionality that is not implemented")]
     UnsupportedPayload {
         /// The value of `x-amz-content-sha256`.
         value: String,
     },
-    /// `aws-chunked` as the encoding of a body that is said to be neither framed nor digested.
+    /// `aws-chunked` as the encoding of a body that is declared as neither framed nor digested.
     #[error(
         "aws-chunked encoding is not supported when x-amz-content-sha256 UNSIGNED-PAYLOAD is \
          supplied"
     )]
     ChunkedUnsigned,
-    /// Headers that do not agree on how the body is framed, where the store reads them itself.
+    /// Headers that contradict each other about the body's framing, in a request that the store
+    /// reads itself.
     #[error("The headers of this request do not agree on whether its body is aws-chunked")]
     AmbiguousFraming,
-    /// A parameter of a presigned query that stands for a header and cannot, or says another thing
-    /// than the header does.
+    /// A parameter of a presigned query that stands for a header and is not a valid value of it, or
+    /// that contradicts the header.
     #[error(
         "A query parameter that stands for a header is no header's value, or contradicts the header"
     )]
@@ -88,14 +89,14 @@ pub enum AuthError {
         /// The header's name.
         name: String,
     },
-    /// A parameter that makes another operation of a presigned request, in the query of one that is
-    /// not presigned.
+    /// A parameter that would turn a presigned request into another operation, in the query of a
+    /// request that is not presigned.
     #[error("A header you provided implies functionality that is not implemented")]
     OnlyWherePresigned {
         /// The parameter, in lower case.
         name: String,
     },
-    /// An `Authorization` header of Version 2 that does not say what it must.
+    /// An `Authorization` header of Version 2 with missing or invalid parts.
     #[error("AWS authorization header is invalid.  Expected AwsAccessKeyId:signature")]
     InvalidHeaderV2 {
         /// What follows the scheme.
@@ -106,19 +107,20 @@ pub enum AuthError {
         "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
     )]
     IncompleteQueryV2,
-    /// A presigned query of Version 2 whose end is no time.
+    /// A presigned query of Version 2 whose expiry is not a time.
     #[error("Invalid date (should be seconds since epoch): {value}")]
     InvalidExpiresV2 {
         /// The value.
         value: String,
     },
-    /// A subresource that Version 2 does not sign: whoever holds the request could add it.
+    /// A subresource that Version 2 does not sign: anyone who gets hold of the request could add
+    /// it.
     #[error("Signature Version 2 does not cover this subresource. Please use AWS4-HMAC-SHA256.")]
     NotCoveredByV2 {
         /// The subresource.
         name: String,
     },
-    /// An access key that nobody has.
+    /// An unknown access key.
     #[error("The AWS Access Key Id you provided does not exist in our records.")]
     InvalidAccessKeyId {
         /// The access key.
@@ -130,40 +132,41 @@ pub enum AuthError {
     /// A signature made at a time too far from now.
     #[error("The difference between the request time and the current time is too large.")]
     RequestTimeTooSkewed {
-        /// When the client says that it signed.
+        /// The signing time by the client.
         request_time: AmzDate,
         /// Now.
         server_time: AmzDate,
         /// How far apart they may be, in milliseconds.
         max_allowed_skew_ms: u32,
     },
-    /// A presigned request after its time.
+    /// An expired presigned request.
     #[error("Request has expired")]
     Expired {
-        /// How long it was good for, in seconds, where that is what it says (Version 4).
+        /// How long it was valid, in seconds, where the request says that (Version 4).
         expires_seconds: Option<u32>,
-        /// Until when.
+        /// When it expired.
         expires_at: AmzDate,
         /// Now.
         server_time: AmzDate,
     },
-    /// A presigned request before its time.
+    /// A presigned request that is not valid yet.
     #[error("Request is not valid yet")]
     NotYetValid {
-        /// When the client says that it signed.
+        /// The signing time by the client.
         request_time: AmzDate,
-        /// Until when it is good.
+        /// Until when it is valid.
         expires_at: AmzDate,
         /// Now.
         server_time: AmzDate,
     },
-    /// `host` or an `x-amz-*` header that anybody on the way could have added or changed.
+    /// `host` or an `x-amz-*` header that is not signed, so that anything on the way could have
+    /// added or changed it.
     #[error("There were headers present in the request which were not signed")]
     HeadersNotSigned {
         /// The headers' names.
         names: Vec<String>,
     },
-    /// A signature of something else, or with another secret.
+    /// A wrong signature: of another text, or with another secret.
     #[error(
         "The request signature we calculated does not match the signature you provided. \
          Check your key and signing method."
@@ -171,13 +174,13 @@ pub enum AuthError {
     SignatureDoesNotMatch(Box<Mismatch>),
 }
 
-/// What a client needs to find out why its signature is not the one expected. All of it was in the
-/// client's own request.
+/// What a client needs to find out why its signature differs from the expected one. All of it comes
+/// from the client's own request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     /// The access key.
     pub access_key_id: String,
-    /// The string that should have been signed.
+    /// The expected string to sign.
     pub string_to_sign: String,
     /// The signature as sent.
     pub signature_provided: String,

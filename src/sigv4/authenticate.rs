@@ -1,4 +1,4 @@
-//! Who sent a request: the claim that it carries, proved or refused.
+//! Authentication of a request: verifies the signature that it carries.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ fn check_time(claim: &Claim<'_>, now_unix: i64) -> Result<(), AuthError> {
     if signed_at > now_unix.saturating_add(SKEW_SECONDS_MAX) {
         return Err(AuthError::NotYetValid { request_time: claim.date, expires_at, server_time });
     }
-    // Zero seconds are no time at all, even by a clock that is behind the client's.
+    // Zero seconds is never valid, even by a clock that is behind the client's.
     if now_unix > end || expires_seconds == 0 {
         let expires_seconds = Some(expires_seconds);
         return Err(AuthError::Expired { expires_seconds, expires_at, server_time });
@@ -94,8 +94,8 @@ fn check_signature(
     if let Some(signature) = proves(&canonical) {
         return Ok(signature);
     }
-    // Clients differ in what they encode in a path; some sign what they send. Either way the
-    // signature is over one spelling of the same key.
+    // Clients differ in what they encode in a path; some sign the path as they send it. Either way
+    // the signature covers one spelling of the same key.
     if head.path != path
         && let Some(signature) = proves(&CanonicalRequest { path: head.path, ..request }.to_bytes())
     {

@@ -1,4 +1,4 @@
-//! Holding a body to what its head promised, while it arrives.
+//! Verification of a body against the promises in its head, while it arrives.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -12,7 +12,7 @@ use super::payload::PayloadKind;
 use super::promise::{BodyPromise, PromisedChecksum};
 use super::signature::Hex;
 
-/// Digests that the caller needs of the content whether or not they were promised.
+/// Digests that the caller needs of the content, promised or not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// SHA-256, to sign the request towards the store.
@@ -21,10 +21,10 @@ pub struct Wanted {
     pub md5: bool,
 }
 
-/// A body being checked. Only what was promised or wanted is hashed.
+/// A body under verification. Only promised or wanted digests are computed.
 ///
-/// The content handed out is not to be trusted until [`BodyCheck::finish`] has returned without an
-/// error. After an error the check is of no further use.
+/// The content must not be trusted until [`BodyCheck::finish`] has returned without an error. After
+/// an error the check is of no further use.
 #[derive(Debug)]
 pub struct BodyCheck {
     payload: PayloadKind,
@@ -36,7 +36,7 @@ pub struct BodyCheck {
     hashes: Vec<(Algorithm, Checksum)>,
 }
 
-/// A body that is what was promised.
+/// A body that has kept its promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedBody {
     /// The length of the content in bytes.
@@ -50,7 +50,7 @@ pub struct CheckedBody {
 }
 
 impl CheckedBody {
-    /// What is known of a body that was made here.
+    /// The digests of a body that was made here.
     pub fn of(content: &[u8]) -> Self {
         Self {
             length: content.len() as u64,
@@ -67,7 +67,7 @@ impl CheckedBody {
 }
 
 impl BodyCheck {
-    /// Prepares to check a body against the promise.
+    /// Prepares the check of a body against its promise.
     pub fn new(promise: BodyPromise, also: Wanted) -> Self {
         let BodyPromise { payload, length, content_md5, checksum, seed } = promise;
         let checksum_algorithm = checksum.as_ref().map(PromisedChecksum::algorithm);
@@ -91,7 +91,7 @@ impl BodyCheck {
         }
     }
 
-    /// Takes the next bytes of the body as they came, and hands the content in them to `out`.
+    /// Processes the next bytes of the body as they came, and passes the content in them to `out`.
     pub fn feed(&mut self, bytes: Bytes, out: &mut impl FnMut(Bytes)) -> Result<(), BodyError> {
         let (length, hashes) = (&mut self.length, &mut self.hashes);
         let mut content = |part: Bytes| {
@@ -111,7 +111,7 @@ impl BodyCheck {
         }
     }
 
-    /// The end of the body: whether every promise was kept.
+    /// Ends the body: checks that every promise was kept.
     pub fn finish(mut self) -> Result<CheckedBody, BodyError> {
         let trailers = match self.framing.take() {
             Some(decoder) => decoder.finish()?,
@@ -155,7 +155,7 @@ impl BodyCheck {
         }
     }
 
-    /// Checks the checksum, wherever it came, and returns what came as a trailer.
+    /// Checks the checksum, from a header or a trailer, and returns the trailers.
     fn check_checksum(
         &self,
         trailers: &Trailers,

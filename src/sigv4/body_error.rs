@@ -1,4 +1,4 @@
-//! Why a body is refused, one variant for each answer of AWS.
+//! Body errors: one variant for each answer of AWS.
 
 use http::{HeaderName, StatusCode};
 
@@ -6,16 +6,16 @@ use super::answer::{AwsAnswer, answered};
 use super::checksum::Algorithm;
 use crate::s3::S3Error;
 
-/// A body that is not what its head promised, or a promise that cannot be understood.
+/// A body that breaks a promise in its head, or a promise that is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// Fewer or more bytes than promised, or an end in the middle of the framing.
+    /// Fewer or more bytes than promised, or an end inside the framing.
     #[error("You did not provide the number of bytes specified by the Content-Length HTTP header")]
     IncompleteBody,
     /// `aws-chunked` without a usable `x-amz-decoded-content-length`.
     #[error("You must provide the Content-Length HTTP header.")]
     MissingContentLength,
-    /// A chunk, or the trailing headers, with a signature of something else.
+    /// A chunk, or the trailing headers, with a wrong signature.
     #[error(
         "The request signature we calculated does not match the signature you provided. \
          Check your key and signing method."
@@ -27,10 +27,10 @@ pub enum BodyError {
     /// Framing that is not `aws-chunked`.
     #[error("The aws-chunked encoding of the body is malformed: {0}")]
     MalformedChunk(&'static str),
-    /// A chunk longer than all of the content that was promised.
+    /// A chunk longer than the whole promised content.
     #[error("A chunk is larger than the x-amz-decoded-content-length that you specified")]
     InvalidChunkSize {
-        /// Which chunk, counted from 1.
+        /// The number of the chunk, from 1.
         chunk: u64,
         /// Its size as sent, in hex.
         size: String,
@@ -47,7 +47,7 @@ pub enum BodyError {
         /// The value.
         value: String,
     },
-    /// Content with another MD5 digest than `Content-MD5` says.
+    /// Content whose MD5 digest differs from `Content-MD5`.
     #[error("The Content-MD5 you specified did not match what we received.")]
     Md5Mismatch {
         /// The digest sent, in base64.
@@ -55,10 +55,10 @@ pub enum BodyError {
         /// The digest of what was received, in base64.
         calculated: String,
     },
-    /// Content with another checksum than promised.
+    /// Content whose checksum differs from the promised one.
     #[error("The {0} you specified did not match the calculated checksum.")]
     ChecksumMismatch(Algorithm),
-    /// Content with another SHA-256 digest than `x-amz-content-sha256` says.
+    /// Content whose SHA-256 digest differs from `x-amz-content-sha256`.
     #[error("The provided 'x-amz-content-sha256' header does not match what was computed.")]
     Sha256Mismatch {
         /// The digest sent, in hex.
@@ -66,28 +66,29 @@ pub enum BodyError {
         /// The digest of what was received, in hex.
         computed: String,
     },
-    /// A header whose value cannot be understood.
+    /// A header with an invalid value.
     #[error("Value for {0} header is invalid.")]
     InvalidHeader(HeaderName),
-    /// A trailing header whose value cannot be understood.
+    /// A trailing header with an invalid value.
     #[error("Value for {0} trailing header is invalid.")]
     InvalidTrailer(HeaderName),
     /// Checksums by more than one algorithm.
     #[error("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")]
     SeveralChecksums,
-    /// The name of a checksum's algorithm without the checksum.
+    /// A checksum algorithm without its checksum.
     #[error(
         "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or \
          x-amz-trailer headers were found."
     )]
     MissingChecksum,
-    /// A checksum by an algorithm that there is not.
+    /// A checksum with an unknown algorithm.
     #[error("The algorithm type you specified in x-amz-checksum- header is invalid.")]
     UnknownChecksum,
-    /// An `x-amz-checksum-algorithm` that there is not.
+    /// An `x-amz-checksum-algorithm` with an unknown algorithm.
     #[error("Checksum algorithm provided is unsupported.")]
     UnsupportedAlgorithm,
-    /// An `x-amz-trailer` that announces anything but a checksum, or that nothing can follow.
+    /// An `x-amz-trailer` that names anything but a checksum, or in a body that cannot have
+    /// trailers.
     #[error("The value specified in the x-amz-trailer header is not supported")]
     UnsupportedTrailer,
 }

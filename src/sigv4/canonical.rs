@@ -19,11 +19,11 @@ pub(super) struct CanonicalRequest<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) query: &'a str,
-    /// All fields of the request; those in `signed_headers` are used.
+    /// All fields of the request; only those in `signed_headers` are used.
     pub(super) headers: &'a HeaderMap,
     /// Lower-case names, joined by `;`.
     pub(super) signed_headers: &'a str,
-    /// The value of `x-amz-content-sha256`, or what stands for it.
+    /// The value of `x-amz-content-sha256`, or its substitute.
     pub(super) payload: &'a str,
 }
 
@@ -65,8 +65,8 @@ pub(super) fn signature(date: &AmzDate, key: &SigningKey, canonical: &[u8]) -> S
     key.sign(&[string_to_sign(date, key, canonical).as_bytes()])
 }
 
-/// A path as S3 signs it: decoded once and encoded as AWS does, whatever the client chose to
-/// encode. A path that cannot be decoded stays as it is.
+/// A path as S3 signs it: decoded once and encoded as AWS does, however the client encoded it. A
+/// path that cannot be decoded stays unchanged.
 pub(super) fn path(as_sent: &str) -> Cow<'_, str> {
     match as_sent {
         "" => "/".into(),
@@ -78,9 +78,9 @@ pub(super) fn path(as_sent: &str) -> Cow<'_, str> {
     }
 }
 
-/// A query as it is signed, from its pairs as sent: each name and value decoded (`+` is a space) and
-/// encoded as AWS does, sorted by name, then by value. Pairs that differ in spelling only give the
-/// same text.
+/// A query as it is signed, from its pairs as sent: each name and value is decoded (`+` is a space)
+/// and encoded as AWS does, sorted by name, then by value. Pairs that differ only in spelling give
+/// the same text.
 pub(super) fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut pairs: Vec<_> =
         pairs.map(|(name, value)| (query_text(name), query_text(value))).collect();
@@ -110,8 +110,8 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Appends a header's value without surrounding white space, every run of inner white space as one
-/// space.
+/// Appends a header's value without surrounding white space, and with every run of inner white
+/// space as one space.
 fn push_collapsed(text: &mut Vec<u8>, value: &[u8]) {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     for (i, word) in value.split(is_space).filter(|word| !word.is_empty()).enumerate() {

@@ -119,7 +119,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// A checksum being computed.
+/// A checksum under computation.
 #[derive(Clone)]
 pub struct Checksum(State);
 
@@ -138,7 +138,7 @@ enum State {
 }
 
 impl Checksum {
-    /// The checksum of nothing yet.
+    /// A new computation, without content.
     pub fn new(algorithm: Algorithm) -> Self {
         let crc = |algorithm| Box::new(crc_fast::Digest::new(algorithm));
         Self(match algorithm {

@@ -1,5 +1,5 @@
-//! The chain of signatures through a body in signed chunks: each continues from the one before,
-//! the first from the head's (AWS: Transferring Payload in Multiple Chunks).
+//! The chain of signatures in a body of signed chunks: each continues from the one before, and the
+//! first from the head's (AWS: Transferring Payload in Multiple Chunks).
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::date::AmzDate;
 use super::key::SigningKey;
 use super::signature::{Hex, Signature};
 
-/// What the first chunk's signature continues from.
+/// The signature of the head, from which the first chunk's signature continues.
 #[derive(Debug, Clone)]
 pub struct ChunkSeed {
     /// The head's signature.
@@ -21,13 +21,13 @@ pub struct ChunkSeed {
 }
 
 impl ChunkSeed {
-    /// The signature that a chunk with this SHA-256 digest has to carry.
+    /// The expected signature of a chunk with this SHA-256 digest.
     pub(super) fn chunk_signature(&self, chunk: &[u8; 32]) -> Signature {
         let content = [EMPTY_SHA256, Hex::of(chunk).as_str()].join("\n");
         self.sign("AWS4-HMAC-SHA256-PAYLOAD", &content)
     }
 
-    /// The signature that the trailing headers have to carry; `canonical`: `name:value\n` for each.
+    /// The expected signature of the trailing headers; `canonical`: `name:value\n` for each.
     pub(super) fn trailer_signature(&self, canonical: &[u8]) -> Signature {
         let digest = Hex::of(&Sha256::digest(canonical).into());
         self.sign("AWS4-HMAC-SHA256-TRAILER", digest.as_str())

@@ -1,5 +1,5 @@
-//! Undoing `aws-chunked` framing (AWS: Transferring Payload in Multiple Chunks; Including Trailing
-//! Headers).
+//! Decoder of `aws-chunked` framing (AWS: Transferring Payload in Multiple Chunks; Including
+//! Trailing Headers).
 //!
 //! ```text
 //! 10000;chunk-signature=ad80c7…\r\n   a chunk's size in hex, in signed framing its signature
@@ -23,13 +23,13 @@ use super::signature::Signature;
 
 /// An incremental decoder of `aws-chunked`.
 ///
-/// Content is handed out as it comes, before the signature of its chunk can be checked: it is not
-/// to be trusted, and nothing may be done on the strength of it, until [`Decoder::finish`] has
-/// returned without an error. After an error the decoder is of no further use.
+/// Content is returned as it arrives, before the signature of its chunk can be checked. It must not
+/// be trusted or used until [`Decoder::finish`] has returned without an error. After an error the
+/// decoder is of no further use.
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of an incomplete line.
     line: Vec<u8>,
     chain: Option<ChunkSeed>,
     has_trailer: bool,
@@ -44,7 +44,7 @@ pub struct Decoder {
 #[derive(Debug)]
 enum State {
     SizeLine,
-    /// Inside a chunk; what is still to come of it, and what its end has to match.
+    /// Inside a chunk; the rest of its length, and the signature to match at its end.
     Content {
         left: u64,
         signed: Option<SignedChunk>,
@@ -71,9 +71,9 @@ impl SignedChunk {
 }
 
 impl Decoder {
-    /// A decoder of one body. `kind` must be chunked: any other is read as
-    /// [`PayloadKind::UnsignedChunksTrailer`]. Without a `seed` the framing is undone and no
-    /// signature checked. `decoded_bytes`: `x-amz-decoded-content-length`.
+    /// A decoder of one body. `kind` must be chunked: any other kind is decoded as
+    /// [`PayloadKind::UnsignedChunksTrailer`]. Without a `seed` the framing is removed and no
+    /// signature is checked. `decoded_bytes`: `x-amz-decoded-content-length`.
     pub fn new(kind: PayloadKind, seed: impl Into<Option<ChunkSeed>>, decoded_bytes: u64) -> Self {
         let signed = matches!(kind, PayloadKind::SignedChunks { .. });
         Self {
@@ -90,8 +90,8 @@ impl Decoder {
         }
     }
 
-    /// Takes the next bytes of the body, split anywhere, and hands their content to `out`, without
-    /// copying it.
+    /// Processes the next bytes of the body, split anywhere, and passes their content to `out`,
+    /// without copying it.
     pub fn feed(&mut self, mut bytes: Bytes, out: &mut impl FnMut(Bytes)) -> Result<(), BodyError> {
         while !bytes.is_empty() {
             if let State::Content { left, signed } = &mut self.state {
@@ -115,8 +115,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// The end of the body: everything promised must have come. A missing last line end is
-    /// forgiven, since clients differ there.
+    /// Ends the body: everything promised must have arrived. The last line end may be missing,
+    /// since clients differ there.
     pub fn finish(mut self) -> Result<Trailers, BodyError> {
         let line = mem::take(&mut self.line);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
@@ -136,9 +136,9 @@ impl Decoder {
         Ok(self.trailers)
     }
 
-    /// The next line without its end; `None` when that has not come yet.
+    /// The next line without its end; `None` when its end has not arrived.
     fn take_line(&mut self, bytes: &mut Bytes) -> Result<Option<Bytes>, BodyError> {
-        // Only CR LF ends a line: minio-go ends the text of a trailer with a bare LF besides.
+        // Only CR LF ends a line: minio-go ends the text of a trailer with an additional bare LF.
         let mut before = self.line.last().copied();
         let end =
             bytes.iter().position(|byte| before.replace(*byte) == Some(b'\r') && *byte == b'\n');
@@ -244,7 +244,7 @@ impl Decoder {
     }
 }
 
-/// The headers that followed the content, without the signature over them.
+/// The trailing headers, without their signature.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trailers(Vec<(HeaderName, String)>);
 

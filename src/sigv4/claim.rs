@@ -1,5 +1,5 @@
-//! What a request claims about its signature, in the `Authorization` header or in a presigned
-//! query. Nothing is proved here.
+//! The claim of a request about its signature, in the `Authorization` header or in a presigned
+//! query. It is parsed here, not verified.
 
 use std::fmt;
 
@@ -14,26 +14,26 @@ use super::mechanism::Mechanism;
 use super::names::{UNSIGNED_PAYLOAD, X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use crate::s3::RequestHead;
 
-/// A claim to be checked.
+/// A claim to verify.
 #[derive(Debug)]
 pub(super) struct Claim<'a> {
     pub(super) access_key_id: String,
     pub(super) region: String,
-    /// When the client says that it signed; its day is the day of the scope.
+    /// The signing time by the client; its day is the day of the scope.
     pub(super) date: AmzDate,
     /// Lower-case names, joined by `;`.
     pub(super) signed_headers: &'a str,
     /// As sent.
     pub(super) signature: &'a str,
     pub(super) session_token: Option<&'a str>,
-    /// The value of `x-amz-content-sha256`, or what stands for it.
+    /// The value of `x-amz-content-sha256`, or its substitute.
     pub(super) payload: &'a str,
-    /// How long a presigned request is good for, in seconds; `None` for the header's form.
+    /// How long a presigned request is valid, in seconds; `None` for a signature in the header.
     pub(super) expires_seconds: Option<u32>,
 }
 
 impl<'a> Claim<'a> {
-    /// Reads the claim of Version 4. `region`: the only region accepted; `None` accepts any.
+    /// Parses the claim of Version 4. `region`: the only region accepted; `None` accepts any.
     pub(super) fn from_head(
         head: &RequestHead<'a>,
         mechanism: Mechanism,
@@ -102,7 +102,7 @@ impl<'a> Claim<'a> {
                 date.day()
             )));
         }
-        // What the header says is what the sender of this body knew; the query is older.
+        // The header was set by the sender of this body; the query is older.
         let payload = head.header(&X_AMZ_CONTENT_SHA256);
         Ok(Self {
             access_key_id: scope.access_key_id.into(),
@@ -120,12 +120,12 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// What a request says about its signature, where somebody else checks it.
+/// What a request says about its signature, where the store verifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// The access key; whether the sender has its secret is not known. Empty where there is none.
+    /// The access key; whether the sender has its secret is not known. Empty where there is no key.
     pub access_key_id: String,
-    /// Where the signature stands.
+    /// Where the signature is.
     pub mechanism: Mechanism,
     /// The names of the headers that a signature of Version 4 covers, in lower case, joined by `;`.
     signed_headers: String,
@@ -160,8 +160,8 @@ impl Claimed {
         Ok(Self { access_key_id, mechanism, signed_headers })
     }
 
-    /// Refuses a head with a header of `x-amz-*` that the signature should cover and does not, as AWS
-    /// does. Where nothing is signed, none may stand there but those that `may_stand_alone` names.
+    /// Refuses a head with an `x-amz-*` header that the signature should cover and does not, as AWS
+    /// does. A head without a signature may have only those that `may_stand_alone` accepts.
     pub fn check_covers(
         &self,
         headers: &HeaderMap,
@@ -198,7 +198,7 @@ impl Claimed {
     }
 }
 
-/// `host` and every `x-amz-*` header must be signed: anybody on the way could add the others.
+/// `host` and every `x-amz-*` header must be signed: otherwise anything on the way could add them.
 pub(super) fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<(), AuthError> {
     let signed: Vec<&str> = signed.split(';').collect();
     let is_signed = |name: &str| signed.contains(&name);
@@ -210,7 +210,7 @@ pub(super) fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<
         .filter(|name| !is_signed(name))
         .map(str::to_owned)
         .collect();
-    // A host that was not sent was not signed either, unless as empty.
+    // A missing host is not signed either, unless as an empty one.
     if names.is_empty() && !is_signed("host") {
         names.push("host".into());
     }
@@ -221,7 +221,7 @@ pub(super) fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<
     Err(AuthError::HeadersNotSigned { names })
 }
 
-/// What follows the algorithm in an `Authorization` header.
+/// The components after the algorithm in an `Authorization` header.
 #[derive(Default)]
 struct Components<'a> {
     credential: &'a str,
@@ -265,7 +265,7 @@ impl<'a> Components<'a> {
     }
 }
 
-/// `<access key>/YYYYMMDD/<region>/s3/aws4_request`, taken apart.
+/// The parts of `<access key>/YYYYMMDD/<region>/s3/aws4_request`.
 pub(super) struct ScopeText<'a> {
     pub(super) access_key_id: &'a str,
     pub(super) date: &'a str,
@@ -298,7 +298,7 @@ impl<'a> ScopeText<'a> {
     }
 }
 
-/// What is wrong with a scope; `Display` says it in AWS's words.
+/// The fault of a scope; `Display` gives AWS's message.
 pub(super) enum ScopeFault {
     Form,
     Date(String),

@@ -1,4 +1,4 @@
-//! Who may sign, and with which secret.
+//! Credentials: access keys and their secrets.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -8,11 +8,11 @@ use crate::secret::Secret;
 /// An access key and its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// The public half, named in every signature's scope.
+    /// The public half, named in the scope of every signature.
     pub access_key_id: String,
     /// The secret access key.
     pub secret: Secret,
-    /// The token that has to accompany temporary credentials.
+    /// The token that must accompany a temporary credential.
     pub session_token: Option<Secret>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use time::format_description::well_known::Rfc2822;
 use time::{Date, Month, OffsetDateTime};
 
-/// A second in UTC, together with its text, so that using it in a signature costs nothing.
+/// A second in UTC, together with its text, which signatures use without formatting it again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AmzDate {
     unix: i64,
@@ -14,7 +14,7 @@ pub struct AmzDate {
 
 impl AmzDate {
     /// The given second since 1970. A time outside the years 1970 to 9999, which the text cannot
-    /// show, becomes the nearest inside.
+    /// show, becomes the nearest time inside.
     pub fn from_unix(seconds: i64) -> Self {
         let unix = seconds.clamp(0, LAST_SECOND_OF_9999);
         let at = OffsetDateTime::from_unix_timestamp(unix).unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -41,8 +41,8 @@ impl AmzDate {
         Some(Self { unix: at.unix_timestamp(), text })
     }
 
-    /// Reads the value of a `Date` header: either form above or `Fri, 24 May 2013 00:00:00 GMT`
-    /// (RFC 9110 §5.6.7).
+    /// Parses the value of a `Date` header: the form above or `Fri, 24 May 2013 00:00:00 GMT` (RFC
+    /// 9110 §5.6.7).
     pub fn from_date_header(text: &str) -> Option<Self> {
         Self::parse(text).or_else(|| {
             let at = OffsetDateTime::parse(text, &Rfc2822).ok()?;

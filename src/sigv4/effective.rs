@@ -1,5 +1,5 @@
-//! A request as it is meant: what stands in a presigned URL's query in place of headers is put among
-//! them, and what belongs to a signature is taken out of the query.
+//! The effective request: parameters of a presigned URL that stand for headers are moved to the
+//! headers, and the parameters of the signature are removed from the query.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -7,30 +7,31 @@ use super::auth_error::AuthError;
 use super::mechanism::Mechanism;
 use crate::s3::{Query, RequestHead};
 
-/// The headers and the query that everything reads but the signature, which is over what was sent.
+/// The headers and the query that every reader uses except the signature check, which covers the
+/// request as sent.
 ///
-/// Signers move headers into the query of a URL that they presign (AWS: Authenticating Requests:
-/// Using Query Parameters): all of `x-amz-*`, and with Version 2 also `Content-Type` and
-/// `Content-MD5`, which it signs. They are what their headers are. Of a request that is not
-/// presigned, such parameters say nothing, as at AWS; they are left out, so that no store gives
-/// them a meaning. One that would make another operation of the request (a copy's source) is
-/// refused there: whoever wrote it did not mean the request without it.
+/// Signers move headers into the query of a presigned URL (AWS: Authenticating Requests: Using
+/// Query Parameters): all of `x-amz-*`, and with Version 2 also `Content-Type` and `Content-MD5`,
+/// which it signs. They have the meaning of their headers. In a request that is not presigned, such
+/// parameters have no meaning, as at AWS; they are removed, so that no store gives them one. A
+/// parameter that would turn the request into another operation (a copy's source) is refused there:
+/// its sender did not want the request without it.
 #[derive(Debug, Clone)]
 pub struct EffectiveRequest<'a> {
     /// What was sent: what the signature is about.
     pub sent: RequestHead<'a>,
-    /// Where the request's signature stands.
+    /// Where the request's signature is.
     pub mechanism: Mechanism,
-    /// The headers sent, and those that the query carries for them.
+    /// The headers as sent, and those that the query stands for.
     pub headers: HeaderMap,
-    /// What is left of the query.
+    /// The rest of the query.
     pub query: Query,
 }
 
 impl<'a> EffectiveRequest<'a> {
-    /// Reads what was sent. Errors: those of [`Mechanism::of`], and
-    /// [`AuthError::HeaderInQuery`] for a parameter that cannot be a header, or that says another
-    /// thing than the header of its name or than itself; [`AuthError::OnlyWherePresigned`].
+    /// Reads the request as sent. Errors: those of [`Mechanism::of`], and
+    /// [`AuthError::HeaderInQuery`] for a parameter that is not a valid header, that contradicts
+    /// its header, or that occurs twice with different values; [`AuthError::OnlyWherePresigned`].
     pub fn of(sent: RequestHead<'a>) -> Result<Self, AuthError> {
         #[cfg(test)]
         crate::readings::count("head");
@@ -61,7 +62,7 @@ impl<'a> EffectiveRequest<'a> {
     }
 }
 
-/// What a parameter of the query is.
+/// The kind of a query parameter.
 enum Part {
     OfQuery,
     Header,
@@ -94,7 +95,7 @@ impl Part {
 fn add(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), AuthError> {
     let wrong = || AuthError::HeaderInQuery { name: name.into() };
     let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-    // White space around a header's value is no part of it (RFC 9110 §5.5).
+    // White space around a header's value is not part of it (RFC 9110 §5.5).
     let value = value.trim_matches([' ', '\t']);
     let mut said = headers.get_all(&header).iter().peekable();
     if said.peek().is_none() {
@@ -108,7 +109,7 @@ fn add(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), AuthError
     Err(wrong())
 }
 
-/// Headers by which a PUT is another operation, and those about them.
+/// Headers that turn a PUT into another operation, and headers about them.
 pub(crate) const CHOOSING: [&str; 3] =
     ["x-amz-copy-source", "x-amz-rename-source", "x-amz-write-offset-bytes"];
 

@@ -1,5 +1,5 @@
-//! Signing keys: a secret narrowed to one day, one region and one service, so that no signature
-//! made with it is worth anything elsewhere.
+//! Signing keys: derived from a secret for one day, one region and one service, so that their
+//! signatures are valid nowhere else.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::credential::Credential;
 use super::signature::Signature;
 use crate::secret::Secret;
 
-/// Where a signature is valid. Shown as `20130524/us-east-1/s3/aws4_request`.
+/// The scope in which a signature is valid. Shown as `20130524/us-east-1/s3/aws4_request`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// The day, `YYYYMMDD`.
@@ -52,17 +52,17 @@ impl SigningKey {
         Self { scope_text: scope.to_string(), scope, mac: keyed(&*key) }
     }
 
-    /// Signs the parts, one after the other, as one message.
+    /// Signs the concatenation of the parts.
     pub fn sign(&self, parts: &[&[u8]]) -> Signature {
         Signature::new(hmac(&self.mac, parts))
     }
 
-    /// Where this key's signatures are valid.
+    /// The scope in which this key's signatures are valid.
     pub fn scope(&self) -> &Scope {
         &self.scope
     }
 
-    /// The scope as a string to sign has it.
+    /// The scope in the form of a string to sign.
     pub fn scope_text(&self) -> &str {
         &self.scope_text
     }
@@ -74,15 +74,15 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Signing keys already derived, shared by all threads. Bounded: a key depends on the day and the
-/// region that a client names, so without a bound a client could fill the memory.
+/// Cache of derived signing keys, shared by all threads. Its size is limited: a key depends on the
+/// day and the region that a client names, so a client could otherwise fill the memory.
 #[derive(Default)]
 pub struct SigningKeys {
     known: RwLock<HashMap<String, Known>>,
 }
 
-/// The secret is kept beside the key, so that a credential whose secret was changed in the
-/// configuration is not served by the key of the old one.
+/// The secret is stored beside the key, so that after a change of the secret in the configuration
+/// the old key is not used.
 struct Known {
     secret: Secret,
     key: Arc<SigningKey>,
@@ -130,7 +130,7 @@ fn hmac(key: &Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
 /// The service's name in a scope.
 pub(super) const SERVICE: &str = "s3";
 
-/// What every scope ends with.
+/// The end of every scope.
 pub(super) const TERMINATOR: &str = "aws4_request";
 
 const KEYS_MAX: usize = 1024;

@@ -1,4 +1,4 @@
-//! By which mechanism a request says that it is authentic.
+//! The mechanism of a request's signature: its version, and where it is.
 
 use http::header;
 
@@ -7,10 +7,10 @@ use super::canonical::ALGORITHM;
 use super::names::is_presign_parameter;
 use crate::s3::RequestHead;
 
-/// Where a signature stands, and of which version it is.
+/// Where a signature is, and its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
-    /// There is none.
+    /// There is no signature.
     Nobody,
     /// Version 4, in the `Authorization` header.
     Header,
@@ -23,14 +23,14 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
-    /// Finds the signature. Errors: several of them, or one of a kind that nobody checks here.
+    /// Finds the signature. Errors: several signatures, or one of an unsupported kind.
     pub fn of(head: &RequestHead<'_>) -> Result<Self, AuthError> {
         #[cfg(test)]
         crate::readings::count("mechanism");
         let in_header = head.headers.contains_key(header::AUTHORIZATION);
         let names = head.query.parameters().map(|(name, _)| name);
-        // Beside a header only a second signature counts. Without one every trace of a signature
-        // does: a claim with parts missing is a wrong one, not nobody's.
+        // Beside an `Authorization` header only a second signature counts. Without the header any
+        // parameter of a signature counts: a claim with missing parts is invalid, not anonymous.
         let is_second = |name: &str| matches!(name, "X-Amz-Algorithm" | "X-Amz-Signature");
         let presigned = names
             .clone()
@@ -56,7 +56,7 @@ impl Mechanism {
         }
     }
 
-    /// Whether the signature stands in the query: the holder of such a URL may do one thing.
+    /// Whether the signature is in the query: the holder of such a URL may do only what it says.
     pub const fn is_presigned(self) -> bool {
         matches!(self, Self::Query | Self::QueryV2)
     }

@@ -1,23 +1,24 @@
-//! AWS Signature Version 4 (and, from clients, Version 2) towards two sides: a client's request is authenticated and its body
-//! checked against everything that its head promised, and a request to the store is signed.
+//! AWS Signature Version 4 (and, from clients, Version 2) on both sides: a client's request is
+//! authenticated and its body verified against all promises in its head, and a request to the store
+//! is signed.
 //!
 //! Pure: bytes and values in, values out; no IO, and the time is an argument. A request passes
-//! through the room in this order:
+//! through the module in this order:
 //!
-//! 1. [`EffectiveRequest`] is the request without what belongs to its signature, and with the
-//!    headers that a presigned query stands for: what everything else reads;
-//! 1. [`authenticate`] proves who sent the head, and says how the body is framed
+//! 1. [`EffectiveRequest`] is the request without the parts of its signature, and with the headers
+//!    that a presigned query stands for: all other modules read it;
+//! 2. [`authenticate`] verifies who sent the head, and says how the body is framed
 //!    ([`PayloadKind`]);
-//! 2. [`BodyPromise`] collects what the head promises about the body: its length, its digests, its
-//!    checksum;
-//! 3. [`BodyCheck`] takes the body as it arrives, gives back the content without framing, and in
+//! 3. [`BodyPromise`] collects the promises of the head about the body: its length, its digests,
+//!    its checksum;
+//! 4. [`BodyCheck`] processes the body as it arrives, returns the content without framing, and at
 //!    the end says whether every promise was kept;
-//! 4. [`sign`] signs what goes to the store.
+//! 5. [`sign`] signs the request to the store.
 //!
-//! Errors are [`AuthError`] and [`BodyError`]; both say by [`AwsAnswer`] how AWS would answer.
+//! Errors are [`AuthError`] and [`BodyError`]; both give AWS's answer by [`AwsAnswer`].
 //!
 //! Source: AWS: "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API reference, and
-//! where that is silent, what AWS is seen to answer.
+//! where that says nothing, the observed answers of AWS.
 
 mod accepted;
 mod answer;

@@ -1,5 +1,5 @@
-//! What `x-amz-content-sha256` promises about the body (AWS: Authenticating Requests: Using the
-//! Authorization Header).
+//! The kind of payload that `x-amz-content-sha256` promises (AWS: Authenticating Requests: Using
+//! the Authorization Header).
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -9,12 +9,12 @@ use super::names::{UNSIGNED_PAYLOAD, X_AMZ_CONTENT_SHA256};
 use super::signature::digest_from_hex;
 use crate::s3::RequestHead;
 
-/// How the body is framed and what vouches for it.
+/// How the body is framed and how it is authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadKind {
-    /// The body as it is, with this SHA-256 digest.
+    /// Unframed, with this SHA-256 digest.
     Digest([u8; 32]),
-    /// The body as it is, under no signature.
+    /// Unframed, not covered by a signature.
     Unsigned,
     /// `aws-chunked`, each chunk with a signature.
     SignedChunks {
@@ -26,8 +26,9 @@ pub enum PayloadKind {
 }
 
 impl PayloadKind {
-    /// Reads a value of `x-amz-content-sha256`. Errors: [`AuthError::UnsupportedPayload`] for
-    /// elliptic curves, [`AuthError::InvalidContentSha256`] for what AWS does not know either.
+    /// Parses a value of `x-amz-content-sha256`. Errors: [`AuthError::UnsupportedPayload`] for
+    /// elliptic curves, [`AuthError::InvalidContentSha256`] for values that AWS does not know
+    /// either.
     pub fn parse(value: &str) -> Result<Self, AuthError> {
         match value {
             UNSIGNED_PAYLOAD => Ok(Self::Unsigned),
@@ -46,17 +47,17 @@ impl PayloadKind {
         }
     }
 
-    /// How the body of a request is framed. Two headers say it, `x-amz-content-sha256` (`said`; or
-    /// what stands for it) and `Content-Encoding`, and here alone they are held together:
+    /// How the body of a request is framed. Two headers say it: `x-amz-content-sha256` (`said`, or
+    /// its substitute) and `Content-Encoding`. Only this function compares them:
     ///
-    /// - `STREAMING-*` is framed, whatever the other says: some SDKs name no encoding;
-    /// - a digest is of the body as it is, and `aws-chunked` beside it is about the object;
-    /// - `aws-chunked` beside `UNSIGNED-PAYLOAD`, said or implied, is refused;
-    /// - where nobody signed and nothing is said, `aws-chunked` is the form without signatures, as
-    ///   SDKs send it that do not sign.
+    /// - `STREAMING-*` means framed, whatever `Content-Encoding` says: some SDKs name no encoding;
+    /// - a digest means unframed, and `aws-chunked` beside it describes the object;
+    /// - `aws-chunked` beside `UNSIGNED-PAYLOAD`, sent or implied, is refused;
+    /// - in an unsigned request without the header, `aws-chunked` means the framing without
+    ///   signatures, as SDKs send it that do not sign.
     ///
-    /// Errors: those of [`PayloadKind::parse`]; [`AuthError::InvalidContentSha256`] for chunks that
-    /// are signed where nothing is, or only by Version 2, which knows no framing at all;
+    /// Errors: those of [`PayloadKind::parse`]; [`AuthError::InvalidContentSha256`] for signed
+    /// chunks in an unsigned request or under Version 2, which has no framing;
     /// [`AuthError::ChunkedUnsigned`] as above (AWS: 400 `InvalidArgument`).
     pub fn of(
         mechanism: Mechanism,
@@ -96,8 +97,8 @@ impl PayloadKind {
         Self::of(mechanism, said, head.headers)
     }
 
-    /// Refuses what stores read differently where each reads the bytes itself: a body whose
-    /// headers do not agree on how it is framed. Errors: [`AuthError::AmbiguousFraming`].
+    /// Refuses a body whose headers contradict each other about its framing, since stores read such
+    /// a body differently. Errors: [`AuthError::AmbiguousFraming`].
     pub fn check_unambiguous(self, headers: &HeaderMap) -> Result<(), AuthError> {
         let says = names_chunks(headers) || headers.contains_key("x-amz-decoded-content-length");
         if says && !self.is_chunked() {
@@ -117,8 +118,8 @@ impl PayloadKind {
     }
 }
 
-/// Takes `aws-chunked` out of `Content-Encoding` once the framing is undone; what else was named
-/// stays byte for byte (AWS does not store `aws-chunked` either, and keeps the rest).
+/// Removes `aws-chunked` from `Content-Encoding` once the framing is removed; the other encodings
+/// stay byte for byte (AWS does not store `aws-chunked` either, and keeps the rest).
 pub fn unframe(headers: &mut HeaderMap) {
     if !names_chunks(headers) {
         return;

@@ -1,6 +1,6 @@
-//! The signature of a browser's upload form: it covers the policy and nothing else (AWS:
-//! Authenticating requests in browser-based uploads). Also by Signature Version 2, which boto3 still
-//! makes for forms unless told otherwise; it is HMAC-SHA1 with the secret itself.
+//! The signature of a browser's upload form. It covers only the policy (AWS: Authenticating
+//! requests in browser-based uploads). Signature Version 2 is supported too, since boto3 still uses
+//! it for forms by default; it is HMAC-SHA1 with the secret itself.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,10 +16,10 @@ use super::date::AmzDate;
 use super::key::SigningKeys;
 use super::signature::Signature;
 
-/// What a form's fields claim.
+/// The claim in a form's fields.
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyClaim<'a> {
-    /// `policy`, in base64 as it came: these bytes are what is signed.
+    /// `policy`, in base64 as it came: these bytes are signed.
     pub policy: &'a str,
     /// `x-amz-algorithm`
     pub algorithm: Option<&'a str>,
@@ -35,8 +35,8 @@ pub struct PolicyClaim<'a> {
     pub version_2: Option<(&'a str, &'a str)>,
 }
 
-/// Proves who signed the policy and returns the access key. The policy's own expiry limits how
-/// long the signature is good for, so the time is not asked here.
+/// Verifies the policy's signature and returns the access key. The policy's own expiry limits how
+/// long the signature is valid, so the time is not checked here.
 pub fn authenticate_policy(
     claim: &PolicyClaim<'_>,
     clients: &impl CredentialLookup,

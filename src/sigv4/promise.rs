@@ -1,4 +1,4 @@
-//! Everything that a request's head promises about the body.
+//! The promises of a request's head about its body.
 
 use std::str::FromStr;
 
@@ -12,19 +12,19 @@ use super::payload::PayloadKind;
 use crate::s3::RequestHead;
 use crate::s3::decimal::decimal;
 
-/// What the head promises about the body; [`super::BodyCheck`] holds the body to it.
+/// The promises of the head about the body; [`super::BodyCheck`] verifies them.
 #[derive(Debug, Clone)]
 pub struct BodyPromise {
     /// How the body is framed; for [`PayloadKind::Digest`] also its SHA-256.
     pub payload: PayloadKind,
-    /// The length of the content in bytes, without framing. `None` when the head does not say
+    /// The length of the content in bytes, without framing. `None` when the head does not say it
     /// (`Transfer-Encoding: chunked`).
     pub length: Option<u64>,
     /// `Content-MD5`.
     pub content_md5: Option<[u8; 16]>,
-    /// The checksum, of which there may be one.
+    /// The checksum; there may be one at most.
     pub checksum: Option<PromisedChecksum>,
-    /// `None`: the signatures of the chunks, if there are any, cannot be checked here.
+    /// `None`: the chunks' signatures, if there are any, cannot be checked here.
     pub(super) seed: Option<ChunkSeed>,
 }
 
@@ -33,9 +33,9 @@ pub struct BodyPromise {
 pub enum PromisedChecksum {
     /// Sent in a header.
     Header {
-        /// Which one.
+        /// The algorithm.
         algorithm: Algorithm,
-        /// Its bytes.
+        /// The checksum's bytes.
         value: Vec<u8>,
     },
     /// Announced by `x-amz-trailer`.
@@ -43,7 +43,7 @@ pub enum PromisedChecksum {
 }
 
 impl PromisedChecksum {
-    /// By which algorithm.
+    /// The algorithm.
     pub const fn algorithm(&self) -> Algorithm {
         match self {
             Self::Header { algorithm, .. } | Self::Trailer(algorithm) => *algorithm,
@@ -52,7 +52,7 @@ impl PromisedChecksum {
 }
 
 impl BodyPromise {
-    /// Collects the promises. Errors: a promise that is malformed, or that contradicts another.
+    /// Collects the promises. Errors: a malformed promise, or one that contradicts another.
     pub fn from_head(
         head: &RequestHead<'_>,
         authenticated: &Authenticated,
@@ -60,14 +60,14 @@ impl BodyPromise {
         Self::collect(head, authenticated.payload, authenticated.seed.clone())
     }
 
-    /// The promises of a head that nobody has authenticated: all but the signatures of chunks can
-    /// be held to. Errors as for [`BodyPromise::from_head`].
+    /// The promises of a head that was not authenticated: all but the signatures of chunks can be
+    /// verified. Errors as for [`BodyPromise::from_head`].
     pub fn of_unproved(head: &RequestHead<'_>, payload: PayloadKind) -> Result<Self, BodyError> {
         Self::collect(head, payload, None)
     }
 
-    /// Refuses a body whose head names a checksum's algorithm and no checksum, in a header or as a
-    /// trailer (AWS: PutObject, `x-amz-sdk-checksum-algorithm`).
+    /// Refuses a body whose head names a checksum algorithm but has no checksum, in a header or as
+    /// a trailer (AWS: PutObject, `x-amz-sdk-checksum-algorithm`).
     pub fn check_announced(&self, headers: &HeaderMap) -> Result<(), BodyError> {
         let announced = headers.contains_key(X_AMZ_SDK_CHECKSUM_ALGORITHM);
         if announced && self.checksum.is_none() {
@@ -117,7 +117,7 @@ fn promised_checksum(
     payload: PayloadKind,
 ) -> Result<Option<PromisedChecksum>, BodyError> {
     let mut promised = Vec::new();
-    // What a CompleteMultipartUpload carries is the checksum of the object, not of its own body.
+    // The checksum in a CompleteMultipartUpload is about the object, not about the request's body.
     let completes = head.method == Method::POST && head.query.has("uploadId");
     let names = head.headers.keys().filter(|_| !completes);
     for algorithm in names.filter_map(Algorithm::from_header) {
@@ -141,8 +141,8 @@ fn promised_checksum(
     }
 }
 
-/// `x-amz-sdk-checksum-algorithm` may not contradict the checksum itself; where it may stand alone,
-/// the operation decides ([`BodyPromise::check_announced`]).
+/// `x-amz-sdk-checksum-algorithm` must not contradict the checksum itself. Whether it may occur
+/// without a checksum depends on the operation ([`BodyPromise::check_announced`]).
 fn check_sdk_algorithm(
     headers: &HeaderMap,
     checksum: Option<&PromisedChecksum>,
@@ -157,8 +157,8 @@ fn check_sdk_algorithm(
     }
 }
 
-/// Which checksum a store is to make or to compare: one that there is (AWS: CreateMultipartUpload,
-/// CopyObject, CompleteMultipartUpload).
+/// The algorithm of the checksum that a store has to compute or compare must exist (AWS:
+/// CreateMultipartUpload, CopyObject, CompleteMultipartUpload).
 fn check_choices(headers: &HeaderMap) -> Result<(), BodyError> {
     for name in headers.keys() {
         let Some(what) = name.as_str().strip_prefix("x-amz-checksum-") else { continue };
@@ -173,7 +173,7 @@ fn check_choices(headers: &HeaderMap) -> Result<(), BodyError> {
             "algorithm" | "mode" | "type" => {}
             _ => {
                 let algorithm = Algorithm::from_header(name).ok_or(BodyError::UnknownChecksum)?;
-                // Of an object in parts their number may follow.
+                // For an object in parts, the number of parts may follow.
                 let (digest, parts) = value.rsplit_once('-').unwrap_or((value, "1"));
                 if algorithm.decode(digest).is_none() || decimal::<u64>(parts).is_none() {
                     return Err(BodyError::InvalidHeader(name.clone()));
@@ -184,7 +184,7 @@ fn check_choices(headers: &HeaderMap) -> Result<(), BodyError> {
     Ok(())
 }
 
-/// The only value of a header. A promise made twice is malformed, the same twice over too.
+/// The only value of a header. A repeated promise is malformed, even with the same value.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, BodyError> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };

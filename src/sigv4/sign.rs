@@ -1,4 +1,4 @@
-//! Signing a request towards the store.
+//! Signs a request to the store.
 
 use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -9,7 +9,7 @@ use super::date::AmzDate;
 use super::key::SigningKeys;
 use super::names::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 
-/// What is signed besides the header fields.
+/// The signed parts besides the header fields.
 #[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'a> {
     /// The method.
@@ -34,10 +34,10 @@ pub enum SignError {
     NotAHeader(#[from] InvalidHeaderValue),
 }
 
-/// Signs a request: sets `x-amz-date`, `x-amz-content-sha256`, `authorization` and, for a
-/// temporary credential, `x-amz-security-token`. Signed are `host`, which must be there,
-/// `content-type`, `content-md5` and every `x-amz-*`; what a connection may change on the way is
-/// not. `now_unix`: seconds since 1970.
+/// Signs a request: sets `x-amz-date`, `x-amz-content-sha256`, `authorization` and, for a temporary
+/// credential, `x-amz-security-token`. It signs `host`, which must be present, `content-type`,
+/// `content-md5` and every `x-amz-*` header; headers that may change on the way are not signed.
+/// `now_unix`: seconds since 1970.
 pub fn sign(
     request: &Outgoing<'_>,
     headers: &mut HeaderMap,

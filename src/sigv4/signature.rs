@@ -4,8 +4,8 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// A signature: HMAC-SHA256 over a string to sign. Shown as 64 lower-case hex digits; two are
-/// compared in constant time only.
+/// A signature: HMAC-SHA256 over a string to sign. Shown as 64 lower-case hex digits; compared in
+/// constant time only.
 #[derive(Clone, Copy)]
 pub struct Signature([u8; 32]);
 
@@ -20,7 +20,7 @@ impl Signature {
         digest_from_hex(text.as_bytes()).map(Self)
     }
 
-    /// Whether both are the same, in a time that does not depend on where they differ.
+    /// Whether both are equal, in a time that does not depend on where they differ.
     pub fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -37,7 +37,7 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// 64 hex digits, held without an allocation.
+/// 64 hex digits, stored without an allocation.
 #[derive(Clone, Copy)]
 pub struct Hex([u8; 64]);
 

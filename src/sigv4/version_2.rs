@@ -1,7 +1,6 @@
-//! Signature Version 2, which several clients still make by default: HMAC-SHA1 with the secret
-//! itself over a few headers and the resource (AWS: Signing and authenticating REST requests). It
-//! vouches for nothing of a body but its `Content-MD5`, and for those parts of the query only that
-//! are listed here.
+//! Signature Version 2, which several clients still use by default: HMAC-SHA1 with the secret
+//! itself over a few headers and the resource (AWS: Signing and authenticating REST requests). Of
+//! the body it covers only `Content-MD5`, and of the query only the parameters listed here.
 
 use std::borrow::Cow;
 
@@ -23,7 +22,8 @@ use crate::s3::RequestHead;
 use crate::s3::classify::is_subresource;
 use crate::s3::decimal::decimal;
 
-/// Who sent a request that carries a signature of this version, in a header or in the query.
+/// Authenticates the sender of a request with a signature of this version, in a header or in the
+/// query.
 pub(super) fn authenticate(
     request: &EffectiveRequest<'_>,
     clients: &impl CredentialLookup,
@@ -74,12 +74,13 @@ struct Claim<'a> {
     access_key_id: String,
     /// In base64, as sent.
     signature: &'a str,
-    /// The fourth line of what is signed.
+    /// The fourth line of the string to sign.
     date_line: String,
 }
 
 impl<'a> Claim<'a> {
-    /// `Authorization: AWS <access key>:<signature>`, made at most fifteen minutes from now.
+    /// Parses `Authorization: AWS <access key>:<signature>`, signed at most fifteen minutes from
+    /// now.
     fn from_header(head: &RequestHead<'a>, now_unix: i64) -> Result<Self, AuthError> {
         let value = head.header(&header::AUTHORIZATION).unwrap_or_default();
         let value = value.strip_prefix("AWS").unwrap_or_default().trim();
@@ -88,7 +89,8 @@ impl<'a> Claim<'a> {
         });
         let (access_key_id, signature) =
             named.ok_or_else(|| AuthError::InvalidHeaderV2 { value: value.into() })?;
-        // The line is empty where `x-amz-date`, signed among its like, stands in for the header.
+        // The line is empty where `x-amz-date`, which is signed with the `x-amz-*` headers,
+        // replaces the `Date` header.
         let in_header = head.header(&header::DATE).unwrap_or_default();
         let (date, date_line) =
             head.header(&X_AMZ_DATE).map_or((in_header, in_header), |date| (date, ""));
@@ -101,7 +103,7 @@ impl<'a> Claim<'a> {
         })
     }
 
-    /// `AWSAccessKeyId`, `Expires` in seconds since 1970, and `Signature`, each once.
+    /// Parses `AWSAccessKeyId`, `Expires` in seconds since 1970, and `Signature`, each once.
     fn from_query(head: &RequestHead<'a>, now_unix: i64) -> Result<Self, AuthError> {
         let only = |wanted: &str| {
             let mut values = head.query.get_all(wanted);
@@ -129,7 +131,8 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// What is signed, but for the resource at its end. Bytes, since a header's value need not be UTF-8.
+/// The string to sign, with the resource at its end. Bytes, since a header's value need not be
+/// UTF-8.
 fn string_to_sign(meant: &RequestHead<'_>, date_line: &str, resource: &str) -> Vec<u8> {
     let mut text = Vec::with_capacity(TEXT_BYTES_USUAL);
     let mut line = |bytes: &[u8]| {
@@ -150,16 +153,16 @@ fn string_to_sign(meant: &RequestHead<'_>, date_line: &str, resource: &str) -> V
     text
 }
 
-/// All values of a header as one, without white space around each.
+/// All values of a header as one, each without surrounding white space.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     let values: Vec<_> =
         headers.get_all(name).iter().map(|value| value.as_bytes().trim_ascii()).collect();
     values.join(&b","[..])
 }
 
-/// The resource, in each of the spellings that clients sign: the path as it was sent or as AWS
-/// encodes it, a bucket's with or without the slash at its end, a subresource without a value with
-/// or without `=`. All of them name the same.
+/// The resource, in each spelling that clients sign: the path as sent or as AWS encodes it, a
+/// bucket's path with or without the slash at its end, a subresource without a value with or
+/// without `=`. All of them name the same resource.
 fn resources(head: &RequestHead<'_>, host_bucket: Option<&str>) -> Result<Vec<String>, AuthError> {
     let mut signed = Vec::new();
     for (name, value) in head.query.parameters() {
@@ -196,7 +199,7 @@ fn resources(head: &RequestHead<'_>, host_bucket: Option<&str>) -> Result<Vec<St
 }
 
 /// The parameters that are part of the resource (AWS: Signing and authenticating REST requests,
-/// "Constructing the CanonicalizedResource element", and the younger ones that SDKs sign).
+/// "Constructing the CanonicalizedResource element", and newer ones that SDKs sign).
 const SIGNED: [&str; 29] = [
     "accelerate",
     "acl",
@@ -229,7 +232,7 @@ const SIGNED: [&str; 29] = [
     "website",
 ];
 
-/// Those that override headers of the answer.
+/// The parameters that override headers of the answer.
 const RESPONSE: [&str; 6] = [
     "response-cache-control",
     "response-content-disposition",
