@@ -1,7 +1,7 @@
-//! What stands around a connection and looks at the bytes that come: everything but reading is the
-//! connection's own.
+//! A wrapper of a connection that looks at the bytes read; all other calls go to the connection
+//! itself.
 
-/// Has a type be a connection of Pingora's: all but `AsyncRead`. It has to have
+/// Makes a type a connection of Pingora: implements everything but `AsyncRead`. The type needs
 /// `stream(&self) -> Option<&Stream>` and `stream_mut(&mut self) -> io::Result<&mut Stream>`.
 macro_rules! around_a_stream {
     ($type:ty) => {

@@ -1,4 +1,4 @@
-//! The one place that reads the wall clock. Everything else is handed the time, or measures with
+//! The only reader of the wall clock. Other code gets the time as an argument, or measures with
 //! `tokio::time::Instant`, which tests can stop.
 
 /// Seconds since the Unix epoch; negative before it.

@@ -1,5 +1,6 @@
-//! File descriptors: as many as the system allows, and a word to operators when none is left. Each
-//! connection takes one, each request a second one towards the store, each spooled body one more.
+//! File descriptors: raises the limit as far as the system allows, and warns operators when none is
+//! left. Each connection needs one, each request a second one to the store, each spooled body one
+//! more.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,15 +12,15 @@ use tokio::time::sleep;
 
 use crate::seldom::Seldom;
 
-/// How often the listening socket is asked whether another connection could be accepted.
+/// How often to check whether a connection could be accepted.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
 
-/// How many this process may have once it has asked for all that it can get.
+/// The limit of this process once it was raised as far as possible.
 pub fn most() -> u64 {
     getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
-/// Asks for all that this process can get. What it may have is left as it is where the system refuses.
+/// Raises the limit as far as possible. Where the system refuses, the limit stays unchanged.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
@@ -33,13 +34,13 @@ pub fn raise_limit() {
     }
 }
 
-/// Whether an error says that there are none left, for this process or in the whole system.
+/// Whether an error means that none is left, for this process or in the whole system.
 pub fn is_out(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Says that none was left for this, but not again and again.
+/// Warns that none was left for this, at most every few seconds.
 pub fn ran_out(wanted: &str) {
     static SAID: Seldom = Seldom::new();
     if let Some(left_out) = SAID.due() {
@@ -53,8 +54,8 @@ pub fn ran_out(wanted: &str) {
     }
 }
 
-/// Says so whenever none is left to accept a connection with. Whoever accepts does not tell: the
-/// clients wait in the system's queue, and nothing else would be seen of it here.
+/// Warns whenever none is left to accept a connection with. The acceptor does not report that: the
+/// clients wait in the system's queue, and nothing else would show it here.
 pub async fn watch(listening: OwnedFd) {
     loop {
         sleep(LOOKED_EVERY).await;

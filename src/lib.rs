@@ -1,32 +1,33 @@
 //! `ifmatch`: conditional writes that survive retries, on any S3.
 //!
-//! A reverse proxy for any S3-compatible store. Every change of a key passes a gate: one writer at
-//! a time, serialised through a register of ETags in Redis or in memory, and a stale writer is
+//! A reverse proxy for any S3-compatible store. Every change of a key passes the gate: one write of
+//! a key at a time, serialised by a register of ETags in Redis or in memory. A stale write is
 //! refused with 412 before its body is sent on.
 //!
 //! # The rooms
 //!
-//! Rules decide, shells act. The first group has no IO and no clock: values in, values out.
+//! Pure modules decide; the others act. The first group has no IO and no clock: values in, values
+//! out.
 //!
-//! - [`s3`]: which operation a request is, which key it changes, under which condition; how the
-//!   condition is judged; how answers look.
-//! - [`sigv4`]: Signature Version 4 towards two sides, and the checking of bodies.
+//! - [`s3`]: the operation of a request, the key it changes, its conditions and their evaluation,
+//!   the form of answers.
+//! - [`sigv4`]: Signature Version 4 on both sides, and the verification of bodies.
 //! - [`register::record`]: the register's transitions.
-//! - [`shares`]: how much of something each client holds, and may hold.
+//! - [`shares`]: how much of a resource each client holds, and may hold.
 //!
-//! The shells:
+//! The modules that act:
 //!
 //! - [`register`]: the register in memory and in Redis.
-//! - [`body`]: bodies taken whole, in memory or on disk.
-//! - [`backend`]: the store behind.
-//! - [`gate`]: the guarded write, top to bottom.
-//! - [`marker`]: which register keeps the locks of this store.
-//! - [`proxy`]: the only room that knows Pingora's phases.
+//! - [`body`]: buffered bodies, in memory or on disk.
+//! - [`backend`]: the store.
+//! - [`gate`]: the guarded write, from beginning to end.
+//! - [`marker`]: the object in the store that names its register.
+//! - [`proxy`]: request handling on Pingora's phases; only this module knows them.
 //! - [`lifecycle`]: the listening socket, upgrades, draining, signals.
-//! - [`config`], [`embedded`], [`server`], [`cli`]: what is set, the store in this process, putting
-//!   it all together, talking to a person.
+//! - [`config`], [`embedded`], [`server`], [`cli`]: the settings, the store in this process, the
+//!   composition of all parts, the command line.
 //!
-//! ARCHITECTURE.md has the life of a request and the invariants, docs/decisions the reasons.
+//! ARCHITECTURE.md describes the life of a request and the invariants, docs/decisions the reasons.
 
 mod around;
 pub mod backend;

@@ -1,4 +1,5 @@
-//! A string that must never be seen: in a log, a `Debug` print or an error. Overwritten when dropped.
+//! A secret text, which never appears in a log, a `Debug` print or an error. Overwritten when
+//! dropped.
 
 use std::fmt;
 

@@ -1,14 +1,14 @@
-//! What would be said too often is said once in a while.
+//! Rate limit for log messages.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often one thing is said at most.
+/// The shortest time between two messages of one kind.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// One thing that may be said.
+/// One kind of message.
 #[derive(Debug)]
 pub struct Seldom(Mutex<Said>);
 
@@ -19,12 +19,12 @@ struct Said {
 }
 
 impl Seldom {
-    /// It has not been said yet.
+    /// Not logged yet.
     pub const fn new() -> Self {
         Self(Mutex::new(Said { last: None, left_out: 0 }))
     }
 
-    /// Whether it is to be said now, and how often it was left out since the last time.
+    /// Whether to log now; then how many messages were suppressed since the last one.
     pub fn due(&self) -> Option<u64> {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

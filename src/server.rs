@@ -1,4 +1,4 @@
-//! Puts the parts together and runs them.
+//! The server: builds all parts from the configuration and runs them.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -37,19 +37,19 @@ use crate::sigv4::{Credential, SigningKeys};
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No runtime, no address.
+    /// The system refused a runtime or a socket.
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
     /// The listen address.
     #[error("cannot listen on {0}: {1}. Choose another with listen = \"…\" or --listen")]
     Listen(SocketAddr, std::io::Error),
-    /// Where a successor would ask.
+    /// The upgrade socket.
     #[error("nobody could take over from this process: upgrade_socket {0} cannot be opened: {1}")]
     UpgradeSocket(std::path::PathBuf, std::io::Error),
-    /// Nothing was taken over.
+    /// The upgrade.
     #[error(transparent)]
     Handover(#[from] HandoverError),
-    /// The store behind.
+    /// The store.
     #[error(
         "the store at {0} cannot be used: {1}. Check backend.url and that the store is running"
     )]
@@ -57,7 +57,7 @@ pub enum StartError {
     /// The register.
     #[error("{0}. Check register.url")]
     Register(#[from] RegisterError),
-    /// Nothing says which object would be the marker.
+    /// An operator's command needs a marker, and none is configured.
     #[error("register.marker is not set: there is nothing to adopt")]
     NoMarker,
     /// The register is not this store's.
@@ -71,17 +71,17 @@ pub enum StartError {
 /// A proxy that is about to serve.
 #[derive(Debug)]
 pub struct Started {
-    /// Where clients find it.
+    /// Where it listens.
     pub listening: SocketAddr,
-    /// How the register stands.
+    /// The register's status.
     pub register: Status,
 }
 
-/// Serves until told to stop by a signal. `ready` is called once, when clients are served. An
-/// `upgrade` takes the listening socket over from the process that serves now.
+/// Serves until a signal to stop. `ready` is called once, when clients are served. With `upgrade`,
+/// this process takes over the listening socket from the running process.
 ///
 /// # Errors
-/// Whatever would make serving impossible is found before the first client is accepted.
+/// Everything that makes serving impossible is found before the first client is accepted.
 pub fn run(
     mut config: Config,
     upgrade: bool,
@@ -90,7 +90,8 @@ pub fn run(
     descriptors::raise_limit();
     let (socket, predecessor) =
         if upgrade { taken_over(&config)? } else { (bound(config.listen)?, None) };
-    // Outlives Pingora's own runtimes: the store in this process and the end of the work live here.
+    // Lives longer than Pingora's own runtimes: the store in this process and the end of the work
+    // run here.
     let background = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(if config.embedded.is_some() { config.worker_threads() } else { 1 })
         .thread_name("background")
@@ -148,10 +149,10 @@ fn bound(listen: SocketAddr) -> Result<ListeningSocket, StartError> {
     ListeningSocket::bind(listen).map_err(|error| StartError::Listen(listen, error))
 }
 
-/// The listening socket of the process that serves now. Nothing else has been touched by then.
+/// Takes over the listening socket of the running process. Nothing else has been started by then.
 ///
-/// Where nobody waits to be asked, and nobody listens at the address, there is nothing to take over:
-/// a supervisor starts a process that has crashed with the arguments that it had.
+/// Where no process answers at the upgrade socket, and none listens at the address, there is
+/// nothing to take over: a supervisor may restart a crashed process with the same arguments.
 fn taken_over(config: &Config) -> Result<(ListeningSocket, Option<HandoverClient>), StartError> {
     if let RegisterKind::Memory { .. } = config.register.kind {
         return Err(HandoverError::InProcess("the register in memory").into());
@@ -174,8 +175,8 @@ fn taken_over(config: &Config) -> Result<(ListeningSocket, Option<HandoverClient
     }
 }
 
-/// The register to serve with, found fit for use. One in Redis is watched from the background runtime;
-/// its connections are made where it is used, since others would cost every step a change of threads.
+/// The register, found fit for use. A register in Redis is watched from the background runtime. Its
+/// connections are opened in the runtime that uses them; otherwise every step would change threads.
 fn opened_register(background: &Runtime, config: &Config) -> Result<Opened, StartError> {
     let RegisterKind::Redis(redis) = &config.register.kind else {
         let looked_at = open(config)?;
@@ -194,14 +195,14 @@ fn opened_register(background: &Runtime, config: &Config) -> Result<Opened, Star
 
 /// A register, found fit for use.
 struct Opened {
-    /// To serve with.
+    /// The one that serves.
     register: Arc<dyn Register>,
     /// The same one, for use in the background runtime.
     looked_at: Handles,
     status: Status,
 }
 
-/// A register by what is asked of it.
+/// A register, by its traits.
 struct Handles {
     register: Arc<dyn Register>,
     identified: Arc<dyn Identified>,
@@ -213,12 +214,12 @@ impl Handles {
     }
 }
 
-/// How often the register is looked at while nobody writes.
+/// How often the register is surveyed while no writes come.
 fn watch_pause(config: &Config) -> Duration {
     config.register.terms.lease / 3
 }
 
-/// The marker as configured; it has a gate of its own.
+/// The configured marker; it has a gate of its own.
 fn marker(config: &Config, register: Handles, store: Arc<dyn Store>) -> Option<Marker> {
     let name = config.register.marker.clone()?;
     let Handles { register, identified } = register;
@@ -226,10 +227,10 @@ fn marker(config: &Config, register: Handles, store: Arc<dyn Store>) -> Option<M
     Some(Marker::new(name, register, identified, store, gate))
 }
 
-/// Says that the configured register, which has no id, is the one that the marker names.
+/// Gives the configured register, which has no id, the id in the marker.
 ///
 /// # Errors
-/// When it is not, or none of the two can be asked.
+/// When it has another id, or the register or the marker cannot be read.
 pub async fn adopt_register(config: &Config) -> Result<(RegisterId, bool), StartError> {
     let register = open(config)?;
     register.register.check().await?;
@@ -257,7 +258,7 @@ fn open(config: &Config) -> Result<Handles, RegisterError> {
     })
 }
 
-/// Starts the store in this process, if there is one, and tells the configuration where it is.
+/// Starts the store in this process, if there is one, and puts its address into the configuration.
 fn serve_embedded(background: &Runtime, config: &mut Config) -> Result<(), StartError> {
     let Some(dir) = config.embedded.clone() else { return Ok(()) };
     let credential = Credential {
@@ -265,7 +266,7 @@ fn serve_embedded(background: &Runtime, config: &mut Config) -> Result<(), Start
         secret: config.backend.secret_access_key.clone(),
         session_token: None,
     };
-    // It serves as long as the background lives.
+    // It serves as long as the background runtime lives.
     let forever = std::future::pending();
     let options = embedded::Options::default();
     let store = background.block_on(embedded::serve(dir, &credential, options, forever))?;
@@ -282,11 +283,11 @@ async fn reachable_store(config: &Config, keys: Arc<SigningKeys>) -> Result<Http
     Ok(store)
 }
 
-/// Sees what the store understands and what our credential may do there, over connections of its own:
-/// those that serve are made where they are used.
+/// Looks at what the store understands and at the power of the proxy's credential, over connections
+/// of its own: connections for serving belong to the runtime that uses them.
 async fn look_at_store(config: &Config, understanding: &Understanding, keys: Arc<SigningKeys>) {
     let settle = config.register.terms.settle;
-    // An administration is no bucket, so no host names it.
+    // An administration interface is not a bucket, so its name is not put into the host.
     let by_path = Backend { addressing: Addressing::Path, ..config.backend.clone() };
     let opened = tokio::join!(
         HttpStore::new(&config.backend, settle, Arc::clone(&keys)),

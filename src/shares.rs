@@ -1,11 +1,11 @@
-//! How much of something is held, by whom, and how much of it one client may hold: so that one client
-//! that takes all it can get leaves the others theirs. No IO and no clock.
+//! Shares of a limited resource: how much each client holds, and may hold, so that one client that
+//! takes everything it can leaves the others their part. No IO and no clock.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Something of which there is so much: places, or bytes. Clients are told apart by their access keys;
-/// those without one are one client together.
+/// A limited resource: places, or bytes. Clients are identified by their access keys; all clients
+/// without one count as one client.
 #[derive(Debug, Clone)]
 pub struct Shares {
     in_all: u64,
@@ -13,7 +13,8 @@ pub struct Shares {
     held: Arc<Mutex<Held>>,
 }
 
-/// Only clients that hold something have an entry: there are never more than things held.
+/// Only clients that hold something have an entry, so there are never more entries than things
+/// held.
 #[derive(Debug, Default)]
 struct Held {
     in_all: u64,
@@ -23,21 +24,21 @@ struct Held {
 /// Why nothing was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoom {
-    /// One client may never hold so much: this is the most.
+    /// One client may never hold this much: this is the maximum.
     TooMuch(u64),
     /// The client holds too much already.
     OfClient,
-    /// All clients together do.
+    /// All clients together hold too much already.
     InAll,
 }
 
 impl Shares {
-    /// So much for all clients together, and for one of them.
+    /// This much for all clients together, and this much for each.
     pub fn new(in_all: u64, per_client: u64) -> Self {
         Self { in_all, per_client: per_client.min(in_all), held: Arc::default() }
     }
 
-    /// Takes this amount for a client, until what is given is dropped.
+    /// Takes this amount for a client, until the share is dropped.
     ///
     /// # Errors
     /// Where there is no room for it.
@@ -47,7 +48,7 @@ impl Shares {
         Ok(share)
     }
 
-    /// Nothing can panic while it is locked.
+    /// No code that holds the lock can panic.
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,7 +71,7 @@ impl Share {
     /// Takes this much more.
     ///
     /// # Errors
-    /// Where there is no room for it; then all is as it was.
+    /// Where there is no room for it; then nothing changes.
     pub fn grow(&mut self, more: u64) -> Result<(), NoRoom> {
         let Shares { in_all, per_client, .. } = self.shares;
         if self.amount.checked_add(more).is_none_or(|wanted| wanted > per_client) {
@@ -93,7 +94,7 @@ impl Share {
         Ok(())
     }
 
-    /// Gives all of it back; it may grow again.
+    /// Gives all of it back; the share may grow again.
     pub fn give_back(&mut self) {
         if self.amount == 0 {
             return;

@@ -1,6 +1,6 @@
-//! Durations, sizes and bounded numbers as people write them: `250ms`, `6s`, `5m`, `1h`; `8MiB`,
-//! `5GiB`, `4096`. Pure text to value and back, and the forms for `#[serde(with = "…")]`: each reads
-//! and prints a field's own type, and tells the JSON schema what may be written.
+//! Durations, sizes and bounded numbers in the form of the settings: `250ms`, `6s`, `5m`, `1h`;
+//! `8MiB`, `5GiB`, `4096`. Pure conversions between text and value, and modules for `#[serde(with =
+//! "…")]`: each parses and prints a field's type, and gives the allowed form to the JSON schema.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Span {
     }
 }
 
-/// The form of a [`Duration`] that is longer than nothing.
+/// The form of a [`Duration`] longer than zero.
 #[derive(Debug)]
 pub struct Positive;
 
@@ -123,7 +123,7 @@ has_schema!(Size, "Size", {
     "pattern": "^[0-9]+ *(B|KiB|MiB|GiB|TiB)?$"
 });
 
-/// The longest duration that may be written, so that adding one to a clock cannot overflow.
+/// The longest duration that is accepted, so that adding it to a clock cannot overflow.
 const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// Reads a whole number and a unit: `ms`, `s`, `m` or `h`. `None` for anything else and for more

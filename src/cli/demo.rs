@@ -25,7 +25,7 @@ use crate::sigv4::SigningKeys;
 const ACCESS_KEY: &str = "demo";
 const COUNTER: &str = "/demo/counter";
 
-/// Plays the demo in processes and a directory of its own, and takes them away again.
+/// Runs the demo with its own processes in its own directory, and removes them at the end.
 pub(super) fn run() -> Result<(), Failure> {
     must_be_built()?;
     let dir = tempfile::tempdir()?;
@@ -50,7 +50,7 @@ pub(super) fn run() -> Result<(), Failure> {
     }
 }
 
-/// What became of the two increments.
+/// The result of the two increments.
 #[derive(Debug, Clone, Copy)]
 struct Ending {
     acknowledged: u64,
@@ -116,7 +116,7 @@ impl Client {
         })
     }
 
-    /// Adds 1 and returns how often that was refused.
+    /// Adds 1 to the counter; returns how often the write was refused.
     async fn increment(&self, both_have_read: Arc<Barrier>) -> Result<u64, Failure> {
         for refused in 0.. {
             let (value, etag) = self.read().await?;
@@ -150,7 +150,8 @@ impl Client {
         self.ask(Method::PUT, "/demo", "", HeaderMap::new()).await.map(drop)
     }
 
-    /// Sends a request, and again while the answer is 503: a proxy that has just started waits.
+    /// Sends a request, and again while the answer is 503: a proxy that has just started waits for
+    /// its quarantine.
     async fn ask(
         &self,
         method: Method,
@@ -210,7 +211,7 @@ impl Process {
             .args(["serve", "--listen", "127.0.0.1:0", "--backend-url"])
             .arg(format!("http://{store}"))
             .env("IFMATCH_REGISTER_LOCK_FILE", dir.join("register.lock"))
-            // The store is alone and idle: nothing of an earlier proxy can be on its way to it.
+            // The store has only this client: no write of an earlier proxy can be on its way to it.
             .env("IFMATCH_REGISTER_SETTLE", "0s")
             .env("IFMATCH_BACKEND_ACCESS_KEY_ID", ACCESS_KEY)
             .env("IFMATCH_BACKEND_SECRET_ACCESS_KEY", secret)
@@ -223,7 +224,7 @@ impl Process {
     fn start(mut command: Command) -> Result<Self, Failure> {
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
         let output = child.stdout.take().ok_or_else(|| Failure::Run("no output".to_owned()))?;
-        // Made at once, so that the child is ended whatever happens next.
+        // Created first, so that the child is ended whatever happens next.
         let mut process = Self { child, address: String::new() };
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
@@ -237,7 +238,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

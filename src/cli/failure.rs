@@ -1,13 +1,13 @@
-//! Why a command failed.
+//! Errors of commands, with exit codes.
 
 use crate::config::ConfigErrors;
 
-/// Why a command failed, in words for its user.
+/// Why a command failed, for its user.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// What was asked for cannot be meant.
+    /// The arguments or settings are wrong.
     Usage(String),
-    /// It did not work out.
+    /// The command could not do its work.
     Run(String),
 }
 

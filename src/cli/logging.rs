@@ -1,4 +1,4 @@
-//! Where log lines go: standard error, as text or JSON.
+//! Logging: log lines go to standard error, as text or JSON.
 
 use std::io::IsTerminal;
 
@@ -8,13 +8,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::failure::Failure;
 use crate::config::{Log, LogFormat};
 
-/// Begins to log.
+/// Starts logging.
 pub(super) fn begin(log: &Log) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&log.level)
         .map_err(|error| Failure::Usage(format!("log.level: {error}")))?
-        // Pingora tells much of its own start, and of connections that broke or were taken by
-        // another request; the embedded store of each request it refuses. Each request has its
-        // line from us.
+        // Pingora logs much about its own start, and about connections that broke or were used by
+        // another request; the embedded store logs each request that it refuses. The proxy writes
+        // its own line for each request.
         .add_directive(directive("pingora_core=off"))
         .add_directive(directive("pingora_proxy=off"))
         .add_directive(directive("s3s=off"));

@@ -1,4 +1,4 @@
-//! The command line: what a person types and reads. The only room that prints.
+//! The command line: parses arguments and prints results. Only this module prints.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a terminal")]
 
 mod demo;

@@ -1,4 +1,4 @@
-//! `ifmatch register`: for operators.
+//! `ifmatch register`: commands for operators.
 
 use clap::Subcommand;
 
@@ -51,7 +51,7 @@ fn in_redis(settings: Settings) -> Result<Config, Failure> {
 async fn status(config: &Config, skip: bool) -> Result<(), Failure> {
     let register = open_register(config).await?;
     if skip {
-        // Touched first, so that an epoch which is yet to begin begins before.
+        // Surveyed first, so that an epoch that is due begins before.
         register.check().await?;
         register.skip_quarantine().await?;
     }

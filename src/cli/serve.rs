@@ -30,7 +30,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         if self.upgrade && self.embedded.is_some() {
-            // Before the configuration is read, which would make the embedded store's secret.
+            // Checked before the configuration is read, which would create the embedded store's
+            // secret.
             return Err(
                 StartError::from(HandoverError::InProcess("the store of --embedded")).into()
             );
@@ -75,7 +76,7 @@ fn announce(started: &Started, in_memory: bool) {
     }
 }
 
-/// The first five minutes.
+/// Help for the first use.
 fn welcome(started: &Started, dir: &Path, client: &Client) {
     let endpoint = format!("http://{}", started.listening);
     println!(

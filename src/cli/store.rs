@@ -11,7 +11,7 @@ use crate::lifecycle::signals::told_to_stop;
 use crate::secret::Secret;
 use crate::sigv4::Credential;
 
-/// Where the secret is taken from.
+/// The environment variable with the secret.
 const SECRET: &str = "IFMATCH_STORE_SECRET_ACCESS_KEY";
 
 /// `ifmatch store`

@@ -1,4 +1,4 @@
-//! The access sections: `[[client]]`, `[anonymous]` and `[[rule]]`, and the patterns by which they name
+//! The access sections: `[[client]]`, `[anonymous]` and `[[rule]]`, and the patterns for their
 //! buckets.
 
 use std::fmt;
@@ -17,40 +17,40 @@ pub struct Client {
     pub access_key_id: String,
     /// Its secret.
     pub secret_access_key: Secret,
-    /// The token that every request of this client has to bring, where its credential is a
-    /// temporary one.
+    /// The token that every request of this client must carry, where its credential is temporary.
     pub session_token: Option<Secret>,
-    /// What it may do, by keys of the same table.
+    /// Its rights, in keys of the same table.
     #[serde(skip)]
     pub rights: Rights,
 }
 
-/// What a client may do.
+/// The rights of a client.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rights {
-    /// The buckets that may be touched, by name or by how the name begins (`state-*`).
+    /// The buckets that may be accessed, by name or by prefix (`state-*`).
     pub buckets: Buckets,
     /// Whether they may only be read.
     pub read_only: bool,
-    /// Whether they may be given a configuration by which the store itself, or others, change objects.
+    /// Whether they may be given a configuration by which the store itself, or other clients,
+    /// change objects.
     pub configure: bool,
 }
 
 impl Rights {
-    /// Whether this bucket may be touched.
+    /// Whether this bucket may be accessed.
     pub fn may_touch(&self, bucket: &str) -> bool {
         self.buckets.contains(bucket)
     }
 }
 
-/// What may be done without a signature.
+/// The rights of requests without a signature.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Anonymous {
-    /// The buckets that are open to everybody; none when absent.
+    /// The buckets that are open to requests without a signature; none when absent.
     pub(super) buckets: Option<Buckets>,
-    /// Whether they may only be read; they may when absent.
+    /// Whether they may only be read; true when absent.
     pub(super) read_only: Option<bool>,
 }
 
@@ -62,45 +62,45 @@ impl Anonymous {
     }
 }
 
-/// How some of the keys are treated.
+/// How writes of some keys are treated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rule {
-    /// The buckets it is about, by name or by how the name begins (`state-*`).
+    /// The rule's buckets, by name or by prefix (`state-*`).
     pub buckets: Buckets,
-    /// How the keys begin; all when absent.
+    /// The prefix of the rule's keys; all keys when absent.
     pub prefix: Option<String>,
-    /// Whether their writes pass the register.
+    /// Whether their writes need a lease of the register.
     pub mode: RuleMode,
-    /// What their writes must carry; nothing when absent.
+    /// The condition that their writes must carry; none when absent.
     pub require: Option<Require>,
-    /// Configurations that their buckets may be given although something is required of writes.
+    /// Configurations that are allowed for these buckets although `require` is set.
     pub allow_configuration: Vec<String>,
 }
 
 impl Rule {
-    /// How its keys begin; empty for all.
+    /// The prefix of its keys; empty for all.
     pub(super) fn prefix(&self) -> &str {
         self.prefix.as_deref().unwrap_or_default()
     }
 
-    /// Whether it is about this key.
+    /// Whether the rule applies to this key.
     pub fn fits(&self, bucket: &str, key: &str) -> bool {
         self.buckets.contains(bucket) && key.starts_with(self.prefix())
     }
 }
 
-/// A set of buckets: at least one pattern, once `validate` has seen it.
+/// A set of buckets: at least one pattern, after `validate`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Vec<String>", into = "Vec<String>")]
 pub struct Buckets(pub Vec<BucketPattern>);
 
-/// A bucket, or all whose names begin alike.
+/// A bucket, or all buckets with a common prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BucketPattern {
     /// Exactly this bucket.
     Name(String),
-    /// All that begin with this; written with a trailing `*`.
+    /// All with this prefix; written with a trailing `*`.
     Prefix(String),
 }
 
@@ -119,7 +119,7 @@ impl Buckets {
 }
 
 impl BucketPattern {
-    /// Whether every bucket that `other` means is meant here too.
+    /// Whether every bucket that `other` matches is matched here too.
     pub(super) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Name(name)) => self.matches(name),
@@ -128,7 +128,7 @@ impl BucketPattern {
         }
     }
 
-    /// Whether a bucket can have such a name. The only `*` is the one at the end.
+    /// Whether a bucket can have such a name. The only `*` allowed is the one at the end.
     pub(super) fn can_be(&self) -> bool {
         match self {
             Self::Name(name) => !name.is_empty() && !name.contains(['*', '/']),
@@ -136,7 +136,7 @@ impl BucketPattern {
         }
     }
 
-    /// Whether this bucket is meant.
+    /// Whether this bucket matches.
     pub fn matches(&self, bucket: &str) -> bool {
         match self {
             Self::Name(name) => name == bucket,
@@ -167,7 +167,7 @@ impl From<String> for BucketPattern {
 }
 
 impl fmt::Display for BucketPattern {
-    /// As it is written.
+    /// The form in the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(name) => f.write_str(name),

@@ -13,7 +13,7 @@ use crate::register::redis::{Address, SentinelTopology, Topology};
 use crate::s3::encoding;
 use crate::secret::Secret;
 
-/// The form of the address where clients are listened for.
+/// The form of the listen address.
 pub(super) struct Listen;
 
 impl Listen {
@@ -53,7 +53,7 @@ pub struct Endpoint {
 }
 
 impl Default for Endpoint {
-    /// That of a store in this process, whose port is not known yet.
+    /// The address of a store in this process, whose port is not known yet.
     fn default() -> Self {
         Self { https: false, host: "127.0.0.1".to_owned(), port: 0 }
     }
@@ -110,7 +110,7 @@ impl TryFrom<String> for Endpoint {
     }
 }
 
-/// Where the register is, as its URL says.
+/// The register's URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum RegisterUrl {
@@ -119,9 +119,9 @@ pub enum RegisterUrl {
     /// `redis://[user[:password]@]host[:port][/database]`, or with more hosts
     /// `redis+sentinel://…/master[/database]` or `redis+cluster://…`.
     Redis {
-        /// Where it is, as far as the URL says.
+        /// Which servers the register is on.
         topology: Topology,
-        /// The number of the database.
+        /// The database number.
         database: u32,
         /// The ACL user.
         username: Option<String>,
@@ -154,7 +154,7 @@ impl TryFrom<String> for RegisterUrl {
 }
 
 impl From<RegisterUrl> for String {
-    /// The password as `***`.
+    /// The password becomes `***`.
     fn from(url: RegisterUrl) -> Self {
         let RegisterUrl::Redis { topology, database, username, password } = url else {
             return "memory:".to_owned();
@@ -169,7 +169,7 @@ impl From<RegisterUrl> for String {
     }
 }
 
-/// The URL of these servers, with what stands before the `@` in it.
+/// The URL of these servers, with `user` before the `@`.
 pub(super) fn topology_url(topology: &Topology, user: &str, database: u32) -> String {
     let listed = |all: &[Address]| all.iter().map(Address::to_string).collect::<Vec<_>>().join(",");
     match topology {
@@ -181,7 +181,8 @@ pub(super) fn topology_url(topology: &Topology, user: &str, database: u32) -> St
     }
 }
 
-/// `topology` reads the hosts, and the path without its first slash: which servers, and which database.
+/// `topology` parses the hosts, and the path without its first slash, into the servers and the
+/// database number.
 fn redis_url(
     rest: &str,
     topology: impl FnOnce(&str, &str) -> Option<(Topology, u32)>,
@@ -207,7 +208,7 @@ fn one_redis(host: &str, path: &str) -> Option<(Topology, u32)> {
 fn sentinels(hosts: &str, path: &str) -> Option<(Topology, u32)> {
     let (master, number) = path.split_once('/').unwrap_or((path, ""));
     let master = encoding::decode(master)?;
-    // As Sentinel itself has it (sentinel.c): letters, digits, and these three.
+    // As in Sentinel's own source (sentinel.c): letters, digits, and these three.
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if master.is_empty() || !master.chars().all(allowed) {
         return None;
@@ -227,7 +228,7 @@ fn database(number: &str) -> Option<u32> {
     if number.is_empty() { Some(0) } else { number.parse().ok() }
 }
 
-/// Hosts with commas between them, none of them twice.
+/// Parses a list of different hosts, separated by commas.
 fn addresses(hosts: &str, port_implied: u16) -> Option<Vec<Address>> {
     let mut all: Vec<Address> = Vec::new();
     for host in hosts.split(',') {
@@ -261,14 +262,14 @@ fn address(authority: &str, port_implied: u16) -> Option<Address> {
     Some(Address { host: host.to_ascii_lowercase(), port })
 }
 
-/// Whether this is a name or an IPv4 address; `_` is let pass, container networks use it.
+/// Whether this is a name or an IPv4 address; `_` is allowed, since container networks use it.
 pub(super) fn is_host_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     name.split('.').all(|label| !label.is_empty() && label.chars().all(allowed))
 }
 
-/// Whether requests to this endpoint arrive where we listen ourselves. Names other than
-/// `localhost` are not looked up.
+/// Whether the store's endpoint is the proxy's own listen address. Only the name `localhost` is
+/// recognised; other names are not looked up.
 pub(super) fn is_loop(endpoint: &Endpoint, listen: SocketAddr) -> bool {
     if endpoint.port != listen.port() {
         return false;

@@ -1,4 +1,4 @@
-//! The assembly of the configuration: the sections, their secrets, and the defaults that follow from
+//! Assembly of the configuration: the sections, their secrets, and the defaults that follow from
 //! other values.
 
 use std::path::{Path, PathBuf};
@@ -41,8 +41,8 @@ pub(super) fn config(reading: &mut Reading, embedded: Option<&Path>) -> Config {
     config
 }
 
-/// Whether another process can take over from this one by default. Nothing can take over what lives in
-/// this process, and nothing finds a socket that is named after a port that is yet to be chosen.
+/// Whether upgrades are possible by default. They are not where the register or the store is in
+/// this process, nor where the listen port, which names the socket, is chosen at start.
 fn may_be_taken_over(config: &Config, embedded: Option<&Path>) -> bool {
     let in_redis = matches!(config.register.kind, RegisterKind::Redis(_));
     in_redis && embedded.is_none() && config.listen.port() != 0
@@ -84,8 +84,8 @@ fn register(reading: &mut Reading, writers: Writers, store: &Endpoint) -> Regist
     register
 }
 
-/// How Redis is reached, where the register is there. Secrets that the servers do not ask for are not
-/// looked for: `validate` refuses them.
+/// The connection settings for Redis, where the register is there. Secrets for servers that are not
+/// used are not read: `validate` refuses them.
 fn redis(reading: &mut Reading, register: &mut Register) -> Option<RedisSettings> {
     let RegisterUrl::Redis { mut topology, database, username, password } = register.url.clone()
     else {
@@ -118,8 +118,8 @@ fn redis(reading: &mut Reading, register: &mut Register) -> Option<RedisSettings
     })
 }
 
-/// What Sentinels and clusters say of their masters is believed for half a lease; a cluster of Redis's
-/// own making replaces a master that is cut off within 15 s (cluster-node-timeout).
+/// Answers of Sentinels and clusters about their masters are used for half a lease. A cluster with
+/// Redis's default settings replaces a master that is cut off within 15 s (cluster-node-timeout).
 fn failover_lag(url: &RegisterUrl, lease: Duration) -> Duration {
     match url {
         RegisterUrl::Memory | RegisterUrl::Redis { topology: Topology::Single { .. }, .. } => {
@@ -132,7 +132,7 @@ fn failover_lag(url: &RegisterUrl, lease: Duration) -> Duration {
     }
 }
 
-/// Processes of one machine that stand in front of the same store must find the same file.
+/// All processes on one machine in front of the same store must use the same file.
 fn default_lock_file(store: &Endpoint) -> PathBuf {
     let hash = hex::encode(&Sha256::digest(store.to_string())[..8]);
     std::env::temp_dir().join(format!("ifmatch-{hash}.lock"))
@@ -142,7 +142,7 @@ fn body(reading: &mut Reading) -> Body {
     let mut body: Body = reading.section("body");
     let how = "the system's temporary directory";
     reading.derive("body.spool_dir", &mut body.spool_dir, std::env::temp_dir(), how);
-    // One body that may come has room, whatever the half is.
+    // One body of the largest size always has room, even if half is less.
     let half_of = |all: u64, at_least: u64| (all / 2).max(at_least).min(all);
     let half = half_of(body.memory, body.memory_per_body);
     let how = "half of body.memory, or body.memory_per_body if that is more";
@@ -156,8 +156,8 @@ fn body(reading: &mut Reading) -> Body {
     body
 }
 
-/// How much of a directory's disk may be filled with bodies: the rest is for others. A directory that
-/// cannot be asked is refused elsewhere, or has no limit that could be known.
+/// How much of a directory's disk bodies may fill; the rest is for other uses. A directory that
+/// cannot be read is refused elsewhere, or has no known limit.
 fn room_on_disk(directory: &Path) -> u64 {
     const MIB: u64 = 1 << 20;
     let free = rustix::fs::statvfs(directory).ok();
@@ -173,7 +173,7 @@ fn limits(reading: &mut Reading) -> Limits {
     let half = (limits.writes / 2).max(1);
     let how = "half of limits.writes";
     reading.derive("limits.writes_per_client", &mut limits.writes_per_client, half, how);
-    // One descriptor for the client, one towards the store; the rest for bodies and all else.
+    // One descriptor for the client, one for the store; the rest for bodies and everything else.
     let descriptors = usize::try_from(descriptors::most()).unwrap_or(usize::MAX);
     let connections = (descriptors / 5 * 2).clamp(1, CONNECTIONS_BY_DEFAULT_MAX);
     let how = "16384, or as many as this process can have file descriptors for";
@@ -181,10 +181,10 @@ fn limits(reading: &mut Reading) -> Limits {
     limits
 }
 
-/// The default needs no thought about the memory that connections take: some 20 KiB each.
+/// With this default, connections use little memory: about 20 KiB each.
 const CONNECTIONS_BY_DEFAULT_MAX: usize = 16_384;
 
-/// The client of this number; `None` after noting that the environment has but half of one.
+/// The client with this number; `None` after noting that the environment has only half of one.
 fn client(reading: &mut Reading, number: usize) -> Option<Client> {
     let table = format!("client #{number}");
     let path = |key: &str| format!("{table}.{key}");

@@ -1,4 +1,5 @@
-//! Settings with few values: enums whose variants are spelled in the file as `serde` renames them.
+//! Settings with a few values: enums whose variants have their spelling in the file by `serde`
+//! renames.
 
 use schemars::JsonSchema;
 use serde::de::{Deserializer, Error as _, Unexpected};
@@ -6,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::s3::{Subresource, Understood};
 
-/// What checks the signatures of requests.
+/// Whether the proxy or the store checks the signatures of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Signatures {
-    /// This proxy, which signs anew for the store.
+    /// The proxy, which signs each request anew for the store.
     Resign,
     /// The store: it gets each request as its sender signed it.
     Passthrough,
@@ -22,17 +23,17 @@ pub enum Signatures {
 pub enum SignatureV2 {
     /// Requests signed by Version 2 are verified and served.
     Accept,
-    /// They are told to use Version 4.
+    /// They are refused, with the advice to use Version 4.
     Refuse,
 }
 
-/// What becomes of a body whose length nothing says.
+/// How a body without a declared length is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnknownLength {
     /// 501, as AWS answers.
     Refuse,
-    /// It is taken whole, up to the largest body, before the store sees anything.
+    /// It is buffered, up to the largest body, before anything is sent to the store.
     Take,
 }
 
@@ -40,7 +41,7 @@ pub enum UnknownLength {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subresources {
-    /// Those that its answers show it to understand.
+    /// Those that the store's answers show it to understand.
     Seen,
     /// These.
     #[serde(untagged)]
@@ -48,7 +49,7 @@ pub enum Subresources {
 }
 
 impl<'de> Deserialize<'de> for Subresources {
-    /// By hand, for an error that names all that may be written.
+    /// Written by hand, for an error that lists all allowed values.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let written = toml::Value::deserialize(from)?;
         if written.as_str() == Some("seen") {
@@ -62,64 +63,64 @@ impl<'de> Deserialize<'de> for Subresources {
     }
 }
 
-/// How a bucket is named towards the store.
+/// How requests to the store name the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Addressing {
     /// `/bucket/key`.
     Path,
-    /// `/key` at the host `bucket.host`.
+    /// `/key` on the host `bucket.host`.
     VirtualHost,
 }
 
-/// What becomes of the checksums (`x-amz-checksum-*`) that clients send and this proxy verifies.
+/// How the checksums (`x-amz-checksum-*`) are handled that clients send and this proxy verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Checksums {
-    /// They go on to the store.
+    /// They are sent to the store.
     Send,
-    /// They end here: the store would refuse them.
+    /// They are removed, since the store would refuse them.
     Drop,
 }
 
-/// What may become of replicas.
+/// Whether a replica of Redis may become the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Replicas {
-    /// One may be promoted, and then answer at the same address.
+    /// A replica may be promoted, and then answer at the same address.
     Promotable,
-    /// None is ever promoted behind this address.
+    /// No replica is ever promoted behind this address.
     NeverPromoted,
 }
 
-/// What becomes of a body whose request is refused before it has come.
+/// How a body is handled whose request is refused before the body has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EarlyAnswer {
     /// It is not read, and the connection is closed after the answer.
     Close,
-    /// It is read and thrown away, up to a length, and the connection is kept.
+    /// It is read and dropped, up to a length, and the connection is kept.
     Read,
 }
 
-/// Whether writes pass the register.
+/// Whether writes need a lease of the register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuleMode {
     /// They do.
     #[default]
     Guard,
-    /// They go to the store as they are, their conditions too.
+    /// They are sent to the store unchanged, with their conditions.
     Pass,
 }
 
-/// What writes must carry.
+/// The condition that writes must carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Require {
-    /// `If-None-Match: *`: what is written once is never changed.
+    /// `If-None-Match: *`: an object that was written is never changed.
     CreateOnly,
-    /// A condition, of whatever kind.
+    /// Any condition.
     MustBeConditional,
 }
 

@@ -101,7 +101,7 @@ impl Page<'_> {
         }
     }
 
-    /// Where a secret is kept; of one that the environment holds itself, that it is there.
+    /// The place of a secret; for one in an environment variable, only that it is set.
     fn secret(&mut self, key: &str, stem: &str) {
         let paths = secret_paths(stem);
         let written =
@@ -122,7 +122,7 @@ impl Page<'_> {
         let _ = writeln!(self.text, "{setting:<44}  # {note}");
     }
 
-    /// What it means that nothing is set here; nothing where there is no such question.
+    /// The meaning of a missing value; `None` where a missing value is not shown.
     fn meaning(&self, path: &str) -> Option<&'static str> {
         let key = path.rsplit('.').next().unwrap_or_default();
         Some(match (path, key) {

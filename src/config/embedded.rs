@@ -1,5 +1,5 @@
-//! The settings that `--embedded DIR` decides: the store is in this process and dies with it, so nothing
-//! is left to settle, and there is no other writer.
+//! The settings that `--embedded DIR` decides: the store is in this process and ends with it, so no
+//! write can land later, and there is no other writer.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -23,7 +23,7 @@ pub(super) struct Directory {
     pub(super) only_look: bool,
 }
 
-/// Puts in place what `--embedded` decides and refuses what is written against it.
+/// Sets what `--embedded` decides, and refuses settings that contradict it.
 pub(super) fn decide(reading: &mut Reading, Directory { dir, only_look }: &Directory) {
     if *only_look && let Err(error) = can_hold_files(dir) {
         let message = format!("the directory {} cannot hold the store: {error}", dir.display());
@@ -49,8 +49,8 @@ pub(super) fn decide(reading: &mut Reading, Directory { dir, only_look }: &Direc
     }
 }
 
-/// The client that needs no configuration: `ifmatch`, with a secret that is made at the first start and
-/// kept in the directory. `None` only after noting the fault.
+/// The default client: `ifmatch`, with a secret that is created at the first start and stored in
+/// the directory. `None` only after noting the fault.
 pub(super) fn client(reading: &mut Reading, directory: &Directory) -> Option<Client> {
     let path = directory.dir.join(".ifmatch-secret");
     let created = if directory.only_look { Ok(()) } else { create_secret(&directory.dir, &path) };
@@ -80,7 +80,7 @@ pub(super) fn client(reading: &mut Reading, directory: &Directory) -> Option<Cli
     })
 }
 
-/// Whether files can be made in this directory, or in one that can itself be made.
+/// Whether files can be created in this directory, or the directory itself can be created.
 fn can_hold_files(dir: &Path) -> io::Result<()> {
     let here = Path::new(".");
     let above = dir.ancestors().find(|above| above.symlink_metadata().is_ok()).unwrap_or(here);
@@ -106,7 +106,7 @@ fn random_secret() -> String {
     text
 }
 
-/// What it decides, and how.
+/// The decided settings, with a note for each.
 const DECIDED: [(&str, &str); 6] = [
     ("backend.access_key_id", "embedded"),
     ("backend.empty_segments", "refuse"),

@@ -1,4 +1,4 @@
-//! The faults of a configuration: all of them at once, each with its path.
+//! Faults of a configuration: all of them at once, each with its path.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use super::keys::{TABLES, fields};
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where: a key such as `register.lease`, a variable such as `IFMATCH_LISTEN`, or a file.
+    /// The place: a key such as `register.lease`, a variable such as `IFMATCH_LISTEN`, or a file.
     pub path: String,
-    /// What is wrong there and what to do about it. Never holds a secret.
+    /// The fault and its remedy. Never contains a secret.
     pub message: String,
 }
 
-/// All that is wrong, in the order of the tables and of their keys. Prints one line for each fault.
+/// All faults, in the order of the tables and of their keys. Prints one line for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<Fault>);
 
@@ -40,7 +40,7 @@ impl Faults {
         self.0.push(Fault { path: path.into(), message: message.into() });
     }
 
-    /// Whether one of these paths is at fault already: a rule over it would only add noise.
+    /// Whether one of these paths has a fault already: then a rule about it would only add noise.
     pub(super) fn any_at(&self, paths: &[&str]) -> bool {
         self.0.iter().any(|fault| paths.contains(&fault.path.as_str()))
     }
@@ -55,7 +55,8 @@ impl Faults {
     }
 }
 
-/// Where a path stands: its table, the table's number, the key in it. What is no key comes last.
+/// The position of a path: its table, the table's number, the key in it. A path that is no key
+/// comes last.
 fn place(path: &str) -> (usize, usize, usize) {
     let (table, key) = path.split_once('.').unwrap_or(("", path));
     let (name, number) = table.split_once(" #").unwrap_or((table, ""));

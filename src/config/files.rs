@@ -1,5 +1,5 @@
-//! Files that settings name, read within bounds: whatever a path leads to (a directory, a device
-//! without an end, a pipe that nobody writes to) ends in content or in a sentence.
+//! Bounded reads of the files that settings name: whatever the path leads to (a directory, an
+//! endless device, a pipe without a writer), the result is content or an error sentence.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -14,11 +14,12 @@ pub(super) struct Content {
     pub(super) metadata: Metadata,
 }
 
-/// How long anything but a file on disk may take. A pipe that a shell has made
-/// (`--config <(decrypt …)`) is as good as a file, once its writer has written.
+/// How long a read may take of anything that is not a file on disk. A pipe that a shell has made
+/// (`--config <(decrypt …)`) works like a file, once its writer has written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads all of a file of at most `bytes_max` bytes. The error is what to say after its name.
+/// Reads all of a file of at most `bytes_max` bytes. The error is a sentence to put after the
+/// file's name.
 pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Content, String> {
     let cannot = |error: &io::Error| format!("cannot be read: {error}");
     let found = std::fs::metadata(path).map_err(|error| cannot(&error))?;
@@ -34,7 +35,7 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Content, String> {
     Ok(content)
 }
 
-/// Up to one byte more than wanted.
+/// Reads up to one byte more than wanted.
 fn read_whole(path: &Path, bytes_max: u64) -> io::Result<Content> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
@@ -43,11 +44,11 @@ fn read_whole(path: &Path, bytes_max: u64) -> io::Result<Content> {
     Ok(Content { bytes, metadata })
 }
 
-/// The same in a thread of its own, since opening a pipe may wait for ever.
+/// The same in a thread of its own, since opening a pipe may block for ever.
 fn read_patiently(path: PathBuf, bytes_max: u64) -> Result<io::Result<Content>, String> {
     let (told, hears) = mpsc::channel();
     std::thread::spawn(move || {
-        // Nobody listens any more where it took too long.
+        // The receiver is gone after the time limit.
         let _ = told.send(read_whole(&path, bytes_max));
     });
     let seconds = PATIENCE.as_secs();

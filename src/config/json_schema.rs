@@ -1,5 +1,5 @@
-//! The JSON schema of the configuration file, for editors: made from the types of the sections, so that
-//! it cannot say something else than they do.
+//! The JSON schema of the configuration file, for editors. It is generated from the types of the
+//! sections, so that it cannot contradict them.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -10,7 +10,7 @@ use super::keys::SECRETS;
 use super::schema::{Backend, Body, Config, Limits, Log, Register};
 use crate::register::Terms;
 
-/// The schema as JSON text. `config/ifmatch.schema.json` has it.
+/// The schema as JSON text, as in `config/ifmatch.schema.json`.
 pub fn json_schema() -> String {
     let mut settings = SchemaSettings::draft07();
     settings.inline_subschemas = true;
@@ -48,8 +48,8 @@ fn both<A: JsonSchema, B: JsonSchema>(generator: &mut SchemaGenerator) -> Map<St
     all
 }
 
-/// The keys of a section's struct. Of a secret the file says where it is kept. Defaults are left to
-/// `config/ifmatch.toml`: those that follow from other values are no constants.
+/// The keys of a section's struct. For a secret the file has keys that name its place. Defaults are
+/// left to `config/ifmatch.toml`: those that follow from other values are not constants.
 fn properties<T: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, Value> {
     let schema = Value::from(T::json_schema(generator));
     let Value::Object(fields) = schema["properties"].clone() else { return Map::new() };
@@ -70,7 +70,7 @@ fn properties<T: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, Val
     properties
 }
 
-/// Takes out defaults, and `null`, which TOML has not.
+/// Removes defaults, and `null`, which TOML does not have.
 fn tidy(field: &mut Value) {
     let Some(field) = field.as_object_mut() else { return };
     field.remove("default");

@@ -1,5 +1,5 @@
-//! The names of the settings: the keys of each table, as the structs of `schema` and `access` have them,
-//! and the variable of the environment that stands for each.
+//! Names of settings: the keys of each table, from the structs in `schema` and `access`, and the
+//! environment variable for each.
 
 use super::access::{Anonymous, Client, Rights, Rule};
 use super::schema::{Backend, Body, Config, Limits, Log, Register};
@@ -10,16 +10,16 @@ use crate::register::Terms;
 pub(super) const TABLES: [&str; 9] =
     ["", "backend", "register", "body", "limits", "log", "anonymous", "client", "rule"];
 
-/// The tables that are written once for each: `[[client]]`.
+/// The tables that may occur several times: `[[client]]`.
 pub(super) const REPEATED: [&str; 2] = ["client", "rule"];
 
-/// Whether the file has this table once for each: `[[client]]`.
+/// Whether the file may have this table several times: `[[client]]`.
 pub(super) fn is_repeated(table: &str) -> bool {
     REPEATED.contains(&table)
 }
 
-/// The keys whose values are secrets. In the file stands where one is kept: under the same key with
-/// `_file` or `_env`. Only the environment may hold the secret itself.
+/// The keys whose values are secrets. The file names the place of the secret: in the same key with
+/// `_file` or `_env`. Only the environment may contain the secret itself.
 pub(super) const SECRETS: [&str; 4] =
     ["secret_access_key", "session_token", "password", "sentinel_password"];
 
@@ -51,8 +51,8 @@ pub(super) fn keys_in_file(table: &str) -> Vec<String> {
     fields(table).into_iter().flat_map(in_file).collect()
 }
 
-/// The variables of the environment, each with the table and the key that it stands for. Of a client
-/// there is only what it takes to know it; its variables do without the table's name.
+/// The environment variables, each with its table and key. A client in the environment has only its
+/// credential; its variables do not contain the table's name.
 pub(super) fn variables() -> Vec<(String, &'static str, String)> {
     let mut all = Vec::new();
     for table in TABLES.into_iter().filter(|table| *table != "rule") {
@@ -70,7 +70,7 @@ fn is_of_a_credential(key: &str) -> bool {
     keys_of::<Client>().iter().any(|field| key.starts_with(field))
 }
 
-/// What all variables of this program begin with.
+/// The prefix of all variables of this program.
 pub(super) const PREFIX: &str = "IFMATCH_";
 
 /// The variable that the command line reads.
@@ -81,7 +81,7 @@ pub(super) fn path(table: &str, key: &str) -> String {
     if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
 
-/// The three ways to give one secret: itself, a file, the name of a variable.
+/// The three keys for one secret: the secret itself, a file, the name of a variable.
 pub(super) fn secret_paths(stem: &str) -> [String; 3] {
     [stem.to_owned(), format!("{stem}_file"), format!("{stem}_env")]
 }

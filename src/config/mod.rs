@@ -1,10 +1,10 @@
-//! The configuration: a TOML file, overridden by the environment, overridden by flags. It is read
-//! once, whole, and either every setting is right or all that is wrong is listed.
+//! The configuration: a TOML file, overridden by environment variables, overridden by flags. It is
+//! read once at start. Either every setting is valid, or all faults are listed.
 //!
-//! `schema` and `access` have the sections as `serde` structs. `overlay` merges the layers (`sources`)
-//! into one map that remembers where each value comes from, and `reading` fills the sections from it,
-//! key by key. `assemble` puts the sections together, with their secrets and derived defaults;
-//! `validate` judges the whole.
+//! `schema` and `access` have the sections as `serde` structs. `overlay` merges the layers
+//! (`sources`) into one map that remembers the origin of each value, and `reading` fills the
+//! sections from it, key by key. `assemble` adds secrets and derived defaults; `validate` checks
+//! the whole.
 
 mod access;
 mod address;
@@ -46,12 +46,12 @@ use overlay::Overlay;
 use reading::Reading;
 
 impl Config {
-    /// Reads and judges all settings. Blocks on the file system; leaves nothing there, except for
-    /// `--embedded` without a client, which makes that client's secret at its first start (not
-    /// where [`Sources::only_look`] says so).
+    /// Reads and validates all settings. Blocks on the file system. Creates nothing there, with one
+    /// exception: `--embedded` without a client creates that client's secret at its first start
+    /// (not where [`Sources::only_look`] says so).
     ///
     /// # Errors
-    /// All faults there are, each with its path.
+    /// All faults, each with its path.
     pub fn load(sources: Sources) -> Result<Self, ConfigErrors> {
         let mut faults = Faults::default();
         let Some(overlay) = Overlay::read(&sources, &mut faults) else {

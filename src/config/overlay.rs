@@ -1,5 +1,6 @@
-//! The layers of settings: the file, the environment over it, the flags over both. They are merged into
-//! one map from a key's path (`register.lease`, `client #3.buckets`) to its value and its origin.
+//! The layers of settings: the file, the environment over it, the flags over both. They are merged
+//! into one map from a key's path (`register.lease`, `client #3.buckets`) to its value and its
+//! origin.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +16,7 @@ use super::keys::{
 };
 use super::sources::{Flags, Sources};
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     /// This flag.
@@ -24,9 +25,9 @@ pub(super) enum Source {
     Environment(String),
     /// The file.
     File,
-    /// `--embedded` decides it; it may not be written.
+    /// `--embedded` decides it; it may not be set.
     Embedded,
-    /// It has been made for want of something written.
+    /// Created because no value was given.
     Made(&'static str),
 }
 
@@ -42,7 +43,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// A value and where it comes from. What does not come from the file is a text.
+/// A value and its origin. A value that is not from the file is a text.
 pub(super) struct Written {
     pub(super) value: Value,
     pub(super) source: Source,
@@ -54,14 +55,14 @@ impl Written {
     }
 }
 
-/// All that is written, by path.
+/// All given values, by path.
 pub(super) type Layer = BTreeMap<String, Written>;
 
-/// The layers in one.
+/// The merged layers.
 #[derive(Default)]
 pub(super) struct Overlay {
     pub(super) written: Layer,
-    /// How many `[[client]]` there are, that of the environment included, which is the last.
+    /// How many `[[client]]` there are, including the one of the environment, which is the last.
     pub(super) clients: usize,
     /// How many `[[rule]]` there are.
     pub(super) rules: usize,
@@ -70,8 +71,8 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    /// Reads and merges all layers. `None` after noting that the file cannot be read or is not TOML: all
-    /// that it would have said would look missing.
+    /// Reads and merges all layers. `None` after noting that the file cannot be read or is not
+    /// TOML: otherwise all its settings would be reported as missing.
     pub(super) fn read(sources: &Sources, faults: &mut Faults) -> Option<Self> {
         let mut overlay = Self::default();
         if let Some(file) = &sources.file {
@@ -92,8 +93,9 @@ impl Overlay {
         Some(overlay)
     }
 
-    /// Puts a stronger layer over what is there. A secret given in one way displaces the same secret
-    /// given in another way: a variable with the password wins over the file's `password_file`.
+    /// Puts a stronger layer over the present values. A secret given in one way replaces the same
+    /// secret given in another way: a variable with the password wins over the file's
+    /// `password_file`.
     fn put(&mut self, above: Layer) {
         for written in above.keys() {
             let (table, key) = written.rsplit_once('.').unwrap_or_default();
@@ -107,7 +109,7 @@ impl Overlay {
     }
 
     fn add_environment(&mut self, environment: &[(String, String)]) {
-        // An empty variable counts as not set, as container tools cannot leave one out.
+        // An empty variable counts as not set, since container tools cannot omit one.
         let set: BTreeMap<_, _> =
             environment.iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
         let client = format!("client #{}", self.clients + 1);
@@ -185,8 +187,8 @@ impl Overlay {
         }
     }
 
-    /// Notes every variable with our prefix that means nothing, except those that a `_env` key names as
-    /// the place of a secret.
+    /// Notes every unknown variable with the program's prefix, except those that a `_env` key names
+    /// as the place of a secret.
     pub(super) fn refuse_unknown(&self, environment: &[(String, String)], faults: &mut Faults) {
         let mut known: Vec<String> = variables().into_iter().map(|(name, ..)| name).collect();
         known.push(CONFIG_VARIABLE.to_owned());
@@ -204,7 +206,7 @@ impl Overlay {
     }
 }
 
-/// What to say of something in a table that is none of its keys.
+/// The message for an unknown key or table.
 fn unknown(at: &str, key: &str, is_table: bool) -> String {
     let full = path(at, key);
     let name = at.split(' ').next().unwrap_or(at);
@@ -231,7 +233,7 @@ fn unknown(at: &str, key: &str, is_table: bool) -> String {
     no_such("key", &full, once.flat_map(paths))
 }
 
-/// What to say of an unknown name: the valid one nearest to it, measured on the whole path, or on its
+/// The message for an unknown name, with the most similar valid one: by the whole path, or by its
 /// last part for a key that is written in the wrong table.
 fn no_such(what: &str, mistaken: &str, valid: impl Iterator<Item = String>) -> String {
     let last = |path: &str| path.rsplit('.').next().map(str::to_owned).unwrap_or_default();
@@ -242,21 +244,21 @@ fn no_such(what: &str, mistaken: &str, valid: impl Iterator<Item = String>) -> S
     format!("there is no such {what}; the nearest is {}", nearest.unwrap_or_default())
 }
 
-/// Keys whose values are paths; in a file these start from its directory.
+/// Keys whose values are paths; in a file these are relative to its directory.
 fn is_path(key: &str) -> bool {
     key.ends_with("_file") || key.ends_with("_dir")
 }
 
-/// The file as a table; the error is what to say of it.
+/// Reads the file as a table; the error is the message about it.
 fn read_file(path: &Path) -> Result<Table, String> {
     let content = files::read(path, FILE_BYTES_MAX)?;
     let text = String::from_utf8(content.bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
-    // What some editors begin a file with.
+    // Some editors begin a file with this mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     text.parse().map_err(|error| format!("is not TOML: {}", syntax_error(text, &error)))
 }
 
-/// Far above any configuration.
+/// Larger than any configuration.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The parser's message with line and column, but without the line itself, which may hold a

@@ -1,5 +1,5 @@
-//! The reading of sections out of the merged layers: each key is tried against its section's type by
-//! itself, so that all faults of a section are found, and not only the first.
+//! Reads sections from the merged layers: each key is tried against its section's type separately,
+//! so that all faults of a section are found, and not only the first.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use super::keys::path;
 use super::overlay::{Overlay, Source, Written};
 use super::values::{Read, Wrong, keys_of};
 
-/// What is written, and what has been found out about it so far.
+/// The given values, and the findings about them so far.
 pub(super) struct Reading {
     pub(super) overlay: Overlay,
     /// All variables: a `_env` key may name any.
     pub(super) variables: Vec<(String, String)>,
     pub(super) faults: Faults,
     pub(super) warnings: Vec<String>,
-    /// Defaults that follow from other values: the path, and how.
+    /// Defaults that follow from other values: the path, and the rule.
     pub(super) derived: BTreeMap<String, &'static str>,
 }
 
@@ -27,7 +27,7 @@ impl Reading {
         Self { overlay, variables, faults, warnings: Vec::new(), derived: BTreeMap::new() }
     }
 
-    /// The section of this name. What is at fault in it has its default, and so has what is missing.
+    /// The section of this name. Keys that are faulty or missing have their defaults.
     pub(super) fn section<T: DeserializeOwned + Default>(&mut self, table: &str) -> T {
         let mut section = Table::new();
         for key in keys_of::<T>() {
@@ -40,11 +40,11 @@ impl Reading {
                 Err(message) => self.faults.push(path, message),
             }
         }
-        // Each of its keys has been read before.
+        // Each of its keys was read before.
         T::deserialize(Read(Value::Table(section))).unwrap_or_default()
     }
 
-    /// Fills in a default that follows from other values.
+    /// Sets a default that follows from other values.
     pub(super) fn derive<T>(&mut self, path: &str, field: &mut T, value: T, how: &'static str) {
         if !self.is_written(path) {
             *field = value;
@@ -60,17 +60,17 @@ impl Reading {
         }
     }
 
-    /// Whether this key is written, rightly or not.
+    /// Whether this key is set, validly or not.
     pub(super) fn is_written(&self, path: &str) -> bool {
         self.overlay.written.contains_key(path)
     }
 
-    /// Whether one of these paths is at fault already.
+    /// Whether one of these paths has a fault already.
     pub(super) fn is_faulty(&self, paths: &[&str]) -> bool {
         self.faults.any_at(paths)
     }
 
-    /// Notes a fault, unless one of the paths that it is about is at fault already.
+    /// Notes a fault, unless one of its paths has a fault already.
     pub(super) fn fault(&mut self, paths: &[&str], message: impl Into<String>) {
         if let [at, ..] = paths
             && !self.faults.any_at(paths)
@@ -80,8 +80,8 @@ impl Reading {
     }
 }
 
-/// Tries one key against the type of its section; gives the value back as TOML that the type reads. A
-/// variable or a flag is a text that may stand for a number, a truth or a list with commas.
+/// Tries one key against the type of its section; returns the value as TOML that the type accepts.
+/// A variable or a flag is a text that may stand for a number, a boolean or a list with commas.
 fn tried<T: DeserializeOwned>(key: &str, value: &Value, source: &Source) -> Result<Value, String> {
     let read = |value: &Value| {
         let table = Table::from_iter([(key.to_owned(), value.clone())]);
@@ -107,7 +107,7 @@ fn tried<T: DeserializeOwned>(key: &str, value: &Value, source: &Source) -> Resu
     Err(format!("{} (from {source})", wrong.about(value)))
 }
 
-/// What a text may stand for where the kind is not told.
+/// The other values that a text may stand for.
 fn other_than_text(text: &str) -> Value {
     if let Ok(number) = text.parse() {
         return Value::Integer(number);

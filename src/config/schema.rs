@@ -1,6 +1,6 @@
-//! The sections of the configuration as `serde` structs: each field is a key of the file, its type says
-//! what may be written, and behind it stands its default. Defaults that follow from other values are
-//! filled in by `assemble`; what stands here in their place is of no use.
+//! The sections of the configuration as `serde` structs: each field is a key of the file, its type
+//! defines the allowed values, and its default follows. `assemble` sets the defaults that follow
+//! from other values; the ones written here in their place are not used.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -21,8 +21,8 @@ use crate::s3::{Dialect, DotSegments, EmptySegments, ObjectName, Segments};
 use crate::secret::Secret;
 use crate::units::{Count, Positive, Size, Span};
 
-/// Defines a section. Each field is written once, with what holds where the file has nothing: a derived
-/// `Default` would know no other values than zeros.
+/// Defines a section. Each field has its default beside it: a derived `Default` would only know
+/// zeros.
 macro_rules! section {
     (
         $(#[$about:meta])*
@@ -46,58 +46,58 @@ macro_rules! section {
 }
 
 section! {
-/// All settings of one process, complete and consistent. Comes from [`Config::load`] only.
+/// All settings of one process, complete and consistent. Made by [`Config::load`] only.
 pub struct Config {
-    /// Where clients connect.
+    /// The address where clients connect.
     #[serde(with = "super::address::Listen")]
     pub listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)),
-    /// The Unix socket at which a process asks that is to take over from this one; none when absent.
+    /// The Unix socket at which a successor asks this process to hand over; none when absent.
     pub upgrade_socket: Option<UpgradeSocket> = None,
-    /// Worker threads; 0 is one for each core.
+    /// Worker threads; 0 means one for each core.
     #[serde(with = "Count::<0, 1024>")]
     pub threads: usize = 0,
     /// The domains under which `bucket.domain` names a bucket, in lower case.
     pub domains: Vec<String> = Vec::new(),
-    /// Whether others write the same buckets without passing a proxy of this fleet.
+    /// Whether other writers change the same buckets without a proxy of this fleet.
     pub writers: Writers = Writers::Shared,
-    /// Whose answers are given.
+    /// The rules for conditions and their answers.
     pub dialect: Dialect = Dialect::Aws,
-    /// What checks signatures.
+    /// Whether the proxy or the store checks signatures.
     pub signatures: Signatures = Signatures::Resign,
     /// Whether clients may sign by Signature Version 2.
     pub signature_v2: SignatureV2 = SignatureV2::Accept,
     /// The region that clients must sign for; any when absent.
     pub region: Option<String> = None,
-    /// The store behind.
+    /// The store.
     #[serde(skip)]
     pub backend: Backend = Backend::default(),
     /// The register of ETags and leases.
     #[serde(skip)]
     pub register: Register = Register::default(),
-    /// How bodies are taken.
+    /// The buffers for bodies.
     #[serde(skip)]
     pub body: Body = Body::default(),
-    /// How much is taken on at once.
+    /// Limits on concurrent work.
     #[serde(skip)]
     pub limits: Limits = Limits::default(),
-    /// How keys are treated: the first rule that fits decides.
+    /// How writes of keys are treated: the first matching rule decides.
     #[serde(skip)]
     pub rules: Vec<Rule> = Vec::new(),
-    /// The clients; no access key twice. At least one, unless requests may come unsigned or the store
-    /// checks signatures.
+    /// The clients, each with its own access key. At least one, unless requests may come without a
+    /// signature or the store checks signatures.
     #[serde(skip)]
     pub clients: Vec<Client> = Vec::new(),
-    /// What may be done without a signature; nothing when absent.
+    /// The rights of requests without a signature; none when absent.
     #[serde(skip)]
     pub anonymous: Option<Rights> = None,
-    /// What is logged.
+    /// The log.
     #[serde(skip)]
     pub log: Log = Log::default(),
-    /// The directory of the store in this process, when there is one. Its address is known only
-    /// once it serves: [`Backend::url`] then has port 0 and is to be replaced.
+    /// The directory of the store in this process, if there is one. Its address is only known once
+    /// it serves: until then [`Backend::url`] has port 0.
     #[serde(skip)]
     pub embedded: Option<PathBuf> = None,
-    /// What is allowed but unwise, a sentence each.
+    /// Warnings about settings that are allowed but unwise, a sentence each.
     #[serde(skip)]
     pub warnings: Vec<String> = Vec::new(),
     #[serde(skip)]
@@ -106,7 +106,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// How many threads serve, at least one.
+    /// The number of worker threads, at least one.
     pub fn worker_threads(&self) -> usize {
         if self.threads > 0 {
             return self.threads;
@@ -121,7 +121,7 @@ impl Config {
 pub struct UpgradeSocket {
     /// Its path.
     pub path: PathBuf,
-    /// Whether it is configured. Else its directory has to be made, and has to be private.
+    /// Whether it is configured. Otherwise its directory has to be created and must be private.
     pub written: bool,
 }
 
@@ -138,7 +138,7 @@ impl From<UpgradeSocket> for PathBuf {
 }
 
 section! {
-/// The store behind.
+/// The store.
 pub struct Backend {
     /// Scheme, host and port.
     pub url: Endpoint = Endpoint::default(),
@@ -150,7 +150,7 @@ pub struct Backend {
     pub secret_access_key: Secret = Secret::default(),
     /// The session token of a temporary credential.
     pub session_token: Option<Secret> = None,
-    /// How a bucket is named towards the store.
+    /// How requests to the store name the bucket.
     pub addressing: Addressing = Addressing::Path,
     /// How long opening a connection may take.
     #[serde(with = "Positive")]
@@ -161,7 +161,7 @@ pub struct Backend {
     /// The same for CompleteMultipartUpload and CopyObject.
     #[serde(with = "Positive")]
     pub long_write_timeout: Duration = Duration::from_mins(10),
-    /// How long a read may go without a byte.
+    /// How long a read may wait for a byte.
     #[serde(with = "Positive")]
     pub read_timeout: Duration = Duration::from_mins(1),
     /// PEM certificates to trust instead of the system's.
@@ -169,20 +169,20 @@ pub struct Backend {
     /// Idle connections kept open.
     #[serde(with = "Count::<1, 65_536>")]
     pub connections: usize = 128,
-    /// What becomes of keys with empty segments, such as `a//b`.
+    /// Whether keys with empty segments, such as `a//b`, are allowed.
     pub empty_segments: EmptySegments = EmptySegments::Kept,
-    /// What becomes of keys with a segment `.` or `..`, such as `a/../b`.
+    /// Whether keys with a segment `.` or `..`, such as `a/../b`, are allowed.
     pub dot_segments: DotSegments = DotSegments::Refused,
     /// The subresources of objects that the store understands.
     pub subresources: Subresources = Subresources::Seen,
-    /// What stands in a bucket's place in a path and is no bucket, in lower case.
+    /// First path segments that are not buckets, in lower case.
     pub reserved: Vec<String> = RESERVED.map(str::to_owned).to_vec(),
-    /// How many deletes of one batch are sent at a time.
+    /// How many deletes of one batch are sent at the same time.
     #[serde(with = "Count::<1, 1000>")]
     pub deletes_at_once: usize = 16,
-    /// S3 error codes that this store gives only before it has done anything, even with a 5xx.
+    /// S3 error codes that this store gives only before it has changed anything, even with a 5xx.
     pub definite_errors: Vec<String> = vec!["NotImplemented".to_owned()],
-    /// Whether the store is told clients' checksums.
+    /// Whether the store gets clients' checksums.
     pub checksums: Checksums = Checksums::Send,
     /// Whether objects carry the id of the write that left them.
     pub write_ids: bool = false,
@@ -190,15 +190,15 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Which segments keys may hold.
+    /// Which unusual segments keys may contain.
     pub fn segments(&self) -> Segments {
         Segments { empty: self.empty_segments, dots: self.dot_segments }
     }
 }
 
-/// What stores serve beside buckets, at the same port: Ceph's `admin`, `auth` and `swift`; MinIO's
-/// `minio`; RustFS's `rustfs`; Swift's `auth`, `endpoints`, `healthcheck`, `info`, `v1` and `v1.0`;
-/// moto's `moto-api`.
+/// Paths that stores serve beside buckets, on the same port: Ceph's `admin`, `auth` and `swift`;
+/// MinIO's `minio`; RustFS's `rustfs`; Swift's `auth`, `endpoints`, `healthcheck`, `info`, `v1` and
+/// `v1.0`; moto's `moto-api`.
 const RESERVED: [&str; 11] = [
     "admin",
     "auth",
@@ -216,7 +216,7 @@ const RESERVED: [&str; 11] = [
 section! {
 /// The register of ETags and leases.
 pub struct Register {
-    /// Where it is.
+    /// Its URL.
     pub url: RegisterUrl = RegisterUrl::Memory,
     /// The file that a register in this process keeps locked.
     pub lock_file: Option<PathBuf> = None,
@@ -226,9 +226,9 @@ pub struct Register {
     pub sentinel_username: Option<String> = None,
     /// The Sentinels' password.
     pub sentinel_password: Option<Secret> = None,
-    /// What may become of replicas of a Redis that is reached by its own address.
+    /// Whether a replica of a Redis with one fixed address may become the master.
     pub replicas: Replicas = Replicas::Promotable,
-    /// How much of a lease must be left before anything is sent under it; shorter than `lease`.
+    /// How much of a lease must be left before a write is sent under it; shorter than `lease`.
     #[serde(with = "Span")]
     pub margin: Duration = Duration::ZERO,
     /// How long a write waits for a busy key.
@@ -240,23 +240,23 @@ pub struct Register {
     /// How long one call to Redis may take.
     #[serde(with = "Positive")]
     pub timeout: Duration = Duration::from_secs(2),
-    /// What every key in Redis begins with.
+    /// The prefix of every Redis key.
     pub namespace: String = "ifmatch".to_owned(),
-    /// The object that names this store's register, as `bucket/key`; none is looked at when absent.
+    /// The object that names this store's register, as `bucket/key`; no marker is used when absent.
     pub marker: Option<ObjectName> = None,
-    /// Its times, which are keys of the same table. All proxies of a fleet must have the same.
+    /// Its times, in keys of the same table. All proxies of a fleet must have the same.
     #[serde(skip)]
     pub terms: Terms = Terms::default(),
-    /// What the keys above say together.
+    /// The result of the keys above.
     #[serde(skip)]
     pub kind: RegisterKind = RegisterKind::Memory { lock_file: PathBuf::new() },
 }
 }
 
-/// Where the register is.
+/// The place of the register.
 #[derive(Debug, Clone)]
 pub enum RegisterKind {
-    /// In this process, which is then the only one: it holds this file locked.
+    /// In this process, which must be the only one: it holds this file locked.
     Memory {
         /// The file to lock.
         lock_file: PathBuf,
@@ -266,12 +266,12 @@ pub enum RegisterKind {
 }
 
 section! {
-/// How bodies are taken. Sizes are in bytes.
+/// The buffers for bodies. Sizes are in bytes.
 pub struct Body {
     /// Memory for all bodies in flight.
     #[serde(with = "Size")]
     pub memory: u64 = 256 << 20,
-    /// Up to this size one body is held in memory; larger ones are spooled from the start.
+    /// The largest body that is kept in memory; larger ones are spooled from the start.
     #[serde(with = "Size")]
     pub memory_per_body: u64 = 8 << 20,
     /// Memory for the bodies of one client; not more than `memory`.
@@ -283,34 +283,34 @@ pub struct Body {
     /// Disk for the bodies of one client; not more than `spool`.
     #[serde(with = "Size")]
     pub spool_per_client: u64 = 0,
-    /// Where bodies are spooled; a directory that was there at start.
+    /// The directory where bodies are spooled; it must exist at start.
     pub spool_dir: PathBuf = std::env::temp_dir(),
-    /// The largest body taken.
+    /// The largest body accepted.
     #[serde(with = "Size")]
     pub max: u64 = 5 << 30,
-    /// How long a client may send nothing in the middle of a body, and take for a whole head.
+    /// How long a client may pause in the middle of a body, and take for a whole head.
     #[serde(with = "Positive")]
     pub idle_timeout: Duration = Duration::from_mins(1),
-    /// How fast a body has to come, in bytes per second; 0 where any pace will do.
+    /// The slowest rate at which a body may arrive, bytes per second; 0 for no limit.
     #[serde(with = "Size")]
     pub least_rate: u64 = 1 << 10,
-    /// What becomes of a body that is refused before it has come.
+    /// How a body is handled that is refused before it has arrived.
     pub early_answer: EarlyAnswer = EarlyAnswer::Close,
-    /// What becomes of a body whose length nothing says.
+    /// How a body without a declared length is handled.
     pub unknown_length: UnknownLength = UnknownLength::Refuse,
 }
 }
 
 section! {
-/// How much is taken on at once; what is more is answered 503 SlowDown.
+/// Limits on concurrent work; requests beyond them get 503 SlowDown.
 pub struct Limits {
     /// Requests under way that change something.
     #[serde(with = "Count::<1, 1_048_576>")]
     pub writes: usize = 4096,
-    /// Of these, of one client; not more than `writes`.
+    /// The same for one client; not more than `writes`.
     #[serde(with = "Count::<1, 1_048_576>")]
     pub writes_per_client: usize = 0,
-    /// Writes of one key, the one that is being made included.
+    /// Writes of one key, including the one under way.
     #[serde(with = "Count::<1, 1_048_576>")]
     pub writes_per_key: usize = 256,
     /// Forms whose fields have not arrived, so that their sender is not known.
@@ -319,16 +319,16 @@ pub struct Limits {
     /// Connections of clients.
     #[serde(with = "Count::<1, 1_048_576>")]
     pub connections: usize = 0,
-    /// Connections from one address; any number when absent.
+    /// Connections from one address; no limit when absent.
     #[serde(with = "Count::<1, 1_048_576>")]
     pub connections_per_address: Option<usize> = None,
 }
 }
 
 section! {
-/// What is logged.
+/// The log.
 pub struct Log {
-    /// In what form.
+    /// Its form.
     pub format: LogFormat = LogFormat::Text,
     /// Directives of `tracing_subscriber`'s `EnvFilter`, such as `info` or `ifmatch=debug`.
     pub level: String = "info".to_owned(),

@@ -1,4 +1,5 @@
-//! Secrets, read from the file or the variable that holds them; the file of settings only names it.
+//! Secrets, read from the file or the variable that contains them; the configuration file only
+//! names the place.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -9,8 +10,9 @@ use super::reading::Reading;
 use crate::secret::Secret;
 
 impl Reading {
-    /// The secret of this path, however it is given; `None` where it is not given, or after noting why it
-    /// cannot be had. The keys that name its place must be texts: [`Self::section`] does not read them.
+    /// The secret of this path, in whichever way it is given; `None` where it is not given, or
+    /// after noting why it cannot be read. The keys that name its place must be texts:
+    /// [`Self::section`] does not read them.
     pub(super) fn secret(&mut self, stem: &str) -> Option<Secret> {
         let paths = secret_paths(stem);
         let mut given = paths.iter().filter(|path| self.is_written(path));
@@ -41,7 +43,7 @@ impl Reading {
         found.map(|(_, value)| Secret::new(value))
     }
 
-    /// A secret that must be there; nothing after noting that it is missing, or why it cannot be had.
+    /// A required secret; empty after noting that it is missing, or why it cannot be read.
     pub(super) fn required_secret(&mut self, stem: &str, variable: &str) -> Secret {
         let table = stem.split('.').next().unwrap_or_default();
         let given = secret_paths(stem).iter().any(|path| self.is_written(path));
@@ -55,8 +57,8 @@ impl Reading {
         self.secret(stem).unwrap_or_default()
     }
 
-    /// A session token, if there is one: a secret that travels in a header (AWS: temporary security
-    /// credentials), so it has to be one's value.
+    /// A session token, if there is one. It is sent in a header (AWS: temporary security
+    /// credentials), so it must be a valid header value.
     pub(super) fn session_token(&mut self, stem: &str) -> Option<Secret> {
         let token = self.secret(stem)?;
         if !token.expose().chars().all(|c| c.is_ascii_graphic()) {
@@ -66,7 +68,7 @@ impl Reading {
         Some(token)
     }
 
-    /// Reads a secret from a file; one that others may read is warned about.
+    /// Reads a secret from a file; a file that other users may read causes a warning.
     pub(super) fn secret_of_file(&mut self, at: &str, path: &Path) -> Option<Secret> {
         let shown = path.display();
         match read_file(path) {
@@ -99,5 +101,6 @@ fn read_file(path: &Path) -> Result<(Secret, u32), String> {
     }
 }
 
-/// Far above any secret (AWS's session tokens reach some 4 KiB), far below a file named by mistake.
+/// Larger than any secret (AWS's session tokens have about 4 KiB), and smaller than most files
+/// named by mistake.
 const SECRET_BYTES_MAX: u64 = 16 * 1024;

@@ -1,18 +1,19 @@
-//! What settings are read from: a file, the environment, and flags.
+//! The sources of settings: a file, the environment, and flags.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where settings come from.
+/// The sources of settings.
 #[derive(Default)]
 pub struct Sources {
-    /// The TOML file; none is no fault.
+    /// The TOML file; it may be absent.
     pub file: Option<PathBuf>,
-    /// All variables, not only ours: a `_env` key may name any. [`of_process`] gives them.
+    /// All environment variables, not only the program's: a `_env` key may name any. [`of_process`]
+    /// returns them.
     pub environment: Vec<(String, String)>,
-    /// What the command line says.
+    /// The flags of the command line.
     pub flags: Flags,
-    /// Whether nothing may be created, as when a configuration is only checked.
+    /// Whether nothing may be created, for example when a configuration is only checked.
     pub only_look: bool,
 }
 
@@ -23,7 +24,7 @@ impl fmt::Debug for Sources {
     }
 }
 
-/// The settings that the command line has, as written there.
+/// The settings on the command line, as written there.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--listen`.
@@ -38,7 +39,7 @@ pub struct Flags {
     pub embedded: Option<PathBuf>,
 }
 
-/// The variables of this process. What is not UTF-8 comes with replacement characters.
+/// The variables of this process. Invalid UTF-8 becomes replacement characters.
 pub fn of_process() -> Vec<(String, String)> {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect()

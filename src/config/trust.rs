@@ -1,5 +1,5 @@
-//! Whose certificates the store may show. Looked at here, before anything is built on them: the
-//! library that makes the connections takes the name of a file and panics where it cannot use it.
+//! Trusted certificates for the store. They are checked here before they are used: the library that
+//! makes the connections takes a file name and panics if it cannot use the file.
 
 use std::path::Path;
 
@@ -9,18 +9,18 @@ use rustls::pki_types::pem::{PemObject as _, SectionKind};
 
 use super::files;
 
-/// Far above any collection of certificate authorities (the usual one has some 200 KiB).
+/// Larger than any collection of certificate authorities (the usual one has about 200 KiB).
 const CERTIFICATES_BYTES_MAX: u64 = 16 << 20;
 
-/// A file without a certificate: who connects to a store without TLS trusts nobody.
+/// A file without a certificate: a store without TLS needs no trusted certificate.
 const NONE: &str = "/dev/null";
 
-/// The file of certificates to trust, as the connections are told it: `None` for the system's own.
-/// `https` is whether the store is asked by TLS at all; where it is not, neither its certificates
-/// nor the system's need be there.
+/// The file of trusted certificates for the connections: `None` for the system's own. `https`:
+/// whether the store is asked by TLS; otherwise neither its certificates nor the system's need
+/// exist.
 ///
 /// # Errors
-/// A sentence without a subject, where nothing can be trusted or the file cannot be used.
+/// A sentence without a subject, where no certificate can be trusted or the file cannot be used.
 pub fn certificates(https: bool, ca_file: Option<&Path>) -> Result<Option<String>, String> {
     match ca_file {
         _ if !https => Ok(Some(NONE.to_owned())),
@@ -34,7 +34,7 @@ pub fn certificates(https: bool, ca_file: Option<&Path>) -> Result<Option<String
     }
 }
 
-/// A file that can be read again and again, and holds certificates and nothing else.
+/// Checks that the file can be read repeatedly, and contains only certificates.
 fn check_file(path: &Path) -> Result<(), String> {
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err("is not a file".to_owned());

@@ -1,6 +1,5 @@
-//! The validation of a whole configuration: what one value's form cannot say, such as contradictions
-//! between values, and files that have to be there. A check is skipped where a value that it is about is
-//! at fault already.
+//! Validation of the whole configuration: contradictions between values, and files that must exist.
+//! A check is skipped where one of its values has a fault already.
 
 mod access;
 
@@ -22,7 +21,7 @@ use super::trust;
 use crate::register::redis::Topology;
 use crate::units::{show_duration, show_size};
 
-/// Notes all that is wrong with a configuration, and all that is unwise.
+/// Notes all faults of a configuration, and all warnings.
 pub(super) fn all(reading: &mut Reading, config: &Config) {
     if let Some(domain) = config.domains.iter().find(|domain| !is_host_name(domain)) {
         let message = format!("\"{domain}\" is not a host name such as \"s3.example.com\"");
@@ -48,11 +47,11 @@ pub(super) fn all(reading: &mut Reading, config: &Config) {
 fn backend(reading: &mut Reading, config: &Config) {
     let backend = &config.backend;
     let Backend { url, addressing, ca_file, .. } = backend;
-    // Where the URL cannot be read, it is not known whether there is TLS.
+    // If the URL cannot be read, it is not known whether TLS is used.
     let https = url.https || (reading.is_faulty(&["backend.url"]) && ca_file.is_some());
     region(reading, "backend.region", &backend.region);
     access::access_key(reading, "backend.access_key_id", &backend.access_key_id);
-    // Port 0 is yet to be chosen, and never becomes the store's, which is taken.
+    // Port 0 is chosen at start, and never becomes the store's, which is in use.
     if config.listen.port() != 0 && config.embedded.is_none() && is_loop(url, config.listen) {
         let listen = config.listen;
         let message = format!("is where this proxy itself listens ({listen}); change one of them");
@@ -83,12 +82,12 @@ fn backend(reading: &mut Reading, config: &Config) {
     }
 }
 
-/// Letters, digits, and these.
+/// Whether the text has only letters, digits, and these characters.
 fn code_like(text: &str, others: &str) -> bool {
     text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
 
-/// A region stands between slashes in the credential of a signature.
+/// A region is a part between slashes in the credential of a signature.
 fn region(reading: &mut Reading, path: &str, region: &str) {
     if !code_like(region, "-_") {
         reading.fault(&[path], "may hold letters, digits, \"-\" and \"_\" only");
@@ -96,8 +95,8 @@ fn region(reading: &mut Reading, path: &str, region: &str) {
 }
 
 fn register(reading: &mut Reading, register: &Register, embedded: bool) {
-    // The namespace cannot break the form of the register's keys. Braces would move Redis Cluster's hash
-    // tag, and with it a record away from its lease.
+    // The namespace must not break the form of the register's keys. Braces would move Redis
+    // Cluster's hash tag, and so separate a record from its lease.
     if !code_like(&register.namespace, "-_.") {
         let message = "may hold letters, digits, \"-\", \"_\" and \".\" only";
         reading.fault(&["register.namespace"], message);
@@ -142,7 +141,7 @@ fn register(reading: &mut Reading, register: &Register, embedded: bool) {
     }
 }
 
-/// The register's times agree with each other.
+/// Checks that the register's times agree with each other.
 fn times(reading: &mut Reading, register: &Register) {
     let terms = &register.terms;
     let lease = ("register.lease", terms.lease);
@@ -156,7 +155,7 @@ fn times(reading: &mut Reading, register: &Register) {
     if terms.grace.is_zero() {
         reading.fault(&["register.grace"], GRACE);
     }
-    // What Sentinels and clusters say of their masters is believed for a while.
+    // Answers of Sentinels and clusters about their masters are used for a while.
     let least = terms.lease / 2;
     if !matches!(redis.topology, Topology::Single { .. }) && terms.failover_lag < least {
         let (lag, least) = (show_duration(terms.failover_lag), show_duration(least));
@@ -173,7 +172,7 @@ fn for_sentinels() -> [String; 4] {
     ["register.sentinel_username".to_owned(), a, b, c]
 }
 
-/// These settings have no meaning with this register.
+/// Refuses settings that have no meaning with this register.
 fn only_for(reading: &mut Reading, paths: &[String], what: &str, register: &str) {
     for path in paths {
         if reading.is_written(path) {
@@ -198,8 +197,8 @@ fn not_longer(reading: &mut Reading, a: (&str, Duration), b: (&str, Duration), w
     }
 }
 
-/// What the register in memory locks is a file, or can become one. An embedded store makes its directory
-/// when it starts.
+/// Checks that the lock file of the in-memory register is a file, or can be created. An embedded
+/// store creates its directory when it starts.
 fn lock_file(reading: &mut Reading, path: &Path, embedded: bool) {
     let shown = path.display();
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -212,8 +211,8 @@ fn lock_file(reading: &mut Reading, path: &Path, embedded: bool) {
     reading.fault(&["register.lock_file"], why);
 }
 
-/// Nothing can take over what lives in this process. Elsewhere a socket can be made at the path that is
-/// written; that of a default is seen to when it is made.
+/// Refuses an upgrade socket where the register or the store is in this process. Otherwise checks
+/// that a configured path can become a socket; a default path is checked when the socket is opened.
 fn upgrade_socket(reading: &mut Reading, config: &Config) {
     let Some(socket) = config.upgrade_socket.as_ref().filter(|socket| socket.written) else {
         return;
@@ -239,7 +238,7 @@ fn upgrade_socket(reading: &mut Reading, config: &Config) {
 /// Linux, unix(7): `sun_path`, less the zero at its end.
 const SOCKET_BYTES_MAX: usize = 107;
 
-/// Bodies fit in what is set aside for them.
+/// Checks that the largest body fits into the limits.
 fn body(reading: &mut Reading, body: &Body) {
     let memory = ("body.memory", Size(body.memory));
     not_more(reading, ("body.memory_per_body", Size(body.memory_per_body)), memory, "bodies");
@@ -268,7 +267,7 @@ fn body(reading: &mut Reading, body: &Body) {
     }
 }
 
-/// A number of bytes as it is shown.
+/// A number of bytes, as shown in messages.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 struct Size(u64);
 
@@ -278,7 +277,7 @@ impl Display for Size {
     }
 }
 
-/// One share is not more than the whole.
+/// Checks that one share is not more than the whole.
 fn not_more<T: PartialOrd + Display>(
     reading: &mut Reading,
     (path, each): (&str, T),
@@ -291,7 +290,7 @@ fn not_more<T: PartialOrd + Display>(
     }
 }
 
-/// The log's directives are such.
+/// Checks the log's directives.
 fn log_level(reading: &mut Reading, level: &str) {
     if let Err(error) = EnvFilter::builder().parse(level) {
         let message =

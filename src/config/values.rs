@@ -1,5 +1,5 @@
-//! A `serde` deserializer over TOML values, whose errors say what a value should have been. `toml`'s own
-//! speaks to programmers ("expected usize"); an operator is told what to write.
+//! A `serde` deserializer over TOML values, with errors for operators. The errors of `toml` itself
+//! are for programmers ("expected usize"); these say what to write.
 
 use std::fmt::{self, Display};
 use std::vec;
@@ -12,19 +12,19 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use toml::{Table, Value};
 
-/// What is wrong with a value.
+/// The fault of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// It is not this.
+    /// The value is not of this kind.
     Not(String),
-    /// A sentence that goes without the value.
+    /// A sentence that does not need the value.
     Said(String),
-    /// It has a key that is none of these.
+    /// The table has a key that is not in this list.
     Unknown(&'static [&'static str]),
 }
 
-/// The keys of a section's struct, in the order in which they stand there. The struct must be
-/// `deny_unknown_fields`: the error about an unknown key has them.
+/// The keys of a section's struct, in their order. The struct must be `deny_unknown_fields`: the
+/// error about an unknown key lists them.
 pub(super) fn keys_of<T: DeserializeOwned>() -> &'static [&'static str] {
     let stranger = Table::from_iter([("?".to_owned(), Value::Boolean(true))]);
     match T::deserialize(Read(Value::Table(stranger))) {
@@ -84,7 +84,7 @@ impl<'de> Deserializer<'de> for Read {
     }
 }
 
-/// The items of a list. What is wrong with one is wrong with the list, which is what will be shown.
+/// The items of a list. A fault of an item is reported for the whole list.
 struct Items(vec::IntoIter<Value>);
 
 impl<'de> SeqAccess<'de> for Items {
@@ -143,11 +143,11 @@ const TEXT: &str = "a text in quotes";
 const LIST: &str = "a list of texts such as [\"a\", \"b\"]";
 
 impl Wrong {
-    /// What to say of the value.
+    /// The message about the value.
     pub(super) fn about(&self, value: &Value) -> String {
         match self {
             Self::Not(expected) if value.is_table() => format!("a table is not {expected}"),
-            // What should have been a text may hold a password, as a URL may.
+            // A value that should have been a text may contain a password, as a URL may.
             Self::Not(expected) if value.is_array() && expected == TEXT => {
                 format!("a list is not {expected}")
             }

@@ -7,7 +7,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::idle;
 
-/// What is connected and under way. Clones are the same tracker.
+/// The open connections and the requests under way. Clones are the same tracker.
 #[derive(Debug, Clone)]
 pub struct ConnectionTracker {
     accepted: CancellationToken,
@@ -17,7 +17,7 @@ pub struct ConnectionTracker {
 }
 
 impl ConnectionTracker {
-    /// Of a process whose requests are counted by this tracker.
+    /// A tracker for a process that counts its requests in `requests`.
     pub fn new(requests: TaskTracker) -> Self {
         Self {
             accepted: CancellationToken::new(),
@@ -43,7 +43,7 @@ impl ConnectionTracker {
         self.accepted.cancelled().await;
     }
 
-    /// Has connections closed that wait for their next request, now and from now on.
+    /// Closes connections that wait for their next request, now and from now on.
     pub(super) fn close_idle(&self) {
         self.closing.cancel();
     }
@@ -58,7 +58,7 @@ impl ConnectionTracker {
         idle(&self.requests).await;
     }
 
-    /// Returns when nothing is connected and no request is under way.
+    /// Returns when no connection is open and no request is under way.
     pub(super) async fn all_ended(&self) {
         idle(&self.connections).await;
         idle(&self.requests).await;

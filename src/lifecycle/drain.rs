@@ -1,4 +1,5 @@
-//! Draining: no new requests, those under way are finished, the register is closed, the process ends.
+//! Draining: accepts no new requests, finishes those under way, closes the register, ends the
+//! process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,25 +19,25 @@ use crate::register::Register;
 /// How long requests under way may take after the signal.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Pingora sleeps for the whole of this time after the signal, whatever is left to do; the process
-/// always ends before.
+/// Pingora sleeps for the whole of this time after the signal, however little is left to do; the
+/// process always ends earlier.
 pub(crate) const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// How long a connection may be on its way from Pingora's acceptor, which has ended, to the door:
-/// nothing reports it meanwhile, and after an upgrade nothing waits for this process to end.
+/// How long an accepted connection may take from Pingora's acceptor, which has ended, to the door:
+/// it is not counted meanwhile, and after an upgrade no other process waits for this one to end.
 const ACCEPTED_TO_DOOR: Duration = Duration::from_secs(1);
 
-/// What has to be drained, and what tells how.
+/// What has to be drained, and the signals for it.
 pub(crate) struct Drain {
-    /// What is connected and under way.
+    /// The open connections and the requests under way.
     pub(crate) connections: ConnectionTracker,
     /// The writes in doubt whose leases this process reclaims.
     pub(crate) reclaiming: TaskTracker,
-    /// The last connection has been accepted.
+    /// Cancelled when the last connection was accepted.
     pub(crate) accepting_ended: CancellationToken,
-    /// Another process serves in this one's place.
+    /// Cancelled when another process serves in place of this one.
     pub(crate) handed_over: CancellationToken,
-    /// The task that brings that about.
+    /// The task that hands over to another process.
     pub(crate) upgrade: JoinHandle<()>,
     /// Closed at the end.
     pub(crate) register: Arc<dyn Register>,
@@ -67,10 +68,10 @@ pub(crate) fn spawn(background: &Runtime, server: &Server, mut drain: Drain) {
 }
 
 impl Drain {
-    /// After an upgrade: serves the connections that are there until their clients close them, each for
-    /// one more request at most. Nothing waits for this process, and a connection that is closed on a
-    /// client may cost it a request. Then completes and copies in doubt are reclaimed for as long as
-    /// they may land: an upgrade must not be the death of their holder. `false` when a signal to stop
+    /// After an upgrade: serves the open connections until their clients close them, each for one
+    /// more request at most. No other process waits for this one, and closing a connection may cost
+    /// its client a request. Then it reclaims completes and copies in doubt for as long as they may
+    /// land: an upgrade must not end the holder of their leases. `false` when a signal to stop
     /// comes before.
     async fn after_upgrade(&self) -> bool {
         tracing::info!(
@@ -88,11 +89,12 @@ impl Drain {
         }
     }
 
-    /// Finishes what is under way and closes all other connections.
+    /// Finishes requests under way and closes all other connections.
     async fn stop(&mut self) {
         tracing::info!("stopping: no new requests; those under way are finished");
         self.upgrade.abort();
-        // With it goes its descriptor of the listening socket, at which nothing accepts any more.
+        // This also closes its descriptor of the listening socket, from which no connection is
+        // accepted any more.
         let _ = (&mut self.upgrade).await;
         self.connections.close_idle();
         let finished = tokio::select! {

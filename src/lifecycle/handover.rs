@@ -10,8 +10,9 @@
 //!     | <--------- Leaving ------------ |   drains and ends
 //! ```
 //!
-//! A successor that fails on its way changes nothing. (Pingora has a handover of its own, by a signal:
-//! the old process stops in any case, at a fixed time, whether or not there is a new one.)
+//! If a successor fails before it serves, nothing changes. (Pingora has its own handover, by a
+//! signal: there the old process stops in any case, at a fixed time, whether or not a new one
+//! serves.)
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read as _, Write as _};
@@ -42,7 +43,7 @@ use crate::config::UpgradeSocket;
 enum Message {
     /// The successor asks for the listening socket.
     HandOver,
-    /// Its descriptor comes with this.
+    /// The descriptor of the socket comes with this message.
     Socket,
     /// The successor accepts connections.
     Serving,
@@ -60,7 +61,7 @@ impl Message {
         }
     }
 
-    /// Whether it is what was received.
+    /// Whether this message was received.
     fn check(self, received: &[u8]) -> io::Result<()> {
         if received == self.bytes() { Ok(()) } else { Err(unexpected()) }
     }
@@ -76,16 +77,16 @@ fn unexpected() -> io::Error {
 /// Timeout for one handshake message that the other side only has to send.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why nothing is taken over.
+/// Why the socket was not taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum HandoverError {
-    /// What this process would serve with cannot be shared with the running one.
+    /// The register or the store of this process cannot be shared with the running process.
     #[error(
         "--upgrade needs a register in Redis and a store of its own: {0} lives and ends with its \
          process. Stop the running process and start this one without --upgrade"
     )]
     InProcess(&'static str),
-    /// Port 0 does not say which process is meant.
+    /// Port 0 does not identify the running process.
     #[error("--upgrade needs upgrade_socket to be set where the port to listen on is 0")]
     NoSocket,
     /// No process answers.
@@ -95,35 +96,36 @@ pub enum HandoverError {
          runs yet, leave out --upgrade"
     )]
     NoProcess(PathBuf, io::Error),
-    /// The other process does not do its part.
+    /// The other process does not follow the handshake.
     #[error(
         "the process at {0} does not hand over its listening socket: {1}. It may be stopping, or be \
          handing over to another process already; it goes on as it was. Try again, or stop it and \
          start this one without --upgrade"
     )]
     Refused(PathBuf, io::Error),
-    /// The other process listens elsewhere.
+    /// The other process listens at another address.
     #[error(
         "the running process listens on {there}, and this one is to listen on {here}. Set listen to \
          the same address; the running process goes on as it was"
     )]
     Elsewhere {
-        /// Where the running one listens.
+        /// The address of the running process.
         there: SocketAddr,
-        /// What is configured here.
+        /// The address configured here.
         here: SocketAddr,
     },
 }
 
 impl HandoverError {
-    /// No process waits to be asked, as opposed to one that does not answer as it should.
+    /// Whether no process listens at the upgrade socket, in contrast to one that gives a wrong
+    /// answer.
     pub(crate) fn no_process_waits(&self) -> bool {
         let none = [ErrorKind::NotFound, ErrorKind::ConnectionRefused];
         matches!(self, Self::NoProcess(_, error) if none.contains(&error.kind()))
     }
 }
 
-/// The side of the process that serves: waits for its successor.
+/// The side of the running process: waits for its successor.
 #[derive(Debug)]
 pub(crate) struct HandoverServer {
     listener: UnixListener,
@@ -132,7 +134,7 @@ pub(crate) struct HandoverServer {
 }
 
 impl HandoverServer {
-    /// Listens at the upgrade socket from now on. To be called within a runtime.
+    /// Listens at the upgrade socket from now on. Must be called within a runtime.
     pub(super) fn open(at: &UpgradeSocket, socket: OwnedFd) -> io::Result<Self> {
         let path = at.path.clone();
         if let Some(directory) = path.parent() {
@@ -151,7 +153,7 @@ impl HandoverServer {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "no process can take over at present");
-                    // Out of descriptors, most likely: others must end first.
+                    // Probably no file descriptor is left: connections must end first.
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     continue;
                 }
@@ -160,7 +162,7 @@ impl HandoverServer {
             match self.hand_over(&mut stream, pid).await {
                 Ok(true) => {
                     tracing::info!(pid, "another process has taken over");
-                    // It waits at the same path from now on.
+                    // The successor waits at the same path from now on.
                     drop(self);
                     let _ = timeout(PATIENCE, stream.write_all(Message::Leaving.bytes())).await;
                     return;
@@ -173,7 +175,7 @@ impl HandoverServer {
         }
     }
 
-    /// Whether the successor serves; one that never asked is none.
+    /// Whether the successor serves. A process that never asked for the socket is not a successor.
     async fn hand_over(&self, stream: &mut tokio::net::UnixStream, pid: i32) -> io::Result<bool> {
         if !may_take_part(stream.peer_cred()?.uid()) {
             return Err(io::Error::new(ErrorKind::PermissionDenied, "another user asks for it"));
@@ -188,7 +190,7 @@ impl HandoverServer {
             send_with(stream.as_fd(), Message::Socket, self.socket.as_fd())
         });
         timeout(PATIENCE, sending).await??;
-        // It checks the store and the register now, and may take its time.
+        // The successor checks the store and the register now, which may take a while.
         let mut said = [0; Message::Serving.bytes().len()];
         match stream.read_exact(&mut said).await {
             Ok(_) => Message::Serving.check(&said).map(|()| true),
@@ -202,19 +204,20 @@ impl HandoverServer {
 
 impl Drop for HandoverServer {
     fn drop(&mut self) {
-        // One that is left behind is replaced by the next process.
+        // The next process replaces a socket file that is left behind.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// The successor's side, from its request until it serves.
+/// The side of the successor, from its request until it serves.
 #[derive(Debug)]
 pub(crate) struct HandoverClient {
     stream: UnixStream,
 }
 
 impl HandoverClient {
-    /// Asks the running process for its listening socket. Until [`Self::confirm`] it goes on as it was.
+    /// Asks the running process for its listening socket. Until [`Self::confirm`] that process goes
+    /// on unchanged.
     pub(crate) fn claim(
         path: &Path,
         listen: SocketAddr,
@@ -248,13 +251,14 @@ impl HandoverClient {
         })
     }
 
-    /// Tells the predecessor that this process serves, and waits until it leaves. Blocks.
+    /// Tells the predecessor that this process serves, and waits for its confirmation that it
+    /// leaves. Blocks.
     pub(super) fn confirm(mut self) {
         let mut said = [0; Message::Leaving.bytes().len()];
         let sent = self.stream.write_all(Message::Serving.bytes());
         match sent.and_then(|()| self.stream.read_exact(&mut said)) {
             Ok(()) => tracing::info!("taken over: the process before this one finishes and ends"),
-            // It has ended by itself, or it hangs; then both may serve.
+            // The predecessor has ended by itself, or it hangs; then both processes may serve.
             Err(error) => {
                 tracing::warn!(%error, "the process before this one does not confirm that it leaves");
             }
@@ -262,7 +266,7 @@ impl HandoverClient {
     }
 }
 
-/// A process of this user, or of root.
+/// Whether a process belongs to this user or to root.
 fn may_take_part(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
@@ -296,8 +300,8 @@ fn receive_with(stream: BorrowedFd<'_>, message: Message) -> io::Result<OwnedFd>
     }
 }
 
-/// Makes a directory that only this user can look into. Unless its name was configured, any other user
-/// could have made one of this name before: then it is checked.
+/// Creates a directory that only this user can read. Unless its name was configured, another user
+/// could have created it before: then its owner and mode are checked.
 fn make_private(directory: &Path, chosen: bool) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(directory) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
@@ -315,7 +319,7 @@ fn make_private(directory: &Path, chosen: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the socket that a process left behind; one at which a process answers stays.
+/// Removes the socket file of a process that has ended; one at which a process answers stays.
 fn remove_abandoned(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -341,7 +345,7 @@ mod tests {
 
     const ANY: &str = "127.0.0.1:0";
 
-    /// A process that serves, as far as this module knows one.
+    /// A running process, as far as this module needs one.
     struct Running {
         address: SocketAddr,
         path: PathBuf,
@@ -386,7 +390,7 @@ mod tests {
     async fn a_successor_that_ends_before_it_serves_changes_nothing() {
         let running = running();
         drop(claim(&running, running.address).await.unwrap());
-        // Another one that only looks whether a process is there.
+        // Another process only checks whether one answers.
         drop(UnixStream::connect(&running.path).unwrap());
         let (_socket, client) = claim(&running, ANY.parse().unwrap()).await.unwrap();
         assert!(!running.completed.is_finished());

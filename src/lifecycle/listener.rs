@@ -1,5 +1,5 @@
-//! The listening socket: bound before anything else, or inherited, and given to Pingora, which
-//! would bind one of its own and does not say to which port.
+//! The listening socket: bound before anything else, or inherited, and given to Pingora. (Pingora
+//! would bind its own, and does not tell the port.)
 
 use std::fmt;
 use std::io;
@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::connections::ConnectionTracker;
 
-/// What every connection holds, busy or not: room for a head and a small body. Pingora's 64 KiB are for
-/// TLS; bodies are read past it.
+/// The read buffer of every connection, busy or not: enough for a head and a small body. Pingora's
+/// 64 KiB are for TLS; larger bodies are read without this buffer.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
 
-/// How many connections may wait to be accepted; as many as Pingora says.
+/// How many connections may wait to be accepted; Pingora's own value.
 const BACKLOG: i32 = 65_535;
 
 /// The address to listen on, and the socket bound to it.
@@ -34,7 +34,7 @@ pub(crate) struct ListeningSocket {
 }
 
 impl ListeningSocket {
-    /// Binds it. Connections are refused until [`Self::listen`].
+    /// Binds the socket. Connections are refused until [`Self::listen`].
     pub(crate) fn bind(listen: SocketAddr) -> io::Result<Self> {
         let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // Connections of an earlier process may still be closing.
@@ -43,7 +43,7 @@ impl ListeningSocket {
         Ok(Self { address: socket.local_addr()?, socket: socket.as_fd().try_clone_to_owned()? })
     }
 
-    /// One that another process has bound.
+    /// A socket that another process has bound.
     pub(crate) fn inherited(socket: OwnedFd) -> io::Result<Self> {
         let listener = TcpListener::from(socket);
         listener.set_nonblocking(true)?;
@@ -64,7 +64,7 @@ impl ListeningSocket {
         self.socket.try_clone()
     }
 
-    /// Has the service listen there.
+    /// Makes the service listen on this socket.
     pub(crate) fn given_to<A>(self, mut service: Service<A>) -> Listening<A> {
         let address = self.address.to_string();
         let endpoint = ListenerConfig::tcp(address.clone())
@@ -84,8 +84,8 @@ impl ListeningSocket {
     }
 }
 
-/// A service of Pingora with a socket that is there already, put where Pingora keeps those that it
-/// has inherited.
+/// A service of Pingora with an existing socket, which is put into Pingora's table of inherited
+/// sockets.
 pub(crate) struct Listening<A> {
     service: Service<A>,
     address: String,
@@ -94,7 +94,7 @@ pub(crate) struct Listening<A> {
 }
 
 impl<A> Listening<A> {
-    /// Cancelled when the last connection has been accepted.
+    /// Cancelled when the last connection was accepted.
     pub(crate) fn accepting_ended(&self) -> CancellationToken {
         self.accepting_ended.clone()
     }
@@ -116,7 +116,7 @@ impl<A: ServerApp + Send + Sync + 'static> PingoraService for Listening<A> {
     ) {
         let sockets = sockets.expect("Pingora keeps a table of sockets on every Unix");
         if let Some(socket) = self.socket.take() {
-            // Pingora's listener owns it from here on.
+            // Pingora's listener owns the descriptor from here on.
             sockets.lock().add(self.address.clone(), socket.into_raw_fd());
         }
         self.service.start_service(Some(sockets), shutdown, listeners_per_fd).await;
@@ -140,8 +140,8 @@ impl<A: ServerApp + Send + Sync + 'static> PingoraService for Listening<A> {
     }
 }
 
-/// Returns when this process accepts connections there. Connecting proves nothing: they wait until
-/// they are accepted, and another process may share the socket.
+/// Returns when this process accepts connections there. A successful connect proves nothing:
+/// connections wait until they are accepted, and another process may share the socket.
 pub(crate) async fn wait_until_accepting(listening: SocketAddr, connections: &ConnectionTracker) {
     const EACH: Duration = Duration::from_millis(10);
     let mut reachable = listening;

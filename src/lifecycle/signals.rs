@@ -1,5 +1,5 @@
-//! Signals of the operating system, and what stands for one: another process serves in this one's
-//! place.
+//! Signals of the operating system, and the end of an upgrade, which has the effect of a signal:
+//! another process serves in place of this one.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -10,15 +10,15 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// SIGTERM and SIGINT both end in good order; a second one of either ends at once, and so does
-/// SIGQUIT. When another process has taken over, this one ends in good order too.
+/// SIGTERM and SIGINT end the process in good order; a second one of either ends it at once, and so
+/// does SIGQUIT. After a handover the process ends in good order too.
 struct Signals {
     awaited: Mutex<Option<Awaited>>,
     handed_over: CancellationToken,
 }
 
-/// What is installed before the first client is served: a signal that comes between that and
-/// Pingora's asking for it would kill the process.
+/// The signal handlers. They are installed before the first client is served: otherwise a signal
+/// that comes before Pingora waits for it would kill the process.
 struct Awaited {
     terminate: Signal,
     interrupt: Signal,
@@ -26,7 +26,7 @@ struct Awaited {
 }
 
 impl Awaited {
-    /// To be called within a runtime.
+    /// Must be called within a runtime.
     fn install() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -41,7 +41,7 @@ impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
         let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Awaited { mut terminate, mut interrupt, mut quit }) = awaited else {
-            // Pingora asks once.
+            // Pingora asks only once.
             return std::future::pending().await;
         };
         tokio::select! {
@@ -53,10 +53,10 @@ impl ShutdownSignalWatch for Signals {
     }
 }
 
-/// What Pingora's server is run with. From here on signals are waited for.
+/// The arguments for Pingora's server. From here on signals are handled.
 ///
 /// # Errors
-/// When they cannot be.
+/// When the handlers cannot be installed.
 pub(crate) fn run_args(
     background: &Runtime,
     handed_over: CancellationToken,

@@ -28,11 +28,12 @@ pub(crate) struct NotOpened {
     pub(crate) error: std::io::Error,
 }
 
-/// Whether there is a predecessor.
+/// The role of this process in an upgrade.
 enum Role {
-    /// There is none. The server for a successor, if one was opened.
+    /// There is no predecessor. Holds the server for a successor, if one was opened.
     First(Option<HandoverServer>),
-    /// There is one, and its upgrade socket is where this process will serve its own successor.
+    /// There is a predecessor. This process will serve its own successor at the predecessor's
+    /// upgrade socket.
     Successor(HandoverClient, UpgradeSocket, OwnedFd),
 }
 
@@ -71,7 +72,7 @@ impl Upgrade {
         Ok(Self { connections, role, handed_over: CancellationToken::new() })
     }
 
-    /// Cancelled when another process serves in this one's place.
+    /// Cancelled when another process serves in place of this one.
     pub(crate) fn handed_over(&self) -> CancellationToken {
         self.handed_over.clone()
     }
@@ -82,7 +83,7 @@ impl Upgrade {
         let server = match self.role {
             Role::First(server) => server,
             Role::Successor(predecessor, at, socket) => {
-                // It has a time limit of its own, and does not panic.
+                // It has its own time limit and does not panic.
                 let _ = tokio::task::spawn_blocking(move || predecessor.confirm()).await;
                 let opened = HandoverServer::open(&at, socket);
                 opened

@@ -1,4 +1,4 @@
-//! The validation of who may do what: clients, requests without a signature, rules.
+//! Validation of rights: clients, requests without a signature, rules.
 
 use crate::config::access::{BucketPattern, Buckets, Client, Rule};
 use crate::config::choices::{RuleMode, Signatures};
@@ -7,7 +7,7 @@ use crate::config::reading::Reading;
 use crate::config::schema::Config;
 use crate::s3::configuration::reaching;
 
-/// Each list of buckets names some, by patterns that can be.
+/// Checks that each list of buckets has at least one valid pattern.
 pub(super) fn buckets(reading: &mut Reading, config: &Config) {
     for (table, buckets) in tables_with_buckets(config) {
         let at = path(&table, "buckets");
@@ -28,8 +28,8 @@ pub(super) fn buckets(reading: &mut Reading, config: &Config) {
     }
 }
 
-/// The first rule that fits a key decides, so one that says the same as an earlier one about the same
-/// keys is a fault, and one that never decides is told.
+/// The first matching rule decides a key. So a rule with the same settings for the same keys as an
+/// earlier one is a fault, and a rule that never decides causes a warning.
 pub(super) fn rules(reading: &mut Reading, rules: &[Rule]) {
     let mut earlier: Vec<(usize, &Rule)> = Vec::new();
     for (number, rule) in (1..).zip(rules) {
@@ -75,7 +75,7 @@ fn are_about_the_same(a: &Rule, b: &Rule) -> bool {
     a.prefix() == b.prefix() && all_in(&a.buckets, &b.buckets) && all_in(&b.buckets, &a.buckets)
 }
 
-/// Whether for each of its buckets an earlier rule is about all of its keys.
+/// Whether for each of its buckets an earlier rule covers all of its keys.
 fn is_covered(earlier: &[(usize, &Rule)], rule: &Rule) -> bool {
     rule.buckets.0.iter().all(|pattern| {
         earlier.iter().any(|(_, known)| {
@@ -85,8 +85,8 @@ fn is_covered(earlier: &[(usize, &Rule)], rule: &Rule) -> bool {
     })
 }
 
-/// An access key stands before a `/` in the credential of a signature (AWS: Signature Version 4),
-/// so it can hold none, nor a comma or a blank.
+/// An access key comes before a `/` in the credential of a signature (AWS: Signature Version 4), so
+/// it can contain no slash, comma or blank.
 pub(super) fn access_key(reading: &mut Reading, path: &str, key: &str) {
     if !key.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '/' | ',')) {
         let message = "may hold visible ASCII characters only, and no \"/\" or \",\"";
@@ -94,7 +94,7 @@ pub(super) fn access_key(reading: &mut Reading, path: &str, key: &str) {
     }
 }
 
-/// No access key twice, and none without a use.
+/// Checks that no access key occurs twice, and that no read-only client may configure buckets.
 pub(super) fn clients(reading: &mut Reading, config: &Config) {
     for (index, client) in config.clients.iter().enumerate() {
         let table = format!("client #{}", index + 1);
@@ -125,7 +125,7 @@ pub(super) fn clients(reading: &mut Reading, config: &Config) {
     }
 }
 
-/// Where the store checks signatures, nothing here says who may come.
+/// With `signatures = "passthrough"` no settings here decide which clients are allowed.
 pub(super) fn passthrough(reading: &mut Reading, config: &Config) {
     let is_written = |path: &&str| reading.is_written(path);
     let ours = ["anonymous.buckets", "region", "signature_v2"].into_iter().filter(is_written);
@@ -163,7 +163,7 @@ fn tables_with_buckets(config: &Config) -> Vec<(String, &Buckets)> {
     clients.chain(rules).chain(anonymous).collect()
 }
 
-/// Warns of a bucket whose name is reserved: no request for it is let pass.
+/// Warns about a bucket whose name is reserved: every request for it is refused.
 fn not_reserved(reading: &mut Reading, path: &str, buckets: &Buckets, reserved: &[String]) {
     let named = buckets.0.iter().filter_map(|bucket| match bucket {
         BucketPattern::Name(name) => Some(name),

@@ -1,5 +1,5 @@
-//! How `s3s-fs` lays out objects as files, as far as requests must be judged by it: the object
-//! `a/b` of `bucket` is the file `bucket/a/b`, beside which the root holds files for its metadata.
+//! The file layout of `s3s-fs`, as far as requests must be judged by it: the object `a/b` of
+//! `bucket` is the file `bucket/a/b`, and the root directory has files for its metadata.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -22,8 +22,8 @@ impl Files {
         Self { root }
     }
 
-    /// A key that is read or copied from. `s3s-fs` would answer 500 where it is a directory, and
-    /// resolve `..` up to the files beside the buckets.
+    /// Checks a key that is read or copied from. For a directory `s3s-fs` would answer 500, and it
+    /// would resolve `..` up to the files beside the buckets.
     pub(super) fn check_source(&self, bucket: &str, key: &str) -> S3Result<()> {
         match self.path(bucket, key) {
             Some(path) if !path.is_dir() => Ok(()),
@@ -31,7 +31,7 @@ impl Files {
         }
     }
 
-    /// A key that is deleted.
+    /// Checks a key that is deleted.
     pub(super) fn check_deleted(&self, bucket: &str, key: &str) -> S3Result<()> {
         match self.path(bucket, key) {
             Some(path) if !path.is_dir() => Ok(()),
@@ -39,8 +39,8 @@ impl Files {
         }
     }
 
-    /// A key that is written: it can be a file where none is yet or one is. Directories that hold
-    /// no file any more make way.
+    /// Checks a key that is written: its path must be free or a file. Directories without files are
+    /// removed first.
     pub(super) fn check_target(&self, bucket: &str, key: &str) -> S3Result<()> {
         let Some(path) = self.path(bucket, key) else {
             return Err(s3_error!(InvalidRequest, "{NO_FILE_NAME}"));
@@ -51,7 +51,7 @@ impl Files {
             return Err(s3_error!(KeyTooLongError));
         }
         let bucket = self.root.join(bucket);
-        // `s3s-fs` would make the bucket.
+        // `s3s-fs` would create the bucket.
         if !bucket.is_dir() {
             return Err(s3_error!(NoSuchBucket));
         }
@@ -63,7 +63,7 @@ impl Files {
         Ok(())
     }
 
-    /// A bucket that is deleted: `s3s-fs` would delete its objects with it.
+    /// Checks a bucket that is deleted: `s3s-fs` would delete its objects too.
     pub(super) fn check_deleted_bucket(&self, bucket: &str) -> S3Result<()> {
         let bucket = self.root.join(bucket);
         let entries = fs::read_dir(bucket).into_iter().flatten().flatten();
@@ -71,8 +71,8 @@ impl Files {
         if hollow.all(|hollow| hollow) { Ok(()) } else { Err(s3_error!(BucketNotEmpty)) }
     }
 
-    /// Takes the checksums out of what is known about an object, before a multipart upload
-    /// replaces it: `s3s-fs` would keep them for the new bytes, and clients refuse the download.
+    /// Removes the checksums from an object's metadata before a multipart upload replaces the
+    /// object: `s3s-fs` would keep them for the new bytes, and clients would refuse the download.
     pub(super) fn forget_checksums(&self, bucket: &str, key: &str) -> io::Result<()> {
         let path = self.root.join(format!("{}.internal.json", side_file(bucket, key)));
         let Ok(text) = fs::read(&path) else { return Ok(()) };
@@ -84,22 +84,22 @@ impl Files {
         Ok(())
     }
 
-    /// The object's file; `None` for a key that another key's file, or a file outside of the
-    /// bucket, would be taken for.
+    /// The object's file; `None` for a key whose path would be another key's file, or outside of
+    /// the bucket.
     fn path(&self, bucket: &str, key: &str) -> Option<PathBuf> {
         let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
         key.split('/').all(plain).then(|| self.root.join(bucket).join(key))
     }
 }
 
-/// What the names of the files beside the buckets begin with.
+/// The prefix of the names of the files beside the buckets.
 fn side_file(bucket: &str, key: &str) -> String {
     let encode = |name: &str| BASE64_URL_SAFE_NO_PAD.encode(name);
     format!(".bucket-{}.object-{}", encode(bucket), encode(key))
 }
 
-/// Removes a directory that holds no file, however deep, and says whether it did. Only empty
-/// directories are ever removed, so a file that appears meanwhile is safe.
+/// Removes a directory that contains no file at any depth, and returns whether it did. Only empty
+/// directories are removed, so a file that appears meanwhile is safe.
 fn remove_if_hollow(path: &Path) -> io::Result<bool> {
     if !path.symlink_metadata()?.is_dir() {
         return Ok(false);

@@ -1,6 +1,6 @@
-//! What is refused before `s3s-fs` sees it, because it would be answered wrongly, and what is
-//! taken out of requests. All this runs after the signature was verified, so fields that were
-//! signed can go.
+//! Rules for requests to the embedded store: refuses requests that `s3s-fs` would answer wrongly,
+//! and removes fields that it would misread. They run after the signature was verified, so signed
+//! fields can be removed.
 
 use http::Method;
 use s3s::access::{S3Access, S3AccessContext};
@@ -14,7 +14,7 @@ use s3s::{S3Error, S3Request, S3Result, s3_error};
 
 use super::files::Files;
 
-/// Decides on each request.
+/// Checks each request.
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) files: Files,
@@ -91,7 +91,7 @@ impl S3Access for Rules {
         delete.objects.iter().try_for_each(|object| self.files.check_deleted(bucket, &object.key))
     }
 
-    /// AWS: ListObjects. An empty delimiter is none; minio-go and minio-py send one.
+    /// AWS: ListObjects. An empty delimiter means none; minio-go and minio-py send one.
     async fn list_objects(&self, request: &mut S3Request<ListObjectsInput>) -> S3Result<()> {
         request.input.delimiter.take_if(|delimiter| delimiter.is_empty());
         Ok(())
