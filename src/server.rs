@@ -44,7 +44,7 @@ pub enum StartError {
     #[error("cannot listen on {0}: {1}. Choose another with listen = \"…\" or --listen")]
     Listen(SocketAddr, std::io::Error),
     /// The upgrade socket.
-    #[error("nobody could take over from this process: upgrade_socket {0} cannot be opened: {1}")]
+    #[error("no process could take over from this one: upgrade_socket {0} cannot be opened: {1}")]
     UpgradeSocket(std::path::PathBuf, std::io::Error),
     /// The upgrade.
     #[error(transparent)]
@@ -159,17 +159,19 @@ fn taken_over(config: &Config) -> Result<(ListeningSocket, Option<HandoverClient
     }
     let (listen, at) = (config.listen, config.upgrade_socket.as_ref());
     let at = at.ok_or(HandoverError::NoSocket)?;
-    let nobody = match HandoverClient::claim(&at.path, listen) {
+    let no_process = match HandoverClient::claim(&at.path, listen) {
         Ok((socket, inheritance)) => return Ok((socket, Some(inheritance))),
         Err(error) if error.no_process_waits() && listen.port() != 0 => error,
         Err(error) => return Err(error.into()),
     };
     match bound(listen) {
-        Err(StartError::Listen(_, why)) if why.kind() == ErrorKind::AddrInUse => Err(nobody.into()),
+        Err(StartError::Listen(_, why)) if why.kind() == ErrorKind::AddrInUse => {
+            Err(no_process.into())
+        }
         bound => {
             let socket = bound?;
             let path = at.path.display();
-            tracing::warn!(%listen, %path, "nothing to take over: nobody listens there; this process is the first");
+            tracing::warn!(%listen, %path, "nothing to take over: no process listens there; this process is the first");
             Ok((socket, None))
         }
     }

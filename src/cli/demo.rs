@@ -32,7 +32,7 @@ pub(super) fn run() -> Result<(), Failure> {
     let secret = random::id();
     println!(
         "Two processes each add 1 to a counter: read it, wait until both have read, write it back \
-         with\nIf-Match: <the ETag that was read>. Whoever gets 412 reads again and retries.\n"
+         with\nIf-Match: <the ETag that was read>. A process that gets 412 reads again and retries.\n"
     );
     let store = Process::store(dir.path(), &secret)?;
     let proxy = Process::proxy(dir.path(), &secret, &store.address)?;

@@ -21,8 +21,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "DIR")]
     embedded: Option<PathBuf>,
     /// Take over from the process that serves now: no connection is refused, no request lost, and
-    /// that process ends with the last of its own. Needs a register in Redis. Where nobody listens at
-    /// the address, this is the first process there.
+    /// that process ends after its last request. Needs a register in Redis. Where no process
+    /// listens at the address, this one is the first.
     #[arg(long)]
     upgrade: bool,
 }

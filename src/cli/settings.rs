@@ -16,7 +16,7 @@ pub(super) struct Settings {
     /// Where to listen, such as 127.0.0.1:9000; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// The store behind, such as `http://garage:3900`.
+    /// The store, such as `http://garage:3900`.
     #[arg(long, value_name = "URL")]
     backend_url: Option<String>,
     /// The register: memory: or redis://host:port.

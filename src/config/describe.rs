@@ -130,15 +130,15 @@ impl Page<'_> {
             ("register.sentinel_username", _) if !self.by_sentinels => return None,
             ("register.sentinel_username", _) => "the Sentinels' default user",
             ("upgrade_socket", _) if self.lives_here => {
-                "nothing can take over what lives in this process"
+                "no process can take over a register or a store in this process"
             }
             ("upgrade_socket", _) => "the port is not known before the start",
             ("region", _) => "any region that a client signs for is accepted",
             ("backend.url", _) => "the store of --embedded",
             ("backend.ca_file", _) => "the system's certificate authorities are trusted",
-            ("register.marker", _) => "nothing tells whether another register has this store too",
-            ("limits.connections_per_address", _) => "an address may have them all",
-            ("anonymous.buckets", _) => "nobody may come unsigned",
+            ("register.marker", _) => "a second register for this store would not be noticed",
+            ("limits.connections_per_address", _) => "one address may have all connections",
+            ("anonymous.buckets", _) => "every request must be signed",
             (_, "prefix") => "all keys of these buckets",
             (_, "require") => "no condition is required",
             _ => "nothing",

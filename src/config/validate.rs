@@ -308,5 +308,5 @@ const GRACE: &str = "must be longer than 0s with Redis: a proxy that freezes bet
 const FEW_SENTINELS: &str = "of the Sentinels: most of them have to agree on the master, so with fewer \
                              than three nothing is written while one of them is gone. Name all of \
                              them, the same for every proxy";
-const ONLY_ALONE: &str = "\"never-promoted\" is for redis:// only: who has Sentinels or a cluster has \
-                          replicas promoted, and \"memory:\" has none";
+const ONLY_ALONE: &str = "\"never-promoted\" is for redis:// only: Sentinels and a cluster promote \
+                          replicas, and \"memory:\" has none";

@@ -116,7 +116,7 @@ mod tests {
             }));
             tokio::task::yield_now().await;
         }
-        assert!(order.lock().unwrap().is_empty(), "nobody passes the one whose turn it is");
+        assert!(order.lock().unwrap().is_empty(), "no write overtakes the one whose turn it is");
         drop(first);
         for task in waiting {
             task.await.unwrap();

@@ -177,6 +177,6 @@ fn content_length(head: &HeaderMap) -> Option<u64> {
 
 fn no_room() -> S3Error {
     S3Error::slow_down(1).because(
-        "Too many callers are waiting to say who they are; see `limits.strangers` of the proxy.",
+        "Too many forms are waiting to be authenticated; see `limits.strangers` of the proxy.",
     )
 }

@@ -102,7 +102,7 @@ mod tests {
     fn the_first_lets_others_go_before_it_for_a_turn_and_no_longer() {
         let mut waiters = Waiters::default();
         let (a, b, c) = (asker("a"), asker("b"), asker("c"));
-        assert_eq!(waiters.kept_for_another(&a, Millis(0)), None, "nobody waits");
+        assert_eq!(waiters.kept_for_another(&a, Millis(0)), None, "no process waits");
         let turn = u64::try_from(TURN.as_millis()).unwrap();
         for now in (0..turn).step_by(50) {
             waiters.join(&b, Millis(now));
@@ -111,7 +111,11 @@ mod tests {
         }
         let until = Some(Millis(turn - 50) + WAITER_KEPT);
         assert_eq!(waiters.kept_for_another(&a, Millis(turn)), until);
-        assert_eq!(waiters.kept_for_another(&c, Millis(turn)), until, "who came later is later");
+        assert_eq!(
+            waiters.kept_for_another(&c, Millis(turn)),
+            until,
+            "a later process comes later"
+        );
         assert_eq!(waiters.kept_for_another(&b, Millis(turn)), None);
         waiters.leave(&b, Millis(turn));
         assert_eq!(waiters.kept_for_another(&a, Millis(turn)), None, "a turn of its own for c");

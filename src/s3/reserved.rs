@@ -27,8 +27,8 @@ impl Reserved {
     }
 }
 
-const RESERVED: &str = "Under this name a store may serve its own administration, so no bucket can be \
-                        used by it through this proxy. Whoever runs the proxy can take it off the \
+const RESERVED: &str = "A store may serve its own administration under this name, so a bucket of this name \
+                        cannot be used through this proxy. Its operator can remove the name from the \
                         list backend.reserved.";
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ pub(super) fn clients(reading: &mut Reading, config: &Config) {
     }
     if config.anonymous.as_ref().is_some_and(|rights| !rights.read_only) {
         reading.warnings.push(format!(
-            "{read_only} is false: whoever reaches this proxy may change and delete what is in {buckets}"
+            "{read_only} is false: every client that can reach this proxy may change and delete objects in {buckets}"
         ));
     }
     let open = config.anonymous.is_some() || config.signatures == Signatures::Passthrough;
@@ -139,7 +139,7 @@ pub(super) fn passthrough(reading: &mut Reading, config: &Config) {
         reading.fault(&["backend.write_ids"], message);
     }
     if config.embedded.is_some() {
-        let message = "\"passthrough\" contradicts --embedded: nobody but this process knows the key of \
+        let message = "\"passthrough\" contradicts --embedded: only this process knows the key of \
                        its store";
         reading.fault(&["signatures"], message);
     }
@@ -177,11 +177,11 @@ fn not_reserved(reading: &mut Reading, path: &str, buckets: &Buckets, reserved: 
     }
 }
 
-const FOR_RESIGN: &str = "is for signatures = \"resign\"; with \"passthrough\" the store alone says \
-                          who may come: leave it out";
-const PASSTHROUGH: &str = "signatures = \"passthrough\": whether a condition holds is told to whoever \
-                           reaches this proxy, before the store has seen his signature; let only \
-                           those reach it who may know which keys there are";
-const NO_CLIENT: &str = "no client is configured, so nobody could come in; write a [[client]] with \
+const FOR_RESIGN: &str = "is for signatures = \"resign\"; with \"passthrough\" the store alone decides \
+                          which clients are allowed: leave it out";
+const PASSTHROUGH: &str = "signatures = \"passthrough\": every client that can reach this proxy learns \
+                           whether a condition holds, before the store has checked its signature; let \
+                           only clients reach it that may know which keys exist";
+const NO_CLIENT: &str = "no client is configured, so every request would be refused; write a [[client]] with \
                          access_key_id and secret_access_key_file, or set IFMATCH_ACCESS_KEY_ID and \
                          IFMATCH_SECRET_ACCESS_KEY";

@@ -77,7 +77,7 @@ fn register_error(error: &RedisError) -> RegisterError {
     let said = || words_of(error);
     match error.kind() {
         ErrorKind::Server(ServerErrorKind::NoPerm) => RegisterError::Unsuitable(format!(
-            "its user may not do what is needed ({}). Allow him the namespace's keys and \
+            "its user lacks a permission ({}). Give it the namespace's keys and \
              +@scripting +@hash +@string +@keyspace +info +time +ping",
             said()
         )),

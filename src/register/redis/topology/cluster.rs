@@ -45,7 +45,7 @@ enum NoView {
          register.password"
     )]
     Login,
-    #[error("does not let its user ask. Allow him +cluster|myid +cluster|slots +cluster|shards")]
+    #[error("does not let its user ask. Give it +cluster|myid +cluster|slots +cluster|shards")]
     Permission,
     #[error("answers what this version does not understand")]
     Strange,
@@ -197,7 +197,7 @@ fn failure(quorum: &Quorum, failures: &BTreeMap<Address, NoView>) -> RegisterErr
             quorum.views.len()
         ));
     }
-    let sentence = format!("no server of the cluster says who is a master: {each}");
+    let sentence = format!("no server of the cluster names its masters: {each}");
     if failures.values().all(NoView::needs_operator) {
         RegisterError::Unsuitable(sentence)
     } else {

@@ -146,7 +146,7 @@ impl Router {
             match answer {
                 Ok(_) if !in_sight => tracing::info!("the register's masters are known again"),
                 Err(error) if in_sight => {
-                    tracing::warn!(%error, "who the register's masters are is not known any more");
+                    tracing::warn!(%error, "the register's masters are no longer known");
                 }
                 Ok(_) | Err(_) => {}
             }

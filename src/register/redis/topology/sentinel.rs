@@ -45,7 +45,7 @@ enum Abstention {
     )]
     Login,
     #[error(
-        "does not let its user ask. Allow him +sentinel|get-master-addr-by-name and \
+        "does not let its user ask. Give it +sentinel|get-master-addr-by-name and \
          +sentinel|myid"
     )]
     Permission,
@@ -322,7 +322,7 @@ mod tests {
             assert!(matches!(vote, Vote::Abstains(Abstention::Strange)), "{vote:?}");
         }
         for (code, said) in
-            [("NOAUTH", "password"), ("NOPERM", "Allow him"), ("WHAT", "that is no Sentinel")]
+            [("NOAUTH", "password"), ("NOPERM", "Give it"), ("WHAT", "that is no Sentinel")]
         {
             let error = redis::make_extension_error(code.to_owned(), Some("more".to_owned()));
             let vote = of(Err(Unanswered::Error(error)));
