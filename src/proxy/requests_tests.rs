@@ -93,8 +93,8 @@ fn here(request: &Request) -> (&'static str, Option<Operation>) {
     (what, Some(operation))
 }
 
-/// The least that a caller must be, as the table says it.
-fn who(request: &Request, operation: Operation) -> &'static str {
+/// The smallest class of callers that may send the request, as the table names it.
+fn allowed_for(request: &Request, operation: Operation) -> &'static str {
     let rights =
         |read_only, configure| Rights { buckets: Buckets::default(), read_only, configure };
     let may = |anonymous: Option<Rights>, client: Option<Rights>| {
@@ -120,17 +120,17 @@ fn who(request: &Request, operation: Operation) -> &'static str {
         Clients::new(&clients, anonymous).authorize(&caller, &asked).is_ok()
     };
     let found = [
-        ("strangers", may(Some(rights(true, false)), None)),
-        ("strangers who may write", may(Some(rights(false, false)), None)),
+        ("anonymous", may(Some(rights(true, false)), None)),
+        ("anonymous writers", may(Some(rights(false, false)), None)),
         ("readers", may(None, Some(rights(true, false)))),
         ("writers", may(None, Some(rights(false, false)))),
         ("configure", may(None, Some(rights(false, true)))),
     ];
-    // A browser's preflight is asked before anybody is known.
+    // A browser's preflight comes before any authentication.
     if operation == Operation::Preflight {
-        return "everybody";
+        return "all";
     }
-    let (least, _) = found.iter().find(|(_, may)| *may).unwrap_or(&("nobody", false));
+    let (least, _) = found.iter().find(|(_, may)| *may).unwrap_or(&("none", false));
     least
 }
 
@@ -141,11 +141,15 @@ fn every_line_of_the_table_is_what_the_code_does() {
     let mut lines = 0;
     for line in table.lines().filter(|line| line.contains('`')) {
         let cells: Vec<&str> = line.trim_matches(['|', ' ']).split(" | ").map(str::trim).collect();
-        let [_, request, said_here, said_who] = cells[..] else { panic!("four cells: {line}") };
+        let [_, request, class, allowed] = cells[..] else { panic!("four cells: {line}") };
         let request = Request::of_line(request.trim_matches('`'));
         let (what, operation) = here(&request);
-        assert_eq!(what, said_here, "{line}");
-        assert_eq!(operation.map_or("nobody", |found| who(&request, found)), said_who, "{line}");
+        assert_eq!(what, class, "{line}");
+        assert_eq!(
+            operation.map_or("none", |found| allowed_for(&request, found)),
+            allowed,
+            "{line}"
+        );
         lines += 1;
     }
     assert!(lines > 120, "the page was not read: {lines}");
