@@ -44,7 +44,7 @@ use self::steps::{
 const LEASE: Duration = Duration::from_millis(1600);
 const GRACE: Duration = Duration::from_millis(100);
 const SETTLE: Duration = Duration::from_millis(600);
-/// Longer than a lease that nobody ended keeps its key.
+/// Longer than an abandoned lease blocks its key.
 const OVER: Duration = Duration::from_millis(2310);
 
 fn terms() -> Terms {
@@ -914,7 +914,7 @@ async fn unread_bytes(meddler: &mut MultiplexedConnection) -> usize {
     fields.filter_map(|field| field.strip_prefix("qbuf=")?.parse::<usize>().ok()).sum()
 }
 
-/// A master that does not notice when somebody else takes its place would go on granting.
+/// A master that does not notice its replacement would go on granting.
 #[tokio::test]
 async fn a_redis_with_replicas_is_used_only_if_it_stops_when_one_of_them_is_promoted() {
     const LAG: Duration = Duration::from_secs(22);
@@ -933,7 +933,7 @@ async fn a_redis_with_replicas_is_used_only_if_it_stops_when_one_of_them_is_prom
     tokio::spawn(async move { alone.keep_watch(LEASE / 3).await });
     tell(&mut other, &format!("REPLICAOF 127.0.0.1 {}", server.port())).await;
 
-    // Whoever used it before the replica came uses it no more.
+    // A proxy that used it before the replica came does not use it any more.
     let refused_with = async |register: &RedisRegister, advice: &str| {
         let began = Instant::now();
         loop {

@@ -159,7 +159,10 @@ async fn a_slot_that_moves_begins_anew_and_the_others_go_on() {
                 assert!(is_unreachable(&torn), "there is half of it: {torn:?}");
             } else {
                 let gone = register.renew(name, &old).await;
-                assert!(is_unreachable(&gone), "it is where nobody may ask yet: {gone:?}");
+                assert!(
+                    is_unreachable(&gone),
+                    "it is at a server that must not be asked yet: {gone:?}"
+                );
             }
             assert!(register.renew(&keys.names[keys.at_master(2)[0]], &elsewhere).await.unwrap());
             assert!(register.observe(&keys.names[staying]).await.is_ok());
@@ -291,7 +294,7 @@ async fn servers_that_are_no_cluster_or_too_slow_a_one_are_refused_with_a_senten
     let sentence = refusal(&wrong, &terms()).await;
     assert!(sentence.contains("refuses the user name or the password"), "{sentence}");
 
-    let nobody = RedisSettings { topology: Topology::Cluster(vec![at(1)]), ..settings(&[]) };
-    let checked = RedisRegister::connect(&nobody, &terms()).unwrap().check().await;
+    let no_server = RedisSettings { topology: Topology::Cluster(vec![at(1)]), ..settings(&[]) };
+    let checked = RedisRegister::connect(&no_server, &terms()).unwrap().check().await;
     assert!(is_unreachable(&checked), "{checked:?}");
 }

@@ -1,4 +1,4 @@
-//! The register behind Sentinels: the master that most of them name is used, and nobody else.
+//! The register behind Sentinels: only the master that most of them name is used.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test, in its helpers too")]
 
@@ -106,7 +106,7 @@ impl Set {
     }
 }
 
-/// The old master granted a lease; now somebody else is the master. Nothing of the lease is left, and
+/// The old master granted a lease; now another server is the master. Nothing of the lease is left, and
 /// nothing is granted before it is over everywhere.
 async fn a_new_master_begins_anew(register: &RedisRegister, old: &ifmatch::register::Token) {
     until("the new master answers", async || {

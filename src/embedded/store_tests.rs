@@ -15,7 +15,7 @@ use super::*;
 use crate::secret::Secret;
 use crate::sigv4::{Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 
-/// A served store and who talks to it.
+/// A served store and its client.
 struct Store {
     dir: tempfile::TempDir,
     served: EmbeddedStore,

@@ -21,7 +21,7 @@ struct World {
     object: Mutex<Option<Bytes>>,
     bucket_is_lost: Mutex<bool>,
     is_read_only: Mutex<bool>,
-    /// How many times somebody tried to write the object.
+    /// How many times a proxy tried to write the object.
     puts: Mutex<u32>,
     id: Mutex<Option<RegisterId>>,
 }
@@ -240,7 +240,7 @@ async fn a_proxy_with_another_register_is_refused_and_an_operator_can_adopt_one_
     fleet.world.name_register(None);
     let Err(refused) = fleet.proxy().await else { panic!("which register is it?") };
     assert!(refused.to_string().contains("ifmatch register adopt"), "{refused}");
-    assert_eq!(*fleet.world.id.lock().unwrap(), None, "nobody has decided");
+    assert_eq!(*fleet.world.id.lock().unwrap(), None, "nothing is decided");
     assert_eq!(fleet.marker().adopt().await.unwrap(), (id.clone(), true));
     assert!(fleet.proxy().await.unwrap().is_granted().await);
     assert_eq!(fleet.marker().adopt().await.unwrap(), (id, false));
@@ -270,14 +270,14 @@ async fn a_running_proxy_puts_back_whichever_of_the_two_is_lost() {
     fleet.world.mark(None);
     let watched = async {
         while fleet.world.named().is_none() {
-            assert!(proxy.is_granted().await, "nobody else's name stands there");
+            assert!(proxy.is_granted().await, "no other register is named there");
             sleep(LEASE / 2).await;
         }
     };
     timeout(LOOK_EVERY + LEASE, watched).await.unwrap();
     assert_eq!(fleet.world.named(), id);
 
-    // With nobody running, a marker that is gone is written by the next one.
+    // While no proxy runs, a deleted marker is written again by the next one.
     drop(proxy);
     fleet.world.mark(None);
     fleet.proxy().await.unwrap().wait_granted(true, LEASE).await;

@@ -1,4 +1,4 @@
-//! What each request is: docs/requests.md, line by line; and whether there is one that could change an
+//! The classification of requests: docs/requests.md, line by line; and whether there is one that could change an
 //! object past the gate, at stores that read it in every way that stores are known to.
 
 use std::collections::BTreeSet;

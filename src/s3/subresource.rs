@@ -234,7 +234,7 @@ mod tests {
         assert!(says(Some(5), None));
         assert!(!says(Some(5), Some(&etag)), "the object's ETag");
         assert!(!says(Some(document.len() as u64), None), "the object's length");
-        assert!(!says(None, None), "of a length that nobody said");
+        assert!(!says(None, None), "of an unknown length");
     }
 
     #[test]

@@ -154,7 +154,7 @@ def own_redis(tmp_path, request):
 
 
 def new_bucket(store: stores.Store) -> str:
-    """A bucket that nobody else uses, made at the store itself."""
+    """A bucket for one test, made at the store itself."""
     name = f"e2e-bucket-{next(_numbers)}"
     boto(store.url, store.access_key, store.secret_key).create_bucket(Bucket=name)
     return name

@@ -22,7 +22,7 @@ HEADERS = ("accept-ranges", "access-control-allow-methods", "access-control-allo
 """Headers that mean something to a client, whether or not boto3 shows them."""
 
 UNORDERED = {"Parts": "PartNumber", "Deleted": "Key"}
-"""Lists whose order is nobody's interface, or a store's whim (s3s-fs, Ceph), and what to sort by."""
+"""Lists whose order is not specified, or differs by store (s3s-fs, Ceph), and what to sort by."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Side:
         if about["HTTPStatusCode"] < 300:
             rest = {name: value for name, value in answer.items() if name != "ResponseMetadata"}
         else:
-            # Words and details of an error are nobody's interface; its code is.
+            # Words and details of an error are not specified; its code is.
             rest, kept = {"Code": answer.get("Error", {}).get("Code")}, {}
         return self._without_boundary({
             "status": about["HTTPStatusCode"], "headers": self._plain(kept), **self._plain(rest)})

@@ -27,7 +27,7 @@ class NotReady(AssertionError):
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; whoever uses them must be ready to try others."""
+    """Ports that were free a moment ago; the caller must be ready to try others."""
     held = [socket.socket() for _ in range(count)]
     try:
         for each in held:

@@ -223,7 +223,7 @@ class Proxy:
                                            directory, store.empty_segments))
         passes = settings.signatures == "passthrough"
         self.user = (store.access_key, store.secret_key) if passes else (ACCESS_KEY, CLIENT_SECRET)
-        """Who is asking unless a test says otherwise."""
+        """The client, unless a test says otherwise."""
         self.process: Process | None = None
         self.url = ""
         self.start()

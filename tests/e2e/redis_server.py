@@ -25,7 +25,7 @@ READY = 20
 
 
 def until(what: str, happens: Callable[[], bool], timeout: float = READY) -> None:
-    """Waits for a fact that nobody announces. A server that cannot be asked now may be later."""
+    """Polls for a fact that is not announced. A server that cannot be asked now may be later."""
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -70,7 +70,7 @@ class RedisServer:
         self.process.wait_for_line("Ready to accept connections", 10)
 
     def new_database(self) -> str:
-        """The URL of a database nobody has used: a register of its own."""
+        """The URL of an unused database: a register of its own."""
         return f"redis://127.0.0.1:{self.port}/{next(self._unused)}"
 
     def relayed(self, url: str) -> tuple[list[Relay], str]:
@@ -304,13 +304,13 @@ class RedisCluster:
             server.client().execute_command(*set_slot, "NODE", ids[target])
 
     def new_database(self) -> str:
-        """There is one database only: nobody else may use it any more."""
+        """There is one database only: no other test may use it any more."""
         self.flush_all()
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
         return f"redis+cluster://{hosts}"
 
     def relayed(self, url: str) -> tuple[list[Relay], str]:
-        """None: the cluster says where its servers are, whoever asks."""
+        """None: the cluster says where its servers are."""
         return [], url
 
     def flush_all(self) -> None:

@@ -70,7 +70,7 @@ class Relay:
         self._holds_requests, self._holds_answers = requests, answers
 
     def release(self) -> None:
-        """Lets what was held go on, even if the one who sent it is gone."""
+        """Sends on the held bytes, even if their sender is gone."""
         self._request_pattern = self._answer_pattern = None
         self._holds_requests = self._holds_answers = False
         self._open.set()

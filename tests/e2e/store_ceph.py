@@ -44,7 +44,7 @@ def _start(base: Path, ports: list[int], processes: list[Process]) -> Store:
 
 
 def with_caps(store: Store) -> Store:
-    """The same store, as a user who may administrate it."""
+    """The same store, as a user that may administrate it."""
     gateway = next(process for process in store.processes if process.name == "radosgw")
     conf = gateway.child.args[2]
     base = Path(conf).parent

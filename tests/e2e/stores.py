@@ -1,4 +1,4 @@
-"""The stores behind the proxy. Each is a server that nobody here wrote, on ports chosen now."""
+"""The stores behind the proxy. Each is a server from another project, on ports chosen now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that nobody signed: served where the configuration says so, and held to what they
+"""Requests without a signature: served where the configuration says so, and held to what they
 promise."""
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def test_conditions_are_judged_for_everybody(writable):
     with pytest.raises(ClientError) as raised:
         s3.put_object(Bucket=bucket, Key="judged", Body=b"2", IfNoneMatch="*")
     assert code_of(raised.value) == (412, "PreconditionFailed")
-    # Who may write here may read here.
+    # A request that may write here may read here.
     told = raised.value.response["ResponseMetadata"]["HTTPHeaders"]["etag"]
     assert told == first["ETag"]
     s3.put_object(Bucket=bucket, Key="judged", Body=b"3", IfMatch=told)

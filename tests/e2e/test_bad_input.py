@@ -696,7 +696,7 @@ FILE = part('file"; filename="f', "hello")
 FORMS = {
     "no key": (part("acl", "private") + FILE + "--B--\r\n", 400, "InvalidArgument"),
     "no file": (part("key", "kept") + "--B--\r\n", 400, "IncorrectNumberOfFilesInPostRequest"),
-    # Who sends it is judged by the fields, before anything of the file is taken.
+    # The fields name the sender, and are judged before the file is read.
     "two files": (part("key", "kept") + FILE + FILE + "--B--\r\n", 403, "AccessDenied"),
     "two keys": (part("key", "kept") + part("Key", "b") + FILE + "--B--\r\n", 400,
                  "InvalidArgument"),

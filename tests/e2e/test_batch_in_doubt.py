@@ -13,7 +13,7 @@ KEYS = ["before", "lost", "after"]
 @pytest.fixture
 def scripted(tmp_path):
     store = ScriptedStore()
-    # Nobody waits until it is known what became of the delete.
+    # The answer does not wait until the outcome of the delete is known.
     proxy = Proxy(tmp_path, store.store, Settings(settle=0, lease_wait=0.2))
     proxy.wait_writable("bucket")
     yield store, proxy

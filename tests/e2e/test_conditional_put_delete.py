@@ -19,7 +19,7 @@ OTHER_MD5 = "0123456789abcdef0123456789abcdef"
 
 
 def prepare(front, state: str) -> str:
-    """A key nobody has used, brought into the state."""
+    """An unused key, brought into the state."""
     key = front.new_key()
     if state in ("present", "deleted"):
         front.s3.put_object(Bucket=front.bucket, Key=key, Body=OLD)

@@ -95,7 +95,7 @@ class Wire:
 def request(front: Front, method: str = "GET", key: str = "kept", body: bytes | None = None,
             query: str = "", version: str = "HTTP/1.1", more: tuple[str, ...] = (),
             target: str | None = None, payload: str = UNSIGNED, **headers: str) -> bytes:
-    """A signed request as it goes over the wire. `more` are lines that nobody has signed."""
+    """A signed request as it goes over the wire. `more` are lines that are not signed."""
     path = target or front.path(key) + query
     signed = front.raw.signed(method, path, {n.replace("_", "-"): v for n, v in headers.items()},
                               payload=payload)

@@ -170,7 +170,7 @@ def test_2000_connections_that_say_little(proxy, capsys):
 
 
 def test_2000_strangers_with_half_a_form(proxy, capsys):
-    """Their fields are kept in memory; whoever has no place any more is told so, and not kept."""
+    """Their fields are kept in memory; a form that has lost its slot is told so, and not kept."""
     before, count = resident(proxy), 2000
     allowed = PROCESS_BYTES + BODY_MEMORY + count * 32 * 1024
     proxy.memory_peak_reset()

@@ -29,7 +29,7 @@ def seen_by_page(headers: dict[str, str]) -> dict[str, str]:
 
 
 class Policed:
-    """A store with a policy, which it tells only to those who ask by a preflight."""
+    """A store with a policy, which it tells only in answer to a preflight."""
 
     def __init__(self):
         self.scripted = ScriptedStore()
@@ -128,7 +128,7 @@ def test_every_answer_carries_what_the_store_allows_a_page(proxy, store):
         assert seen.pop("access-control-allow-methods") in ("PUT", "GET", "POST"), str(answer)
         assert seen == {name: value for name, value in ALLOWED.items()
                         if name != "access-control-allow-methods"}, str(answer)
-    # Once for each method, however many answers; and of the bucket, whoever asks for what.
+    # Once for each method, however many answers; and for the bucket, whatever key is asked for.
     asked = store.asked()
     methods = [request.headers["access-control-request-method"] for request in asked]
     assert sorted(set(methods)) == sorted(methods), methods
@@ -202,7 +202,7 @@ def test_strangers_of_many_origins_ask_few_questions_at_once(store, tmp_path):
                                headers={"Origin": f"http://{number}.test"}) for number in range(40)]
         while store.at_once < 4:
             time.sleep(0.01)
-        # Who is known has a room of his own meanwhile.
+        # Authenticated callers have a limit of their own meanwhile.
         known = pool.submit(proxy.raw().put, "/bucket/k", b"x",
                             headers={"If-None-Match": "*", **PAGE})
         while store.at_once < 5:

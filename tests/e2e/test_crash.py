@@ -105,7 +105,7 @@ def test_a_key_is_usable_again_after_a_kill_before_the_store_saw_the_write(fleet
 def test_a_key_is_usable_again_after_a_kill_when_the_write_had_landed(fleet):
     etag = start_doomed_write(fleet, "landed", "answer")
     fleet.one.kill9()
-    # The object is there although nobody was told; a swap against what it replaced must lose.
+    # The object is there although no client was told; a swap against the old state must fail.
     answer, _ = fleet.swap_when_free("landed", etag, b"after", fleet.takeover + LAG)
     assert (answer.status, answer.code) == (412, "PreconditionFailed"), str(answer)
     landed = fleet.two.raw().get(fleet.path("landed"))

@@ -1,9 +1,9 @@
-"""What a document says is what every reader of XML finds in it. Documents are bent by chance, and by
-those who know where readers differ, and read by what stores are built on: expat (Ceph; moto through
+"""What a document says is what every reader of XML finds in it. Documents are mutated at random, and at
+known differences between readers, and read by what stores are built on: expat (Ceph; moto through
 xmltodict), libxml2 (Swift), and s3rver's reader in JavaScript. Passthrough lets one through only where
 all of them find the same; what is written anew is what XML 1.0 says that the document says.
 
-`make documents SECONDS=600` bends for longer and otherwise each time; SEED tells one run again."""
+`make documents SECONDS=600` mutates for longer, and differently each time; SEED repeats one run."""
 
 from __future__ import annotations
 

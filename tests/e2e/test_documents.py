@@ -33,7 +33,7 @@ def delete_of(key: str) -> str:
 class Scene:
     def __init__(self, store: Store, directory, **settings):
         self.store, self.bucket = store, new_bucket(store)
-        # A doubt would show: nobody waits for it to end by itself.
+        # A doubt would show: the test does not wait for it to end by itself.
         self.proxy = in_front_of(store, self.bucket, directory, Settings(
             settle_long=20, lease_wait=0.5, **settings))
         self.raw, self.s3 = self.proxy.raw(), self.proxy.boto()
@@ -83,7 +83,7 @@ def test_a_wrong_complete_leaves_its_key_free_and_its_upload_whole(resigned):
         put = resigned.raw.put(resigned.target("completed"), b"meanwhile")
         assert put.status == 200, f"the key is shut after {inside}: {put}"
     assert time.monotonic() - began < 20
-    # A comment, CDATA and white space say nothing, whoever reads the document.
+    # A comment, CDATA and white space have no meaning to any reader.
     odd = part.replace(">1<", "> <!-- one -->1 <").replace(etag, f"<![CDATA[{etag}]]>")
     done = post(resigned.raw, resigned.target("completed") + f"?uploadId={upload}",
                 f"<a:CompleteMultipartUpload xmlns:a='x'>\n{odd}</a:CompleteMultipartUpload>")

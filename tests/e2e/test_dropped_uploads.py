@@ -89,7 +89,7 @@ def test_an_upload_that_was_aborted_or_never_there_is_said_to_be_gone(race):
     etag = race.s3.put_object(**race.name, Body=b"old")["ETag"]
     upload = race.upload(b"new")
     race.s3.abort_multipart_upload(**race.name, UploadId=upload["UploadId"])
-    assert race.refused(upload, IfMatch=etag) == GONE, "nobody has written the key"
+    assert race.refused(upload, IfMatch=etag) == GONE, "no write of the key came"
     assert race.refused({**upload, "UploadId": "never-there"}, IfMatch=etag) == GONE
     race.s3.put_object(**race.name, Body=b"newer")
     assert race.refused(upload) == GONE, "without a condition there is no race to lose"

@@ -1,7 +1,7 @@
 """Passthrough lets a form through only where every reader of forms finds the same in it: forms that
-are bent by chance, and by those who know where readers differ, are read by what stores are built on.
+are mutated at random, and where readers are known to differ, are read by what stores are built on.
 
-`make forms SECONDS=600` bends for longer and otherwise each time; SEED tells one run again."""
+`make forms SECONDS=600` mutates for longer, and differently each time; SEED repeats one run."""
 
 from __future__ import annotations
 

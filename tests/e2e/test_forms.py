@@ -172,7 +172,7 @@ def test_what_the_policy_does_not_allow_is_refused(stored):
         ("too small", signed(bucket, fields, [key, acl, ["content-length-range", 5, 9]]), 400),
         ("by a stranger", signed(bucket, fields, key_id="nobody"), 403),
         ("with another secret", signed(bucket, fields, secret="not-the-secret"), 403),
-        ("by who may only read",
+        ("by a read-only client",
          signed(bucket, fields, secret=READER_SECRET, key_id=READER_KEY), 403),
         ("a key that the file's name leads elsewhere",
          signed(bucket, {"key": "${filename}"}, [["starts-with", "$key", "up/"]]), 403),
@@ -493,7 +493,7 @@ def test_what_is_wrong_is_said_before_the_file_is_sent(store_named, tmp_path):
     sending = Sending(proxy, bucket, len(form) + 18_000)
     sending.send(form + b"x" * 1200)
     assert sending.answer() == (400, "EntityTooLarge")
-    # Nobody is asked for what will not be taken.
+    # No client is asked for a body that will be refused.
     sending = Sending(proxy, bucket, 2 * gib + 20481, "Expect: 100-continue\r\n")
     assert sending.answer() == (400, "EntityTooLarge")
     assert content(proxy, bucket, "early") is None
@@ -521,7 +521,7 @@ def test_strangers_who_say_nothing_stop_nobody(store_named, tmp_path):
     """Idle connections that have begun a form: no write waits for them, and no form either."""
     store = store_named("s3s-fs")
     bucket = new_bucket(store)
-    # However slow the machine is, nobody is sent away for being slow.
+    # However slow the machine is, no form is refused for being slow.
     proxy = in_front_of(store, bucket, tmp_path, Settings(
         writes=4, writes_per_client=4, strangers=8, body_least_rate="0", body_idle_timeout=600))
     url, form = f"{proxy.url}/{bucket}", [*signed(bucket, {"key": "form"}), FILE]
@@ -533,14 +533,14 @@ def test_strangers_who_say_nothing_stop_nobody(store_named, tmp_path):
         idle.append(sending)
     for number in range(20):
         assert proxy.raw().put(f"/{bucket}/write-{number}", b"x").status == 200, number
-    # Whoever has waited longest makes place; but for a second, the room may be full.
+    # The form that has waited longest loses its slot; but for a second, all slots may be taken.
     deadline = time.monotonic() + HANGS
     while (answer := post(url, form)).status != 204:
         assert (answer.status, answer.code) == (503, "SlowDown"), str(answer)
         assert answer.headers["retry-after"] == "1"
         assert time.monotonic() < deadline
         time.sleep(float(answer.headers["retry-after"]))
-    # Whoever has shown who he is waits among the writes, not among the strangers.
+    # An authenticated sender waits among the writes, not among the strangers.
     head, known = start(bucket, {"key": "known"}), []
 
     def all_are_taken() -> bool:
@@ -598,8 +598,8 @@ def test_a_form_waits_for_a_write_and_a_write_for_a_form(store_named, tmp_path):
 
 
 def test_a_form_is_never_overwritten_by_a_write_that_has_not_seen_it(store_named, tmp_path):
-    """All race from one state. The form has no condition, so it lands, and whoever lands before it
-    is overwritten; who comes after it has not seen it. What is left is the form's in any order."""
+    """All race from one state. The form has no condition, so it lands, and a write that lands before it
+    is overwritten; a write that comes after it has not seen it. In any order the form's file is left."""
     store = store_named("s3s-fs-ignoring")
     bucket = new_bucket(store)
     proxy = in_front_of(store, bucket, tmp_path, Settings())

@@ -306,7 +306,7 @@ def test_an_unknown_parameter_does_not_take_the_condition_away(front):
     assert front.raw.get(target).body == b"new"
 
 
-# === Nobody ===
+# === no signature ===
 
 
 def test_nobody_chooses_the_headers_of_an_answer(store_named, tmp_path):

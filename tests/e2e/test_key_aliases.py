@@ -86,7 +86,7 @@ every_group = pytest.mark.parametrize("group_of", GROUPS, indirect=True,
 
 @every_group
 def test_what_is_one_object_at_the_store_itself(store_front, group_of):
-    """Without the proxy; the table says what is so, that nobody need guess why a name is refused."""
+    """Without the proxy. The table documents the facts, so that the reason for a refused name is clear."""
     store = store_front.store
     names = Names(Raw(store.url, store.access_key, store.secret_key), new_bucket(store))
     folded = names.folded(names.accepted(GROUPS[group_of]))

@@ -44,7 +44,7 @@ def test_a_write_tells_who_decided_and_how_long_it_took(front_on, register):
 
 CHUNK = 64 * 1024
 ANNOUNCED = 64 * 1024 * 1024
-"""More than the sockets on the way hold: whoever sends it notices that nobody reads."""
+"""More than the sockets on the way hold: the sender notices that it is not read."""
 
 
 class RawStore:
@@ -53,7 +53,7 @@ class RawStore:
     def __init__(self):
         self.says: bytes = b""
         self.goes_on = False
-        """Whether it sends on until nobody reads any more."""
+        """Whether it sends on until it is not read any more."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.store = Store("raw", f"http://127.0.0.1:{self._listener.getsockname()[1]}", "k", "s")
         threading.Thread(target=self._accept, daemon=True).start()

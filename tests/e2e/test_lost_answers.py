@@ -1,5 +1,5 @@
-"""The store does as it was asked and its answer is lost: nobody waits for what is seen to have
-landed, and everybody is told of it in his own words."""
+"""The store does as it was asked and its answer is lost: no client waits for a write that is seen to have
+landed, and every client gets the answer in the form of its own request."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_landing_that_is_seen_is_told_at_once(proxy, store):
     batch = raw.request("POST", "/bucket?delete=", body=BATCH,
                         headers={"content-md5": base64.b64encode(hashlib.md5(BATCH).digest()).decode()})
     assert batch.status == 200 and b"<Deleted><Key>key</Key>" in batch.body, batch
-    assert time.monotonic() - began < SETTLE, "nobody waits for what has landed"
+    assert time.monotonic() - began < SETTLE, "no client waits for a write that has landed"
 
 
 def test_a_form_is_told_of_its_landing(proxy, store):

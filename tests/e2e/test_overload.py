@@ -210,7 +210,7 @@ def test_one_client_s_bodies_do_not_fill_the_disk(shared):
 
 @pytest.mark.parametrize("shared", [{**ON_DISK, "signatures": "passthrough"}], indirect=True)
 def test_a_length_that_is_only_claimed_takes_no_disk(shared):
-    """Who makes up a name for each of his requests has as many shares, and could fill the disk with nothing."""
+    """A client that invents a key for each request has as many shares, and could fill the disk with nothing."""
     claims = [Upload(shared, f"/bucket/slow-{number}", SHARE, shared.raw(f"name-{number}", "made-up"))
               for number in range(8)]
     assert all(upload.is_waited_for() for upload in claims)
@@ -331,7 +331,7 @@ def test_where_all_are_being_served_a_new_connection_is_refused(filled):
     assert status == 503 and b"<Code>SlowDown</Code>" in body
     for connection in busy:
         connection.send(b"x")
-        assert connection.getresponse().status == 200, "who is served is not disturbed"
+        assert connection.getresponse().status == 200, "a request that is being served is not disturbed"
         connection.close()
     deadline = time.monotonic() + 5
     while get(filled, connect(filled, "127.0.0.9"))[0] != 200:
@@ -339,7 +339,7 @@ def test_where_all_are_being_served_a_new_connection_is_refused(filled):
 
 
 def test_half_heads_keep_nobody_out(filled):
-    """Nobody knows who sends them, and they may take a minute to arrive."""
+    """Their senders are not known, and they may take a minute to arrive."""
     halves = []
     for number in range(CONNECTIONS):
         halves.append(connect(filled, f"127.0.0.{2 + number // PER_ADDRESS}"))
@@ -409,7 +409,7 @@ def readable(connections: list[socket.socket]) -> list[socket.socket]:
 
 
 def test_a_body_that_trickles_gives_its_place_back(tmp_path):
-    """Whoever sends a byte now and then held a place among the writes for as long as he liked."""
+    """A client that sends a byte now and then could hold a slot of the writes for ever."""
     store = ScriptedStore()
     proxy = Proxy(tmp_path, store.store, Settings(
         settle=0, writes=WRITES, writes_per_client=WRITES, body_idle_timeout=2))

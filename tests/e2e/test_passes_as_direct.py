@@ -20,7 +20,7 @@ def rules(*_, **rule) -> dict:
     return {"Rules": [rule]}
 
 
-# What is done one after the other, in a bucket where nobody else does anything.
+# Steps that run one after the other, in a bucket of their own.
 SCENES = {
     "objects": [
         ("put_object", {**ABC, "Body": BODY, "ContentType": "text/x-e2e", "CacheControl": "no-cache",

@@ -1,5 +1,5 @@
 """`signatures = "passthrough"`: requests go to the store as their senders signed them, and the store
-says who may. The gate stands in between all the same."""
+decides who may do what. Writes are guarded all the same."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_streams_pass_untouched(recorded):
         assert is_signed_by(request, "ownkey", "ownsecret")
     asked = {"Host": raw.url.removeprefix("http://"), "Origin": "o"}
     assert raw.send("OPTIONS", "/bucket/key?a", asked, b"").status == 200
-    # A preflight is signed by nobody: it is asked of the bucket, whose policy it is about.
+    # A preflight is not signed: it is asked of the bucket, whose policy it is about.
     _, path, headers, _ = sent_of(recorder, "OPTIONS")
     assert path == "/bucket" and lower(headers)["origin"] == "o"
 
@@ -477,7 +477,7 @@ def test_signed_chunks_are_read_by_the_store(passing):
         "Content-Encoding": "aws-chunked", "x-amz-decoded-content-length": str(len(WHOLE)),
         "If-None-Match": "*"}, payload="STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
     forged = signed_chunks(headers, "not the secret", CHUNKS)
-    # s3s-fs answers 500 to these, after which nobody can know; then it is found not to have landed.
+    # s3s-fs answers 500 to these, so the outcome is unknown; then it is found not to have landed.
     assert raw.send("PUT", target, headers, forged).status in (403, 503)
     body = signed_chunks(headers, passing.proxy.user[1], CHUNKS)
     assert raw.send("PUT", target, headers, body).status == 200
@@ -650,4 +650,4 @@ def test_every_race_has_one_winner_and_no_increment_is_lost(pair):
 
 def test_a_warning_says_what_it_costs(recorded):
     _, proxy, _ = recorded
-    assert any("before the store has seen his signature" in line for line in proxy.process.lines)
+    assert any("before the store has checked its signature" in line for line in proxy.process.lines)

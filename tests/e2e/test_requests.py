@@ -105,7 +105,7 @@ def test_no_list_deletes_by_another_way(scene, target):
 
 
 def test_what_is_a_form_is_said_once(scene):
-    """Two Content-Type headers: who reads the first, and who the second?"""
+    """Two Content-Type headers: some readers take the first, others the second."""
     signed = scene.raw.signed("POST", f"/{scene.bucket}?metadataTable", body=FORM)
     connection = http.client.HTTPConnection(scene.raw.host, scene.raw.port, timeout=30)
     connection.putrequest("POST", f"/{scene.bucket}?metadataTable", skip_host=True,
@@ -351,7 +351,7 @@ def test_methods_that_s3_does_not_have(plain_front, method):
 
 
 def test_an_administrator_s_credential_is_warned_about(store_named, tmp_path):
-    """Ceph: `/admin` under the same endpoint, open to whoever has the caps."""
+    """Ceph: `/admin` under the same endpoint, open to every user with the caps."""
     ceph = store_named("ceph")
     powerful = with_caps(ceph)
     bucket = new_bucket(ceph)
@@ -452,7 +452,7 @@ def test_no_configuration_goes_around_a_rule(store_named, tmp_path, mode):
         proxy.stop()
 
 
-# === callers that nobody knows ===
+# === callers that are not authenticated ===
 
 QUESTIONS = [
     "?versions", "?uploads", "?acl", "?policy", "?policyStatus", "?location", "?lifecycle", "?cors",
@@ -486,7 +486,7 @@ def test_a_stranger_reads_what_a_bucket_holds_and_nothing_else(store_named, tmp_
             assert asked(target).status == 200, target
         for target in ("", "/there"):
             assert asked(target, "HEAD").status == 200, target
-        # Who has signed still may.
+        # A signed request still may.
         assert raw.get(f"/{bucket}?acl").status != 403
         assert raw.get(f"/{bucket}?uploads").status != 403
     finally:
@@ -507,7 +507,7 @@ def test_a_stranger_s_read_asks_nothing_else_of_the_store(tmp_path):
             [(_, asked, _, _)] = recorder.take()
             assert asked in ("/open/k?partNumber=1", "/open?list-type=2&prefix=a%20b", "/open/k"), asked
         raw.get("/open/k?v=2")
-        assert recorder.take()[0][1] == "/open/k?v=2", "who has signed is asked for as he asks"
+        assert recorder.take()[0][1] == "/open/k?v=2", "a signed request is sent on as it asks"
     finally:
         proxy.stop()
         recorder.stop()

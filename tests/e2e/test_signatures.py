@@ -1,4 +1,4 @@
-"""Who may ask what: AWS's own errors for wrong keys, signatures, clocks and bodies."""
+"""Authentication: AWS's own errors for wrong keys, signatures, clocks and bodies."""
 
 from __future__ import annotations
 

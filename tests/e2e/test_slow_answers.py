@@ -121,7 +121,7 @@ def test_white_space_is_passed_on_while_the_store_works(slow, before, then, resu
     assert answer.body.strip().startswith(DECLARATION)
     assert answer.body.count(b"<?xml") == 1
     # The object is where this client finds it. An error is given the names of the request and of the
-    # one who answered; nothing else.
+    # the server that answered; nothing else.
     document = answer.body[len(DECLARATION):].strip()
     assert document == result.replace(b">l<", f">{proxy.url}/bucket/{key}<".encode()) or (
         result == FAILED and document.startswith(FAILED.removesuffix(b"</Error>") + b"<RequestId>"))

@@ -1,4 +1,4 @@
-"""One process takes over from another: nobody is refused, nothing is lost."""
+"""One process takes over from another: no request is refused, nothing is lost."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_new_process_takes_over_with_writes_in_flight_and_nobody_is_refused(li
         assert old.raw().get("/bucket/who-answers").status == 200
         new.request_logged(key="who-answers", status=200)
         crowd.wait_more(200)
-        # Longer than a lease lasts that nobody renews.
+        # Longer than a lease lasts without renewal.
         time.sleep(line.settings.lease + line.settings.grace)
         assert old.process.running(), "its writes are not done"
         crowd.stop()
@@ -274,7 +274,7 @@ def test_who_comes_while_the_old_process_is_told_to_stop_waits_for_the_new_one(l
 
 
 def test_a_process_that_was_taken_over_stands_by_for_its_copy_in_doubt(line):
-    """Should the register forget it, nobody else could put it back."""
+    """Should the register forget it, no other process could reclaim it."""
     line.settings = replace(line.settings, settle_long=8, lease_wait=1)
     old = line.first()
     line.store.answer = lambda request: (500 if "x-amz-copy-source" in request.headers else 200,
@@ -290,7 +290,7 @@ def test_a_process_that_was_taken_over_stands_by_for_its_copy_in_doubt(line):
 
 
 def test_a_successor_that_crashed_starts_again_as_it_was_started(line):
-    """As systemd does it: with --upgrade, although nobody is left to take over from."""
+    """As systemd does it: with --upgrade, although no process is left to take over from."""
     old = line.first()
     new = line.successor()
     assert ended(old) == 0
@@ -333,7 +333,7 @@ def test_a_takeover_that_cannot_be_is_refused_with_what_to_do(line):
     told = refusal(proxy)
     assert "no process hands over its listening socket at" in told
     assert "leave out --upgrade" in told
-    # Somebody serves, and does not wait where he should.
+    # A process serves, and does not wait at the upgrade socket.
     with socket.create_server(("127.0.0.1", 0)) as other:
         told = refusal(proxy, "--listen", "{}:{}".format(*other.getsockname()))
         assert "no process hands over its listening socket at" in told

@@ -61,7 +61,7 @@ def test_a_presigned_url_in_virtual_host_style(plain_front, hosts_of_localhost, 
         return pool.request("PUT", url, body=b"x", headers={"If-None-Match": "*"}).status
 
     assert [put(url), put(url)] == [200, 412]
-    # The host is signed: the same URL for another bucket is nobody's.
+    # The host is signed: the same URL for another bucket is not valid.
     assert put(url.replace(plain_front.bucket, "other-bucket")) == 403
 
 

@@ -61,7 +61,7 @@ def test_a_preflight_goes_on_unsigned_and_bare(recorded):
     assert connection.getresponse().status == 200
     connection.close()
     [(method, path, headers, body)] = recorder.take()
-    # A policy is a bucket's; of a key nobody is told here whether it is there.
+    # A policy is a bucket's; the answer does not tell whether a key exists.
     assert (method, path, body) == ("OPTIONS", "/bucket", b"")
     assert set(lower(headers)) == {"host", "origin", "access-control-request-method"}
 

@@ -31,7 +31,7 @@ pub(crate) fn is_missing() -> bool {
     assert!(!required, "{MISSING}, and {REQUIRE} is set");
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
-    // There is nobody to tell if standard error is closed.
+    // If standard error is closed, the message cannot be shown.
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {MISSING}");
     true
 }
@@ -80,7 +80,7 @@ impl RedisServer {
             if server.answers().await {
                 return server;
             }
-            // Somebody else took the port in between.
+            // Another process took the port in between.
         }
         panic!("redis-server did not start on any of {PORT_TRIES_MAX} free ports");
     }

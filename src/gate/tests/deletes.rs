@@ -73,7 +73,7 @@ async fn a_delete_that_fails_twice_is_a_doubt() {
     assert!(is_error(&bench.write(if_match("e1")).await, "ConditionalRequestConflict"));
 }
 
-/// What stands there after the first copy may be somebody else's, and then the condition fails.
+/// The object after the first copy may be another writer's, and then the condition fails.
 #[tokio::test(start_paused = true)]
 async fn a_conditional_delete_is_not_sent_again_where_others_write() {
     let bench = Bench::new(Writers::Shared, LEASE);

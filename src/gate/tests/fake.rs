@@ -272,7 +272,7 @@ pub(super) struct FakeStore {
     pub(super) lags: AtomicBool,
     /// What stood there before it.
     before: Mutex<Option<String>>,
-    /// What somebody else writes as soon as the next write has landed.
+    /// What another writer writes as soon as the next write has landed.
     pub(super) then_foreign: Mutex<Option<String>>,
     /// How much was written when the last upload was created.
     created_at: AtomicUsize,

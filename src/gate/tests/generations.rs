@@ -66,7 +66,7 @@ async fn what_others_wrote_gets_no_generation_by_being_looked_at() {
     assert_eq!(bench.store.written(), 1);
 }
 
-/// Found by the simulation: where the record does not know what stands there, nobody does.
+/// Found by the simulation: where the record does not know the key's state, no part of the proxy does.
 #[tokio::test(start_paused = true)]
 async fn what_others_wrote_while_the_record_knew_nothing_has_no_generation() {
     let bench = Bench::new(Writers::Shared, SETTLED);

@@ -115,7 +115,7 @@ async fn a_landing_that_is_seen_under_the_lease_ends_the_wait() {
     let reply = bench.write(Preconditions::NONE).await;
     assert!(is_replay(&reply, &State::Present(ETag::parse(b"e2"))), "{reply:?}");
     assert_eq!(status(&bench.write(if_match("e2")).await), 200);
-    assert!(began.elapsed() < LEASE, "nobody waits for what has landed");
+    assert!(began.elapsed() < LEASE, "no client waits for a write that has landed");
     assert_eq!(bench.store.written(), 3);
 }
 
@@ -139,7 +139,7 @@ async fn an_id_on_the_object_tells_a_landing_where_others_write() {
         let began = Instant::now();
         let reply = bench.write(preconditions).await;
         assert!(is_replay(&reply, &State::Present(ETag::parse(etag.as_bytes()))), "{reply:?}");
-        assert!(began.elapsed() < LEASE, "nobody waits for what has landed");
+        assert!(began.elapsed() < LEASE, "no client waits for a write that has landed");
     }
     // Not yet to be seen, and then seen; not to be seen, and never done.
     bench.store.next(Fault::LostAndLate);
@@ -399,7 +399,7 @@ async fn a_living_holder_keeps_its_lease_when_the_register_forgets_it() {
     assert_eq!(bench.store.abandoned(), 0);
 }
 
-/// Found by the model: in the tick in which an epoch begins, nobody can tell which came first.
+/// Found by the model: in the tick in which an epoch begins, the order of events is unknown.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_arrives_as_the_register_forgets_is_not_sent() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_mins(2));
@@ -446,7 +446,7 @@ async fn a_process_is_needed_for_as_long_as_its_lost_copy_may_land() {
 }
 
 /// Found by the simulation: a reclaim whose answer was lost found its own lease in the way when it
-/// was asked for again, and nobody was there any more when the register forgot once more.
+/// was asked for again, and no process was left to reclaim it when the register forgot once more.
 #[tokio::test(start_paused = true)]
 async fn a_lost_copy_keeps_the_key_shut_although_the_register_forgot_it_twice() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
@@ -591,7 +591,7 @@ async fn an_unconditional_write_in_doubt_is_simply_done_again() {
 }
 
 /// Found by the simulation. Of two attempts the client has given up the first, and the second was
-/// acknowledged; that was not recorded, and somebody has written since.
+/// acknowledged; that was not recorded, and another write came since.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_was_given_up_is_not_done_again_over_what_others_wrote_since() {
     let bench = Bench::new(Writers::Shared, SETTLED * 3);
@@ -631,7 +631,7 @@ async fn the_early_look_refuses_by_a_head_and_only_where_it_is_sure() {
         bench.early_look(&Preconditions::IF_NONE_MATCH_ANY).await
     };
     let (_, look) = tokio::join!(bench.write(Preconditions::NONE), look);
-    assert!(look.is_none(), "while somebody writes, the gate decides");
+    assert!(look.is_none(), "while a write is under way, the gate decides");
 }
 
 #[tokio::test(start_paused = true)]

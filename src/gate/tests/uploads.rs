@@ -73,7 +73,7 @@ async fn a_complete_that_landed_unheard_is_not_told_that_its_upload_is_gone() {
     let reply = bench.complete("once", Preconditions::IF_NONE_MATCH_ANY).await;
     assert!(is_replay(&reply, &State::Present(ETag::parse(b"e1"))), "{reply:?}");
 
-    // Its client could not wait: somebody else asks again.
+    // Its client could not wait: another client asks again.
     let bench = Bench::new(Writers::Exclusive, LEASE);
     bench.store.next(Fault::LostAndLate);
     let reply = bench.complete("once", Preconditions::IF_NONE_MATCH_ANY).await;
@@ -85,7 +85,7 @@ async fn a_complete_that_landed_unheard_is_not_told_that_its_upload_is_gone() {
     let bench = Bench::new(Writers::Exclusive, LEASE + SETTLE_LONG * 2);
     bench.store.next(Fault::LostAfterLanding);
     let reply = bench.complete("once", Preconditions::NONE).await;
-    assert!(is_error(&reply, "ServiceUnavailable"), "nobody knows: {reply:?}");
+    assert!(is_error(&reply, "ServiceUnavailable"), "the outcome is unknown: {reply:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -236,7 +236,7 @@ async fn the_mark_of_a_long_write_stays_until_the_last_one_has_ended() {
     tokio::time::sleep(OVER).await;
     let next = armed(&register, "d", Settle::Plain).await;
     commit(&register, "d", &next, None).await;
-    assert!(!marked(), "its time is over and the key somebody else's");
+    assert!(!marked(), "its time is over and another write has the key");
 
     armed(&register, "e", Settle::Long).await;
     tokio::time::sleep(OVER).await;

@@ -157,7 +157,7 @@ impl Key {
         commit(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
     }
 
-    /// As its holder does, who knows the generation that it was armed with.
+    /// As its holder does, which knows the generation that it was armed with.
     fn commit_known(&mut self, token: &Token, generation: &Generation) -> CommitAnswer {
         let (generation, new) = (Some(generation), present("x"));
         let step = CommitStep { token, generation, new, quiet: None, told: &Told::default() };
@@ -192,7 +192,7 @@ impl Key {
         resolve(&mut self.slot, token, head, Some(&seen_id), &self.terms, self.now)
     }
 
-    /// What is observed of a key that nobody holds and nothing is in doubt of.
+    /// What is observed of a key without a lease and without a doubt.
     fn seen(&self, state: State, generation: Option<Generation>) -> Observation {
         let epoch = self.epoch.id.clone();
         let quarantine = self.now.until(self.epoch.quarantine_until);
@@ -675,7 +675,7 @@ fn after_a_resend_the_key_stays_quiet_and_then_its_state_is_unknown() {
     assert_eq!((key.observe().state, key.observe().leased), (present("x"), true));
     let write_id = Some(WriteId("a".to_owned()));
     assert_eq!(key.acquire(&ask("b")), Acquired::Busy { write_id, free_in: ms(70) });
-    assert!(!key.renew(&token) && !key.release(&token, None, false), "it is nobody's");
+    assert!(!key.renew(&token) && !key.release(&token, None, false), "it has no holder");
     key.wait(70);
     let grant = key.grant(&ask_to_create("b"));
     assert_eq!((grant.state, grant.armed), (State::Unknown, None));
@@ -822,7 +822,7 @@ fn an_id_on_the_object_decides_where_the_write_would_have_left_one() {
         (State::Unknown, Expect::CarriesId, at_key("x"), "a", Landed),
         (present("x"), Expect::CarriesId, at_key("x"), "b", DidNot),
         (State::Unknown, Expect::CarriesId, at_key("x"), "b", DidNot),
-        // Somebody who goes around the proxies has put another's object there.
+        // A writer that goes around the proxies has written another write's object there.
         (present("y"), Expect::CarriesId, at_key("x"), "b", Undetermined),
         (State::Absent, Expect::CarriesId, at_key("x"), "b", Undetermined),
         // A copy takes its source's metadata along.
@@ -1046,7 +1046,7 @@ fn equal_bytes_written_since_the_upload_was_created_are_a_change() {
     key.create_upload("u");
     key.write("b", "x");
     let grant = key.grant(&ask_to_complete("c", "u", "x"));
-    assert_eq!(grant.armed, None, "somebody must find out, and refuse");
+    assert_eq!(grant.armed, None, "a HEAD must find out, and the write be refused");
     assert_eq!(is_untouched(&grant), Some(false));
 }
 
@@ -1204,7 +1204,7 @@ impl World {
         }
     }
 
-    /// Reclaims as a holder may: what it sent may still land, and by its own clock nobody can have
+    /// Reclaims as a holder may: what it sent may still land, and by its own clock no process can have
     /// taken the lease over.
     fn reclaim(&mut self, who: usize, token: &Token) {
         let now = self.key.now;
@@ -1346,7 +1346,7 @@ fn a_lease_that_is_over_is_set_aside_and_its_doubt_is_kept() {
     let mut asked = key.clone();
     assert!(key.set_aside() && !key.set_aside());
     assert_eq!((key.slot.lease.clone(), key.observe().pending), (None, Some(lost)));
-    // Whoever comes next finds what he would have found without.
+    // The next process finds the same as without this step.
     let next = ask_to_create("b");
     assert_eq!(key.grant(&next), asked.grant(&next));
     assert_eq!(key.slot, asked.slot);

@@ -18,7 +18,7 @@
 //! | `since`, `quar` | when it began, and until when nothing is granted; ms of Redis's `TIME` |
 //! | `n` | the last generation's number |
 //! | `<bucket>/<key>` | a lease |
-//! | `>` and SHA-1 of that, in hex | who waits for the key |
+//! | `>` and SHA-1 of that, in hex | the processes that wait for the key |
 //!
 //! Lease: nine MessagePack values in a row: nonce, expires, quiet_until, tainted, write id, long
 //! (the long settle time applies), generation, pre, expect. The nonce is `false` for a lease
@@ -30,7 +30,7 @@
 //! write id, pre, expect, generation; uploads are a list, oldest first, each of name, generation,
 //! pending generation, time. The journal's lines, oldest first: length of
 //! the rest (4 bytes), time (a double), length of the write id (4 bytes), write id, ending. All
-//! numbers outside of MessagePack are big-endian. While the lease is armed and somebody's, the
+//! numbers outside of MessagePack are big-endian. While the lease is armed and has a holder, the
 //! state is not what the record says but unknown.
 //!
 //! Waiters: four MessagePack values: when the last waiter is forgotten, since when the first has

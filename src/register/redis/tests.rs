@@ -424,7 +424,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// By the token it had; where it had none, by one that nobody knows. Reclaimed, it is asked
+    /// By the token it had; where it had none, by an unknown one. Reclaimed, it is asked
     /// for again, and again after it has ended.
     async fn reclaim(&mut self, key: usize, writer: usize, ask: &Ask, pre: &State) {
         self.writers[writer].nonce.clone_from(&ask.nonce);
@@ -487,7 +487,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// The generation of a line that says that nobody can tell.
+    /// The generation of a line with an unknown outcome.
     fn line_of(&self, key: usize, write_id: &WriteId) -> Option<Generation> {
         let journal = &self.slots[key].record.journal;
         journal.iter().find_map(|line| match &line.ending {
@@ -673,7 +673,7 @@ impl<'a> Pair<'a> {
             .await;
     }
 
-    /// The steps of one who has, or had, a lease.
+    /// The steps of a process that has, or had, a lease.
     async fn play_with(&mut self, act: Act, key: usize, token: &Token) {
         match act {
             Act::Arm { pre, expect, age } => {

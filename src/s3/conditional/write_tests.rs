@@ -167,7 +167,7 @@ fn a_write_with_an_unknown_parameter_keeps_its_condition() {
     for (method, query, name, value) in [
         (Method::PUT, "foo", "if-match", "*"),
         (Method::DELETE, "foo", none_match, "*"),
-        // A condition on one version is not judged, and of a POST nobody knows what it writes.
+        // A condition on one version is not judged, and the effect of such a POST is unknown.
         (Method::DELETE, "foo&version%49d=1", "if-match", "\"e\""),
         (Method::PUT, "foo&versionId=1", "if-match", "\"e\""),
         (Method::POST, "foo", none_match, "*"),

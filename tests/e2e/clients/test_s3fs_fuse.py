@@ -15,7 +15,7 @@ from endpoint import Endpoint
 
 pytestmark = pytest.mark.skipif(
     not os.access("/dev/fuse", os.W_OK) or not shutil.which("fusermount"),
-    reason="this machine lets nobody mount: no writable /dev/fuse, or no fusermount")
+    reason="this machine does not allow mounts: no writable /dev/fuse, or no fusermount")
 
 
 def mounted(endpoint: Endpoint, directory) -> None:

@@ -1,7 +1,7 @@
 """Terraform's S3 backend with `use_lockfile`, its requests made with boto3.
 
 Terraform is in no registry that the tests may use. Its lock is: PutObject of LockInfo as JSON to
-`<state key>.tflock` with If-None-Match: *; if that fails, GetObject tells who holds the lock. To
+`<state key>.tflock` with If-None-Match: *; if that fails, GetObject names the lock's holder. To
 unlock: GetObject, compare the id, DeleteObject without a condition.
 """
 
@@ -28,7 +28,7 @@ class Terraform:
         self.place = {"Bucket": endpoint.bucket, "Key": f"{state}.tflock"}
 
     def lock(self) -> str | None:
-        """None, or the id of the one who holds the lock."""
+        """None, or the id of the lock's holder."""
         info = json.dumps({"ID": self.id, "Operation": "OperationTypeApply"}).encode()
         try:
             self.s3.put_object(**self.place, Body=info, ContentLength=len(info),

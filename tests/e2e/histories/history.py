@@ -23,7 +23,7 @@ class History:
         self._operations: list[Operation] = []
         self._last_write: dict[str, float] = {}
         self.remarks: Counter[str] = Counter()
-        """What was seen and is no operation: torn reads, answers that nobody expected."""
+        """Observations that are no operations: torn reads, unexpected answers."""
 
     def now(self) -> float:
         return self.at(time.monotonic())

@@ -35,7 +35,7 @@ class Operation:
     """The write whose ETag a condition named."""
     client: int = 0
     said: str = ""
-    """The answers to all attempts, for whoever reads the history."""
+    """The answers to all attempts, for readers of the history."""
 
     @property
     def changes(self) -> bool:

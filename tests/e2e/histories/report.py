@@ -25,7 +25,7 @@ class Round:
     unread: list[str]
     """Keys that could not be read in the end."""
     file: Path | None = None
-    """Where a history is kept that somebody should look at."""
+    """Where a history is kept that should be looked at."""
 
     def complaints(self) -> list[str]:
         """All that must not be."""

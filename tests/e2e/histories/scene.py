@@ -88,7 +88,7 @@ def finish_half_written(directory: Path) -> int:
 
 
 class Scene:
-    """Store, Redis and proxies, and a bucket that nobody else uses."""
+    """Store, Redis and proxies, and a bucket of its own."""
 
     def __init__(self, directory: Path, store: KilledStore, redis: Registers, writers: str,
                  terms: Settings = TERMS, proxies: int = PROXIES):

@@ -71,7 +71,7 @@ def writers_met_a_new_master(report: Report) -> bool:
 
 
 def test_the_same_operations_at_the_store_alone_are_found_bad(tmp_path):
-    """Nobody need be killed for that."""
+    """No process is killed for that."""
     store = KilledStore(tmp_path / "store")
     try:
         history = History()

@@ -18,7 +18,7 @@ use crate::register::{State, WriteId};
 use crate::s3::documents::{SuccessBody, outcome_of_success_body};
 use crate::s3::{ETag, Operation, Preconditions};
 
-/// One of those who write at the same time.
+/// One of the clients that write at the same time.
 pub(super) struct Client {
     world: Arc<World>,
     calls: usize,
@@ -158,7 +158,7 @@ impl Client {
         told
     }
 
-    /// One attempt at some process; whoever waits no longer has heard nothing.
+    /// One attempt at some process; a client that stops waiting has got no answer.
     async fn attempt(&self, asked: &Arc<Request>, attempt: u32) -> Told {
         let world = &self.world;
         let process = world.some_process();

@@ -44,7 +44,7 @@ pub(super) struct Version {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Author {
     /// It was there, or rather not, from the beginning.
-    Nobody,
+    None,
     Call(usize),
     Foreign,
 }
@@ -124,7 +124,7 @@ pub(super) struct Copy {
 impl History {
     pub(super) fn new(keys: usize, shared: bool) -> Self {
         let nothing =
-            Version { etag: None, id_field: None, by: Author::Nobody, sent: 0, at: Instant::now() };
+            Version { etag: None, id_field: None, by: Author::None, sent: 0, at: Instant::now() };
         Self { keys: vec![vec![nothing]; keys], shared, ..Self::default() }
     }
 
@@ -156,7 +156,7 @@ impl History {
         self.calls.len() - 1
     }
 
-    /// Somebody writes around the proxies.
+    /// A writer goes around the proxies.
     pub(super) fn foreign(&mut self, key: usize, etag: Option<String>) {
         let sent = self.order();
         let (by, at) = (Author::Foreign, Instant::now());
@@ -251,7 +251,7 @@ impl History {
         found
     }
 
-    /// The race with a writer around the proxies who came after the judgement is not closed.
+    /// The race with a writer around the proxies that came after the judgement is not closed.
     fn is_foreign_race(&self, copy: Copy, key: usize) -> bool {
         let looked = self.judged.get(&copy.sent);
         self.keys[key]

@@ -5,10 +5,10 @@
 //!
 //! Here the code is driven that `tests/pure/tests/model` only imitates; there all interleavings are visited,
 //! here some. The laws are the same ([`history`]): they are checked when something lands at the
-//! store and when somebody is told something.
+//! store and when a process gets an answer.
 //!
 //! - `world`: what there is, which faults a run has. `process`: one that may die or stand still,
-//!   and its way to the register. `store`: the store, and the way there. `clients`: who writes.
+//!   and its way to the register. `store`: the store, and the way there. `clients`: the writers.
 //! - `history`: what landed, what was told, and the laws.
 //!
 //! `IFMATCH_SEEDS=5000 cargo test --lib simulation` runs more seeds than every day;
@@ -97,7 +97,7 @@ async fn trouble(world: Arc<World>) {
         } else if dice.falls(faults.foreign) {
             let key = dice.index(world.names.len());
             let etag = dice.falls(700).then(|| format!("f{}", dice.below(1_000_000)));
-            world.note(|| format!("somebody else writes {etag:?} to key {key}"));
+            world.note(|| format!("a writer around the proxies writes {etag:?} to key {key}"));
             world.count(Counter::Foreign);
             world.history().foreign(key, etag);
         }

@@ -42,7 +42,7 @@ struct Life {
     thawed: Option<Instant>,
     /// The last reclaim was lost.
     reclaim_lost: bool,
-    /// Whoever is to look again when it dies or thaws.
+    /// Wakes the tasks that have to look again when it dies or thaws.
     sleepers: BTreeMap<usize, Waker>,
     futures: usize,
 }

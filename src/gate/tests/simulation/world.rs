@@ -57,7 +57,7 @@ pub(super) struct Faults {
     pub(super) cuts: u64,
     /// the register forgets,
     pub(super) losses: u64,
-    /// somebody writes around them.
+    /// a writer goes around them.
     pub(super) foreign: u64,
 }
 
@@ -125,7 +125,7 @@ pub(super) struct World {
     state: Mutex<State>,
     history: Mutex<History>,
     pending_long: Mutex<BTreeMap<u64, usize>>,
-    /// What happened, told only when somebody wants to read it.
+    /// The events, formatted only when they are to be read.
     story: Option<Mutex<Vec<String>>>,
     counters: Mutex<BTreeMap<Counter, usize>>,
 }

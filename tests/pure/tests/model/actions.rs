@@ -57,7 +57,7 @@ impl World {
         self.drop_what_is_settled(scenario);
     }
 
-    /// Time passes only when nobody has to act before: the frozen may come too late, by as much as
+    /// Time passes only when no process has to act before: a frozen one may act too late, by as much as
     /// the protocol tolerates where it promises anything about it.
     fn may_tick(&self, scenario: &Scenario) -> bool {
         let closes = !scenario.is_without(Safeguard::DeadlineClosesConnection);

@@ -4,7 +4,7 @@
 //! within a scenario's bounds and checks the laws in each; the first breach found is one of the
 //! shortest, and it is told in sentences.
 //!
-//! One key; time in ticks; whoever is not frozen acts in the tick in which it must act. A step of
+//! One key; time in ticks; a process that is not frozen acts in the tick in which it must act. A step of
 //! the register, of the store or of a holder is atomic, and between any two others may come.
 //!
 //! - `world`: all there is in one state. `writer`: one attempt of a client's call, as the gate

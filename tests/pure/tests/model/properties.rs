@@ -34,7 +34,7 @@ pub(crate) fn lands(world: &mut World, scenario: &Scenario, copy: &Copy) {
     if object.by == Author::Call(index) || changes_nothing {
         return;
     }
-    // The race with a writer around the proxies who came after the judgement is not closed.
+    // The race with a writer around the proxies that came after the judgement is not closed.
     let foreign_race = object.by == Author::Foreign && object.event > copy.saw.at;
     if object.by != Author::Foreign {
         if object.event > copy.event {

@@ -59,7 +59,7 @@ impl Server<'_> {
         }
         let Memory { epoch, slot } = &mut *self.memory;
         let mut answer = record::acquire(epoch, slot, &ask, &terms, self.now);
-        // No law rests on who came first: the order is lost all the time.
+        // No law depends on the order of waiting: the order is lost at every step.
         slot.waiters = Waiters::default();
         if self.without(Safeguard::JournalFirst) {
             let journal = before.record.journal.clone();
@@ -178,7 +178,7 @@ impl Server<'_> {
         resolution
     }
 
-    /// The generation of a line that says that nobody can tell.
+    /// The generation of a line with an unknown outcome.
     fn undetermined(&self, write_id: &WriteId) -> Option<Generation> {
         let lines = &self.memory.slot.record.journal;
         lines.iter().find_map(|line| match &line.ending {

@@ -45,7 +45,7 @@ pub(crate) enum Safeguard {
     LateReleaseWritesNothing,
     /// F7: A landing that cannot be seen begins a generation all the same.
     UndeterminedBurnsGeneration,
-    /// A write of which nobody can tell is not judged anew.
+    /// A write with an unknown outcome is not judged anew.
     UndeterminedJournalled,
     /// An unconditional write over a doubt begins a generation for it.
     BuriedDoubtBurnsGeneration,

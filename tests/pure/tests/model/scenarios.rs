@@ -1,4 +1,4 @@
-//! What is explored: who writes what, and what may go wrong.
+//! Scenarios: the writers, their writes, and the faults that are explored.
 
 use pure_rooms::register::{Settle, Writers};
 use pure_rooms::s3::{ETag, Preconditions};
@@ -63,7 +63,7 @@ impl Scenario {
         self
     }
 
-    /// Somebody writes around the proxies.
+    /// A writer goes around the proxies.
     pub(crate) fn foreign(mut self, etags: &[Option<&'static str>]) -> Self {
         self.foreign = etags.to_vec();
         self
@@ -235,7 +235,7 @@ fn a_blind_write_and_one_fault() {
     ]);
 }
 
-/// What a lease that is over has left in doubt is moved into the record, whoever comes next, and
+/// The doubt of an expired lease is moved into the record, whichever process comes next, and
 /// however late its holder is.
 #[test]
 fn leases_that_are_over_are_set_aside() {

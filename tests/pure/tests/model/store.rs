@@ -39,7 +39,7 @@ impl World {
         }
     }
 
-    /// Somebody writes around the proxies.
+    /// A writer goes around the proxies.
     pub(crate) fn foreign_write(&mut self, scenario: &Scenario) {
         let etag = scenario.foreign[self.foreign];
         self.foreign += 1;

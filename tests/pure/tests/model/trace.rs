@@ -93,7 +93,7 @@ fn suffered(world: &World, fault: Fault, after: &World) -> String {
         Fault::Survey => "a survey sets the lease aside, which is over".to_owned(),
         Fault::Eviction => "the register's record is evicted".to_owned(),
         Fault::Foreign => {
-            format!("somebody around the proxies writes {}", after.object.etag.unwrap_or("nothing"))
+            format!("a writer around the proxies writes {}", after.object.etag.unwrap_or("nothing"))
         }
     }
 }

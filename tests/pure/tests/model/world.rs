@@ -36,7 +36,7 @@ pub(crate) fn ticks(ticks: Tick) -> Duration {
     Duration::from_millis(ticks)
 }
 
-/// What is explored: who writes what, and what may go wrong.
+/// The explored space: the writers, their writes, and the faults.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
@@ -47,7 +47,7 @@ pub(crate) struct Scenario {
     pub(crate) known: bool,
     pub(crate) calls: Vec<CallSpec>,
     pub(crate) faults: Faults,
-    /// ETags that somebody puts there around the proxies, one after the other.
+    /// ETags that a writer around the proxies writes, one after the other.
     pub(crate) foreign: Vec<Option<&'static str>>,
     /// How often one attempt asks for the lease at most: then its `lease_wait` is over.
     pub(crate) rounds: u8,
@@ -88,7 +88,7 @@ pub(crate) struct Object {
 pub(crate) enum Author {
     Nobody,
     Call(usize),
-    /// Somebody around the proxies.
+    /// A writer around the proxies.
     Foreign,
 }
 
@@ -120,7 +120,7 @@ pub(crate) enum Reply {
     Success,
     /// 412 or 404: the condition does not hold.
     Refused,
-    /// 409: somebody else is writing.
+    /// 409: another write is under way.
     Conflict,
     /// The store's own definite refusal.
     StoreRefused,
@@ -137,7 +137,7 @@ pub(crate) struct Call {
     pub(crate) told: Option<Reply>,
     /// It changed the key at some time.
     pub(crate) landed: bool,
-    /// Somebody else has written over it.
+    /// Another write has replaced it.
     pub(crate) overwritten: bool,
     /// Its condition did not hold at some moment since it began.
     pub(crate) unsatisfied: bool,

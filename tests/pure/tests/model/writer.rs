@@ -62,7 +62,7 @@ pub(crate) enum Move {
     Commit(Way),
     Reply,
     StandBy(Way),
-    /// Learns who the master is now.
+    /// Learns which server is the master now.
     Switch,
 }
 
@@ -378,7 +378,7 @@ impl World {
         let doubted = before.record.doubt.as_ref().map(|doubt| doubt.write_id.clone());
         let holder = match peek.server(scenario, index).acquire(&ask) {
             Acquired::Busy { write_id, .. } => write_id,
-            // It may be kept for one who has waited longer.
+            // The key may be kept for a process that has waited longer.
             Acquired::Granted(_) => leased.or(doubted),
             Acquired::Quarantine(_) | Acquired::Ended(_) => return,
         };
@@ -562,7 +562,7 @@ impl World {
         let now = self.now;
         let (deadline, pre) = (self.held(index).deadline, self.held(index).pre.clone());
         if self.head() == Current::Absent && now < deadline {
-            // What stood there is gone, and by nobody else: the only copy has landed.
+            // The object is gone, and no other write removed it: the only copy has landed.
             let exclusive = scenario.writers == Writers::Exclusive;
             let landed = exclusive && first_copy.is_none() && matches!(pre, State::Present(_));
             let quiet = (!landed).then(|| SETTLE.saturating_sub(now - answered));
@@ -874,7 +874,7 @@ impl World {
         }
     }
 
-    /// One who stands by is there in every quarantine.
+    /// A process that keeps reclaiming acts in every quarantine.
     pub(crate) fn must_reclaim_now(&self, scenario: &Scenario, writer: &Writer) -> bool {
         if scenario.is_without(Safeguard::Reclaim) {
             return false;
