@@ -1,5 +1,5 @@
-//! What stands in for the store in a build without the cargo feature `embedded`: it refuses to serve.
-//! All builds have it, so that it is always compiled and tested.
+//! The replacement of the store in a build without the cargo feature `embedded`: it refuses to
+//! serve. All builds contain it, so that it is always compiled and tested.
 
 use std::future::{Future, Ready, ready};
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::parts::{EmbeddedError, EmbeddedStore, NOT_BUILT, Options};
 use crate::sigv4::Credential;
 
-/// Why this build has no store, and where there is one.
+/// Why this build has no store, and which build has one.
 pub const ABSENCE: Option<&str> = Some(NOT_BUILT);
 
 /// Does not serve.

@@ -1,8 +1,8 @@
-//! An S3 store in this process: objects as files in a directory, served by `s3s-fs` on a local
-//! port. It is for trying things out and for tests; the proxy talks to it like to any other store.
+//! The embedded store: objects as files in a directory, served by `s3s-fs` on a local port. It is
+//! for trials and tests; the proxy uses it like any other store.
 //!
-//! Only a build with the cargo feature `embedded` has it. In any other build [`absent`] takes its
-//! place, so that no other code has to ask which build it is in.
+//! Only a build with the cargo feature `embedded` has it. In any other build [`absent`] replaces
+//! it, so that no other code has to ask which build it is in.
 
 pub mod absent;
 mod parts;

@@ -1,4 +1,4 @@
-//! What the store and the one that stands in for it have in common.
+//! Types that the store and its replacement have in common.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use tokio::task::JoinHandle;
 
-/// What a build without the store says of it.
+/// The message of a build without the store.
 pub(super) const NOT_BUILT: &str = "this build has no embedded store: build ifmatch with its cargo \
                                     feature \"embedded\", which is on by default, or set \
                                     backend.url to another store";
 
-/// How the store behaves.
+/// The settings of an embedded store.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Whether If-Match and If-None-Match of writes are ignored, as Garage and Wasabi do.
@@ -21,13 +21,13 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Conditions judged, on a free local port.
+    /// Conditions are judged; a free local port.
     fn default() -> Self {
         Self { ignore_conditions: false, listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
     }
 }
 
-/// A store that serves.
+/// A running store.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     /// Where it listens.

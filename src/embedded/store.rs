@@ -1,8 +1,8 @@
 //! The store: `s3s-fs` behind HTTP on a port of its own.
 //!
-//! `s3s-fs` judges the conditions of PutObject and CompleteMultipartUpload by itself, with a race
-//! between the look and the write, and ignores those of copies, deletes and reads. `rules` keeps
-//! away the requests that it would answer wrongly.
+//! `s3s-fs` judges the conditions of PutObject and CompleteMultipartUpload itself, with a race
+//! between the check and the write, and ignores those of copies, deletes and reads. `rules` refuses
+//! the requests that it would answer wrongly.
 
 mod files;
 mod rules;
@@ -30,13 +30,13 @@ use crate::sigv4::Credential;
 use files::Files;
 use rules::Rules;
 
-/// Why this build has no store: nothing, for it has one.
+/// Why this build has no store: `None`, since it has one.
 pub const ABSENCE: Option<&str> = None;
 
 /// Serves the store in `dir`, which is created if missing; each bucket is a directory in it. Files
-/// whose names begin with a dot are not buckets and cannot be reached. One process at a time: the
-/// caller keeps others away, for `s3s-fs` names its temporary files by a counter. The credential is
-/// the only one the store knows; it has no use for a session token.
+/// whose names begin with a dot are not buckets and cannot be reached. Only one process may serve a
+/// directory at a time, which the caller must ensure: `s3s-fs` names its temporary files by a
+/// counter. The credential is the only one that the store knows; a session token is ignored.
 ///
 /// Serves until `shutdown` resolves, then lets requests under way finish for 5 s.
 pub async fn serve(
@@ -57,7 +57,7 @@ pub async fn serve(
     Ok(EmbeddedStore { addr, task })
 }
 
-/// How long requests under way may take once the store is to stop.
+/// How long requests under way may take after the stop signal.
 const DRAIN: Duration = Duration::from_secs(5);
 
 fn service(dir: &Path, credential: &Credential, options: Options) -> Result<S3Service, String> {
@@ -83,7 +83,7 @@ async fn accept(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            // Those that ended are taken away, so that the set holds only living ones.
+            // Ended connections are removed, so that the set contains only open ones.
             Some(_) = connections.join_next() => continue,
             () = &mut shutdown => break,
         };
@@ -97,7 +97,7 @@ async fn accept(
                 ));
             }
             Err(error) => {
-                // Out of file descriptors, most likely: others must end first.
+                // Probably no file descriptor is left: other connections must end first.
                 tracing::warn!(%error, "the embedded store cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -131,8 +131,8 @@ async fn connection(
     }
 }
 
-/// Answers a request, and goes on with it when its connection ends: `s3s-fs` writes an object's
-/// bytes first and its ETag after, and one between the two would have the ETag of the bytes before.
+/// Answers a request, and finishes it even if its connection ends: `s3s-fs` writes an object's
+/// bytes before its ETag, and a stop between the two would leave the new bytes with the old ETag.
 async fn to_its_end(
     service: S3Service,
     request: Request<Incoming>,
