@@ -121,9 +121,9 @@ impl Origin {
         }
     }
 
-    /// Reads a document. `checksums`: whether the store is told of checksums. One that goes on as it was
-    /// signed has to be in the one spelling that every reader takes alike. Errors: as for
-    /// [`Content::read`] and [`Content::read_as_sent`].
+    /// Reads a document. `checksums`: whether the store gets checksums. A document that is sent on
+    /// as it was signed must have the one spelling that every reader understands alike. Errors: as
+    /// for [`Content::read`] and [`Content::read_as_sent`].
     pub(super) fn read(
         &self,
         content: Content,

@@ -65,8 +65,8 @@ impl Completion {
         Ok(Self { parts })
     }
 
-    /// The ETag that AWS gives the object: the MD5 of its parts' MD5s, and their number (AWS: Checking
-    /// object integrity, multipart uploads). `None` where a part's ETag is no MD5.
+    /// The ETag that AWS gives the object: the MD5 of its parts' MD5s, and their number (AWS:
+    /// Checking object integrity, multipart uploads). `None` where a part's ETag is not an MD5.
     pub fn etag(&self) -> Option<ETag> {
         let mut digest = Md5::new();
         for part in &self.parts {

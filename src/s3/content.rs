@@ -121,8 +121,8 @@ impl Content {
         }
     }
 
-    /// Reads a body that is to be written anew. `checksums`: whether the store is told of checksums.
-    /// Errors: AWS's for a document that is not what the operation takes.
+    /// Reads a body that is rewritten for the store. `checksums`: whether the store gets checksums.
+    /// Errors: AWS's for a document that the operation does not accept.
     pub fn read(self, body: &[u8], checksums: bool) -> Result<Reading, S3Error> {
         let etag = None;
         let anew = match self {
@@ -152,12 +152,13 @@ impl Content {
     }
 }
 
-/// What came of reading a body.
+/// The result of reading a body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reading {
-    /// The body that the store gets in place of the one that was read; `None` where it gets that one.
+    /// The body that the store gets in place of the one that was read; `None` where it gets that
+    /// one.
     pub anew: Option<Vec<u8>>,
-    /// The ETag that AWS gives what the body makes of an upload.
+    /// For the parts of an upload: the ETag that AWS gives the completed object.
     pub etag: Option<ETag>,
 }
 
@@ -168,9 +169,9 @@ impl Content {
         matches!(self, Self::Parts | Self::Document { root: RESTORE, .. })
     }
 
-    /// Judges a body that goes on as its sender signed it: the store reads it itself. Errors: as for
-    /// [`Content::read`]; 400 for another spelling than the one of docs/documents.md; 501 for
-    /// one in chunks, which stores take apart in their own ways.
+    /// Judges a body that is sent on as its sender signed it: the store reads it itself. Errors: as
+    /// for [`Content::read`]; 400 for another spelling than the one in docs/documents.md; 501 for a
+    /// chunked body, which stores decode in their own ways.
     pub fn read_as_sent(self, body: &[u8], chunked: bool) -> Result<Reading, S3Error> {
         if !self.is_read_as_sent() {
             return Ok(Reading::default());

@@ -16,8 +16,8 @@ use super::signature::Signature;
 use super::version_2;
 use crate::s3::RequestHead;
 
-/// Proves who sent a request. The headers that were sent must hold `host` as the client sent it (HTTP/2:
-/// `:authority`). `now_unix`: seconds since 1970.
+/// Authenticates the sender of a request. The headers as sent must contain `host` as the client
+/// sent it (HTTP/2: `:authority`). `now_unix`: seconds since 1970.
 ///
 /// Every error but [`AuthError::Anonymous`] is final, and nothing else about the request may be
 /// answered.

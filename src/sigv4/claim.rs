@@ -132,8 +132,8 @@ pub struct Claimed {
 }
 
 impl Claimed {
-    /// Reads the claim, wherever it stands. Errors: a claim of Version 4 that does not say which headers
-    /// it covers.
+    /// Parses the claim, in the header or the query. Errors: a claim of Version 4 without the list
+    /// of signed headers.
     pub fn of(request: &EffectiveRequest<'_>) -> Result<Self, AuthError> {
         let (head, mechanism) = (&request.sent, request.mechanism);
         let parameter = |name| head.query.get(name).unwrap_or_default();
