@@ -44,8 +44,8 @@ impl<'a> Attempt<'a> {
             let now = Instant::now();
             let seen = Watch::after(watch, holder, free_in, term, now);
             if now >= give_up {
-                let in_the_way = seen.in_the_way(&write.write_id, term, now);
-                return Err(Stop::error(refusal::busy(write, in_the_way)));
+                let blocker = seen.blocker(&write.write_id, term, now);
+                return Err(Stop::error(refusal::busy(write, blocker)));
             }
             watch = Some(seen);
             sleep(jittered(pause).min(free_in.max(POLL_FIRST)).min(give_up - now)).await;

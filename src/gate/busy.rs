@@ -12,9 +12,9 @@ use crate::register::WriteId;
 
 /// What still blocked the key when a write's `lease_wait` was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum InTheWay {
+pub(super) enum Blocker {
     /// Earlier writes of the same process.
-    Line,
+    Queue,
     /// A write that is under way, as far as the answers show.
     Write {
         /// The other write is another attempt of the waiting write.
@@ -59,12 +59,12 @@ impl Watch {
     }
 
     /// What blocks the write with this id.
-    pub(super) fn in_the_way(&self, of: &WriteId, lease: Duration, now: Instant) -> InTheWay {
+    pub(super) fn blocker(&self, of: &WriteId, lease: Duration, now: Instant) -> Blocker {
         let own = self.write_id.as_ref() == Some(of);
         if self.write_id.is_some() && now >= self.unrenewed_since + lease / 2 {
-            InTheWay::Doubt { own, free_in: self.free_at.saturating_duration_since(now) }
+            Blocker::Doubt { own, free_in: self.free_at.saturating_duration_since(now) }
         } else {
-            InTheWay::Write { own }
+            Blocker::Write { own }
         }
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     const LEASE: Duration = Duration::from_secs(6);
 
     /// What is in the way of `b` after these answers: when, by whom, free in how many seconds.
-    fn after(answers: &[(u64, &str, u64)]) -> InTheWay {
+    fn after(answers: &[(u64, &str, u64)]) -> Blocker {
         let began = Instant::now();
         let mut watch = None;
         let mut now = began;
@@ -86,27 +86,27 @@ mod tests {
             let id = (!id.is_empty()).then(|| WriteId((*id).to_owned()));
             watch = Some(Watch::after(watch, id, free_in, LEASE, now));
         }
-        watch.unwrap().in_the_way(&WriteId("b".to_owned()), LEASE, now)
+        watch.unwrap().blocker(&WriteId("b".to_owned()), LEASE, now)
     }
 
     #[test]
     fn a_lease_that_is_not_renewed_is_a_doubt_and_its_end_is_known() {
-        let doubt = |own, seconds| InTheWay::Doubt { own, free_in: Duration::from_secs(seconds) };
+        let doubt = |own, seconds| Blocker::Doubt { own, free_in: Duration::from_secs(seconds) };
         for (answers, expected) in [
             // Asked once, or for too short a time: the lease may still be renewed.
-            (&[(0, "a", 19)][..], InTheWay::Write { own: false }),
-            (&[(0, "a", 19), (2, "a", 17)][..], InTheWay::Write { own: false }),
+            (&[(0, "a", 19)][..], Blocker::Write { own: false }),
+            (&[(0, "a", 19), (2, "a", 17)][..], Blocker::Write { own: false }),
             (&[(0, "a", 19), (2, "a", 17), (3, "a", 16)][..], doubt(false, 16)),
             (&[(0, "b", 19), (3, "b", 16)][..], doubt(true, 16)),
             // Renewed in between.
             (
                 &[(0, "a", 19), (1, "a", 18), (2, "a", 19), (4, "a", 17)][..],
-                InTheWay::Write { own: false },
+                Blocker::Write { own: false },
             ),
             // Another write has held the lease since.
-            (&[(0, "a", 9), (2, "c", 8), (4, "b", 5)][..], InTheWay::Write { own: true }),
+            (&[(0, "a", 9), (2, "c", 8), (4, "b", 5)][..], Blocker::Write { own: true }),
             // Kept for another waiting process.
-            (&[(0, "", 5), (4, "", 1)][..], InTheWay::Write { own: false }),
+            (&[(0, "", 5), (4, "", 1)][..], Blocker::Write { own: false }),
             (&[(0, "a", 309), (9, "a", 300)][..], doubt(false, 300)),
         ] {
             assert_eq!(after(answers), expected, "{answers:?}");

@@ -9,16 +9,16 @@ use tokio::sync::{Mutex as TurnMutex, OwnedMutexGuard};
 
 use crate::s3::ObjectName;
 
-type Lines = Arc<Mutex<HashMap<ObjectName, Line>>>;
+type Queues = Arc<Mutex<HashMap<ObjectName, KeyQueue>>>;
 
 /// The queues of all keys that are being written now.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    lines: Lines,
+    queues: Queues,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct KeyQueue {
     turn: Arc<TurnMutex<()>>,
     /// How many writes are in the queue, including the one whose turn it is.
     members: usize,
@@ -38,13 +38,13 @@ pub(super) enum Unserved {
 #[derive(Debug)]
 pub(super) struct Turn {
     _guard: OwnedMutexGuard<()>,
-    _place: Place,
+    _slot: QueueSlot,
 }
 
-/// A place in a queue.
+/// A slot in a queue.
 #[derive(Debug)]
-struct Place {
-    lines: Lines,
+struct QueueSlot {
+    queues: Queues,
     name: ObjectName,
 }
 
@@ -58,30 +58,30 @@ impl Queue {
         patience: Duration,
     ) -> Result<Turn, Unserved> {
         let turn = {
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            let line = lines.entry(name.clone()).or_default();
-            if line.members >= members_max {
+            let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+            let queue_of_key = queues.entry(name.clone()).or_default();
+            if queue_of_key.members >= members_max {
                 return Err(Unserved::TooMany);
             }
-            line.members += 1;
-            Arc::clone(&line.turn)
+            queue_of_key.members += 1;
+            Arc::clone(&queue_of_key.turn)
         };
-        let place = Place { lines: Arc::clone(&self.lines), name: name.clone() };
+        let slot = QueueSlot { queues: Arc::clone(&self.queues), name: name.clone() };
         match tokio::time::timeout(patience, turn.lock_owned()).await {
-            Ok(guard) => Ok(Turn { _guard: guard, _place: place }),
+            Ok(guard) => Ok(Turn { _guard: guard, _slot: slot }),
             Err(_) => Err(Unserved::TooLong),
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for QueueSlot {
     /// The last member to leave removes the queue, so that only keys in use cost memory.
     fn drop(&mut self) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = lines.get_mut(&self.name) {
-            line.members -= 1;
-            if line.members == 0 {
-                lines.remove(&self.name);
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue_of_key) = queues.get_mut(&self.name) {
+            queue_of_key.members -= 1;
+            if queue_of_key.members == 0 {
+                queues.remove(&self.name);
             }
         }
     }
@@ -122,7 +122,7 @@ mod tests {
             task.await.unwrap();
         }
         assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4]);
-        assert!(queue.lines.lock().unwrap().is_empty(), "an empty line costs nothing");
+        assert!(queue.queues.lock().unwrap().is_empty(), "an empty queue_of_key costs nothing");
     }
 
     #[tokio::test(start_paused = true)]
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(late.unwrap_err(), Unserved::TooLong);
         drop(held);
         assert!(queue.turn(&name("a"), MANY, Duration::ZERO).await.is_ok());
-        assert!(queue.lines.lock().unwrap().is_empty());
+        assert!(queue.queues.lock().unwrap().is_empty());
     }
     #[tokio::test(start_paused = true)]
     async fn a_full_line_takes_nobody_until_somebody_leaves() {
@@ -152,6 +152,6 @@ mod tests {
         assert_eq!(refused, Unserved::TooMany);
         drop(second.unwrap());
         assert!(queue.turn(&name, 1, Duration::ZERO).await.is_ok());
-        assert!(queue.lines.lock().unwrap().is_empty());
+        assert!(queue.queues.lock().unwrap().is_empty());
     }
 }

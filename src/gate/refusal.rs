@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Write;
-use super::busy::InTheWay;
+use super::busy::Blocker;
 use crate::backend::HeadError;
 use crate::register::RegisterError;
 use crate::s3::{Code, ObjectName, Precondition, S3Error};
@@ -42,32 +42,32 @@ pub(super) fn quarantine(left: Duration) -> S3Error {
 /// again. A write without a condition, or one that another attempt of itself may block, gets 503
 /// with what blocked the key, since SDKs retry 503 and not 409. Not `SlowDown`: fewer requests
 /// would not help.
-pub(super) fn busy(write: &Write<'_>, in_the_way: InTheWay) -> S3Error {
-    let own = match in_the_way {
-        InTheWay::Line => false,
-        InTheWay::Write { own } | InTheWay::Doubt { own, .. } => own,
+pub(super) fn busy(write: &Write<'_>, blocker: Blocker) -> S3Error {
+    let own = match blocker {
+        Blocker::Queue => false,
+        Blocker::Write { own } | Blocker::Doubt { own, .. } => own,
     };
     match write.preconditions.first() {
         Some(header) if !own && write.attempt < 2 => header.conflict(write.name.key.as_str()),
-        _ => waited_for(in_the_way),
+        _ => waited_for(blocker),
     }
 }
 
-fn waited_for(in_the_way: InTheWay) -> S3Error {
-    let (seconds, sentence) = match in_the_way {
-        InTheWay::Line => (
+fn waited_for(blocker: Blocker) -> S3Error {
+    let (seconds, sentence) = match blocker {
+        Blocker::Queue => (
             RETRY_AFTER_S,
             "Earlier writes of this key have not ended yet. Please try again.".to_owned(),
         ),
-        InTheWay::Write { own: false } => (
+        Blocker::Write { own: false } => (
             RETRY_AFTER_S,
             "Another write of this key has not ended yet. Please try again.".to_owned(),
         ),
-        InTheWay::Write { own: true } => (
+        Blocker::Write { own: true } => (
             RETRY_AFTER_S,
             "An earlier attempt of this write has not ended yet. Please try again.".to_owned(),
         ),
-        InTheWay::Doubt { own, free_in } => {
+        Blocker::Doubt { own, free_in } => {
             let seconds = whole_seconds(free_in);
             let whose = if own { "An earlier attempt of this write" } else { "Another write" };
             let sentence = format!(

@@ -7,7 +7,7 @@
 
 use tokio::time::Instant;
 
-use super::busy::InTheWay;
+use super::busy::Blocker;
 use super::landed::Landed;
 use super::lease::{Armed, Attempt, Granted};
 use super::queue::Unserved;
@@ -43,7 +43,7 @@ impl Gate {
             Err(unserved) => {
                 let refused = match unserved {
                     Unserved::TooMany => refusal::crowded(),
-                    Unserved::TooLong => refusal::busy(write, InTheWay::Line),
+                    Unserved::TooLong => refusal::busy(write, Blocker::Queue),
                 };
                 let reply = Reply::Error(refused, None);
                 return progress.without_landing(reply, Decider::Gate, started);
