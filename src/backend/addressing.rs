@@ -4,7 +4,7 @@ use crate::config::{Addressing, Endpoint};
 
 /// Host and path of a request to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place<'a> {
+pub(super) struct HostAndPath<'a> {
     /// The bucket in the host, before the endpoint's own name.
     pub(super) host_bucket: Option<&'a str>,
     /// The path, without the bucket where the host has it.
@@ -14,8 +14,8 @@ pub(super) struct Place<'a> {
 /// Finds host and path for a path in path style (`/bucket/key`). In virtual-host style the host
 /// contains the bucket (AWS: Virtual hosting of buckets), unless the bucket's name cannot be a
 /// label of a host name: then path style is used, as SDKs do.
-pub(super) fn place(addressing: Addressing, path: &str) -> Place<'_> {
-    let in_path = Place { host_bucket: None, path };
+pub(super) fn host_and_path(addressing: Addressing, path: &str) -> HostAndPath<'_> {
+    let in_path = HostAndPath { host_bucket: None, path };
     let (Addressing::VirtualHost, Some(bucket_and_key)) = (addressing, path.strip_prefix('/'))
     else {
         return in_path;
@@ -25,10 +25,10 @@ pub(super) fn place(addressing: Addressing, path: &str) -> Place<'_> {
         return in_path;
     }
     let path = &bucket_and_key[bucket.len()..];
-    Place { host_bucket: Some(bucket), path: if path.is_empty() { "/" } else { path } }
+    HostAndPath { host_bucket: Some(bucket), path: if path.is_empty() { "/" } else { path } }
 }
 
-impl Place<'_> {
+impl HostAndPath<'_> {
     /// The `Host` field.
     pub(super) fn authority(&self, endpoint: &Endpoint) -> String {
         match self.host_bucket {
@@ -77,13 +77,16 @@ mod tests {
             ("/bucket-/k", "s3.test:9000", "/bucket-/k"),
             (&long, "s3.test:9000", &long),
         ] {
-            let found = place(Addressing::VirtualHost, path);
+            let found = host_and_path(Addressing::VirtualHost, path);
             assert_eq!((found.authority(&endpoint).as_str(), found.path), (authority, path_sent));
             assert_eq!(
                 found.server_name(&endpoint).map(|name| name + ":9000").as_deref(),
                 found.host_bucket.map(|_| authority)
             );
-            assert_eq!(place(Addressing::Path, path), Place { host_bucket: None, path });
+            assert_eq!(
+                host_and_path(Addressing::Path, path),
+                HostAndPath { host_bucket: None, path }
+            );
         }
     }
 }

@@ -12,7 +12,7 @@ use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
-use super::addressing::{Place, place};
+use super::addressing::{HostAndPath, host_and_path};
 use super::connection::{Composed, Connections, Opened};
 use super::headers::{OBJECT_WRITE_ID, drop_checksums};
 use super::{
@@ -110,13 +110,13 @@ impl HttpStore {
 
     /// Sends a browser's preflight, unsigned: the sender is not authenticated.
     pub async fn preflight(&self, path: &str, headers: HeaderMap) -> Result<Opened, String> {
-        let place = place(self.backend.addressing, path);
+        let addressed = host_and_path(self.backend.addressing, path);
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = Method::OPTIONS;
-        head.uri = place.path.parse().map_err(|e: InvalidUri| e.to_string())?;
+        head.uri = addressed.path.parse().map_err(|e: InvalidUri| e.to_string())?;
         head.headers = headers;
-        head.headers.insert(header::HOST, self.host(&place).map_err(|e| e.to_string())?);
-        let server_name = place.server_name(&self.backend.url);
+        head.headers.insert(header::HOST, self.host(&addressed).map_err(|e| e.to_string())?);
+        let server_name = addressed.server_name(&self.backend.url);
         self.connections.open(Composed { head: head.into(), server_name }).await
     }
 
@@ -139,7 +139,7 @@ impl HttpStore {
     pub fn peer(&self, request: &StoreRequest) -> Arc<HttpPeer> {
         let server_name = match request.signing {
             Signing::Anew => {
-                place(self.backend.addressing, &request.path).server_name(&self.backend.url)
+                host_and_path(self.backend.addressing, &request.path).server_name(&self.backend.url)
             }
             Signing::AsSent => None,
         };
@@ -151,8 +151,8 @@ impl HttpStore {
         &self.backend.url.host
     }
 
-    fn host(&self, place: &Place<'_>) -> Result<HeaderValue, Composing> {
-        let authority = place.authority(&self.backend.url);
+    fn host(&self, addressed: &HostAndPath<'_>) -> Result<HeaderValue, Composing> {
+        let authority = addressed.authority(&self.backend.url);
         HeaderValue::try_from(authority).map_err(|error| Composing(error.to_string()))
     }
 
@@ -170,12 +170,12 @@ impl HttpStore {
         if request.signing == Signing::AsSent {
             return compose_as_sent(request, length);
         }
-        let place = place(self.backend.addressing, &request.path);
+        let addressed = host_and_path(self.backend.addressing, &request.path);
         let mut headers = request.headers.clone();
         if self.drops_checksums() {
             drop_checksums(&mut headers);
         }
-        headers.insert(header::HOST, self.host(&place)?);
+        headers.insert(header::HOST, self.host(&addressed)?);
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
@@ -184,7 +184,7 @@ impl HttpStore {
             request.query.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let outgoing = Outgoing {
             method: &request.method,
-            path: place.path,
+            path: addressed.path,
             query: &query,
             payload: &payload,
         };
@@ -193,10 +193,10 @@ impl HttpStore {
             .map_err(|error| Composing(error.to_string()))?;
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = request.method.clone();
-        let target = request_target(place.path, &request.query);
+        let target = request_target(addressed.path, &request.query);
         head.uri = target.parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
         head.headers = headers;
-        Ok(Composed { head: head.into(), server_name: place.server_name(&self.backend.url) })
+        Ok(Composed { head: head.into(), server_name: addressed.server_name(&self.backend.url) })
     }
 
     /// Reads a document of the store, up to a few MiB. The error is a sentence that says why the

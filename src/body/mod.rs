@@ -72,7 +72,7 @@ impl BufferPool {
         if most <= self.memory_per_body_bytes
             && let Ok(share) = self.memory.take(client, in_blocks(most))
         {
-            return Ok(BodyWriter { place: Place::Memory(Vec::new(), share), length_bytes: 0 });
+            return Ok(BodyWriter { storage: Storage::Memory(Vec::new(), share), length_bytes: 0 });
         }
         let mut share = match expected {
             Expected::Known(bytes) | Expected::Claimed(bytes) => {
@@ -84,7 +84,7 @@ impl BufferPool {
             share.give_back();
         }
         let spool = Spool::create(self.disk.clone(), share).await?;
-        Ok(BodyWriter { place: Place::Disk(spool), length_bytes: 0 })
+        Ok(BodyWriter { storage: Storage::Disk(spool), length_bytes: 0 })
     }
 }
 
@@ -95,12 +95,12 @@ const fn in_blocks(bytes: u64) -> u64 {
 /// A body being written into its buffer.
 #[derive(Debug)]
 pub struct BodyWriter {
-    place: Place,
+    storage: Storage,
     length_bytes: u64,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Storage {
     Memory(Vec<Bytes>, Share),
     Disk(Spool),
 }
@@ -117,9 +117,9 @@ impl BodyWriter {
     /// [`BufferError`].
     pub async fn push(&mut self, piece: Bytes) -> Result<(), BufferError> {
         self.length_bytes += piece.len() as u64;
-        match &mut self.place {
-            Place::Memory(pieces, _) => gather(pieces, piece),
-            Place::Disk(spool) => {
+        match &mut self.storage {
+            Storage::Memory(pieces, _) => gather(pieces, piece),
+            Storage::Disk(spool) => {
                 spool.take(in_blocks(self.length_bytes)).map_err(BufferError::Full)?;
                 spool.append(piece).await?;
             }
@@ -132,9 +132,9 @@ impl BodyWriter {
     /// # Errors
     /// [`BufferError::Disk`].
     pub async fn finish(self) -> Result<Body, BufferError> {
-        let content = match self.place {
-            Place::Memory(pieces, share) => Content::Memory { pieces, _share: Some(share) },
-            Place::Disk(spool) => Content::Disk(spool.finish().await?),
+        let content = match self.storage {
+            Storage::Memory(pieces, share) => Content::Memory { pieces, _share: Some(share) },
+            Storage::Disk(spool) => Content::Disk(spool.finish().await?),
         };
         Ok(Body { content, length_bytes: self.length_bytes })
     }
@@ -339,7 +339,7 @@ mod tests {
         };
         let a = taken(&pool, &[b"a"]).await;
         let b = pool.begin("b", Expected::Known(BLOCK_BYTES)).await.unwrap();
-        assert!(is_in_memory(&a) && matches!(b.place, Place::Memory(..)));
+        assert!(is_in_memory(&a) && matches!(b.storage, Storage::Memory(..)));
         let spooled = [taken(&pool, &[b"a"]).await, taken(&pool, &[b"b"]).await];
         assert_eq!(spooled.each_ref().map(is_in_memory), [false, false]);
         assert_eq!(full(pool.begin("a", Expected::Known(1)).await), NoRoom::OfClient);

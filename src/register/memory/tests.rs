@@ -33,20 +33,20 @@ fn named(key: &str) -> ObjectName {
 }
 
 /// One place for a lock file, and the processes that follow each other there.
-struct Place {
+struct Fixture {
     directory: tempfile::TempDir,
 }
 
-impl Place {
+impl Fixture {
     fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
     /// A place where the last process ended in good order.
     fn clean() -> Self {
-        let place = Self::new();
-        std::fs::write(place.path(), "clean\n").unwrap();
-        place
+        let fixture = Self::new();
+        std::fs::write(fixture.path(), "clean\n").unwrap();
+        fixture
     }
 
     fn path(&self) -> PathBuf {
@@ -117,46 +117,46 @@ async fn reclaim(register: &MemoryRegister, token: &Token) -> Result<ReclaimAnsw
 
 #[tokio::test(start_paused = true)]
 async fn a_good_end_leaves_nothing_to_wait_for() {
-    let place = Place::clean();
-    let register = place.open();
+    let fixture = Fixture::clean();
+    let register = fixture.open();
     let token = armed(&register, "a", Settle::Long).await;
     commit(&register, "a", &token, None).await;
     register.close().await.unwrap();
     drop(register);
-    assert_eq!(place.next_waits().await, Duration::ZERO);
+    assert_eq!(fixture.next_waits().await, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_end_in_quarantine_is_no_good_end() {
-    let place = Place::new();
-    let register = place.open();
+    let fixture = Fixture::new();
+    let register = fixture.open();
     tokio::time::sleep(SETTLE / 2).await;
     register.close().await.unwrap();
     drop(register);
-    let next = place.open();
+    let next = fixture.open();
     assert_eq!(quarantine(&next).await, SETTLE);
     tokio::time::sleep(SETTLE).await;
     next.close().await.unwrap();
     drop(next);
-    assert_eq!(place.next_waits().await, Duration::ZERO);
+    assert_eq!(fixture.next_waits().await, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_end_with_a_write_on_its_way_is_good_once_that_has_ended() {
-    let place = Place::clean();
-    let register = place.open();
+    let fixture = Fixture::clean();
+    let register = fixture.open();
     let token = armed(&register, "a", Settle::Plain).await;
     register.close().await.unwrap();
-    let left = std::fs::read_to_string(place.path()).unwrap();
+    let left = std::fs::read_to_string(fixture.path()).unwrap();
     commit(&register, "a", &token, None).await;
     register.close().await.unwrap();
     drop(register);
-    assert_eq!((left.as_str(), place.next_waits().await), ("", Duration::ZERO));
+    assert_eq!((left.as_str(), fixture.next_waits().await), ("", Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_the_end_nothing_is_granted_and_what_is_on_its_way_can_end() {
-    let register = Place::clean().open();
+    let register = Fixture::clean().open();
     let closing = Err(RegisterError::Unreachable("closing".to_owned()));
     let creating =
         Ask { preconditions: Preconditions::IF_MATCH_ANY, ..ask("unarmed", Settle::Plain) };
@@ -183,40 +183,40 @@ async fn after_the_end_nothing_is_granted_and_what_is_on_its_way_can_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_makes_the_next_process_wait_as_long_as_what_was_on_its_way_may_take() {
-    let place = Place::clean();
-    drop(place.open());
-    assert_eq!(place.next_waits().await, Duration::ZERO, "nothing was ever granted");
+    let fixture = Fixture::clean();
+    drop(fixture.open());
+    assert_eq!(fixture.next_waits().await, Duration::ZERO, "nothing was ever granted");
 
-    let register = place.open();
+    let register = fixture.open();
     armed(&register, "a", Settle::Plain).await;
     drop(register);
-    assert_eq!(place.next_waits().await, SETTLE);
+    assert_eq!(fixture.next_waits().await, SETTLE);
 
-    let place = Place::clean();
-    let register = place.open();
+    let fixture = Fixture::clean();
+    let register = fixture.open();
     armed(&register, "a", Settle::Long).await;
     drop(register);
-    assert_eq!(place.next_waits().await, SETTLE_LONG, "armed by acquire");
+    assert_eq!(fixture.next_waits().await, SETTLE_LONG, "armed by acquire");
 
-    let place = Place::clean();
-    let register = place.open();
+    let fixture = Fixture::clean();
+    let register = fixture.open();
     let create = Ask { preconditions: Preconditions::IF_NONE_MATCH_ANY, ..ask("a", Settle::Long) };
     let Ok(Acquired::Granted(grant)) = register.acquire(&named("a"), &create).await else {
         panic!("not granted")
     };
-    assert_eq!(std::fs::read_to_string(place.path()).unwrap(), "", "not armed yet");
+    assert_eq!(std::fs::read_to_string(fixture.path()).unwrap(), "", "not armed yet");
     let (pre, expect) = (State::Absent, Expect::SomeObject);
     let step = ArmStep { token: &grant.token, pre, expect, age: Duration::ZERO };
     assert!(matches!(register.arm(&named("a"), step).await, Ok(ArmAnswer::Armed(_))));
     drop(register);
-    assert_eq!(place.next_waits().await, SETTLE_LONG, "armed by arm");
+    assert_eq!(fixture.next_waits().await, SETTLE_LONG, "armed by arm");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_mark_of_a_long_write_stays_until_the_last_one_has_ended() {
-    let place = Place::clean();
-    let register = place.open();
-    let marked = || std::fs::read_to_string(place.path()).unwrap() == "long\n";
+    let fixture = Fixture::clean();
+    let register = fixture.open();
+    let marked = || std::fs::read_to_string(fixture.path()).unwrap() == "long\n";
     let first = armed(&register, "a", Settle::Long).await;
     let second = armed(&register, "b", Settle::Long).await;
     let plain = armed(&register, "c", Settle::Plain).await;
@@ -244,57 +244,57 @@ async fn the_mark_of_a_long_write_stays_until_the_last_one_has_ended() {
     commit(&register, "f", &plain, None).await;
     assert!(marked(), "abandoned");
     drop(register);
-    assert_eq!(place.next_waits().await, SETTLE_LONG);
+    assert_eq!(fixture.next_waits().await, SETTLE_LONG);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_crash_in_the_quarantine_of_a_long_write_does_not_shorten_it() {
-    let place = Place::new();
-    std::fs::write(place.path(), "long\n").unwrap();
-    let register = place.open();
+    let fixture = Fixture::new();
+    std::fs::write(fixture.path(), "long\n").unwrap();
+    let register = fixture.open();
     let answer = register.acquire(&named("a"), &ask("a", Settle::Plain)).await;
     assert_eq!(answer, Ok(Acquired::Quarantine(SETTLE_LONG)));
     drop(register);
-    let register = place.open();
+    let register = fixture.open();
     assert_eq!(quarantine(&register).await, SETTLE_LONG);
     tokio::time::sleep(SETTLE_LONG).await;
     armed(&register, "a", Settle::Plain).await;
     drop(register);
-    assert_eq!(place.next_waits().await, SETTLE, "it was waited out");
+    assert_eq!(fixture.next_waits().await, SETTLE, "it was waited out");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reclaimed_long_write_is_marked_too() {
-    let place = Place::new();
-    let register = place.open();
+    let fixture = Fixture::new();
+    let register = fixture.open();
     let forgotten = Token("an epoch before.nonce".to_owned());
     let answer = reclaim(&register, &forgotten).await;
     assert!(matches!(answer, Ok(ReclaimAnswer::Reclaimed { .. })), "{answer:?}");
     drop(register);
-    assert_eq!(place.next_waits().await, SETTLE_LONG);
+    assert_eq!(fixture.next_waits().await, SETTLE_LONG);
 }
 
 // === the file ===
 
 #[test]
 fn a_lock_file_that_is_a_symbolic_link_is_refused() {
-    let place = Place::new();
+    let fixture = Fixture::new();
     for target in ["somewhere else", "nowhere"] {
-        let target = place.directory.path().join(target);
+        let target = fixture.directory.path().join(target);
         if target.ends_with("somewhere else") {
             std::fs::write(&target, "precious").unwrap();
         }
-        let _ = std::fs::remove_file(place.path());
-        std::os::unix::fs::symlink(&target, place.path()).unwrap();
-        let refused = MemoryRegister::open(&place.path(), terms());
+        let _ = std::fs::remove_file(fixture.path());
+        std::os::unix::fs::symlink(&target, fixture.path()).unwrap();
+        let refused = MemoryRegister::open(&fixture.path(), terms());
         let Err(RegisterError::Unsuitable(sentence)) = refused else {
             panic!("not refused: {refused:?}")
         };
         assert!(sentence.contains("symbolic link"), "{sentence}");
     }
-    let kept = std::fs::read_to_string(place.directory.path().join("somewhere else")).unwrap();
+    let kept = std::fs::read_to_string(fixture.directory.path().join("somewhere else")).unwrap();
     assert_eq!(kept, "precious");
-    assert!(!Path::new(&place.directory.path().join("nowhere")).exists());
+    assert!(!Path::new(&fixture.directory.path().join("nowhere")).exists());
 }
 
 #[tokio::test(start_paused = true)]
@@ -307,9 +307,9 @@ async fn what_stands_in_the_file_says_how_long_to_wait() {
         (b"long\n", SETTLE_LONG),
         (b"clean\nlong\n", SETTLE_LONG),
     ] {
-        let place = Place::new();
-        std::fs::write(place.path(), text).unwrap();
-        assert_eq!(place.next_waits().await, waits, "{text:?}");
+        let fixture = Fixture::new();
+        std::fs::write(fixture.path(), text).unwrap();
+        assert_eq!(fixture.next_waits().await, waits, "{text:?}");
     }
 }
 
@@ -317,7 +317,7 @@ async fn what_stands_in_the_file_says_how_long_to_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_forgotten_is_handed_back_and_leased_keys_are_kept_while_they_are() {
-    let register = Place::clean().open();
+    let register = Fixture::clean().open();
     let token = armed(&register, "leased", Settle::Long).await;
     armed(&register, "abandoned", Settle::Long).await;
     for i in 0..3 {
@@ -342,28 +342,28 @@ async fn what_is_forgotten_is_handed_back_and_leased_keys_are_kept_while_they_ar
 
 #[tokio::test]
 async fn its_id_stays_in_the_lock_file_beside_what_the_next_process_waits_for() {
-    let place = Place::clean();
-    let register = place.open();
+    let fixture = Fixture::clean();
+    let register = fixture.open();
     assert_eq!(register.name().await.unwrap(), None);
     let id = RegisterId::new();
     assert_eq!(register.name_if_nameless(&id).await.unwrap(), id);
     assert_eq!(register.name_if_nameless(&RegisterId::new()).await.unwrap(), id);
     drop(register);
-    assert_eq!(place.next_waits().await, Duration::ZERO, "it had no write on its way");
+    assert_eq!(fixture.next_waits().await, Duration::ZERO, "it had no write on its way");
 
-    let register = place.open();
+    let register = fixture.open();
     assert_eq!(register.name().await.unwrap(), Some(id.clone()));
     armed(&register, "key", Settle::Long).await;
     drop(register);
-    assert_eq!(place.next_waits().await, SETTLE_LONG);
-    assert_eq!(place.open().name().await.unwrap(), Some(id));
+    assert_eq!(fixture.next_waits().await, SETTLE_LONG);
+    assert_eq!(fixture.open().name().await.unwrap(), Some(id));
 }
 
 /// How an earlier attempt ended may have been forgotten for want of room.
 #[tokio::test(start_paused = true)]
 async fn a_full_register_forgets_and_is_not_asked_by_older_requests() {
-    let place = Place::clean();
-    let register = MemoryRegister::open_within(&place.path(), terms(), 100_000).unwrap();
+    let fixture = Fixture::clean();
+    let register = MemoryRegister::open_within(&fixture.path(), terms(), 100_000).unwrap();
     tokio::time::sleep(Duration::from_mins(1)).await;
     for number in 0..1000 {
         let key = number.to_string();
