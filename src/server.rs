@@ -281,7 +281,7 @@ async fn reachable_store(config: &Config, keys: Arc<SigningKeys>) -> Result<Http
     let store = HttpStore::new(&config.backend, config.register.terms.settle, keys)
         .await
         .map_err(|error| StartError::Backend(shown.clone(), error.to_string()))?;
-    store.greet().await.map_err(|why| StartError::Backend(shown, why))?;
+    store.probe().await.map_err(|why| StartError::Backend(shown, why))?;
     Ok(store)
 }
 

@@ -236,7 +236,7 @@ impl HttpStore {
 
     /// Sends a request to the store before the first client comes, to find out whether the store
     /// can be reached and accepts the proxy's credential. The error is a sentence.
-    pub async fn greet(&self) -> Result<(), String> {
+    pub async fn probe(&self) -> Result<(), String> {
         let answer = match self.ask(Method::GET, "/".to_owned(), Vec::new(), HeaderMap::new()).await
         {
             Exchange::Answered(answer) => answer,

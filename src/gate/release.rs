@@ -25,7 +25,7 @@ impl Leased<'_> {
     pub(super) async fn release(self, learned: Option<State>, refused: Option<&str>) -> bool {
         let write = self.attempt.write;
         let step = ReleaseStep { token: &self.lease.token, learned, refused };
-        given_back(write, self.attempt.gate.register.release(write.name, &step).await)
+        is_confirmed(write, self.attempt.gate.register.release(write.name, &step).await)
     }
 }
 
@@ -42,7 +42,7 @@ impl Armed<'_> {
     pub(super) async fn disarm(self, refused: Option<&str>) -> bool {
         let write = self.attempt.write;
         let step = DisarmStep { token: &self.lease.token, pre: &self.pre, refused };
-        given_back(write, self.attempt.gate.register.disarm(write.name, &step).await)
+        is_confirmed(write, self.attempt.gate.register.disarm(write.name, &step).await)
     }
 }
 
@@ -63,7 +63,7 @@ fn told(write: &Write<'_>, noted: bool, refusal: Stop) -> Stop {
     if write.is_retry() && !noted { Stop::error(refusal::outcome_unknown()) } else { refusal }
 }
 
-fn given_back(write: &Write<'_>, answer: Result<bool, RegisterError>) -> bool {
+fn is_confirmed(write: &Write<'_>, answer: Result<bool, RegisterError>) -> bool {
     answer.unwrap_or_else(|error| {
         tracing::warn!(name = %write.name, %error, "a lease was not given back");
         false

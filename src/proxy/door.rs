@@ -144,7 +144,7 @@ impl Door {
     }
 
     /// Tells a client that there is no room for its connection, whatever its request.
-    async fn turn_away(&self, wire: Wire, address: Option<IpAddr>, why: NoSlot) {
+    async fn reject(&self, wire: Wire, address: Option<IpAddr>, why: NoSlot) {
         let limit = match why {
             NoSlot::All => "limits.connections",
             NoSlot::OfAddress => "limits.connections_per_address",
@@ -187,7 +187,7 @@ impl ServerApp for Door {
         let slot = match slot {
             Ok(slot) => slot,
             Err(why) => {
-                self.turn_away(*wire, address, why).await;
+                self.reject(*wire, address, why).await;
                 return None;
             }
         };

@@ -77,7 +77,7 @@ impl Signed {
         let claimed = Claimed::of(request)?;
         let hosts = Hosts { domains: &proxy.naming.domains, store: proxy.store.host_name() };
         strict::check(sent, &claimed, hosts, operation)?;
-        if claimed.mechanism == Mechanism::Nobody {
+        if claimed.mechanism == Mechanism::Unsigned {
             check_overrides(head)?;
         }
         let payload = PayloadKind::of_unproved(&sent, claimed.mechanism)?;
@@ -89,7 +89,7 @@ impl Signed {
     /// The request is not signed, which the rights allow in some places.
     fn anonymous(head: RequestHead<'_>) -> Result<Self, S3Error> {
         check_overrides(head)?;
-        let payload = PayloadKind::of_unproved(&head, Mechanism::Nobody)?;
+        let payload = PayloadKind::of_unproved(&head, Mechanism::Unsigned)?;
         let promise = BodyPromise::of_unproved(&head, payload)?;
         let verified = Verified { caller: Caller::Anonymous, presigned: false };
         Ok(Self { proof: Proof::Verified(verified), promise })

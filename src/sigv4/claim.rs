@@ -40,7 +40,7 @@ impl<'a> Claim<'a> {
         region: Option<&str>,
     ) -> Result<Self, AuthError> {
         match mechanism {
-            Mechanism::Nobody => Err(AuthError::Anonymous),
+            Mechanism::Unsigned => Err(AuthError::Anonymous),
             Mechanism::Header => Self::from_header(head, region),
             Mechanism::Query => Self::from_query(head, region),
             Mechanism::HeaderV2 | Mechanism::QueryV2 => Err(AuthError::UnsupportedMechanism),
@@ -139,7 +139,7 @@ impl Claimed {
         let parameter = |name| head.query.get(name).unwrap_or_default();
         let key_of = |scope: &str| scope.rsplitn(5, '/').nth(4).unwrap_or_default().to_owned();
         let (access_key_id, signed_headers) = match mechanism {
-            Mechanism::Nobody => Default::default(),
+            Mechanism::Unsigned => Default::default(),
             Mechanism::Header => {
                 let components = Components::of(head)?;
                 (key_of(components.credential), components.signed_headers.to_ascii_lowercase())
@@ -172,7 +172,7 @@ impl Claimed {
                 check_signed_headers(headers, &self.signed_headers)
             }
             Mechanism::HeaderV2 | Mechanism::QueryV2 => Ok(()),
-            Mechanism::Nobody => {
+            Mechanism::Unsigned => {
                 let names = headers.keys().map(HeaderName::as_str);
                 let names: Vec<String> = names
                     .filter(|name| name.starts_with("x-amz-") && !may_stand_alone(name))
@@ -186,7 +186,7 @@ impl Claimed {
     /// Whether the signature covers this header; its name in lower case.
     pub fn covers(&self, name: &str) -> bool {
         match self.mechanism {
-            Mechanism::Nobody => false,
+            Mechanism::Unsigned => false,
             Mechanism::Header | Mechanism::Query => {
                 self.signed_headers.split(';').any(|signed| signed == name)
             }

@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn without_a_signature_in_it_a_query_carries_no_headers() {
         let effective = of("x-amz-meta-a=1&X-AMZ-ACL=public-read&content-type=t&b").unwrap();
-        assert_eq!(effective.mechanism, Mechanism::Nobody);
+        assert_eq!(effective.mechanism, Mechanism::Unsigned);
         assert_eq!(effective.query.as_sent(), "content-type=t&b");
         assert!(!effective.headers.contains_key("x-amz-meta-a"));
         assert_eq!(effective.headers["x-amz-acl"], "private");

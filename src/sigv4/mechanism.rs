@@ -11,7 +11,7 @@ use crate::s3::RequestHead;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
     /// There is no signature.
-    Nobody,
+    Unsigned,
     /// Version 4, in the `Authorization` header.
     Header,
     /// Version 4, in the query of a presigned URL.
@@ -38,7 +38,7 @@ impl Mechanism {
         // `AWSAccessKeyId` tells Version 2 from a parameter that happens to be called `Signature`.
         let version_2 = names.clone().any(|name| name == "AWSAccessKeyId");
         match (in_header, presigned, version_2) {
-            (false, false, false) => Ok(Self::Nobody),
+            (false, false, false) => Ok(Self::Unsigned),
             (true, false, false) => Self::of_header(head),
             (false, true, false) => Ok(Self::Query),
             (false, false, true) => Ok(Self::QueryV2),

@@ -67,11 +67,13 @@ impl PayloadKind {
         let names_chunks = names_chunks(headers);
         let kind = match said {
             Some(value) => Self::parse(value)?,
-            None if names_chunks && mechanism == Mechanism::Nobody => Self::UnsignedChunksTrailer,
+            None if names_chunks && mechanism == Mechanism::Unsigned => Self::UnsignedChunksTrailer,
             None => Self::Unsigned,
         };
         let misplaced = match kind {
-            Self::SignedChunks { .. } => mechanism == Mechanism::Nobody || mechanism.is_version_2(),
+            Self::SignedChunks { .. } => {
+                mechanism == Mechanism::Unsigned || mechanism.is_version_2()
+            }
             Self::UnsignedChunksTrailer => mechanism.is_version_2(),
             Self::Unsigned if names_chunks => return Err(AuthError::ChunkedUnsigned),
             Self::Unsigned | Self::Digest(_) => false,
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn two_headers_say_together_how_a_body_is_framed() {
-        use Mechanism::{Header, HeaderV2, Nobody, Query, QueryV2};
+        use Mechanism::{Header, HeaderV2, Query, QueryV2, Unsigned};
         const DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         const SIGNED: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
         const TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
@@ -233,18 +235,18 @@ mod tests {
                 }
                 assert_eq!(of(mechanism, Some(DIGEST), chunks), digest);
             }
-            assert_eq!(of(Nobody, None, chunks), trailer, "as SDKs send it that do not sign");
-            assert_eq!(of(Nobody, Some(UNSIGNED_PAYLOAD), chunks), refused);
-            assert_eq!(of(Nobody, Some(SIGNED), chunks), refused);
+            assert_eq!(of(Unsigned, None, chunks), trailer, "as SDKs send it that do not sign");
+            assert_eq!(of(Unsigned, Some(UNSIGNED_PAYLOAD), chunks), refused);
+            assert_eq!(of(Unsigned, Some(SIGNED), chunks), refused);
         }
         for other in [&[][..], &["gzip"], &["aws-chunked-not", "deflate, gzip"]] {
-            for mechanism in [Nobody, Header, HeaderV2, Query, QueryV2] {
+            for mechanism in [Unsigned, Header, HeaderV2, Query, QueryV2] {
                 assert_eq!(of(mechanism, None, other), plain);
                 assert_eq!(of(mechanism, Some(UNSIGNED_PAYLOAD), other), plain);
             }
             assert_eq!(of(Header, Some(SIGNED), other), signed, "some SDKs name no encoding");
-            assert_eq!(of(Nobody, Some(TRAILER), other), trailer);
-            assert_eq!(of(Nobody, Some(SIGNED), other), refused);
+            assert_eq!(of(Unsigned, Some(TRAILER), other), trailer);
+            assert_eq!(of(Unsigned, Some(SIGNED), other), refused);
             assert_eq!(of(QueryV2, Some(TRAILER), other), refused);
         }
     }

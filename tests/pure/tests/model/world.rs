@@ -86,7 +86,7 @@ pub(crate) struct Object {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Author {
-    Nobody,
+    None,
     Call(usize),
     /// A writer around the proxies.
     Foreign,
@@ -333,7 +333,7 @@ impl Scenario {
             old_master: None,
             snapshot: None,
             epochs: 1,
-            object: Object { etag: self.object, event: 0, by: Author::Nobody },
+            object: Object { etag: self.object, event: 0, by: Author::None },
             copies: Vec::new(),
             writers: writers.collect(),
             calls: vec![Call::default(); self.calls.len()],
