@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::standing::Standing;
+use super::state::MarkerState;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
     ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Token,
@@ -18,15 +18,15 @@ use crate::s3::{Current, ObjectName};
 #[derive(Debug)]
 pub(super) struct Guarded {
     pub(super) inner: Arc<dyn Register>,
-    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) state: watch::Receiver<MarkerState>,
 }
 
 impl Guarded {
     fn agreed(&self) -> Result<(), RegisterError> {
-        let why = match &*self.standing.borrow() {
-            Standing::Agreed => return Ok(()),
-            Standing::Unconfirmed => "its marker is not written yet".to_owned(),
-            Standing::Foreign(why) => why.clone(),
+        let why = match &*self.state.borrow() {
+            MarkerState::Agreed => return Ok(()),
+            MarkerState::Unconfirmed => "its marker is not written yet".to_owned(),
+            MarkerState::OtherRegister(why) => why.clone(),
         };
         Err(RegisterError::Disowned(why))
     }

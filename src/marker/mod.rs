@@ -8,7 +8,7 @@
 //! its memory, or be another one; an operator has to decide.
 
 mod guarded;
-mod standing;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::guarded::Guarded;
-use self::standing::Standing;
+use self::state::MarkerState;
 use crate::backend::{Answer, EMPTY_SHA256, Exchange, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Gate, Reply, Write};
@@ -36,7 +36,7 @@ use crate::s3::{ObjectName, Operation, Preconditions};
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// How often while the marker names another register, or can neither be read nor written.
-const WHILE_FOREIGN: Duration = Duration::from_secs(10);
+const WHILE_OTHER_REGISTER: Duration = Duration::from_secs(10);
 
 /// How soon again while there is no marker, and the register grants nothing yet.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -62,7 +62,7 @@ pub enum MarkerError {
          this proxy the register of the fleet that writes here (register.url, register.namespace). \
          Only when that fleet is gone for good, delete the marker at the store itself"
     )]
-    Foreign {
+    OtherRegister {
         /// The marker object.
         marker: ObjectName,
         /// The register that it names.
@@ -115,10 +115,10 @@ pub struct Marker {
 pub struct Watch {
     marker: Marker,
     own: RegisterId,
-    standing: watch::Sender<Standing>,
+    state: watch::Sender<MarkerState>,
     /// The register's present id, when that is not `own`.
     misnamed: Option<RegisterId>,
-    marked: Standing,
+    marked: MarkerState,
 }
 
 impl Marker {
@@ -142,10 +142,10 @@ impl Marker {
     pub async fn begin(self) -> Result<Watch, MarkerError> {
         let named = self.read().await?;
         let ours = self.identified.name().await?;
-        let (own, standing) = match (named, ours) {
-            (Some(named), Some(ours)) if named == ours => (ours, Standing::Agreed),
+        let (own, state) = match (named, ours) {
+            (Some(named), Some(ours)) if named == ours => (ours, MarkerState::Agreed),
             (Some(named), Some(ours)) => {
-                return Err(MarkerError::Foreign { marker: self.name, named, ours });
+                return Err(MarkerError::OtherRegister { marker: self.name, named, ours });
             }
             (Some(named), None) => return Err(MarkerError::Nameless { marker: self.name, named }),
             (None, ours) => {
@@ -156,12 +156,12 @@ impl Marker {
                     }
                     None => self.identified.name_if_nameless(&RegisterId::new()).await?,
                 };
-                (own, Standing::Unconfirmed)
+                (own, MarkerState::Unconfirmed)
             }
         };
-        let marked = standing.clone();
-        let standing = watch::Sender::new(standing);
-        Ok(Watch { marker: self, own, standing, misnamed: None, marked })
+        let marked = state.clone();
+        let state = watch::Sender::new(state);
+        Ok(Watch { marker: self, own, state, misnamed: None, marked })
     }
 
     /// Gives a register without an id the id in the marker: for an operator who knows that it is
@@ -175,7 +175,7 @@ impl Marker {
         let before = self.identified.name().await?;
         let ours = self.identified.name_if_nameless(&named).await?;
         if ours != named {
-            return Err(MarkerError::Foreign { marker, named, ours });
+            return Err(MarkerError::OtherRegister { marker, named, ours });
         }
         Ok((named, before.is_none()))
     }
@@ -259,7 +259,7 @@ impl Marker {
 impl Watch {
     /// The register for the clients' gate: it grants nothing while the marker does not agree.
     pub fn guard(&self, register: Arc<dyn Register>) -> Arc<dyn Register> {
-        Arc::new(Guarded { inner: register, standing: self.standing.subscribe() })
+        Arc::new(Guarded { inner: register, state: self.state.subscribe() })
     }
 
     /// Keeps the id in the register and in the marker, as long as this future is polled; `pause` is
@@ -314,17 +314,17 @@ impl Watch {
     /// Reads the marker, and returns when to read it again. Writes a missing marker where the
     /// register is known to grant leases.
     async fn look_at_marker(&mut self, grants: bool) -> Duration {
-        let foreign = |why| (Standing::Foreign(why), WHILE_FOREIGN);
+        let other = |why| (MarkerState::OtherRegister(why), WHILE_OTHER_REGISTER);
         let again;
         (self.marked, again) = match self.marker.read().await {
-            Ok(Some(named)) if named == self.own => (Standing::Agreed, LOOK_EVERY),
-            Ok(Some(named)) => foreign(format!(
+            Ok(Some(named)) if named == self.own => (MarkerState::Agreed, LOOK_EVERY),
+            Ok(Some(named)) => other(format!(
                 "the marker {} names register {named}, and this one is {}",
                 self.marker.name, self.own
             )),
-            Err(error @ MarkerError::NoMarker(_)) => foreign(error.to_string()),
+            Err(error @ MarkerError::NoMarker(_)) => other(error.to_string()),
             // The register has another id: this proxy may write neither name.
-            Ok(None) if self.misnamed.is_some() => (self.without_marker(), WHILE_FOREIGN),
+            Ok(None) if self.misnamed.is_some() => (self.without_marker(), WHILE_OTHER_REGISTER),
             Ok(None) if !grants => (self.without_marker(), AGAIN_AFTER),
             Ok(None) => match self.marker.write(&self.own).await {
                 Ok(()) => {
@@ -334,16 +334,16 @@ impl Watch {
                 }
                 Err(why) => {
                     tracing::warn!(marker = %self.marker.name, why, "the register's marker could not be written");
-                    (self.without_marker(), WHILE_FOREIGN)
+                    (self.without_marker(), WHILE_OTHER_REGISTER)
                 }
             },
             Err(error) => {
                 tracing::warn!(%error, "the register's marker could not be looked at");
-                (self.marked.clone(), WHILE_FOREIGN)
+                (self.marked.clone(), WHILE_OTHER_REGISTER)
             }
         };
         if !self.tell()
-            && let Standing::Foreign(why) = &*self.standing.borrow()
+            && let MarkerState::OtherRegister(why) = &*self.state.borrow()
         {
             tracing::error!(why, "ALARM: this store has another register; nothing is written");
         }
@@ -351,37 +351,37 @@ impl Watch {
     }
 
     /// The standing where no marker exists: no other register is named any more.
-    fn without_marker(&self) -> Standing {
+    fn without_marker(&self) -> MarkerState {
         match self.marked {
-            Standing::Agreed => Standing::Agreed,
-            Standing::Unconfirmed | Standing::Foreign(_) => Standing::Unconfirmed,
+            MarkerState::Agreed => MarkerState::Agreed,
+            MarkerState::Unconfirmed | MarkerState::OtherRegister(_) => MarkerState::Unconfirmed,
         }
     }
 
     /// Tells the guard and the log; returns whether the standing has changed.
     fn tell(&self) -> bool {
-        let standing = match &self.misnamed {
-            Some(name) => Standing::Foreign(format!(
+        let state = match &self.misnamed {
+            Some(name) => MarkerState::OtherRegister(format!(
                 "the register at register.url is {name} now, and was {}",
                 self.own
             )),
             None => self.marked.clone(),
         };
-        let news = *self.standing.borrow() != standing;
+        let news = *self.state.borrow() != state;
         if news {
-            match &standing {
-                Standing::Agreed => {
+            match &state {
+                MarkerState::Agreed => {
                     tracing::info!(id = %self.own, "the register and its marker agree");
                 }
-                Standing::Unconfirmed => {}
-                Standing::Foreign(why) => {
+                MarkerState::Unconfirmed => {}
+                MarkerState::OtherRegister(why) => {
                     tracing::error!(
                         why,
                         "ALARM: this store has another register; nothing is written"
                     );
                 }
             }
-            self.standing.send_replace(standing);
+            self.state.send_replace(state);
         }
         news
     }

@@ -235,7 +235,7 @@ async fn a_proxy_with_another_register_is_refused_and_an_operator_can_adopt_one_
     let Err(refused) = fleet.proxy().await else { panic!("two registers") };
     let told = refused.to_string();
     assert!(told.contains(id.as_str()) && told.contains(other.as_str()), "{told}");
-    assert!(matches!(fleet.marker().adopt().await, Err(MarkerError::Foreign { .. })));
+    assert!(matches!(fleet.marker().adopt().await, Err(MarkerError::OtherRegister { .. })));
 
     fleet.world.name_register(None);
     let Err(refused) = fleet.proxy().await else { panic!("which register is it?") };
@@ -296,14 +296,14 @@ async fn a_running_proxy_stops_writing_while_the_marker_or_the_register_has_anot
     proxy.wait_granted(false, LOOK_EVERY + LEASE).await;
     assert!(proxy.is_disowned().await);
     fleet.world.mark(Some(&id));
-    proxy.wait_granted(true, WHILE_FOREIGN + LEASE).await;
+    proxy.wait_granted(true, WHILE_OTHER_REGISTER + LEASE).await;
 
     // A new epoch may mean that another register answers: the marker is looked at then.
     fleet.world.mark(Some(&other));
     fleet.register.forget(Duration::ZERO);
     proxy.wait_granted(false, LEASE).await;
     fleet.world.mark(Some(&id));
-    proxy.wait_granted(true, WHILE_FOREIGN + LEASE).await;
+    proxy.wait_granted(true, WHILE_OTHER_REGISTER + LEASE).await;
 
     fleet.world.name_register(Some(&other));
     proxy.wait_granted(false, LEASE).await;
@@ -324,7 +324,7 @@ async fn a_proxy_whose_register_is_another_one_now_writes_no_marker() {
     sleep(LOOK_EVERY * 2).await;
     assert_eq!(fleet.world.named(), None, "whose register that is, is not for it to say");
     fleet.world.name_register(Some(&id));
-    sleep(WHILE_FOREIGN + LEASE).await;
+    sleep(WHILE_OTHER_REGISTER + LEASE).await;
     assert_eq!(fleet.world.named(), Some(id));
     assert!(proxy.is_granted().await);
 }
@@ -339,7 +339,7 @@ async fn a_store_that_takes_no_marker_is_not_asked_all_the_time() {
     let asked = *fleet.world.puts.lock().unwrap();
     assert!((2..10).contains(&asked), "{asked} times within a minute");
     *fleet.world.is_read_only.lock().unwrap() = false;
-    proxy.wait_granted(true, WHILE_FOREIGN + LEASE).await;
+    proxy.wait_granted(true, WHILE_OTHER_REGISTER + LEASE).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,11 +2,11 @@
 
 /// Whether the marker names the register.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum MarkerState {
     /// It does.
     Agreed,
     /// It will, once the marker is written.
     Unconfirmed,
     /// It names another one; a sentence that says so.
-    Foreign(String),
+    OtherRegister(String),
 }
