@@ -122,7 +122,7 @@ mod tests {
             task.await.unwrap();
         }
         assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4]);
-        assert!(queue.queues.lock().unwrap().is_empty(), "an empty queue_of_key costs nothing");
+        assert!(queue.queues.lock().unwrap().is_empty(), "an empty queue costs nothing");
     }
 
     #[tokio::test(start_paused = true)]

@@ -329,7 +329,7 @@ impl Watch {
             Ok(None) => match self.marker.write(&self.own).await {
                 Ok(()) => {
                     tracing::info!(marker = %self.marker.name, id = %self.own, "the register's marker was written");
-                    // The new marker counts once it was read; until then the old decision stands.
+                    // The new marker counts once it was read; until then the old state stays.
                     (self.without_marker(), Duration::ZERO)
                 }
                 Err(why) => {
@@ -350,7 +350,7 @@ impl Watch {
         again
     }
 
-    /// The standing where no marker exists: no other register is named any more.
+    /// The state where no marker exists: no other register is named any more.
     fn without_marker(&self) -> MarkerState {
         match self.marked {
             MarkerState::Agreed => MarkerState::Agreed,
@@ -358,7 +358,7 @@ impl Watch {
         }
     }
 
-    /// Tells the guard and the log; returns whether the standing has changed.
+    /// Tells the guard and the log; returns whether the state has changed.
     fn tell(&self) -> bool {
         let state = match &self.misnamed {
             Some(name) => MarkerState::OtherRegister(format!(

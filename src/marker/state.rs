@@ -1,4 +1,4 @@
-//! The marker's standing: the watch sets it, and the guarded register obeys it.
+//! The marker's state: the watch sets it, and the guarded register obeys it.
 
 /// Whether the marker names the register.
 #[derive(Debug, Clone, PartialEq, Eq)]
