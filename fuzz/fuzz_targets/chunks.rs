@@ -17,7 +17,7 @@ fn seed() -> ChunkSeed {
     ChunkSeed {
         signature: Signature::new([7; 32]),
         date: AmzDate::from_unix(NOW),
-        key: SigningKey::derive(&Secret::new("secret"), scope).into(),
+        key: SigningKey::derive(&Secret::new("secret"), &scope).into(),
     }
 }
 

@@ -32,11 +32,6 @@ impl PostForm {
         self.field("key").unwrap_or_default()
     }
 
-    /// The file's name without any path; empty when the browser sent none.
-    pub fn file_name(&self) -> &str {
-        &self.file_name
-    }
-
     /// The form with the file's name in place of `${filename}`, in every field: AWS does so before
     /// it checks the policy (AWS: HTML form fields). 400 `MaxPostPreDataLengthExceededError` where
     /// the fields then exceed their limit.

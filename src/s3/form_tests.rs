@@ -67,7 +67,7 @@ fn a_form_gives_its_fields_its_key_and_its_file() {
     let fields = [("Key", "up/${filename}"), ("ACL", "private")];
     let path = "C:\\dir\\my cat.png";
     let (form, file) = form_of(&fields, path, "\r\n--Bytes\r\n").unwrap();
-    assert_eq!((form.key(), form.file_name()), ("up/${filename}", "my cat.png"));
+    assert_eq!((form.key(), form.file_name.as_str()), ("up/${filename}", "my cat.png"));
     assert_eq!(file, b"\r\n--Bytes\r\n");
     let fields = [("key", "up/${filename}"), ("acl", "private")];
     assert_eq!(form.fields().collect::<Vec<_>>(), fields);

@@ -35,7 +35,7 @@ pub(super) fn credential() -> Credential {
 
 pub(super) fn key() -> SigningKey {
     let scope = Scope { date: "20130524".into(), region: "us-east-1".into(), service: "s3".into() };
-    SigningKey::derive(&Secret::new(SECRET), scope)
+    SigningKey::derive(&Secret::new(SECRET), &scope)
 }
 
 pub(super) fn seed(signature: &str) -> ChunkSeed {

@@ -34,7 +34,6 @@ impl fmt::Display for Scope {
 /// overwritten when it is dropped (the feature `zeroize` of `hmac` and `sha2`).
 #[derive(Clone)]
 pub struct SigningKey {
-    scope: Scope,
     scope_text: String,
     mac: Hmac<Sha256>,
 }
@@ -42,24 +41,19 @@ pub struct SigningKey {
 impl SigningKey {
     /// Derives the key of a scope from the secret: four HMACs (AWS: Create a signed request, step
     /// 4).
-    pub fn derive(secret: &Secret, scope: Scope) -> Self {
+    pub fn derive(secret: &Secret, scope: &Scope) -> Self {
         let start = Zeroizing::new(format!("AWS4{}", secret.expose()));
         let step = |key: &[u8], part: &str| Zeroizing::new(hmac(&keyed(key), &[part.as_bytes()]));
         let date = step(start.as_bytes(), &scope.date);
         let region = step(&*date, &scope.region);
         let service = step(&*region, &scope.service);
         let key = step(&*service, TERMINATOR);
-        Self { scope_text: scope.to_string(), scope, mac: keyed(&*key) }
+        Self { scope_text: scope.to_string(), mac: keyed(&*key) }
     }
 
     /// Signs the concatenation of the parts.
     pub fn sign(&self, parts: &[&[u8]]) -> Signature {
         Signature::new(hmac(&self.mac, parts))
-    }
-
-    /// The scope in which this key's signatures are valid.
-    pub fn scope(&self) -> &Scope {
-        &self.scope
     }
 
     /// The scope in the form of a string to sign.
@@ -98,7 +92,7 @@ impl SigningKeys {
         }
         drop(known);
         let scope = Scope { date: date.into(), region: region.into(), service: SERVICE.into() };
-        let key = Arc::new(SigningKey::derive(&credential.secret, scope));
+        let key = Arc::new(SigningKey::derive(&credential.secret, &scope));
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KEYS_MAX {
             known.clear();
