@@ -217,7 +217,7 @@ impl Visit<'_> {
     }
 
     /// The document of an error. Sets the log line's error.
-    pub(super) fn error_document(&mut self, error: &S3Error) -> Vec<u8> {
+    fn error_document(&mut self, error: &S3Error) -> Vec<u8> {
         error.code().clone_into(&mut self.context.log.code);
         let resource = self.session.req_header().uri.path();
         error.to_xml(Some(resource), &self.context.request_id, HOST)

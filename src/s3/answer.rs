@@ -64,7 +64,7 @@ impl S3Error {
 
     /// The same with a `Retry-After` of so many seconds.
     #[must_use]
-    pub const fn retry_after(mut self, seconds: u32) -> Self {
+    const fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
     }

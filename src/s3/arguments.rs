@@ -136,7 +136,7 @@ fn copy_range(head: RequestHead<'_>) -> Result<(), S3Error> {
 }
 
 /// `bytes=first-last`, both present and in order. Returns both offsets.
-pub fn parse_range(range: &str) -> Option<(u64, u64)> {
+fn parse_range(range: &str) -> Option<(u64, u64)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let (first, last) = (decimal(first)?, decimal(last)?);
     (first <= last).then_some((first, last))

@@ -37,7 +37,7 @@ pub enum Content {
 
 /// The largest configuration document, in bytes. AWS's own limits are lower: a lifecycle has at
 /// most 1000 rules.
-pub const CONFIGURATION_BYTES_MAX: usize = 1 << 20;
+const CONFIGURATION_BYTES_MAX: usize = 1 << 20;
 
 /// The largest policy of a bucket, in bytes (AWS: PutBucketPolicy).
 const POLICY_BYTES_MAX: usize = 20 * 1024;

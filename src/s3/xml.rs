@@ -82,7 +82,7 @@ impl Element {
 }
 
 /// Writes an element with its content: what [`parse`] has kept of it, and nothing else.
-pub fn push_tree(out: &mut String, element: &Element) {
+fn push_tree(out: &mut String, element: &Element) {
     out.push('<');
     out.push_str(&element.name);
     element.push_kind(out);
