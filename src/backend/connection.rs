@@ -467,4 +467,5 @@ fn peer(endpoint: &Endpoint, address: SocketAddr, timeouts: Timeouts) -> HttpPee
 }
 
 #[cfg(test)]
+#[path = "connection_tests.rs"]
 mod tests;

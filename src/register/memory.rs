@@ -384,4 +384,5 @@ impl MemoryRegister {
 }
 
 #[cfg(test)]
+#[path = "memory_tests.rs"]
 mod tests;

@@ -655,4 +655,5 @@ fn verdict_on(armed: &Armed, head: &Current) -> Resolution {
 }
 
 #[cfg(test)]
+#[path = "record_tests.rs"]
 mod tests;
