@@ -372,6 +372,7 @@ fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
     })
 }
 
-#[cfg(all(test, feature = "embedded"))]
+#[cfg(test)]
+#[cfg(feature = "embedded")]
 #[path = "server_tests.rs"]
 mod tests;
