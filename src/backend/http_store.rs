@@ -16,7 +16,7 @@ use super::addressing::{HostAndPath, host_and_path};
 use super::connection::{Composed, Connections, Opened};
 use super::headers::{OBJECT_WRITE_ID, drop_checksums};
 use super::{
-    Answer, EMPTY_SHA256, Exchange, HeadError, Question, Sending, Signing, Store, StoreRequest,
+    Answer, EMPTY_SHA256, Exchange, HeadError, HeadRequest, Sending, Signing, Store, StoreRequest,
 };
 use crate::body::Body;
 use crate::clock;
@@ -333,8 +333,8 @@ impl Store for HttpStore {
         }
     }
 
-    async fn head(&self, question: Question<'_>) -> Result<Seen, HeadError> {
-        let Question { name, version_id, headers } = question;
+    async fn head(&self, request: HeadRequest<'_>) -> Result<Seen, HeadError> {
+        let HeadRequest { name, version_id, headers } = request;
         let version = version_id.map(|id| ("versionId".to_owned(), encode_query(id)));
         let query = version.into_iter().collect();
         let asked = self.ask(Method::HEAD, name.path(), query, headers.clone()).await;

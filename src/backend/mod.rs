@@ -34,7 +34,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn exchange(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange;
 
     /// The current state of the key, or of the named version.
-    async fn head(&self, question: Question<'_>) -> Result<Seen, HeadError>;
+    async fn head(&self, request: HeadRequest<'_>) -> Result<Seen, HeadError>;
 
     /// When a multipart upload of the key was created, in seconds since 1970 by the store's clock;
     /// `None` where the store does not know the upload, or does not say it.
@@ -71,7 +71,7 @@ pub struct StoreRequest {
 
 /// The object of a HEAD.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct HeadRequest<'a> {
     /// The object.
     pub name: &'a ObjectName,
     /// One version of it, decoded; `None` for the current one.

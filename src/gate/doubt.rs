@@ -70,7 +70,7 @@ impl<'a> Armed<'a> {
         let until = self.lease.deadline.min(self.attempt.give_up);
         let mut pause = LOOK_FIRST;
         loop {
-            let head = gate.store.head(write.question());
+            let head = gate.store.head(write.head_request());
             let seen = timeout_at(until, head).await.ok()?;
             if let Ok(seen) = seen
                 && landed(&seen)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::{Decider, Gate, Outcome, Reply, refusal};
-use crate::backend::Question;
+use crate::backend::HeadRequest;
 use crate::register::Generation;
 use crate::s3::{ObjectName, Preconditions};
 
@@ -36,8 +36,8 @@ impl Gate {
             return None;
         }
         // A HEAD that fails here decides nothing: the gate sends its own.
-        let question = Question { name, version_id: None, headers: head_headers };
-        let mut seen = self.store.head(question).await.ok()?;
+        let asked = HeadRequest { name, version_id: None, headers: head_headers };
+        let mut seen = self.store.head(asked).await.ok()?;
         seen.generation = observed.generation.map(|Generation(name)| name.into());
         self.refusal_by(name, preconditions, &seen).await.map(early)
     }

@@ -6,7 +6,7 @@ use super::object_id::id_carried;
 use super::stop::Stop;
 use super::upload::upload_gone;
 use super::{Gate, Reply, refusal};
-use crate::backend::{HeadError, Question};
+use crate::backend::{HeadError, HeadRequest};
 use crate::register::{Generation, InDoubt, RegisterError, Resolution, State, Told, Writers};
 use crate::s3::{Current, ObjectName, Preconditions, Seen};
 
@@ -60,7 +60,7 @@ impl<'a> Leased<'a> {
             }
             return Ok(self.lease.believed.clone());
         }
-        let mut seen = gate.store.head(write.question()).await?;
+        let mut seen = gate.store.head(write.head_request()).await?;
         if let Some(doubted) = self.lease.doubt.take() {
             self.resolve(doubted, &seen, in_doubt).await?;
         }
@@ -78,8 +78,8 @@ impl<'a> Leased<'a> {
         seen.generation = gate.generation_under(&self.lease, &seen.current);
         let judged = match write.version_id {
             Some(_) => {
-                let question = Question { version_id: write.version_id, ..write.question() };
-                gate.store.head(question).await?
+                let asked = HeadRequest { version_id: write.version_id, ..write.head_request() };
+                gate.store.head(asked).await?
             }
             None => seen.clone(),
         };

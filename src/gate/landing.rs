@@ -67,7 +67,7 @@ impl Gate {
         if new != State::Unknown || !(exclusive || object) {
             return new;
         }
-        if let Ok(seen) = self.store.head(write.question()).await {
+        if let Ok(seen) = self.store.head(write.head_request()).await {
             let carries_id = write
                 .carries_id
                 .then(|| id_carried(write, &seen).as_ref() == Some(&write.write_id));

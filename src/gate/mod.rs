@@ -35,7 +35,7 @@ use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::{KeepAlive, Question, Store, StoreRequest};
+use crate::backend::{HeadRequest, KeepAlive, Store, StoreRequest};
 use crate::body::Body;
 use crate::random;
 use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
@@ -133,8 +133,8 @@ impl Gate {
 
 impl Write<'_> {
     /// A HEAD of what stands at the key now.
-    fn question(&self) -> Question<'_> {
-        Question { name: self.name, version_id: None, headers: self.head_headers }
+    fn head_request(&self) -> HeadRequest<'_> {
+        HeadRequest { name: self.name, version_id: None, headers: self.head_headers }
     }
 
     /// The class of the write, which determines its settle time and its deadline.

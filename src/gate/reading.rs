@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::sleep;
 
 use super::Gate;
-use crate::backend::Question;
+use crate::backend::HeadRequest;
 use crate::register::{Generation, Observation, RegisterError, State, Writers};
 use crate::s3::{Current, ETag, ObjectName, Seen};
 
@@ -58,8 +58,8 @@ impl Gate {
         if observed.generation.is_some() || shared {
             return Ok(observed);
         }
-        let question = Question { name, version_id: None, headers };
-        match self.store.head(question).await {
+        let asked = HeadRequest { name, version_id: None, headers };
+        match self.store.head(asked).await {
             Ok(Seen { current: Current::Present(_), .. }) => self.register.pin(name).await,
             Ok(_) | Err(_) => Ok(observed),
         }

@@ -14,7 +14,7 @@ use super::finding::{Finding, finding};
 use super::landed::Landed;
 use super::lease::Armed;
 use super::send::Answered;
-use crate::backend::{Exchange, Question, Signing};
+use crate::backend::{Exchange, HeadRequest, Signing};
 use crate::register::{State, Told, Writers};
 use crate::s3::{Current, Operation};
 
@@ -77,8 +77,8 @@ impl<'a> Armed<'a> {
     /// Has a HEAD under the lease seen that the object to be deleted is not there?
     async fn is_gone(&self) -> bool {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
-        let question = Question { version_id: write.version_id, ..write.question() };
-        let seen = timeout_at(self.lease.deadline, gate.store.head(question)).await;
+        let asked = HeadRequest { version_id: write.version_id, ..write.head_request() };
+        let seen = timeout_at(self.lease.deadline, gate.store.head(asked)).await;
         matches!(seen, Ok(Ok(seen)) if seen.current == Current::Absent)
             && Instant::now() < self.lease.deadline
     }

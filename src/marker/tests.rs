@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::backend::{HeadError, Question};
+use crate::backend::{HeadError, HeadRequest};
 use crate::gate::Settings;
 use crate::register::memory::MemoryRegister;
 use crate::register::{Acquired, Ask, Asker, Expect, Settle, Terms, Told, Writers};
@@ -67,7 +67,7 @@ impl Store for World {
         Exchange::Answered(Answer { status, headers, body })
     }
 
-    async fn head(&self, _: Question<'_>) -> Result<Seen, HeadError> {
+    async fn head(&self, _: HeadRequest<'_>) -> Result<Seen, HeadError> {
         let is_there = self.object.lock().unwrap().is_some();
         let current =
             if is_there { Current::Present(ETag::parse(b"\"e\"")) } else { Current::Absent };

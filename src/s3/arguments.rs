@@ -9,10 +9,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, header};
 use md5::{Digest, Md5};
 
-use super::answer::S3Error;
 use super::code::Code;
 use super::completion::{PART_NUMBER, PARTS_MAX};
 use super::decimal::decimal;
+use super::error::S3Error;
 use super::head::RequestHead;
 use super::operation::Operation;
 use super::schema::parse_date;

@@ -11,7 +11,7 @@
 //! reference   = '&' ( 'amp' / 'lt' / 'gt' / 'quot' / 'apos' / number of an XML character ) ';'
 //! ```
 
-use super::answer::S3Error;
+use super::error::S3Error;
 use super::well_formed::is_char;
 use super::xml::{DOCUMENT_BYTES_MAX, ELEMENTS_MAX, Element, NAMESPACE};
 

@@ -3,9 +3,9 @@
 
 use md5::{Digest, Md5};
 
-use super::answer::S3Error;
 use super::canonical::{is_like_another_value, parse_canonical, refused};
 use super::code::Code;
+use super::error::S3Error;
 use super::etag::ETag;
 use super::xml::{self, Element};
 

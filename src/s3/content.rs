@@ -1,10 +1,10 @@
 //! The kinds of request bodies: content of an object, a document that is parsed and rewritten, or
 //! no body.
 
-use super::answer::S3Error;
 use super::canonical::parse_canonical;
 use super::code::Code;
 use super::completion::Completion;
+use super::error::S3Error;
 use super::etag::ETag;
 use super::head::RequestHead;
 use super::operation::Operation;

@@ -2,9 +2,9 @@
 
 use http::{HeaderName, HeaderValue};
 
-use super::answer::S3Error;
 use super::arguments::{invalid_version, is_id};
 use super::encoding::{decode_query, encode_path, encode_query};
+use super::error::S3Error;
 use super::head::RequestHead;
 use super::name::{BucketName, ObjectKey, ObjectName, Segments};
 

@@ -1,9 +1,9 @@
 //! DeleteObjects: the document of the request, and that of the answer (AWS: DeleteObjects).
 
-use super::answer::S3Error;
 use super::arguments::{invalid_version, is_id};
 use super::canonical::{is_like_another_value, parse_canonical, refused};
 use super::conditional::{Dialect, EntryElements, Preconditions};
+use super::error::S3Error;
 use super::xml::{self, DECLARATION, Element, NAMESPACE, push_element};
 
 // === asked ===

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, header};
 
-use super::answer::S3Error;
 use super::code::Code;
+use super::error::S3Error;
 use super::inadmissible::reaches_other_keys;
 use super::multipart::{FIELDS_BYTES_MAX, Fault, Parts, Piece, Spelling};
 use super::xml::{DECLARATION, push_element};

@@ -2,9 +2,9 @@
 
 use http::Method;
 
-use super::answer::S3Error;
 use super::classify::RENAME_SOURCE;
 use super::code::Code;
+use super::error::S3Error;
 use super::head::RequestHead;
 use super::media::{body_refusal, body_refusal_as_sent};
 use super::operation::{Effect, Operation};

@@ -4,9 +4,9 @@
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderValue, Method};
 
-use super::answer::S3Error;
 use super::code::Code;
 use super::content::Content;
+use super::error::S3Error;
 use super::head::RequestHead;
 use super::operation::Operation;
 

@@ -1,7 +1,6 @@
 //! The rules of S3: the operation of a request, the key it changes, its preconditions and their
 //! evaluation, and the form of answers. Pure: no IO, no clock.
 
-pub mod answer;
 pub mod arguments;
 pub mod canonical;
 pub mod classify;
@@ -15,6 +14,7 @@ pub mod decimal;
 pub mod delete_objects;
 pub mod documents;
 pub mod encoding;
+pub mod error;
 pub mod etag;
 pub mod form;
 pub mod head;
@@ -37,7 +37,6 @@ mod well_formed;
 pub mod wire;
 pub mod xml;
 
-pub use answer::S3Error;
 pub use arguments::check_arguments;
 pub use classify::classify;
 pub use code::Code;
@@ -46,6 +45,7 @@ pub use conditional::{
 };
 pub use content::Content;
 pub use copy_source::CopySource;
+pub use error::S3Error;
 pub use etag::ETag;
 pub use form::{FormReader, PostForm};
 pub use head::RequestHead;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::answer::S3Error;
 use super::code::Code;
 use super::encoding::encode_path;
+use super::error::S3Error;
 
 /// The longest object key, in bytes of UTF-8 (AWS: Naming Amazon S3 objects).
 pub const KEY_BYTES_MAX: usize = 1024;

@@ -7,8 +7,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::answer::S3Error;
 use super::code::Code;
+use super::error::S3Error;
 use super::form::PostForm;
 
 /// A policy, parsed.

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use super::answer::S3Error;
 use super::code::Code;
 use super::encoding::{decode, decode_query};
+use super::error::S3Error;
 
 /// The query of a request. `+` is a space (docs/decisions/0035-plus-signs.md).
 ///

@@ -2,7 +2,7 @@
 //! else there on the same port (its administration, its health, other protocols). The proxy would
 //! sign a request for such a path with its own credential, whatever rights the caller has.
 
-use super::answer::S3Error;
+use super::error::S3Error;
 use super::name::BucketName;
 
 /// The names, in lower case.

@@ -4,8 +4,8 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 
-use super::answer::S3Error;
 use super::code::Code;
+use super::error::S3Error;
 use super::xml::Element;
 
 /// Checks a document by its root's name. Errors: AWS's, for violations of its published schema.

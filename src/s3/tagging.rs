@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::answer::S3Error;
 use super::code::Code;
 use super::encoding::{decode, encode_query};
+use super::error::S3Error;
 use super::xml::{self, Element};
 
 /// The kind of thing that is tagged, which limits the number of tags.

@@ -2,9 +2,9 @@
 
 use http::header::HOST;
 
-use super::answer::S3Error;
 use super::code::Code;
 use super::encoding::decode;
+use super::error::S3Error;
 use super::head::RequestHead;
 use super::name::{BucketName, ObjectKey, ObjectName, Segments};
 

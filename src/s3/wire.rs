@@ -3,8 +3,8 @@
 
 use std::str;
 
-use super::answer::S3Error;
 use super::code::Code;
+use super::error::S3Error;
 use crate::http1::Framing;
 
 /// The longest head accepted, in bytes. AWS accepts 8 KiB; some stores allow more metadata.

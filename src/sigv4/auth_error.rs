@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use super::answer::{AwsAnswer, answered};
 use super::date::AmzDate;
+use super::error::{AwsError, answered};
 use crate::s3::S3Error;
 
 /// A request that is not authenticated. Only [`AuthError::Anonymous`] is no fault: the request is
@@ -231,7 +231,7 @@ impl From<AuthError> for S3Error {
     }
 }
 
-impl AwsAnswer for AuthError {
+impl AwsError for AuthError {
     fn status(&self) -> StatusCode {
         self.row().0
     }

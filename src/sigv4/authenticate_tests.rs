@@ -7,7 +7,7 @@ use http::Method;
 use super::*;
 use crate::s3::Query;
 use crate::secret::Secret;
-use crate::sigv4::AwsAnswer;
+use crate::sigv4::AwsError;
 use crate::sigv4::Credential;
 use crate::sigv4::fixture::{ACCESS_KEY, NOW, Request, credential, key};
 

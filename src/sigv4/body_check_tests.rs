@@ -1,7 +1,7 @@
 //! Bodies that keep their head's promises, and bodies that do not.
 
 use super::*;
-use crate::sigv4::AwsAnswer;
+use crate::sigv4::AwsError;
 use crate::sigv4::fixture::{framed, seed};
 
 const SEED: &str = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9";

@@ -2,8 +2,8 @@
 
 use http::{HeaderName, StatusCode};
 
-use super::answer::{AwsAnswer, answered};
 use super::checksum::Algorithm;
+use super::error::{AwsError, answered};
 use crate::s3::S3Error;
 
 /// A body that breaks a promise in its head, or a promise that is invalid.
@@ -123,7 +123,7 @@ impl From<BodyError> for S3Error {
     }
 }
 
-impl AwsAnswer for BodyError {
+impl AwsError for BodyError {
     fn status(&self) -> StatusCode {
         self.row().0
     }

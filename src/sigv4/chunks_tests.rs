@@ -1,7 +1,7 @@
 //! The framing's odd corners; the whole is covered by AWS's examples and the properties.
 
 use super::*;
-use crate::sigv4::AwsAnswer;
+use crate::sigv4::AwsError;
 use crate::sigv4::fixture::{framed, seed};
 
 const SEED: &str = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9";

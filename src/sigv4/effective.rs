@@ -130,7 +130,7 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::sigv4::AwsAnswer;
+    use crate::sigv4::AwsError;
     use crate::sigv4::fixture::Request;
 
     const V4: &str = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00&X-Amz-Date=d";

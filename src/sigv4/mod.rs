@@ -15,13 +15,12 @@
 //!    the end says whether every promise was kept;
 //! 5. [`sign`] signs the request to the store.
 //!
-//! Errors are [`AuthError`] and [`BodyError`]; both give AWS's answer by [`AwsAnswer`].
+//! Errors are [`AuthError`] and [`BodyError`]; both give AWS's answer by [`AwsError`].
 //!
 //! Source: AWS: "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API reference, and
 //! where that says nothing, the observed answers of AWS.
 
 mod accepted;
-mod answer;
 mod auth_error;
 mod authenticate;
 mod body_check;
@@ -34,6 +33,7 @@ mod claim;
 mod credential;
 mod date;
 mod effective;
+mod error;
 mod key;
 mod mechanism;
 mod names;
@@ -52,7 +52,6 @@ mod properties;
 mod vectors;
 
 pub use accepted::{Accepted, Authenticated};
-pub use answer::AwsAnswer;
 pub use auth_error::{AuthError, Mismatch};
 pub use authenticate::authenticate;
 pub use body_check::{BodyCheck, CheckedBody, Wanted};
@@ -65,6 +64,7 @@ pub use credential::{Credential, CredentialLookup};
 pub use date::AmzDate;
 pub(crate) use effective::CHOOSING;
 pub use effective::EffectiveRequest;
+pub use error::AwsError;
 pub use key::{Scope, SigningKey, SigningKeys};
 pub use mechanism::Mechanism;
 pub use names::UNSIGNED_PAYLOAD;

@@ -150,7 +150,7 @@ fn is_chunks(coding: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sigv4::AwsAnswer;
+    use crate::sigv4::AwsError;
     use http::HeaderName;
 
     #[test]

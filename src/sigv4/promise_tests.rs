@@ -1,7 +1,7 @@
 //! What heads promise, and which promises are refused.
 
 use super::*;
-use crate::sigv4::AwsAnswer;
+use crate::sigv4::AwsError;
 use crate::sigv4::fixture::{Request, seed};
 
 const EMPTY_MD5: &str = "1B2M2Y8AsgTpgAmY7PhCfg==";

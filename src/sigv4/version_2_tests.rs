@@ -9,7 +9,7 @@ use crate::s3::Query;
 use crate::s3::encoding::encode_query;
 use crate::secret::Secret;
 use crate::sigv4::fixture::{ACCESS_KEY, Request, credential};
-use crate::sigv4::{AwsAnswer, Credential, SigningKeys};
+use crate::sigv4::{AwsError, Credential, SigningKeys};
 
 /// `Tue, 27 Mar 2007 19:36:42 +0000`
 const NOW: i64 = 1_175_024_202;

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::super::*;
 use super::{GRACE, LEASE, SETTLE, SETTLE_LONG};
 use crate::backend::headers::OBJECT_WRITE_ID;
-use crate::backend::{Answer, Exchange, HeadError, Question, Sending, Signing};
+use crate::backend::{Answer, Exchange, HeadError, HeadRequest, Sending, Signing};
 use crate::register::memory::MemoryRegister;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
@@ -446,7 +446,7 @@ impl Store for FakeStore {
         exchange
     }
 
-    async fn head(&self, _: Question<'_>) -> Result<Seen, HeadError> {
+    async fn head(&self, _: HeadRequest<'_>) -> Result<Seen, HeadError> {
         self.heads.fetch_add(1, Ordering::Relaxed);
         let newest = self.etag();
         let lags = self.lags.load(Ordering::Relaxed);

@@ -287,7 +287,7 @@ fn refusal_of_all(answer: &Answer, bucket: &BucketName) -> Option<S3Error> {
         | "InvalidToken"
         | "RequestTimeTooSkewed"
         | "SignatureDoesNotMatch" => {
-            Some(S3Error::foreign(answer.status, error.code, error.message, Vec::new()))
+            Some(S3Error::of_parts(answer.status, error.code, error.message, Vec::new()))
         }
         _ => None,
     }

@@ -3,8 +3,8 @@
 
 use http::header::{self, HeaderName};
 
-use crate::s3::answer::S3Error;
 use crate::s3::code::Code;
+use crate::s3::error::S3Error;
 
 /// A precondition, named by its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +26,17 @@ pub enum Precondition {
 }
 
 impl Precondition {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::IfMatch,
+        Self::IfUnmodifiedSince,
+        Self::IfNoneMatch,
+        Self::IfModifiedSince,
+        Self::IfMatchSize,
+        Self::IfMatchLastModifiedTime,
+        Self::IfGenerationMatch,
+    ];
+
     /// The header's name as AWS writes it, and as `<Condition>` and `<Header>` name it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -132,16 +143,7 @@ mod tests {
 
     #[test]
     fn a_name_is_the_same_in_answers_and_among_the_headers() {
-        use Precondition as P;
-        for precondition in [
-            P::IfMatch,
-            P::IfUnmodifiedSince,
-            P::IfNoneMatch,
-            P::IfModifiedSince,
-            P::IfMatchSize,
-            P::IfMatchLastModifiedTime,
-            P::IfGenerationMatch,
-        ] {
+        for precondition in Precondition::ALL {
             let name = precondition.as_str().to_ascii_lowercase();
             assert_eq!(precondition.header().as_str(), name);
         }

@@ -2,7 +2,7 @@
 //! buckets": policies with `s3:if-none-match` and `s3:if-match`).
 
 use super::preconditions::{Preconditions, Shape};
-use crate::s3::answer::S3Error;
+use crate::s3::error::S3Error;
 use crate::s3::operation::{Effect, Operation};
 
 /// The condition that a write must carry.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::fields::{EntityTag, EntityTags, date_s, read_date_s};
 use super::precondition::{IF_GENERATION_MATCH, Precondition};
 use super::preconditions::Preconditions;
-use crate::s3::answer::S3Error;
+use crate::s3::error::S3Error;
 use crate::s3::etag::ETag;
 use crate::s3::head::RequestHead;
 use crate::s3::operation::{Effect, Operation};

@@ -13,7 +13,7 @@ use super::super::fake::FakeStore;
 use super::history::{Copy, Upload, current};
 use super::process::Being;
 use super::world::{Counter, LEASE, TAG, World};
-use crate::backend::{Answer, Exchange, HeadError, Question, Sending, Store, StoreRequest};
+use crate::backend::{Answer, Exchange, HeadError, HeadRequest, Sending, Store, StoreRequest};
 use crate::s3::{ObjectName, Operation, Seen};
 
 /// A process's way to the store.
@@ -239,16 +239,16 @@ impl Store for Link {
         self.send(copy, sending).await
     }
 
-    async fn head(&self, question: Question<'_>) -> Result<Seen, HeadError> {
+    async fn head(&self, request: HeadRequest<'_>) -> Result<Seen, HeadError> {
         let world = &self.world;
         world.delay().await;
         if world.rolls(world.faults.store_unreachable) {
             return Err(HeadError::Unavailable("connection refused".to_owned()));
         }
-        let key = world.number_of(question.name);
+        let key = world.number_of(request.name);
         let version = {
             let mut history = world.history();
-            if let Some(attempt) = tag_of(question.headers) {
+            if let Some(attempt) = tag_of(request.headers) {
                 history.looked.insert(attempt, Instant::now());
             }
             history.current(key).clone()

@@ -22,7 +22,7 @@ pub struct S3Error {
 enum Kind {
     Known(Code),
     /// An error whose table is in another module.
-    Foreign(StatusCode, Cow<'static, str>),
+    Other(StatusCode, Cow<'static, str>),
 }
 
 // === building ===
@@ -34,14 +34,14 @@ impl S3Error {
     }
 
     /// An error that another module defines in its own table (the signature errors).
-    pub fn foreign(
+    pub fn of_parts(
         status: StatusCode,
         code: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
         fields: Vec<(Cow<'static, str>, String)>,
     ) -> Self {
         Self {
-            kind: Kind::Foreign(status, code.into()),
+            kind: Kind::Other(status, code.into()),
             message: Some(message.into()),
             fields,
             retry_after_s: None,
@@ -161,7 +161,7 @@ impl S3Error {
     pub const fn status(&self) -> StatusCode {
         match &self.kind {
             Kind::Known(code) => code.status(),
-            Kind::Foreign(status, _) => *status,
+            Kind::Other(status, _) => *status,
         }
     }
 
@@ -169,7 +169,7 @@ impl S3Error {
     pub fn code(&self) -> &str {
         match &self.kind {
             Kind::Known(code) => code.as_str(),
-            Kind::Foreign(_, code) => code,
+            Kind::Other(_, code) => code,
         }
     }
 
@@ -178,7 +178,7 @@ impl S3Error {
         match (&self.message, &self.kind) {
             (Some(message), _) => message,
             (None, Kind::Known(code)) => code.message(),
-            (None, Kind::Foreign(..)) => "",
+            (None, Kind::Other(..)) => "",
         }
     }
 
@@ -237,18 +237,18 @@ mod tests {
     }
 
     #[test]
-    fn messages_and_retry_after_can_be_set_and_foreign_errors_keep_their_own() {
+    fn messages_and_retry_after_can_be_set_and_other_errors_keep_their_own() {
         let busy = S3Error::slow_down(3).because("No room");
         assert_eq!((busy.status().as_u16(), busy.retry_after_s()), (503, Some(3)));
         assert_eq!(busy.to_string(), "503 SlowDown: No room");
-        let foreign = S3Error::foreign(
+        let other = S3Error::of_parts(
             StatusCode::FORBIDDEN,
             "SignatureDoesNotMatch",
             "No",
             vec![("AWSAccessKeyId".into(), "AK".to_owned())],
         );
-        assert_eq!(foreign.to_string(), "403 SignatureDoesNotMatch: No");
-        assert_eq!(foreign.field("AWSAccessKeyId"), Some("AK"));
+        assert_eq!(other.to_string(), "403 SignatureDoesNotMatch: No");
+        assert_eq!(other.field("AWSAccessKeyId"), Some("AK"));
     }
 
     #[test]

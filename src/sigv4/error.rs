@@ -6,7 +6,7 @@ use crate::s3::S3Error;
 
 /// An error that AWS has an answer for. Another module writes the document; this trait gives its
 /// content.
-pub trait AwsAnswer: std::error::Error {
+pub trait AwsError: std::error::Error {
     /// The HTTP status.
     fn status(&self) -> StatusCode;
 
@@ -23,7 +23,7 @@ pub trait AwsAnswer: std::error::Error {
 }
 
 /// The error in the form of the module that writes documents.
-pub(super) fn answered(error: &impl AwsAnswer) -> S3Error {
+pub(super) fn answered(error: &impl AwsError) -> S3Error {
     let fields = error.fields().into_iter().map(|(name, value)| (name.into(), value)).collect();
-    S3Error::foreign(error.status(), error.code(), error.message(), fields)
+    S3Error::of_parts(error.status(), error.code(), error.message(), fields)
 }
