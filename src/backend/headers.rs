@@ -3,6 +3,8 @@
 use http::header;
 use http::{HeaderMap, HeaderName};
 
+use crate::s3::Precondition;
+
 /// The metadata field with the id of the write that left an object (gate/object_id.rs). Clients can
 /// neither set nor see it.
 pub const OBJECT_WRITE_ID: HeaderName = HeaderName::from_static("x-amz-meta-ifmatch-id");
@@ -31,13 +33,8 @@ pub fn to_store(client: &HeaderMap) -> HeaderMap {
 /// The same without the write's conditions: the gate judges them, and stores judge them wrongly.
 pub fn to_store_unconditional(client: &HeaderMap) -> HeaderMap {
     let mut headers = to_store(client);
-    for name in [
-        header::IF_MATCH,
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_UNMODIFIED_SINCE,
-    ] {
-        headers.remove(name);
+    for precondition in Precondition::ALL {
+        headers.remove(precondition.header());
     }
     headers
 }
@@ -267,7 +264,14 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["content-encoding", "content-type", "if-match", "x-amz-meta-a"]);
         assert_eq!(kept[header::CONTENT_ENCODING], "deflate, gzip");
-        assert!(!to_store_unconditional(&client).contains_key(header::IF_MATCH));
+    }
+
+    #[test]
+    fn no_condition_of_a_guarded_write_goes_to_the_store() {
+        for precondition in Precondition::ALL {
+            let client = HeaderMap::from_iter([(precondition.header(), "1".parse().unwrap())]);
+            assert!(to_store_unconditional(&client).is_empty(), "{precondition:?}");
+        }
     }
 
     #[test]

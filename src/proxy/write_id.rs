@@ -76,17 +76,25 @@ pub(super) fn add_write_id(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::s3::ETag;
+    use crate::s3::conditional::EntryElements;
+    use crate::s3::{Dialect, ETag};
+
+    const COMPOUND: &str = "Preconditions { if_match: None, if_unmodified_since_s: None, \
+         if_none_match: None, if_modified_since_s: None, if_match_size_bytes: Some(7), \
+         if_match_last_modified_s: None, if_generation_match: None, hold_of_nothing: true }";
 
     /// Lines in the register's journal may come from an older version of this proxy.
     #[test]
     fn the_text_of_preconditions_in_an_id_stays_as_it_is() {
+        let size = EntryElements { size: Some("7"), ..EntryElements::default() };
+        let of_size = Preconditions::of_entry(size, false, Dialect::Rfc).unwrap();
         for (preconditions, text) in [
             (Preconditions::NONE, "None"),
             (Preconditions::IF_NONE_MATCH_ANY, "IfNoneMatchAny"),
             (Preconditions::IF_MATCH_ANY, "IfMatchAny"),
             (Preconditions::if_match(ETag::parse(b"\"e\"")), "IfMatch(ETag(\"e\"))"),
             (Preconditions::if_generation_match("e.7"), "GenerationMatch(\"e.7\")"),
+            (of_size, COMPOUND),
         ] {
             assert_eq!(in_words(&preconditions), text);
         }

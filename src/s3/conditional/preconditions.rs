@@ -79,24 +79,28 @@ impl Preconditions {
     }
 
     /// The first one, in the order of their evaluation.
-    pub const fn first(&self) -> Option<Precondition> {
-        if self.if_match.is_some() {
-            Some(Precondition::IfMatch)
-        } else if self.if_unmodified_since_s.is_some() {
-            Some(Precondition::IfUnmodifiedSince)
-        } else if self.if_none_match.is_some() {
-            Some(Precondition::IfNoneMatch)
-        } else if self.if_modified_since_s.is_some() {
-            Some(Precondition::IfModifiedSince)
-        } else if self.if_match_size_bytes.is_some() {
-            Some(Precondition::IfMatchSize)
-        } else if self.if_match_last_modified_s.is_some() {
-            Some(Precondition::IfMatchLastModifiedTime)
-        } else if self.if_generation_match.is_some() {
-            Some(Precondition::IfGenerationMatch)
-        } else {
-            None
-        }
+    pub fn first(&self) -> Option<Precondition> {
+        // All fields by name: a new one that is forgotten here would make its writes unconditional.
+        let Self {
+            if_match,
+            if_unmodified_since_s,
+            if_none_match,
+            if_modified_since_s,
+            if_match_size_bytes,
+            if_match_last_modified_s,
+            if_generation_match,
+            hold_of_nothing: _,
+        } = self;
+        let present = [
+            (Precondition::IfMatch, if_match.is_some()),
+            (Precondition::IfUnmodifiedSince, if_unmodified_since_s.is_some()),
+            (Precondition::IfNoneMatch, if_none_match.is_some()),
+            (Precondition::IfModifiedSince, if_modified_since_s.is_some()),
+            (Precondition::IfMatchSize, if_match_size_bytes.is_some()),
+            (Precondition::IfMatchLastModifiedTime, if_match_last_modified_s.is_some()),
+            (Precondition::IfGenerationMatch, if_generation_match.is_some()),
+        ];
+        present.into_iter().find(|(_, is_present)| *is_present).map(|(first, _)| first)
     }
 
     /// Their shape.
