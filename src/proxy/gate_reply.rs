@@ -1,7 +1,6 @@
 //! The answer to a guarded write: the store's answer, corrected where needed, or the success of an
 //! earlier attempt again.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
@@ -11,10 +10,7 @@ use super::visit::Visit;
 use crate::backend::Answer;
 use crate::gate::{Commit, Outcome, Reply, X_IFMATCH_GENERATION};
 use crate::register::{Generation, State, Told};
-use crate::s3::documents::{
-    complete_result, completed_error, copy_result, late_refusal, parse_store_error, with_location,
-    with_quoted_etag,
-};
+use crate::s3::documents::{StoreDocument, complete_result, copy_result, late_refusal};
 use crate::s3::{ETag, ObjectName, Operation, S3Error};
 
 /// In the answer to a retry whose first attempt had landed.
@@ -40,9 +36,10 @@ pub(super) fn answer(
 ) -> (Answer, Option<Commit>) {
     visit.log().gate(&outcome);
     let answer = match outcome.reply {
-        Reply::Store(mut answer) => {
-            locate(visit, operation, name, &mut answer);
-            stored(visit, answer)
+        Reply::Store(answer) => {
+            let completes = operation == Operation::CompleteMultipartUpload;
+            let location = completes.then(|| location(visit, name));
+            stored_at(visit, answer, location.as_deref())
         }
         Reply::Error(refused, current) => {
             refusal(visit, &refused, current.as_ref().filter(|_| may_tell))
@@ -65,47 +62,57 @@ pub(super) fn refusal(visit: &mut Visit<'_>, error: &S3Error, current: Option<&E
     visit.error(error, headers)
 }
 
-/// Sets the location of an object that a complete has just made, as the client can ask for it.
-fn locate(visit: &Visit<'_>, operation: Operation, name: &ObjectName, answer: &mut Answer) {
-    if operation == Operation::CompleteMultipartUpload
-        && let Some(document) = with_location(&answer.body, &location(visit, name))
-    {
-        answer.headers.remove(header::CONTENT_LENGTH);
-        answer.body = document.into();
-    }
-}
-
 /// The store's answer, with its error logged and completed; an error of the proxy in place of a
 /// redirect. A store that was already at work can report an error only inside a 200: that error is
 /// answered with its own status, where the client has not got the 200 yet.
-pub(super) fn stored(visit: &mut Visit<'_>, mut answer: Answer) -> Answer {
-    let Answer { status, headers, body } = &answer;
-    if let Some(error) = redirected(visit.log().operation, *status, headers, body) {
+pub(super) fn stored(visit: &mut Visit<'_>, answer: Answer) -> Answer {
+    stored_at(visit, answer, None)
+}
+
+/// The same. `location`: where the client finds the object that was made, for a document that says it.
+pub(super) fn stored_at(
+    visit: &mut Visit<'_>,
+    mut answer: Answer,
+    location: Option<&str>,
+) -> Answer {
+    let mut document = StoreDocument::parse(&answer.body);
+    let error = document.as_ref().and_then(StoreDocument::error);
+    let (operation, code) = (visit.log().operation, error.as_ref().map(|error| &*error.code));
+    if let Some(error) = redirected(operation, answer.status, &answer.headers, code) {
         return visit.error(&error, HeaderMap::new());
     }
     relocate(visit.context(), answer.status, &mut answer.headers);
-    if let Some(error) = parse_store_error(&answer.body) {
-        if let Some(completed) = completed(visit.context(), &answer.headers, &answer.body) {
-            answer.body = completed;
-        }
+    if let Some(document) = &mut document
+        && correct(visit.context(), &answer.headers, document, location)
+    {
+        answer.headers.remove(header::CONTENT_LENGTH);
+        answer.body = document.to_bytes().into();
+    }
+    if let Some(error) = error {
         if answer.status.is_success()
             && let Some(status) = late_refusal(&error.code)
         {
             answer.status = status;
         }
         visit.log().code = error.code;
-    } else if let Some(quoted) = with_quoted_etag(&answer.body) {
-        answer.body = quoted.into();
     }
     answer
 }
 
-/// The store's error document, completed, with the request id of its headers.
-fn completed(context: &Context, headers: &HeaderMap, body: &[u8]) -> Option<Bytes> {
+/// Corrects the store's document. Returns whether it has changed.
+fn correct(
+    context: &Context,
+    headers: &HeaderMap,
+    document: &mut StoreDocument,
+    location: Option<&str>,
+) -> bool {
     let named = |header| headers.get(header).and_then(|value| value.to_str().ok());
     let request_id = named(REQUEST_ID).unwrap_or(&context.request_id);
     let host_id = named(HOST_ID).unwrap_or(HOST);
-    completed_error(body, request_id, host_id).map(Bytes::from)
+    let is_completed = document.complete_error(request_id, host_id);
+    let is_located = location.is_some_and(|location| document.set_location(location));
+    let is_quoted = document.quote_etag();
+    is_completed || is_located || is_quoted
 }
 
 /// The success of an earlier attempt, again.

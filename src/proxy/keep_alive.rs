@@ -10,7 +10,7 @@ use super::location::relocate;
 use super::response::{LateResponse, record};
 use super::visit::Visit;
 use crate::gate::{Commit, Outcome};
-use crate::s3::documents::{parse_store_error, without_prologue};
+use crate::s3::documents::without_prologue;
 use crate::s3::xml::DECLARATION;
 
 /// How much of the answer to a write under way was sent.
@@ -59,11 +59,7 @@ fn document(
 ) -> (Bytes, Option<Commit>) {
     let written = (late.operation, &late.name);
     let (answer, commit) = answer(visit, written, false, outcome);
-    let document = answer.body;
-    if let Some(error) = parse_store_error(&document) {
-        visit.log().code = error.code;
-    }
-    (document, commit)
+    (answer.body, commit)
 }
 
 impl Progress {

@@ -7,16 +7,15 @@ use http::{StatusCode, Uri};
 
 use super::context::Context;
 use super::visit::Visit;
-use crate::s3::documents::parse_store_error;
 use crate::s3::{ObjectName, Operation, S3Error};
 
 /// The error in place of the store's redirect, if its answer is one (AWS: Request redirection). The
-/// log tells the operator where it leads.
+/// log tells the operator where it leads. `code`: that of the store's error document.
 pub(super) fn redirected(
     operation: Option<Operation>,
     status: StatusCode,
     headers: &HeaderMap,
-    body: &[u8],
+    code: Option<&str>,
 ) -> Option<S3Error> {
     let by_status = match status {
         StatusCode::NOT_MODIFIED => false,
@@ -25,9 +24,8 @@ pub(super) fn redirected(
         status => status.is_redirection(),
     };
     let failed = !status.is_success();
-    let code = parse_store_error(body).filter(|_| failed).map(|error| error.code);
-    let code = code.unwrap_or_default();
-    let by_code = matches!(code.as_str(), "PermanentRedirect" | "Redirect" | "TemporaryRedirect");
+    let code = code.filter(|_| failed).unwrap_or_default();
+    let by_code = matches!(code, "PermanentRedirect" | "Redirect" | "TemporaryRedirect");
     if !by_status && !by_code {
         return None;
     }
@@ -79,11 +77,13 @@ pub(super) fn of_bucket(context: &Context) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::s3::documents::parse_store_error;
 
     fn status_of(operation: Operation, status: u16, body: &str) -> Option<u16> {
         let status = StatusCode::from_u16(status).unwrap();
         let headers = HeaderMap::new();
-        let error = redirected(Some(operation), status, &headers, body.as_bytes());
+        let code = parse_store_error(body.as_bytes()).map(|error| error.code);
+        let error = redirected(Some(operation), status, &headers, code.as_deref());
         error.map(|error| error.status().as_u16())
     }
 

@@ -176,7 +176,7 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> pingora::Result<()> {
         let operation = context.log.operation;
-        let redirected = location::redirected(operation, upstream.status, &upstream.headers, &[]);
+        let redirected = location::redirected(operation, upstream.status, &upstream.headers, None);
         if let Some(error) = redirected {
             context.failure = Some(error);
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a redirect").into_up());

@@ -22,7 +22,7 @@ pub(super) async fn pass_on(
     mut opened: Opened,
 ) -> pingora::Result<()> {
     let operation = visit.log().operation;
-    if let Some(error) = redirected(operation, opened.status, &opened.headers, &[]) {
+    if let Some(error) = redirected(operation, opened.status, &opened.headers, None) {
         store.dismiss(opened).await;
         return visit.refuse(&error).await;
     }

@@ -73,36 +73,94 @@ pub fn late_refusal(code: &str) -> Option<StatusCode> {
     })
 }
 
-/// Reads the body of an error answer; `None` when it is not an `<Error>` document.
+/// Reads the body of an error answer; `None` when it is no `<Error>` document.
 pub fn parse_store_error(body: &[u8]) -> Option<StoreError> {
-    xml::parse(body).filter(|root| root.name == "Error").map(|root| StoreError::of(&root))
+    StoreDocument::parse(body)?.error()
 }
 
-/// A store's error document, completed with the elements that AWS's always have (AWS: REST error
-/// responses). `None` where nothing is missing, and where it is not an error document.
-pub fn completed_error(body: &[u8], request_id: &str, host_id: &str) -> Option<Vec<u8>> {
-    let mut root = xml::parse(body).filter(|root| root.name == "Error")?;
-    root.children.retain(|child| !child.text.is_empty() || !child.children.is_empty());
-    let code = root.child_text("Code").unwrap_or_default().to_owned();
-    let message = Code::spelled(&code).map_or(code.as_str(), |known| known.message());
-    let lacking: Vec<_> = [("Message", message), ("RequestId", request_id), ("HostId", host_id)]
-        .into_iter()
-        .filter(|(name, _)| root.child_text(name).is_none())
-        .map(|(name, text)| Element::of_text(name, text))
-        .collect();
-    if lacking.is_empty() {
-        return None;
+/// A store's answer, parsed once, to be corrected for the client.
+#[derive(Debug)]
+pub struct StoreDocument {
+    root: Element,
+}
+
+impl StoreDocument {
+    /// `None` for a body that is no XML document.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        xml::parse(body).map(|root| Self { root })
     }
-    root.children.extend(lacking);
-    // AWS's order, whatever the store's own: code and message first.
-    root.children.sort_by_key(|child| match child.name.as_str() {
-        "Code" => 0,
-        "Message" => 1,
-        "RequestId" => 3,
-        "HostId" => 4,
-        _ => 2,
-    });
-    Some(root.to_plain_document())
+
+    /// The error, if it is an `<Error>` document.
+    pub fn error(&self) -> Option<StoreError> {
+        (self.root.name == "Error").then(|| StoreError::of(&self.root))
+    }
+
+    /// Adds to an error document what AWS's always have (AWS: REST error responses). Returns whether
+    /// something was missing.
+    pub fn complete_error(&mut self, request_id: &str, host_id: &str) -> bool {
+        let root = &mut self.root;
+        if root.name != "Error" {
+            return false;
+        }
+        root.children.retain(|child| !child.text.is_empty() || !child.children.is_empty());
+        let code = root.child_text("Code").unwrap_or_default().to_owned();
+        let message = Code::spelled(&code).map_or(code.as_str(), |known| known.message());
+        let lacking: Vec<_> =
+            [("Message", message), ("RequestId", request_id), ("HostId", host_id)]
+                .into_iter()
+                .filter(|(name, _)| root.child_text(name).is_none())
+                .map(|(name, text)| Element::of_text(name, text))
+                .collect();
+        if lacking.is_empty() {
+            return false;
+        }
+        root.children.extend(lacking);
+        // Code and message first, whatever the store's own order (AWS's).
+        root.children.sort_by_key(|child| match child.name.as_str() {
+            "Code" => 0,
+            "Message" => 1,
+            "RequestId" => 3,
+            "HostId" => 4,
+            _ => 2,
+        });
+        true
+    }
+
+    /// Puts this location into the answer to a complete or a form. Returns whether the answer is one
+    /// of these and said another location.
+    pub fn set_location(&mut self, location: &str) -> bool {
+        let root = &mut self.root;
+        let is_located = LOCATED.contains(&root.name.as_str());
+        if !is_located || root.child_text("Location") == Some(location) {
+            return false;
+        }
+        root.children.retain(|child| child.name != "Location");
+        root.children.insert(0, Element::of_text("Location", location));
+        true
+    }
+
+    /// Puts the ETag of a result into the quotes that AWS has there. Returns whether it had none.
+    pub fn quote_etag(&mut self) -> bool {
+        if !RESULTS.contains(&self.root.name.as_str()) {
+            return false;
+        }
+        let etag = self.root.children.iter_mut().find(|child| child.name == "ETag");
+        let Some(etag) = etag else { return false };
+        let text = etag.text.trim_ascii();
+        if text.is_empty() || text.ends_with('"') {
+            return false;
+        }
+        etag.text = ETag::parse(text.as_bytes()).to_string();
+        true
+    }
+
+    /// The document as bytes: errors and the answers to forms without a namespace, as at AWS.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self.root.name.as_str() {
+            "Error" | "PostResponse" => self.root.to_plain_document(),
+            _ => self.root.to_document(),
+        }
+    }
 }
 
 impl StoreError {
@@ -150,32 +208,7 @@ pub fn without_etag(body: &[u8]) -> Option<Vec<u8>> {
     (root.children.len() < before).then(|| root.to_document())
 }
 
-/// The same answer to a complete or a form with this location of the object. `None` for other
-/// answers, and where the location is already right.
-pub fn with_location(body: &[u8], location: &str) -> Option<Vec<u8>> {
-    let mut root = xml::parse(body).filter(|root| LOCATED.contains(&root.name.as_str()))?;
-    if root.child_text("Location") == Some(location) {
-        return None;
-    }
-    root.children.retain(|child| child.name != "Location");
-    root.children.insert(0, Element::of_text("Location", location));
-    Some(if root.name == "PostResponse" { root.to_plain_document() } else { root.to_document() })
-}
-
 const LOCATED: [&str; 2] = ["CompleteMultipartUploadResult", "PostResponse"];
-
-/// The same answer with its ETag in quotes, as AWS sends it. `None` when it is not a result, has no
-/// ETag, or has a quoted one.
-pub fn with_quoted_etag(body: &[u8]) -> Option<Vec<u8>> {
-    let mut root = xml::parse(body).filter(|root| RESULTS.contains(&root.name.as_str()))?;
-    let etag = root.children.iter_mut().find(|child| child.name == "ETag")?;
-    let text = etag.text.trim_ascii();
-    if text.is_empty() || text.ends_with('"') {
-        return None;
-    }
-    etag.text = ETag::parse(text.as_bytes()).to_string();
-    Some(root.to_document())
-}
 
 const RESULTS: [&str; 3] = ["CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult"];
 
@@ -308,7 +341,10 @@ mod tests {
 
     #[test]
     fn a_stores_error_is_completed_and_one_that_lacks_nothing_is_left_alone() {
-        let completed = |body: &str| completed_error(body.as_bytes(), "R1", "H1");
+        let completed = |body: &str| {
+            let mut document = StoreDocument::parse(body.as_bytes())?;
+            document.complete_error("R1", "H1").then(|| document.to_bytes())
+        };
         let text = |body: &str| String::from_utf8(completed(body).unwrap()).unwrap();
         let bare = text("<Error><Key>a&lt;b</Key><Code>NoSuchKey</Code><Message/></Error>");
         assert!(
@@ -332,16 +368,20 @@ mod tests {
     #[test]
     fn an_etag_that_a_store_leaves_bare_is_quoted() {
         let result = |root: &str, etag: &str| format!("<{root}><ETag>{etag}</ETag></{root}>");
+        let corrected = |body: &str| {
+            let mut document = StoreDocument::parse(body.as_bytes())?;
+            document.quote_etag().then(|| document.to_bytes())
+        };
         for root in ["CompleteMultipartUploadResult", "CopyObjectResult", "CopyPartResult"] {
-            let quoted = with_quoted_etag(result(root, " abc-2\n").as_bytes()).unwrap();
+            let quoted = corrected(&result(root, " abc-2\n")).unwrap();
             let quoted = String::from_utf8(quoted).unwrap();
             assert!(quoted.contains("<ETag>&quot;abc-2&quot;</ETag>"), "{quoted}");
             for left in ["&quot;abc-2&quot;", "\"abc-2\"", "W/&quot;a&quot;", "", " "] {
-                assert_eq!(with_quoted_etag(result(root, left).as_bytes()), None, "{left}");
+                assert_eq!(corrected(&result(root, left)), None, "{left}");
             }
         }
         for other in [&result("ListPartsResult", "a"), "<CopyObjectResult/>", "<Error/>", ""] {
-            assert_eq!(with_quoted_etag(other.as_bytes()), None, "{other}");
+            assert_eq!(corrected(other), None, "{other}");
         }
     }
 }

@@ -304,12 +304,14 @@ impl End {
 
 /// One delete's answer as an entry of the batch's document.
 fn outcome_of(entry: &DeleteEntry, answer: &Answer) -> DeleteOutcome {
-    let Answer { status, headers, body } = answer;
-    if let Some(error) = redirected(Some(Operation::DeleteObject), *status, headers, body) {
+    let error = parse_store_error(&answer.body);
+    let code = error.as_ref().map(|error| &*error.code);
+    let operation = Some(Operation::DeleteObject);
+    if let Some(error) = redirected(operation, answer.status, &answer.headers, code) {
         return DeleteOutcome::failed(entry, &error);
     }
     if !answer.status.is_success() {
-        let (code, message) = match parse_store_error(&answer.body) {
+        let (code, message) = match error {
             Some(error) => (error.code, error.message),
             None => ("InternalError".to_owned(), format!("The store answered {}.", answer.status)),
         };

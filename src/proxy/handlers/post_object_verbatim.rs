@@ -14,14 +14,13 @@ use crate::body::Body;
 use crate::gate::Reply;
 use crate::proxy::admitted::Request;
 use crate::proxy::form_fields::{claimed_access_key_id, promise_of, put_headers};
-use crate::proxy::gate_reply::{etag_left, replay_headers, stored};
+use crate::proxy::gate_reply::{etag_left, replay_headers, stored_at};
 use crate::proxy::incoming_form::IncomingForm;
 use crate::proxy::location::location;
 use crate::proxy::response::{Failure, Response};
 use crate::proxy::state::Proxy;
 use crate::proxy::strict::RESERVED;
 use crate::proxy::visit::Visit;
-use crate::s3::documents::with_location;
 use crate::s3::{
     BucketName, Code, ETag, ObjectKey, ObjectName, Operation, Preconditions, S3Error, Spelling,
 };
@@ -53,13 +52,10 @@ pub(super) async fn serve<'p>(
 
 /// The store's answer. If it names the object's location, the location is replaced by the one that
 /// the client can ask for.
-fn located(visit: &mut Visit<'_>, name: &ObjectName, mut answer: Answer) -> Answer {
+fn located(visit: &mut Visit<'_>, name: &ObjectName, answer: Answer) -> Answer {
     let location = location(visit, name);
-    if let Some(document) = with_location(&answer.body, &location) {
-        answer.body = document.into();
-    }
     let named = answer.status.is_success() && answer.headers.contains_key(header::LOCATION);
-    let mut answer = stored(visit, answer);
+    let mut answer = stored_at(visit, answer, Some(&location));
     let value = HeaderValue::try_from(location).ok().filter(|_| named);
     answer.headers.extend(value.map(|location| (header::LOCATION, location)));
     answer
