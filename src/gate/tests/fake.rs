@@ -107,7 +107,9 @@ impl Bench {
 
     /// A write that stands for itself, through this gate.
     pub(super) async fn write_at(&self, gate: &Gate, preconditions: Preconditions) -> Reply {
-        let id = random::id();
+        // No retry of it can come. The journal has no line of it, and so never forgets one: a write
+        // that waited meanwhile would be refused.
+        let WriteId(id) = WriteId::alone(&random::id());
         self.perform_at(gate, Operation::PutObject, preconditions, &id, 1).await
     }
 
