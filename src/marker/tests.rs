@@ -10,7 +10,7 @@ use super::*;
 use crate::backend::{HeadError, HeadRequest};
 use crate::gate::Settings;
 use crate::register::memory::MemoryRegister;
-use crate::register::{Acquired, Ask, Asker, Expect, Settle, Terms, Told, Writers};
+use crate::register::{Acquired, Ask, Expect, Terms, Told, Writers, fixture};
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, Seen};
 
 const LEASE: Duration = Duration::from_secs(6);
@@ -186,17 +186,7 @@ fn name(key: &str) -> ObjectName {
 }
 
 fn ask(preconditions: Preconditions) -> Ask {
-    Ask {
-        asker: Asker("one".to_owned()),
-        nonce: random::id(),
-        write_id: WriteId(random::id()),
-        settle: Settle::Plain,
-        age: Duration::ZERO,
-        preconditions,
-        expect: Expect::SomeObject,
-        upload: None,
-        own_doubt: None,
-    }
+    Ask { nonce: random::id(), preconditions, ..fixture::ask(&random::id()) }
 }
 
 fn terms() -> Terms {

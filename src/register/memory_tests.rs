@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::register::{Asker, Expect, State, Told, WriteId, Writers};
+use crate::register::{Expect, State, Told, WriteId, Writers, fixture};
 use crate::s3::{BucketName, EmptySegments, ObjectKey, Preconditions};
 
 const SETTLE: Duration = Duration::from_secs(10);
@@ -68,17 +68,7 @@ async fn quarantine(register: &MemoryRegister) -> Duration {
 }
 
 fn ask(nonce: &str, settle: Settle) -> Ask {
-    Ask {
-        asker: Asker("one".to_owned()),
-        nonce: nonce.to_owned(),
-        write_id: WriteId(nonce.to_owned()),
-        settle,
-        age: Duration::ZERO,
-        preconditions: Preconditions::NONE,
-        expect: Expect::SomeObject,
-        upload: None,
-        own_doubt: None,
-    }
+    Ask { settle, ..fixture::ask(nonce) }
 }
 
 /// An unconditional write whose lease is armed.

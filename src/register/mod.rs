@@ -5,6 +5,8 @@
 //! The register may lose its state at any moment. It then begins a new epoch: all leases and
 //! records are void, and no lease is granted during a quarantine.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod identity;
 pub mod memory;
 pub mod record;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 use super::*;
+use crate::register::fixture::ask;
 use crate::register::types::{Asker, EpochId, in_millis};
 use crate::register::waiters::{TURN, WAITER_KEPT};
 use crate::s3::{ETag, Preconditions};
@@ -40,21 +41,6 @@ fn present(etag: &str) -> State {
 
 fn at_key(etag: &str) -> Current {
     Current::Present(ETag::parse(etag.as_bytes()))
-}
-
-/// A request for an unconditional write, its nonce the write's name.
-fn ask(write: &str) -> Ask {
-    Ask {
-        asker: Asker("one".to_owned()),
-        nonce: write.to_owned(),
-        write_id: WriteId(write.to_owned()),
-        settle: Settle::Plain,
-        age: Duration::ZERO,
-        preconditions: Preconditions::NONE,
-        expect: Expect::SomeObject,
-        upload: None,
-        own_doubt: None,
-    }
 }
 
 fn refused(code: &str) -> Ending {

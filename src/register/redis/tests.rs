@@ -18,6 +18,7 @@ use super::format::{self, keys_of};
 use super::reply::Reply;
 use super::scripts::{Scripts, Step};
 use super::{Address, RedisRegister, RedisSettings, Topology};
+use crate::register::fixture::ask;
 use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
 use crate::register::types::{Entry, Epoch, Millis};
 use crate::register::waiters::{Waiter, Waiters};
@@ -478,12 +479,7 @@ impl<'a> Pair<'a> {
             asker: Asker(format!("asker {writer}")),
             nonce: if again && !before.is_empty() { before } else { fresh },
             write_id: self::write_id(write_id),
-            settle: Settle::Plain,
-            age: Duration::ZERO,
-            preconditions: Preconditions::NONE,
-            expect: Expect::SomeObject,
-            upload: None,
-            own_doubt: None,
+            ..ask("")
         }
     }
 
@@ -896,17 +892,6 @@ async fn a_clock_that_jumps_ends_the_epoch_and_grants_nothing() {
     set_clock(hour).await;
     let register = RedisRegister::with_clock(&settings, &terms, TEST_CLOCK).unwrap();
     let other = register.apart();
-    let ask = |nonce: &str| Ask {
-        asker: Asker("one".to_owned()),
-        nonce: nonce.to_owned(),
-        write_id: WriteId(nonce.to_owned()),
-        settle: Settle::Plain,
-        age: Duration::ZERO,
-        preconditions: Preconditions::NONE,
-        expect: Expect::SomeObject,
-        upload: None,
-        own_doubt: None,
-    };
     let [first, second] = two_keys();
     for (now, what) in [(2 * hour, "ahead"), (hour, "back"), (hour + 59_000, "hardly")] {
         register.skip_quarantine().await.unwrap();
