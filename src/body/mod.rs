@@ -74,12 +74,12 @@ impl BufferPool {
         {
             return Ok(BodyWriter { storage: Storage::Memory(Vec::new(), share), length_bytes: 0 });
         }
-        let mut share = match expected {
-            Expected::Known(bytes) | Expected::Claimed(bytes) => {
-                self.spool.take(client, in_blocks(bytes)).map_err(BufferError::Full)?
-            }
-            Expected::AtMost(_) => self.spool.take(client, 0).map_err(BufferError::Full)?,
+        let bytes = match expected {
+            Expected::Known(bytes) | Expected::Claimed(bytes) => in_blocks(bytes),
+            Expected::AtMost(_) => 0,
         };
+        let room = self.disk.take(|| self.spool.take(client, bytes)).await;
+        let mut share = room.map_err(BufferError::Full)?;
         if matches!(expected, Expected::Claimed(_)) {
             share.give_back();
         }
@@ -120,7 +120,7 @@ impl BodyWriter {
         match &mut self.storage {
             Storage::Memory(pieces, _) => gather(pieces, piece),
             Storage::Disk(spool) => {
-                spool.take(in_blocks(self.length_bytes)).map_err(BufferError::Full)?;
+                spool.take(in_blocks(self.length_bytes)).await.map_err(BufferError::Full)?;
                 spool.append(piece).await?;
             }
         }
@@ -311,16 +311,6 @@ mod tests {
         assert!(is_in_memory(&taken(&pool, &[b"d"]).await));
     }
 
-    /// Waits until a thread has closed the file: then its room on disk is free again.
-    async fn until_room(pool: &BufferPool, client: &str, bytes: u64) {
-        let mut tries = 0;
-        while pool.begin(client, Expected::Known(bytes)).await.is_err() {
-            tries += 1;
-            assert!(tries < 1000, "no room comes back");
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    }
-
     #[tokio::test]
     async fn an_unwritable_spool_directory_is_an_error() {
         let (memory, spool) = (Shares::new(0, 0), Shares::new(1 << 20, 1 << 20));
@@ -348,7 +338,7 @@ mod tests {
         let b = pool.begin("b", Expected::Known(2 * BLOCK_BYTES)).await.unwrap();
         assert_eq!(full(pool.begin("c", Expected::Known(1 << 13)).await), NoRoom::InAll);
         drop((spooled, b));
-        until_room(&pool, "c", 1 << 13).await;
+        pool.begin("c", Expected::Known(1 << 13)).await.unwrap();
     }
 
     #[tokio::test]
@@ -383,6 +373,6 @@ mod tests {
         assert!(matches!(refused, BufferError::Full(NoRoom::TooMuch(4096))), "{refused}");
         begin("b").await.push(Bytes::from_static(b"x")).await.unwrap();
         drop(first);
-        until_room(&pool, "a", BLOCK_BYTES).await;
+        pool.begin("a", Expected::Known(BLOCK_BYTES)).await.unwrap();
     }
 }

@@ -5,11 +5,14 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::gather::gather;
 use crate::shares::{NoRoom, Share};
@@ -22,6 +25,9 @@ const WRITE_BYTES: usize = 256 * 1024;
 /// disk faster, and on a slow disk every waiting thread uses memory.
 const CALLS_MAX: usize = 16;
 
+/// How long a body waits for the room of files that are being closed.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
+
 /// The directory of the files. All calls of the file system go through it, also the closing of a
 /// file: freeing the blocks of a large file can take seconds on a busy disk, and the runtime's
 /// threads have to renew leases meanwhile.
@@ -29,11 +35,41 @@ const CALLS_MAX: usize = 16;
 pub(super) struct Disk {
     directory: PathBuf,
     calls: Arc<Semaphore>,
+    files: Arc<Files>,
+}
+
+/// Counts files, so that a body can wait for the room of those that nothing uses any more.
+#[derive(Debug, Default)]
+struct Files {
+    dropped: AtomicU64,
+    closed: watch::Sender<u64>,
 }
 
 impl Disk {
     pub(super) fn new(directory: PathBuf) -> Self {
-        Self { directory, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
+        let calls = Arc::new(Semaphore::new(CALLS_MAX));
+        Self { directory, calls, files: Arc::default() }
+    }
+
+    /// Takes room. While there is none, waits for the files that are being closed now: a client that
+    /// sends one body after the other finds the room of the last one free.
+    pub(super) async fn take<T>(
+        &self,
+        mut take: impl FnMut() -> Result<T, NoRoom>,
+    ) -> Result<T, NoRoom> {
+        let mut closed = self.files.closed.subscribe();
+        let dropped = self.files.dropped.load(Ordering::Relaxed);
+        loop {
+            let are_closed = *closed.borrow_and_update();
+            match take() {
+                Err(none @ (NoRoom::OfClient | NoRoom::InAll)) if are_closed < dropped => {
+                    if timeout(CLOSING_MAX, closed.changed()).await.is_err() {
+                        return Err(none);
+                    }
+                }
+                done => return done,
+            }
+        }
     }
 
     async fn call<T: Send + 'static>(
@@ -77,11 +113,13 @@ impl Unnamed {
         let (last, on) = (Arc::clone(&held), disk.clone());
         tokio::spawn(async move {
             let Err(_) = dropped.await;
-            on.call(move || {
+            let closing = on.call(move || {
                 drop(last);
                 Ok(())
-            })
-            .await
+            });
+            let done = closing.await;
+            on.files.closed.send_modify(|closed| *closed += 1);
+            done
         });
         Ok(Self { disk, held, _open: open })
     }
@@ -92,6 +130,12 @@ impl Unnamed {
     ) -> io::Result<T> {
         let held = Arc::clone(&self.held);
         self.disk.call(move || work(&held.file)).await
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        self.disk.files.dropped.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -116,10 +160,13 @@ impl Spool {
     }
 
     /// Ensures that this much room is reserved, in bytes.
-    pub(super) fn take(&self, bytes: u64) -> Result<(), NoRoom> {
-        let mut share = self.file.held.share.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = bytes.saturating_sub(share.amount());
-        share.grow(missing)
+    pub(super) async fn take(&self, bytes: u64) -> Result<(), NoRoom> {
+        let grow = || {
+            let mut share = self.file.held.share.lock().unwrap_or_else(PoisonError::into_inner);
+            let missing = bytes.saturating_sub(share.amount());
+            share.grow(missing)
+        };
+        self.file.disk.take(grow).await
     }
 
     pub(super) async fn append(&mut self, piece: Bytes) -> io::Result<()> {
@@ -174,5 +221,17 @@ mod tests {
         while room.take("a", 1).is_err() {
             disk.call(|| Ok(())).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn room_that_is_about_to_be_free_is_waited_for() {
+        let (room, disk) = (Shares::new(1, 1), Disk::new(std::env::temp_dir()));
+        for _ in 0..100 {
+            let share = disk.take(|| room.take("a", 1)).await.unwrap();
+            drop(Spool::create(disk.clone(), share).await.unwrap());
+        }
+        let share = disk.take(|| room.take("a", 1)).await.unwrap();
+        let _open = Spool::create(disk.clone(), share).await.unwrap();
+        assert!(disk.take(|| room.take("a", 1)).await.is_err(), "no file is being closed");
     }
 }
