@@ -1218,8 +1218,9 @@ impl World {
                 }
                 false
             }
+            // By its own clock it may hold nothing any more: then it asks for nothing either.
             Act::Renew => {
-                if key.renew(&token) {
+                if key.now < self.writers[who].holds_until && key.renew(&token) {
                     let writer = &mut self.writers[who];
                     writer.holds_until = key.now + ms(LEASE);
                     if writer.lands_until > Millis(0) {
