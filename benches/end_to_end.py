@@ -288,7 +288,8 @@ def null_store(directory: Path) -> Server:
 def embedded_store(directory: Path) -> Server:
     directory.mkdir(parents=True)
     process = Process(
-        "embedded-store", [str(BINARY), "store", str(directory), "--access-key-id", ACCESS_KEY],
+        "embedded-store", [str(BINARY), "store", str(directory), "--access-key-id", ACCESS_KEY,
+                           "--fsync", "never"],
         env={"IFMATCH_STORE_SECRET_ACCESS_KEY": SECRET},
     )
     return Server(process.wait_for_line(r"^listening on (http://\S+)")[1], process)

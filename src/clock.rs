@@ -10,3 +10,11 @@ pub fn unix_seconds() -> i64 {
         Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
     }
 }
+
+/// Microseconds since the Unix epoch; 0 before it.
+#[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "the embedded store needs it"))]
+#[allow(clippy::disallowed_methods, reason = "this is the place")]
+pub fn unix_microseconds() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}

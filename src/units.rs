@@ -128,7 +128,7 @@ const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// Reads a whole number and a unit: `ms`, `s`, `m` or `h`. `None` for anything else and for more
 /// than [`DURATION_MAX`].
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let (count, unit) = split(text)?;
     let millis_each =
         TIME_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, millis)| *millis)?;

@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::failure::Failure;
-use crate::embedded::{self, Options};
+use super::logging;
+use crate::config::Log;
+use crate::embedded::{self, Fsync, Misbehaviour, Options};
 use crate::lifecycle::signals::told_to_stop;
 use crate::secret::Secret;
 use crate::sigv4::Credential;
+use crate::units;
 
 /// The environment variable with the secret.
 const SECRET: &str = "IFMATCH_STORE_SECRET_ACCESS_KEY";
@@ -18,7 +22,7 @@ const SECRET: &str = "IFMATCH_STORE_SECRET_ACCESS_KEY";
 #[derive(Debug, Args)]
 #[command(after_help = embedded::ABSENCE)]
 pub(super) struct StoreArguments {
-    /// Where the objects are kept; each bucket is a directory in it.
+    /// Where the objects are kept.
     dir: PathBuf,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
@@ -26,15 +30,88 @@ pub(super) struct StoreArguments {
     /// Ignore If-Match and If-None-Match and overwrite, as Garage and Wasabi do.
     #[arg(long)]
     ignore_conditions: bool,
+    #[command(flatten)]
+    misbehaviour: MisbehaviourArguments,
+    /// Whether an answer to a write waits until the disk has it: without, a power cut may damage the
+    /// whole store.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    fsync: FsyncArgument,
     /// The only access key that the store knows; its secret is taken from
     /// IFMATCH_STORE_SECRET_ACCESS_KEY, as other users see command lines.
     #[arg(env = "IFMATCH_STORE_ACCESS_KEY_ID", long, hide_env_values = true)]
     access_key_id: String,
 }
 
+/// What the store does wrong on purpose. GET /-/chaos counts what it did.
+#[derive(Debug, Args)]
+struct MisbehaviourArguments {
+    /// Show in GET, HEAD and listings what stood there up to so long ago, such as 5s.
+    #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
+    lag: Duration,
+    /// Give objects dates of a clock that goes so many seconds ahead of the machine's, or behind it.
+    #[arg(long, default_value_t, value_name = "SECONDS", allow_negative_numbers = true)]
+    clock_skew: i64,
+    /// Answer this share of requests 500, from 0 to 1: half of them are served all the same.
+    #[arg(long, default_value_t, value_parser = share, value_name = "SHARE")]
+    fail: f64,
+    /// Let requests wait up to so long.
+    #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
+    slow: Duration,
+    /// Cut the connections of some writes, and let them land up to so long after it.
+    #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
+    late: Duration,
+    /// The share of writes that are late, from 0 to 1.
+    #[arg(long, default_value_t = 0.1, value_parser = share, value_name = "SHARE")]
+    late_share: f64,
+    /// What decides: the same seed decides the same for the same requests.
+    #[arg(long, default_value_t, value_name = "NUMBER")]
+    seed: u64,
+}
+
+impl From<MisbehaviourArguments> for Misbehaviour {
+    fn from(arguments: MisbehaviourArguments) -> Self {
+        Self {
+            lag: arguments.lag,
+            clock_skew_s: arguments.clock_skew,
+            fail: arguments.fail,
+            slow: arguments.slow,
+            late: arguments.late,
+            late_share: arguments.late_share,
+            seed: arguments.seed,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    units::parse_duration(text).ok_or_else(|| "write it as 500ms, 5s or 1m".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "write a number from 0 to 1".to_owned())
+}
+
+/// `--fsync`
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum FsyncArgument {
+    #[default]
+    Always,
+    Never,
+}
+
+impl From<FsyncArgument> for Fsync {
+    fn from(argument: FsyncArgument) -> Self {
+        match argument {
+            FsyncArgument::Always => Self::Always,
+            FsyncArgument::Never => Self::Never,
+        }
+    }
+}
+
 impl StoreArguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         must_be_built()?;
+        logging::begin(&Log::default())?;
         let secret = std::env::var(SECRET).ok().filter(|secret| !secret.is_empty());
         let secret = secret
             .ok_or_else(|| Failure::Usage(format!("{SECRET} is not set: the store's secret")))?;
@@ -43,7 +120,12 @@ impl StoreArguments {
             secret: Secret::new(secret),
             session_token: None,
         };
-        let options = Options { ignore_conditions: self.ignore_conditions, listen: self.listen };
+        let options = Options {
+            fsync: self.fsync.into(),
+            ignore_conditions: self.ignore_conditions,
+            misbehaviour: self.misbehaviour.into(),
+            listen: self.listen,
+        };
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
             let store = embedded::serve(self.dir, &credential, options, told_to_stop())

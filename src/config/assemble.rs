@@ -31,6 +31,7 @@ pub(super) fn config(reading: &mut Reading, embedded: Option<&Path>) -> Config {
     }
     config.body = body(reading);
     config.limits = limits(reading);
+    config.embedded_store = reading.section("embedded");
     config.log = reading.section("log");
     let rules = reading.overlay.rules;
     config.rules = (1..=rules).map(|number| reading.section(&format!("rule #{number}"))).collect();

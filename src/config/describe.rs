@@ -45,6 +45,10 @@ pub(super) fn describe(reading: &mut Reading, config: &Config) -> String {
     page.section("body", &config.body);
     page.heading("[limits]");
     page.section("limits", &config.limits);
+    if embedded {
+        page.heading("[embedded]");
+        page.section("embedded", &config.embedded_store);
+    }
     page.heading("[log]");
     page.section("log", &config.log);
     page.heading("[anonymous]");

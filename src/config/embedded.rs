@@ -109,8 +109,8 @@ fn random_secret() -> String {
 /// The decided settings, with a note for each.
 const DECIDED: [(&str, &str); 6] = [
     ("backend.access_key_id", "embedded"),
-    ("backend.empty_segments", "refuse"),
-    ("backend.dot_segments", "refuse"),
+    ("backend.empty_segments", "keep"),
+    ("backend.dot_segments", "keep"),
     ("register.url", "memory:"),
     ("register.settle", "0s"),
     ("register.settle_long", "0s"),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::access::{Anonymous, Client, Rights, Rule};
 use super::keys::SECRETS;
-use super::schema::{Backend, Body, Config, Limits, Log, Register};
+use super::schema::{Backend, Body, Config, EmbeddedStore, Limits, Log, Register};
 use crate::register::Terms;
 
 /// The schema as JSON text, as in `config/ifmatch.schema.json`.
@@ -22,6 +22,7 @@ pub fn json_schema() -> String {
         ("register", both::<Register, Terms>(generator)),
         ("body", properties::<Body>(generator)),
         ("limits", properties::<Limits>(generator)),
+        ("embedded", properties::<EmbeddedStore>(generator)),
         ("log", properties::<Log>(generator)),
         ("anonymous", properties::<Anonymous>(generator)),
     ] {

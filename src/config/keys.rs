@@ -2,13 +2,13 @@
 //! environment variable for each.
 
 use super::access::{Anonymous, Client, Rights, Rule};
-use super::schema::{Backend, Body, Config, Limits, Log, Register};
+use super::schema::{Backend, Body, Config, EmbeddedStore, Limits, Log, Register};
 use super::values::keys_of;
 use crate::register::Terms;
 
 /// The tables of the file in their order; the first is the file itself.
-pub(super) const TABLES: [&str; 9] =
-    ["", "backend", "register", "body", "limits", "log", "anonymous", "client", "rule"];
+pub(super) const TABLES: [&str; 10] =
+    ["", "backend", "register", "body", "limits", "embedded", "log", "anonymous", "client", "rule"];
 
 /// The tables that may occur several times: `[[client]]`.
 pub(super) const REPEATED: [&str; 2] = ["client", "rule"];
@@ -31,6 +31,7 @@ pub(super) fn fields(table: &str) -> Vec<&'static str> {
         "register" => [keys_of::<Register>(), keys_of::<Terms>()].concat(),
         "body" => keys_of::<Body>().to_vec(),
         "limits" => keys_of::<Limits>().to_vec(),
+        "embedded" => keys_of::<EmbeddedStore>().to_vec(),
         "log" => keys_of::<Log>().to_vec(),
         "anonymous" => keys_of::<Anonymous>().to_vec(),
         "client" => [keys_of::<Client>(), keys_of::<Rights>()].concat(),

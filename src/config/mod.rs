@@ -31,12 +31,14 @@ mod tests;
 pub use access::{BucketPattern, Buckets, Client, Rights, Rule};
 pub use address::{Endpoint, RegisterUrl};
 pub use choices::{
-    Addressing, Checksums, EarlyAnswer, LogFormat, Replicas, Require, RuleMode, SignatureV2,
+    Addressing, Checksums, EarlyAnswer, Fsync, LogFormat, Replicas, Require, RuleMode, SignatureV2,
     Signatures, Subresources, UnknownLength,
 };
 pub use faults::{ConfigErrors, Fault};
 pub use json_schema::json_schema;
-pub use schema::{Backend, Body, Config, Limits, Log, Register, RegisterKind, UpgradeSocket};
+pub use schema::{
+    Backend, Body, Config, EmbeddedStore, Limits, Log, Register, RegisterKind, UpgradeSocket,
+};
 pub use sources::{Flags, Sources, of_process};
 pub use trust::certificates;
 

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::access::{Client, Rights, Rule};
 use super::address::{Endpoint, RegisterUrl};
 use super::choices::{
-    Addressing, Checksums, EarlyAnswer, LogFormat, Replicas, SignatureV2, Signatures, Subresources,
-    UnknownLength,
+    Addressing, Checksums, EarlyAnswer, Fsync, LogFormat, Replicas, SignatureV2, Signatures,
+    Subresources, UnknownLength,
 };
 use crate::register::redis::RedisSettings;
 use crate::register::{Terms, Writers};
@@ -90,6 +90,9 @@ pub struct Config {
     /// The rights of requests without a signature; none when absent.
     #[serde(skip)]
     pub anonymous: Option<Rights> = None,
+    /// The store in this process, where there is one.
+    #[serde(skip)]
+    pub embedded_store: EmbeddedStore = EmbeddedStore::default(),
     /// The log.
     #[serde(skip)]
     pub log: Log = Log::default(),
@@ -322,6 +325,14 @@ pub struct Limits {
     /// Connections from one address; no limit when absent.
     #[serde(with = "Count::<1, 1_048_576>")]
     pub connections_per_address: Option<usize> = None,
+}
+}
+
+section! {
+/// The store in this process (`--embedded DIR`).
+pub struct EmbeddedStore {
+    /// Whether an answer to a write waits until the disk has it.
+    pub fsync: Fsync = Fsync::Always,
 }
 }
 

@@ -634,8 +634,9 @@ fn embedded_needs_nothing_else_and_keeps_its_secret() {
 
     assert_eq!(config.embedded, Some(dir.clone()));
     assert_eq!(config.writers, Writers::Exclusive);
-    assert_eq!(config.backend.empty_segments, EmptySegments::Refused);
-    assert_eq!(config.backend.dot_segments, DotSegments::Refused);
+    assert_eq!(config.backend.empty_segments, EmptySegments::Kept);
+    assert_eq!(config.backend.dot_segments, DotSegments::Kept);
+    assert_eq!(config.embedded_store.fsync, Fsync::Always);
     let terms = config.register.terms;
     assert_eq!((terms.settle, terms.settle_long), (Duration::ZERO, Duration::ZERO));
     assert_eq!(terms.grace, Duration::from_secs(3));

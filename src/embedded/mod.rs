@@ -1,16 +1,22 @@
-//! The embedded store: objects as files in a directory, served by `s3s-fs` on a local port. It is
-//! for trials and tests; the proxy uses it like any other store.
+//! The embedded store: objects in a directory of this machine, served on a local port. It is for one
+//! machine, for trials, tests and small installations; the proxy uses it like any other store.
 //!
 //! Only a build with the cargo feature `embedded` has it. In any other build [`absent`] replaces
 //! it, so that no other code has to ask which build it is in.
 
 pub mod absent;
+#[cfg(feature = "embedded")]
+mod answers;
+#[cfg(feature = "embedded")]
+mod chaos;
 mod parts;
+#[cfg(feature = "embedded")]
+mod serve;
 #[cfg(feature = "embedded")]
 mod store;
 
 #[cfg(not(feature = "embedded"))]
 pub use absent::{ABSENCE, serve};
-pub use parts::{EmbeddedError, EmbeddedStore, Options};
+pub use parts::{EmbeddedError, EmbeddedStore, Fsync, Misbehaviour, Options};
 #[cfg(feature = "embedded")]
-pub use store::{ABSENCE, serve};
+pub use serve::{ABSENCE, serve};

@@ -1,9 +1,9 @@
 //! Conditions on the source of a copy (AWS: CopyObject, UploadPartCopy), judged here: moto ignores
-//! most of them, s3s-fs all of them on parts, Ceph all of them under their right names.
+//! most of them, Ceph all of them under their right names.
 //!
 //! A HEAD of the source decides. Then the store is asked to copy exactly the object that the HEAD
 //! saw: with `x-amz-copy-source-if-match` and that ETag. Every store tried either honours this
-//! header (s3s-fs and Swift; then no write can come between HEAD and copy) or ignores it (moto,
+//! header (our own store and Swift; then no write can come between HEAD and copy) or ignores it (moto,
 //! s3rver). The ETag is quoted as it is. One exception is known: Swift refuses the ETag that it
 //! shows itself for a multipart object. So after a refusal the source is looked at again, and a
 //! store that refuses the right ETag is asked without it.

@@ -16,6 +16,7 @@ import pytest
 import processes
 import stores
 from clients import SIGNING, Raw, boto
+from embedded import Bucket
 from endpoint import Endpoint
 from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, in_front_of
 from redis_server import RedisServer
@@ -29,11 +30,11 @@ for name in [name for name in os.environ if name.startswith(("AWS_", "IFMATCH_")
 os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull,
                   AWS_EC2_METADATA_DISABLED="true")
 
-EVERYDAY = ("s3s-fs", "s3s-fs-ignoring", "moto", "s3rver")
+EVERYDAY = ("embedded", "embedded-ignoring", "moto", "s3rver")
 FULL = (*EVERYDAY, "swift", "ceph")
 FRONTS = {
-    "s3s-fs": ("memory-shared", "memory-exclusive", "redis-shared", "redis-exclusive"),
-    "s3s-fs-ignoring": ("memory-shared", "memory-exclusive", "redis-shared", "redis-exclusive"),
+    "embedded": ("memory-shared", "memory-exclusive", "redis-shared", "redis-exclusive"),
+    "embedded-ignoring": ("memory-shared", "memory-exclusive", "redis-shared", "redis-exclusive"),
     "moto": ("memory-exclusive", "redis-shared"),
     "s3rver": ("memory-shared", "redis-exclusive"),
     "swift": ("memory-shared", "redis-exclusive"),
@@ -110,8 +111,8 @@ class StoreShelf:
         if name not in self._running:
             directory = self._directory / name
             self._running[name] = {
-                "s3s-fs": lambda: stores.s3s_fs(directory),
-                "s3s-fs-ignoring": lambda: stores.s3s_fs(directory, ignore_conditions=True),
+                "embedded": lambda: stores.embedded(directory),
+                "embedded-ignoring": lambda: stores.embedded(directory, ignore_conditions=True),
                 "moto": lambda: stores.moto(directory),
                 "s3rver": lambda: stores.s3rver(directory),
                 "swift": lambda: swift(directory),
@@ -232,13 +233,13 @@ def store_front(store_name, front_on) -> Front:
 @pytest.fixture(scope="session")
 def plain_front(front_on) -> Front:
     """One ordinary front, for what does not depend on the store."""
-    return front_on("s3s-fs", "memory", "shared")
+    return front_on("embedded", "memory", "shared")
 
 
 @pytest.fixture(scope="session")
 def guarded(front_on) -> Front:
     """A store that ignores conditions, with the proxy that does not."""
-    return front_on("s3s-fs-ignoring", "redis", "shared")
+    return front_on("embedded-ignoring", "redis", "shared")
 
 
 @pytest.fixture(scope="session")
@@ -252,6 +253,12 @@ def alone(guarded) -> Endpoint:
     """The same store without the proxy: what a test expects of the proxy must fail here."""
     store = guarded.store
     return Endpoint(store.url, store.access_key, store.secret_key, guarded.bucket)
+
+
+@pytest.fixture
+def embedded(store_named) -> Bucket:
+    """A new bucket of the embedded store, without a proxy."""
+    return Bucket.new(store_named("embedded"))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ HEADERS = ("accept-ranges", "access-control-allow-methods", "access-control-allo
 """Headers that mean something to a client, whether or not boto3 shows them."""
 
 UNORDERED = {"Parts": "PartNumber", "Deleted": "Key"}
-"""Lists whose order is not specified, or differs by store (s3s-fs, Ceph), and what to sort by."""
+"""Lists whose order is not specified, or differs by store (Ceph), and what to sort by."""
 
 
 @dataclass

@@ -129,8 +129,8 @@ class CasCounter:
                 self.reads_failed.append(str(error))
                 time.sleep(0.05)
                 continue
-            # s3s-fs keeps content, checksum and ETag apart, so a read beside a write
-            # may pair the old of one with the new of another (with no proxy before it as well).
+            # A store may keep content, checksum and ETag apart: then a read beside a write pairs the old of
+            # one with the new of another (with no proxy before it as well).
             if hashlib.md5(body).hexdigest() != got["ETag"].strip('"'):
                 self.reads_torn += 1
                 continue

@@ -38,20 +38,20 @@ class Store:
             process.stop()
 
 
-def s3s_fs(directory: Path, ignore_conditions: bool = False,
-           listen: str = "127.0.0.1:0") -> Store:
-    """s3s-fs as `ifmatch store` serves it; ignoring conditions, it overwrites as Garage does."""
+def embedded(directory: Path, ignore_conditions: bool = False,
+             listen: str = "127.0.0.1:0") -> Store:
+    """Our own store, as `ifmatch store` serves it; ignoring conditions, it overwrites as Garage does. The tests end
+    processes and never the power, so it need not wait for the disk."""
     directory.mkdir(parents=True, exist_ok=True)
-    name = "s3s-fs-ignoring" if ignore_conditions else "s3s-fs"
-    argv = [str(BINARY), "store", str(directory), "--listen", listen]
+    name = "embedded-ignoring" if ignore_conditions else "embedded"
+    argv = [str(BINARY), "store", str(directory), "--listen", listen, "--fsync", "never"]
     process = Process(
         name,
         argv + (["--ignore-conditions"] if ignore_conditions else []),
         env={"IFMATCH_STORE_ACCESS_KEY_ID": "storekey", "IFMATCH_STORE_SECRET_ACCESS_KEY": SECRET},
     )
     url = process.wait_for_line(r"listening on (http://\S+)")[1]
-    return Store(name, url, "storekey", SECRET, [process], empty_segments="refuse",
-                 lacks=frozenset({"NoSuchUpload"}))
+    return Store(name, url, "storekey", SECRET, [process], versions=True)
 
 
 def moto(directory: Path) -> Store:

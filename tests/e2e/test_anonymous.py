@@ -25,12 +25,12 @@ Open = namedtuple("Open", "proxy bucket other s3 store")
 
 @pytest.fixture(scope="module", params=[True, False], ids=["read-only", "read-write"])
 def opened(request, store_named, tmp_path_factory):
-    yield from _opened(store_named("s3s-fs-ignoring"), tmp_path_factory, request.param)
+    yield from _opened(store_named("embedded-ignoring"), tmp_path_factory, request.param)
 
 
 @pytest.fixture(scope="module")
 def writable(store_named, tmp_path_factory):
-    yield from _opened(store_named("s3s-fs-ignoring"), tmp_path_factory, False)
+    yield from _opened(store_named("embedded-ignoring"), tmp_path_factory, False)
 
 
 def _opened(store, tmp_path_factory, read_only):
@@ -85,7 +85,7 @@ def test_nothing_else_can(opened):
 
 
 def test_read_only_is_just_that(store_named, tmp_path_factory):
-    for opened in _opened(store_named("s3s-fs-ignoring"), tmp_path_factory, True):
+    for opened in _opened(store_named("embedded-ignoring"), tmp_path_factory, True):
         denied, s3, bucket = (403, "AccessDenied"), opened.s3, opened.bucket
         assert refusal(lambda: s3.put_object(Bucket=bucket, Key="x")) == denied
         # Not even whether the key is there is told.

@@ -14,7 +14,7 @@ import socket
 import struct
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 
 import pytest
@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 20
 @pytest.fixture(scope="module", params=["memory", "redis"])
 def front(request, store_named, redis_server, tmp_path_factory):
     """A proxy over a store that ignores conditions and overwrites whatever it is told to."""
-    store = store_named("s3s-fs-ignoring")
+    store = replace(store_named("embedded-ignoring"), empty_segments="refuse")
     bucket = new_bucket(store)
     register = redis_server.new_database() if request.param == "redis" else "memory:"
     settings = Settings(register=register, body_max="32MiB", body_memory="16MiB",
@@ -401,8 +401,7 @@ def test_a_long_or_odd_key_is_a_key(front, unharmed, key):
 
 
 def test_a_key_of_1024_bytes_is_not_too_long(front_on):
-    """s3s-fs keeps a key's parts in file names, which end at 255 bytes; moto takes them all."""
-    front = front_on("moto", "memory", "shared")
+    front = front_on("embedded", "memory", "shared")
     path = front.path("k" * 1024)
     assert front.raw.put(path, b"long", payload=UNSIGNED).status == 200
     assert front.raw.get(path).body == b"long"
@@ -440,7 +439,7 @@ def test_a_query_of_two_operations_changes_no_object(front, unharmed):
 # === bodies ===
 
 def test_5_gib_and_a_byte_are_refused_before_the_body(front_on):
-    front = front_on("s3s-fs-ignoring", "memory", "shared")
+    front = front_on("embedded-ignoring", "memory", "shared")
     for more in ("Expect: 100-continue", "Accept: */*"):
         talk = Talk(front)
         talk.send(wire(lines(front), f"Content-Length: {(5 << 30) + 1}", more))

@@ -1,6 +1,6 @@
 """AWS's answers to conditional GetObject and HeadObject, whatever the store makes of them.
 
-s3s-fs ignores the conditions; moto knows some, and refuses `*`, lists and dates that are none; Swift
+moto knows some of the conditions, and refuses `*`, lists and dates that are none; Swift
 lets a date overrule an ETag.
 """
 
@@ -216,7 +216,7 @@ def test_a_presigned_url_does_not_tell_the_etag_it_failed_to_name(front, read, s
 
 def test_connections_to_the_store_are_used_again(store_named, tmp_path):
     """An answer taken in the store's place leaves the store's own to be read."""
-    store = store_named("s3s-fs")
+    store = store_named("embedded")
     bucket = new_bucket(store)
     relay = Relay(store.url)
     proxy = Proxy(tmp_path, store, Settings(settle=0, lease=1, grace=0.5), backend_url=relay.url)

@@ -30,7 +30,7 @@ IDLE_SECONDS = 2
 @pytest.fixture(scope="module")
 def front(store_named, tmp_path_factory):
     """A proxy whose clients may be silent for two seconds."""
-    store = store_named("s3s-fs-ignoring")
+    store = store_named("embedded-ignoring")
     bucket = new_bucket(store)
     settings = Settings(body_idle_timeout=IDLE_SECONDS, body_least_rate="1000B")
     proxy = in_front_of(store, bucket, tmp_path_factory.mktemp("connections"), settings)
@@ -473,7 +473,7 @@ def test_a_body_that_comes_slowly_but_fast_enough_is_taken(front):
 @pytest.fixture(scope="module")
 def reading(store_named, tmp_path_factory):
     """A proxy that reads refused bodies out."""
-    store = store_named("s3s-fs-ignoring")
+    store = store_named("embedded-ignoring")
     bucket = new_bucket(store)
     settings = Settings(early_answer="read", body_max="100MiB")
     proxy = in_front_of(store, bucket, tmp_path_factory.mktemp("reading"), settings, "ifmatch-reads")

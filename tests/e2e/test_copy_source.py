@@ -1,6 +1,6 @@
 """AWS's answers to conditions on the source of CopyObject and UploadPartCopy, from every store.
 
-s3s-fs honours them on copies and not on parts, and its dates are finer than its answers say; moto knows
+moto knows
 one of them; Swift refuses the ETag it shows for a multipart object.
 """
 

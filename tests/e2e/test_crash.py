@@ -69,7 +69,7 @@ class Fleet:
 
 @pytest.fixture(params=["shared", "exclusive"])
 def fleet(request, store_named, own_redis, tmp_path):
-    store = store_named("s3s-fs-ignoring")
+    store = store_named("embedded-ignoring")
     bucket = new_bucket(store)
     relay = Relay(store.url)
     settings = Settings(register=own_redis.new_database(), writers=request.param, settle=2,
@@ -199,7 +199,7 @@ HARMS = {
 @pytest.mark.parametrize("own_redis", [False, True], indirect=True, ids=["memory", "appendonly"])
 @pytest.mark.parametrize("harm", HARMS)
 def test_no_update_is_lost_when_redis_forgets_under_load(store_named, own_redis, tmp_path, harm):
-    store = store_named("s3s-fs-ignoring")
+    store = store_named("embedded-ignoring")
     bucket = new_bucket(store)
     settings = Settings(register=own_redis.new_database(), writers="exclusive", lease_wait=1)
     one = in_front_of(store, bucket, tmp_path / "one", settings, "ifmatch-one")
@@ -251,7 +251,7 @@ def test_without_redis_writes_get_503_and_reads_go_on(fleet, own_redis):
 
 def test_a_new_register_keeps_a_quarantine_and_an_operator_can_skip_it(store_named, own_redis,
                                                                       tmp_path):
-    store = store_named("s3s-fs-ignoring")
+    store = store_named("embedded-ignoring")
     bucket = new_bucket(store)
     settings = Settings(register=own_redis.new_database(), lease=20, grace=5, settle=5,
                         settle_long=10)

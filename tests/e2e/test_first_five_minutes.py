@@ -211,7 +211,7 @@ def test_sigterm_ends_it_with_0(plain_front, tmp_path):
 
 
 def test_register_status_says_where_the_quarantine_stands(front_on):
-    front = front_on("s3s-fs", "redis", "shared")
+    front = front_on("embedded", "redis", "shared")
     done = front.proxy.command("register", "status", "--config", str(front.proxy.config))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()

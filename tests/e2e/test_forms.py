@@ -87,7 +87,7 @@ def raw_post(proxy: Proxy, bucket: str, headers: list, body: bytes) -> Answer:
 
 @pytest.fixture(scope="module")
 def stored(store_named, tmp_path_factory):
-    store = store_named("s3s-fs")
+    store = store_named("embedded")
     bucket = new_bucket(store)
     proxy = in_front_of(store, bucket, tmp_path_factory.mktemp("forms"), Settings())
     yield proxy, bucket
@@ -349,7 +349,7 @@ def test_a_checksum_in_a_form_is_verified(stored, algorithm, digest):
 
 
 def test_a_form_of_unknown_length_is_taken_where_the_operator_lets_it(store_named, tmp_path):
-    store = store_named("s3s-fs")
+    store = store_named("embedded")
     bucket = new_bucket(store)
     proxy = in_front_of(store, bucket, tmp_path, Settings(unknown_length="take", body_max="1MiB"))
     chunked = ("Transfer-Encoding", "chunked")
@@ -366,7 +366,7 @@ def test_a_form_of_unknown_length_is_taken_where_the_operator_lets_it(store_name
 
 
 def test_version_2_can_be_refused_in_forms_too(store_named, tmp_path):
-    store = store_named("s3s-fs")
+    store = store_named("embedded")
     bucket = new_bucket(store)
     proxy = in_front_of(store, bucket, tmp_path, Settings(signature_v2="refuse"))
     form = proxy.boto().generate_presigned_post(bucket, "old")
@@ -446,7 +446,7 @@ class Sending:
 
 def test_a_file_of_a_form_is_spooled_like_a_put(store_named, redis_server, tmp_path):
     """Larger than all forms together might be, once; and in constant memory."""
-    store, size = store_named("s3s-fs"), 80 << 20
+    store, size = store_named("embedded"), 80 << 20
     bucket = new_bucket(store)
     # A store on a busy machine is slow to take so much: that is no lost answer.
     proxy = in_front_of(store, bucket, tmp_path, Settings(
@@ -469,7 +469,7 @@ def test_a_file_of_a_form_is_spooled_like_a_put(store_named, redis_server, tmp_p
 
 
 def test_what_is_wrong_is_said_before_the_file_is_sent(store_named, tmp_path):
-    store, gib = store_named("s3s-fs"), 1 << 30
+    store, gib = store_named("embedded"), 1 << 30
     bucket = new_bucket(store)
     proxy = in_front_of(store, bucket, tmp_path, Settings(body_max="2GiB"))
     key = {"key": "early"}
@@ -519,7 +519,7 @@ def test_a_file_that_is_cut_short_is_not_stored(stored):
 
 def test_strangers_who_say_nothing_stop_nobody(store_named, tmp_path):
     """Idle connections that have begun a form: no write waits for them, and no form either."""
-    store = store_named("s3s-fs")
+    store = store_named("embedded")
     bucket = new_bucket(store)
     # However slow the machine is, no form is refused for being slow.
     proxy = in_front_of(store, bucket, tmp_path, Settings(
@@ -567,7 +567,7 @@ def test_strangers_who_say_nothing_stop_nobody(store_named, tmp_path):
 
 
 def test_a_form_waits_for_a_write_and_a_write_for_a_form(store_named, tmp_path):
-    store = store_named("s3s-fs-ignoring")
+    store = store_named("embedded-ignoring")
     bucket = new_bucket(store)
     relay = Relay(store.url)
     proxy = Proxy(tmp_path, store, Settings(lease_wait=1), backend_url=relay.url)
@@ -600,7 +600,7 @@ def test_a_form_waits_for_a_write_and_a_write_for_a_form(store_named, tmp_path):
 def test_a_form_is_never_overwritten_by_a_write_that_has_not_seen_it(store_named, tmp_path):
     """All race from one state. The form has no condition, so it lands, and a write that lands before it
     is overwritten; a write that comes after it has not seen it. In any order the form's file is left."""
-    store = store_named("s3s-fs-ignoring")
+    store = store_named("embedded-ignoring")
     bucket = new_bucket(store)
     proxy = in_front_of(store, bucket, tmp_path, Settings())
     raw, url, writers = proxy.raw(), f"{proxy.url}/{bucket}", 5

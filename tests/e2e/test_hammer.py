@@ -14,7 +14,7 @@ from proxies import Proxy, Settings, in_front_of
 from clients import boto
 
 ROUNDS = int(os.environ.get("E2E_ROUNDS", "200"))
-STORE = "s3s-fs-ignoring"
+STORE = "embedded-ignoring"
 
 
 @pytest.fixture(scope="module", params=["shared", "exclusive"])

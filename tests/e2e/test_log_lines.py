@@ -22,7 +22,7 @@ FIELDS = {"operation", "bucket", "key", "status", "outcome", "decided_by", "wait
 
 @pytest.mark.parametrize("register", ["memory", "redis"])
 def test_a_write_tells_who_decided_and_how_long_it_took(front_on, register):
-    front = front_on("s3s-fs", register)
+    front = front_on("embedded", register)
     key = front.new_key("logged/with a space")
     path = front.path(key.replace(" ", "%20"))
     front.raw.put(path, b"1", headers={"If-None-Match": "*"})
@@ -241,7 +241,7 @@ OUT = "no file descriptor is left"
 
 @pytest.fixture
 def limited(store_named, tmp_path):
-    store = store_named("s3s-fs")
+    store = store_named("embedded")
     bucket = new_bucket(store)
     proxy = in_front_of(store, bucket, tmp_path, Settings(body_memory="8MiB"))
     yield proxy, bucket

@@ -73,7 +73,7 @@ class Scene:
 @pytest.fixture
 def scene(store_named, own_redis, tmp_path):
     settings = Settings(register=own_redis.new_database(), settle=0.5)
-    made = Scene(store_named("s3s-fs-ignoring"), settings, tmp_path)
+    made = Scene(store_named("embedded-ignoring"), settings, tmp_path)
     yield made
     for proxy in made.started:
         proxy.stop()

@@ -280,7 +280,7 @@ def test_a_part_whose_checksum_is_wrong_never_is_one(recorded):
 
 
 def test_parts_that_are_taken_whole_keep_to_the_budget(store_named, certificate, tmp_path):
-    store = store_named("s3s-fs-ignoring")
+    store = store_named("embedded-ignoring")
     bucket = new_bucket(store)
     proxy = in_front_of(store, bucket, tmp_path, Settings(body_memory="32MiB", settle=5, settle_long=5))
     tls = TlsFront(proxy.url, *certificate)

@@ -206,8 +206,6 @@ MADE_HERE = "the document is made by the proxy, without the Access-Control-Allow
 IN_DOUBT = "after a 5xx nobody knows what was done; the proxy says so when it has waited and looked"
 NO_UPLOAD = "the store answers 500 where there is no such upload; the proxy asks first, and says 404"
 KNOWN = {
-    ("s3s-fs", "batches", (6,)): QUIET,
-    ("s3s-fs-ignoring", "batches", (6,)): QUIET,
     ("s3rver", "batches", (6,)): QUIET,
     ("s3rver", "uploads", (9,)): IN_DOUBT,
     ("moto", "batches", (5, 7)): MADE_HERE,

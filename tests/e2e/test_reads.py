@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(400)]
 @pytest.fixture(scope="module")
 def small_front(store_named, tmp_path_factory):
     """A proxy with a small memory budget, and an object of 512 MiB at the store."""
-    store = store_named("s3s-fs")
+    store = store_named("embedded")
     bucket = new_bucket(store)
     settings = Settings(body_memory=f"{BODY_MEMORY_MIB}MiB")
     proxy = in_front_of(store, bucket, tmp_path_factory.mktemp("small"), settings)

@@ -17,7 +17,7 @@ PIN_TTL_MS = 600_000
 @pytest.fixture(params=["exclusive", "shared"])
 def alone(request, store_named, own_redis, tmp_path):
     """A proxy with a Redis of its own, and a bucket."""
-    store = store_named("s3s-fs-ignoring")
+    store = store_named("embedded-ignoring")
     bucket = new_bucket(store)
     settings = Settings(register=own_redis.new_database(), writers=request.param)
     proxy = in_front_of(store, bucket, tmp_path, settings)

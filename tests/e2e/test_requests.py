@@ -203,6 +203,8 @@ def test_what_the_store_understands_is_seen(scene):
 
 # By hand, from what each store did when it was asked directly.
 UNDERSTOOD = {
+    "embedded": ("tagging",),
+    "embedded-ignoring": ("tagging",),
     "moto": ("acl", "tagging", "legal-hold"),
     "s3rver": ("acl", "tagging"),
     "swift": ("acl", "tagging"),
@@ -464,7 +466,7 @@ QUESTIONS = [
 ]
 
 
-@pytest.mark.parametrize("named", ["moto", "s3s-fs"])
+@pytest.mark.parametrize("named", ["moto", "embedded"])
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_stranger_reads_what_a_bucket_holds_and_nothing_else(store_named, tmp_path, named,
                                                                read_only):

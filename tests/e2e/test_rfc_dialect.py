@@ -18,7 +18,7 @@ OTHER = '"0123456789abcdef0123456789abcdef"'
 LONG_AGO = "Wed, 01 Jan 2020 00:00:00 GMT"
 
 
-@pytest.fixture(scope="module", params=["s3s-fs-ignoring", "moto"])
+@pytest.fixture(scope="module", params=["embedded-ignoring", "moto"])
 def rfc(request, store_named, redis_server, tmp_path_factory):
     store = store_named(request.param)
     bucket = new_bucket(store)

@@ -37,7 +37,7 @@ DENIED = (403, "AccessDenied")
 
 @pytest.fixture(scope="module")
 def ruled(store_named, tmp_path_factory):
-    store = store_named("s3s-fs")
+    store = store_named("embedded")
     bucket = new_bucket(store)
     proxy = Proxy(tmp_path_factory.mktemp("ruled"), store, Settings(rules=RULES))
     proxy.wait_writable(bucket)
@@ -134,7 +134,7 @@ def test_a_violation_is_told_before_the_body(ruled):
 
 
 def test_what_passes_needs_no_register(store_named, own_redis, tmp_path):
-    store = store_named("s3s-fs")
+    store = store_named("embedded")
     bucket = new_bucket(store)
     settings = Settings(register=own_redis.new_database(), rules=RULES)
     proxy = Proxy(tmp_path, store, settings)

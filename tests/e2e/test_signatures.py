@@ -277,8 +277,8 @@ def test_dot_segments_are_refused(front, spelling):
 
 
 def test_an_empty_segment_is_refused_where_the_store_drops_it(front_on):
-    """On s3s-fs `a//b` is `a/b`; a lock by name would be two locks for one object."""
-    front = front_on("s3s-fs", "memory", "shared")
+    """On s3rver `a//b` is `a/b`; a lock by name would be two locks for one object."""
+    front = front_on("s3rver", "memory", "shared")
     answer = front.raw.put(f"/{front.bucket}/a//b", b"x", payload=UNSIGNED)
     assert answer.status == 400, str(answer)
     front = front_on("moto", "memory", "shared")

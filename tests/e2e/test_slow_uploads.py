@@ -36,7 +36,7 @@ class Slow(threading.Thread):
             time.sleep(0.02)
 
 
-@pytest.fixture(params=[("s3s-fs", "memory"), ("swift", "redis")], ids=lambda p: "-".join(p))
+@pytest.fixture(params=[("embedded", "memory"), ("swift", "redis")], ids=lambda p: "-".join(p))
 def slow_front(request, front_on):
     return front_on(*request.param)
 

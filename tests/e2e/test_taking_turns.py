@@ -24,7 +24,7 @@ SECONDS = 8
 @pytest.fixture
 def pair(store_named, redis_server, tmp_path_factory):
     """Two proxies that share one register, and their way to the store."""
-    store = store_named("s3s-fs-ignoring")
+    store = store_named("embedded-ignoring")
     relay = Relay(store.url)
     bucket = new_bucket(store)
     far = replace(store, url=relay.url)

@@ -171,7 +171,7 @@ def test_beside_a_digest_chunks_are_the_object_s_own_encoding(recorded):
 
 @pytest.fixture(scope="module")
 def stored(store_named, tmp_path_factory):
-    store = store_named("s3s-fs")
+    store = store_named("embedded")
     bucket = new_bucket(store)
     make_sure_of_bucket(store, LIMITED_BUCKET)
     proxy = Proxy(tmp_path_factory.mktemp("stored"), store)

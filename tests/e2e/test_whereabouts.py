@@ -133,7 +133,7 @@ def complete(raw: Raw, target: str, headers: dict, once_more: bool = False) -> s
     return re.search(rb"<Location>(.*?)</Location>", answer.body)[1].decode()
 
 
-@pytest.mark.parametrize("name", ["moto", "s3rver", "s3s-fs", "swift", "ceph"])
+@pytest.mark.parametrize("name", ["moto", "s3rver", "embedded", "swift", "ceph"])
 def test_a_complete_and_a_form_name_the_endpoint_that_was_used(store_named, tmp_path, name):
     store = store_named(name)
     bucket = new_bucket(store)

@@ -45,7 +45,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     ("Pingora", &["pingora"]),
     ("Redis", &["redis", "crate::register::redis"]),
-    ("S3", &["crate::s3", "crate::sigv4", "s3s", "s3s_fs"]),
+    ("S3", &["crate::s3", "crate::sigv4", "s3s"]),
     ("HTTP", &["http", "httparse", "hyper", "pingora", "crate::http1"]),
     (
         "sockets",

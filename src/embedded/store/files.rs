@@ -1,127 +1,238 @@
-//! The file layout of `s3s-fs`, as far as requests must be judged by it: the object `a/b` of
-//! `bucket` is the file `bucket/a/b`, and the root directory has files for its metadata.
+//! The files with the bytes of objects. Each has a name of its own that is used once, and is
+//! written before a row of the index names it and removed after no row does. So a file never
+//! changes: whoever has opened it reads one whole content.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use s3s::{S3Result, s3_error};
-use tempfile::NamedTempFile;
+use tokio::time::Instant;
 
-/// The store's directory.
+use crate::embedded::parts::Fsync;
+use crate::random;
+
+/// The files are spread over so many directories, which keeps each short.
+const DIRECTORIES: u64 = 256;
+
+/// The directory of all files.
 #[derive(Debug)]
 pub(super) struct Files {
-    root: PathBuf,
+    dir: PathBuf,
+    fsync: Fsync,
+    /// The names that this process gives begin with it, and no other process's do.
+    process: String,
+    next: AtomicU64,
+    readers: Mutex<Readers>,
+    remover: mpsc::Sender<(Instant, Vec<String>)>,
+}
+
+/// Files that are read piece by piece, and are not to go meanwhile.
+#[derive(Debug, Default)]
+struct Readers {
+    of: HashMap<String, usize>,
+    /// Those of them that are to be removed when the last reader has ended.
+    condemned: HashSet<String>,
 }
 
 impl Files {
-    /// `root` is the directory without symbolic links.
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
+    /// Files are removed so long after nothing names them any more.
+    pub(super) fn open(dir: &Path, fsync: Fsync, linger: Duration) -> io::Result<Arc<Self>> {
+        for number in 0..DIRECTORIES {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir.join(sub(number)))?;
+        }
+        if fsync == Fsync::Always {
+            File::open(dir)?.sync_all()?;
+        }
+        let (remover, removed) = mpsc::channel::<(Instant, Vec<String>)>();
+        let from = dir.to_owned();
+        thread::Builder::new().name("store-files".to_owned()).spawn(move || {
+            for (since, names) in removed {
+                #[allow(clippy::disallowed_methods, reason = "a thread of its own")]
+                thread::sleep((since + linger).saturating_duration_since(Instant::now()));
+                for name in names {
+                    remove(&from, &name);
+                }
+            }
+        })?;
+        let process = random::id()[..16].to_owned();
+        let (dir, next, readers) = (dir.to_owned(), AtomicU64::new(0), Mutex::default());
+        Ok(Arc::new(Self { dir, fsync, process, next, readers, remover }))
     }
 
-    /// Checks a key that is read or copied from. For a directory `s3s-fs` would answer 500, and it
-    /// would resolve `..` up to the files beside the buckets.
-    pub(super) fn check_source(&self, bucket: &str, key: &str) -> S3Result<()> {
-        match self.path(bucket, key) {
-            Some(path) if !path.is_dir() => Ok(()),
-            Some(_) | None => Err(s3_error!(NoSuchKey)),
+    /// Makes a file that vanishes again unless it is kept. Blocks.
+    pub(super) fn create(self: &Arc<Self>) -> io::Result<(File, NewFile)> {
+        let name = self.new_name();
+        let file = File::create_new(self.path(&name))?;
+        Ok((file, NewFile { files: Arc::clone(self), name: Some(name) }))
+    }
+
+    /// Gives a file's content a second name, without copying it where the file system can do that.
+    /// Blocks.
+    pub(super) fn copy(self: &Arc<Self>, name: &str) -> io::Result<NewFile> {
+        let copy = self.new_name();
+        let (from, to) = (self.path(name), self.path(&copy));
+        let copy = NewFile { files: Arc::clone(self), name: Some(copy) };
+        match fs::hard_link(&from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                fs::copy(&from, &to)?;
+                self.sync(&File::open(&to)?, &copy)?;
+            }
+            linked => {
+                linked?;
+                self.sync_directory(&copy)?;
+            }
+        }
+        Ok(copy)
+    }
+
+    /// Waits until a file is on the disk, if that is wanted. Blocks.
+    pub(super) fn sync(&self, file: &File, named: &NewFile) -> io::Result<()> {
+        if self.fsync == Fsync::Always {
+            file.sync_data()?;
+        }
+        self.sync_directory(named)
+    }
+
+    fn sync_directory(&self, named: &NewFile) -> io::Result<()> {
+        match self.path(named.name()).parent() {
+            Some(directory) if self.fsync == Fsync::Always => File::open(directory)?.sync_all(),
+            _ => Ok(()),
         }
     }
 
-    /// Checks a key that is deleted.
-    pub(super) fn check_deleted(&self, bucket: &str, key: &str) -> S3Result<()> {
-        match self.path(bucket, key) {
-            Some(path) if !path.is_dir() => Ok(()),
-            Some(_) | None => Err(s3_error!(InvalidRequest, "{NO_FILE_NAME}")),
+    /// Opens a file. `NotFound` means that it was replaced since the caller read its name. Blocks.
+    pub(super) fn read(&self, name: &str) -> io::Result<File> {
+        File::open(self.path(name))
+    }
+
+    /// Keeps files for as long as the value lives, also if they are removed meanwhile. They are
+    /// certainly there only if a row still names them afterwards.
+    pub(super) fn pin(self: &Arc<Self>, names: Vec<String>) -> Pinned {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in &names {
+            *readers.of.entry(name.clone()).or_default() += 1;
+        }
+        drop(readers);
+        Pinned { files: Arc::clone(self), names }
+    }
+
+    /// Removes files that no row names any more, when no reader needs them.
+    pub(super) fn remove(&self, mut names: Vec<String>) {
+        if names.is_empty() {
+            return;
+        }
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        names.retain(|name| {
+            let is_read = readers.of.contains_key(name);
+            if is_read {
+                readers.condemned.insert(name.clone());
+            }
+            !is_read
+        });
+        drop(readers);
+        if self.remover.send((Instant::now(), names)).is_err() {
+            tracing::error!("the embedded store cannot remove files: its thread has failed");
         }
     }
 
-    /// Checks a key that is written: its path must be free or a file. Directories without files are
-    /// removed first.
-    pub(super) fn check_target(&self, bucket: &str, key: &str) -> S3Result<()> {
-        let Some(path) = self.path(bucket, key) else {
-            return Err(s3_error!(InvalidRequest, "{NO_FILE_NAME}"));
-        };
-        let side_file_bytes = side_file(bucket, key).len() + UPLOAD_SUFFIX_BYTES;
-        let mut parts = key.split('/');
-        if side_file_bytes > NAME_BYTES_MAX || parts.any(|part| part.len() > NAME_BYTES_MAX) {
-            return Err(s3_error!(KeyTooLongError));
+    /// Removes the files of earlier processes that are not among these; returns how many there
+    /// were. They are what a process leaves that is killed. Blocks for long.
+    pub(super) fn sweep(&self, named: &HashSet<String>) -> io::Result<usize> {
+        let mut orphans = 0;
+        for number in 0..DIRECTORIES {
+            for entry in fs::read_dir(self.dir.join(sub(number)))? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if !named.contains(&name) && !name.starts_with(&self.process) {
+                    fs::remove_file(entry.path())?;
+                    orphans += 1;
+                }
+            }
         }
-        let bucket = self.root.join(bucket);
-        // `s3s-fs` would create the bucket.
-        if !bucket.is_dir() {
-            return Err(s3_error!(NoSuchBucket));
-        }
-        let below_a_file =
-            path.ancestors().skip(1).take_while(|above| *above != bucket).any(Path::is_file);
-        if below_a_file || (path.is_dir() && !remove_if_hollow(&path).unwrap_or(false)) {
-            return Err(s3_error!(InvalidRequest, "{FILE_AND_DIRECTORY}"));
-        }
-        Ok(())
+        Ok(orphans)
     }
 
-    /// Checks a bucket that is deleted: `s3s-fs` would delete its objects too.
-    pub(super) fn check_deleted_bucket(&self, bucket: &str) -> S3Result<()> {
-        let bucket = self.root.join(bucket);
-        let entries = fs::read_dir(bucket).into_iter().flatten().flatten();
-        let mut hollow = entries.map(|entry| remove_if_hollow(&entry.path()).unwrap_or(false));
-        if hollow.all(|hollow| hollow) { Ok(()) } else { Err(s3_error!(BucketNotEmpty)) }
+    fn new_name(&self) -> String {
+        format!("{}{:012x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Removes the checksums from an object's metadata before a multipart upload replaces the
-    /// object: `s3s-fs` would keep them for the new bytes, and clients would refuse the download.
-    pub(super) fn forget_checksums(&self, bucket: &str, key: &str) -> io::Result<()> {
-        let path = self.root.join(format!("{}.internal.json", side_file(bucket, key)));
-        let Ok(text) = fs::read(&path) else { return Ok(()) };
-        let mut known: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text)?;
-        known.retain(|name, _| !name.starts_with("checksum"));
-        let mut file = NamedTempFile::with_prefix_in(".ifmatch-", &self.root)?;
-        file.write_all(&serde_json::to_vec(&known)?)?;
-        file.persist(&path)?;
-        Ok(())
-    }
-
-    /// The object's file; `None` for a key whose path would be another key's file, or outside of
-    /// the bucket.
-    fn path(&self, bucket: &str, key: &str) -> Option<PathBuf> {
-        let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
-        key.split('/').all(plain).then(|| self.root.join(bucket).join(key))
+    fn path(&self, name: &str) -> PathBuf {
+        path(&self.dir, name)
     }
 }
 
-/// The prefix of the names of the files beside the buckets.
-fn side_file(bucket: &str, key: &str) -> String {
-    let encode = |name: &str| BASE64_URL_SAFE_NO_PAD.encode(name);
-    format!(".bucket-{}.object-{}", encode(bucket), encode(key))
+fn sub(number: u64) -> String {
+    format!("{number:02x}")
 }
 
-/// Removes a directory that contains no file at any depth, and returns whether it did. Only empty
-/// directories are removed, so a file that appears meanwhile is safe.
-fn remove_if_hollow(path: &Path) -> io::Result<bool> {
-    if !path.symlink_metadata()?.is_dir() {
-        return Ok(false);
+/// A file's path: its directory is the last two digits of its name.
+fn path(dir: &Path, name: &str) -> PathBuf {
+    let sub = name.get(name.len().saturating_sub(2)..).unwrap_or(name);
+    dir.join(sub).join(name)
+}
+
+fn remove(dir: &Path, name: &str) {
+    if let Err(error) = fs::remove_file(path(dir, name)) {
+        tracing::warn!(%error, name, "the embedded store cannot remove a file");
     }
-    for entry in fs::read_dir(path)? {
-        if !remove_if_hollow(&entry?.path())? {
-            return Ok(false);
+}
+
+/// A file that no row names yet. It is removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    files: Arc<Files>,
+    /// `None` once it is kept.
+    name: Option<String>,
+}
+
+impl NewFile {
+    pub(super) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// A row names it from now on.
+    pub(super) fn keep(mut self) {
+        self.name = None;
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some(name) = self.name.take() {
+            self.files.remove(vec![name]);
         }
     }
-    fs::remove_dir(path)?;
-    Ok(true)
 }
 
-/// The longest name of one file, on all file systems in use.
-const NAME_BYTES_MAX: usize = 255;
+/// Files that stay for as long as this does.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    files: Arc<Files>,
+    names: Vec<String>,
+}
 
-/// The longest suffix of a file beside the buckets is that of an upload's metadata; an upload id is
-/// a UUID.
-const UPLOAD_SUFFIX_BYTES: usize =
-    ".upload-00000000-0000-0000-0000-000000000000.metadata.json".len();
-
-const NO_FILE_NAME: &str = "The embedded store keeps objects as files: a key may not end in \"/\", \
-                            be that of a directory, or have empty, \".\" or \"..\" segments.";
-const FILE_AND_DIRECTORY: &str = "The embedded store keeps objects as files: \"a\" and \"a/b\" \
-                                  cannot be there at the same time.";
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let mut readers = self.files.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unread = Vec::new();
+        for name in self.names.drain(..) {
+            match readers.of.get_mut(&name) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => {
+                    readers.of.remove(&name);
+                    if readers.condemned.remove(&name) {
+                        unread.push(name);
+                    }
+                }
+            }
+        }
+        drop(readers);
+        self.files.remove(unread);
+    }
+}

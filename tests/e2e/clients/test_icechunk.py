@@ -59,8 +59,8 @@ def commit_all_at_once(endpoint: Endpoint, prefix: str) -> list[str]:
             session.commit(name, rebase_with=icechunk.ConflictDetector(), rebase_tries=50)
             return name
         except icechunk.IcechunkError as error:
-            # s3s-fs replaces an object and its checksum in two steps, and a reader between them
-            # finds a body that is not what it was told. That is no acknowledged commit.
+            # A store may replace an object and its checksum in two steps: a reader between them finds a body
+            # that is not what it was told. That is no acknowledged commit.
             assert "streaming error" in str(error), error
             return None
 

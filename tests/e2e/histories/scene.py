@@ -6,9 +6,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from histories.workload import TIMEOUT
 from proxies import Proxy, Settings
 from redis_server import RedisCluster, RedisServer, SentinelSet
 from relay import Relay
-from stores import Store, s3s_fs
+from stores import Store, embedded
 
 Registers = RedisServer | SentinelSet | RedisCluster
 
@@ -50,41 +47,21 @@ class Post:
 
 
 class KilledStore:
-    """s3s-fs, ignoring conditions, which can be killed and started again on its port."""
+    """The embedded store, ignoring conditions, which can be killed and started again on its port."""
 
     def __init__(self, directory: Path):
         self._directory = directory
-        self.store: Store = s3s_fs(directory, ignore_conditions=True)
+        self.store: Store = embedded(directory, ignore_conditions=True)
 
     def kill9(self) -> None:
         self.store.processes[0].kill9()
-        finish_half_written(self._directory)
 
     def start(self) -> None:
         listen = self.store.url.removeprefix("http://")
-        self.store = s3s_fs(self._directory, ignore_conditions=True, listen=listen)
+        self.store = embedded(self._directory, ignore_conditions=True, listen=listen)
 
     def stop(self) -> None:
         self.store.stop()
-
-
-def finish_half_written(directory: Path) -> int:
-    """s3s-fs puts the ETag beside the bytes after the bytes, so a kill may leave new bytes with an
-    old ETag: no store that a promise could be made about. This finishes such writes, as a store
-    with a journal does at its start; s3s-fs derives an ETag that is not there from the bytes."""
-    finished = 0
-    for side_file in directory.glob(".bucket-*.object-*.internal.json"):
-        bucket, key = (base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode() for name in
-                       side_file.name.removeprefix(".bucket-").removesuffix(".internal.json")
-                       .split(".object-"))
-        try:
-            actual = hashlib.md5((directory / bucket / key).read_bytes()).hexdigest()
-        except FileNotFoundError:
-            actual = None
-        if json.loads(side_file.read_text()).get("e_tag") != actual:
-            side_file.unlink()
-            finished += actual is not None
-    return finished
 
 
 class Scene:

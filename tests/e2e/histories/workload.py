@@ -125,8 +125,8 @@ class Client:
             return UNKNOWN, None, answers.in_short(answer)
         value = answer.body.partition(b"\n")[0].decode()
         if answer.etag != etag_of(value) or answer.body != body_of(value):
-            # s3s-fs keeps bytes and ETag apart: a read beside a write may pair the old of one
-            # with the new of another. It says nothing.
+            # A store may keep bytes and ETag apart: then a read beside a write pairs the old of one with the new
+            # of another. It says nothing.
             self.history.remark(TORN)
             return UNKNOWN, None, "torn"
         return OK, value, ""

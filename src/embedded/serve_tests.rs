@@ -1,9 +1,9 @@
 //! The store over real HTTP, with signed requests.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use base64::Engine as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use md5::{Digest as _, Md5};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::*;
+use crate::embedded::Misbehaviour;
 use crate::secret::Secret;
 use crate::sigv4::{Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 
@@ -45,6 +46,13 @@ impl Answer {
 
 impl Store {
     async fn start(ignore_conditions: bool) -> Self {
+        let store = Self::begin(Options { ignore_conditions, ..Options::default() }).await;
+        assert_eq!(store.send("PUT", "/bucket", &[], "").await.status, 200);
+        store
+    }
+
+    /// A store without a bucket.
+    async fn begin(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let credential = Credential {
             access_key_id: "key".to_owned(),
@@ -52,12 +60,16 @@ impl Store {
             session_token: None,
         };
         let (stop, stopped) = oneshot::channel();
-        let options = Options { ignore_conditions, ..Options::default() };
         let shutdown = async { drop(stopped.await) };
         let served = serve(dir.path().join("made"), &credential, options, shutdown).await.unwrap();
-        let store = Self { dir, served, stop, credential };
-        assert_eq!(store.send("PUT", "/bucket", &[], "").await.status, 200);
-        store
+        Self { dir, served, stop, credential }
+    }
+
+    /// One of the counts of what it did wrong.
+    async fn count(&self, name: &str) -> u64 {
+        let counts = self.send("GET", "/-/chaos", &[], "").await.body;
+        let counts: serde_json::Value = serde_json::from_str(&counts).unwrap();
+        counts[name].as_u64().unwrap()
     }
 
     fn path(&self) -> PathBuf {
@@ -154,8 +166,7 @@ impl Store {
     }
 }
 
-/// minio-py and restic list so. `s3s-fs` takes the key of an object for a directory at an empty
-/// delimiter, and cuts it.
+/// minio-py and restic list so.
 #[tokio::test]
 async fn an_empty_delimiter_is_none() {
     let store = Store::start(false).await;
@@ -242,67 +253,16 @@ async fn only_the_one_credential_is_let_in() {
 }
 
 #[tokio::test]
-async fn files_beside_the_buckets_are_neither_seen_nor_reached() {
-    let store = Store::start(false).await;
-    for name in [".ifmatch.lock", ".ifmatch-secret"] {
-        fs::write(store.path().join(name), "hidden").unwrap();
-    }
-    fs::create_dir(store.path().join(".hidden")).unwrap();
-    let listed = store.send("GET", "/", &[], "").await;
-    assert_eq!(listed.body.matches("<Bucket>").count(), 1, "{}", listed.body);
-    let target = "/bucket/../.ifmatch-secret";
-    assert_eq!(store.status("GET", target, &[]).await, 404);
-    assert_eq!(store.send("PUT", target, &[], "x").await.status, 400);
-    assert_eq!(store.status("DELETE", target, &[]).await, 400);
-    let source = [("x-amz-copy-source", "/bucket/..%2F.ifmatch-secret")];
-    assert_eq!(store.status("PUT", "/bucket/stolen", &source).await, 404);
-    let list = "<Delete><Object><Key>../.ifmatch-secret</Key></Object></Delete>";
-    let md5 = base64::prelude::BASE64_STANDARD.encode(Md5::digest(list));
-    let refused = store.send("POST", "/bucket?delete", &[("content-md5", &md5)], list).await;
-    assert_eq!(refused.element("Code"), "InvalidRequest");
-    assert_eq!(fs::read(store.path().join(".ifmatch-secret")).unwrap(), b"hidden");
-}
-
-#[tokio::test]
-async fn names_that_files_cannot_have_are_refused_before_anything_is_written() {
-    let store = Store::start(false).await;
-    assert_eq!(store.send("PUT", "/bucket/a/b", &[], "x").await.status, 200);
-    let long = "k".repeat(200);
-    for (key, status) in [("a", 400), ("a/b/c", 400), ("a//b", 400), ("a/", 400), (&*long, 400)] {
-        let answer = store.send("PUT", &format!("/bucket/{key}"), &[], "y").await;
-        assert_eq!(answer.status, status, "{key}: {}", answer.body);
-        assert_eq!(store.status("HEAD", &format!("/bucket/{key}"), &[]).await, 404, "{key}");
-    }
-    let longest = "k".repeat(100);
-    let target = format!("/bucket/{longest}");
-    assert_eq!(store.send("PUT", &target, &[], "y").await.status, 200);
-    let (complete, parts) = store.upload(&longest).await;
-    assert_eq!(store.send("POST", &complete, &[], &parts).await.status, 200);
-}
-
-#[tokio::test]
-async fn a_directory_without_objects_makes_way_and_a_bucket_with_objects_stays() {
-    let store = Store::start(false).await;
-    assert_eq!(store.send("PUT", "/bucket/a/b/c", &[], "x").await.status, 200);
-    assert_eq!(store.status("DELETE", "/bucket", &[]).await, 409);
-    assert_eq!(store.status("HEAD", "/bucket/a/b/c", &[]).await, 200);
-    assert_eq!(store.status("DELETE", "/bucket/a/b/c", &[]).await, 204);
-    assert_eq!(store.send("PUT", "/bucket/a", &[], "y").await.status, 200);
-    assert_eq!(store.status("DELETE", "/bucket/a", &[]).await, 204);
-    assert_eq!(store.status("DELETE", "/bucket", &[]).await, 204);
-    assert_eq!(store.status("HEAD", "/bucket", &[]).await, 404);
-}
-
-#[tokio::test]
 async fn a_completed_upload_does_not_keep_the_checksum_of_the_bytes_it_replaced() {
     let store = Store::start(false).await;
     let crc = [("x-amz-checksum-crc32", "NhCmhg==")];
     assert_eq!(store.send("PUT", "/bucket/k", &crc, "hello").await.status, 200);
-    let before = store.send("HEAD", "/bucket/k", &[], "").await;
+    let with_checksum = [("x-amz-checksum-mode", "ENABLED")];
+    let before = store.send("HEAD", "/bucket/k", &with_checksum, "").await;
     assert!(before.head.contains("x-amz-checksum-crc32: nhcmhg=="), "{}", before.head);
     let (target, parts) = store.upload("k").await;
     assert_eq!(store.send("POST", &target, &[], &parts).await.status, 200);
-    let after = store.send("HEAD", "/bucket/k", &[], "").await;
+    let after = store.send("HEAD", "/bucket/k", &with_checksum, "").await;
     assert!(!after.head.contains("x-amz-checksum"), "{}", after.head);
     assert!(after.etag().ends_with("-1\""), "{}", after.etag());
 }
@@ -361,6 +321,204 @@ async fn what_keeps_it_from_serving_is_told() {
     assert!(matches!(error, EmbeddedError::Directory { .. }), "{error}");
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let options = Options { listen: taken.local_addr().unwrap(), ..Options::default() };
-    let error = start(dir.path(), options).await.unwrap_err();
+    let error = start(&dir.path().join("store"), options).await.unwrap_err();
     assert!(matches!(error, EmbeddedError::Listen { .. }), "{error}");
+}
+
+/// How many files the objects are in.
+fn files(dir: &Path) -> usize {
+    let directories = fs::read_dir(dir.join("objects")).unwrap();
+    directories.map(|sub| fs::read_dir(sub.unwrap().path()).unwrap().count()).sum()
+}
+
+/// Waits until so many files are there: they are removed a moment after their objects.
+async fn until_files(dir: &Path, count: usize) {
+    let all_gone = async {
+        while files(dir) != count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(10), all_gone).await;
+    assert!(in_time.is_ok(), "{} files, not {count}", files(dir));
+}
+
+#[tokio::test]
+async fn the_space_of_what_was_replaced_deleted_or_refused_is_given_back() {
+    let store = Store::start(false).await;
+    for round in 0..10 {
+        store.send("PUT", "/bucket/k", &[], &format!("round {round}")).await;
+    }
+    until_files(&store.path(), 1).await;
+    let stale = [("if-match", "\"stale\"")];
+    assert_eq!(store.send("PUT", "/bucket/k", &stale, "x").await.status, 412);
+    let wrong = [("content-md5", "XUFAKrxLKna5cZ2REBfFkg==")];
+    assert_eq!(store.send("PUT", "/bucket/k", &wrong, "x").await.status, 400);
+    until_files(&store.path(), 1).await;
+    let (target, parts) = store.upload("k").await;
+    until_files(&store.path(), 2).await;
+    assert_eq!(store.send("POST", &target, &[], &parts).await.status, 200);
+    until_files(&store.path(), 1).await;
+    let (target, _) = store.upload("k").await;
+    assert_eq!(store.status("DELETE", &target, &[]).await, 204);
+    assert_eq!(store.status("DELETE", "/bucket/k", &[]).await, 204);
+    until_files(&store.path(), 0).await;
+}
+
+#[tokio::test]
+async fn a_key_is_never_a_path() {
+    let store = Store::start(false).await;
+    fs::write(store.path().join(".ifmatch-secret"), "hidden").unwrap();
+    let target = "/bucket/../.ifmatch-secret";
+    assert_eq!(store.status("GET", target, &[]).await, 404);
+    assert_eq!(store.send("PUT", target, &[], "mine").await.status, 200);
+    assert_eq!(store.send("GET", target, &[], "").await.body, "mine");
+    let listed = store.send("GET", "/", &[], "").await;
+    assert_eq!(listed.body.matches("<Bucket>").count(), 1, "{}", listed.body);
+    assert_eq!(fs::read(store.path().join(".ifmatch-secret")).unwrap(), b"hidden");
+}
+
+#[tokio::test]
+async fn a_process_that_was_killed_leaves_files_that_the_next_one_removes() {
+    let store = Store::start(false).await;
+    assert_eq!(store.send("PUT", "/bucket/k", &[], "kept").await.status, 200);
+    // What a kill leaves is what is in the directory at one moment.
+    let killed = store.dir.path().join("killed");
+    copy_all(&store.path(), &killed);
+    fs::write(killed.join("objects/ab/0123456789abcdef0000000000ab"), "half").unwrap();
+    assert_eq!(files(&killed), 2);
+    let options = Options::default();
+    let again = serve(killed.clone(), &store.credential, options, std::future::pending());
+    let again = again.await.unwrap();
+    until_files(&killed, 1).await;
+    let (stop, _) = oneshot::channel();
+    let again = Store { dir: store.dir, served: again, stop, credential: store.credential };
+    assert_eq!(again.send("GET", "/bucket/k", &[], "").await.body, "kept");
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy_all(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_directory_is_served_by_one_process_and_only_if_it_is_a_store() {
+    let store = Store::start(false).await;
+    let start =
+        |dir: PathBuf| serve(dir, &store.credential, Options::default(), std::future::pending());
+    let error = start(store.path()).await.unwrap_err().to_string();
+    assert!(error.contains("already open"), "{error}");
+    let old = store.dir.path().join("old");
+    fs::create_dir_all(old.join("bucket")).unwrap();
+    let error = start(old.clone()).await.unwrap_err().to_string();
+    assert!(error.contains("\"bucket\"") && error.contains("ifmatch 0.1.0"), "{error}");
+    assert_eq!(fs::read_dir(old).unwrap().count(), 1, "nothing was made in it");
+}
+
+/// A reader that is in the middle of an object reads on what it has begun.
+#[tokio::test]
+async fn a_reader_gets_one_whole_object_while_it_is_replaced() {
+    let store = Store::start(false).await;
+    let (before, after) = ("b".repeat(8 << 20), "a".repeat(8 << 20));
+    let target = "/bucket/large";
+    assert_eq!(store.send("PUT", target, &[], &before).await.status, 200);
+    let mut reading = store.begin_as(&store.credential, "GET", target, &[], "").await;
+    let mut got = vec![0; 1000];
+    reading.read_exact(&mut got).await.unwrap();
+    assert_eq!(store.send("PUT", target, &[], &after).await.status, 200);
+    until_files(&store.path(), 1).await;
+    reading.read_to_end(&mut got).await.unwrap();
+    assert!(got.ends_with(before.as_bytes()));
+    assert_eq!(store.send("GET", target, &[], "").await.body, after);
+}
+
+#[tokio::test]
+async fn concurrent_conditional_writes_have_one_winner() {
+    let store = Arc::new(Store::start(false).await);
+    for round in 0..20 {
+        let target = format!("/bucket/{round}");
+        let writers = (0..8).map(|number: usize| {
+            let (store, target) = (Arc::clone(&store), target.clone());
+            tokio::spawn(async move {
+                let create = [("if-none-match", "*")];
+                store.send("PUT", &target, &create, &number.to_string()).await.status
+            })
+        });
+        let mut statuses = Vec::new();
+        for writer in writers.collect::<Vec<_>>() {
+            statuses.push(writer.await.unwrap());
+        }
+        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 7, "{statuses:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_subresource_is_not_the_object() {
+    let store = Store::start(false).await;
+    assert_eq!(store.send("PUT", "/bucket/k", &[], "kept").await.status, 200);
+    for (method, target) in [
+        ("PUT", "/bucket/k?encryption"),
+        ("PUT", "/bucket/k?renameObject"),
+        ("DELETE", "/bucket/k?annotation"),
+        ("GET", "/bucket/k?annotation"),
+        ("PUT", "/other?unknown"),
+        ("DELETE", "/bucket?unknown"),
+    ] {
+        let answer = store.send(method, target, &[], "").await;
+        assert_eq!(answer.status, 501, "{method} {target}: {}", answer.body);
+    }
+    assert_eq!(store.send("GET", "/bucket/k?x-id=GetObject", &[], "").await.body, "kept");
+    assert_eq!(store.status("HEAD", "/other", &[]).await, 404);
+}
+
+async fn misbehaving(misbehaviour: Misbehaviour) -> Store {
+    Store::begin(Options { misbehaviour, ..Options::default() }).await
+}
+
+#[tokio::test]
+async fn a_store_that_lags_shows_the_past_and_judges_by_the_present() {
+    let lag = Duration::from_hours(1);
+    let store = misbehaving(Misbehaviour { lag, ..Misbehaviour::default() }).await;
+    assert_eq!(store.status("PUT", "/bucket", &[]).await, 200);
+    assert_eq!(store.send("PUT", "/bucket/k", &[], "x").await.status, 200);
+    let mut seen = 0;
+    for _ in 0..20 {
+        seen += u64::from(store.status("GET", "/bucket/k", &[]).await == 200);
+        store.send("GET", "/bucket?list-type=2", &[], "").await;
+    }
+    assert_eq!(store.count("lagging_reads").await, 20 - seen);
+    assert!(seen < 20 && store.count("lagging_listings").await > 0);
+    let create = [("if-none-match", "*")];
+    assert_eq!(store.send("PUT", "/bucket/k", &create, "y").await.status, 412);
+}
+
+#[tokio::test]
+async fn a_late_write_lands_after_its_connection_was_cut() {
+    let late = Duration::from_millis(100);
+    let wanted = Misbehaviour { late, late_share: 1.0, ..Misbehaviour::default() };
+    let store = misbehaving(wanted).await;
+    let mut cut = store.begin_as(&store.credential, "PUT", "/bucket", &[], "").await;
+    let mut answer = String::new();
+    cut.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer, "", "it is not answered");
+    let landed = async { while store.status("HEAD", "/bucket", &[]).await != 200 {} };
+    tokio::time::timeout(Duration::from_secs(10), landed).await.unwrap();
+    assert_eq!(store.count("late").await, 1);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_has_done_half_of_what_it_answers_500() {
+    let store = misbehaving(Misbehaviour { fail: 1.0, ..Misbehaviour::default() }).await;
+    for number in 0..20 {
+        assert_eq!(store.status("PUT", &format!("/bucket-{number}"), &[]).await, 500);
+    }
+    let done = store.count("failed_after").await;
+    assert!(done > 0 && store.count("failed_before").await == 20 - done);
 }

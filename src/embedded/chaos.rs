@@ -1,0 +1,198 @@
+//! A store that misbehaves on purpose: for tests, and for users who want to see what a store like
+//! theirs does to them. What it did is counted, so that a test can demand that it happened.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
+use s3s::service::S3Service;
+use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error, S3ErrorCode};
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::parts::Misbehaviour;
+
+/// The path of the counts. No bucket has this name.
+const COUNTS: &str = "/-/chaos";
+/// A larger body is never kept for later, in bytes.
+const LATE_BYTES_MAX: usize = 64 << 20;
+
+/// Decides by seeded dice what goes wrong, and counts it.
+#[derive(Debug)]
+pub(super) struct Chaos {
+    wanted: Misbehaviour,
+    dice: Mutex<u64>,
+    counts: Counts,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Counts {
+    /// Reads that showed something else than what stood there.
+    lagging_reads: AtomicU64,
+    /// Listings that showed an earlier moment.
+    lagging_listings: AtomicU64,
+    /// Requests that were answered 500 and not served.
+    failed_before: AtomicU64,
+    /// Requests that were served and answered 500.
+    failed_after: AtomicU64,
+    slowed: AtomicU64,
+    /// Writes that landed after their connection was cut.
+    late: AtomicU64,
+}
+
+/// What happens to a request.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Served,
+    FailsBefore,
+    FailsAfter,
+    Late(Duration),
+}
+
+impl Chaos {
+    pub(super) fn new(wanted: Misbehaviour) -> Self {
+        Self { wanted, dice: Mutex::new(wanted.seed), counts: Counts::default() }
+    }
+
+    /// How far back a read looks.
+    pub(super) fn ago(&self) -> Duration {
+        self.wanted.lag.mul_f64(self.throw())
+    }
+
+    /// A read showed something else than what stands there.
+    pub(super) fn lagged(&self) {
+        self.counts.lagging_reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A listing showed an earlier moment.
+    pub(super) fn listing_lagged(&self) {
+        self.counts.lagging_listings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Serves a request, or not.
+    pub(super) async fn serve(
+        &self,
+        service: &S3Service,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, HttpError> {
+        if request.uri().path() == COUNTS {
+            return Ok(self.shown());
+        }
+        if !self.wanted.slow.is_zero() {
+            self.counts.slowed.fetch_add(1, Ordering::Relaxed);
+            sleep(self.wanted.slow.mul_f64(self.throw())).await;
+        }
+        match self.fate(request.method()) {
+            Fate::Served => service.call(request).await,
+            Fate::FailsBefore => {
+                self.counts.failed_before.fetch_add(1, Ordering::Relaxed);
+                failure()
+            }
+            Fate::FailsAfter => {
+                let served = service.call(request).await;
+                self.counts.failed_after.fetch_add(1, Ordering::Relaxed);
+                drop(served);
+                failure()
+            }
+            Fate::Late(by) => self.late(service, request, by).await,
+        }
+    }
+
+    /// Cuts the connection, and serves the request later.
+    async fn late(
+        &self,
+        service: &S3Service,
+        request: HttpRequest,
+        by: Duration,
+    ) -> Result<HttpResponse, HttpError> {
+        let (head, body) = request.into_parts();
+        let gathered = body.try_fold(Vec::new(), async |mut whole: Vec<u8>, piece: Bytes| {
+            if whole.len() + piece.len() > LATE_BYTES_MAX {
+                return Err("the body is too large to be kept".into());
+            }
+            whole.extend_from_slice(&piece);
+            Ok(whole)
+        });
+        let body = gathered.await.map_err(HttpError::new)?;
+        let (service, request) = (service.clone(), HttpRequest::from_parts(head, body.into()));
+        self.counts.late.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(async move {
+            sleep(by).await;
+            drop(service.call(request).await);
+        });
+        Err(HttpError::new("the connection is cut on purpose".into()))
+    }
+
+    fn fate(&self, method: &Method) -> Fate {
+        if self.throw() < self.wanted.fail {
+            return if self.throw() < 0.5 { Fate::FailsBefore } else { Fate::FailsAfter };
+        }
+        let writes = matches!(*method, Method::PUT | Method::POST | Method::DELETE);
+        if writes && !self.wanted.late.is_zero() && self.throw() < self.wanted.late_share {
+            return Fate::Late(self.wanted.late.mul_f64(self.throw()));
+        }
+        Fate::Served
+    }
+
+    /// A number from 0 to 1 (SplitMix64).
+    fn throw(&self) -> f64 {
+        let mut state = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        f64::from(u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+    }
+
+    fn shown(&self) -> HttpResponse {
+        let counts = serde_json::to_vec(&self.counts).unwrap_or_default();
+        let mut response = HttpResponse::new(Body::from(counts));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+fn failure() -> Result<HttpResponse, HttpError> {
+    let mut error = S3Error::with_message(S3ErrorCode::InternalError, "It fails on purpose.");
+    error.set_status_code(StatusCode::INTERNAL_SERVER_ERROR);
+    error.to_http_response().map_err(|error| HttpError::new(Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fates(wanted: Misbehaviour, method: &Method) -> Vec<Fate> {
+        let chaos = Chaos::new(wanted);
+        (0..1000).map(|_| chaos.fate(method)).collect()
+    }
+
+    #[test]
+    fn nothing_goes_wrong_that_is_not_wanted() {
+        let fates = fates(Misbehaviour::default(), &Method::PUT);
+        assert!(fates.iter().all(|fate| *fate == Fate::Served));
+    }
+
+    #[test]
+    fn as_much_goes_wrong_as_is_wanted_and_the_same_for_the_same_seed() {
+        let wanted = Misbehaviour {
+            fail: 0.2,
+            late: Duration::from_secs(2),
+            late_share: 0.5,
+            seed: 7,
+            ..Misbehaviour::default()
+        };
+        let thrown = fates(wanted, &Method::PUT);
+        let count = |is: fn(&Fate) -> bool| thrown.iter().filter(|fate| is(fate)).count();
+        assert!((60..140).contains(&count(|fate| *fate == Fate::FailsBefore)));
+        assert!((60..140).contains(&count(|fate| *fate == Fate::FailsAfter)));
+        assert!((300..500).contains(&count(|fate| matches!(fate, Fate::Late(_)))));
+        assert_eq!(thrown, fates(wanted, &Method::PUT));
+        assert_ne!(thrown, fates(Misbehaviour { seed: 8, ..wanted }, &Method::PUT));
+        let reads = fates(wanted, &Method::GET);
+        assert!(!reads.iter().any(|fate| matches!(fate, Fate::Late(_))), "a read changes nothing");
+    }
+}

@@ -1,0 +1,133 @@
+//! Finding the version of a key that a request is about.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use s3s::{S3Error, S3Result, s3_error};
+
+use super::described::{http_date, timestamp_ms};
+use super::failure::Refused;
+use super::index::{Placed, Read};
+use super::records::{Bucket, Object, Version, Versioning};
+
+/// The longest key (AWS: "Creating object key names"), in bytes.
+const KEY_BYTES_MAX: usize = 1024;
+/// The highest number of a part (AWS: "Amazon S3 multipart upload limits").
+pub(super) const PARTS_MAX: u16 = 10_000;
+
+/// A version that is an object.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) sequence: u64,
+    pub(super) version: Version,
+    pub(super) object: Object,
+    /// Its id, if answers are to name it: not in a bucket that was never versioned.
+    pub(super) version_id: Option<String>,
+}
+
+/// The version that a request names.
+#[derive(Debug)]
+pub(super) struct Target {
+    bucket: String,
+    key: String,
+    /// `None` for the latest.
+    version_id: Option<String>,
+}
+
+impl Target {
+    pub(super) fn new(bucket: String, key: String, version_id: Option<String>) -> Self {
+        Self { bucket, key, version_id }
+    }
+
+    pub(super) fn find(&self, index: &impl Read) -> Result<Found, Refused> {
+        object(index, (&self.bucket, &self.key), self.version_id.as_deref())
+    }
+}
+
+/// The bucket of a request.
+pub(super) fn bucket(index: &impl Read, name: &str) -> Result<Bucket, Refused> {
+    Ok(index.bucket(name)?.ok_or_else(|| s3_error!(NoSuchBucket))?)
+}
+
+/// The latest version of a key, or the version with this id; not a delete marker.
+pub(super) fn object(
+    index: &impl Read,
+    (bucket_name, key): (&str, &str),
+    version_id: Option<&str>,
+) -> Result<Found, Refused> {
+    let bucket = bucket(index, bucket_name)?;
+    let placed = match version_id {
+        None => index.latest(bucket_name, key)?.ok_or_else(no_such_key)?,
+        Some(id) => {
+            check_version_id(id)?;
+            index.version(bucket_name, key, id)?.ok_or_else(no_such_version)?
+        }
+    };
+    let shown = shown_id(&bucket, &placed.version);
+    let Placed { sequence, mut version, .. } = placed;
+    match version.object.take() {
+        Some(object) => Ok(Found { sequence, version, object, version_id: shown }),
+        None => Err(is_a_marker(&version, version_id.is_some()).into()),
+    }
+}
+
+/// The id of a version, if answers are to name it.
+pub(super) fn shown_id(bucket: &Bucket, version: &Version) -> Option<String> {
+    (bucket.versioning != Versioning::Off).then(|| version.id().to_owned())
+}
+
+/// AWS: NoSuchKey.
+pub(super) fn no_such_key() -> S3Error {
+    s3_error!(NoSuchKey, "The specified key does not exist.")
+}
+
+fn no_such_version() -> S3Error {
+    s3_error!(NoSuchVersion, "The specified version does not exist.")
+}
+
+/// AWS: "Working with delete markers".
+fn is_a_marker(version: &Version, was_named: bool) -> S3Error {
+    let mut error = if was_named {
+        s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource.")
+    } else {
+        no_such_key()
+    };
+    let mut headers = HeaderMap::new();
+    let marker = HeaderName::from_static("x-amz-delete-marker");
+    headers.insert(marker, HeaderValue::from_static("true"));
+    if let Ok(id) = HeaderValue::from_str(version.id()) {
+        headers.insert(HeaderName::from_static("x-amz-version-id"), id);
+    }
+    if was_named {
+        headers.insert(header::ALLOW, HeaderValue::from_static("DELETE"));
+        if let Some(date) = http_date(&timestamp_ms(version.modified_ms)) {
+            headers.insert(header::LAST_MODIFIED, date);
+        }
+    }
+    error.set_headers(headers);
+    error
+}
+
+/// Refuses what can be no id of this store's.
+pub(super) fn check_version_id(id: &str) -> S3Result<()> {
+    let is_one =
+        id == "null" || (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if is_one { Ok(()) } else { Err(s3_error!(InvalidArgument, "Invalid version id specified")) }
+}
+
+/// Refuses a key that is too long (AWS: KeyTooLongError).
+pub(super) fn check_key(key: &str) -> S3Result<()> {
+    if key.len() > KEY_BYTES_MAX {
+        return Err(s3_error!(KeyTooLongError, "Your key is too long"));
+    }
+    Ok(())
+}
+
+/// A part's number (AWS: UploadPart).
+pub(super) fn part_number(number: i32) -> S3Result<u16> {
+    let number = u16::try_from(number).ok();
+    number.filter(|number| (1..=PARTS_MAX).contains(number)).ok_or_else(|| {
+        s3_error!(
+            InvalidArgument,
+            "Part number must be an integer between 1 and {PARTS_MAX}, inclusive"
+        )
+    })
+}

@@ -1,0 +1,416 @@
+"""Objects of the embedded store: what is said of them, read of them, and on which conditions."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from urllib.parse import urlencode
+
+import pytest
+import urllib3
+
+from clients import UNSIGNED, Raw, boto
+from dates import dates_around
+from embedded import MIB, PART, TRAILER, Bucket, fault, with_trailer
+
+# === what is said of an object ===
+
+FIELDS = {
+    "CacheControl": "no-cache, max-age=0", "ContentDisposition": 'attachment; filename="a b.txt"',
+    "ContentEncoding": "gzip", "ContentLanguage": "de-DE, en-CA", "ContentType": "text/plain; charset=utf-8",
+    "WebsiteRedirectLocation": "/elsewhere", "StorageClass": "STANDARD_IA",
+}
+METADATA = {"plain": "value", "with-dash_and_line": "a, b; c", "empty": "", "spaces": "a  b", "equals": "=?&%41+"}
+
+
+def described(told: dict) -> dict:
+    return {name: told.get(name) for name in FIELDS}
+
+
+def test_what_is_said_of_an_object_comes_back(embedded):
+    embedded.put("key", b"x", Metadata=METADATA, **FIELDS)
+    for operation in ("get_object", "head_object"):
+        told = embedded(operation, "key")
+        assert (described(told), told["Metadata"]) == (FIELDS, METADATA)
+        assert told["AcceptRanges"] == "bytes"
+        assert abs(told["LastModified"].timestamp() - time.time()) < 30
+
+
+def test_what_is_said_at_the_begin_of_an_upload_comes_back(embedded):
+    embedded.put_in_parts("key", b"x", Metadata=METADATA, Tagging="a=1&b=2", **FIELDS)
+    told = embedded("get_object", "key")
+    assert (described(told), told["Metadata"], told["TagCount"]) == (FIELDS, METADATA, 2)
+
+
+def test_a_new_object_has_nothing_of_the_one_before(embedded):
+    embedded.put("key", b"x", Metadata=METADATA, Tagging="a=1", **FIELDS)
+    embedded.put("key", b"y")
+    told = embedded("get_object", "key")
+    assert told["Metadata"] == {} and "TagCount" not in told
+    assert {name for name, value in described(told).items() if value} == {"ContentType"}
+    assert told["ContentType"] == "binary/octet-stream", "what AWS says of an object of unknown type"
+
+
+@pytest.mark.parametrize("sent, kept", [
+    ("aws-chunked", None), ("gzip,aws-chunked", "gzip"), ("aws-chunked, gzip", "gzip"), ("br", "br"),
+    ("deflate, gzip", "deflate, gzip")])
+def test_a_content_encoding_comes_back_as_sent_without_the_body_s_framing(embedded, sent, kept):
+    headers, body, payload = {}, b"abc", None
+    if "aws-chunked" in sent:
+        headers, body = with_trailer(body, "x-amz-checksum-crc32", "NSRBwg==")
+        payload = TRAILER
+    headers["Content-Encoding"] = sent
+    answer = embedded.raw.put(embedded.path("key"), body, headers=headers, payload=payload)
+    assert answer.status == 200, answer
+    answer = embedded.raw.get(embedded.path("key"))
+    assert (answer.headers.get("content-encoding"), answer.body) == (kept, b"abc")
+
+
+@pytest.mark.parametrize("expires", [
+    "Wed, 21 Oct 2037 07:28:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT",
+    pytest.param("0", marks=fault("s3s refuses what is no date"))])
+def test_expires_comes_back_as_sent(embedded, expires):
+    answer = embedded.raw.put(embedded.path("key"), b"x", headers={"Expires": expires})
+    assert answer.status == 200, answer
+    assert embedded.raw.get(embedded.path("key")).headers["expires"] == expires
+
+
+def test_names_of_metadata_are_in_lower_case(embedded):
+    embedded.raw.put(embedded.path("key"), headers={"X-Amz-Meta-MiXeD": "VaLuE"})
+    assert embedded("head_object", "key")["Metadata"] == {"mixed": "VaLuE"}
+
+
+def test_metadata_may_have_two_kibibytes(embedded):
+    embedded.put("key", Metadata={"n": "v" * 2047})
+    assert embedded.refuses("put_object", "key", Metadata={"n": "v" * 2048}) == (400, "MetadataTooLarge")
+    assert embedded("head_object", "key")["Metadata"] == {"n": "v" * 2047}
+
+
+def test_only_storage_classes_that_there_are(embedded):
+    assert embedded.refuses("put_object", "key", StorageClass="COLD") == (400, "InvalidStorageClass")
+    assert embedded.refuses("put_object", "key", StorageClass="GLACIER") == (501, "NotImplemented")
+    assert embedded.keys() == []
+    embedded.put("key", StorageClass="STANDARD")
+    assert "StorageClass" not in embedded("head_object", "key"), "AWS leaves out the ordinary one"
+
+
+OVERRIDES = {"cache-control": "no-store", "content-disposition": 'inline; filename="\u00e4"', "content-encoding": "br",
+             "content-language": "fr", "content-type": "text/html", "expires": "Thu, 01 Jan 2037 00:00:00 GMT"}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_query_overrides_what_an_answer_says(embedded, method):
+    embedded.put("key", b"x", **FIELDS)
+    wanted = {**OVERRIDES, "content-disposition": 'inline; filename="a"'}
+    query = urlencode({f"response-{name}": value for name, value in wanted.items()})
+    answer = embedded.raw.request(method, embedded.path("key", query.replace("+", "%20")))
+    assert answer.status == 200
+    assert {name: answer.headers[name] for name in wanted} == wanted
+    assert described(embedded("head_object", "key")) == FIELDS, "nothing of the object is changed"
+
+
+def test_an_answer_to_a_write_says_the_md5_of_its_body(embedded):
+    for body in (b"", b"x", bytes(3 * MIB)):
+        digest = f'"{hashlib.md5(body).hexdigest()}"'
+        assert embedded.put("key", body) == digest
+        told = embedded("get_object", "key")
+        assert (told["ETag"], told["ContentLength"]) == (digest, len(body)) and told["Body"].read() == body
+
+
+def test_what_is_missing_is_said_to_be(embedded):
+    missing = Bucket(embedded.store, embedded.name + "-missing")
+    for operation in ("get_object", "delete_object", "put_object", "get_object_tagging", "create_multipart_upload"):
+        assert missing.refuses(operation, "key") == (404, "NoSuchBucket"), operation
+    for operation in ("get_object", "get_object_tagging"):
+        assert embedded.refuses(operation, "key") == (404, "NoSuchKey"), operation
+    for bucket in (embedded, missing):
+        answer = bucket.raw.head(bucket.path("key"))
+        assert (answer.status, answer.body) == (404, b"")
+    embedded("delete_object", "key")  # what is not there is deleted already
+
+
+@fault("s3s quotes the ETag, and AWS does not here")
+def test_attributes_are_those_that_were_asked_for(embedded):
+    etag = embedded.put("key", b"12345", ChecksumAlgorithm="SHA256")
+    every = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+    told = embedded("get_object_attributes", "key", ObjectAttributes=every)
+    assert (told["ETag"], told["ObjectSize"], told["StorageClass"]) == (etag.strip('"'), 5, "STANDARD")
+    assert told["Checksum"]["ChecksumSHA256"] and "ObjectParts" not in told
+    told = embedded("get_object_attributes", "key", ObjectAttributes=["ObjectSize"])
+    assert told["ObjectSize"] == 5 and not {"ETag", "Checksum", "StorageClass"} & told.keys()
+    assert embedded.refuses("get_object_attributes", "none", ObjectAttributes=every) == (404, "NoSuchKey")
+    embedded.put_in_parts("parts", bytes(PART), b"x")
+    told = embedded("get_object_attributes", "parts", ObjectAttributes=every)
+    assert told["ObjectParts"]["TotalPartsCount"] == 2
+    answer = embedded.raw.get(embedded.path("key", "attributes"), headers={"x-amz-object-attributes": "Colour"})
+    assert (answer.status, answer.code) == (400, "InvalidArgument"), answer
+
+
+# === tags ===
+
+def tags(**pairs: str) -> dict:
+    return {"TagSet": [{"Key": name, "Value": value} for name, value in pairs.items()]}
+
+
+def tags_of(bucket: Bucket, key: str) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in bucket("get_object_tagging", key)["TagSet"]}
+
+
+def test_tags_are_set_read_replaced_and_taken_away(embedded):
+    embedded.put("key", b"x", Tagging="a=1&b%20c=d+e&empty=")
+    assert tags_of(embedded, "key") == {"a": "1", "b c": "d e", "empty": ""}
+    assert embedded("get_object", "key")["TagCount"] == 3
+    before = embedded("head_object", "key")
+    embedded("put_object_tagging", "key", Tagging=tags(z="\u00e4", y="<&>"))
+    assert tags_of(embedded, "key") == {"z": "\u00e4", "y": "<&>"}
+    embedded("put_object_tagging", "key", Tagging=tags())
+    assert tags_of(embedded, "key") == {}
+    embedded("put_object_tagging", "key", Tagging=tags(z="1"))
+    embedded("delete_object_tagging", "key")
+    assert tags_of(embedded, "key") == {} and "TagCount" not in embedded("get_object", "key")
+    after = embedded("head_object", "key")
+    assert (after["ETag"], after["LastModified"]) == (before["ETag"], before["LastModified"])
+
+
+WRONG_TAGS = {
+    "eleven": tags(**{f"name{number}": "v" for number in range(11)}), "a long name": tags(**{"n" * 129: "v"}),
+    "a long value": tags(n="v" * 257), "no name": {"TagSet": [{"Key": "", "Value": "v"}]},
+    "a name twice": {"TagSet": [{"Key": "n", "Value": "1"}, {"Key": "n", "Value": "2"}]},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_TAGS)
+def test_wrong_tags_are_refused_and_the_old_ones_stay(embedded, wrong):
+    embedded.put("key", Tagging="a=1")
+    code = "BadRequest" if wrong == "eleven" else "InvalidTag"
+    assert embedded.refuses("put_object_tagging", "key", Tagging=WRONG_TAGS[wrong]) == (400, code)
+    assert tags_of(embedded, "key") == {"a": "1"}
+    header = urlencode([(tag["Key"], tag["Value"]) for tag in WRONG_TAGS[wrong]["TagSet"]])
+    status, _ = embedded.refuses("put_object", "other", Tagging=header)
+    assert status == 400 and embedded.keys() == ["key"]
+
+
+def test_names_and_values_of_tags_may_be_as_long_as_aws_s(embedded):
+    longest = {f"{number}{'n' * 127}": "\u00e4" * 256 for number in range(10)}
+    embedded.put("key")
+    embedded("put_object_tagging", "key", Tagging=tags(**longest))
+    assert tags_of(embedded, "key") == longest
+
+
+# === parts of an object ===
+
+TEN = b"0123456789"
+RANGES = {
+    "bytes=0-0": b"0", "bytes=4-7": b"4567", "bytes=7-": b"789", "bytes=0-": TEN, "bytes=-3": b"789",
+    "bytes=-10": TEN, "bytes=-11": TEN, "bytes=9-9": b"9", "bytes=5-1000": b"56789",
+    "bytes=0-9223372036854775806": TEN,
+}
+UNSATISFIABLE = ["bytes=10-", "bytes=10-10", "bytes=1000-2000", "bytes=-0"]
+NO_RANGES = ["bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "items=0-1", "0-1", "bytes=0-1,3-4", "bytes=1--2"]
+
+
+@pytest.fixture(scope="module")
+def ten(store_named) -> Bucket:
+    bucket = Bucket.new(store_named("embedded"))
+    bucket.put("ten", TEN)
+    bucket.put("empty")
+    return bucket
+
+
+@pytest.mark.parametrize("asked", RANGES)
+def test_a_range_is_answered_with_its_bytes(ten, asked):
+    answer = ten.raw.get(ten.path("ten"), headers={"Range": asked})
+    first = TEN.index(RANGES[asked])
+    said = f"bytes {first}-{first + len(RANGES[asked]) - 1}/10"
+    assert (answer.status, answer.body, answer.headers["content-range"]) == (206, RANGES[asked], said)
+    assert answer.headers["content-length"] == str(len(RANGES[asked]))
+
+
+@pytest.mark.parametrize("asked", RANGES)
+def test_a_range_is_told_of(ten, asked):
+    first = TEN.index(RANGES[asked])
+    said = f"bytes {first}-{first + len(RANGES[asked]) - 1}/10"
+    head = ten.raw.head(ten.path("ten"), headers={"Range": asked})
+    assert (head.status, head.headers["content-range"]) == (206, said)
+    assert head.headers["content-length"] == str(len(RANGES[asked]))
+
+
+@pytest.mark.parametrize("asked", UNSATISFIABLE)
+def test_a_range_that_is_not_there_is_said_to_be(ten, asked):
+    answer = ten.raw.get(ten.path("ten"), headers={"Range": asked})
+    assert (answer.status, answer.code) == (416, "InvalidRange"), answer
+    assert ten.raw.head(ten.path("ten"), headers={"Range": asked}).status == 416
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-", "bytes=0-0"])
+def test_an_empty_object_has_no_range(ten, asked):
+    assert ten.raw.get(ten.path("empty"), headers={"Range": asked}).status == 416
+
+
+@fault("s3s refuses it")
+@pytest.mark.parametrize("asked", NO_RANGES)
+def test_what_is_no_range_is_no_wish(ten, asked):
+    """AWS has one range in an answer at most; asked for several, it sends the whole."""
+    answer = ten.raw.get(ten.path("ten"), headers={"Range": asked})
+    assert (answer.status, answer.body) == (200, TEN), answer
+    assert "content-range" not in answer.headers
+
+
+@pytest.fixture(scope="module")
+def in_parts(store_named) -> tuple[Bucket, list[bytes]]:
+    bucket = Bucket.new(store_named("embedded"))
+    bodies = [bytes([letter]) * size for letter, size in ((65, PART), (66, PART + 1), (67, 3))]
+    bucket.put_in_parts("parts", *bodies)
+    bucket.put("plain", TEN)
+    return bucket, bodies
+
+
+def test_ranges_cross_the_borders_of_parts(in_parts):
+    bucket, bodies = in_parts
+    whole = b"".join(bodies)
+    assert bucket.body("parts") == whole
+    borders = [0, PART, 2 * PART + 1, len(whole)]
+    for first in {max(0, border + step) for border in borders for step in (-2, -1, 0, 1)}:
+        for last in {first, first + 1, *(border + step for border in borders for step in (-1, 0))}:
+            if first <= last and first < len(whole):
+                answer = bucket("get_object", "parts", Range=f"bytes={first}-{last}")
+                assert answer["Body"].read() == whole[first:last + 1], (first, last)
+
+
+def test_a_part_is_read_by_its_number(in_parts):
+    bucket, bodies = in_parts
+    whole, start = b"".join(bodies), 0
+    for number, body in enumerate(bodies, 1):
+        said = f"bytes {start}-{start + len(body) - 1}/{len(whole)}"
+        for operation in ("get_object", "head_object"):
+            told = bucket(operation, "parts", PartNumber=number)
+            assert operation == "head_object" or told["ResponseMetadata"]["HTTPStatusCode"] == 206
+            assert (told["PartsCount"], told["ContentLength"], told["ContentRange"]) == (3, len(body), said)
+            assert "Body" not in told or told["Body"].read() == body
+        start += len(body)
+    told = bucket("get_object", "plain", PartNumber=1)
+    assert told["Body"].read() == TEN and "PartsCount" not in told
+    assert told["ContentRange"] == "bytes 0-9/10"
+
+
+@pytest.mark.parametrize("key, query, headers, refused", [
+    ("parts", "partNumber=4", {}, (416, "InvalidPartNumber")),
+    ("plain", "partNumber=2", {}, (416, "InvalidPartNumber")),
+    ("parts", "partNumber=1", {"Range": "bytes=0-1"}, (400, "InvalidRequest")),
+    ("parts", "partNumber=x", {}, (400, "InvalidArgument")),
+    *(("parts", f"partNumber={number}", {}, (400, "InvalidArgument"))
+      for number in (0, -1, 10001))])
+def test_a_part_that_there_cannot_be_is_refused(in_parts, key, query, headers, refused):
+    bucket, _ = in_parts
+    answer = bucket.raw.get(bucket.path(key, query), headers=headers)
+    assert (answer.status, answer.code) == refused, answer
+    assert bucket.raw.head(bucket.path(key, query), headers=headers).status == refused[0]
+
+
+# === conditions of reads ===
+
+READS = [
+    ({"If-Match": "{etag}"}, 200), ({"If-Match": "*"}, 200), ({"If-Match": "other"}, 412),
+    ({"If-Match": "{bare}"}, 200),
+    ({"If-None-Match": "{etag}"}, 304), ({"If-None-Match": "*"}, 304), ({"If-None-Match": "other"}, 200),
+    ({"If-None-Match": "{bare}"}, 304),
+    ({"If-Modified-Since": "{before}"}, 200), ({"If-Modified-Since": "{equal}"}, 304),
+    ({"If-Modified-Since": "{after}"}, 304),
+    ({"If-Unmodified-Since": "{before}"}, 412), ({"If-Unmodified-Since": "{equal}"}, 200),
+    ({"If-Unmodified-Since": "{after}"}, 200),
+    ({"If-Match": "{etag}", "If-Unmodified-Since": "{before}"}, 200),
+    ({"If-Match": "other", "If-Unmodified-Since": "{after}"}, 412),
+    ({"If-None-Match": "{etag}", "If-Modified-Since": "{before}"}, 304),
+    ({"If-None-Match": "other", "If-Modified-Since": "{after}"}, 200),
+    ({"If-Match": "{etag}", "If-None-Match": "{etag}"}, 304),
+    ({"If-None-Match": "{etag}", "If-Unmodified-Since": "{before}"}, 412),
+    ({"If-Match": "other", "If-None-Match": "{etag}"}, 412),
+]
+IGNORED = [({"If-Modified-Since": "{future}"}, 200),
+           *(pytest.param({name: "{no date}"}, 200, marks=fault("s3s refuses what is no date"))
+             for name in ("If-Modified-Since", "If-Unmodified-Since"))]
+
+
+@pytest.fixture(scope="module")
+def dated(ten) -> tuple[Bucket, dict[str, str]]:
+    head = ten.raw.head(ten.path("ten"))
+    words = {**dates_around(head.headers["last-modified"]), "etag": head.etag, "bare": head.etag.strip('"')}
+    return ten, {**words, "last-modified": head.headers["last-modified"]}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("conditions, status", [
+    *READS, *IGNORED])
+def test_a_read_is_answered_by_its_conditions(dated, method, conditions, status):
+    bucket, words = dated
+    headers = {name: value.format(**words) for name, value in conditions.items()}
+    answer = bucket.raw.request(method, bucket.path("ten"), headers)
+    assert answer.status == status, answer
+    if method == "GET" and status == 412:
+        assert answer.code == "PreconditionFailed"
+    if status == 304:
+        assert (answer.etag, answer.body) == (words["etag"], b"")
+        assert answer.headers["last-modified"] == words["last-modified"]
+
+
+def test_a_missing_object_is_missing_whatever_the_conditions(ten):
+    for headers in ({"If-Match": "*"}, {"If-None-Match": "*"}, {"If-Match": '"x"'}):
+        assert ten.raw.get(ten.path("none"), headers=headers).status == 404
+
+
+def test_a_condition_is_judged_before_a_range(dated):
+    bucket, words = dated
+    for headers, status in [({"If-Match": "other"}, 412), ({"If-None-Match": words["etag"]}, 304)]:
+        for asked in ("bytes=0-1", "bytes=100-"):
+            answer = bucket.raw.get(bucket.path("ten"), headers={**headers, "Range": asked})
+            assert answer.status == status, (headers, asked)
+
+
+# === who may ===
+
+def test_nobody_else_is_let_in(embedded):
+    embedded.put("key", b"x")
+    store = embedded.store
+    stranger = Raw(store.url, "nobody", store.secret_key)
+    impostor = Raw(store.url, store.access_key, "wrong")
+    for method in ("GET", "PUT", "DELETE"):
+        assert stranger.request(method, embedded.path("key")).status == 403
+        answer = impostor.request(method, embedded.path("key"))
+        assert (answer.status, answer.code) == (403, "SignatureDoesNotMatch"), answer
+    answer = embedded.raw.send("GET", embedded.path("key"), {"Host": f"{stranger.host}:{stranger.port}"}, b"")
+    assert (answer.status, answer.code) == (403, "AccessDenied"), answer
+    late = embedded.raw.request("GET", embedded.path("key"), clock_offset=-3600)
+    assert (late.status, late.code) == (403, "RequestTimeTooSkewed"), late
+    assert embedded.body("key") == b"x"
+
+
+@fault("s3s does not say which digest is wrong")
+def test_refusals_of_strangers_and_of_other_bodies_have_aws_s_codes(embedded):
+    stranger = Raw(embedded.store.url, "nobody", embedded.store.secret_key)
+    assert stranger.get(embedded.path("key")).code == "InvalidAccessKeyId"
+    answer = embedded.raw.request("PUT", embedded.path("key"), body=b"signed", sent_body=b"stolen")
+    assert answer.code == "XAmzContentSHA256Mismatch"
+
+
+def test_a_presigned_url_does_one_thing_for_a_time(embedded, signing):
+    pool = urllib3.PoolManager(retries=False)
+    s3 = boto(embedded.store.url, embedded.store.access_key, embedded.store.secret_key, config=signing)
+
+    def url(operation: str, key: str, seconds: int = 60) -> str:
+        return s3.generate_presigned_url(operation, {"Bucket": embedded.name, "Key": key}, ExpiresIn=seconds)
+
+    key = "a b+c/\u00e4"
+    assert pool.request("PUT", url("put_object", key), body=b"x").status == 200
+    assert pool.request("GET", url("get_object", key)).data == b"x"
+    assert pool.request("GET", url("put_object", key)).status == 403
+    assert pool.request("GET", url("get_object", key).replace("a%20b", "a%20c")).status == 403
+    assert pool.request("GET", url("get_object", key, -60)).status in (400, 403)
+    assert pool.request("DELETE", url("delete_object", key)).status == 204
+    assert embedded.keys() == []
+
+
+def test_a_body_must_be_what_was_signed(embedded):
+    answer = embedded.raw.request("PUT", embedded.path("key"), body=b"signed", sent_body=b"stolen")
+    assert answer.status == 400, answer
+    assert embedded.keys() == []
+    assert embedded.raw.put(embedded.path("key"), b"x", payload=UNSIGNED).status == 200
