@@ -2,13 +2,13 @@
 //! theirs does to them. What it did is counted, so that a test can demand that it happened.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Request, StatusCode};
 use s3s::service::S3Service;
 use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error, S3ErrorCode};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use super::parts::Misbehaviour;
 
 /// The path of the counts. No bucket has this name.
 const COUNTS: &str = "/-/chaos";
-/// A larger body is never kept for later, in bytes.
+/// The largest body that is kept for later, in bytes.
 const LATE_BYTES_MAX: usize = 64 << 20;
 
 /// Decides by seeded dice what goes wrong, and counts it.
@@ -75,18 +75,18 @@ impl Chaos {
 
     /// Serves a request, or not.
     pub(super) async fn serve(
-        &self,
+        self: &Arc<Self>,
         service: &S3Service,
         request: HttpRequest,
     ) -> Result<HttpResponse, HttpError> {
-        if request.uri().path() == COUNTS {
+        if request.method() == Method::GET && request.uri().path() == COUNTS {
             return Ok(self.shown());
         }
         if !self.wanted.slow.is_zero() {
             self.counts.slowed.fetch_add(1, Ordering::Relaxed);
             sleep(self.wanted.slow.mul_f64(self.throw())).await;
         }
-        match self.fate(request.method()) {
+        match self.fate(&request) {
             Fate::Served => service.call(request).await,
             Fate::FailsBefore => {
                 self.counts.failed_before.fetch_add(1, Ordering::Relaxed);
@@ -104,35 +104,35 @@ impl Chaos {
 
     /// Cuts the connection, and serves the request later.
     async fn late(
-        &self,
+        self: &Arc<Self>,
         service: &S3Service,
         request: HttpRequest,
         by: Duration,
     ) -> Result<HttpResponse, HttpError> {
         let (head, body) = request.into_parts();
         let gathered = body.try_fold(Vec::new(), async |mut whole: Vec<u8>, piece: Bytes| {
-            if whole.len() + piece.len() > LATE_BYTES_MAX {
-                return Err("the body is too large to be kept".into());
-            }
             whole.extend_from_slice(&piece);
             Ok(whole)
         });
         let body = gathered.await.map_err(HttpError::new)?;
         let (service, request) = (service.clone(), HttpRequest::from_parts(head, body.into()));
-        self.counts.late.fetch_add(1, Ordering::Relaxed);
+        let chaos = Arc::clone(self);
         tokio::spawn(async move {
             sleep(by).await;
-            drop(service.call(request).await);
+            let served = service.call(request).await;
+            if served.is_ok_and(|answer| answer.status().is_success()) {
+                chaos.counts.late.fetch_add(1, Ordering::Relaxed);
+            }
         });
         Err(HttpError::new("the connection is cut on purpose".into()))
     }
 
-    fn fate(&self, method: &Method) -> Fate {
+    fn fate<B>(&self, request: &Request<B>) -> Fate {
         if self.throw() < self.wanted.fail {
             return if self.throw() < 0.5 { Fate::FailsBefore } else { Fate::FailsAfter };
         }
-        let writes = matches!(*method, Method::PUT | Method::POST | Method::DELETE);
-        if writes && !self.wanted.late.is_zero() && self.throw() < self.wanted.late_share {
+        let may = !self.wanted.late.is_zero() && can_be_late(request);
+        if may && self.throw() < self.wanted.late_share {
             return Fate::Late(self.wanted.late.mul_f64(self.throw()));
         }
         Fate::Served
@@ -155,6 +155,15 @@ impl Chaos {
     }
 }
 
+/// Whether it is a write whose body can be kept: a larger one is never late.
+fn can_be_late<B>(request: &Request<B>) -> bool {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let bytes = length.map_or(Some(0), |length| length.parse().ok());
+    let streams = request.headers().contains_key(TRANSFER_ENCODING);
+    let writes = matches!(*request.method(), Method::PUT | Method::POST | Method::DELETE);
+    writes && !streams && bytes.is_some_and(|bytes: usize| bytes <= LATE_BYTES_MAX)
+}
+
 fn failure() -> Result<HttpResponse, HttpError> {
     let mut error = S3Error::with_message(S3ErrorCode::InternalError, "It fails on purpose.");
     error.set_status_code(StatusCode::INTERNAL_SERVER_ERROR);
@@ -167,7 +176,8 @@ mod tests {
 
     fn fates(wanted: Misbehaviour, method: &Method) -> Vec<Fate> {
         let chaos = Chaos::new(wanted);
-        (0..1000).map(|_| chaos.fate(method)).collect()
+        let request = Request::builder().method(method).body(()).unwrap();
+        (0..1000).map(|_| chaos.fate(&request)).collect()
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn understood(operation: &str, query: &str) -> S3Result<()> {
         "DeleteObject" => &["versionId"],
         "GetObject" | "HeadObject" => &["versionId", "partNumber"],
         "ListObjects" => &["delimiter", "encoding-type", "marker", "max-keys", "prefix"],
-        "ListBuckets" => &["bucket-region", "continuation-token", "max-buckets", "prefix"],
+        "ListBuckets" => &["continuation-token", "max-buckets", "prefix"],
         // The others are chosen by a parameter that `s3s` knows.
         _ => return Ok(()),
     };

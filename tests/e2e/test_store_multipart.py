@@ -108,6 +108,23 @@ def test_a_complete_that_is_sent_again_is_answered_again(embedded):
     assert embedded.body("key") == b"newer"
 
 
+def test_a_complete_that_is_sent_again_with_other_parts_is_another(embedded):
+    upload = embedded.begin("key")
+    part = embedded.part("key", upload, 1, SMALL)
+    embedded.complete("key", upload, [part])
+    for other in ({**part, "ETag": '"' + "0" * 32 + '"'}, {**part, "PartNumber": 2}):
+        assert embedded.complete_refused("key", upload, [other]) == (404, "NoSuchUpload")
+    assert embedded.body("key") == SMALL
+
+
+def test_a_checksum_is_not_promised_of_an_upload_that_has_none(embedded):
+    upload = embedded.begin("key")
+    part = {"PartNumber": 1, "ETag": embedded.part("key", upload, 1, SMALL)["ETag"]}
+    refused = embedded.complete_refused("key", upload, [part], ChecksumSHA256=sum_of("sha256", SMALL))
+    assert refused[0] == 400
+    embedded.complete("key", upload, [part])
+
+
 def test_one_of_several_completes_at_once_makes_the_object_and_all_are_told_so(embedded):
     embedded.versioned()
     upload = embedded.begin("key")

@@ -248,3 +248,20 @@ def test_an_upload_is_completed_once_whatever_was_written_since(versioned):
     second = put(versioned, b"newer")
     assert versioned.complete("key", upload, [part])["VersionId"] == first
     assert history(versioned) == [(second, False, True), (first, False, False)]
+
+
+def test_no_version_is_left_out_where_the_last_of_a_page_was_deleted(embedded):
+    """So a bucket is emptied: a page is listed, and deleted. `null` tells no place once it is gone."""
+    embedded.put("key", b"null")
+    embedded.versioned()
+    embedded("put_bucket_versioning", VersioningConfiguration={"Status": "Suspended"})
+    embedded.put("key", b"null again")
+    embedded.versioned()
+    older = [embedded("put_object", "key", Body=body)["VersionId"] for body in (b"1", b"2")]
+    embedded("put_bucket_versioning", VersioningConfiguration={"Status": "Suspended"})
+    embedded.put("key", b"null at last")
+    page = embedded("list_object_versions", MaxKeys=1)
+    assert (page["NextKeyMarker"], page["NextVersionIdMarker"]) == ("key", "null")
+    embedded("delete_object", "key", VersionId="null")
+    rest = embedded("list_object_versions", KeyMarker="key", VersionIdMarker="null")
+    assert [version["VersionId"] for version in rest["Versions"]] == older[::-1]

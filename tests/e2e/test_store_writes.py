@@ -314,6 +314,15 @@ def test_one_checksum_at_most_is_declared(embedded):
     assert (answer.status, answer.code) == (400, "InvalidRequest"), answer
 
 
+@pytest.mark.parametrize("name", ["x-amz-checksum-md4", "x-amz-checksum-crc32,x-amz-checksum-sha1"])
+def test_a_trailer_that_would_not_be_compared_is_refused(embedded, name):
+    headers, framed = with_trailer(BODY, "x-amz-checksum-crc32", "AAAAAA==")
+    headers["x-amz-trailer"] = name
+    answer = embedded.raw.put(embedded.path("key"), framed, headers=headers, payload=TRAILER)
+    assert (answer.status, answer.code) == (400, "InvalidRequest"), answer
+    assert embedded.keys() == []
+
+
 @pytest.mark.parametrize("place", ["header", "trailer"])
 def test_a_checksum_that_is_announced_must_come(embedded, place):
     if place == "header":

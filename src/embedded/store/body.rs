@@ -153,6 +153,8 @@ fn broken_off(error: s3s::StdError) -> S3Error {
                 "The signature of a chunk of the body does not match the signature you provided."
             )
         }
+        // The source of a copy, which this store reads itself.
+        Err(error) if error.is::<std::io::Error>() => internal(error),
         Err(error) => S3Error::with_source(s3s::S3ErrorCode::IncompleteBody, error),
     }
 }

@@ -174,9 +174,12 @@ pub(super) fn named(headers: &HeaderMap) -> S3Result<Option<Algorithm>> {
 }
 
 /// The algorithm that a request says its trailer has.
-pub(super) fn announced(headers: &HeaderMap) -> Option<Algorithm> {
-    let trailer = headers.get("x-amz-trailer")?.to_str().ok()?.trim().to_ascii_lowercase();
-    Algorithm::ALL.into_iter().find(|algorithm| algorithm.field() == trailer)
+pub(super) fn announced(headers: &HeaderMap) -> S3Result<Option<Algorithm>> {
+    let Some(trailer) = headers.get("x-amz-trailer") else { return Ok(None) };
+    let trailer = trailer.to_str().unwrap_or_default().trim().to_ascii_lowercase();
+    let known = Algorithm::ALL.into_iter().find(|algorithm| algorithm.field() == trailer);
+    let unknown = "The value specified in the x-amz-trailer header is not supported";
+    known.map(Some).ok_or_else(|| s3_error!(InvalidRequest, "{unknown}"))
 }
 
 /// The checksum in a trailer.

@@ -57,12 +57,17 @@ pub(super) fn open(
                 }
                 Err(error) => return Err(internal(error).into()),
             },
-            Content::Parts(upload_id, _) => {
+            Content::Parts(upload_id, count) => {
                 let parts = index.parts_of(upload_id)?;
+                let size: u64 = parts.iter().map(|(_, part)| part.size).sum();
+                if parts.len() != usize::from(*count) || size != found.object.size {
+                    let why = format!("parts of an object are missing: {upload_id}");
+                    return Err(internal(why).into());
+                }
                 let names = parts.iter().filter_map(|(_, part)| part.file.clone()).collect();
                 let pinned = files.pin(names);
                 let now = find(&*look()?)?;
-                if now.sequence != found.sequence {
+                if !now.is(&found) {
                     continue;
                 }
                 (parts, Source::Parts(pinned))
@@ -79,7 +84,7 @@ fn is_replaced(
     find: impl Fn(&Snapshot) -> Result<Found, Refused>,
     found: &Found,
 ) -> Result<(), Refused> {
-    if find(index)?.sequence == found.sequence {
+    if find(index)?.is(found) {
         let why = format!("the file of an object is missing: {:?}", found.object.content);
         return Err(internal(why).into());
     }

@@ -53,6 +53,10 @@ impl Source {
             }
         }
     }
+
+    fn target(self) -> Target {
+        Target::new(self.bucket, self.key, self.version_id)
+    }
 }
 
 impl Store {
@@ -68,15 +72,7 @@ impl Store {
             _ => refused,
         })
     }
-}
 
-impl Source {
-    fn target(self) -> Target {
-        Target::new(self.bucket, self.key, self.version_id)
-    }
-}
-
-impl Store {
     pub(super) async fn copy(
         &self,
         request: S3Request<CopyObjectInput>,

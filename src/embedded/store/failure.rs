@@ -7,15 +7,15 @@ use s3s::{S3Error, S3ErrorCode};
 
 use super::index::{Broken, Unwritten};
 
+/// An answer that is an error.
+#[derive(Debug)]
+pub(super) struct Refused(pub(super) S3Error);
+
 impl From<Broken> for Refused {
     fn from(broken: Broken) -> Self {
         Self(internal(broken))
     }
 }
-
-/// An answer that is an error.
-#[derive(Debug)]
-pub(super) struct Refused(pub(super) S3Error);
 
 impl From<S3Error> for Refused {
     fn from(error: S3Error) -> Self {

@@ -1,6 +1,6 @@
 //! The files with the bytes of objects. Each has a name of its own that is used once, and is
 //! written before a row of the index names it and removed after no row does. So a file never
-//! changes: whoever has opened it reads one whole content.
+//! changes: a reader that has opened it reads one whole content.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, File};
@@ -28,7 +28,7 @@ pub(super) struct Files {
     /// The names that this process gives begin with it, and no other process's do.
     process: String,
     next: AtomicU64,
-    readers: Mutex<Readers>,
+    readers: Arc<Mutex<Readers>>,
     remover: mpsc::Sender<(Instant, Vec<String>)>,
 }
 
@@ -40,6 +40,20 @@ struct Readers {
     condemned: HashSet<String>,
 }
 
+impl Readers {
+    /// Those of these files that can be removed; the others are when their last reader has ended.
+    fn unread(&mut self, mut names: Vec<String>) -> Vec<String> {
+        names.retain(|name| {
+            let is_read = self.of.contains_key(name);
+            if is_read {
+                self.condemned.insert(name.clone());
+            }
+            !is_read
+        });
+        names
+    }
+}
+
 impl Files {
     /// Files are removed so long after nothing names them any more.
     pub(super) fn open(dir: &Path, fsync: Fsync, linger: Duration) -> io::Result<Arc<Self>> {
@@ -49,19 +63,20 @@ impl Files {
         if fsync == Fsync::Always {
             File::open(dir)?.sync_all()?;
         }
+        let readers = Arc::new(Mutex::new(Readers::default()));
         let (remover, removed) = mpsc::channel::<(Instant, Vec<String>)>();
-        let from = dir.to_owned();
+        let (from, read) = (dir.to_owned(), Arc::clone(&readers));
         thread::Builder::new().name("store-files".to_owned()).spawn(move || {
             for (since, names) in removed {
                 #[allow(clippy::disallowed_methods, reason = "a thread of its own")]
                 thread::sleep((since + linger).saturating_duration_since(Instant::now()));
-                for name in names {
+                for name in read.lock().unwrap_or_else(PoisonError::into_inner).unread(names) {
                     remove(&from, &name);
                 }
             }
         })?;
         let process = random::id()[..16].to_owned();
-        let (dir, next, readers) = (dir.to_owned(), AtomicU64::new(0), Mutex::default());
+        let (dir, next) = (dir.to_owned(), AtomicU64::new(0));
         Ok(Arc::new(Self { dir, fsync, process, next, readers, remover }))
     }
 
@@ -77,16 +92,16 @@ impl Files {
     pub(super) fn copy(self: &Arc<Self>, name: &str) -> io::Result<NewFile> {
         let copy = self.new_name();
         let (from, to) = (self.path(name), self.path(&copy));
+        let is_linked = match fs::hard_link(&from, &to) {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Err(gone),
+            linked => linked.is_ok(),
+        };
         let copy = NewFile { files: Arc::clone(self), name: Some(copy) };
-        match fs::hard_link(&from, &to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                fs::copy(&from, &to)?;
-                self.sync(&File::open(&to)?, &copy)?;
-            }
-            linked => {
-                linked?;
-                self.sync_directory(&copy)?;
-            }
+        if is_linked {
+            self.sync_directory(&copy)?;
+        } else {
+            fs::copy(&from, &to)?;
+            self.sync(&File::open(&to)?, &copy)?;
         }
         Ok(copy)
     }
@@ -123,20 +138,8 @@ impl Files {
     }
 
     /// Removes files that no row names any more, when no reader needs them.
-    pub(super) fn remove(&self, mut names: Vec<String>) {
-        if names.is_empty() {
-            return;
-        }
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        names.retain(|name| {
-            let is_read = readers.of.contains_key(name);
-            if is_read {
-                readers.condemned.insert(name.clone());
-            }
-            !is_read
-        });
-        drop(readers);
-        if self.remover.send((Instant::now(), names)).is_err() {
+    pub(super) fn remove(&self, names: Vec<String>) {
+        if !names.is_empty() && self.remover.send((Instant::now(), names)).is_err() {
             tracing::error!("the embedded store cannot remove files: its thread has failed");
         }
     }

@@ -23,6 +23,13 @@ pub(super) struct Found {
     pub(super) version_id: Option<String>,
 }
 
+impl Found {
+    /// Whether it is the same version with the same bytes.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.sequence == other.sequence && self.object.content == other.object.content
+    }
+}
+
 /// The version that a request names.
 #[derive(Debug)]
 pub(super) struct Target {

@@ -299,12 +299,13 @@ fn versions(
     let mut from = (wish.start(Some(&key)), u64::MAX);
     if let Some(id) = version_id {
         find::check_version_id(&id)?;
-        // A version that was deleted since the last page tells its place all the same.
+        // A version that was deleted since the last page tells its place by its id. Only `null` does
+        // not: then the key's versions are shown from the first on, rather than some of them never.
         let placed = index.version(&wish.bucket, &key, &id)?;
         let told = id.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        if let Some(sequence) = placed.map(|placed| placed.sequence).or(told) {
-            from = (key.clone().into_bytes(), sequence.saturating_sub(1));
-        }
+        let sequence = placed.map(|placed| placed.sequence).or(told);
+        let before = sequence.map_or(u64::MAX, |sequence| sequence.saturating_sub(1));
+        from = (key.clone().into_bytes(), before).max((wish.prefix.clone().into_bytes(), 0));
     }
     let mut key_before = (from.1 != u64::MAX).then_some(key);
     let mut last = None;

@@ -31,7 +31,7 @@ mod tags;
 mod uploads;
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chaos::Chaos;
-use super::parts::Options;
+use super::parts::{Fsync, Options};
 use crate::clock;
 use failure::{Refused, internal};
 use files::Files;
@@ -76,15 +76,19 @@ impl Store {
         let files = Files::open(&dir.join(FILES), options.fsync, linger);
         let files = files.map_err(|error| error.to_string())?;
         let opened = Index::open(&dir.join(INDEX), options, Arc::clone(&files));
-        let (index, was_closed) = opened.map_err(|error| error.to_string())?;
-        let store = Self { index: Arc::new(index), files, options, chaos };
-        if !was_closed {
-            store.sweep().map_err(|error| error.to_string())?;
+        let index = opened.map_err(|error| error.to_string())?;
+        if options.fsync == Fsync::Always {
+            // The names of the two parts have to be on the disk too.
+            let synced = File::open(dir).and_then(|dir| dir.sync_all());
+            synced.map_err(|error| error.to_string())?;
         }
+        let store = Self { index: Arc::new(index), files, options, chaos };
+        store.sweep().map_err(|error| error.to_string())?;
         Ok(store)
     }
 
-    /// Removes what a process has left that was killed, while the store serves already.
+    /// Removes files that no row names, while the store serves already: what a process leaves that is
+    /// killed, or ends before it has removed what it was to remove.
     fn sweep(&self) -> io::Result<()> {
         let (files, index) = (Arc::clone(&self.files), self.index.now());
         let orphans = move || {
@@ -153,7 +157,8 @@ fn check_content(dir: &Path) -> Result<(), String> {
     let mut entries = fs::read_dir(dir).map_err(|error| error.to_string())?;
     let foreign = entries.find_map(|entry| {
         let name = entry.ok()?.file_name().to_string_lossy().into_owned();
-        let is_ours = name == FILES || name.starts_with(".ifmatch");
+        // `lost+found` is in the root of a file system.
+        let is_ours = name == FILES || name.starts_with(".ifmatch") || name == "lost+found";
         (!is_ours).then_some(name)
     });
     match foreign {

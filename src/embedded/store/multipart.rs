@@ -17,7 +17,7 @@ use super::conditions::OfWrite;
 use super::described::{described, refuse_unsupported};
 use super::failure::Refused;
 use super::find::{PARTS_MAX, part_number};
-use super::index::{Read, Unwritten, Writing};
+use super::index::{Broken, Read, Unwritten, Writing};
 use super::objects::{place, signed};
 use super::records::{Algorithm, Checksum, Content, Object, Part, Upload};
 use super::{Now, Store, find};
@@ -40,15 +40,18 @@ impl Store {
         let now = self.now();
         let initiated_ms = now.milliseconds();
         let upload = Upload { initiated_ms, described, algorithm, whole_checksum };
-        // Later uploads of a key come behind earlier ones (AWS: ListMultipartUploads).
-        let id = format!("{:016x}{}", now.microseconds(), &random::id()[..16]);
-        let place = (input.bucket.clone(), input.key.clone(), id.clone());
+        let (bucket, key) = (input.bucket.clone(), input.key.clone());
         let written = self.index.write(move |tables| -> Result<_, Unwritten<Refused>> {
-            let (bucket, key, id) = place;
             find::bucket(tables, &bucket)?;
-            Ok(tables.put_upload((&bucket, &key, &id), &upload)?)
+            // Later uploads of a key come behind earlier ones (AWS: ListMultipartUploads), and the id
+            // tells whether a version is later than the upload, also if the clock is set back.
+            let latest = tables.latest(&bucket, &key)?.map_or(0, |latest| latest.sequence);
+            let began = now.microseconds().max(latest);
+            let id = format!("{began:016x}{}", &random::id()[..16]);
+            tables.put_upload((&bucket, &key, &id), &upload)?;
+            Ok(id)
         });
-        written.await?;
+        let id = written.await?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -85,7 +88,7 @@ impl Store {
             length: input.content_length,
             md5: input.content_md5,
             checksum: declared!(input)?,
-            announced: announced(&request.headers),
+            announced: announced(&request.headers)?,
             algorithm: begun.algorithm,
             trailers: request.trailing_headers,
         };
@@ -326,12 +329,23 @@ impl Completing {
             let shown = find::shown_id(&bucket, &placed.version);
             if let Some(object) = placed.version.object
                 && matches!(&object.content, Content::Parts(id, _) if *id == self.id)
+                && self.names_all_of(tables)?
             {
                 let Object { etag, checksum, .. } = object;
                 return Ok(Some(Completed { etag, checksum, version_id: shown }));
             }
         }
         Ok(None)
+    }
+
+    /// Whether the listed parts are those of which the object was made.
+    fn names_all_of(&self, tables: &Writing<'_>) -> Result<bool, Broken> {
+        let made = tables.parts_of(&self.id)?;
+        let pairs = made.iter().zip(&self.listed);
+        let mut same = pairs.map(|((number, part), listed)| {
+            *number == listed.number && part.etag == listed.etag.value()
+        });
+        Ok(made.len() == self.listed.len() && same.all(|same| same))
     }
 
     /// The listed parts, each of which is there, is the one that is meant, and is large enough.
@@ -394,8 +408,8 @@ impl Completing {
         let whole = upload.whole_checksum;
         let checksum =
             upload.algorithm.and_then(|algorithm| checksums::of_parts(algorithm, whole, parts));
-        if let (Some(promised), Some(checksum)) = (&self.promised.checksum, &checksum)
-            && promised != checksum
+        if let Some(promised) = &self.promised.checksum
+            && Some(promised) != checksum.as_ref()
         {
             return Err(s3_error!(
                 BadDigest,

@@ -46,7 +46,7 @@ impl Store {
             length: input.content_length,
             md5: input.content_md5,
             checksum: declared!(input)?,
-            announced: announced(&request.headers),
+            announced: announced(&request.headers)?,
             algorithm: None,
             trailers: request.trailing_headers,
         };
@@ -340,7 +340,7 @@ struct Wanted {
     part_number: Option<i32>,
 }
 
-/// The part that he gets.
+/// The part that is read.
 #[derive(Debug)]
 struct Selected {
     range: Range<u64>,

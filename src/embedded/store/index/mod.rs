@@ -63,19 +63,14 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Opens the index, or makes a new one. Returns also whether it was closed when its process
-    /// ended: if not, there may be files that no row names.
-    pub(super) fn open(
-        path: &Path,
-        options: Options,
-        files: Arc<Files>,
-    ) -> Result<(Self, bool), Broken> {
+    /// Opens the index, or makes a new one.
+    pub(super) fn open(path: &Path, options: Options, files: Arc<Files>) -> Result<Self, Broken> {
         let mut opening = OpenOptions::new();
         let file = opening.read(true).write(true).create(true).truncate(false).open(path)?;
         let file = IndexFile::new(file, options.fsync)?;
         let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(file)?;
         let transaction = database.begin_write()?;
-        let was_closed = {
+        {
             let mut tables = Writing::of(&transaction)?;
             match tables.meta("format")?.as_deref() {
                 Some(FORMAT) => {}
@@ -85,10 +80,7 @@ impl Index {
                     return Err(Broken::because(why));
                 }
             }
-            let was_closed = tables.meta("closed")?.is_none_or(|closed| closed == "yes");
-            tables.set_meta("closed", "no")?;
-            was_closed
-        };
+        }
         transaction.commit()?;
         let database = Arc::new(database);
         let lag = options.misbehaviour.lag;
@@ -103,7 +95,7 @@ impl Index {
                 .name("store-index".to_owned())
                 .spawn(move || write(&database, past.as_deref(), &files, &waiting))?
         };
-        Ok((Self { database, past, jobs: Some(jobs), writer: Some(writer) }, was_closed))
+        Ok(Self { database, past, jobs: Some(jobs), writer: Some(writer) })
     }
 
     /// Reads the index as it is now, on a blocking thread.
@@ -173,18 +165,6 @@ fn write(database: &Database, past: Option<&Past>, files: &Files, waiting: &mpsc
             tracing::error!(%error, "the embedded store could not write");
         }
     }
-    let closed = commit(
-        database,
-        None,
-        files,
-        vec![Box::new(|tables| {
-            tables.set_meta("closed", "yes")?;
-            Ok(Box::new(|| ()))
-        })],
-    );
-    if let Err(error) = closed {
-        tracing::warn!(%error, "the index of the embedded store was not closed");
-    }
 }
 
 /// Runs all jobs in one transaction. When one of them fails, all do.
@@ -205,7 +185,10 @@ fn commit(
     named.into_iter().for_each(NewFile::keep);
     transaction.commit()?;
     if let Some(past) = past {
-        past.add(snapshot(database)?);
+        match snapshot(database) {
+            Ok(snapshot) => past.add(snapshot),
+            Err(error) => tracing::error!(%error, "the embedded store cannot look back"),
+        }
     }
     for answer in answers {
         answer();

@@ -25,7 +25,7 @@ impl Past {
         Self { lag, kept: Mutex::default() }
     }
 
-    /// Adds what is true from now on, and forgets what nobody is shown any more.
+    /// Adds what is true from now on, and forgets what is too long ago to be shown.
     pub(super) fn add(&self, snapshot: Snapshot) {
         let now = Instant::now();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

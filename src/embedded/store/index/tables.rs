@@ -121,8 +121,14 @@ pub(in crate::embedded::store) trait Read {
 
     /// The version of a key with this id, as AWS shows it.
     fn version(&self, bucket: &str, key: &str, id: &str) -> Result<Option<Placed>, Broken> {
-        let versions = self.versions_of(bucket, key)?;
-        Ok(versions.into_iter().find(|placed| placed.version.id() == id))
+        let named = |placed: &Placed| placed.key == key && placed.version.id() == id;
+        // An id begins with the version's sequence number; only `null` has to be looked for.
+        match id.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
+            Some(sequence) => {
+                Ok(self.version_from(bucket, key.as_bytes(), sequence)?.filter(named))
+            }
+            None => Ok(self.versions_of(bucket, key)?.into_iter().find(named)),
+        }
     }
 
     fn upload(&self, bucket: &str, key: &str, id: &str) -> Result<Option<Upload>, Broken> {
