@@ -212,8 +212,8 @@ def test_strangers_of_many_origins_ask_few_questions_at_once(store, tmp_path):
         assert {answer.result().status for answer in answers} == {403}
         assert known.result().headers["access-control-allow-origin"] == ORIGIN
     # Each is given up after two seconds, and another stranger's may follow, which the store that
-    # holds all of them cannot tell.
-    assert store.most_at_once <= 5 + 4 * int(held_s // 2)
+    # holds all of them cannot tell. And while it lets them go, the next ones come.
+    assert store.most_at_once <= 5 + 4 * (int(held_s // 2) + 1)
     proxy.stop()
 
 
