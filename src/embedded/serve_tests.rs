@@ -217,6 +217,18 @@ async fn conditions_of_puts_and_completes_are_judged() {
     assert_eq!(store.send("GET", "/bucket/k", &[], "").await.body, "the part");
 }
 
+/// `"*"` is an ETag like any other (RFC 9110 §8.8.3): only `*` without quotes is any object.
+#[tokio::test]
+async fn a_star_in_quotes_is_no_wildcard() {
+    let store = Store::start(false).await;
+    assert_eq!(store.send("PUT", "/bucket/k", &[], "kept").await.status, 200);
+    let quoted = [("if-match", "\"*\"")];
+    assert_eq!(store.send("PUT", "/bucket/k", &quoted, "lost").await.status, 412);
+    assert_eq!(store.status("DELETE", "/bucket/k", &quoted).await, 412);
+    assert_eq!(store.send("GET", "/bucket/k", &quoted, "").await.status, 412);
+    assert_eq!(store.send("GET", "/bucket/k", &[], "").await.body, "kept");
+}
+
 #[tokio::test]
 async fn conditions_are_ignored_on_request() {
     let store = Store::start(true).await;

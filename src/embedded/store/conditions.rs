@@ -153,8 +153,7 @@ pub(super) fn failed(condition: &str) -> S3Error {
 fn matches(condition: &ETagCondition, object: &Object) -> bool {
     match condition {
         ETagCondition::Any => true,
-        // An entry of a batch has `*` as the text of its ETag.
-        ETagCondition::ETag(ETag::Strong(etag)) => *etag == object.etag || etag == "*",
+        ETagCondition::ETag(ETag::Strong(etag)) => *etag == object.etag,
         ETagCondition::ETag(ETag::Weak(_)) => false,
     }
 }

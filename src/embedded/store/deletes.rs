@@ -112,7 +112,11 @@ fn delete_one(
         OfDelete::default()
     } else {
         OfDelete {
-            etag: object.e_tag.clone().map(ETagCondition::ETag),
+            // AWS: DeleteObjects. An entry has `*`, for any object, as the text of its ETag.
+            etag: object.e_tag.clone().map(|etag| match etag.value() {
+                "*" => ETagCondition::Any,
+                _ => ETagCondition::ETag(etag),
+            }),
             size: object.size,
             modified: object.last_modified_time.clone(),
         }
