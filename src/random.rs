@@ -20,10 +20,21 @@ fn uuid() -> uuid::Uuid {
     seeded::uuid().unwrap_or_else(uuid::Uuid::new_v4)
 }
 
+/// The next number of a sequence that looks random, and is the same for the same seed (SplitMix64).
+#[cfg(any(test, feature = "embedded"))]
+pub(crate) fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 /// A generator that gives the same values in every run, for tests that must be repeatable.
 #[cfg(test)]
 pub(crate) mod seeded {
     use std::cell::Cell;
+
+    use super::next;
 
     thread_local! {
         static SEED: Cell<Option<u64>> = const { Cell::new(None) };
@@ -33,14 +44,6 @@ pub(crate) mod seeded {
     /// random again.
     pub(crate) fn with(seed: Option<u64>) {
         SEED.set(seed);
-    }
-
-    /// The next number of a sequence that looks random (SplitMix64).
-    pub(crate) fn next(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 
     pub(super) fn uuid() -> Option<uuid::Uuid> {

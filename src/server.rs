@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::backend::understanding::warn_of_power;
 use crate::backend::{HttpStore, Store, Understanding};
 use crate::body::BufferPool;
-use crate::config::{self, Addressing, Backend, Config, Fsync, RegisterKind};
+use crate::config::{self, Addressing, Backend, Config, RegisterKind};
 use crate::descriptors;
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::{self, Gate};
@@ -270,10 +270,7 @@ fn serve_embedded(background: &Runtime, config: &mut Config) -> Result<(), Start
     };
     // It serves as long as the background runtime lives.
     let forever = std::future::pending();
-    let fsync = match config.embedded_store.fsync {
-        Fsync::Always => embedded::Fsync::Always,
-        Fsync::Never => embedded::Fsync::Never,
-    };
+    let fsync = config.embedded_store.fsync;
     let options = embedded::Options { fsync, ..embedded::Options::default() };
     let store = background.block_on(embedded::serve(dir, &credential, options, forever))?;
     config.backend.url.port = store.addr.port();

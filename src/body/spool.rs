@@ -25,7 +25,7 @@ const WRITE_BYTES: usize = 256 * 1024;
 /// disk faster, and on a slow disk every waiting thread uses memory.
 const CALLS_MAX: usize = 16;
 
-/// How long a body waits for the room of files that are being closed.
+/// How long a body that finds no room waits for the next file to be closed.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 /// The directory of the files. All calls of the file system go through it, also the closing of a
@@ -57,6 +57,10 @@ impl Disk {
         &self,
         mut take: impl FnMut() -> Result<T, NoRoom>,
     ) -> Result<T, NoRoom> {
+        match take() {
+            Err(NoRoom::OfClient | NoRoom::InAll) => {}
+            done => return done,
+        }
         let mut closed = self.files.closed.subscribe();
         let dropped = self.files.dropped.load(Ordering::Relaxed);
         loop {

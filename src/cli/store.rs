@@ -35,7 +35,7 @@ pub(super) struct StoreArguments {
     /// Whether an answer to a write waits until the disk has it: without, a power cut may damage the
     /// whole store.
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
-    fsync: FsyncArgument,
+    fsync: Fsync,
     /// The only access key that the store knows; its secret is taken from
     /// IFMATCH_STORE_SECRET_ACCESS_KEY, as other users see command lines.
     #[arg(env = "IFMATCH_STORE_ACCESS_KEY_ID", long, hide_env_values = true)]
@@ -91,23 +91,6 @@ fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "write a number from 0 to 1".to_owned())
 }
 
-/// `--fsync`
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
-enum FsyncArgument {
-    #[default]
-    Always,
-    Never,
-}
-
-impl From<FsyncArgument> for Fsync {
-    fn from(argument: FsyncArgument) -> Self {
-        match argument {
-            FsyncArgument::Always => Self::Always,
-            FsyncArgument::Never => Self::Never,
-        }
-    }
-}
-
 impl StoreArguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         must_be_built()?;
@@ -121,7 +104,7 @@ impl StoreArguments {
             session_token: None,
         };
         let options = Options {
-            fsync: self.fsync.into(),
+            fsync: self.fsync,
             ignore_conditions: self.ignore_conditions,
             misbehaviour: self.misbehaviour.into(),
             listen: self.listen,

@@ -27,16 +27,6 @@ pub enum SignatureV2 {
     Refuse,
 }
 
-/// Whether the embedded store waits for the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fsync {
-    /// A write that was acknowledged survives a power cut.
-    Always,
-    /// It survives the end of the process, but a power cut may damage the whole store.
-    Never,
-}
-
 /// How a body without a declared length is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -31,7 +31,7 @@ mod tests;
 pub use access::{BucketPattern, Buckets, Client, Rights, Rule};
 pub use address::{Endpoint, RegisterUrl};
 pub use choices::{
-    Addressing, Checksums, EarlyAnswer, Fsync, LogFormat, Replicas, Require, RuleMode, SignatureV2,
+    Addressing, Checksums, EarlyAnswer, LogFormat, Replicas, Require, RuleMode, SignatureV2,
     Signatures, Subresources, UnknownLength,
 };
 pub use faults::{ConfigErrors, Fault};

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::access::{Client, Rights, Rule};
 use super::address::{Endpoint, RegisterUrl};
 use super::choices::{
-    Addressing, Checksums, EarlyAnswer, Fsync, LogFormat, Replicas, SignatureV2, Signatures,
-    Subresources, UnknownLength,
+    Addressing, Checksums, EarlyAnswer, LogFormat, Replicas, SignatureV2, Signatures, Subresources,
+    UnknownLength,
 };
+use crate::embedded::Fsync;
 use crate::register::redis::RedisSettings;
 use crate::register::{Terms, Writers};
 use crate::s3::{Dialect, DotSegments, EmptySegments, ObjectName, Segments};

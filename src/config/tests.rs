@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::keys::{REPEATED, TABLES, keys_in_file, path, variables as known_variables};
 use super::*;
+use crate::embedded::Fsync;
 use crate::register::Writers;
 use crate::register::redis::Topology;
 use crate::s3::{Dialect, DotSegments, EmptySegments, Subresource, Understood};

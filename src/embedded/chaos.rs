@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::parts::Misbehaviour;
+use crate::random;
 
 /// The path of the counts. No bucket has this name.
 const COUNTS: &str = "/-/chaos";
@@ -138,13 +139,11 @@ impl Chaos {
         Fate::Served
     }
 
-    /// A number from 0 to 1 (SplitMix64).
+    /// A number from 0 to 1.
     fn throw(&self) -> f64 {
         let mut state = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        f64::from(u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+        let thrown = random::next(&mut state) >> 32;
+        f64::from(u32::try_from(thrown).unwrap_or(0)) / f64::from(u32::MAX)
     }
 
     fn shown(&self) -> HttpResponse {

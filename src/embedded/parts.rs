@@ -5,6 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 /// The message of a build without the store.
@@ -13,7 +16,10 @@ pub(super) const NOT_BUILT: &str = "this build has no embedded store: build ifma
                                     backend.url to another store";
 
 /// Whether an answer to a write waits until the disk has it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fsync {
     /// It waits. A write that was acknowledged survives a power cut.
     #[default]

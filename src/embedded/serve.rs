@@ -118,8 +118,9 @@ fn understood(operation: &str, query: &str) -> S3Result<()> {
     }
 }
 
-/// The subresources of AWS that choose an operation, and `append`, which is Ceph's.
-const SUBRESOURCES: [&str; 42] = [
+/// The subresources of AWS that choose an operation; `append`, which is Ceph's; and `bucket-region`,
+/// a filter of ListBuckets that is not applied.
+const SUBRESOURCES: &[&str] = &[
     "abac",
     "accelerate",
     "acl",
@@ -127,6 +128,7 @@ const SUBRESOURCES: [&str; 42] = [
     "annotation",
     "append",
     "attributes",
+    "bucket-region",
     "cors",
     "delete",
     "encryption",
@@ -161,7 +163,6 @@ const SUBRESOURCES: [&str; 42] = [
     "versioning",
     "versions",
     "website",
-    "bucket-region",
 ];
 
 /// Every request must be signed.

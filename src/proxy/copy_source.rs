@@ -3,9 +3,9 @@
 //!
 //! A HEAD of the source decides. Then the store is asked to copy exactly the object that the HEAD
 //! saw: with `x-amz-copy-source-if-match` and that ETag. Every store tried either honours this
-//! header (our own store and Swift; then no write can come between HEAD and copy) or ignores it (moto,
-//! s3rver). The ETag is quoted as it is. One exception is known: Swift refuses the ETag that it
-//! shows itself for a multipart object. So after a refusal the source is looked at again, and a
+//! header (our own store and Swift; then no write can come between HEAD and copy) or ignores it
+//! (moto, s3rver). The ETag is quoted as it is. One exception is known: Swift refuses the ETag that
+//! it shows itself for a multipart object. So after a refusal the source is looked at again, and a
 //! store that refuses the right ETag is asked without it.
 
 use http::{HeaderMap, StatusCode};

@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use super::checksums;
 use super::failure::internal;
 use super::files::{Files, NewFile};
-use super::records::{Algorithm, Checksum};
+use super::records::{Algorithm, Checksum, Content, Description, Object};
 
 /// The largest body (AWS: PutObject, UploadPart), in bytes.
 pub(super) const BODY_BYTES_MAX: u64 = 5 << 30;
@@ -40,10 +40,12 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    /// A request that names an algorithm has its sum (AWS: "Checking object integrity").
-    pub(super) fn must_have(&self, algorithm: Option<Algorithm>) -> S3Result<()> {
-        let declared = self.checksum.as_ref().map(|checksum| checksum.algorithm);
-        match (algorithm, declared.or(self.announced)) {
+    /// What a request's head says of its checksum, of which the fields have this one.
+    pub(super) fn of(headers: &HeaderMap, checksum: Option<Checksum>) -> S3Result<Self> {
+        let announced = checksums::announced(headers)?;
+        let declared = checksum.as_ref().map(|checksum| checksum.algorithm).or(announced);
+        // AWS: "Checking object integrity". A request that names an algorithm has its sum.
+        match (checksums::named(headers)?, declared) {
             (Some(_), None) => Err(s3_error!(
                 InvalidRequest,
                 "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or \
@@ -53,7 +55,7 @@ impl Declared {
                 InvalidRequest,
                 "Value for x-amz-sdk-checksum-algorithm header is invalid."
             )),
-            _ => Ok(()),
+            _ => Ok(Self { checksum, announced, ..Self::default() }),
         }
     }
 }
@@ -70,6 +72,17 @@ pub(super) struct Received {
 }
 
 impl Received {
+    /// The object that it is, with this description.
+    pub(super) fn object(&self, described: Description) -> Object {
+        Object {
+            size: self.size,
+            etag: self.md5.clone(),
+            content: self.file_name().map_or(Content::Empty, Content::File),
+            described,
+            checksum: self.checksum.clone(),
+        }
+    }
+
     /// The name of its file.
     pub(super) fn file_name(&self) -> Option<String> {
         self.file.as_ref().map(|file| file.name().to_owned())

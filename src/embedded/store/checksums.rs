@@ -189,10 +189,14 @@ pub(super) fn trailing(trailers: &HeaderMap) -> S3Result<Option<Checksum>> {
     }))
 }
 
-/// AWS: ChecksumType.
+/// The type of a checksum.
 pub(super) fn kind(checksum: &Checksum) -> ChecksumType {
-    let kind =
-        if checksum.is_composite() { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
+    kind_of(!checksum.is_composite())
+}
+
+/// AWS: ChecksumType, of a checksum of the whole object or of its parts' checksums.
+pub(super) fn kind_of(whole: bool) -> ChecksumType {
+    let kind = if whole { ChecksumType::FULL_OBJECT } else { ChecksumType::COMPOSITE };
     ChecksumType::from_static(kind)
 }
 

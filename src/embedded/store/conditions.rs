@@ -5,6 +5,7 @@
 use s3s::dto::{ETag, ETagCondition, Timestamp};
 use s3s::{S3Error, S3Result, s3_error};
 
+use super::described::seconds;
 use super::records::{Object, Version};
 
 /// The conditions of a write.
@@ -98,6 +99,32 @@ pub(super) struct OfRead {
     pub(super) if_unmodified_since: Option<Timestamp>,
 }
 
+/// The conditions in the fields of a request: those of a read, or those of a copy's source.
+macro_rules! of_read {
+    ($input:expr, $match:ident, $none_match:ident, $modified:ident, $unmodified:ident) => {
+        $crate::embedded::store::conditions::OfRead {
+            if_match: $input.$match.take(),
+            if_none_match: $input.$none_match.take(),
+            if_modified_since: $input.$modified.take(),
+            if_unmodified_since: $input.$unmodified.take(),
+        }
+    };
+    (read: $input:expr) => {
+        of_read!($input, if_match, if_none_match, if_modified_since, if_unmodified_since)
+    };
+    (source: $input:expr) => {
+        of_read!(
+            $input,
+            copy_source_if_match,
+            copy_source_if_none_match,
+            copy_source_if_modified_since,
+            copy_source_if_unmodified_since
+        )
+    };
+}
+
+pub(super) use of_read;
+
 /// What a read's conditions say.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReadJudgement {
@@ -168,8 +195,4 @@ fn matches_weakly(condition: &ETagCondition, object: &Object) -> bool {
 /// When a version was written, in whole seconds, as HTTP dates are.
 const fn of(version: &Version) -> i64 {
     version.modified_ms.div_euclid(1000)
-}
-
-fn seconds(at: &Timestamp) -> i64 {
-    time::OffsetDateTime::from(at.clone()).unix_timestamp()
 }

@@ -14,17 +14,13 @@ use tokio::task::spawn_blocking;
 use super::Store;
 use super::body::{BODY_BYTES_MAX, Declared, Received, receive};
 use super::checksums::{self, show};
-use super::conditions::OfRead;
+use super::conditions::of_read;
 use super::content::Opened;
-use super::described::{described, refuse, refuse_unsupported, timestamp_ms};
+use super::described::{described, refuse_customer_keys, refuse_unsupported, timestamp_ms};
 use super::failure::{Refused, internal};
 use super::find::{self, Target, part_number};
-use super::index::{Read as _, Unwritten};
-use super::objects::place;
-use super::records::{Algorithm, Content, Description, Object};
-
-const CUSTOMER_KEY: &str = "x-amz-server-side-encryption-customer-algorithm";
-const SOURCE_KEY: &str = "x-amz-copy-source-server-side-encryption-customer-algorithm";
+use super::objects::Landed;
+use super::records::{Algorithm, Content, Description};
 
 /// The source of a copy.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,16 +75,11 @@ impl Store {
     ) -> S3Result<S3Response<CopyObjectOutput>> {
         let mut input = request.input;
         refuse_unsupported!(input)?;
-        refuse(&[(SOURCE_KEY, input.copy_source_sse_customer_algorithm.is_some())])?;
+        refuse_customer_keys!(input, copy_source_sse_customer_algorithm)?;
         find::check_key(&input.key)?;
         let source = Source::of(&request.headers, &input.copy_source)?;
         let directives = Directives::of(&input)?;
-        let conditions = OfRead {
-            if_match: input.copy_source_if_match.take(),
-            if_none_match: input.copy_source_if_none_match.take(),
-            if_modified_since: input.copy_source_if_modified_since.take(),
-            if_unmodified_since: input.copy_source_if_unmodified_since.take(),
-        };
+        let conditions = of_read!(source: input);
         let of_target = self.conditions(
             condition(&request.headers, "if-match")?,
             condition(&request.headers, "if-none-match")?,
@@ -105,26 +96,11 @@ impl Store {
         let described = directives.combined(copied, given);
         let algorithm = input.checksum_algorithm.as_ref().map(Algorithm::of).transpose()?;
         let received = self.copied(opened, algorithm).await?;
-        let object = Object {
-            size: received.size,
-            etag: received.md5.clone(),
-            content: received.file_name().map_or(Content::Empty, Content::File),
-            described,
-            checksum: received.checksum.clone(),
-        };
-        let (etag, checksum) = (object.etag.clone(), object.checksum.clone());
-        let now = self.now();
-        let written = self.index.write(move |tables| -> Result<_, Unwritten<Refused>> {
-            let latest = tables.latest(&bucket, &key)?;
-            of_target.judge(latest.as_ref().map(|latest| &latest.version))?;
-            let version_id = place(tables, (&bucket, &key), now, Some(object))?;
-            tables.keep(received.file);
-            Ok(version_id)
-        });
-        let version_id = written.await?;
+        let landed = self.land((bucket, key), of_target, received, described).await?;
+        let Landed { etag, checksum, version_id, modified_ms } = landed;
         let mut result = CopyObjectResult {
             e_tag: Some(ETag::Strong(etag)),
-            last_modified: Some(timestamp_ms(now.milliseconds())),
+            last_modified: Some(timestamp_ms(modified_ms)),
             checksum_type: checksum.as_ref().map(checksums::kind),
             ..<_>::default()
         };
@@ -184,18 +160,10 @@ impl Store {
         request: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let mut input = request.input;
-        refuse(&[
-            (CUSTOMER_KEY, input.sse_customer_algorithm.is_some()),
-            (SOURCE_KEY, input.copy_source_sse_customer_algorithm.is_some()),
-        ])?;
+        refuse_customer_keys!(input, copy_source_sse_customer_algorithm)?;
         let number = part_number(input.part_number)?;
         let source = Source::of(&request.headers, &input.copy_source)?;
-        let conditions = OfRead {
-            if_match: input.copy_source_if_match.take(),
-            if_none_match: input.copy_source_if_none_match.take(),
-            if_modified_since: input.copy_source_if_modified_since.take(),
-            if_unmodified_since: input.copy_source_if_unmodified_since.take(),
-        };
+        let conditions = of_read!(source: input);
         let begun = self.upload((&input.bucket, &input.key, &input.upload_id)).await?;
         let opened = self.open_source(source).await?;
         let now = self.now().milliseconds() / 1000;

@@ -9,8 +9,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::conditions::OfDelete;
 use super::failure::Refused;
 use super::index::{Read as _, Unwritten, Writing};
-use super::objects::place;
-use super::records::Versioning;
+use super::standing::Standing;
 use super::{Now, Store, find};
 
 /// How many objects one request may delete (AWS: DeleteObjects).
@@ -133,8 +132,8 @@ fn delete(
     conditions: &OfDelete,
     now: Now,
 ) -> Result<Deleted, Unwritten<Refused>> {
-    let bucket = find::bucket(tables, bucket_name)?;
     if let Some(id) = version_id {
+        find::bucket(tables, bucket_name)?;
         find::check_version_id(id)?;
         let Some(placed) = tables.version(bucket_name, key, id)? else {
             conditions.judge(None)?;
@@ -145,16 +144,11 @@ fn delete(
         let marker = placed.version.object.is_none();
         return Ok(Deleted { version_id: Some(id.to_owned()), marker, made: false });
     }
-    let latest = tables.latest(bucket_name, key)?;
-    conditions.judge(latest.as_ref().map(|latest| &latest.version))?;
-    if bucket.versioning == Versioning::Off {
-        if let Some(latest) = latest {
-            tables.remove_version(bucket_name, &latest)?;
-        }
-        return Ok(Deleted::default());
-    }
-    let version_id = place(tables, (bucket_name, key), now, None)?;
-    Ok(Deleted { version_id, marker: true, made: true })
+    let standing = Standing::at(tables, (bucket_name, key))?;
+    conditions.judge(standing.version())?;
+    let version_id = standing.delete(tables, now)?;
+    let made = version_id.is_some();
+    Ok(Deleted { version_id, marker: made, made })
 }
 
 fn shown(object: ObjectIdentifier, deleted: Deleted) -> DeletedObject {

@@ -32,7 +32,7 @@ macro_rules! described {
             content_encoding: $input.content_encoding.take(),
             content_language: $input.content_language.take(),
             content_type: $input.content_type.take(),
-            expires: $input.expires.take().map($crate::embedded::store::described::seconds),
+            expires: $input.expires.as_ref().map($crate::embedded::store::described::seconds),
             redirect: $input.website_redirect_location.take(),
             storage_class: $input.storage_class.take().map(|class| class.as_str().to_owned()),
             metadata: $input.metadata.take().unwrap_or_default().into_iter().collect(),
@@ -86,7 +86,24 @@ macro_rules! show_described {
     };
 }
 
-pub(super) use {described, refuse_unsupported, show_described};
+/// Refuses keys for encryption that a client brings (AWS: SSE-C), of this object or of the source of
+/// a copy.
+macro_rules! refuse_customer_keys {
+    ($input:expr $(, $source:ident)?) => {
+        $crate::embedded::store::described::refuse(&[
+            (
+                "x-amz-server-side-encryption-customer-algorithm",
+                $input.sse_customer_algorithm.is_some(),
+            ),
+            $((
+                "x-amz-copy-source-server-side-encryption-customer-algorithm",
+                $input.$source.is_some(),
+            ),)?
+        ])
+    };
+}
+
+pub(super) use {described, refuse_customer_keys, refuse_unsupported, show_described};
 
 /// Refuses with AWS's 501 if one of these is asked for.
 pub(super) fn refuse(asked: &[(&str, bool)]) -> S3Result<()> {
@@ -135,8 +152,8 @@ pub(super) fn checked(mut described: Description) -> S3Result<Description> {
 }
 
 /// A time in whole seconds.
-pub(super) fn seconds(at: Timestamp) -> i64 {
-    time::OffsetDateTime::from(at).unix_timestamp()
+pub(super) fn seconds(at: &Timestamp) -> i64 {
+    time::OffsetDateTime::from(at.clone()).unix_timestamp()
 }
 
 /// A time of whole seconds, as answers show it.

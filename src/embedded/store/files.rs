@@ -70,7 +70,9 @@ impl Files {
             for (since, names) in removed {
                 #[allow(clippy::disallowed_methods, reason = "a thread of its own")]
                 thread::sleep((since + linger).saturating_duration_since(Instant::now()));
-                for name in read.lock().unwrap_or_else(PoisonError::into_inner).unread(names) {
+                // The lock is not held while files are removed: readers wait for it.
+                let unread = read.lock().unwrap_or_else(PoisonError::into_inner).unread(names);
+                for name in unread {
                     remove(&from, &name);
                 }
             }

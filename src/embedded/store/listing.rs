@@ -146,14 +146,13 @@ fn shown(
             }
             Entry::Object(placed) => {
                 let Some(object) = placed.version.object else { continue };
-                let class = object.described.storage_class;
                 let algorithm = object.checksum.as_ref().map(|sum| sum.algorithm.name());
                 objects.push(dto::Object {
                     key: Some(encoding.apply(&placed.key)),
-                    e_tag: Some(ETag::Strong(object.etag)),
+                    e_tag: Some(ETag::Strong(object.etag.clone())),
                     size: Some(signed(object.size)),
                     last_modified: Some(timestamp_ms(placed.version.modified_ms)),
-                    storage_class: Some(class.unwrap_or_else(|| "STANDARD".to_owned()).into()),
+                    storage_class: Some(object.described.class().into()),
                     owner: with_owner.then(owner),
                     checksum_algorithm: algorithm.map(|name| vec![name.to_owned().into()]),
                     checksum_type: object.checksum.as_ref().map(super::checksums::kind),
@@ -342,11 +341,10 @@ impl VersionPage {
             let (is_latest, owner) = (Some(is_latest), Some(owner()));
             match placed.version.object {
                 Some(object) => {
-                    let class = object.described.storage_class;
                     versions.push(ObjectVersion {
-                        e_tag: Some(ETag::Strong(object.etag)),
+                        e_tag: Some(ETag::Strong(object.etag.clone())),
                         size: Some(signed(object.size)),
-                        storage_class: Some(class.unwrap_or_else(|| "STANDARD".to_owned()).into()),
+                        storage_class: Some(object.described.class().into()),
                         is_latest,
                         key,
                         last_modified,

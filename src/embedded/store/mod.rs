@@ -27,6 +27,7 @@ mod objects;
 mod operations;
 mod records;
 mod sized;
+mod standing;
 mod tags;
 mod uploads;
 

@@ -12,14 +12,15 @@ use s3s::dto::{
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::body::{Declared, Received, receive};
-use super::checksums::{self, announced, declared, show};
+use super::checksums::{self, declared, show};
 use super::conditions::OfWrite;
-use super::described::{described, refuse_unsupported};
+use super::described::{described, refuse_customer_keys, refuse_unsupported};
 use super::failure::Refused;
 use super::find::{PARTS_MAX, part_number};
 use super::index::{Broken, Read, Unwritten, Writing};
-use super::objects::{place, signed};
+use super::objects::signed;
 use super::records::{Algorithm, Checksum, Content, Object, Part, Upload};
+use super::standing::Standing;
 use super::{Now, Store, find};
 use crate::random;
 
@@ -42,11 +43,9 @@ impl Store {
         let upload = Upload { initiated_ms, described, algorithm, whole_checksum };
         let (bucket, key) = (input.bucket.clone(), input.key.clone());
         let written = self.index.write(move |tables| -> Result<_, Unwritten<Refused>> {
-            find::bucket(tables, &bucket)?;
             // Later uploads of a key come behind earlier ones (AWS: ListMultipartUploads), and the id
             // tells whether a version is later than the upload, also if the clock is set back.
-            let latest = tables.latest(&bucket, &key)?.map_or(0, |latest| latest.sequence);
-            let began = now.microseconds().max(latest);
+            let began = now.microseconds().max(Standing::at(tables, (&bucket, &key))?.sequence());
             let id = format!("{began:016x}{}", &random::id()[..16]);
             tables.put_upload((&bucket, &key, &id), &upload)?;
             Ok(id)
@@ -57,7 +56,7 @@ impl Store {
             key: Some(input.key),
             upload_id: Some(id),
             checksum_algorithm: algorithm.map(|algorithm| algorithm.name().to_owned().into()),
-            checksum_type: algorithm.map(|_| kind(whole_checksum)),
+            checksum_type: algorithm.map(|_| checksums::kind_of(whole_checksum)),
             ..<_>::default()
         }))
     }
@@ -76,23 +75,16 @@ impl Store {
         request: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
         let mut input = request.input;
-        let customer_key = input.sse_customer_algorithm.is_some();
-        super::described::refuse(&[(
-            "x-amz-server-side-encryption-customer-algorithm",
-            customer_key,
-        )])?;
+        refuse_customer_keys!(input)?;
         let number = part_number(input.part_number)?;
         let begun = self.upload((&input.bucket, &input.key, &input.upload_id)).await?;
-        let algorithm = checksums::named(&request.headers)?;
         let declared = Declared {
             length: input.content_length,
             md5: input.content_md5,
-            checksum: declared!(input)?,
-            announced: announced(&request.headers)?,
             algorithm: begun.algorithm,
             trailers: request.trailing_headers,
+            ..Declared::of(&request.headers, declared!(input)?)?
         };
-        declared.must_have(algorithm)?;
         let received = receive(&self.files, input.body, declared).await?;
         if let (Some(wanted), Some(sum)) = (begun.algorithm, &received.checksum)
             && sum.algorithm != wanted
@@ -219,20 +211,12 @@ fn whole_checksum(algorithm: Option<Algorithm>, asked: Option<&ChecksumType>) ->
     if algorithm.allows(whole) {
         return Ok(whole);
     }
-    let (kind, name) = (kind(whole), algorithm.name().to_lowercase());
+    let (kind, name) = (checksums::kind_of(whole), algorithm.name().to_lowercase());
     Err(s3_error!(
         InvalidRequest,
         "The {} checksum type cannot be used with the {name} checksum algorithm.",
         kind.as_str()
     ))
-}
-
-pub(super) fn kind(whole: bool) -> ChecksumType {
-    ChecksumType::from_static(if whole {
-        ChecksumType::FULL_OBJECT
-    } else {
-        ChecksumType::COMPOSITE
-    })
 }
 
 /// A part in the document of a complete.
@@ -295,14 +279,13 @@ impl Completing {
             Ok(upload) => upload,
             Err(gone) => return self.again(tables)?.ok_or(Unwritten::Refused(gone)),
         };
-        let latest = tables.latest(bucket, key)?;
-        self.conditions.judge(latest.as_ref().map(|latest| &latest.version))?;
+        let standing = Standing::at(tables, (bucket, key))?;
+        self.conditions.judge(standing.version())?;
         let parts = self.parts(tables)?;
         self.must_have_checksums(&upload)?;
         // AWS: "Conditional requests", a complete whose key was written since the upload began.
         let began = id.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        if self.conditions.is_given() && latest.is_some_and(|latest| Some(latest.sequence) > began)
-        {
+        if self.conditions.is_given() && Some(standing.sequence()) > began {
             return Err(s3_error!(
                 ConditionalRequestConflict,
                 "The conditional request cannot succeed due to a conflicting operation against this \
@@ -316,7 +299,7 @@ impl Completing {
         let listed: std::collections::HashSet<u16> = listed.collect();
         tables.remove_parts(id, |number| !listed.contains(&number))?;
         tables.remove_upload((bucket, key, id))?;
-        let version_id = place(tables, (bucket, key), now, Some(object))?;
+        let version_id = standing.replace(tables, now, Some(object))?;
         let (etag, checksum) = completed;
         Ok(Completed { etag, checksum, version_id })
     }

@@ -12,19 +12,20 @@ use s3s::dto::{
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 use tokio::task::spawn_blocking;
 
-use super::body::{Declared, receive};
-use super::checksums::{self, announced, declared, show};
-use super::conditions::{OfRead, OfWrite, ReadJudgement, failed};
+use super::body::{Declared, Received, receive};
+use super::checksums::{self, declared, show};
+use super::conditions::{OfRead, OfWrite, ReadJudgement, failed, of_read};
 use super::content::{self, Opened};
 use super::described::{
-    described, http_date, refuse_unsupported, show_described, timestamp, timestamp_ms,
+    described, http_date, refuse_customer_keys, refuse_unsupported, show_described, timestamp,
+    timestamp_ms,
 };
 use super::failure::{Refused, internal};
 use super::find::{self, Found, Target, part_number};
-use super::index::{Placed, Read as _, Snapshot, Unwritten, Writing};
-use super::records::{Content, Object, Part, Version, Versioning};
+use super::index::{Read as _, Snapshot, Unwritten};
+use super::records::{Checksum, Content, Description, Object, Part};
+use super::standing::Standing;
 use super::{Now, Store};
-use crate::random;
 
 impl Store {
     pub(super) async fn put(
@@ -41,35 +42,15 @@ impl Store {
         let described = described!(input)?;
         let (bucket, key) = (input.bucket, input.key);
         self.must_have(&bucket).await?;
-        let algorithm = checksums::named(&request.headers)?;
         let declared = Declared {
             length: input.content_length,
             md5: input.content_md5,
-            checksum: declared!(input)?,
-            announced: announced(&request.headers)?,
-            algorithm: None,
             trailers: request.trailing_headers,
+            ..Declared::of(&request.headers, declared!(input)?)?
         };
-        declared.must_have(algorithm)?;
         let received = receive(&self.files, input.body, declared).await?;
-        let object = Object {
-            size: received.size,
-            etag: received.md5.clone(),
-            content: received.file_name().map_or(Content::Empty, Content::File),
-            described,
-            checksum: received.checksum.clone(),
-        };
-        let (etag, checksum) = (object.etag.clone(), object.checksum.clone());
-        let now = self.now();
-        let written = self.index.write(move |tables| -> Result<_, Unwritten<Refused>> {
-            let latest = tables.latest(&bucket, &key)?;
-            find::bucket(tables, &bucket)?;
-            conditions.judge(latest.as_ref().map(|latest| &latest.version))?;
-            let version_id = place(tables, (&bucket, &key), now, Some(object))?;
-            tables.keep(received.file);
-            Ok(version_id)
-        });
-        let version_id = written.await?;
+        let landed = self.land((bucket, key), conditions, received, described).await?;
+        let Landed { etag, checksum, version_id, .. } = landed;
         let mut output = PutObjectOutput {
             e_tag: Some(ETag::Strong(etag)),
             version_id,
@@ -78,6 +59,28 @@ impl Store {
         };
         show!(output, &checksum);
         Ok(S3Response::new(output))
+    }
+
+    /// Makes what was received the latest version of a key, if the conditions hold.
+    pub(super) async fn land(
+        &self,
+        (bucket, key): (String, String),
+        conditions: OfWrite,
+        received: Received,
+        described: Description,
+    ) -> Result<Landed, Refused> {
+        let now = self.now();
+        let object = received.object(described);
+        let (etag, checksum) = (object.etag.clone(), object.checksum.clone());
+        let written = self.index.write(move |tables| -> Result<_, Unwritten<Refused>> {
+            let standing = Standing::at(tables, (&bucket, &key))?;
+            conditions.judge(standing.version())?;
+            let version_id = standing.replace(tables, now, Some(object))?;
+            tables.keep(received.file);
+            Ok(version_id)
+        });
+        let version_id = written.await?;
+        Ok(Landed { etag, checksum, version_id, modified_ms: now.milliseconds() })
     }
 
     /// A write's conditions, unless the store ignores them.
@@ -139,14 +142,9 @@ impl Store {
         request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let mut input = request.input;
-        refuse_keys_of_clients(input.sse_customer_algorithm.is_some())?;
+        refuse_customer_keys!(input)?;
         let wanted = Wanted { range: input.range.take(), part_number: input.part_number };
-        let conditions = OfRead {
-            if_match: input.if_match.take(),
-            if_none_match: input.if_none_match.take(),
-            if_modified_since: input.if_modified_since.take(),
-            if_unmodified_since: input.if_unmodified_since.take(),
-        };
+        let conditions = of_read!(read: input);
         let target = Target::new(input.bucket, input.key, input.version_id);
         let opened = self.open_object(target, true).await?;
         judge(&conditions, &opened.found, self.now())?;
@@ -160,7 +158,7 @@ impl Store {
         let checks = input.checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED");
         show_read!(output, found, selected, checks);
         override_headers!(output, input);
-        Ok(response(output, selected.is_part()))
+        Ok(response(output, selected.asked))
     }
 
     pub(super) async fn head(
@@ -168,23 +166,18 @@ impl Store {
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         let mut input = request.input;
-        refuse_keys_of_clients(input.sse_customer_algorithm.is_some())?;
+        refuse_customer_keys!(input)?;
         let wanted = Wanted { range: input.range.take(), part_number: input.part_number };
         let target = Target::new(input.bucket, input.key, input.version_id);
         let (found, parts) = self.look(target, wanted.part_number.is_some()).await?;
-        let conditions = OfRead {
-            if_match: input.if_match.take(),
-            if_none_match: input.if_none_match.take(),
-            if_modified_since: input.if_modified_since.take(),
-            if_unmodified_since: input.if_unmodified_since.take(),
-        };
+        let conditions = of_read!(read: input);
         judge(&conditions, &found, self.now())?;
         let selected = wanted.select(&found.object, &parts)?;
         let mut output = HeadObjectOutput::default();
         let checks = input.checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED");
         show_read!(output, found, selected, checks);
         override_headers!(output, input);
-        Ok(response(output, selected.is_part()))
+        Ok(response(output, selected.asked))
     }
 
     pub(super) async fn attributes(
@@ -204,7 +197,6 @@ impl Store {
         let most = usize::try_from(input.max_parts.unwrap_or(1000)).unwrap_or(0).min(1000);
         let object = &found.object;
         let checksum = object.checksum.as_ref().filter(|_| asks("Checksum"));
-        let class = object.described.storage_class.as_deref().unwrap_or("STANDARD");
         let output = GetObjectAttributesOutput {
             checksum: checksum.map(checksums::element),
             e_tag: asks("ETag").then(|| ETag::Strong(object.etag.clone())),
@@ -212,12 +204,22 @@ impl Store {
             object_parts: (asks("ObjectParts") && !parts.is_empty())
                 .then(|| page_of_parts(&parts, after, most)),
             object_size: asks("ObjectSize").then_some(signed(object.size)),
-            storage_class: asks("StorageClass").then(|| StorageClass::from(class.to_owned())),
+            storage_class: asks("StorageClass")
+                .then(|| StorageClass::from(object.described.class())),
             version_id: found.version_id,
             ..<_>::default()
         };
         Ok(S3Response::new(output))
     }
+}
+
+/// What the answer to a write says of it.
+#[derive(Debug)]
+pub(super) struct Landed {
+    pub(super) etag: String,
+    pub(super) checksum: Option<Checksum>,
+    pub(super) version_id: Option<String>,
+    pub(super) modified_ms: i64,
 }
 
 /// AWS: ObjectAttributes.
@@ -256,7 +258,7 @@ macro_rules! show_read {
         $output.last_modified = Some(timestamp_ms(version.modified_ms));
         $output.version_id = version_id;
         // A checksum is that of the whole object.
-        let shown = object.checksum.as_ref().filter(|_| $with_checksum && !$selected.is_part());
+        let shown = object.checksum.as_ref().filter(|_| $with_checksum && !$selected.asked);
         $output.checksum_type = shown.map(checksums::kind);
         show!($output, shown);
         $output.e_tag = Some(ETag::Strong(object.etag));
@@ -282,10 +284,6 @@ macro_rules! override_headers {
 }
 
 use {override_headers, show_read};
-
-fn refuse_keys_of_clients(is_asked: bool) -> S3Result<()> {
-    super::described::refuse(&[("x-amz-server-side-encryption-customer-algorithm", is_asked)])
-}
 
 fn judge(conditions: &OfRead, found: &Found, now: Now) -> S3Result<()> {
     match conditions.judge(&found.version, &found.object, now.milliseconds() / 1000) {
@@ -389,10 +387,6 @@ fn part_of(object: &Object, parts: &[(u16, Part)], number: i32) -> S3Result<Sele
 }
 
 impl Selected {
-    fn is_part(&self) -> bool {
-        self.asked
-    }
-
     fn content_range(&self, size: u64) -> Option<String> {
         let Range { start, end } = self.range;
         (self.asked && end > start).then(|| format!("bytes {start}-{}/{size}", end - 1))
@@ -406,36 +400,4 @@ fn tag_count(object: &Object) -> Option<i32> {
 /// A size as the answers' types have it.
 pub(super) fn signed(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
-}
-
-/// Makes an object, or a delete marker, the latest version of its key. Returns its id, if answers
-/// are to name it. The caller has judged the conditions.
-pub(super) fn place(
-    tables: &mut Writing<'_>,
-    (bucket_name, key): (&str, &str),
-    now: Now,
-    object: Option<Object>,
-) -> Result<Option<String>, Unwritten<Refused>> {
-    let bucket = find::bucket(tables, bucket_name)?;
-    let latest = tables.latest(bucket_name, key)?;
-    // Also where the clock was set back, a later version comes behind an earlier one.
-    let sequence = latest.as_ref().map_or(0, |latest| latest.sequence + 1).max(now.microseconds());
-    let id = match bucket.versioning {
-        Versioning::Enabled => Some(format!("{sequence:016x}{}", &random::id()[..16])),
-        Versioning::Off | Versioning::Suspended => {
-            let replaced = match latest {
-                Some(latest) if latest.version.id.is_none() => Some(latest),
-                Some(_) => tables.version(bucket_name, key, "null")?,
-                None => None,
-            };
-            if let Some(replaced) = replaced {
-                tables.remove_version(bucket_name, &replaced)?;
-            }
-            None
-        }
-    };
-    let version = Version { id, modified_ms: now.milliseconds(), object };
-    let shown = find::shown_id(&bucket, &version);
-    tables.put_version(bucket_name, &Placed { key: key.to_owned(), sequence, version })?;
-    Ok(shown)
 }

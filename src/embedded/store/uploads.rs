@@ -6,7 +6,7 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::checksums::show;
+use super::checksums::{self, show};
 use super::described::timestamp_ms;
 use super::failure::Refused;
 use super::index::{Read as _, Snapshot, behind_all_with};
@@ -115,7 +115,6 @@ impl Store {
         parts.retain(|(number, _)| i32::from(*number) > after);
         let truncated = parts.len() > most;
         parts.truncate(most);
-        let class = upload.described.storage_class.clone();
         let shown = parts.iter().map(|(number, part)| {
             let mut shown = Part {
                 part_number: Some(i32::from(*number)),
@@ -138,9 +137,9 @@ impl Store {
             parts: Some(shown.collect()),
             owner: Some(owner()),
             initiator: Some(initiator()),
-            storage_class: Some(class.unwrap_or_else(|| "STANDARD".to_owned()).into()),
+            storage_class: Some(upload.described.class().into()),
             checksum_algorithm: multipart::algorithm(&upload),
-            checksum_type: upload.algorithm.map(|_| multipart::kind(upload.whole_checksum)),
+            checksum_type: upload.algorithm.map(|_| checksums::kind_of(upload.whole_checksum)),
             ..<_>::default()
         }))
     }
@@ -154,10 +153,8 @@ fn shown((key, id, upload): (String, String, Upload), encoding: Encoding) -> Mul
         initiator: Some(initiator()),
         owner: Some(owner()),
         checksum_algorithm: multipart::algorithm(&upload),
-        checksum_type: upload.algorithm.map(|_| multipart::kind(upload.whole_checksum)),
-        storage_class: Some(
-            upload.described.storage_class.unwrap_or_else(|| "STANDARD".to_owned()).into(),
-        ),
+        checksum_type: upload.algorithm.map(|_| checksums::kind_of(upload.whole_checksum)),
+        storage_class: Some(upload.described.class().into()),
     }
 }
 

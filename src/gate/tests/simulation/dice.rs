@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::random::seeded;
+use crate::random;
 
 /// A sequence of numbers that follows from its seed.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ impl Dice {
     }
 
     fn next(&self) -> u64 {
-        seeded::next(&mut self.0.lock().unwrap())
+        random::next(&mut self.0.lock().unwrap())
     }
 
     /// One of `0..sides`.
