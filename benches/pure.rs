@@ -10,7 +10,8 @@ use criterion::{BatchSize, Criterion, Throughput};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ifmatch::register::record::{Acquired, Ask, CommitAnswer, CommitStep, Slot, acquire, commit};
 use ifmatch::register::{
-    Asker, Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, Told, WriteId, Writers,
+    AnswerHeaders, Asker, Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, WriteId,
+    Writers,
 };
 use ifmatch::s3::{
     Current, Dialect, ETag, Naming, Operation, Preconditions, Query, RequestHead, Seen, Target,
@@ -187,7 +188,7 @@ fn register(criterion: &mut Criterion) {
                 generation: None,
                 new,
                 quiet: None,
-                told: &Told::default(),
+                headers: &AnswerHeaders::default(),
             };
             let committed = commit(&mut epoch, &mut slot, &step, &terms, now);
             assert_eq!(committed, CommitAnswer::Committed);

@@ -23,9 +23,9 @@ use ifmatch::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL};
 use ifmatch::register::redis::{RedisRegister, RedisSettings, Topology};
 use ifmatch::register::waiters::TURN_GRANTS;
 use ifmatch::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, Asker, CommitAnswer, CommitStep, DisarmStep, Ending, Expect,
-    Grant, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Settle,
-    State, Terms, Token, Told, WriteId, Writers,
+    Acquired, AnswerHeaders, ArmAnswer, ArmStep, Ask, Asker, CommitAnswer, CommitStep, DisarmStep,
+    Ending, Expect, Grant, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
+    Resolution, Settle, State, Terms, Token, WriteId, Writers,
 };
 use ifmatch::s3::{Current, ETag, Preconditions};
 use ifmatch::secret::Secret;
@@ -202,7 +202,8 @@ async fn a_lost_write_is_a_doubt_that_the_next_holder_resolves(register: &dyn Re
     assert_eq!(grant.doubt.map(|doubt| doubt.write_id), Some(WriteId("a".to_owned())));
     let resolution = register.resolve(&key(), &grant.token, &at_key("x"), None).await;
     assert_eq!(resolution, Ok(Resolution::Landed));
-    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
+    let landed =
+        Ending::Landed { state: present("x"), generation, headers: AnswerHeaders::default() };
     let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };
     assert_eq!(register.acquire(&key(), &retry).await, Ok(Acquired::Ended(landed)));
 }
@@ -211,14 +212,14 @@ async fn a_late_commit_is_told_so_and_taints(register: &dyn Register) {
     let late = granted(register, &key(), &ask("a")).await.token;
     sleep(OVER).await;
     let grant = granted(register, &key(), &ask("b")).await;
-    let told = commit(register, &key(), &late, present("x")).await;
-    assert_eq!(told, Ok(CommitAnswer::Overtaken));
+    let headers = commit(register, &key(), &late, present("x")).await;
+    assert_eq!(headers, Ok(CommitAnswer::Overtaken));
     let own = commit(register, &key(), &grant.token, present("y")).await;
     assert_eq!(own, Ok(CommitAnswer::Committed));
     assert_eq!(register.observe(&key()).await.unwrap().state, State::Unknown);
     let stranger = Token("another epoch.nonce".to_owned());
-    let told = commit(register, &key(), &stranger, present("x")).await;
-    assert_eq!(told, Ok(CommitAnswer::EpochChanged));
+    let headers = commit(register, &key(), &stranger, present("x")).await;
+    assert_eq!(headers, Ok(CommitAnswer::EpochChanged));
 }
 
 async fn a_repeated_commit_is_committed(register: &dyn Register) {
@@ -237,7 +238,8 @@ async fn a_retry_gets_its_own_answer_again(register: &dyn Register) {
     let token = granted(register, &key(), &ask_to_create("c")).await.token;
     assert!(release(register, &token, Some("NoSuchKey")).await);
     let retry = |write| Ask { nonce: "again".to_owned(), ..ask(write) };
-    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
+    let landed =
+        Ending::Landed { state: present("x"), generation, headers: AnswerHeaders::default() };
     assert_eq!(register.acquire(&key(), &retry("a")).await, Ok(Acquired::Ended(landed)));
     let refused = Ending::Refused { code: "NoSuchKey".to_owned() };
     assert_eq!(register.acquire(&key(), &retry("c")).await, Ok(Acquired::Ended(refused)));
@@ -252,7 +254,7 @@ async fn a_resent_write_keeps_its_key_quiet(register: &dyn Register) {
         generation: None,
         new: present("x"),
         quiet: Some(quiet),
-        told: &Told::default(),
+        headers: &AnswerHeaders::default(),
     };
     assert_eq!(register.commit(&key(), &step).await, Ok(CommitAnswer::Committed));
     let seen = register.observe(&key()).await.unwrap();
@@ -959,9 +961,9 @@ async fn a_redis_with_replicas_is_used_only_if_it_stops_when_one_of_them_is_prom
 
     // Before that the server takes no writes (NOREPLICAS).
     until("the replica is in step", async || {
-        let told = tell(&mut meddler, "INFO replication").await;
-        let told: String = redis::from_redis_value(told).unwrap();
-        told.contains("min_slaves_good_slaves:1")
+        let headers = tell(&mut meddler, "INFO replication").await;
+        let headers: String = redis::from_redis_value(headers).unwrap();
+        headers.contains("min_slaves_good_slaves:1")
     })
     .await;
     let register = of(false, LAG, "guarded");

@@ -295,8 +295,8 @@ impl Connections {
 
 // === one exchange ===
 
-/// An answer, and the connection if another request may follow.
-struct Told {
+/// An answer that was received, and the connection if another request may follow.
+struct Received {
     answer: Answer,
     reusable: Option<Stream>,
 }
@@ -313,7 +313,7 @@ async fn converse(
     head: RequestHeader,
     body: &Body,
     keep_alive: Option<&KeepAlive>,
-) -> Result<Told, Broken> {
+) -> Result<Received, Broken> {
     let is_head = head.method == Method::HEAD;
     let (mut session, sent_whole) = match send(stream, head, body).await {
         Ok(sent) => sent,
@@ -325,7 +325,7 @@ async fn converse(
     };
     session.respect_keepalive();
     let reusable = if sent_whole { session.reuse().await } else { None };
-    Ok(Told { answer, reusable })
+    Ok(Received { answer, reusable })
 }
 
 async fn answer(

@@ -145,7 +145,7 @@ async fn an_early_refusal_of_a_large_body_is_heard_and_its_connection_is_not_use
 }
 
 #[tokio::test]
-async fn a_success_before_the_request_was_read_is_believed_by_nobody() {
+async fn a_success_before_the_request_was_read_is_not_believed() {
     let body = Body::from(Bytes::from(vec![0; 8 << 20]));
     let reads = head_bytes(&Method::PUT, 8 << 20);
     let (connections, _task) = server(vec![vec![Turn { reads, says: OK }]]).await;
@@ -215,7 +215,7 @@ async fn a_question_is_asked_again_where_a_pooled_connection_was_dead() {
 }
 
 #[tokio::test]
-async fn a_short_answer_that_nobody_wants_leaves_its_connection_in_order() {
+async fn a_short_answer_that_is_not_needed_leaves_its_connection_in_order() {
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
     for (method, says) in [
         (Method::GET, OK),
@@ -236,7 +236,7 @@ async fn a_short_answer_that_nobody_wants_leaves_its_connection_in_order() {
 }
 
 #[tokio::test]
-async fn a_long_or_broken_answer_that_nobody_wants_is_broken_off() {
+async fn a_long_or_broken_answer_that_is_not_needed_is_broken_off() {
     let reads = head_bytes(&Method::GET, 0);
     for says in [
         "HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n",

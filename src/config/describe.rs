@@ -26,7 +26,7 @@ impl Config {
 pub(super) fn describe(reading: &mut Reading, config: &Config) -> String {
     let mut anonymous: Anonymous = reading.section("anonymous");
     if anonymous.buckets.is_some() {
-        let how = "what is open to everybody may only be read";
+        let how = "what is open to all may only be read";
         reading.derive("anonymous.read_only", &mut anonymous.read_only, Some(true), how);
     }
     let embedded = config.embedded.is_some();

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_somebody_writes_to_is_as_good_as_a_file() {
+    fn a_pipe_with_a_writer_is_as_good_as_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();

@@ -174,7 +174,7 @@ fn the_schema_for_editors_is_that_of_the_types() {
 }
 
 #[test]
-fn what_nobody_wrote_has_its_default() {
+fn a_setting_that_is_not_written_has_its_default() {
     let config = smallest(&[]).unwrap();
     assert_eq!(config.listen, "127.0.0.1:9000".parse().unwrap());
     assert_eq!(config.threads, 0);
@@ -484,7 +484,7 @@ fn a_credential_may_have_a_session_token() {
 }
 
 #[test]
-fn what_is_open_to_everybody_is_named_and_read_only_unless_said() {
+fn what_is_open_to_all_is_named_and_read_only_unless_said() {
     assert!(smallest(&[]).unwrap().anonymous.is_none());
     let config = smallest(&[("IFMATCH_ANONYMOUS_BUCKETS", "public, site-*")]).unwrap();
     let rights = config.anonymous.unwrap();
@@ -508,7 +508,7 @@ fn what_is_open_to_everybody_is_named_and_read_only_unless_said() {
 }
 
 #[test]
-fn where_signatures_pass_through_the_store_knows_who_may_come() {
+fn where_signatures_pass_through_the_store_knows_its_clients() {
     assert_eq!(smallest(&[]).unwrap().signatures, Signatures::Resign);
     let config = load("valid/passthrough.toml", &[], Flags::default()).unwrap();
     assert_eq!((config.signatures, config.clients.len()), (Signatures::Passthrough, 0));

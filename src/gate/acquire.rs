@@ -57,8 +57,8 @@ impl<'a> Attempt<'a> {
 /// The journal already holds the outcome of this write.
 fn ended(write: &Write<'_>, ending: Ending) -> Stop {
     match ending {
-        Ending::Landed { state, generation, told } => {
-            Stop::Reply(Reply::Replayed(state, Some(generation), told))
+        Ending::Landed { state, generation, headers } => {
+            Stop::Reply(Reply::Replayed(state, Some(generation), headers))
         }
         Ending::Refused { code } => Stop::error(refusal::refused_before(write, &code)),
         Ending::Undetermined { .. } => Stop::error(refusal::outcome_unknown()),

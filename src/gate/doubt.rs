@@ -10,7 +10,7 @@ use super::lease::Armed;
 use super::object_id::id_carried;
 use super::reclaim::Reclaimer;
 use super::stop::Stop;
-use crate::register::{State, Told, Writers};
+use crate::register::{AnswerHeaders, State, Writers};
 use crate::s3::Seen;
 
 /// How many copies of a write the store may have got.
@@ -43,7 +43,7 @@ impl<'a> Armed<'a> {
                 task.abort();
             }
             let begins = Some(self.begins.clone());
-            let reply = Reply::Replayed(new.clone(), begins, Told::default());
+            let reply = Reply::Replayed(new.clone(), begins, AnswerHeaders::default());
             return Ok(Landed { armed: self, reply, new, quiet: None });
         }
         let own_doubt = (!self.lease.superseded).then_some(self.begins);

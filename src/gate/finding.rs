@@ -3,7 +3,7 @@
 use http::{StatusCode, header};
 
 use crate::backend::Answer;
-use crate::register::{State, Told};
+use crate::register::{AnswerHeaders, State};
 use crate::s3::documents::{
     self, SuccessBody, late_refusal, outcome_of_delete_result, outcome_of_success_body,
     parse_store_error, with_etag,
@@ -82,7 +82,7 @@ fn server_error(answer: &Answer, definite_errors: &[String]) -> Finding {
 
 /// The headers of a write's answer, beside its ETag, that a retry has to be told too. Those that
 /// name versions come first, then those about how the object is stored.
-pub(super) fn told(answer: &Answer) -> Told {
+pub(super) fn remembered_headers(answer: &Answer) -> AnswerHeaders {
     let is_named = |name: &str| NAMED.contains(&name);
     let is_kept = |name: &str| KEPT.iter().any(|prefix| name.starts_with(prefix));
     let all = || {
@@ -90,7 +90,7 @@ pub(super) fn told(answer: &Answer) -> Told {
         pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
     };
     let named = all().filter(|(name, _)| is_named(name));
-    Told::of(named.chain(all().filter(|(name, _)| is_kept(name))))
+    AnswerHeaders::of(named.chain(all().filter(|(name, _)| is_kept(name))))
 }
 
 const NAMED: [&str; 3] =

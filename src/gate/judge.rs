@@ -7,7 +7,9 @@ use super::stop::Stop;
 use super::upload::upload_gone;
 use super::{Gate, Reply, refusal};
 use crate::backend::{HeadError, HeadRequest};
-use crate::register::{Generation, InDoubt, RegisterError, Resolution, State, Told, Writers};
+use crate::register::{
+    AnswerHeaders, Generation, InDoubt, RegisterError, Resolution, State, Writers,
+};
 use crate::s3::{Current, ObjectName, Preconditions, Seen};
 
 /// Why the write is not sent, and how its lease ends.
@@ -133,7 +135,7 @@ impl<'a> Leased<'a> {
         let generation = gate.generation_under(&self.lease, &seen.current);
         let generation = generation.map(|name| Generation(name.into()));
         let state = State::from(seen.current.clone());
-        let stop = Stop::Reply(Reply::Replayed(state, generation, Told::default()));
+        let stop = Stop::Reply(Reply::Replayed(state, generation, AnswerHeaders::default()));
         Against::Release(gate.learned(seen.current.clone()), stop)
     }
 }

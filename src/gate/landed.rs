@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::finding::told;
+use super::finding::remembered_headers;
 use super::lease::Armed;
 use super::queue::Turn;
 use super::{Commit, Decider, Outcome, Reply, X_IFMATCH_GENERATION};
-use crate::register::{State, Told, Writers};
+use crate::register::{AnswerHeaders, State, Writers};
 
 /// A write that the store has applied.
 #[derive(Debug)]
@@ -28,9 +28,9 @@ impl Landed<'_> {
     pub(super) fn outcome(self, turn: Turn, started: Instant, store_failed: bool) -> Outcome {
         let Self { armed, mut reply, new, quiet } = self;
         let Armed { attempt, lease, begins, .. } = armed;
-        let told = match &reply {
-            Reply::Store(answer) => told(answer),
-            Reply::Error(..) | Reply::Replayed(..) => Told::default(),
+        let headers = match &reply {
+            Reply::Store(answer) => remembered_headers(answer),
+            Reply::Error(..) | Reply::Replayed(..) => AnswerHeaders::default(),
         };
         // Where other writers go around the proxies, a client that knows no state could not see
         // that they wrote.
@@ -53,7 +53,7 @@ impl Landed<'_> {
                 generation: begins,
                 new,
                 quiet,
-                told,
+                headers,
                 turn,
             }),
         }

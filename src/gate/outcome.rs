@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::queue::Turn;
 use crate::backend::Answer;
 use crate::register::{
-    CommitAnswer, CommitStep, Generation, Register, RegisterError, State, Token, Told,
+    AnswerHeaders, CommitAnswer, CommitStep, Generation, Register, RegisterError, State, Token,
 };
 use crate::s3::{ETag, ObjectName, S3Error};
 
@@ -37,7 +37,7 @@ pub enum Reply {
     Error(S3Error, Option<ETag>),
     /// An earlier attempt of this same write had landed: its success is answered again, with the
     /// generation it began, where that is known, and the other headers of its answer.
-    Replayed(State, Option<Generation>, Told),
+    Replayed(State, Option<Generation>, AnswerHeaders),
 }
 
 /// Which part decided a request's answer.
@@ -71,7 +71,7 @@ pub struct Commit {
     pub(super) generation: Generation,
     pub(super) new: State,
     pub(super) quiet: Option<Duration>,
-    pub(super) told: Told,
+    pub(super) headers: AnswerHeaders,
     /// The next writer of this process waits until the lease is gone.
     pub(super) turn: Turn,
 }
@@ -88,7 +88,7 @@ impl Commit {
             generation: Some(&self.generation),
             new: self.new.clone(),
             quiet: self.quiet,
-            told: &self.told,
+            headers: &self.headers,
         };
         let mut unanswered = false;
         for attempt in 1..=COMMIT_ATTEMPTS {

@@ -137,7 +137,7 @@ mod tests {
         assert!(queue.queues.lock().unwrap().is_empty());
     }
     #[tokio::test(start_paused = true)]
-    async fn a_full_line_takes_nobody_until_somebody_leaves() {
+    async fn a_full_line_takes_the_next_write_when_one_leaves() {
         let queue = Queue::default();
         let name = name("a");
         let held = queue.turn(&name, 2, LONG).await.unwrap();

@@ -17,7 +17,7 @@ impl Leased<'_> {
         let write = self.attempt.write;
         let note = self.attempt.note(&self.lease, &refusal);
         let released = self.release(learned, note.as_deref()).await;
-        told(write, note.is_some() && released, refusal)
+        unless_in_doubt(write, note.is_some() && released, refusal)
     }
 
     /// Releases the lease. `true` if the register has confirmed it, and with it that the refusal of
@@ -35,7 +35,7 @@ impl Armed<'_> {
         let write = self.attempt.write;
         let note = self.attempt.note(&self.lease, &refusal);
         let disarmed = self.disarm(note.as_deref()).await;
-        told(write, note.is_some() && disarmed, refusal)
+        unless_in_doubt(write, note.is_some() && disarmed, refusal)
     }
 
     /// As [`Leased::release`], for an armed lease of whose write nothing was applied.
@@ -59,7 +59,7 @@ impl super::lease::Attempt<'_> {
 /// A retry's first attempt may still be on its way, and a client that was told of a refusal must
 /// not see the write land. So unless the journal keeps the refusal, the client is told that the
 /// outcome is unknown.
-fn told(write: &Write<'_>, noted: bool, refusal: Stop) -> Stop {
+fn unless_in_doubt(write: &Write<'_>, noted: bool, refusal: Stop) -> Stop {
     if write.is_retry() && !noted { Stop::error(refusal::outcome_unknown()) } else { refusal }
 }
 

@@ -15,7 +15,7 @@ use super::landed::Landed;
 use super::lease::Armed;
 use super::send::Answered;
 use crate::backend::{Exchange, HeadRequest, Signing};
-use crate::register::{State, Told, Writers};
+use crate::register::{AnswerHeaders, State, Writers};
 use crate::s3::{Current, Operation};
 
 /// The result of a delete that was answered with an error.
@@ -101,7 +101,8 @@ impl<'a> Armed<'a> {
         };
         let settle = gate.settings.terms.settle(write.settle());
         let quiet = last_byte.map(|last_byte| settle.saturating_sub(last_byte.elapsed()));
-        let reply = Reply::Replayed(State::Absent, Some(self.begins.clone()), Told::default());
+        let reply =
+            Reply::Replayed(State::Absent, Some(self.begins.clone()), AnswerHeaders::default());
         Landed { armed: self, reply, new, quiet }
     }
 }

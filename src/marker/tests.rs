@@ -10,7 +10,7 @@ use super::*;
 use crate::backend::{HeadError, HeadRequest};
 use crate::gate::Settings;
 use crate::register::memory::MemoryRegister;
-use crate::register::{Acquired, Ask, Expect, Terms, Told, Writers, fixture};
+use crate::register::{Acquired, AnswerHeaders, Ask, Expect, Terms, Writers, fixture};
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, Seen};
 
 const LEASE: Duration = Duration::from_secs(6);
@@ -223,8 +223,8 @@ async fn a_proxy_with_another_register_is_refused_and_an_operator_can_adopt_one_
     fleet.world.mark(Some(&id));
     fleet.world.name_register(Some(&other));
     let Err(refused) = fleet.proxy().await else { panic!("two registers") };
-    let told = refused.to_string();
-    assert!(told.contains(id.as_str()) && told.contains(other.as_str()), "{told}");
+    let headers = refused.to_string();
+    assert!(headers.contains(id.as_str()) && headers.contains(other.as_str()), "{headers}");
     assert!(matches!(fleet.marker().adopt().await, Err(MarkerError::OtherRegister { .. })));
 
     fleet.world.name_register(None);
@@ -357,7 +357,7 @@ async fn what_was_granted_before_may_end_but_nothing_more_is_sent() {
         generation: None,
         new,
         quiet: None,
-        told: &Told::default(),
+        headers: &AnswerHeaders::default(),
     };
     assert_eq!(proxy.register.commit(&key, &commit).await, Ok(CommitAnswer::Committed));
     let token = &judging.token;

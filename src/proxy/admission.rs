@@ -13,7 +13,7 @@ use super::admitted::{
 use super::context::Context;
 use super::cors::Asking;
 use super::origin::{Origin, Verbatim};
-use super::rules::Treatment;
+use super::rules::KeyPolicy;
 use super::signed::{Proof, Signed};
 use super::state::Proxy;
 use super::visit::{SentHead, Visit};
@@ -111,7 +111,7 @@ struct Findings {
 /// How a request is treated, beside its head.
 struct Terms {
     preconditions: Preconditions,
-    treatment: Treatment,
+    policy: KeyPolicy,
     source: Option<CopySource>,
     retry: Retry,
     /// Does the request have a body without a declared length? It is then buffered first.
@@ -137,13 +137,12 @@ impl Question<'_> {
         self.check_possible(!known)?;
         let retry = Retry::from_head(head);
         context.log.attempt = retry.attempt;
-        let treatment =
-            self.target.object().map(|name| proxy.rules.treatment(name)).unwrap_or_default();
-        let preconditions = self.preconditions(treatment)?;
-        treatment.check_effect(operation, self.effect, &preconditions)?;
+        let policy = self.target.object().map(|name| proxy.rules.policy(name)).unwrap_or_default();
+        let preconditions = self.preconditions(policy)?;
+        policy.check_effect(operation, self.effect, &preconditions)?;
         let terms = Terms {
             preconditions,
-            treatment,
+            policy,
             // For a caller that is not authenticated the register remembers no write: to the gate
             // its retry is a request like any other. The store judges whether it may read the copy
             // source.
@@ -183,10 +182,10 @@ impl Question<'_> {
 
     /// The condition that the gate judges. For operations that do not change the content, the store
     /// judges the conditions.
-    fn preconditions(&self, treatment: Treatment) -> Result<Preconditions, S3Error> {
+    fn preconditions(&self, policy: KeyPolicy) -> Result<Preconditions, S3Error> {
         match (self.operation.subresource(), self.effect) {
             (Some(_), Effect::Read | Effect::Streams) => Ok(Preconditions::NONE),
-            _ => treatment.preconditions(self.head, self.operation, self.proxy.dialect),
+            _ => policy.preconditions(self.head, self.operation, self.proxy.dialect),
         }
     }
 }
@@ -260,7 +259,7 @@ fn sort(
 ) -> Result<Admitted, S3Error> {
     use Operation as Op;
     let verbatim = request.origin.is_verbatim();
-    let unguarded = terms.treatment.passes;
+    let unguarded = terms.policy.unguarded;
     Ok(match (effect, target, request.operation) {
         (Effect::WritesKey(_) | Effect::UnknownWrite(_), Target::Object(name), _) => {
             let Terms { preconditions, source, retry, .. } = terms;

@@ -9,7 +9,7 @@ use super::response::Response;
 use super::visit::Visit;
 use crate::backend::Answer;
 use crate::gate::{Commit, Outcome, Reply, X_IFMATCH_GENERATION};
-use crate::register::{Generation, State, Told};
+use crate::register::{AnswerHeaders, Generation, State};
 use crate::s3::documents::{StoreDocument, complete_result, copy_result, late_refusal};
 use crate::s3::{ETag, ObjectName, Operation, S3Error};
 
@@ -44,8 +44,8 @@ pub(super) fn answer(
         Reply::Error(refused, current) => {
             refusal(visit, &refused, current.as_ref().filter(|_| may_tell))
         }
-        Reply::Replayed(state, generation, told) => {
-            let headers = replay_headers(generation.as_ref(), &told);
+        Reply::Replayed(state, generation, answered) => {
+            let headers = replay_headers(generation.as_ref(), &answered);
             replayed(visit, (operation, name), etag_left(&state), headers)
         }
     };
@@ -144,14 +144,17 @@ fn replayed(
 }
 
 /// The remembered headers of an answer.
-pub(super) fn headers_told(told: &Told) -> HeaderMap {
-    let headers = told.headers();
-    headers.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect()
+pub(super) fn remembered(headers: &AnswerHeaders) -> HeaderMap {
+    let pairs = headers.headers();
+    pairs.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect()
 }
 
 /// The headers of every replayed success.
-pub(super) fn replay_headers(generation: Option<&Generation>, told: &Told) -> HeaderMap {
-    let mut headers = headers_told(told);
+pub(super) fn replay_headers(
+    generation: Option<&Generation>,
+    answered: &AnswerHeaders,
+) -> HeaderMap {
+    let mut headers = remembered(answered);
     headers.insert(REPLAYED, HeaderValue::from_static("true"));
     if let Some(generation) = generation.and_then(|Generation(name)| name.parse().ok()) {
         headers.insert(X_IFMATCH_GENERATION, generation);

@@ -16,9 +16,9 @@ pub struct Rules {
 
 /// How writes of a key are treated. By default they are guarded and need no condition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Treatment {
+pub(super) struct KeyPolicy {
     /// Whether its writes are sent to the store without a lease.
-    pub(super) passes: bool,
+    pub(super) unguarded: bool,
     requirement: Option<Requirement>,
 }
 
@@ -28,15 +28,15 @@ impl Rules {
         Self { rules: rules.to_vec(), marker: marker.cloned() }
     }
 
-    /// The treatment of this key: the first rule that matches decides.
-    pub(super) fn treatment(&self, name: &ObjectName) -> Treatment {
+    /// The policy for this key: the first rule that matches decides.
+    pub(super) fn policy(&self, name: &ObjectName) -> KeyPolicy {
         if self.marker.as_ref() == Some(name) {
-            return Treatment { passes: false, requirement: Some(Requirement::Untouchable) };
+            return KeyPolicy { unguarded: false, requirement: Some(Requirement::Untouchable) };
         }
         let (bucket, key) = (name.bucket.as_str(), name.key.as_str());
         let rule = self.rules.iter().find(|rule| rule.fits(bucket, key));
-        rule.map_or_else(Treatment::default, |rule| Treatment {
-            passes: rule.mode == RuleMode::Pass,
+        rule.map_or_else(KeyPolicy::default, |rule| KeyPolicy {
+            unguarded: rule.mode == RuleMode::Pass,
             requirement: rule.require.map(|require| match require {
                 Require::CreateOnly => Requirement::CreateOnly,
                 Require::MustBeConditional => Requirement::Conditional,
@@ -64,7 +64,7 @@ impl Rules {
     }
 }
 
-impl Treatment {
+impl KeyPolicy {
     /// The condition to judge a request by. Where the key's rule is `mode = "pass"`, the store
     /// judges its conditions, and the proxy reads them only if one is required. 501 for a
     /// generation there: no store knows generations.
@@ -74,11 +74,11 @@ impl Treatment {
         operation: Operation,
         dialect: Dialect,
     ) -> Result<Preconditions, S3Error> {
-        if self.passes && head.headers.contains_key(IF_GENERATION_MATCH) {
+        if self.unguarded && head.headers.contains_key(IF_GENERATION_MATCH) {
             let header = IF_GENERATION_MATCH;
             return Err(S3Error::not_implemented(header.as_str(), Some(NO_GENERATIONS)));
         }
-        if self.passes && self.requirement.is_none() {
+        if self.unguarded && self.requirement.is_none() {
             return Ok(Preconditions::NONE);
         }
         Preconditions::of_write(head, operation, dialect)
@@ -144,15 +144,16 @@ mod tests {
         };
         let marker = name("logs-1", "marker");
         let rules = Rules::new(&[once, rule(logs, "", RuleMode::Pass)], Some(&marker));
-        let of = |bucket, key| rules.treatment(&name(bucket, key));
-        let once = Treatment { passes: false, requirement: Some(Requirement::CreateOnly) };
+        let of = |bucket, key| rules.policy(&name(bucket, key));
+        let once = KeyPolicy { unguarded: false, requirement: Some(Requirement::CreateOnly) };
         assert_eq!(of("logs-1", "wal/7"), once);
-        assert_eq!(of("logs-1", "wal"), Treatment { passes: true, requirement: None });
-        assert_eq!(of("tables", "wal/7"), Treatment::default());
-        let untouchable = Treatment { passes: false, requirement: Some(Requirement::Untouchable) };
+        assert_eq!(of("logs-1", "wal"), KeyPolicy { unguarded: true, requirement: None });
+        assert_eq!(of("tables", "wal/7"), KeyPolicy::default());
+        let untouchable =
+            KeyPolicy { unguarded: false, requirement: Some(Requirement::Untouchable) };
         assert_eq!(of("logs-1", "marker"), untouchable);
-        assert!(of("logs-2", "marker").passes);
-        assert!(!Treatment::default().passes);
+        assert!(of("logs-2", "marker").unguarded);
+        assert!(!KeyPolicy::default().unguarded);
     }
 
     #[test]
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn conditions_of_keys_that_pass_are_not_read_unless_one_is_required() {
-        let preconditions = |treatment: Treatment, name: &'static str| {
+        let preconditions = |policy: KeyPolicy, name: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static("*"));
             let head = RequestHead {
@@ -182,15 +183,15 @@ mod tests {
                 query: &Query::default(),
                 headers: &headers,
             };
-            let preconditions = treatment.preconditions(head, Operation::PutObject, Dialect::Aws);
+            let preconditions = policy.preconditions(head, Operation::PutObject, Dialect::Aws);
             preconditions.map_err(|error| error.field("Header").map(str::to_owned))
         };
         // A condition that AWS, and so the gate, refuses with 501.
         let refused = || Err(Some("If-Match".to_owned()));
-        let passes = Treatment { passes: true, requirement: None };
+        let passes = KeyPolicy { unguarded: true, requirement: None };
         assert_eq!(preconditions(passes, "if-match"), Ok(Preconditions::NONE));
-        assert_eq!(preconditions(Treatment::default(), "if-match"), refused());
-        let required = Treatment { passes: true, requirement: Some(Requirement::Conditional) };
+        assert_eq!(preconditions(KeyPolicy::default(), "if-match"), refused());
+        let required = KeyPolicy { unguarded: true, requirement: Some(Requirement::Conditional) };
         assert_eq!(preconditions(required, "if-match"), refused());
         let own = "x-ifmatch-if-generation-match";
         assert_eq!(preconditions(passes, own), Err(Some(own.to_owned())));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::register::{Expect, State, Told, WriteId, Writers, fixture};
+use crate::register::{AnswerHeaders, Expect, State, WriteId, Writers, fixture};
 use crate::s3::{BucketName, EmptySegments, ObjectKey, Preconditions};
 
 const SETTLE: Duration = Duration::from_secs(10);
@@ -80,8 +80,13 @@ async fn armed(register: &MemoryRegister, key: &str, settle: Settle) -> Token {
 }
 
 async fn commit(register: &MemoryRegister, key: &str, token: &Token, quiet: Option<Duration>) {
-    let step =
-        CommitStep { token, generation: None, new: State::Absent, quiet, told: &Told::default() };
+    let step = CommitStep {
+        token,
+        generation: None,
+        new: State::Absent,
+        quiet,
+        headers: &AnswerHeaders::default(),
+    };
     let answer = register.commit(&named(key), &step).await;
     assert_eq!(answer, Ok(CommitAnswer::Committed));
 }

@@ -26,8 +26,8 @@ pub use steps::{
     Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
 };
 pub use types::{
-    Asker, Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms, Token, Told,
-    Upload, UploadName, WriteId, Writers,
+    AnswerHeaders, Asker, Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms,
+    Token, Upload, UploadName, WriteId, Writers,
 };
 
 /// The steps of the protocol. Each is atomic; [`record`] says what each does. Every step fails with

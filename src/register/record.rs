@@ -12,8 +12,8 @@ pub use super::steps::{
     Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
 };
 use super::types::{
-    Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token, Told, Upload,
-    UploadName, WriteId, Writers,
+    AnswerHeaders, Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token,
+    Upload, UploadName, WriteId, Writers,
 };
 use super::waiters::Waiters;
 use crate::s3::Current;
@@ -444,7 +444,7 @@ pub fn commit(
         let ending = Ending::Landed {
             state: step.new.clone(),
             generation: armed.generation,
-            told: step.told.clone(),
+            headers: step.headers.clone(),
         };
         record.write_down(&lease.write_id, ending, terms, now);
     }
@@ -482,7 +482,7 @@ fn commit_in_doubt(
     record.last_token = Some(step.token.clone());
     if !write_id.is_alone() {
         let ending =
-            Ending::Landed { state: step.new.clone(), generation, told: step.told.clone() };
+            Ending::Landed { state: step.new.clone(), generation, headers: step.headers.clone() };
         record.write_down(&write_id, ending, terms, now);
     }
     CommitAnswer::Committed
@@ -589,7 +589,11 @@ pub fn resolve(
     match resolution {
         Resolution::Landed => {
             let generation = doubt.armed.generation.clone();
-            let ending = Ending::Landed { state: state.clone(), generation, told: Told::default() };
+            let ending = Ending::Landed {
+                state: state.clone(),
+                generation,
+                headers: AnswerHeaders::default(),
+            };
             record.write_down(&doubt.write_id, ending, terms, now);
             record.generation = Some(doubt.armed.generation);
         }

@@ -138,7 +138,7 @@ impl Key {
             generation: None,
             new,
             quiet: quiet.map(ms),
-            told: &Told::default(),
+            headers: &AnswerHeaders::default(),
         };
         commit(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
     }
@@ -146,7 +146,8 @@ impl Key {
     /// As its holder does, which knows the generation that it was armed with.
     fn commit_known(&mut self, token: &Token, generation: &Generation) -> CommitAnswer {
         let (generation, new) = (Some(generation), present("x"));
-        let step = CommitStep { token, generation, new, quiet: None, told: &Told::default() };
+        let step =
+            CommitStep { token, generation, new, quiet: None, headers: &AnswerHeaders::default() };
         commit(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
     }
 
@@ -235,7 +236,7 @@ fn nothing_is_granted_in_quarantine() {
 }
 
 #[test]
-fn a_free_key_is_kept_for_who_has_waited_for_a_turn() {
+fn a_free_key_is_kept_for_the_writer_that_has_waited_a_turn() {
     let from = |asker: &str, write: &str| Ask { asker: Asker(asker.to_owned()), ..ask(write) };
     let turn = in_millis(TURN);
     let mut key = Key::exclusive();
@@ -382,7 +383,8 @@ fn a_retry_finds_its_own_landing_although_others_wrote_since() {
     let mut key = Key::exclusive();
     let generation = key.write("a", "x");
     key.write("b", "y");
-    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
+    let landed =
+        Ending::Landed { state: present("x"), generation, headers: AnswerHeaders::default() };
     assert_eq!(key.acquire(&ask("a")), Acquired::Ended(landed));
 }
 
@@ -489,7 +491,7 @@ fn an_undetermined_write_is_done_again_only_without_condition() {
 }
 
 #[test]
-fn an_undetermined_write_is_done_again_by_itself_and_by_who_comes_after() {
+fn an_undetermined_write_is_done_again_by_itself_and_by_the_next_writer() {
     let mut key = Key::exclusive();
     let lost = key.lose("a", State::Absent, Expect::SomeObject);
     key.write("b", "x");
@@ -532,7 +534,7 @@ fn arming_begins_a_generation_and_prolongs_the_lease() {
 }
 
 #[test]
-fn a_lease_that_is_over_or_somebody_elses_is_neither_armed_nor_renewed() {
+fn a_lease_that_is_over_or_of_another_holder_is_neither_armed_nor_renewed() {
     let mut key = Key::exclusive();
     let token = key.grant(&ask_to_create("a")).token;
     let other = Token::new(&key.epoch.id, "b");
@@ -584,7 +586,7 @@ fn a_commit_records_what_landed_and_ends_the_lease() {
 }
 
 #[test]
-fn a_commit_may_come_after_expiry_while_nobody_came_between() {
+fn a_commit_may_come_after_expiry_while_no_holder_came_between() {
     let mut key = Key::exclusive();
     let token = key.grant(&ask("a")).token;
     key.wait(10 * SETTLE_LONG);
@@ -784,7 +786,8 @@ fn a_crash_between_landing_and_commit_is_found_by_the_retry() {
     let token = key.grant(&ask_to_create("b")).token;
     assert_eq!(key.resolve(&token, &at_key("x")), Resolution::Landed);
     key.release(&token, None, false);
-    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
+    let landed =
+        Ending::Landed { state: present("x"), generation, headers: AnswerHeaders::default() };
     let retry = Ask { nonce: "again".to_owned(), ..ask_to_create("a") };
     assert_eq!(key.acquire(&retry), Acquired::Ended(landed));
 }
@@ -888,7 +891,8 @@ fn an_armed_lease_that_the_register_forgot_is_reclaimed_while_nothing_is_granted
     assert!(key.renew(&token));
     assert_eq!(key.commit(&token, present("x"), None), CommitAnswer::Committed);
     assert_eq!(key.observe().generation, Some(generation.clone()));
-    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
+    let landed =
+        Ending::Landed { state: present("x"), generation, headers: AnswerHeaders::default() };
     assert_eq!(
         key.acquire(&Ask { write_id: write_id.clone(), ..ask("c") }),
         Acquired::Ended(landed)
@@ -1340,7 +1344,7 @@ fn a_lease_that_is_over_is_set_aside_and_its_doubt_is_kept() {
 }
 
 #[test]
-fn a_landing_whose_lease_was_set_aside_is_recorded_unless_somebody_came_between() {
+fn a_landing_whose_lease_was_set_aside_is_recorded_unless_another_came_between() {
     let mut key = Key::exclusive();
     let grant = key.grant(&ask("a"));
     let (token, generation) = (grant.token, grant.armed.unwrap());
@@ -1361,7 +1365,8 @@ fn a_landing_whose_lease_was_set_aside_is_recorded_unless_somebody_came_between(
         assert_eq!((seen.state, seen.generation.as_ref()), (State::Unknown, Some(&generation)));
         assert_eq!(key.slot.record.doubt, None);
     }
-    let landed = Ending::Landed { state: present("x"), generation, told: Told::default() };
+    let landed =
+        Ending::Landed { state: present("x"), generation, headers: AnswerHeaders::default() };
     let retry = Ask { nonce: "again".to_owned(), ..ask("a") };
     assert_eq!(key.acquire(&retry), Acquired::Ended(landed));
 }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::types::{
-    Asker, Ending, EpochId, Expect, Generation, Settle, State, Token, Told, Upload, UploadName,
-    WriteId,
+    AnswerHeaders, Asker, Ending, EpochId, Expect, Generation, Settle, State, Token, Upload,
+    UploadName, WriteId,
 };
 use crate::s3::Preconditions;
 
@@ -206,7 +206,7 @@ pub struct CommitStep<'a> {
     /// Set where the write was sent twice: for how long the first copy may still land.
     pub quiet: Option<Duration>,
     /// The other headers of the store's answer.
-    pub told: &'a Told,
+    pub headers: &'a AnswerHeaders,
 }
 
 /// The arguments of note_upload.

@@ -318,9 +318,9 @@ impl Terms {
 /// (a version, a delete marker): header lines, as many as fit. Empty where the answer was never
 /// seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Told(String);
+pub struct AnswerHeaders(String);
 
-impl Told {
+impl AnswerHeaders {
     /// The maximum that is kept, in bytes. A version id has at most 1,024 bytes (AWS: Object key
     /// and version id), and usually about 32.
     pub const BYTES_MAX: usize = 1280;
@@ -350,7 +350,7 @@ impl Told {
     }
 }
 
-impl From<String> for Told {
+impl From<String> for AnswerHeaders {
     fn from(stored: String) -> Self {
         Self(stored)
     }
@@ -366,7 +366,7 @@ pub enum Ending {
         /// The generation it began.
         generation: Generation,
         /// The other headers of its answer.
-        told: Told,
+        headers: AnswerHeaders,
     },
     /// Its second attempt was refused with this S3 error code: a first attempt that is still on its
     /// way must not land, and gets the same refusal.

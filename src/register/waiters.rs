@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_has_gone_away_is_waited_for_once_and_shortly() {
+    fn a_waiter_that_has_gone_away_is_waited_for_once_and_shortly() {
         let mut waiters = Waiters::default();
         waiters.join(&asker("gone"), Millis(0));
         waiters.join(&asker("b"), Millis(100));

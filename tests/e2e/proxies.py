@@ -51,7 +51,7 @@ class Settings:
     """A second."""
     log_level: str = "info"
     anonymous: tuple[str, ...] = ()
-    """Buckets open to everybody."""
+    """Buckets open to all."""
     anonymous_read_only: bool = True
     addressing: str = "path"
     signatures: str = "resign"

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ifmatch::register::redis::{Address, RedisRegister, RedisSettings, Topology};
 use ifmatch::register::{
-    Acquired, Ask, Asker, CommitAnswer, CommitStep, Expect, Generation, Grant, Register,
-    RegisterError, Settle, State, Terms, Token, Told, WriteId,
+    Acquired, AnswerHeaders, Ask, Asker, CommitAnswer, CommitStep, Expect, Generation, Grant,
+    Register, RegisterError, Settle, State, Terms, Token, WriteId,
 };
 use ifmatch::s3::{BucketName, ETag, EmptySegments, ObjectKey, ObjectName, Preconditions};
 use redis::aio::MultiplexedConnection;
@@ -89,7 +89,13 @@ pub(crate) async fn commit(
     register
         .commit(
             name,
-            &CommitStep { token, generation: None, new, quiet: None, told: &Told::default() },
+            &CommitStep {
+                token,
+                generation: None,
+                new,
+                quiet: None,
+                headers: &AnswerHeaders::default(),
+            },
         )
         .await
 }
@@ -110,11 +116,11 @@ pub(crate) async fn write(
 /// Gives a server a command.
 pub(crate) async fn tell(connection: &mut MultiplexedConnection, command: &str) -> redis::Value {
     let mut words = command.split(' ');
-    let mut told = redis::cmd(words.next().unwrap());
+    let mut headers = redis::cmd(words.next().unwrap());
     for word in words {
-        told.arg(word);
+        headers.arg(word);
     }
-    told.query_async(connection).await.unwrap()
+    headers.query_async(connection).await.unwrap()
 }
 
 pub(crate) fn is_unreachable<T>(answer: &Result<T, RegisterError>) -> bool {

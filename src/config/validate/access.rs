@@ -112,7 +112,7 @@ pub(super) fn clients(reading: &mut Reading, config: &Config) {
     }
     let (buckets, read_only) = ("anonymous.buckets", "anonymous.read_only");
     if reading.is_written(read_only) && !reading.is_written(buckets) {
-        reading.fault(&[buckets], "is missing: the buckets open to everybody");
+        reading.fault(&[buckets], "is missing: the buckets open to all");
     }
     if config.anonymous.as_ref().is_some_and(|rights| !rights.read_only) {
         reading.warnings.push(format!(

@@ -668,11 +668,14 @@ impl<L: Line> Register for Distant<L> {
         let inner = Arc::clone(&self.inner);
         let (name, token) = (name.clone(), step.token.clone());
         let (new, quiet, generation) = (step.new.clone(), step.quiet, step.generation.cloned());
-        let told = step.told.clone();
+        let headers = step.headers.clone();
         self.ask(Step::Commit, async move {
             let generation = generation.as_ref();
             inner
-                .commit(&name, &CommitStep { token: &token, generation, new, quiet, told: &told })
+                .commit(
+                    &name,
+                    &CommitStep { token: &token, generation, new, quiet, headers: &headers },
+                )
                 .await
         })
         .await

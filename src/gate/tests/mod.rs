@@ -220,7 +220,7 @@ async fn where_others_write_a_lost_answer_stays_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_cannot_wait_is_told_that_nobody_knows_and_the_key_stays_shut() {
+async fn a_client_that_cannot_wait_is_told_of_the_doubt_and_the_key_stays_shut() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(1));
     bench.store.next(Fault::LostBeforeLanding);
     let reply = bench.write(Preconditions::IF_NONE_MATCH_ANY).await;
@@ -236,7 +236,7 @@ async fn a_client_that_cannot_wait_is_told_that_nobody_knows_and_the_key_stays_s
 
 /// `SlowDown` is for overload: fewer requests would not help here.
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_doubt_is_told_so_and_when_it_ends() {
+async fn a_write_that_waits_for_a_doubt_is_told_so_and_when_it_ends() {
     let bench = Bench::new(Writers::Exclusive, Duration::from_secs(5));
     bench.store.next(Fault::LostBeforeLanding);
     let began = Instant::now();

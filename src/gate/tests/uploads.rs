@@ -119,7 +119,7 @@ async fn what_others_wrote_since_is_seen_by_the_store_s_own_dates() {
 
 /// Found by the simulation: a HEAD under the lease made the foreign version the record's own.
 #[tokio::test(start_paused = true)]
-async fn what_others_wrote_since_is_seen_although_somebody_has_looked_at_it() {
+async fn what_others_wrote_since_is_seen_although_it_was_looked_at() {
     let bench = Bench::new(Writers::Shared, LEASE);
     assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
     assert_eq!(bench.create_upload("u").await, StatusCode::OK);

@@ -16,7 +16,7 @@ pub(super) async fn serve<'p>(
 ) -> Result<Response<'p>, Failure> {
     let headers = &write.request.headers;
     let judged = Source::judged(&proxy.store, headers, write.source.as_ref()).await;
-    let source = judged.map_err(|refused| told(write.retry.attempt, refused))?;
+    let source = judged.map_err(|refused| of_attempt(write.retry.attempt, refused))?;
     let directive = headers.get("x-amz-metadata-directive");
     let sets_metadata =
         directive.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"REPLACE"));
@@ -27,7 +27,7 @@ pub(super) async fn serve<'p>(
 
 /// The source may have changed since an earlier attempt made the copy: a retry is not told that
 /// there is no copy.
-fn told(attempt: u32, refused: S3Error) -> S3Error {
+fn of_attempt(attempt: u32, refused: S3Error) -> S3Error {
     if attempt >= 2 && refused.status().is_client_error() {
         return S3Error::service_unavailable(1).because(
             "The source no longer fulfils the conditions of this copy, which an earlier attempt \

@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::gate::{Reply, Write};
 use crate::proxy::admitted::{self, Request, Retry};
 use crate::proxy::delete_limiter::BatchLimiter;
-use crate::proxy::gate_reply::headers_told;
+use crate::proxy::gate_reply::remembered;
 use crate::proxy::location::redirected;
 use crate::proxy::read_body;
 use crate::proxy::response::{Failure, Response, record};
@@ -193,8 +193,8 @@ impl Batch<'_> {
         let preconditions: Preconditions = entry.preconditions(self.proxy.dialect)?;
         let version = entry.version_id.as_deref();
         let operation = delete_of(version);
-        let treatment = self.proxy.rules.treatment(&name);
-        treatment.check(operation, &preconditions)?;
+        let policy = self.proxy.rules.policy(&name);
+        policy.check(operation, &preconditions)?;
         let mut request = StoreRequest {
             signing: Signing::Anew,
             method: Method::DELETE,
@@ -207,7 +207,7 @@ impl Batch<'_> {
             sha256: Some(crate::backend::EMPTY_SHA256),
         };
         let permit = self.permits.acquire().await;
-        let outcome = if treatment.passes {
+        let outcome = if policy.unguarded {
             // As a header of the delete, the store judges the ETag from the document.
             let etag = entry.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
             request.headers.extend(etag.map(|etag| (header::IF_MATCH, etag)));
@@ -239,9 +239,9 @@ impl Batch<'_> {
         match outcome.reply {
             Reply::Store(answer) => Ok(answer),
             Reply::Error(error, _) => Err(error),
-            Reply::Replayed(.., told) => Ok(Answer {
+            Reply::Replayed(.., headers) => Ok(Answer {
                 status: StatusCode::NO_CONTENT,
-                headers: headers_told(&told),
+                headers: remembered(&headers),
                 body: Bytes::new(),
             }),
         }

@@ -43,14 +43,14 @@ pub(super) async fn serve<'p>(
     let (headers, outcome) = match reply {
         Reply::Store(answer) => return Ok(Response::whole(stored(visit, answer))),
         Reply::Error(error, _) => (HeaderMap::new(), DeleteOutcome::failed(entry, &error)),
-        Reply::Replayed(_, generation, told) => {
+        Reply::Replayed(_, generation, answered) => {
             let deleted = Deleted {
                 key: entry.key.clone(),
                 version_id: entry.version_id.clone(),
                 delete_marker: false,
                 delete_marker_version_id: None,
             };
-            (replay_headers(generation.as_ref(), &told), DeleteOutcome::Deleted(deleted))
+            (replay_headers(generation.as_ref(), &answered), DeleteOutcome::Deleted(deleted))
         }
     };
     Ok(Response::whole(document_of(&list, &outcome, headers)))

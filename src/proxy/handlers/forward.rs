@@ -52,8 +52,8 @@ pub(super) async fn buffered<'p>(
         Reply::Store(answer) => Ok(Response::whole(gate_reply::stored(visit, answer))),
         Reply::Error(error, _) => Err(error.into()),
         // Not reached: without the register there is no replay.
-        Reply::Replayed(_, generation, told) => {
-            let headers = gate_reply::replay_headers(generation.as_ref(), &told);
+        Reply::Replayed(_, generation, answered) => {
+            let headers = gate_reply::replay_headers(generation.as_ref(), &answered);
             Ok(Response::whole(Answer { status: StatusCode::OK, headers, body: Bytes::new() }))
         }
     }

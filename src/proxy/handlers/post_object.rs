@@ -92,10 +92,10 @@ fn admit(
     }
     let key = ObjectKey::parse(form.key(), proxy.naming.segments)?;
     let name = ObjectName { bucket, key };
-    let treatment = proxy.rules.treatment(&name);
-    treatment.check(Operation::PostObject, &Preconditions::NONE)?;
+    let rules = proxy.rules.policy(&name);
+    rules.check(Operation::PostObject, &Preconditions::NONE)?;
     let headers = put_headers(&form)?;
-    Ok((Upload { name, headers, form, unguarded: treatment.passes }, policy, caller))
+    Ok((Upload { name, headers, form, unguarded: rules.unguarded }, policy, caller))
 }
 
 /// The headers of the store's answer that are about the object: its version and its encryption. The
@@ -151,9 +151,9 @@ impl Upload {
             }
             Reply::Store(answer) => stored(visit, answer),
             Reply::Error(refused, current) => refusal(visit, &refused, current.as_ref()),
-            Reply::Replayed(state, generation, told) => {
+            Reply::Replayed(state, generation, answered) => {
                 let mut success = self.success(visit, etag_left(&state));
-                success.headers.extend(replay_headers(generation.as_ref(), &told));
+                success.headers.extend(replay_headers(generation.as_ref(), &answered));
                 success
             }
         }

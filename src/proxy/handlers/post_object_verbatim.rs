@@ -39,8 +39,8 @@ pub(super) async fn serve<'p>(
         Reply::Store(answer) => located(visit, &name, answer),
         Reply::Error(error, _) => return Err(error.into()),
         // Only the store has read which answer the form wants on success.
-        Reply::Replayed(state, generation, told) => {
-            let mut headers = replay_headers(generation.as_ref(), &told);
+        Reply::Replayed(state, generation, answered) => {
+            let mut headers = replay_headers(generation.as_ref(), &answered);
             if let Some(etag) = etag_left(&state).and_then(ETag::header_value) {
                 headers.insert(header::ETAG, etag);
             }
@@ -87,7 +87,7 @@ async fn take(
     let key = ObjectKey::parse(form.key(), proxy.naming.segments)?;
     key.as_str().clone_into(&mut visit.log().key);
     let name = ObjectName { bucket, key };
-    proxy.rules.treatment(&name).check(Operation::PostObject, &Preconditions::NONE)?;
+    proxy.rules.policy(&name).check(Operation::PostObject, &Preconditions::NONE)?;
     let claimed = claimed_access_key_id(&form);
     visit.keep(proxy.place_for_write(&claimed)?);
     let body = incoming.whole(visit, &claimed).await?;

@@ -33,15 +33,15 @@ pub(super) async fn write(
 ) -> Reply {
     let outgoing = outgoing::unjudged(request, named.name.path());
     let operation = request.operation;
-    let treatment = proxy.rules.treatment(named.name);
+    let policy = proxy.rules.policy(named.name);
     let changes = match operation {
         Operation::DeleteObjects => delete_of(named.version_id),
         operation => operation,
     };
-    if let Err(refused) = treatment.check(changes, named.preconditions) {
+    if let Err(refused) = policy.check(changes, named.preconditions) {
         return Reply::Error(refused, None);
     }
-    if treatment.passes {
+    if policy.unguarded {
         return proxy.gate.send_unguarded(operation, &outgoing, body, None).await.reply;
     }
     let head_headers = for_head(&request.headers);

@@ -53,8 +53,8 @@ fn of_doubt(Doubt { write_id, armed }: &Doubt) -> usize {
 
 fn of_entry(entry: &Entry) -> usize {
     let ending = match &entry.ending {
-        Ending::Landed { state, generation, told } => {
-            of_state(state) + text(&generation.0) + block(told.as_str().len())
+        Ending::Landed { state, generation, headers } => {
+            of_state(state) + text(&generation.0) + block(headers.as_str().len())
         }
         Ending::Refused { code } => text(code),
         Ending::Undetermined { generation } => text(&generation.0),

@@ -9,7 +9,7 @@ use super::error::CallError;
 use super::format::{state_of, terms_differ};
 use crate::register::types::Millis;
 use crate::register::{
-    Ending, Generation, InDoubt, RegisterError, State, Told, Upload, UploadName, WriteId,
+    AnswerHeaders, Ending, Generation, InDoubt, RegisterError, State, Upload, UploadName, WriteId,
 };
 
 /// A script's answer: the register's clock, a word that names the kind of answer, and its values.
@@ -103,11 +103,11 @@ impl Reply {
 
     pub(super) fn ending(&mut self) -> Result<Ending, RegisterError> {
         let (kind, generation, state) = (self.text()?, self.generation()?, self.bytes()?);
-        let told = Told::from(self.text()?);
+        let headers = AnswerHeaders::from(self.text()?);
         match (kind.as_str(), generation, state) {
             ("L", Some(generation), Some(state)) => {
                 let state = state_of(&state).ok_or_else(|| strange("no state"))?;
-                Ok(Ending::Landed { state, generation, told })
+                Ok(Ending::Landed { state, generation, headers })
             }
             ("U", Some(generation), _) => Ok(Ending::Undetermined { generation }),
             ("R", None, Some(code)) => {

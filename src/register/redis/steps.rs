@@ -126,7 +126,7 @@ impl Register for RedisRegister {
             &state_text(&step.new),
             quiet.as_bytes(),
             generation.unwrap_or_default(),
-            step.told.as_str().as_bytes(),
+            step.headers.as_str().as_bytes(),
         ];
         let reply = self.run(&self.scripts().commit, name, &arguments, Repeat::Once).await?;
         match reply.word() {

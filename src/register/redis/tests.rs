@@ -23,9 +23,9 @@ use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
 use crate::register::types::{Entry, Epoch, Millis};
 use crate::register::waiters::{Waiter, Waiters};
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending, EpochId, Expect,
-    Generation, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
-    Settle, State, Terms, Token, Told, Upload, UploadName, UploadStep, WriteId, Writers,
+    Acquired, AnswerHeaders, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending,
+    EpochId, Expect, Generation, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError,
+    ReleaseStep, Settle, State, Terms, Token, Upload, UploadName, UploadStep, WriteId, Writers,
 };
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, ObjectName, Preconditions};
 
@@ -461,7 +461,7 @@ impl<'a> Pair<'a> {
             generation: armed.as_ref(),
             new,
             quiet,
-            told: &Told::of([("x-amz-version-id", "v:1"), ("x-amz-delete-marker", "")]),
+            headers: &AnswerHeaders::of([("x-amz-version-id", "v:1"), ("x-amz-delete-marker", "")]),
         };
         self.both(
             key,
@@ -866,7 +866,7 @@ fn scripts_do_what_the_transitions_do(writers: Writers) {
 const CASES: u32 = 80;
 
 #[test]
-fn scripts_do_what_the_transitions_do_where_nobody_else_writes() {
+fn scripts_do_what_the_transitions_do_in_exclusive_mode() {
     needs_redis!();
     scripts_do_what_the_transitions_do(Writers::Exclusive);
 }

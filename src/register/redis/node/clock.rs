@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_is_seen_in_both_directions_until_somebody_accepts_it() {
+    fn a_jump_is_seen_in_both_directions_until_it_is_accepted() {
         for (at, seen) in [(6_250, Some(240)), (6_100, None), (5_900, None), (5_500, Some(490))] {
             let (watch, start) = (ClockWatch::new(TOLERATED), Instant::now());
             assert_eq!(watch.jump(reading(start, 0, 0, 5_000)), None);

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_is_who_most_of_all_sentinels_name_not_most_of_those_who_answer() {
+    fn a_master_is_named_by_most_of_all_sentinels_not_of_those_that_answer() {
         for (votes, winner) in [
             (vec![names(7), names(7), names(7)], Some(7)),
             (vec![names(7), unknown(), names(7)], Some(7)),

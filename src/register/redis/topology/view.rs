@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_nothing_and_is_known_to_nobody_may_be_of_another_mind() {
+    fn a_master_that_is_silent_and_unknown_to_the_others_may_disagree() {
         let sees = "a=1 b=2 c=3";
         for (answered, silent, owner) in [
             (vec!["a", "b"], vec![3], Some(1)),

@@ -2,9 +2,9 @@
 //! functions have the names of those they follow.
 
 use pure_rooms::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending, Expect, Grant,
-    Millis, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Settle, State, Token, Told,
-    WriteId, Writers,
+    Acquired, AnswerHeaders, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending,
+    Expect, Grant, Millis, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Settle, State,
+    Token, WriteId, Writers,
 };
 use pure_rooms::s3::{Current, Preconditions};
 
@@ -749,7 +749,7 @@ impl World {
                 generation,
                 new: new.clone(),
                 quiet,
-                told: &Told::default(),
+                headers: &AnswerHeaders::default(),
             };
             self.server(scenario, index).commit(step);
         }
