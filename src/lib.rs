@@ -24,8 +24,8 @@
 //! - [`marker`]: the object in the store that names its register.
 //! - [`proxy`]: request handling on Pingora's phases; only this module knows them.
 //! - [`lifecycle`]: the listening socket, upgrades, draining, signals.
-//! - [`config`], [`embedded`], [`server`], [`cli`]: the settings, the store in this process, the
-//!   composition of all parts, the command line.
+//! - [`config`], [`reload`], [`embedded`], [`server`], [`cli`]: the settings, their change while the
+//!   process runs, the store in this process, the composition of all parts, the command line.
 //!
 //! ARCHITECTURE.md describes the life of a request and the invariants, docs/decisions the reasons.
 
@@ -46,6 +46,7 @@ pub mod random;
 #[cfg(test)]
 mod readings;
 pub mod register;
+pub mod reload;
 pub mod s3;
 pub mod secret;
 pub mod seldom;

@@ -1,5 +1,6 @@
 //! The server: builds all parts from the configuration and runs them.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,15 +10,13 @@ use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
-use tokio_util::task::TaskTracker;
 
 use crate::backend::understanding::warn_of_power;
 use crate::backend::{HttpStore, Store, Understanding};
-use crate::body::BufferPool;
-use crate::config::{self, Addressing, Backend, Config, RegisterKind};
+use crate::config::{self, Addressing, Backend, Config, RegisterKind, Sources};
 use crate::descriptors;
 use crate::embedded::{self, EmbeddedError};
-use crate::gate::{self, Gate};
+use crate::gate::Gate;
 use crate::lifecycle::drain::{self, Drain};
 use crate::lifecycle::handover::HandoverClient;
 pub use crate::lifecycle::handover::HandoverError;
@@ -25,13 +24,12 @@ use crate::lifecycle::listener::ListeningSocket;
 use crate::lifecycle::signals;
 use crate::lifecycle::upgrade::{NotOpened, Upgrade};
 use crate::marker::{Marker, MarkerError};
-use crate::proxy::{Clients, DeleteLimiter, Door, Policies, PreAuthSlots, Proxy, Rules};
+use crate::proxy::{Door, Lasting, LiveProxy, Reconfigurable, gate_settings};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::RedisRegister;
 use crate::register::{Register, RegisterError, Status};
-use crate::s3::{Naming, Reserved};
-use crate::shares::Shares;
+use crate::reload::{Reconfigure, Reloader};
 use crate::sigv4::{Credential, SigningKeys};
 
 /// Why the proxy did not start.
@@ -77,14 +75,29 @@ pub struct Started {
     pub register: Status,
 }
 
-/// Serves until a signal to stop. `ready` is called once, when clients are served. With `upgrade`,
-/// this process takes over the listening socket from the running process.
+/// How a process is started.
+pub struct Start {
+    /// Whether this process takes over the listening socket from the running process.
+    pub upgrade: bool,
+    /// Where its configuration was read, and is read again at each reload.
+    pub sources: Sources,
+    /// What takes new settings at a reload beside the parts of the server.
+    pub parts: Vec<Box<dyn Reconfigure>>,
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start").field("upgrade", &self.upgrade).finish_non_exhaustive()
+    }
+}
+
+/// Serves until a signal to stop. `ready` is called once, when clients are served.
 ///
 /// # Errors
 /// Everything that makes serving impossible is found before the first client is accepted.
 pub fn run(
     mut config: Config,
-    upgrade: bool,
+    Start { upgrade, sources, mut parts }: Start,
     ready: impl FnOnce(&Started) + Send + 'static,
 ) -> Result<(), StartError> {
     descriptors::raise_limit();
@@ -97,6 +110,7 @@ pub fn run(
         .thread_name("background")
         .enable_all()
         .build()?;
+    let as_read = config.clone();
     serve_embedded(&background, &mut config)?;
     let Opened { mut register, looked_at, status } = opened_register(&background, &config)?;
     let keys = Arc::new(SigningKeys::default());
@@ -109,12 +123,15 @@ pub fn run(
     let understanding =
         Understanding::new(config.backend.subresources, config.register.marker.clone());
     background.block_on(look_at_store(&config, &understanding, Arc::clone(&keys)));
-    let proxy = proxy(&config, Arc::clone(&register), (store, understanding), keys);
+    let lasting = Lasting::new(&config, Arc::clone(&register), (store, understanding), keys);
+    let live = LiveProxy::new(lasting.proxy(&config));
 
-    let reclaiming = proxy.gate.reclaiming();
+    let reclaiming = live.current().gate.reclaiming();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config)?);
     server.bootstrap();
-    let door = Door::new(proxy, &server.configuration, &config.limits);
+    parts.push(Box::new(Reconfigurable::new(lasting, live.clone())));
+    let reloader = Arc::new(Reloader::new(sources, as_read, parts));
+    let door = Door::new(live, &server.configuration);
     let connections = door.connections();
     background.spawn(descriptors::watch(socket.shared()?));
     socket.listen().map_err(|error| StartError::Listen(config.listen, error))?;
@@ -127,6 +144,7 @@ pub fn run(
     let accepting_ended = service.accepting_ended();
     server.add_service(service);
 
+    background.spawn(reloader.at_each(signals::hangups(&background)?));
     let args = signals::run_args(&background, handed_over.clone())?;
     let started = Started { listening, register: status };
     let drain = Drain {
@@ -301,61 +319,6 @@ async fn look_at_store(config: &Config, understanding: &Understanding, keys: Arc
             tokio::join!(understanding.look(&store), warn_of_power(&by_path));
         }
         (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the store was not looked at"),
-    }
-}
-
-fn proxy(
-    config: &Config,
-    register: Arc<dyn Register>,
-    (store, understanding): (Arc<HttpStore>, Understanding),
-    keys: Arc<SigningKeys>,
-) -> Proxy {
-    let backend = &config.backend;
-    let settings = gate_settings(config);
-    let (body, limits) = (&config.body, &config.limits);
-    Proxy {
-        gate: Gate::new(register, Arc::clone(&store) as _, settings),
-        cors: Arc::new(Policies::new(Arc::clone(&store))),
-        store,
-        clients: Clients::new(&config.clients, config.anonymous.clone()),
-        rules: Rules::new(&config.rules, config.register.marker.as_ref()),
-        reserved: Reserved::new(&backend.reserved),
-        understanding,
-        naming: Naming { domains: config.domains.clone(), segments: backend.segments() },
-        dialect: config.dialect,
-        signatures: config.signatures,
-        accepts_version_2: config.signature_v2 == config::SignatureV2::Accept,
-        takes_unknown_length: body.unknown_length == config::UnknownLength::Take,
-        region: config.region.clone(),
-        keys,
-        buffers: buffer_pool(body),
-        deletes: DeleteLimiter::new(backend.deletes_at_once),
-        body_bytes_max: body.max,
-        idle_timeout: body.idle_timeout,
-        body_least_rate: body.least_rate,
-        early_answer: body.early_answer,
-        writes: Shares::new(limits.writes as u64, limits.writes_per_client as u64),
-        strangers: PreAuthSlots::new(limits.strangers),
-        in_flight: TaskTracker::new(),
-    }
-}
-
-fn buffer_pool(body: &config::Body) -> BufferPool {
-    let memory = Shares::new(body.memory, body.memory_per_client);
-    let spool = Shares::new(body.spool, body.spool_per_client);
-    BufferPool::new(memory, body.memory_per_body, spool, body.spool_dir.clone())
-}
-
-fn gate_settings(config: &Config) -> gate::Settings {
-    let backend = &config.backend;
-    gate::Settings {
-        terms: config.register.terms,
-        margin: config.register.margin,
-        lease_wait: config.register.lease_wait,
-        writes_per_key: config.limits.writes_per_key,
-        write_timeout: backend.write_timeout,
-        long_write_timeout: backend.long_write_timeout,
-        definite_errors: backend.definite_errors.clone(),
     }
 }
 

@@ -21,7 +21,7 @@ const PIPE_BYTES: usize = 1 << 20;
 
 /// A proxy in front of a store, both in this thread.
 struct Front {
-    proxy: Proxy,
+    live: LiveProxy,
     credential: Credential,
     _directory: TempDir,
 }
@@ -80,8 +80,9 @@ impl Front {
             secret: client.secret_access_key.clone(),
             session_token: None,
         };
-        let proxy = proxy(&config, register, (store, understanding), keys);
-        Self { proxy, credential, _directory: directory }
+        let lasting = Lasting::new(&config, register, (store, understanding), keys);
+        let live = LiveProxy::new(lasting.proxy(&config));
+        Self { live, credential, _directory: directory }
     }
 
     /// Sends a request; gives the answer, whole, and what was read until then.
@@ -124,9 +125,9 @@ impl Front {
     async fn serve(&self, server: DuplexStream) -> Readings {
         let mut session = Session::new_h1(Box::new(server));
         assert!(session.as_downstream_mut().read_request().await.unwrap());
-        let mut context = self.proxy.new_ctx();
+        let mut under_way = self.live.new_ctx();
         readings::take();
-        self.proxy.request_filter(&mut session, &mut context).await.unwrap();
+        self.live.request_filter(&mut session, &mut under_way).await.unwrap();
         readings::take()
     }
 }

@@ -38,6 +38,13 @@ impl Shares {
         Self { in_all, per_client: per_client.min(in_all), held: Arc::default() }
     }
 
+    /// The same resource with other limits: what is held counts on, also where it is more than the
+    /// new limits allow.
+    #[must_use]
+    pub fn with_limits(&self, in_all: u64, per_client: u64) -> Self {
+        Self { in_all, per_client: per_client.min(in_all), held: Arc::clone(&self.held) }
+    }
+
     /// Takes this amount for a client, until the share is dropped.
     ///
     /// # Errors
@@ -82,10 +89,10 @@ impl Share {
         }
         let mut held = self.shares.lock();
         let of_client = held.by_client.get(&self.client).copied().unwrap_or(0);
-        if more > per_client - of_client {
+        if more > per_client.saturating_sub(of_client) {
             return Err(NoRoom::OfClient);
         }
-        if more > in_all - held.in_all {
+        if more > in_all.saturating_sub(held.in_all) {
             return Err(NoRoom::InAll);
         }
         held.in_all += more;
@@ -166,6 +173,22 @@ mod tests {
         assert_eq!((a.amount(), a.grow(1)), (0, Ok(())));
         drop(a);
         let _all = (shares.take("a", 6).unwrap(), shares.take("b", 4).unwrap());
+    }
+
+    #[test]
+    fn what_is_held_counts_under_other_limits_too() {
+        let shares = Shares::new(10, 6);
+        let a = shares.take("a", 6).unwrap();
+        let lower = shares.with_limits(4, 2);
+        assert_eq!(refused(&lower, "a", 1), NoRoom::OfClient);
+        assert_eq!(refused(&lower, "b", 1), NoRoom::InAll);
+        let higher = shares.with_limits(20, 9);
+        assert_eq!(refused(&higher, "a", 4), NoRoom::OfClient);
+        let more = higher.take("a", 3).unwrap();
+        drop(a);
+        assert_eq!(refused(&lower, "a", 1), NoRoom::OfClient);
+        drop(more);
+        assert!(lower.take("a", 2).is_ok());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -32,10 +33,28 @@ use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 /// An S3 store at an endpoint, with the proxy's own credential.
 #[derive(Debug)]
 pub struct HttpStore {
-    connections: Connections,
+    connections: Arc<Connections>,
     backend: Backend,
-    credential: Credential,
+    signer: Arc<ArcSwap<Signer>>,
     keys: Arc<SigningKeys>,
+}
+
+/// What requests are signed with.
+#[derive(Debug, PartialEq)]
+struct Signer {
+    credential: Credential,
+    region: String,
+}
+
+impl Signer {
+    fn of(backend: &Backend) -> Self {
+        let credential = Credential {
+            access_key_id: backend.access_key_id.clone(),
+            secret: backend.secret_access_key.clone(),
+            session_token: backend.session_token.clone(),
+        };
+        Self { credential, region: backend.region.clone() }
+    }
 }
 
 /// A request that cannot be composed: an error of the proxy, or a header that no store would
@@ -53,15 +72,50 @@ impl HttpStore {
         keys: Arc<SigningKeys>,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            connections: Connections::new(backend, settle).await?,
-            credential: Credential {
-                access_key_id: backend.access_key_id.clone(),
-                secret: backend.secret_access_key.clone(),
-                session_token: backend.session_token.clone(),
-            },
+            connections: Arc::new(Connections::new(backend, settle).await?),
+            signer: Arc::new(ArcSwap::from_pointee(Signer::of(backend))),
             keys,
             backend: backend.clone(),
         })
+    }
+
+    /// The same store under a new configuration. Its address, its connections and the credential
+    /// stay; [`Self::sign_with`] changes the credential.
+    #[must_use]
+    pub fn with_settings(&self, backend: &Backend) -> Self {
+        let (checksums, write_ids) = (backend.checksums, backend.write_ids);
+        Self {
+            connections: Arc::clone(&self.connections),
+            backend: Backend { checksums, write_ids, ..self.backend.clone() },
+            signer: Arc::clone(&self.signer),
+            keys: Arc::clone(&self.keys),
+        }
+    }
+
+    /// Tries another credential with a request of its own, over a connection of its own; nothing is
+    /// asked where it is the one in use. The error is a sentence.
+    pub async fn try_credential(&self, backend: &Backend) -> Result<(), String> {
+        let signer = Signer::of(backend);
+        if signer == **self.signer.load() {
+            return Ok(());
+        }
+        let settings = Backend {
+            access_key_id: signer.credential.access_key_id,
+            secret_access_key: signer.credential.secret,
+            session_token: signer.credential.session_token,
+            region: signer.region,
+            ..self.backend.clone()
+        };
+        // It sends no write, so how long one may take to land does not matter.
+        let settle = settings.read_timeout;
+        let store = Self::new(&settings, settle, Arc::clone(&self.keys)).await;
+        store.map_err(|error| error.to_string())?.probe().await
+    }
+
+    /// From now on every request is signed with this credential, for this region: also the later
+    /// requests of a write that began before. The store may refuse the earlier credential soon.
+    pub fn sign_with(&self, backend: &Backend) {
+        self.signer.store(Arc::new(Signer::of(backend)));
     }
 
     /// Whether objects carry the id of the write that left them.
@@ -189,7 +243,8 @@ impl HttpStore {
             payload: &payload,
         };
         let now = clock::unix_seconds();
-        sign(&outgoing, &mut headers, &self.credential, &self.backend.region, &self.keys, now)
+        let signer = self.signer.load();
+        sign(&outgoing, &mut headers, &signer.credential, &signer.region, &self.keys, now)
             .map_err(|error| Composing(error.to_string()))?;
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = request.method.clone();

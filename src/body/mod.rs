@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use crate::config;
 use crate::shares::{NoRoom, Share, Shares};
 use gather::gather;
 use spool::{Disk, Spool, Spooled};
@@ -59,6 +60,17 @@ impl BufferPool {
         spool_dir: PathBuf,
     ) -> Self {
         Self { memory, memory_per_body_bytes, spool, disk: Disk::new(spool_dir) }
+    }
+
+    /// The same buffers with other settings: the bodies that are in them count.
+    #[must_use]
+    pub fn with_settings(&self, settings: &config::Body) -> Self {
+        Self {
+            memory: self.memory.with_limits(settings.memory, settings.memory_per_client),
+            memory_per_body_bytes: settings.memory_per_body,
+            spool: self.spool.with_limits(settings.spool, settings.spool_per_client),
+            disk: self.disk.with_directory(settings.spool_dir.clone()),
+        }
     }
 
     /// Begins to buffer a client's body. Its place is chosen now, so that a body that begins in

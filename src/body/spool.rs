@@ -51,6 +51,11 @@ impl Disk {
         Self { directory, calls, files: Arc::default() }
     }
 
+    /// The same disk, with another directory for the next files.
+    pub(super) fn with_directory(&self, directory: PathBuf) -> Self {
+        Self { directory, ..self.clone() }
+    }
+
     /// Takes room. While there is none, waits for the files that are being closed now: a client that
     /// sends one body after the other finds the room of the last one free.
     pub(super) async fn take<T>(

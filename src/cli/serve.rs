@@ -7,9 +7,9 @@ use clap::Args;
 use super::failure::Failure;
 use super::logging;
 use super::settings::Settings;
-use crate::config::{Client, RegisterKind};
+use crate::config::{Client, Config, RegisterKind};
 use crate::embedded;
-use crate::server::{self, HandoverError, StartError, Started};
+use crate::server::{self, HandoverError, Start, StartError, Started};
 
 /// `ifmatch serve`
 #[derive(Debug, Args)]
@@ -36,7 +36,8 @@ impl Serve {
                 StartError::from(HandoverError::InProcess("the store of --embedded")).into()
             );
         }
-        let config = self.settings.load(self.embedded)?;
+        let sources = self.settings.sources(self.embedded)?;
+        let config = Config::load(sources.clone())?;
         logging::begin(&config.log)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
@@ -44,7 +45,8 @@ impl Serve {
         let embedded = config.embedded.clone();
         let client = config.clients.first().cloned();
         let in_memory = matches!(config.register.kind, RegisterKind::Memory { .. });
-        server::run(config, self.upgrade, move |started| {
+        let start = Start { upgrade: self.upgrade, sources, parts: Vec::new() };
+        server::run(config, start, move |started| {
             announce(started, in_memory);
             if let (Some(dir), Some(client)) = (embedded, client) {
                 welcome(started, &dir, &client);

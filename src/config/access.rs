@@ -10,13 +10,15 @@ use super::choices::{Require, RuleMode};
 use crate::secret::Secret;
 
 /// One client.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Client {
     /// The access key.
     pub access_key_id: String,
     /// Its secret.
     pub secret_access_key: Secret,
+    /// The secret before it, which is accepted too while the client changes to the new one.
+    pub previous_secret_access_key: Option<Secret>,
     /// The token that every request of this client must carry, where its credential is temporary.
     pub session_token: Option<Secret>,
     /// Its rights, in keys of the same table.
@@ -25,7 +27,7 @@ pub struct Client {
 }
 
 /// The rights of a client.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rights {
     /// The buckets that may be accessed, by name or by prefix (`state-*`).

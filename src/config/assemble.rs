@@ -201,6 +201,7 @@ fn client(reading: &mut Reading, number: usize) -> Option<Client> {
     let variable =
         "IFMATCH_ACCESS_KEY_ID and IFMATCH_SECRET_ACCESS_KEY for a client that is in no file";
     client.secret_access_key = reading.required_secret(&path("secret_access_key"), variable);
+    client.previous_secret_access_key = reading.secret(&path("previous_secret_access_key"));
     client.session_token = reading.session_token(&path("session_token"));
     Some(client)
 }

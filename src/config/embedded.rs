@@ -75,6 +75,7 @@ pub(super) fn client(reading: &mut Reading, directory: &Directory) -> Option<Cli
     Some(Client {
         access_key_id: "ifmatch".to_owned(),
         secret_access_key,
+        previous_secret_access_key: None,
         session_token: None,
         rights: Rights::default(),
     })

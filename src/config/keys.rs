@@ -20,8 +20,13 @@ pub(super) fn is_repeated(table: &str) -> bool {
 
 /// The keys whose values are secrets. The file names the place of the secret: in the same key with
 /// `_file` or `_env`. Only the environment may contain the secret itself.
-pub(super) const SECRETS: [&str; 4] =
-    ["secret_access_key", "session_token", "password", "sentinel_password"];
+pub(super) const SECRETS: [&str; 5] = [
+    "secret_access_key",
+    "previous_secret_access_key",
+    "session_token",
+    "password",
+    "sentinel_password",
+];
 
 /// The fields of a table's structs.
 pub(super) fn fields(table: &str) -> Vec<&'static str> {

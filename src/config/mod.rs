@@ -1,14 +1,15 @@
 //! The configuration: a TOML file, overridden by environment variables, overridden by flags. It is
-//! read once at start. Either every setting is valid, or all faults are listed.
+//! read at the start and at each reload. Either every setting is valid, or all faults are listed.
 //!
 //! `schema` and `access` have the sections as `serde` structs. `overlay` merges the layers
 //! (`sources`) into one map that remembers the origin of each value, and `reading` fills the
 //! sections from it, key by key. `assemble` adds secrets and derived defaults; `validate` checks
-//! the whole.
+//! the whole. `changes` says what a reload puts into effect.
 
 mod access;
 mod address;
 mod assemble;
+mod changes;
 mod choices;
 mod describe;
 mod embedded;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use access::{BucketPattern, Buckets, Client, Rights, Rule};
 pub use address::{Endpoint, RegisterUrl};
+pub use changes::{Changes, changes, effective};
 pub use choices::{
     Addressing, Checksums, EarlyAnswer, LogFormat, Replicas, Require, RuleMode, SignatureV2,
     Signatures, Subresources, UnknownLength,
@@ -79,6 +81,7 @@ impl Config {
             return Err(reading.faults.into_errors());
         }
         config.described = describe::describe(&mut reading, &config);
+        config.derived = reading.derived.into_keys().collect();
         config.warnings = reading.warnings;
         Ok(config)
     }

@@ -2,6 +2,7 @@
 //! defines the allowed values, and its default follows. `assemble` sets the defaults that follow
 //! from other values; the ones written here in their place are not used.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -106,6 +107,9 @@ pub struct Config {
     pub warnings: Vec<String> = Vec::new(),
     #[serde(skip)]
     pub(super) described: String = String::new(),
+    /// The paths of the defaults that follow from other settings.
+    #[serde(skip)]
+    pub(super) derived: BTreeSet<String> = BTreeSet::new(),
 }
 }
 

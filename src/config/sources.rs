@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The sources of settings.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The TOML file; it may be absent.
     pub file: Option<PathBuf>,

@@ -124,6 +124,19 @@ impl Gate {
         Self { register, store, settings, queue, asker: Asker(random::id()), reclaiming }
     }
 
+    /// The same gate with other settings: writes wait for each other in the same queues.
+    #[must_use]
+    pub fn with_settings(&self, store: Arc<dyn Store>, settings: Settings) -> Self {
+        Self {
+            register: Arc::clone(&self.register),
+            store,
+            settings,
+            queue: self.queue.clone(),
+            asker: self.asker.clone(),
+            reclaiming: self.reclaiming.clone(),
+        }
+    }
+
     /// The long writes in doubt for which this process must stay alive: should the register forget
     /// their leases, no other process could reclaim them.
     pub fn reclaiming(&self) -> TaskTracker {

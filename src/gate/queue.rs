@@ -11,8 +11,8 @@ use crate::s3::ObjectName;
 
 type Queues = Arc<Mutex<HashMap<ObjectName, KeyQueue>>>;
 
-/// The queues of all keys that are being written now.
-#[derive(Debug, Default)]
+/// The queues of all keys that are being written now. Clones are the same queues.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Queue {
     queues: Queues,
 }

@@ -66,6 +66,15 @@ pub(crate) fn run_args(
     Ok(RunArgs { shutdown_signal: Box::new(Signals { awaited, handed_over }) })
 }
 
+/// The SIGHUPs that come from here on. Without this, one of them ends the process.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub(crate) fn hangups(background: &Runtime) -> io::Result<Signal> {
+    let _runtime = background.enter();
+    signal(SignalKind::hangup())
+}
+
 /// Returns at the next SIGTERM or SIGINT; never where signals cannot be waited for.
 pub(crate) async fn told_to_stop() {
     let (Ok(mut terminate), Ok(mut interrupt)) =

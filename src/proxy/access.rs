@@ -5,13 +5,24 @@ use std::collections::HashMap;
 use super::origin::Caller;
 use crate::config::{Client, Rights};
 use crate::s3::{BucketName, Code, CopySource, Effect, Operation, S3Error, Target};
-use crate::sigv4::{Credential, CredentialLookup};
+use crate::seldom::Seldom;
+use crate::sigv4::{Credential, CredentialLookup, WhichSecret};
 
 /// The known clients, and the rights of requests without a signature.
 #[derive(Debug)]
 pub struct Clients {
-    known: HashMap<String, (Credential, Rights)>,
+    known: HashMap<String, Known>,
     anonymous: Option<Rights>,
+}
+
+/// What is known of a client.
+#[derive(Debug)]
+struct Known {
+    /// Its credential, and while it changes its secret the one before.
+    credentials: Vec<Credential>,
+    rights: Rights,
+    /// Limits the messages about its previous secret.
+    told_previous: Seldom,
 }
 
 impl Clients {
@@ -19,14 +30,31 @@ impl Clients {
     /// have any.
     pub fn new(clients: &[Client], anonymous: Option<Rights>) -> Self {
         let known = clients.iter().map(|client| {
-            let credential = Credential {
+            let secrets = [&client.secret_access_key].into_iter();
+            let secrets = secrets.chain(&client.previous_secret_access_key);
+            let credentials = secrets.map(|secret| Credential {
                 access_key_id: client.access_key_id.clone(),
-                secret: client.secret_access_key.clone(),
+                secret: secret.clone(),
                 session_token: client.session_token.clone(),
+            });
+            let known = Known {
+                credentials: credentials.collect(),
+                rights: client.rights.clone(),
+                told_previous: Seldom::new(),
             };
-            (client.access_key_id.clone(), (credential, client.rights.clone()))
+            (client.access_key_id.clone(), known)
         });
         Self { known: known.collect(), anonymous }
+    }
+
+    /// Logs, now and then, that a client still signs with its previous secret.
+    pub(super) fn note_secret(&self, access_key_id: &str, secret: WhichSecret) {
+        if secret == WhichSecret::Previous
+            && let Some(left_out) =
+                self.known.get(access_key_id).and_then(|it| it.told_previous.due())
+        {
+            tracing::debug!(access_key_id, left_out, "a client signed with its previous secret");
+        }
     }
 
     /// Whether anonymous requests may do anything at all.
@@ -39,7 +67,9 @@ impl Clients {
     pub(super) fn authorize(&self, caller: &Caller, asked: &Asked<'_>) -> Result<(), S3Error> {
         let denied = || S3Error::new(Code::AccessDenied);
         let rights = match caller {
-            Caller::Client(access_key_id) => self.known.get(access_key_id).map(|(_, of)| of),
+            Caller::Client(access_key_id) => {
+                self.known.get(access_key_id).map(|known| &known.rights)
+            }
             Caller::Anonymous => self.anonymous.as_ref().filter(|_| asked.is_for_everybody()),
         };
         let rights = rights.ok_or_else(denied)?;
@@ -62,8 +92,8 @@ impl Clients {
 }
 
 impl CredentialLookup for Clients {
-    fn credential(&self, access_key_id: &str) -> Option<&Credential> {
-        self.known.get(access_key_id).map(|(credential, _)| credential)
+    fn credentials(&self, access_key_id: &str) -> &[Credential] {
+        self.known.get(access_key_id).map_or(&[], |known| &known.credentials)
     }
 }
 
@@ -238,6 +268,7 @@ mod tests {
         let client = |configure| Client {
             access_key_id: "k".to_owned(),
             secret_access_key: Secret::new("s"),
+            previous_secret_access_key: None,
             session_token: None,
             rights: rights(false, configure),
         };

@@ -131,6 +131,7 @@ impl Question<'_> {
         source.as_ref().map_or(Ok(()), |source| proxy.reserved.check(&source.name.bucket))?;
         if let Some(signed) = &signed {
             signed.access_key_id().clone_into(&mut context.log.access_key_id);
+            context.log.previous_secret = signed.previous_secret;
             self.authorize(signed, source.as_ref())?;
         }
         let known = proxy.signatures == Signatures::Resign;

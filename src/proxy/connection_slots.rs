@@ -9,15 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// The slots of all connections.
-#[derive(Debug, Clone)]
-pub(super) struct ConnectionSlots(Arc<Shared>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct ConnectionSlots(Arc<Mutex<Taken>>);
 
-#[derive(Debug)]
-struct Shared {
-    limit: usize,
-    /// The limit per address; none when absent.
-    per_address: Option<usize>,
-    taken: Mutex<Taken>,
+/// How many connections there may be. A lower limit ends none that is open: it counts for new ones.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    /// In total.
+    pub all: usize,
+    /// From one address; no limit when absent.
+    pub per_address: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -50,20 +51,20 @@ pub(super) enum NoSlot {
 }
 
 impl ConnectionSlots {
-    /// Slots for `limit` connections, and at most `per_address` from one address.
-    pub(super) fn new(limit: usize, per_address: Option<usize>) -> Self {
-        Self(Arc::new(Shared { limit, per_address, taken: Mutex::default() }))
-    }
-
     /// A slot for a connection from this address.
-    pub(super) fn take(&self, address: Option<IpAddr>) -> Result<ConnectionSlot, NoSlot> {
-        let address = address.map(of_one_client).filter(|_| self.0.per_address.is_some());
+    pub(super) fn take(
+        &self,
+        address: Option<IpAddr>,
+        limits: ConnectionLimits,
+    ) -> Result<ConnectionSlot, NoSlot> {
+        // Counted without a limit too: a reload may set one.
+        let address = address.map(of_one_client);
         let mut taken = self.taken();
         let here = address.and_then(|address| taken.by_address.get(&address)).copied();
-        if self.0.per_address.is_some_and(|most| here.unwrap_or_default() >= most) {
+        if limits.per_address.is_some_and(|most| here.unwrap_or_default() >= most) {
             return Err(NoSlot::OfAddress);
         }
-        if taken.all >= self.0.limit {
+        if taken.all >= limits.all {
             // Its connection ends in a moment; until then there is one connection too many.
             let (_, idle) = taken.idle.pop_first().ok_or(NoSlot::All)?;
             idle.notify_one();
@@ -76,7 +77,7 @@ impl ConnectionSlots {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,52 +145,71 @@ mod tests {
 
     use super::*;
 
-    fn take(slots: &ConnectionSlots, address: &str) -> Result<ConnectionSlot, NoSlot> {
-        slots.take(Some(address.parse().unwrap()))
+    fn at_most(all: usize) -> ConnectionLimits {
+        ConnectionLimits { all, per_address: None }
+    }
+
+    fn take(
+        slots: &ConnectionSlots,
+        address: &str,
+        limits: ConnectionLimits,
+    ) -> Result<ConnectionSlot, NoSlot> {
+        slots.take(Some(address.parse().unwrap()), limits)
     }
 
     #[tokio::test]
     async fn the_longest_idle_connection_is_evicted() {
-        let slots = ConnectionSlots::new(3, None);
-        let [first, second, busy] = [(); 3].map(|()| slots.take(None).unwrap());
-        assert_eq!(slots.take(None).unwrap_err(), NoSlot::All, "all are being served");
+        let slots = ConnectionSlots::default();
+        let [first, second, busy] = [(); 3].map(|()| slots.take(None, at_most(3)).unwrap());
+        assert_eq!(slots.take(None, at_most(3)).unwrap_err(), NoSlot::All, "all are being served");
         let mut second_waits = pin!(second.evicted());
         let mut first_waits = pin!(first.evicted());
         assert!(poll!(second_waits.as_mut()).is_pending());
         assert!(poll!(first_waits.as_mut()).is_pending());
-        let third = slots.take(None).unwrap();
+        let third = slots.take(None, at_most(3)).unwrap();
         assert!(poll!(first_waits.as_mut()).is_pending());
         assert!(poll!(second_waits.as_mut()).is_ready());
         drop(busy);
         drop(third);
         assert!(poll!(first_waits.as_mut()).is_pending());
-        assert!(slots.take(None).is_ok(), "there are slots");
+        assert!(slots.take(None, at_most(3)).is_ok(), "there are slots");
     }
 
     #[tokio::test]
     async fn a_connection_with_a_request_is_not_evicted() {
-        let slots = ConnectionSlots::new(1, None);
-        let slot = slots.take(None).unwrap();
+        let slots = ConnectionSlots::default();
+        let slot = slots.take(None, at_most(1)).unwrap();
         {
             let mut waits = pin!(slot.evicted());
             assert!(poll!(waits.as_mut()).is_pending());
         }
-        assert_eq!(slots.take(None).unwrap_err(), NoSlot::All);
+        assert_eq!(slots.take(None, at_most(1)).unwrap_err(), NoSlot::All);
     }
 
     #[test]
     fn an_address_has_its_share() {
-        let slots = ConnectionSlots::new(10, Some(2));
-        let here: Vec<_> = (0..2).map(|_| take(&slots, "10.0.0.1").unwrap()).collect();
-        assert_eq!(take(&slots, "10.0.0.1").unwrap_err(), NoSlot::OfAddress);
-        assert_eq!(take(&slots, "::ffff:10.0.0.1").unwrap_err(), NoSlot::OfAddress);
-        assert!(take(&slots, "10.0.0.2").is_ok());
-        let network: Vec<_> =
-            ["2001:db8::1", "2001:db8::2"].map(|each| take(&slots, each).unwrap()).into();
-        assert_eq!(take(&slots, "2001:db8::ffff:3").unwrap_err(), NoSlot::OfAddress);
-        assert!(take(&slots, "2001:db8:0:1::1").is_ok());
+        let slots = ConnectionSlots::default();
+        let limits = ConnectionLimits { all: 10, per_address: Some(2) };
+        let take = |address| take(&slots, address, limits);
+        let here: Vec<_> = (0..2).map(|_| take("10.0.0.1").unwrap()).collect();
+        assert_eq!(take("10.0.0.1").unwrap_err(), NoSlot::OfAddress);
+        assert_eq!(take("::ffff:10.0.0.1").unwrap_err(), NoSlot::OfAddress);
+        assert!(take("10.0.0.2").is_ok());
+        let network: Vec<_> = ["2001:db8::1", "2001:db8::2"].map(|each| take(each).unwrap()).into();
+        assert_eq!(take("2001:db8::ffff:3").unwrap_err(), NoSlot::OfAddress);
+        assert!(take("2001:db8:0:1::1").is_ok());
         drop((here, network));
-        assert!(take(&slots, "10.0.0.1").is_ok());
+        assert!(take("10.0.0.1").is_ok());
         assert!(slots.taken().by_address.is_empty());
+    }
+
+    #[test]
+    fn a_limit_that_comes_later_counts_the_connections_that_are_open() {
+        let slots = ConnectionSlots::default();
+        let _open = [(); 3].map(|()| take(&slots, "10.0.0.1", at_most(9)).unwrap());
+        assert_eq!(take(&slots, "10.0.0.2", at_most(2)).unwrap_err(), NoSlot::All);
+        let two = ConnectionLimits { all: 9, per_address: Some(2) };
+        assert_eq!(take(&slots, "10.0.0.1", two).unwrap_err(), NoSlot::OfAddress);
+        assert!(take(&slots, "10.0.0.2", two).is_ok());
     }
 }

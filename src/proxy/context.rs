@@ -19,7 +19,7 @@ pub(super) const HOST: &str = "ifmatch";
 
 /// The state of one request.
 #[derive(Debug)]
-pub struct Context {
+pub(super) struct Context {
     pub(super) arrived: Instant,
     pub(super) request_id: String,
     pub(super) log: LogLine,
@@ -44,6 +44,8 @@ pub(super) struct LogLine {
     pub(super) bucket: String,
     pub(super) key: String,
     pub(super) access_key_id: String,
+    /// Whether the client signed with its previous secret.
+    pub(super) previous_secret: bool,
     pub(super) attempt: u32,
     pub(super) code: String,
     outcome: Option<&'static str>,
@@ -110,6 +112,7 @@ impl Context {
             bucket = some(&line.bucket),
             key = some(&line.key),
             access_key_id = some(&line.access_key_id),
+            secret = line.previous_secret.then_some("previous"),
             attempt = line.attempt,
             status = status.unwrap_or_default(),
             code = some(&line.code),

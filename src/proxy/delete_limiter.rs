@@ -2,7 +2,7 @@
 //! example for the last entry of a directory. After such an answer deletes are sent one at a time
 //! for a while.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -15,7 +15,7 @@ const BACK_OFF: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub struct DeleteLimiter {
     at_once: usize,
-    serial_until: Mutex<Option<Instant>>,
+    serial_until: Arc<Mutex<Option<Instant>>>,
 }
 
 /// The permits of one batch's deletes.
@@ -27,8 +27,13 @@ pub(super) struct BatchLimiter<'a> {
 
 impl DeleteLimiter {
     /// At most `at_once` deletes at the same time (`backend.deletes_at_once`).
-    pub const fn new(at_once: usize) -> Self {
-        Self { at_once, serial_until: Mutex::new(None) }
+    pub fn new(at_once: usize) -> Self {
+        Self { at_once, serial_until: Arc::default() }
+    }
+
+    /// The same limiter with another limit: it remembers the same failure of the store.
+    pub(super) fn with_limit(&self, at_once: usize) -> Self {
+        Self { at_once, serial_until: Arc::clone(&self.serial_until) }
     }
 
     /// The permits for the deletes of a new batch.
@@ -108,5 +113,7 @@ mod tests {
         tokio::time::advance(BACK_OFF).await;
         assert_eq!(most_at_once(&limiter, None).await, (16, 0));
         assert_eq!(most_at_once(&DeleteLimiter::new(1), Some(3)).await, (1, 1));
+        limiter.back_off(Instant::now());
+        assert_eq!(most_at_once(&limiter.with_limit(4), None).await, (0, 1));
     }
 }

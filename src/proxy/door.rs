@@ -23,9 +23,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection_slots::{ConnectionSlot, ConnectionSlots, NoSlot};
 use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
-use super::state::Proxy;
+use super::live::LiveProxy;
 use super::wire::Wire;
-use crate::config::Limits;
 use crate::http1::Framing;
 use crate::http1::pace::LeastRate;
 use crate::lifecycle::connections::ConnectionTracker;
@@ -44,30 +43,36 @@ const LARGE_HEADS_MAX: usize = 512;
 
 /// Accepts connections and reads their requests' heads.
 pub struct Door {
-    proxy: Arc<HttpProxy<Proxy>>,
+    proxy: Arc<HttpProxy<LiveProxy>>,
+    live: LiveProxy,
     connections: ConnectionTracker,
-    /// How long a head may take to arrive, from its first byte to its last.
-    patience: Duration,
-    /// The slowest rate at which a body may arrive.
-    least_rate: LeastRate,
     large_heads: Arc<Semaphore>,
     slots: ConnectionSlots,
     turned_away: Seldom,
 }
 
 impl Door {
-    /// The door to this proxy, with limits on connections.
-    pub fn new(proxy: Proxy, conf: &Arc<ServerConf>, limits: &Limits) -> Self {
-        let patience = proxy.idle_timeout;
+    /// The door to this proxy.
+    pub fn new(live: LiveProxy, conf: &Arc<ServerConf>) -> Self {
         Self {
-            connections: ConnectionTracker::new(proxy.in_flight.clone()),
-            least_rate: LeastRate { bytes_per_s: proxy.body_least_rate, grace: patience },
-            proxy: Arc::new(http_proxy(conf, proxy)),
-            patience,
-            slots: ConnectionSlots::new(limits.connections, limits.connections_per_address),
+            connections: ConnectionTracker::new(live.current().in_flight.clone()),
+            proxy: Arc::new(http_proxy(conf, live.clone())),
+            live,
+            slots: ConnectionSlots::default(),
             turned_away: Seldom::new(),
             large_heads: Arc::new(Semaphore::new(LARGE_HEADS_MAX)),
         }
+    }
+
+    /// How long a head may take to arrive, from its first byte to its last.
+    fn patience(&self) -> Duration {
+        self.live.current().idle_timeout
+    }
+
+    /// The slowest rate at which a body may arrive.
+    fn least_rate(&self) -> LeastRate {
+        let proxy = self.live.current();
+        LeastRate { bytes_per_s: proxy.body_least_rate, grace: proxy.idle_timeout }
     }
 
     /// The tracker of the open connections and the requests under way.
@@ -92,7 +97,7 @@ impl Door {
     /// The head is taken from the bytes read ahead; the bytes behind it stay there.
     async fn arriving(&self, wire: &mut Wire) -> Result<Head, NoHead> {
         self.begins(wire).await?;
-        let end = Instant::now() + self.patience;
+        let end = Instant::now() + self.patience();
         let mut scan = HeadScan::default();
         let mut room = None;
         loop {
@@ -161,7 +166,7 @@ impl Door {
         let mut context = Context::new(self.connections.request());
         error.code().clone_into(&mut context.log.code);
         let answer = answer(error, &context.request_id);
-        let written = timeout(self.patience, async {
+        let written = timeout(self.patience(), async {
             wire.write_all(&answer).await?;
             wire.flush().await
         });
@@ -182,7 +187,7 @@ impl ServerApp for Door {
     ) -> Option<Stream> {
         let place = self.connections.connected();
         let address = stream.get_socket_digest().and_then(|socket| client_address(&socket));
-        let slot = self.slots.take(address);
+        let slot = self.slots.take(address, self.live.current().connection_limits);
         let mut wire = Box::new(Wire::new(stream, place));
         let slot = match slot {
             Ok(slot) => slot,
@@ -201,7 +206,7 @@ impl ServerApp for Door {
                 }
                 Err(NoHead::Gone) => return None,
             };
-            wire.begin(head.framing, self.least_rate);
+            wire.begin(head.framing, self.least_rate());
             let mut session = ServerSession::new_http1(wire);
             session.set_keepalive(Some(BETWEEN_REQUESTS.as_secs()));
             if let Some(settings) = settings.take() {
@@ -221,7 +226,7 @@ impl ServerApp for Door {
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Door").field("patience", &self.patience).finish_non_exhaustive()
+        f.debug_struct("Door").field("connections", &self.connections).finish_non_exhaustive()
     }
 }
 

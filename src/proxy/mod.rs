@@ -22,11 +22,14 @@ mod gate_reply;
 mod handlers;
 mod incoming_form;
 mod keep_alive;
+mod lasting;
+mod live;
 mod location;
 mod origin;
 mod outgoing;
 mod pre_auth;
 mod read_body;
+mod reconfigure;
 mod relay;
 mod response;
 mod rules;
@@ -36,6 +39,8 @@ mod strict;
 mod visit;
 mod wire;
 mod write_id;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -50,15 +55,13 @@ use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::config::EarlyAnswer;
 use crate::http1::persists;
 use crate::s3::S3Error;
-pub use access::Clients;
 use admission::admit;
 use context::{Context, REQUEST_ID};
-pub use cors::Policies;
-pub use delete_limiter::DeleteLimiter;
 pub use door::Door;
-pub use pre_auth::PreAuthSlots;
+pub use lasting::{Lasting, gate_settings};
+pub use live::LiveProxy;
+pub use reconfigure::Reconfigurable;
 use response::{Alongside, Failure, Response};
-pub use rules::Rules;
 pub use state::Proxy;
 use visit::{BodyFault, Visit, answered};
 
@@ -105,48 +108,57 @@ impl Proxy {
     }
 }
 
-#[async_trait]
-impl ProxyHttp for Proxy {
-    type CTX = Context;
+/// A request under way, as Pingora passes it from phase to phase.
+#[derive(Debug)]
+pub struct UnderWay {
+    /// The state that it is served with, from its beginning to its end.
+    proxy: Arc<Proxy>,
+    context: Context,
+}
 
-    fn new_ctx(&self) -> Context {
-        let mut context = Context::new(self.in_flight.token());
-        context.reads_out = self.early_answer == EarlyAnswer::Read;
-        context
+#[async_trait]
+impl ProxyHttp for LiveProxy {
+    type CTX = UnderWay;
+
+    fn new_ctx(&self) -> UnderWay {
+        let proxy = self.current();
+        let mut context = Context::new(proxy.in_flight.token());
+        context.reads_out = proxy.early_answer == EarlyAnswer::Read;
+        UnderWay { proxy, context }
     }
 
     async fn request_filter(
         &self,
         session: &mut Session,
-        context: &mut Context,
+        UnderWay { proxy, context }: &mut UnderWay,
     ) -> pingora::Result<bool> {
-        session.set_read_timeout(Some(self.idle_timeout));
-        session.set_write_timeout(Some(self.idle_timeout));
+        session.set_read_timeout(Some(proxy.idle_timeout));
+        session.set_write_timeout(Some(proxy.idle_timeout));
         if !persists(session.req_header().version, &session.req_header().headers) {
             session.set_keepalive(None);
         }
         let mut visit = Visit::new(session, context);
-        let responded = self.respond(&mut visit).await;
-        self.write(&mut visit, responded).await.map_err(of_client)
+        let responded = proxy.respond(&mut visit).await;
+        proxy.write(&mut visit, responded).await.map_err(of_client)
     }
 
     async fn upstream_peer(
         &self,
         _session: &mut Session,
-        context: &mut Context,
+        UnderWay { proxy, context }: &mut UnderWay,
     ) -> pingora::Result<Box<HttpPeer>> {
         let forward = context.forward.as_ref().ok_or_else(|| internal("nothing to forward"))?;
-        Ok(Box::new(HttpPeer::clone(&self.store.peer(&forward.request))))
+        Ok(Box::new(HttpPeer::clone(&proxy.store.peer(&forward.request))))
     }
 
     async fn upstream_request_filter(
         &self,
         _session: &mut Session,
         upstream: &mut RequestHeader,
-        context: &mut Context,
+        UnderWay { proxy, context }: &mut UnderWay,
     ) -> pingora::Result<()> {
         let forward = context.forward.as_ref().ok_or_else(|| internal("nothing to forward"))?;
-        let composed = self
+        let composed = proxy
             .store
             .compose(&forward.request, forward.length_bytes)
             .map_err(|error| Error::because(ErrorType::InternalError, "composing", error))?;
@@ -159,7 +171,7 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        context: &mut Context,
+        UnderWay { context, .. }: &mut UnderWay,
     ) -> pingora::Result<()> {
         let forward = context.forward.as_mut().ok_or_else(|| internal("nothing to forward"))?;
         forward.pass_on(body, end_of_stream).map_err(|error| {
@@ -173,7 +185,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         upstream: &mut ResponseHeader,
-        context: &mut Context,
+        UnderWay { context, .. }: &mut UnderWay,
     ) -> pingora::Result<()> {
         let operation = context.log.operation;
         let redirected = location::redirected(operation, upstream.status, &upstream.headers, None);
@@ -208,7 +220,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        _context: &mut Context,
+        _: &mut UnderWay,
         client_reused: bool,
     ) -> Box<Error> {
         if session.req_header().method.is_safe() && !session.retry_buffer_truncated() {
@@ -223,7 +235,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         error: &Error,
-        context: &mut Context,
+        UnderWay { proxy, context }: &mut UnderWay,
     ) -> FailToProxy {
         let failure = context.failure.take().or_else(|| match error.esource() {
             // A client that had sent its whole body had nothing left to send: it has disconnected.
@@ -254,7 +266,7 @@ impl ProxyHttp for Proxy {
             }
         });
         if matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::ConnectRefused) {
-            self.store.resolve_again().await;
+            proxy.store.resolve_again().await;
         }
         let Some(failure) = failure else {
             context.log.client_gone();
@@ -274,11 +286,16 @@ impl ProxyHttp for Proxy {
     }
 
     /// This module writes one line for each request itself.
-    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &UnderWay, _: &Error) -> bool {
         true
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        _: Option<&Error>,
+        UnderWay { context, .. }: &mut UnderWay,
+    ) {
         let status = answered(session).map(|status| status.as_u16());
         if status.is_none() {
             context.log.client_gone();

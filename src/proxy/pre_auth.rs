@@ -40,6 +40,11 @@ impl PreAuthSlots {
         Self { limit, taken: Arc::default() }
     }
 
+    /// The same slots with another limit.
+    pub(super) fn with_limit(&self, limit: usize) -> Self {
+        Self { limit, taken: Arc::clone(&self.taken) }
+    }
+
     /// A slot; `None` where all slots were taken only just now.
     pub(super) fn take(&self) -> Option<PreAuthSlot> {
         let mut taken = lock(&self.taken);
@@ -109,6 +114,7 @@ mod tests {
         let _fourth = slots.take().unwrap();
         assert!(second.evicted().now_or_never().is_some());
         assert!(slots.take().is_none());
+        assert!(slots.with_limit(3).take().is_some());
         drop(third);
         assert!(slots.take().is_some());
     }

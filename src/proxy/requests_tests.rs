@@ -104,6 +104,7 @@ fn allowed_for(request: &Request, operation: Operation) -> &'static str {
             .map(|rights| Client {
                 access_key_id: "k".to_owned(),
                 secret_access_key: Secret::new("s"),
+                previous_secret_access_key: None,
                 session_token: None,
                 rights,
             })

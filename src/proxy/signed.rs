@@ -9,8 +9,8 @@ use crate::clock;
 use crate::s3::target::host_bucket;
 use crate::s3::{Code, Effect, Operation, RequestHead, S3Error};
 use crate::sigv4::{
-    Accepted, AuthError, BodyPromise, Claimed, EffectiveRequest, Mechanism, PayloadKind,
-    authenticate,
+    Accepted, AuthError, Authenticated, BodyPromise, Claimed, EffectiveRequest, Mechanism,
+    PayloadKind, WhichSecret, authenticate,
 };
 
 /// What the head proves and promises.
@@ -18,6 +18,8 @@ use crate::sigv4::{
 pub(super) struct Signed {
     pub(super) proof: Proof,
     pub(super) promise: BodyPromise,
+    /// Whether it was signed with the client's previous secret.
+    pub(super) previous_secret: bool,
 }
 
 /// What is known about the sender.
@@ -62,9 +64,12 @@ impl Signed {
             Err(error) => return Err(error.into()),
         };
         let promise = BodyPromise::from_head(&head, &authenticated)?;
-        let presigned = authenticated.presigned;
-        let caller = Caller::Client(authenticated.access_key_id);
-        Ok(Some(Self { proof: Proof::Verified(Verified { caller, presigned }), promise }))
+        let Authenticated { access_key_id, presigned, secret, .. } = authenticated;
+        proxy.clients.note_secret(&access_key_id, secret);
+        let caller = Caller::Client(access_key_id);
+        let previous_secret = secret == WhichSecret::Previous;
+        let proof = Proof::Verified(Verified { caller, presigned });
+        Ok(Some(Self { proof, promise, previous_secret }))
     }
 
     /// For a request whose signature the store checks: checks everything else that can be checked.
@@ -83,7 +88,7 @@ impl Signed {
         let payload = PayloadKind::of_unproved(&sent, claimed.mechanism)?;
         payload.check_unambiguous(sent.headers)?;
         let promise = BodyPromise::of_unproved(&head, payload)?;
-        Ok(Self { proof: Proof::Claimed(claimed), promise })
+        Ok(Self { proof: Proof::Claimed(claimed), promise, previous_secret: false })
     }
 
     /// The request is not signed, which the rights allow in some places.
@@ -92,7 +97,7 @@ impl Signed {
         let payload = PayloadKind::of_unproved(&head, Mechanism::Unsigned)?;
         let promise = BodyPromise::of_unproved(&head, payload)?;
         let verified = Verified { caller: Caller::Anonymous, presigned: false };
-        Ok(Self { proof: Proof::Verified(verified), promise })
+        Ok(Self { proof: Proof::Verified(verified), promise, previous_secret: false })
     }
 
     /// Checks what the head must say about its body: a checksum where one is announced (400), and a

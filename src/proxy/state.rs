@@ -1,4 +1,4 @@
-//! The proxy's state, shared by all requests.
+//! The proxy's state, shared by the requests that begin under one configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use super::access::Clients;
+use super::connection_slots::ConnectionLimits;
 use super::cors::Policies;
 use super::delete_limiter::DeleteLimiter;
 use super::pre_auth::PreAuthSlots;
@@ -18,7 +19,9 @@ use crate::s3::{Dialect, Naming, Reserved, S3Error};
 use crate::shares::{NoRoom, Share, Shares};
 use crate::sigv4::SigningKeys;
 
-/// The proxy's state, shared by all requests.
+/// The proxy's state, shared by the requests that begin under one configuration. What outlives a
+/// configuration (the queues of the gate, the places that are taken) is shared with the states before
+/// and after it.
 #[derive(Debug)]
 pub struct Proxy {
     /// The gate, for all changes of keys.
@@ -32,7 +35,7 @@ pub struct Proxy {
     /// The bucket names that cannot exist.
     pub reserved: Reserved,
     /// Which headers and parameters the store understands.
-    pub understanding: Understanding,
+    pub understanding: Arc<Understanding>,
     /// How requests name buckets: by path or by host.
     pub naming: Naming,
     /// Which store's behaviour the answers follow.
@@ -59,6 +62,8 @@ pub struct Proxy {
     pub deletes: DeleteLimiter,
     /// How a body is handled that is refused before it has arrived.
     pub early_answer: EarlyAnswer,
+    /// The limits on connections.
+    pub connection_limits: ConnectionLimits,
     /// Slots for requests that change something.
     pub writes: Shares,
     /// Slots for requests that are not authenticated yet.

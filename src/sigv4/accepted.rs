@@ -20,6 +20,24 @@ pub struct Authenticated {
     pub seed: Option<ChunkSeed>,
     /// Whether the signature was in the query.
     pub presigned: bool,
+    /// Which of the client's secrets signed.
+    pub secret: WhichSecret,
+}
+
+/// Which of a client's secrets made a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhichSecret {
+    /// Its present one.
+    Present,
+    /// The one before it.
+    Previous,
+}
+
+impl WhichSecret {
+    /// The secret of the credential at this place among those of one access key.
+    pub(super) const fn at(place: usize) -> Self {
+        if place == 0 { Self::Present } else { Self::Previous }
+    }
 }
 
 /// Which signatures are accepted, and the signed data outside the head.

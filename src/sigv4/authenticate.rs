@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::accepted::{Accepted, Authenticated, SKEW_SECONDS_MAX, check_session_token, check_skew};
+use super::accepted::{
+    Accepted, Authenticated, SKEW_SECONDS_MAX, WhichSecret, check_session_token, check_skew,
+};
 use super::auth_error::{AuthError, Mismatch};
 use super::canonical::{self, CanonicalRequest};
 use super::chunk_chain::ChunkSeed;
@@ -33,19 +35,22 @@ pub fn authenticate(
         return version_2::authenticate(request, clients, accepted, now_unix);
     }
     let claim = Claim::from_head(head, mechanism, accepted.region)?;
-    let credential = clients.credential(&claim.access_key_id).ok_or_else(|| {
-        AuthError::InvalidAccessKeyId { access_key_id: claim.access_key_id.clone() }
-    })?;
+    let credentials = clients.credentials(&claim.access_key_id);
+    let [credential, ..] = credentials else {
+        return Err(AuthError::InvalidAccessKeyId { access_key_id: claim.access_key_id });
+    };
     check_time(&claim, now_unix)?;
     check_session_token(claim.session_token, credential)?;
     check_signed_headers(head.headers, claim.signed_headers)?;
     let payload = PayloadKind::of(mechanism, Some(claim.payload), head.headers)?;
-    let key = keys.key(credential, claim.date.day(), &claim.region);
-    let signature = check_signature(head, &claim, &key)?;
+    let key_of = |credential| keys.key(credential, claim.date.day(), &claim.region);
+    let keys: Vec<_> = credentials.iter().map(key_of).collect();
+    let Proved { signature, key, secret } = check_signature(head, &claim, &keys)?;
     Ok(Authenticated {
         payload,
         seed: Some(ChunkSeed { signature, date: claim.date, key }),
         presigned: claim.expires_seconds.is_some(),
+        secret,
         access_key_id: claim.access_key_id,
     })
 }
@@ -69,11 +74,20 @@ fn check_time(claim: &Claim<'_>, now_unix: i64) -> Result<(), AuthError> {
     Ok(())
 }
 
+/// A valid signature, and what made it.
+struct Proved {
+    signature: Signature,
+    key: Arc<SigningKey>,
+    secret: WhichSecret,
+}
+
+/// Each comparison takes constant time. How many there are shows at most that a client has a
+/// previous secret.
 fn check_signature(
     head: &RequestHead<'_>,
     claim: &Claim<'_>,
-    key: &Arc<SigningKey>,
-) -> Result<Signature, AuthError> {
+    keys: &[Arc<SigningKey>],
+) -> Result<Proved, AuthError> {
     let presigned = claim.expires_seconds.is_some();
     let signed_pair = |(name, _): &(&str, &str)| !(presigned && *name == "X-Amz-Signature");
     let path = canonical::path(head.path);
@@ -88,22 +102,28 @@ fn check_signature(
     let canonical = request.to_bytes();
     let given = Signature::from_hex(claim.signature);
     let proves = |canonical: &[u8]| {
-        let expected = canonical::signature(&claim.date, key, canonical);
-        given.filter(|given| given.matches(&expected))
+        keys.iter().enumerate().find_map(|(place, key)| {
+            let expected = canonical::signature(&claim.date, key, canonical);
+            let signature = given.filter(|given| given.matches(&expected))?;
+            Some(Proved { signature, key: Arc::clone(key), secret: WhichSecret::at(place) })
+        })
     };
-    if let Some(signature) = proves(&canonical) {
-        return Ok(signature);
+    if let Some(proved) = proves(&canonical) {
+        return Ok(proved);
     }
     // Clients differ in what they encode in a path; some sign the path as they send it. Either way
     // the signature covers one spelling of the same key.
     if head.path != path
-        && let Some(signature) = proves(&CanonicalRequest { path: head.path, ..request }.to_bytes())
+        && let Some(proved) = proves(&CanonicalRequest { path: head.path, ..request }.to_bytes())
     {
-        return Ok(signature);
+        return Ok(proved);
     }
     Err(AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
         access_key_id: claim.access_key_id.clone(),
-        string_to_sign: canonical::string_to_sign(&claim.date, key, &canonical),
+        string_to_sign: keys
+            .first()
+            .map(|key| canonical::string_to_sign(&claim.date, key, &canonical))
+            .unwrap_or_default(),
         signature_provided: claim.signature.to_owned(),
         canonical_request: String::from_utf8_lossy(&canonical).into_owned(),
     })))

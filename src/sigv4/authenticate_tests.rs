@@ -9,7 +9,7 @@ use crate::s3::Query;
 use crate::secret::Secret;
 use crate::sigv4::AwsError;
 use crate::sigv4::Credential;
-use crate::sigv4::fixture::{ACCESS_KEY, NOW, Request, credential, key};
+use crate::sigv4::fixture::{ACCESS_KEY, NOW, Request, Rotating, credential, key};
 
 const SIGNED: &str = "host;x-amz-content-sha256;x-amz-date";
 
@@ -52,6 +52,24 @@ fn assert_refused(request: &Request, status: u16, code: &str, message: &str) {
 fn a_request_that_names_nobody_is_anonymous() {
     let request = Request::new(&Method::GET, "/bucket/key").query("versionId=1&Signature=mine");
     assert_eq!(request.authenticate().expect_err("nobody"), AuthError::Anonymous);
+}
+
+#[test]
+fn the_secret_before_the_present_one_signs_too_and_the_result_says_so() {
+    let (request, keys) = (signed(get()), SigningKeys::default());
+    assert_eq!(request.authenticate().unwrap().secret, WhichSecret::Present);
+    let accepted = Accepted::default();
+    let rotating = Rotating::new();
+    let by_both = authenticate(&request.effective(), &rotating, &keys, &accepted, NOW).unwrap();
+    assert_eq!(by_both.secret, WhichSecret::Previous);
+    let seed = by_both.seed.expect("a signature in a header").key;
+    assert!(
+        seed.sign(&[b"chunk"]).matches(&key().sign(&[b"chunk"])),
+        "chunks are signed by it too"
+    );
+    let wrong = get();
+    let refused = authenticate(&wrong.effective(), &rotating, &keys, &accepted, NOW);
+    assert!(matches!(refused, Err(AuthError::SignatureDoesNotMatch(_))), "{refused:?}");
 }
 
 #[test]

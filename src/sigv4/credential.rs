@@ -18,12 +18,13 @@ pub struct Credential {
 
 /// The clients that may sign requests.
 pub trait CredentialLookup {
-    /// The credential of this access key; `None` when it is unknown.
-    fn credential(&self, access_key_id: &str) -> Option<&Credential>;
+    /// The credentials of this access key, which have the same session token: the present one, then
+    /// the one before it while a client changes its secret. None when the access key is unknown.
+    fn credentials(&self, access_key_id: &str) -> &[Credential];
 }
 
 impl<S: BuildHasher> CredentialLookup for HashMap<String, Credential, S> {
-    fn credential(&self, access_key_id: &str) -> Option<&Credential> {
-        self.get(access_key_id)
+    fn credentials(&self, access_key_id: &str) -> &[Credential] {
+        self.get(access_key_id).map_or(&[], std::slice::from_ref)
     }
 }

@@ -9,7 +9,7 @@ use super::accepted::{Accepted, Authenticated};
 use super::auth_error::AuthError;
 use super::authenticate::authenticate;
 use super::chunk_chain::ChunkSeed;
-use super::credential::Credential;
+use super::credential::{Credential, CredentialLookup};
 use super::date::AmzDate;
 use super::effective::EffectiveRequest;
 use super::key::{Scope, SigningKey, SigningKeys};
@@ -30,6 +30,21 @@ pub(super) fn credential() -> Credential {
         access_key_id: ACCESS_KEY.into(),
         secret: Secret::new(SECRET),
         session_token: None,
+    }
+}
+
+/// A client that changes its secret: [`SECRET`] is the one before.
+pub(super) struct Rotating([Credential; 2]);
+
+impl Rotating {
+    pub(super) fn new() -> Self {
+        Self([Credential { secret: Secret::new("its new one"), ..credential() }, credential()])
+    }
+}
+
+impl CredentialLookup for Rotating {
+    fn credentials(&self, access_key_id: &str) -> &[Credential] {
+        if access_key_id == ACCESS_KEY { &self.0 } else { &[] }
     }
 }
 

@@ -72,11 +72,11 @@ impl fmt::Debug for SigningKey {
 /// day and the region that a client names, so a client could otherwise fill the memory.
 #[derive(Default)]
 pub struct SigningKeys {
-    known: RwLock<HashMap<String, Known>>,
+    known: RwLock<HashMap<String, Vec<Known>>>,
 }
 
 /// The secret is stored beside the key, so that after a change of the secret in the configuration
-/// the old key is not used.
+/// the old key is not used. A client that changes its secret has two for a while.
 struct Known {
     secret: Secret,
     key: Arc<SigningKey>,
@@ -87,7 +87,8 @@ impl SigningKeys {
     pub fn key(&self, credential: &Credential, date: &str, region: &str) -> Arc<SigningKey> {
         let name = [date, region, &credential.access_key_id].join("\n");
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(&name).filter(|known| known.secret == credential.secret) {
+        let mut of_name = known.get(&name).into_iter().flatten();
+        if let Some(known) = of_name.find(|known| known.secret == credential.secret) {
             return Arc::clone(&known.key);
         }
         drop(known);
@@ -97,7 +98,9 @@ impl SigningKeys {
         if known.len() >= KEYS_MAX {
             known.clear();
         }
-        known.insert(name, Known { secret: credential.secret.clone(), key: Arc::clone(&key) });
+        let of_name = known.entry(name).or_default();
+        of_name.truncate(SECRETS_MAX - 1);
+        of_name.insert(0, Known { secret: credential.secret.clone(), key: Arc::clone(&key) });
         key
     }
 }
@@ -129,6 +132,9 @@ pub(super) const TERMINATOR: &str = "aws4_request";
 
 const KEYS_MAX: usize = 1024;
 
+/// How many secrets of one access key are remembered.
+const SECRETS_MAX: usize = 2;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +165,18 @@ mod tests {
         assert!(!old.matches(&new));
         let again = keys.key(&credential("new"), "20130524", "r").sign(&[b"m"]);
         assert!(new.matches(&again));
+    }
+
+    #[test]
+    fn the_keys_of_two_secrets_are_remembered_and_no_more() {
+        let keys = SigningKeys::default();
+        let key = |secret| keys.key(&credential(secret), "20130524", "r");
+        let (old, new) = (key("old"), key("new"));
+        assert!(Arc::ptr_eq(&old, &key("old")) && Arc::ptr_eq(&new, &key("new")));
+        key("newer");
+        assert!(Arc::ptr_eq(&new, &key("new")) && !Arc::ptr_eq(&old, &key("old")));
+        let known = keys.known.read().expect("no thread panicked");
+        assert!(known.values().all(|of_name| of_name.len() <= SECRETS_MAX));
     }
 
     #[test]

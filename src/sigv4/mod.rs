@@ -51,7 +51,7 @@ mod properties;
 #[cfg(test)]
 mod vectors;
 
-pub use accepted::{Accepted, Authenticated};
+pub use accepted::{Accepted, Authenticated, WhichSecret};
 pub use auth_error::{AuthError, Mismatch};
 pub use authenticate::authenticate;
 pub use body_check::{BodyCheck, CheckedBody, Wanted};
@@ -69,7 +69,7 @@ pub use key::{Scope, SigningKey, SigningKeys};
 pub use mechanism::Mechanism;
 pub use names::UNSIGNED_PAYLOAD;
 pub use payload::{PayloadKind, unframe};
-pub use post_policy::{PolicyClaim, authenticate_policy};
+pub use post_policy::{PolicyClaim, PolicyOwner, authenticate_policy};
 pub use promise::{BodyPromise, PromisedChecksum};
 pub use sign::{Outgoing, SignError, sign};
 pub use signature::{Hex, Signature};

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
-use super::accepted::{Accepted, check_session_token};
+use super::accepted::{Accepted, WhichSecret, check_session_token};
 use super::auth_error::{AuthError, Mismatch};
 use super::canonical::ALGORITHM;
 use super::claim::ScopeText;
@@ -35,14 +35,23 @@ pub struct PolicyClaim<'a> {
     pub version_2: Option<(&'a str, &'a str)>,
 }
 
-/// Verifies the policy's signature and returns the access key. The policy's own expiry limits how
+/// The client that signed a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyOwner {
+    /// Its access key.
+    pub access_key_id: String,
+    /// Which of its secrets signed.
+    pub secret: WhichSecret,
+}
+
+/// Verifies the policy's signature and returns the client that made it. The policy's own expiry limits how
 /// long the signature is valid, so the time is not checked here.
 pub fn authenticate_policy(
     claim: &PolicyClaim<'_>,
     clients: &impl CredentialLookup,
     keys: &SigningKeys,
     accepted: &Accepted<'_>,
-) -> Result<String, AuthError> {
+) -> Result<PolicyOwner, AuthError> {
     let (Some(ALGORITHM), Some(scope), Some(date), Some(signature)) =
         (claim.algorithm, claim.credential, claim.date, claim.signature)
     else {
@@ -59,15 +68,12 @@ pub fn authenticate_policy(
         }
     })?;
     let date = AmzDate::parse(date).ok_or(AuthError::MissingDate)?;
-    let credential = known(scope.access_key_id, clients)?;
-    check_session_token(claim.security_token, credential)?;
-    let key = keys.key(credential, scope.date, scope.region);
-    let computed = key.sign(&[claim.policy.as_bytes()]);
-    let given = Signature::from_hex(signature);
-    if date.day() != scope.date || !given.is_some_and(|given| given.matches(&computed)) {
-        return Err(mismatch(claim, credential, signature));
-    }
-    Ok(credential.access_key_id.clone())
+    let given = Signature::from_hex(signature).filter(|_| date.day() == scope.date);
+    owner(claim, (scope.access_key_id, signature), clients, |credential| {
+        let key = keys.key(credential, scope.date, scope.region);
+        let computed = key.sign(&[claim.policy.as_bytes()]);
+        given.is_some_and(|given| given.matches(&computed))
+    })
 }
 
 /// AWS: Browser-based uploads using POST (Signature Version 2).
@@ -76,34 +82,38 @@ fn authenticate_version_2(
     access_key_id: &str,
     signature: &str,
     clients: &impl CredentialLookup,
-) -> Result<String, AuthError> {
-    let credential = known(access_key_id, clients)?;
-    check_session_token(claim.security_token, credential)?;
-    let mut mac = Hmac::<Sha1>::new_from_slice(credential.secret.expose().as_bytes())
-        .expect("HMAC takes keys of any length");
-    mac.update(claim.policy.as_bytes());
+) -> Result<PolicyOwner, AuthError> {
     let given = BASE64.decode(signature).unwrap_or_default();
-    if mac.verify_slice(&given).is_err() {
-        return Err(mismatch(claim, credential, signature));
+    owner(claim, (access_key_id, signature), clients, |credential| {
+        let mut mac = Hmac::<Sha1>::new_from_slice(credential.secret.expose().as_bytes())
+            .expect("HMAC takes keys of any length");
+        mac.update(claim.policy.as_bytes());
+        mac.verify_slice(&given).is_ok()
+    })
+}
+
+/// The client with this access key, if one of its secrets has made this signature.
+fn owner(
+    claim: &PolicyClaim<'_>,
+    (access_key_id, signature): (&str, &str),
+    clients: &impl CredentialLookup,
+    has_signed: impl Fn(&Credential) -> bool,
+) -> Result<PolicyOwner, AuthError> {
+    let access_key_id = access_key_id.to_owned();
+    let credentials = clients.credentials(&access_key_id);
+    let [credential, ..] = credentials else {
+        return Err(AuthError::InvalidAccessKeyId { access_key_id });
+    };
+    check_session_token(claim.security_token, credential)?;
+    match credentials.iter().position(has_signed) {
+        Some(place) => Ok(PolicyOwner { access_key_id, secret: WhichSecret::at(place) }),
+        None => Err(AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
+            access_key_id,
+            string_to_sign: claim.policy.to_owned(),
+            signature_provided: signature.to_owned(),
+            canonical_request: String::new(),
+        }))),
     }
-    Ok(credential.access_key_id.clone())
-}
-
-fn known<'a>(
-    access_key_id: &str,
-    clients: &'a impl CredentialLookup,
-) -> Result<&'a Credential, AuthError> {
-    let unknown = || AuthError::InvalidAccessKeyId { access_key_id: access_key_id.to_owned() };
-    clients.credential(access_key_id).ok_or_else(unknown)
-}
-
-fn mismatch(claim: &PolicyClaim<'_>, credential: &Credential, signature: &str) -> AuthError {
-    AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
-        access_key_id: credential.access_key_id.clone(),
-        string_to_sign: claim.policy.to_owned(),
-        signature_provided: signature.to_owned(),
-        canonical_request: String::new(),
-    }))
 }
 
 #[cfg(test)]
@@ -112,6 +122,7 @@ mod tests {
 
     use super::*;
     use crate::secret::Secret;
+    use crate::sigv4::fixture::{ACCESS_KEY, Rotating};
 
     /// AWS: "Example: Browser-Based Upload using HTTP POST (Using AWS Signature Version 4)" signs
     /// with these; the policy here is our own, its signature made with the same derivation.
@@ -148,6 +159,7 @@ mod tests {
     fn check(claim: &PolicyClaim<'_>) -> Result<String, AuthError> {
         let accepted = Accepted { version_2: true, ..Accepted::default() };
         authenticate_policy(claim, &clients(), &SigningKeys::default(), &accepted)
+            .map(|owner| owner.access_key_id)
     }
 
     fn is_mismatch(checked: &Result<String, AuthError>) -> bool {
@@ -187,6 +199,23 @@ mod tests {
         assert_eq!(stranger, AuthError::InvalidAccessKeyId { access_key_id: "AKIA".into() });
         let token = PolicyClaim { security_token: Some("t"), ..right };
         assert_eq!(check(&token).unwrap_err(), AuthError::InvalidToken);
+    }
+
+    #[test]
+    fn the_secret_before_the_present_one_signs_too_and_the_result_says_so() {
+        let accepted = Accepted { version_2: true, ..Accepted::default() };
+        let keys = SigningKeys::default();
+        let signature = signed("e30=");
+        let version_4 = claim("e30=", &signature);
+        let version_2 = Some((ACCESS_KEY, "4QWH4O9CWtowYUW+X4P2gZ/6fNc="));
+        let version_2 = PolicyClaim { algorithm: None, version_2, ..version_4 };
+        for claim in [version_4, version_2] {
+            let owner = |of: &PolicyOwner| (of.access_key_id.clone(), of.secret);
+            let present = authenticate_policy(&claim, &clients(), &keys, &accepted).unwrap();
+            assert_eq!(owner(&present), (ACCESS_KEY.to_owned(), WhichSecret::Present));
+            let previous = authenticate_policy(&claim, &Rotating::new(), &keys, &accepted).unwrap();
+            assert_eq!(owner(&previous), (ACCESS_KEY.to_owned(), WhichSecret::Previous));
+        }
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! What heads promise, and which promises are refused.
 
 use super::*;
-use crate::sigv4::AwsError;
 use crate::sigv4::fixture::{Request, seed};
+use crate::sigv4::{AwsError, WhichSecret};
 
 const EMPTY_MD5: &str = "1B2M2Y8AsgTpgAmY7PhCfg==";
 
 fn promise(request: &Request, payload: PayloadKind) -> Result<BodyPromise, BodyError> {
     let seed = seed("4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9");
-    let authenticated =
-        Authenticated { access_key_id: "A".into(), payload, seed: Some(seed), presigned: false };
+    let authenticated = Authenticated {
+        access_key_id: "A".into(),
+        payload,
+        seed: Some(seed),
+        presigned: false,
+        secret: WhichSecret::Present,
+    };
     BodyPromise::from_head(&request.head(), &authenticated)
 }
 

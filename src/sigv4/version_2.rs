@@ -10,10 +10,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, header};
 use sha1::Sha1;
 
-use super::accepted::{Accepted, Authenticated, check_session_token, check_skew};
+use super::accepted::{Accepted, Authenticated, WhichSecret, check_session_token, check_skew};
 use super::auth_error::{AuthError, Mismatch};
 use super::canonical;
-use super::credential::CredentialLookup;
+use super::credential::{Credential, CredentialLookup};
 use super::date::AmzDate;
 use super::effective::EffectiveRequest;
 use super::names::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
@@ -40,8 +40,10 @@ pub(super) fn authenticate(
     } else {
         Claim::from_header(head, now_unix)?
     };
-    let unknown = || AuthError::InvalidAccessKeyId { access_key_id: claim.access_key_id.clone() };
-    let credential = clients.credential(&claim.access_key_id).ok_or_else(unknown)?;
+    let credentials = clients.credentials(&claim.access_key_id);
+    let [credential, ..] = credentials else {
+        return Err(AuthError::InvalidAccessKeyId { access_key_id: claim.access_key_id });
+    };
     let meant = RequestHead { headers, ..*head };
     check_session_token(meant.header(&X_AMZ_SECURITY_TOKEN), credential)?;
     let sha256 = headers
@@ -52,15 +54,17 @@ pub(super) fn authenticate(
     let texts = resources.iter().map(|resource| string_to_sign(&meant, &claim.date_line, resource));
     let texts: Vec<_> = texts.collect();
     let given = BASE64.decode(claim.signature.as_bytes()).unwrap_or_default();
-    let is_signed = |text: &Vec<u8>| {
-        let mut mac = Hmac::<Sha1>::new_from_slice(credential.secret.expose().as_bytes())
-            .expect("HMAC takes keys of any length");
-        mac.update(text);
-        mac.verify_slice(&given).is_ok()
+    let has_signed = |credential: &Credential| {
+        texts.iter().any(|text| {
+            let mut mac = Hmac::<Sha1>::new_from_slice(credential.secret.expose().as_bytes())
+                .expect("HMAC takes keys of any length");
+            mac.update(text);
+            mac.verify_slice(&given).is_ok()
+        })
     };
-    if texts.iter().any(is_signed) {
-        let access_key_id = claim.access_key_id;
-        return Ok(Authenticated { access_key_id, payload, seed: None, presigned });
+    if let Some(place) = credentials.iter().position(has_signed) {
+        let (access_key_id, secret) = (claim.access_key_id, WhichSecret::at(place));
+        return Ok(Authenticated { access_key_id, payload, seed: None, presigned, secret });
     }
     Err(AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
         access_key_id: claim.access_key_id.clone(),

@@ -8,7 +8,7 @@ use super::*;
 use crate::s3::Query;
 use crate::s3::encoding::encode_query;
 use crate::secret::Secret;
-use crate::sigv4::fixture::{ACCESS_KEY, Request, credential};
+use crate::sigv4::fixture::{ACCESS_KEY, Request, Rotating, credential};
 use crate::sigv4::{AwsError, Credential, SigningKeys};
 
 /// `Tue, 27 Mar 2007 19:36:42 +0000`
@@ -140,6 +140,18 @@ const EXAMPLES: [Example; 7] = [
         "DNEZGsoieTZ92F3bUfSPQcbGmlM=",
     ),
 ];
+
+#[test]
+fn the_secret_before_the_present_one_signs_too_and_the_result_says_so() {
+    let request = signed(presigned("/bucket/key", ""), NOW);
+    let accepted = Accepted { version_2: true, ..Accepted::default() };
+    let (rotating, keys) = (Rotating::new(), SigningKeys::default());
+    let present = bucket_by_host(&request, "", NOW).unwrap();
+    assert_eq!(present.secret, WhichSecret::Present);
+    let previous =
+        crate::sigv4::authenticate(&request.effective(), &rotating, &keys, &accepted, NOW).unwrap();
+    assert_eq!(previous.secret, WhichSecret::Previous);
+}
 
 #[test]
 fn the_examples_of_the_documentation_are_authentic() {

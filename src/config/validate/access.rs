@@ -105,6 +105,12 @@ pub(super) fn clients(reading: &mut Reading, config: &Config) {
             let message = format!("{access_key_id} is the key of an earlier client");
             reading.fault(&[&at], message);
         }
+        if client.previous_secret_access_key.as_ref() == Some(&client.secret_access_key) {
+            reading.warnings.push(format!(
+                "{}: it is the same as secret_access_key, so only one secret is accepted",
+                path(&table, "previous_secret_access_key")
+            ));
+        }
         if rights.read_only && rights.configure {
             let message = "is for a client that may write, not read_only";
             reading.fault(&[&path(&table, "configure")], message);

@@ -32,7 +32,7 @@ use crate::s3::{
     BucketName, ETag, ObjectKey, ObjectName, Operation, PostForm, PostPolicy, Preconditions,
     S3Error, Spelling, Target,
 };
-use crate::sigv4::{Accepted, CheckedBody, authenticate_policy};
+use crate::sigv4::{Accepted, CheckedBody, WhichSecret, authenticate_policy};
 
 /// Serves a form.
 pub(super) async fn serve<'p>(
@@ -79,7 +79,9 @@ fn admit(
                 host_bucket: None,
             };
             let owner = authenticate_policy(&claim, &proxy.clients, &proxy.keys, &accepted)?;
-            Caller::Client(owner)
+            proxy.clients.note_secret(&owner.access_key_id, owner.secret);
+            log.previous_secret = owner.secret == WhichSecret::Previous;
+            Caller::Client(owner.access_key_id)
         }
     };
     caller.access_key_id().clone_into(&mut log.access_key_id);
