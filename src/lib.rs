@@ -32,6 +32,7 @@
 mod around;
 pub mod backend;
 pub mod body;
+pub mod built;
 pub mod cli;
 pub mod clock;
 pub mod config;

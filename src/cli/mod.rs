@@ -4,6 +4,7 @@
 mod demo;
 mod failure;
 mod logging;
+mod pages;
 mod register;
 mod serve;
 mod settings;
@@ -12,16 +13,22 @@ mod store;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use self::failure::Failure;
 use self::settings::Settings;
 use crate::config::{Config, Sources, json_schema};
-use crate::embedded;
+use crate::{built, embedded};
 
 /// Conditional writes that survive retries, on any S3.
 #[derive(Debug, Parser)]
-#[command(name = "ifmatch", version, max_term_width = 100, after_help = embedded::ABSENCE)]
+#[command(
+    name = "ifmatch",
+    version,
+    long_version = built::LONG,
+    max_term_width = 100,
+    after_help = embedded::ABSENCE
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -41,6 +48,10 @@ enum Command {
     Register(register::Command),
     /// Serve the embedded store alone, without the proxy: for trying and testing.
     Store(store::StoreArguments),
+    /// Print the script by which a shell completes the commands.
+    Completions(pages::Completions),
+    /// Print the manual page.
+    Man(pages::Man),
 }
 
 /// `ifmatch check-config`
@@ -68,6 +79,8 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(check) => check.run(),
         Command::Register(command) => command.run(),
         Command::Store(store) => store.run(),
+        Command::Completions(completions) => completions.run(Arguments::command()),
+        Command::Man(man) => man.run(Arguments::command()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -129,6 +129,34 @@ def test_help_names_every_command():
         assert command in text
 
 
+def test_the_version_names_the_commit_and_the_compiler():
+    assert re.fullmatch(r"ifmatch \d+\.\d+\.\d+\n"
+                        r"commit ([0-9a-f]{40}( with changes)?|unknown)\n"
+                        r"built by rustc \d\S+ .*\n", run("--version").stdout)
+    assert re.fullmatch(r"ifmatch \d+\.\d+\.\d+\n", run("-V").stdout)
+
+
+def test_bash_completes_commands_and_flags(tmp_path):
+    script = tmp_path / "ifmatch.bash"
+    script.write_text(run("completions", "bash").stdout)
+    for line, wanted in (("ifmatch check-c", "check-config"), ("ifmatch serve --up", "--upgrade")):
+        *_, before, word = line.split()
+        asked = (f"source {script}; COMP_WORDS=({line}); COMP_CWORD={len(line.split()) - 1}; "
+                 f"_ifmatch ifmatch '{word}' '{before}'; echo ${{COMPREPLY[@]}}")
+        done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, timeout=30)
+        assert done.stdout.split() == [wanted], done.stdout + done.stderr
+
+
+def test_each_command_has_a_manual_page(tmp_path):
+    assert run("man").stdout.startswith((".ie", ".TH"))
+    assert run("man", str(tmp_path)).returncode == 0
+    pages = {page.name for page in tmp_path.iterdir()}
+    assert {"ifmatch.1", "ifmatch-serve.1", "ifmatch-register-status.1"} <= pages
+    assert "\\-\\-upgrade" in (tmp_path / "ifmatch-serve.1").read_text()
+    refused = run("man", str(tmp_path / "absent"))
+    assert refused.returncode == 1 and "absent: No such file" in refused.stderr
+
+
 # --- check-config and the refusals at start ---
 
 @pytest.fixture
