@@ -10,6 +10,7 @@ mod access;
 mod address;
 mod assemble;
 mod changes;
+mod base;
 mod choices;
 mod describe;
 mod embedded;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::base::Base;
 use super::faults::Faults;
 use super::files;
 use super::keys::{
@@ -80,7 +81,8 @@ impl Overlay {
                 Ok(table) => {
                     let path = std::path::absolute(file).unwrap_or_else(|_| file.clone());
                     let directory = path.parent().unwrap_or_else(|| Path::new(""));
-                    overlay.add_file(table, directory, faults);
+                    let base = Base { directory, environment: &sources.environment };
+                    overlay.add_file(table, &base, faults);
                 }
                 Err(why) => {
                     faults.push(file.display().to_string(), why);
@@ -143,13 +145,13 @@ impl Overlay {
         }
     }
 
-    fn add_file(&mut self, root: Table, directory: &Path, faults: &mut Faults) {
+    fn add_file(&mut self, root: Table, base: &Base<'_>, faults: &mut Faults) {
         for (name, value) in root {
             match value {
                 Value::Table(keys)
                     if TABLES[1..].contains(&name.as_str()) && !is_repeated(&name) =>
                 {
-                    self.add_table(&name, keys, directory, faults);
+                    self.add_table(&name, keys, base, faults);
                 }
                 Value::Array(tables)
                     if is_repeated(&name) && tables.iter().all(Value::is_table) =>
@@ -158,17 +160,17 @@ impl Overlay {
                     *count = tables.len();
                     for (number, table) in (1..).zip(tables) {
                         let keys = table.try_into().unwrap_or_default();
-                        self.add_table(&format!("{name} #{number}"), keys, directory, faults);
+                        self.add_table(&format!("{name} #{number}"), keys, base, faults);
                     }
                 }
                 value => {
-                    self.add_table("", Table::from_iter([(name, value)]), directory, faults);
+                    self.add_table("", Table::from_iter([(name, value)]), base, faults);
                 }
             }
         }
     }
 
-    fn add_table(&mut self, at: &str, keys: Table, directory: &Path, faults: &mut Faults) {
+    fn add_table(&mut self, at: &str, keys: Table, base: &Base<'_>, faults: &mut Faults) {
         let name = at.split(' ').next().unwrap_or(at);
         let known = keys_in_file(name);
         for (key, value) in keys {
@@ -179,7 +181,7 @@ impl Overlay {
             }
             let value = match value {
                 Value::String(text) if is_path(&key) && !text.is_empty() => {
-                    Value::String(directory.join(text).display().to_string())
+                    Value::String(base.path(&text).display().to_string())
                 }
                 value => value,
             };
@@ -244,7 +246,7 @@ fn no_such(what: &str, mistaken: &str, valid: impl Iterator<Item = String>) -> S
     format!("there is no such {what}; the nearest is {}", nearest.unwrap_or_default())
 }
 
-/// Keys whose values are paths; in a file these are relative to its directory.
+/// Keys whose values are paths; in a file these start from its [`Base`].
 fn is_path(key: &str) -> bool {
     key.ends_with("_file") || key.ends_with("_dir")
 }

@@ -4,9 +4,9 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::files;
 use super::keys::secret_paths;
 use super::reading::Reading;
+use super::{base, files};
 use crate::secret::Secret;
 
 impl Reading {
@@ -90,6 +90,7 @@ impl Reading {
 }
 
 fn read_file(path: &Path) -> Result<(Secret, u32), String> {
+    base::check(path)?;
     let content = files::read(path, SECRET_BYTES_MAX)?;
     let text = String::from_utf8(content.bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
     match text.trim_end_matches(['\r', '\n']) {

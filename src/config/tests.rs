@@ -397,6 +397,27 @@ fn a_secret_in_the_environment_displaces_the_one_of_the_file() {
 }
 
 #[test]
+fn a_credential_of_systemd_is_read_from_its_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("secret_backend"), "of the unit\n").unwrap();
+    let file = directory.path().join("ifmatch.toml");
+    let text = fs::read_to_string(Path::new(DATA).join("valid/smallest.toml")).unwrap();
+    let named = text.replace("secret.txt", "$CREDENTIALS_DIRECTORY/secret_backend");
+    assert_ne!(named, text);
+    fs::write(&file, named).unwrap();
+    let load = |extra: &[(&str, &str)]| {
+        let (file, environment) = (Some(file.clone()), variables(extra));
+        Config::load(Sources { file, environment, ..Sources::default() })
+    };
+    let given = ("CREDENTIALS_DIRECTORY", directory.path().to_str().unwrap());
+    assert_eq!(load(&[given]).unwrap().backend.secret_access_key.expose(), "of the unit");
+    let [refused] = &faults(load(&[]))[..] else { panic!("one fault") };
+    let expected = "backend.secret_access_key_file: \"$CREDENTIALS_DIRECTORY/secret_backend\" is a \
+                    credential of a systemd unit, and CREDENTIALS_DIRECTORY is not set";
+    assert!(refused.starts_with(expected), "{refused}");
+}
+
+#[test]
 fn every_key_has_a_variable_of_its_own() {
     let mut names: Vec<String> = known_variables().into_iter().map(|(name, ..)| name).collect();
     assert!(names.contains(&"IFMATCH_BACKEND_SECRET_ACCESS_KEY_FILE".to_owned()));
