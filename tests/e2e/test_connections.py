@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shutil
 import socket
-import subprocess
 import time
 
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
-from clients import UNSIGNED, Answer, boto, code_of
+from clients import UNSIGNED, Answer, boto
 from proxies import CLIENT_SECRET, Settings, in_front_of
 from relay import Relay
 from conftest import Front, new_bucket
@@ -505,47 +501,3 @@ def test_a_refused_body_that_is_too_long_or_none_is_not_read_out(reading):
             answer = wire.send(sent).answer()
             assert (answer.status, is_kept(answer)) == (status, False), str(answer)
             assert wire.is_closed()
-
-
-HAPROXY = """
-global
-    log stderr format raw local0
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-frontend front
-    bind fd@{fd}
-    default_backend proxies
-backend proxies
-    server one {server}
-"""
-
-
-def test_behind_haproxy_a_refused_write_does_not_hang_the_next_call(reading, tmp_path):
-    """It hides `Connection: close` from its client, which would send its next request as the body
-    of the one that was refused."""
-    program = shutil.which("haproxy")
-    if program is None:
-        pytest.skip("haproxy is not installed (scripts/setup test)")
-    listening = socket.create_server(("127.0.0.1", 0))
-    listening.set_inheritable(True)
-    config = tmp_path / "haproxy.cfg"
-    config.write_text(HAPROXY.format(fd=listening.fileno(),
-                                     server=f"{reading.raw.host}:{reading.raw.port}"))
-    haproxy = subprocess.Popen([program, "-db", "-f", str(config)], pass_fds=[listening.fileno()])
-    try:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        once = Config(retries={"total_max_attempts": 1}, read_timeout=15)
-        s3 = boto(url, *reading.proxy.user, config=once)
-        for body in (b"small", b"x" * (1 << 20)):
-            for _ in range(3):
-                with pytest.raises(ClientError) as refused:
-                    s3.put_object(Bucket=reading.bucket, Key="kept", Body=body, IfNoneMatch="*")
-                assert code_of(refused.value) == (412, "PreconditionFailed")
-                assert s3.get_object(Bucket=reading.bucket, Key="kept")["Body"].read() == b"kept"
-    finally:
-        haproxy.terminate()
-        haproxy.wait(10)
-        listening.close()

@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from clients import Wire, code_of
+from clients import Raw, Wire, code_of
 from proxies import Proxy, Settings
 from stores import Store
 
@@ -91,10 +91,10 @@ def slow(tmp_path_factory):
 class Completing(Wire):
     """A complete on a bare socket, read as it comes."""
 
-    def __init__(self, proxy: Proxy, key: str):
+    def __init__(self, raw: Raw, key: str):
         body = b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>e</ETag></Part>" \
                b"</CompleteMultipartUpload>"
-        super().__init__(proxy.raw(), "POST", f"/bucket/{key}?uploadId=u", len(body))
+        super().__init__(raw, "POST", f"/bucket/{key}?uploadId=u", len(body))
         self.send_body(body)
 
     def read_until(self, wanted: bytes) -> bytes:
@@ -111,7 +111,7 @@ def test_white_space_is_passed_on_while_the_store_works(slow, before, then, resu
     store, proxy = slow
     store.will_send(before, then + result, gap=b"" if before.endswith(DECLARATION[:9]) else b"\n ")
     key = f"key-{len(before)}-{len(result)}"
-    with Completing(proxy, key) as client:
+    with Completing(proxy.raw(), key) as client:
         # The store has not finished: it is let go on only now.
         early = client.read_until(DECLARATION)
         assert early.startswith(b"HTTP/1.1 200"), early
@@ -131,7 +131,7 @@ def test_white_space_is_passed_on_while_the_store_works(slow, before, then, resu
 def test_an_answer_that_breaks_off_after_white_space_is_said_to_be_lost(slow):
     store, proxy = slow
     store.will_send(b" ", b"", cut=True)
-    with Completing(proxy, "broken-off") as client:
+    with Completing(proxy.raw(), "broken-off") as client:
         client.read_until(DECLARATION)
         store.go_on.set()
         answer = client.read_answer()
@@ -158,7 +158,7 @@ def test_an_error_in_a_200_that_came_at_once_has_its_own_status(slow):
     store, proxy = slow
     store.will_send(DECLARATION + FAILED, b"")
     store.go_on.set()
-    with Completing(proxy, "at-once") as client:
+    with Completing(proxy.raw(), "at-once") as client:
         answer = client.read_answer()
     assert (answer.status, answer.code) == (400, "InvalidPart")
 
@@ -166,7 +166,7 @@ def test_an_error_in_a_200_that_came_at_once_has_its_own_status(slow):
 def test_a_client_that_leaves_meanwhile_does_not_stop_the_write(slow):
     store, proxy = slow
     store.will_send(b" ", DECLARATION + DONE)
-    with Completing(proxy, "left") as client:
+    with Completing(proxy.raw(), "left") as client:
         client.read_until(DECLARATION)
     store.go_on.set()
     # Recorded, the write leaves the key free at once; in doubt it would keep it for 6 s and more.
