@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use s3s::{S3Error, S3ErrorCode};
+use s3s::{S3Error, S3ErrorCode, s3_error};
 
 use super::index::{Broken, Unwritten};
 
@@ -13,7 +13,14 @@ pub(super) struct Refused(pub(super) S3Error);
 
 impl From<Broken> for Refused {
     fn from(broken: Broken) -> Self {
-        Self(internal(broken))
+        Self(match broken {
+            // Nothing was tried, so nothing is logged: what has failed was.
+            Broken::Reopening => s3_error!(
+                SlowDown,
+                "The disk of the embedded store has failed; its index is opened again. Try again soon."
+            ),
+            broken => internal(broken),
+        })
     }
 }
 

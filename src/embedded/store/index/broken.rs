@@ -1,19 +1,32 @@
 //! Failures of the index.
 
 use std::error::Error;
+use std::io;
 
-/// The index cannot be read or written: the disk is full or fails, or the file is damaged.
+/// The index cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("the index fails: {0}")]
-pub(in crate::embedded::store) struct Broken(#[source] Box<dyn Error + Send + Sync>);
+pub(in crate::embedded::store) enum Broken {
+    /// One row is damaged. It fails the requests that read it, and no others.
+    #[error("a row of the index is damaged: {0}")]
+    Row(#[source] Box<dyn Error + Send + Sync>),
+    /// The disk is full or fails, or the file is damaged.
+    #[error("the index fails: {0}")]
+    Database(#[source] Box<redb::Error>),
+    /// The index was not asked: it is opened again after a failure.
+    #[error("the index is opened again after a failure of the disk")]
+    Reopening,
+    /// The file is not what this version reads, or a thread of the store has failed.
+    #[error("the index fails: {0}")]
+    Other(String),
+}
 
 impl Broken {
     pub(in crate::embedded::store) fn row(error: impl Error + Send + Sync + 'static) -> Self {
-        Self(Box::new(error))
+        Self::Row(Box::new(error))
     }
 
-    pub(super) fn because(why: impl Into<String>) -> Self {
-        Self(why.into().into())
+    pub(in crate::embedded::store) fn because(why: impl Into<String>) -> Self {
+        Self::Other(why.into())
     }
 }
 
@@ -21,11 +34,11 @@ macro_rules! broken {
     ($($error:ty),*) => {
         $(impl From<$error> for Broken {
             fn from(error: $error) -> Self {
-                Self(Box::new(error))
+                Self::Database(Box::new(error.into()))
             }
         })*
     };
 }
 
 broken!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError);
-broken!(redb::DatabaseError, redb::Error, std::io::Error);
+broken!(redb::DatabaseError, io::Error);

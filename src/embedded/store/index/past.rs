@@ -35,6 +35,11 @@ impl Past {
         }
     }
 
+    /// Forgets all of it: a database that was closed cannot be read any more.
+    pub(super) fn forget(&self) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// What was true so long ago.
     pub(super) fn at(&self, ago: Duration) -> Option<Arc<Snapshot>> {
         let now = Instant::now();

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::broken::Broken;
+use super::undo::{Before, Place, exchange};
 use crate::embedded::store::files::NewFile;
 use crate::embedded::store::records::{Bucket, Content, Part, Upload, Version};
 
@@ -43,6 +44,13 @@ pub(in crate::embedded::store) struct Placed {
     pub(in crate::embedded::store) key: String,
     pub(in crate::embedded::store) sequence: u64,
     pub(in crate::embedded::store) version: Version,
+}
+
+impl Placed {
+    fn place(&self, bucket: &str) -> Place {
+        let key = self.key.as_bytes().to_vec();
+        Place::Version(bucket.to_owned(), key, order(self.sequence))
+    }
 }
 
 fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Broken> {
@@ -245,6 +253,8 @@ pub(in crate::embedded::store) struct Writing<'t> {
     uploads: writable!(UploadKey),
     parts: writable!(PartKey),
     meta: writable!(&'static str),
+    /// What stood where the present request has changed a row.
+    before: Vec<Before>,
     /// Files that rows name from now on.
     pub(super) named: Vec<NewFile>,
     /// Files that no row names any more.
@@ -259,9 +269,50 @@ impl<'t> Writing<'t> {
             uploads: transaction.open_table(UPLOADS)?,
             parts: transaction.open_table(PARTS)?,
             meta: transaction.open_table(META)?,
+            before: Vec::new(),
             named: Vec::new(),
             unnamed: Vec::new(),
         })
+    }
+
+    /// Does what one request wants. Where that fails, nothing of it is left.
+    pub(super) fn whole<T, E: From<Broken>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let files = (self.named.len(), self.unnamed.len());
+        self.before.clear();
+        let done = work(self);
+        if done.is_err() {
+            while let Some(Before { place, row }) = self.before.pop() {
+                self.exchange(&place, row.as_deref())?;
+            }
+            self.named.truncate(files.0);
+            self.unnamed.truncate(files.1);
+        }
+        done
+    }
+
+    /// Stores a row, or removes it; returns what stood there.
+    fn exchange(&mut self, place: &Place, row: Option<&[u8]>) -> Result<Option<Vec<u8>>, Broken> {
+        match place {
+            Place::Bucket(name) => exchange(&mut self.buckets, name.as_str(), row),
+            Place::Version(bucket, key, order) => {
+                exchange(&mut self.versions, (bucket.as_str(), key.as_slice(), *order), row)
+            }
+            Place::Upload(bucket, key, id) => {
+                exchange(&mut self.uploads, (bucket.as_str(), key.as_slice(), id.as_str()), row)
+            }
+            Place::Part(upload_id, number) => {
+                exchange(&mut self.parts, (upload_id.as_str(), *number), row)
+            }
+        }
+    }
+
+    fn change(&mut self, place: Place, row: Option<&[u8]>) -> Result<(), Broken> {
+        let before = self.exchange(&place, row)?;
+        self.before.push(Before { place, row: before });
+        Ok(())
     }
 
     pub(super) fn meta(&self, name: &str) -> Result<Option<String>, Broken> {
@@ -278,13 +329,11 @@ impl<'t> Writing<'t> {
         name: &str,
         bucket: &Bucket,
     ) -> Result<(), Broken> {
-        self.buckets.insert(name, encoded(bucket)?.as_slice())?;
-        Ok(())
+        self.change(Place::Bucket(name.to_owned()), Some(&encoded(bucket)?))
     }
 
     pub(in crate::embedded::store) fn remove_bucket(&mut self, name: &str) -> Result<(), Broken> {
-        self.buckets.remove(name)?;
-        Ok(())
+        self.change(Place::Bucket(name.to_owned()), None)
     }
 
     pub(in crate::embedded::store) fn put_version(
@@ -292,9 +341,7 @@ impl<'t> Writing<'t> {
         bucket: &str,
         placed: &Placed,
     ) -> Result<(), Broken> {
-        let place = (bucket, placed.key.as_bytes(), order(placed.sequence));
-        self.versions.insert(place, encoded(&placed.version)?.as_slice())?;
-        Ok(())
+        self.change(placed.place(bucket), Some(&encoded(&placed.version)?))
     }
 
     /// Removes a version and, after the commit, its bytes.
@@ -303,7 +350,7 @@ impl<'t> Writing<'t> {
         bucket: &str,
         placed: &Placed,
     ) -> Result<(), Broken> {
-        self.versions.remove((bucket, placed.key.as_bytes(), order(placed.sequence)))?;
+        self.change(placed.place(bucket), None)?;
         match placed.version.object.as_ref().map(|object| &object.content) {
             Some(Content::File(file)) => self.unnamed.push(file.clone()),
             Some(Content::Parts(upload_id, _)) => self.remove_parts(upload_id, |_| true)?,
@@ -314,20 +361,18 @@ impl<'t> Writing<'t> {
 
     pub(in crate::embedded::store) fn put_upload(
         &mut self,
-        (bucket, key, id): (&str, &str, &str),
-        upload: &Upload,
+        upload: (&str, &str, &str),
+        row: &Upload,
     ) -> Result<(), Broken> {
-        self.uploads.insert((bucket, key.as_bytes(), id), encoded(upload)?.as_slice())?;
-        Ok(())
+        self.change(place_of(upload), Some(&encoded(row)?))
     }
 
     /// Removes an upload; its parts stay.
     pub(in crate::embedded::store) fn remove_upload(
         &mut self,
-        (bucket, key, id): (&str, &str, &str),
+        upload: (&str, &str, &str),
     ) -> Result<(), Broken> {
-        self.uploads.remove((bucket, key.as_bytes(), id))?;
-        Ok(())
+        self.change(place_of(upload), None)
     }
 
     /// Stores a part in the place of an earlier one of its number.
@@ -339,8 +384,7 @@ impl<'t> Writing<'t> {
     ) -> Result<(), Broken> {
         let replaced = self.part(upload_id, number)?;
         self.unnamed.extend(replaced.and_then(|part| part.file));
-        self.parts.insert((upload_id, number), encoded(part)?.as_slice())?;
-        Ok(())
+        self.change(Place::Part(upload_id.to_owned(), number), Some(&encoded(part)?))
     }
 
     /// Removes the parts with these numbers and, after the commit, their bytes.
@@ -351,7 +395,7 @@ impl<'t> Writing<'t> {
     ) -> Result<(), Broken> {
         for (number, part) in self.parts_of(upload_id)? {
             if unwanted(number) {
-                self.parts.remove((upload_id, number))?;
+                self.change(Place::Part(upload_id.to_owned(), number), None)?;
                 self.unnamed.extend(part.file);
             }
         }
@@ -362,6 +406,11 @@ impl<'t> Writing<'t> {
     pub(in crate::embedded::store) fn keep(&mut self, file: Option<NewFile>) {
         self.named.extend(file);
     }
+}
+
+/// The place of an upload: its bucket, its key and its id.
+fn place_of((bucket, key, id): (&str, &str, &str)) -> Place {
+    Place::Upload(bucket.to_owned(), key.as_bytes().to_vec(), id.to_owned())
 }
 
 reads!(Writing<'t>, writable);
