@@ -146,21 +146,38 @@ impl Files {
         }
     }
 
-    /// Removes the files of earlier processes that are not among these; returns how many there
-    /// were. They are what a process leaves that is killed. Blocks for long.
-    pub(super) fn sweep(&self, named: &HashSet<String>) -> io::Result<usize> {
-        let mut orphans = 0;
+    /// Removes the files of earlier processes that no row names; returns how many there were. They are
+    /// what a process leaves that is killed. `each_named` calls its argument with the name of each file
+    /// that a row names; it is called once for about `at_once` files. Blocks for long.
+    pub(super) fn sweep<E: From<io::Error>>(
+        &self,
+        at_once: usize,
+        each_named: impl Fn(&mut dyn FnMut(&str)) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let (mut removed, mut unnamed) = (0, HashSet::new());
         for number in 0..DIRECTORIES {
             for entry in fs::read_dir(self.dir.join(sub(number)))? {
-                let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if !named.contains(&name) && !name.starts_with(&self.process) {
-                    fs::remove_file(entry.path())?;
-                    orphans += 1;
+                let name = entry?.file_name().to_string_lossy().into_owned();
+                if !name.starts_with(&self.process) {
+                    unnamed.insert(name);
+                }
+            }
+            if unnamed.len() < at_once && number + 1 < DIRECTORIES {
+                continue;
+            }
+            each_named(&mut |name| {
+                unnamed.remove(name);
+            })?;
+            for name in unnamed.drain() {
+                match fs::remove_file(self.path(&name)) {
+                    Ok(()) => removed += 1,
+                    // No file of this store: its name does not belong into its directory.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error.into()),
                 }
             }
         }
-        Ok(orphans)
+        Ok(removed)
     }
 
     fn new_name(&self) -> String {
@@ -239,5 +256,36 @@ impl Drop for Pinned {
         }
         drop(readers);
         self.files.remove(unread);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_sweep_removes_what_no_row_names_and_remembers_few_names_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let of_earlier = |number: u64| format!("earlier{number:021x}");
+        let files = || Files::open(dir.path(), Fsync::Never, Duration::ZERO).unwrap();
+        let swept = files();
+        for number in 0..1000 {
+            File::create(swept.path(&of_earlier(number))).unwrap();
+        }
+        let (_own, named_later) = swept.create().unwrap();
+        let scans = Cell::new(0);
+        let removed = swept.sweep(100, |keep| {
+            scans.set(scans.get() + 1);
+            (0..1000).filter(|number| number % 3 == 0).for_each(|number| keep(&of_earlier(number)));
+            Ok::<_, io::Error>(())
+        });
+        assert_eq!(removed.unwrap(), 666);
+        assert!((9..=11).contains(&scans.get()), "{}", scans.get());
+        assert!(swept.read(named_later.name()).is_ok(), "it is of this process");
+        for number in 0..1000 {
+            assert_eq!(swept.read(&of_earlier(number)).is_ok(), number % 3 == 0, "{number}");
+        }
     }
 }

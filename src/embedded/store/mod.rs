@@ -31,7 +31,6 @@ mod standing;
 mod tags;
 mod uploads;
 
-use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -45,13 +44,16 @@ use crate::clock;
 use failure::{Refused, internal};
 use files::Files;
 use find::Found;
-use index::{Broken, Index, Read as _, Snapshot};
+use index::{Index, Read as _, Snapshot};
 pub(super) use objects::OnlyAPart;
 use tokio::task::spawn_blocking;
 
 /// The names of the two parts of a store's directory.
 const INDEX: &str = "index.redb";
 const FILES: &str = "objects";
+
+/// How many names of files the sweep has in memory, at most by the files of one directory more.
+const SWEPT_AT_ONCE: usize = 100_000;
 
 /// How much longer than `lag` a file stays that no row names: a reader needs time to open it.
 const LAG_MARGIN: Duration = Duration::from_secs(5);
@@ -93,11 +95,9 @@ impl Store {
     fn sweep(&self) -> io::Result<()> {
         let (files, index) = (Arc::clone(&self.files), self.index.now());
         let orphans = move || {
-            let mut named = HashSet::new();
-            index?.each_file(|name| {
-                named.insert(name.to_owned());
-            })?;
-            Ok::<_, Broken>(files.sweep(&named)?)
+            // What no row names now has no row later either: each name is used once.
+            let index = index?;
+            files.sweep(SWEPT_AT_ONCE, |keep| index.each_file(keep))
         };
         let sweep = move || match orphans() {
             Ok(0) => {}
