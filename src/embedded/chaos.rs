@@ -2,7 +2,7 @@
 //! theirs does to them. What it did is counted, so that a test can demand that it happened.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::parts::Misbehaviour;
+use super::replicas::Replicas;
 use crate::random;
 
 /// The path of the counts. No bucket has this name.
@@ -26,9 +27,21 @@ const LATE_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Chaos {
     wanted: Misbehaviour,
-    dice: Mutex<u64>,
+    lot: Mutex<Lot>,
     counts: Counts,
 }
+
+/// What is drawn by lot.
+#[derive(Debug)]
+struct Lot {
+    dice: u64,
+    objects: Replicas<OBJECT_REPLICAS>,
+    listings: Replicas<LISTING_REPLICAS>,
+}
+
+/// How many copies of the objects, and of the listing, there seem to be.
+const OBJECT_REPLICAS: usize = 3;
+const LISTING_REPLICAS: usize = 2;
 
 #[derive(Debug, Default, Serialize)]
 struct Counts {
@@ -36,6 +49,10 @@ struct Counts {
     lagging_reads: AtomicU64,
     /// Listings that showed an earlier moment.
     lagging_listings: AtomicU64,
+    /// Reads by the replica that served them.
+    reads_by_replica: [AtomicU64; OBJECT_REPLICAS],
+    /// Listings by the replica that served them.
+    listings_by_replica: [AtomicU64; LISTING_REPLICAS],
     /// Requests that were answered 500 and not served.
     failed_before: AtomicU64,
     /// Requests that were served and answered 500.
@@ -56,12 +73,29 @@ enum Fate {
 
 impl Chaos {
     pub(super) fn new(wanted: Misbehaviour) -> Self {
-        Self { wanted, dice: Mutex::new(wanted.seed), counts: Counts::default() }
+        let mut dice = wanted.seed;
+        let objects = Replicas::new(|| thrown(&mut dice));
+        let listings = Replicas::new(|| thrown(&mut dice));
+        let lot = Mutex::new(Lot { dice, objects, listings });
+        Self { wanted, lot, counts: Counts::default() }
     }
 
-    /// How far back a read looks.
-    pub(super) fn ago(&self) -> Duration {
-        self.wanted.lag.mul_f64(self.throw())
+    /// How far back the replica looks that serves a read.
+    pub(super) fn ago_of_a_read(&self) -> Duration {
+        let mut lot = self.lot();
+        let Lot { dice, objects, .. } = &mut *lot;
+        let (replica, lag) = objects.serve(|| thrown(dice));
+        self.counts.reads_by_replica[replica].fetch_add(1, Ordering::Relaxed);
+        self.wanted.lag.mul_f64(lag)
+    }
+
+    /// How far back the replica looks that serves a listing.
+    pub(super) fn ago_of_a_listing(&self) -> Duration {
+        let mut lot = self.lot();
+        let Lot { dice, listings, .. } = &mut *lot;
+        let (replica, lag) = listings.serve(|| thrown(dice));
+        self.counts.listings_by_replica[replica].fetch_add(1, Ordering::Relaxed);
+        self.wanted.lag.mul_f64(lag)
     }
 
     /// A read showed something else than what stands there.
@@ -139,11 +173,12 @@ impl Chaos {
         Fate::Served
     }
 
-    /// A number from 0 to 1.
     fn throw(&self) -> f64 {
-        let mut state = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-        let thrown = random::next(&mut state) >> 32;
-        f64::from(u32::try_from(thrown).unwrap_or(0)) / f64::from(u32::MAX)
+        thrown(&mut self.lot().dice)
+    }
+
+    fn lot(&self) -> MutexGuard<'_, Lot> {
+        self.lot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn shown(&self) -> HttpResponse {
@@ -152,6 +187,12 @@ impl Chaos {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
+}
+
+/// A number from 0 to 1.
+fn thrown(dice: &mut u64) -> f64 {
+    let thrown = random::next(dice) >> 32;
+    f64::from(u32::try_from(thrown).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
 /// Whether it is a write whose body can be kept: a larger one is never late.

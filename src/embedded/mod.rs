@@ -11,6 +11,8 @@ mod answers;
 mod chaos;
 mod parts;
 #[cfg(feature = "embedded")]
+mod replicas;
+#[cfg(feature = "embedded")]
 mod serve;
 #[cfg(feature = "embedded")]
 mod store;

@@ -109,13 +109,20 @@ impl Store {
         std::thread::Builder::new().name("store-sweep".to_owned()).spawn(sweep).map(drop)
     }
 
+    fn lags(&self) -> bool {
+        !self.options.misbehaviour.lag.is_zero()
+    }
+
     /// What a reader of a key is shown: what stands there, or what stood there `lag` ago.
     fn view(
         &self,
         find: impl Fn(&Snapshot) -> Result<Found, Refused>,
     ) -> Result<Arc<Snapshot>, Refused> {
         let now = self.index.now()?;
-        let Some(past) = self.index.past(self.chaos.ago()) else { return Ok(now) };
+        if !self.lags() {
+            return Ok(now);
+        }
+        let Some(past) = self.index.past(self.chaos.ago_of_a_read()) else { return Ok(now) };
         let sequence = |found: Result<Found, Refused>| found.ok().map(|found| found.sequence);
         if sequence(find(&past)) != sequence(find(&now)) {
             self.chaos.lagged();
@@ -130,7 +137,8 @@ impl Store {
     ) -> Result<T, Refused> {
         let store = self.clone();
         let reading = spawn_blocking(move || {
-            let Some(past) = store.index.past(store.chaos.ago()) else {
+            let ago = || store.chaos.ago_of_a_listing();
+            let Some(past) = store.lags().then(ago).and_then(|ago| store.index.past(ago)) else {
                 return work(&*store.index.now()?);
             };
             let now = store.index.past(Duration::ZERO);
