@@ -9,6 +9,10 @@ pub mod absent;
 mod answers;
 #[cfg(feature = "embedded")]
 mod chaos;
+#[cfg(feature = "embedded")]
+mod front;
+#[cfg(feature = "embedded")]
+mod head;
 mod parts;
 #[cfg(feature = "embedded")]
 mod replicas;

@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, HttpError, HttpResponse, S3Result, s3_error};
@@ -21,6 +20,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::answers::corrected;
 use super::chaos::Chaos;
+use super::front::{Front, Understood};
 use super::parts::{EmbeddedError, EmbeddedStore, Options};
 use super::store::Store;
 use crate::sigv4::Credential;
@@ -67,9 +67,12 @@ struct Served {
 }
 
 fn service(store: Store, credential: &Credential) -> S3Service {
+    let mut behind = S3ServiceBuilder::new(store.clone());
+    behind.set_auth(OneKey(credential.clone()));
+    behind.set_access(Understood);
     let mut builder = S3ServiceBuilder::new(store);
     builder.set_auth(OneKey(credential.clone()));
-    builder.set_access(Signed);
+    builder.set_route(Front { store: behind.build() });
     builder.build()
 }
 
@@ -86,96 +89,6 @@ impl S3Auth for OneKey {
             InvalidAccessKeyId,
             "The AWS Access Key Id you provided does not exist in our records."
         ))
-    }
-}
-
-/// Refuses a subresource that `s3s` does not know: it takes a request for the operation without one,
-/// `PUT /bucket/key?renameObject` for a PutObject. Other parameters mean nothing, as at AWS.
-fn understood(operation: &str, query: &str) -> S3Result<()> {
-    let takes_all = [
-        "PutObject",
-        "CopyObject",
-        "PostObject",
-        "GetObject",
-        "HeadObject",
-        "DeleteObject",
-        "CreateBucket",
-        "DeleteBucket",
-        "HeadBucket",
-        "ListObjects",
-        "ListBuckets",
-    ];
-    if !takes_all.contains(&operation) {
-        return Ok(());
-    }
-    let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or(pair));
-    match names.find(|name| SUBRESOURCES.contains(name)) {
-        Some(name) => Err(s3_error!(
-            NotImplemented,
-            "A parameter you provided implies functionality that is not implemented: {name}"
-        )),
-        None => Ok(()),
-    }
-}
-
-/// The subresources of AWS that choose an operation; `append`, which is Ceph's; and `bucket-region`,
-/// a filter of ListBuckets that is not applied.
-const SUBRESOURCES: &[&str] = &[
-    "abac",
-    "accelerate",
-    "acl",
-    "analytics",
-    "annotation",
-    "append",
-    "attributes",
-    "bucket-region",
-    "cors",
-    "delete",
-    "encryption",
-    "intelligent-tiering",
-    "inventory",
-    "legal-hold",
-    "lifecycle",
-    "location",
-    "logging",
-    "metadataConfiguration",
-    "metadataInventoryTable",
-    "metadataJournalTable",
-    "metadataTable",
-    "metrics",
-    "notification",
-    "object-lock",
-    "ownershipControls",
-    "policy",
-    "policyStatus",
-    "publicAccessBlock",
-    "renameObject",
-    "replication",
-    "requestPayment",
-    "restore",
-    "retention",
-    "select",
-    "session",
-    "tagging",
-    "torrent",
-    "uploadId",
-    "uploads",
-    "versioning",
-    "versions",
-    "website",
-];
-
-/// Every request must be signed.
-#[derive(Debug)]
-struct Signed;
-
-#[async_trait::async_trait]
-impl S3Access for Signed {
-    async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
-        if request.credentials().is_none() {
-            return Err(s3_error!(AccessDenied, "Signature is required"));
-        }
-        understood(request.s3_op().name(), request.uri().query().unwrap_or_default())
     }
 }
 

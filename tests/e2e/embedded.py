@@ -108,11 +108,6 @@ class Bucket:
         return self
 
 
-def fault(why: str):
-    """Marks a test of what is known to be wrong."""
-    return pytest.mark.xfail(strict=True, reason=why)
-
-
 def with_trailer(body: bytes, name: str, value: str) -> tuple[dict[str, str], bytes]:
     """The headers and the body of an upload whose trailer has a field."""
     framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use md5::{Digest as _, Md5};
 use s3s::checksum::ChecksumHasher;
 use s3s::dto::StreamingBlob;
@@ -16,9 +16,10 @@ use s3s::{S3Error, S3Result, TrailingHeaders, s3_error};
 use tokio::task::spawn_blocking;
 
 use super::checksums;
-use super::failure::internal;
+use super::failure::{broken_off, internal};
 use super::files::{Files, NewFile};
 use super::records::{Algorithm, Checksum, Content, Description, Object};
+use crate::embedded::head::Document;
 
 /// The largest body (AWS: PutObject, UploadPart), in bytes.
 pub(super) const BODY_BYTES_MAX: u64 = 5 << 30;
@@ -111,6 +112,35 @@ pub(super) async fn receive(
     Ok(received)
 }
 
+/// Holds a document to what its request declares (AWS: "Checking object integrity"), and refuses one of
+/// which nothing is declared.
+pub(super) fn check_document(headers: &HeaderMap, extensions: &mut Extensions) -> S3Result<()> {
+    let Document(document) = extensions.remove().unwrap_or_default();
+    let md5 = headers.get("content-md5").and_then(|md5| md5.to_str().ok()).map(str::to_owned);
+    let declared = Declared {
+        md5,
+        trailers: extensions.remove(),
+        ..Declared::of(headers, checksums::in_fields(headers)?)?
+    };
+    let algorithm = declared.checksum.as_ref().map(|checksum| checksum.algorithm);
+    let algorithm = algorithm.or(declared.announced);
+    if declared.md5.is_none() && algorithm.is_none() {
+        return Err(s3_error!(
+            InvalidRequest,
+            "Missing required header for this request: Content-MD5"
+        ));
+    }
+    let mut hasher = algorithm.map(Algorithm::hasher).unwrap_or_default();
+    hasher.update(&document);
+    let received = Received {
+        file: None,
+        size: document.len() as u64,
+        md5: hex::encode(Md5::digest(&document)),
+        checksum: checksums::sum(hasher),
+    };
+    check(&received, declared)
+}
+
 fn check(received: &Received, declared: Declared) -> S3Result<()> {
     if declared.length.is_some_and(|length| u64::try_from(length) != Ok(received.size)) {
         return Err(s3_error!(IncompleteBody));
@@ -127,7 +157,7 @@ fn check(received: &Received, declared: Declared) -> S3Result<()> {
     }
     let trailer = |trailers: TrailingHeaders| trailers.take();
     let trailers: Option<HeaderMap> = declared.trailers.and_then(trailer);
-    let trailing = trailers.as_ref().map(checksums::trailing).transpose()?.flatten();
+    let trailing = trailers.as_ref().map(checksums::in_fields).transpose()?.flatten();
     if let Some(announced) = declared.announced
         && trailing.is_none()
     {
@@ -153,23 +183,6 @@ const fn is_too_large(bytes: u64) -> bool {
 /// AWS: EntityTooLarge.
 pub(super) fn too_large() -> S3Error {
     s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed size")
-}
-
-/// The client has sent less than it announced, or a chunk whose signature or checksum is wrong.
-fn broken_off(error: s3s::StdError) -> S3Error {
-    match error.downcast::<S3Error>() {
-        Ok(known) => *known,
-        // `s3s` does not show the type.
-        Err(error) if error.to_string().contains("SignatureMismatch") => {
-            s3_error!(
-                SignatureDoesNotMatch,
-                "The signature of a chunk of the body does not match the signature you provided."
-            )
-        }
-        // The source of a copy, which this store reads itself.
-        Err(error) if error.is::<std::io::Error>() => internal(error),
-        Err(error) => S3Error::with_source(s3s::S3ErrorCode::IncompleteBody, error),
-    }
 }
 
 struct Writing {

@@ -183,7 +183,7 @@ pub(super) fn announced(headers: &HeaderMap) -> S3Result<Option<Algorithm>> {
 }
 
 /// The checksum in a trailer.
-pub(super) fn trailing(trailers: &HeaderMap) -> S3Result<Option<Checksum>> {
+pub(super) fn in_fields(trailers: &HeaderMap) -> S3Result<Option<Checksum>> {
     of_fields(Algorithm::ALL.map(|algorithm| {
         trailers.get(algorithm.field())?.to_str().ok().map(|value| value.trim().to_owned())
     }))

@@ -6,6 +6,7 @@ use s3s::dto::{ETag, ETagCondition, Timestamp};
 use s3s::{S3Error, S3Result, s3_error};
 
 use super::described::seconds;
+use super::failure::{not_implemented, with_element};
 use super::records::{Object, Version};
 
 /// The conditions of a write.
@@ -19,15 +20,11 @@ impl OfWrite {
     /// Refuses what AWS does not implement, before a body is read.
     pub(super) fn check(&self) -> S3Result<()> {
         let unsupported = match (&self.if_match, &self.if_none_match) {
-            (Some(_), Some(_)) => "If-Match beside If-None-Match",
-            (Some(ETagCondition::Any), None) => "If-Match: *",
-            (None, Some(ETagCondition::ETag(_))) => "If-None-Match with an ETag",
+            (Some(ETagCondition::Any), None) => "If-Match",
+            (Some(_) | None, Some(ETagCondition::ETag(_))) | (Some(_), Some(_)) => "If-None-Match",
             _ => return Ok(()),
         };
-        Err(s3_error!(
-            NotImplemented,
-            "A header you provided implies functionality that is not implemented: {unsupported}"
-        ))
+        Err(not_implemented(unsupported))
     }
 
     /// Whether there is any.
@@ -166,7 +163,11 @@ impl OfRead {
     ) -> S3Result<()> {
         match self.judge(version, object, now) {
             ReadJudgement::Passes => Ok(()),
-            ReadJudgement::Failed(_) | ReadJudgement::NotModified => Err(failed("copy-source")),
+            ReadJudgement::Failed(name) => Err(failed(&format!("x-amz-copy-source-{name}"))),
+            ReadJudgement::NotModified if self.if_none_match.is_some() => {
+                Err(failed("x-amz-copy-source-If-None-Match"))
+            }
+            ReadJudgement::NotModified => Err(failed("x-amz-copy-source-If-Modified-Since")),
         }
     }
 }
@@ -174,7 +175,11 @@ impl OfRead {
 /// AWS: PreconditionFailed.
 pub(super) fn failed(condition: &str) -> S3Error {
     tracing::debug!(condition, "a precondition of a request to the embedded store fails");
-    s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
+    let error = s3_error!(
+        PreconditionFailed,
+        "At least one of the pre-conditions you specified did not hold"
+    );
+    with_element(error, "Condition", condition)
 }
 
 fn matches(condition: &ETagCondition, object: &Object) -> bool {

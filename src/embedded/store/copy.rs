@@ -84,7 +84,7 @@ impl Store {
             condition(&request.headers, "if-match")?,
             condition(&request.headers, "if-none-match")?,
         )?;
-        let given = described!(input)?;
+        let given = described!(input, request.extensions)?;
         let (bucket, key) = (input.bucket, input.key);
         directives.check(&source, (&bucket, &key), &given)?;
         self.must_have(&bucket).await?;

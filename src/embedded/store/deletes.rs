@@ -6,6 +6,7 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
+use super::body::check_document;
 use super::conditions::OfDelete;
 use super::failure::Refused;
 use super::index::{Read as _, Unwritten, Writing};
@@ -60,19 +61,11 @@ impl Store {
 
     pub(super) async fn delete_batch(
         &self,
-        request: S3Request<DeleteObjectsInput>,
+        mut request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let DeleteObjectsInput { bucket, delete: batch, mfa, .. } = request.input;
         super::described::refuse(&[("x-amz-mfa", mfa.is_some())])?;
-        // AWS: DeleteObjects. `s3s` verifies the checksum.
-        let is_a_digest = |name: &str| name == "content-md5" || name.starts_with("x-amz-checksum-");
-        let has_trailer = request.headers.contains_key("x-amz-trailer");
-        if !has_trailer && !request.headers.keys().any(|name| is_a_digest(name.as_str())) {
-            return Err(s3_error!(
-                InvalidRequest,
-                "Missing required header for this request: Content-MD5"
-            ));
-        }
+        check_document(&request.headers, &mut request.extensions)?;
         if batch.objects.is_empty() || batch.objects.len() > OBJECTS_MAX {
             return Err(s3_error!(MalformedXML));
         }

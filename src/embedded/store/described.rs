@@ -4,6 +4,7 @@ use http::HeaderValue;
 use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::{S3Result, s3_error};
 
+use super::failure::not_implemented;
 use super::records::Description;
 
 /// Limits of AWS: "Working with object metadata", in bytes.
@@ -23,9 +24,10 @@ const STORAGE_CLASSES: [&str; 6] = [
 const UNSUPPORTED_CLASSES: [&str; 5] =
     ["GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE"];
 
-/// The description in the fields of a PutObject, CreateMultipartUpload or CopyObject.
+/// The description in the fields of a PutObject, CreateMultipartUpload or CopyObject, and in what was
+/// taken out of its head.
 macro_rules! described {
-    ($input:expr) => {
+    ($input:expr, $extensions:expr) => {
         $crate::embedded::store::described::checked($crate::embedded::store::records::Description {
             cache_control: $input.cache_control.take(),
             content_disposition: $input.content_disposition.take(),
@@ -33,6 +35,9 @@ macro_rules! described {
             content_language: $input.content_language.take(),
             content_type: $input.content_type.take(),
             expires: $input.expires.as_ref().map($crate::embedded::store::described::seconds),
+            expires_text: $extensions
+                .get::<$crate::embedded::head::TakenOut>()
+                .and_then(|taken_out| taken_out.expires.clone()),
             redirect: $input.website_redirect_location.take(),
             storage_class: $input.storage_class.take().map(|class| class.as_str().to_owned()),
             metadata: $input.metadata.take().unwrap_or_default().into_iter().collect(),
@@ -108,10 +113,7 @@ pub(super) use {described, refuse_customer_keys, refuse_unsupported, show_descri
 /// Refuses with AWS's 501 if one of these is asked for.
 pub(super) fn refuse(asked: &[(&str, bool)]) -> S3Result<()> {
     match asked.iter().find(|(_, is_asked)| *is_asked) {
-        Some((name, _)) => Err(s3_error!(
-            NotImplemented,
-            "A header you provided implies functionality that is not implemented: {name}"
-        )),
+        Some((name, _)) => Err(not_implemented(name)),
         None => Ok(()),
     }
 }

@@ -2,8 +2,10 @@
 //! the log says the rest.
 
 use std::fmt::Display;
+use std::io;
 
-use s3s::{S3Error, S3ErrorCode, s3_error};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use s3s::{S3Error, S3ErrorCode, StdError, s3_error};
 
 use super::index::{Broken, Unwritten};
 
@@ -48,8 +50,59 @@ impl From<Refused> for Unwritten<Refused> {
     }
 }
 
+/// What an error document says beside code and message: the name of its element, a colon, and its text.
+/// `s3s` writes no such element, so it travels in this field of the head, and [`super::super::answers`]
+/// moves it into the document.
+pub(in crate::embedded) const ERROR_FIELD: HeaderName =
+    HeaderName::from_static("x-embedded-error-field");
+
+/// An error whose document has one more element. The text must be one that a header field can have.
+pub(super) fn with_element(mut error: S3Error, element: &str, text: &str) -> S3Error {
+    if let Ok(field) = HeaderValue::from_str(&format!("{element}:{text}")) {
+        error.set_headers(HeaderMap::from_iter([(ERROR_FIELD, field)]));
+    }
+    error
+}
+
+/// AWS's 501 for a field of the head that asks for what this store does not do.
+pub(super) fn not_implemented(name: &str) -> S3Error {
+    let error = s3_error!(
+        NotImplemented,
+        "A header you provided implies functionality that is not implemented: {name}"
+    );
+    with_element(error, "Header", name)
+}
+
+/// A body that cannot be read: the client has sent less than it announced, or what it did not sign.
+pub(in crate::embedded) fn broken_off(error: StdError) -> S3Error {
+    // `s3s` does not show the types of its errors.
+    let text = error.to_string();
+    match error.downcast::<S3Error>() {
+        Ok(known) => *known,
+        Err(_) if text.contains("SignatureMismatch") => s3_error!(
+            SignatureDoesNotMatch,
+            "The signature of a chunk of the body does not match the signature you provided."
+        ),
+        Err(_) if text.contains("Sha256Mismatch") => {
+            let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());
+            let mut error = S3Error::with_message(
+                code,
+                "The provided 'x-amz-content-sha256' header does not match what was computed.",
+            );
+            error.set_status_code(StatusCode::BAD_REQUEST);
+            error
+        }
+        Err(_) if text.contains("exceeds limit") || text.contains("length limit exceeded") => {
+            s3_error!(MaxMessageLengthExceeded, "Your request was too big.")
+        }
+        // The source of a copy, which this store reads itself.
+        Err(error) if error.is::<io::Error>() => internal(error),
+        Err(error) => S3Error::with_source(S3ErrorCode::IncompleteBody, error),
+    }
+}
+
 /// The store cannot do what it should: the disk is full or fails.
-pub(super) fn internal(error: impl Display) -> S3Error {
+pub(in crate::embedded) fn internal(error: impl Display) -> S3Error {
     tracing::error!(%error, "the embedded store failed to answer a request");
     S3Error::with_message(
         S3ErrorCode::InternalError,

@@ -164,9 +164,12 @@ fn shown(
     (objects, prefixes)
 }
 
+/// The id and the name of the only owner that there is.
+pub(in crate::embedded) const OWNER: &str = "embedded";
+
 /// The only owner that there is.
 pub(super) fn owner() -> Owner {
-    Owner { id: Some("embedded".to_owned()), display_name: Some("embedded".to_owned()) }
+    Owner { id: Some(OWNER.to_owned()), display_name: Some(OWNER.to_owned()) }
 }
 
 /// The name in a token of ListObjectsV2. Clients cannot read it, and do not try.

@@ -41,11 +41,14 @@ use std::time::Duration;
 use super::chaos::Chaos;
 use super::parts::{Fsync, Options};
 use crate::clock;
-use failure::{Refused, internal};
+use failure::Refused;
+pub(super) use failure::internal;
+pub(super) use failure::{ERROR_FIELD, broken_off};
 use files::Files;
 use find::Found;
 use index::{Index, Read as _, Snapshot};
-pub(super) use objects::OnlyAPart;
+pub(super) use listing::OWNER;
+pub(super) use objects::{BareETag, OnlyAPart};
 use tokio::task::spawn_blocking;
 
 /// The names of the two parts of a store's directory.

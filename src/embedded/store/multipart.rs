@@ -35,12 +35,13 @@ impl Store {
         let mut input = request.input;
         refuse_unsupported!(input)?;
         find::check_key(&input.key)?;
-        let described = described!(input)?;
+        let described = described!(input, request.extensions)?;
         let algorithm = input.checksum_algorithm.as_ref().map(Algorithm::of).transpose()?;
         let whole_checksum = whole_checksum(algorithm, input.checksum_type.as_ref())?;
         let now = self.now();
         let initiated_ms = now.milliseconds();
-        let upload = Upload { initiated_ms, described, algorithm, whole_checksum };
+        let upload =
+            Upload { initiated_ms, described, algorithm, whole_checksum, key_deleted: false };
         let (bucket, key) = (input.bucket.clone(), input.key.clone());
         let written = self.index.write(move |tables| -> Result<_, Unwritten<Refused>> {
             // Later uploads of a key come behind earlier ones (AWS: ListMultipartUploads), and the id
@@ -72,7 +73,7 @@ impl Store {
 
     pub(super) async fn put_part(
         &self,
-        request: S3Request<UploadPartInput>,
+        mut request: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
         let mut input = request.input;
         refuse_customer_keys!(input)?;
@@ -82,7 +83,7 @@ impl Store {
             length: input.content_length,
             md5: input.content_md5,
             algorithm: begun.algorithm,
-            trailers: request.trailing_headers,
+            trailers: request.extensions.remove(),
             ..Declared::of(&request.headers, declared!(input)?)?
         };
         let received = receive(&self.files, input.body, declared).await?;
@@ -285,7 +286,8 @@ impl Completing {
         self.must_have_checksums(&upload)?;
         // AWS: "Conditional requests", a complete whose key was written since the upload began.
         let began = id.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        if self.conditions.is_given() && Some(standing.sequence()) > began {
+        let has_changed = upload.key_deleted || Some(standing.sequence()) > began;
+        if self.conditions.is_given() && has_changed {
             return Err(s3_error!(
                 ConditionalRequestConflict,
                 "The conditional request cannot succeed due to a conflicting operation against this \

@@ -30,7 +30,7 @@ use super::{Now, Store};
 impl Store {
     pub(super) async fn put(
         &self,
-        request: S3Request<PutObjectInput>,
+        mut request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
         let mut input = request.input;
         refuse_unsupported!(input)?;
@@ -39,13 +39,13 @@ impl Store {
             return Err(s3_error!(NotImplemented, "Objects cannot be appended to."));
         }
         let conditions = self.conditions(input.if_match.take(), input.if_none_match.take())?;
-        let described = described!(input)?;
+        let described = described!(input, request.extensions)?;
         let (bucket, key) = (input.bucket, input.key);
         self.must_have(&bucket).await?;
         let declared = Declared {
             length: input.content_length,
             md5: input.content_md5,
-            trailers: request.trailing_headers,
+            trailers: request.extensions.remove(),
             ..Declared::of(&request.headers, declared!(input)?)?
         };
         let received = receive(&self.files, input.body, declared).await?;
@@ -155,10 +155,12 @@ impl Store {
             body: Some(opened.stream(Arc::clone(&self.files), selected.range.clone())),
             ..<_>::default()
         };
+        let expires_text = found.object.described.expires_text.clone();
         let checks = input.checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED");
         show_read!(output, found, selected, checks);
         override_headers!(output, input);
-        Ok(response(output, selected.asked))
+        let expires = expires_text.filter(|_| output.expires.is_none());
+        Ok(response(output, selected.asked, expires))
     }
 
     pub(super) async fn head(
@@ -174,10 +176,12 @@ impl Store {
         judge(&conditions, &found, self.now())?;
         let selected = wanted.select(&found.object, &parts)?;
         let mut output = HeadObjectOutput::default();
+        let expires_text = found.object.described.expires_text.clone();
         let checks = input.checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED");
         show_read!(output, found, selected, checks);
         override_headers!(output, input);
-        Ok(response(output, selected.asked))
+        let expires = expires_text.filter(|_| output.expires.is_none());
+        Ok(response(output, selected.asked, expires))
     }
 
     pub(super) async fn attributes(
@@ -209,7 +213,9 @@ impl Store {
             version_id: found.version_id,
             ..<_>::default()
         };
-        Ok(S3Response::new(output))
+        let mut response = S3Response::new(output);
+        response.extensions.insert(BareETag);
+        Ok(response)
     }
 }
 
@@ -322,8 +328,15 @@ fn not_modified(found: &Found) -> S3Error {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::embedded) struct OnlyAPart;
 
-fn response<T>(output: T, is_part: bool) -> S3Response<T> {
+/// Marks an answer whose ETag AWS shows without quotes: `s3s` writes them always.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::embedded) struct BareETag;
+
+fn response<T>(output: T, is_part: bool, expires_text: Option<String>) -> S3Response<T> {
     let mut response = S3Response::new(output);
+    if let Some(Ok(expires)) = expires_text.map(HeaderValue::try_from) {
+        response.headers.insert(header::EXPIRES, expires);
+    }
     if is_part {
         response.status = Some(StatusCode::PARTIAL_CONTENT);
         response.extensions.insert(OnlyAPart);

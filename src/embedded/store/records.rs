@@ -105,6 +105,9 @@ pub(super) struct Description {
     /// In seconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expires: Option<i64>,
+    /// As it was sent, where it is no date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires_text: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) redirect: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,6 +161,9 @@ pub(super) struct Upload {
     /// Whether the checksum of the object is to be that of the whole object.
     #[serde(default)]
     pub(super) whole_checksum: bool,
+    /// Whether its key was deleted since it began.
+    #[serde(default)]
+    pub(super) key_deleted: bool,
 }
 
 /// A part of an upload, or of the object that was made of it.

@@ -81,7 +81,24 @@ impl<'k> Standing<'k> {
         }
         if let Some(latest) = &self.latest {
             tables.remove_version(self.bucket_name, latest)?;
+            self.note_in_uploads(tables)?;
         }
         Ok(None)
+    }
+
+    /// Notes in the key's uploads that it was deleted: nothing else is left of it.
+    fn note_in_uploads(&self, tables: &mut Writing<'_>) -> Result<(), Broken> {
+        let mut from = String::new();
+        while let Some((key, id, mut upload)) =
+            tables.upload_from(self.bucket_name, self.key.as_bytes(), &from)?
+        {
+            if key != self.key {
+                break;
+            }
+            upload.key_deleted = true;
+            tables.put_upload((self.bucket_name, self.key, &id), &upload)?;
+            from = format!("{id}\0");
+        }
+        Ok(())
     }
 }
