@@ -9,7 +9,6 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, StatusCode};
-use s3s::service::S3Service;
 use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error, S3ErrorCode};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -22,6 +21,15 @@ use crate::random;
 const COUNTS: &str = "/-/chaos";
 /// The largest body that is kept for later, in bytes.
 const LATE_BYTES_MAX: usize = 64 << 20;
+
+/// What serves requests where nothing goes wrong on purpose.
+pub(super) trait Serves: Clone + Send + Sync + 'static {
+    /// Answers a request.
+    fn serve(
+        &self,
+        request: HttpRequest,
+    ) -> impl Future<Output = Result<HttpResponse, HttpError>> + Send;
+}
 
 /// Decides by seeded dice what goes wrong, and counts it.
 #[derive(Debug)]
@@ -111,7 +119,7 @@ impl Chaos {
     /// Serves a request, or not.
     pub(super) async fn serve(
         self: &Arc<Self>,
-        service: &S3Service,
+        entry: &impl Serves,
         request: HttpRequest,
     ) -> Result<HttpResponse, HttpError> {
         if request.method() == Method::GET && request.uri().path() == COUNTS {
@@ -122,25 +130,25 @@ impl Chaos {
             sleep(self.wanted.slow.mul_f64(self.throw())).await;
         }
         match self.fate(&request) {
-            Fate::Served => service.call(request).await,
+            Fate::Served => entry.serve(request).await,
             Fate::FailsBefore => {
                 self.counts.failed_before.fetch_add(1, Ordering::Relaxed);
                 failure()
             }
             Fate::FailsAfter => {
-                let served = service.call(request).await;
+                let served = entry.serve(request).await;
                 self.counts.failed_after.fetch_add(1, Ordering::Relaxed);
                 drop(served);
                 failure()
             }
-            Fate::Late(by) => self.late(service, request, by).await,
+            Fate::Late(by) => self.late(entry, request, by).await,
         }
     }
 
     /// Cuts the connection, and serves the request later.
     async fn late(
         self: &Arc<Self>,
-        service: &S3Service,
+        entry: &impl Serves,
         request: HttpRequest,
         by: Duration,
     ) -> Result<HttpResponse, HttpError> {
@@ -150,11 +158,11 @@ impl Chaos {
             Ok(whole)
         });
         let body = gathered.await.map_err(HttpError::new)?;
-        let (service, request) = (service.clone(), HttpRequest::from_parts(head, body.into()));
+        let (entry, request) = (entry.clone(), HttpRequest::from_parts(head, body.into()));
         let chaos = Arc::clone(self);
         tokio::spawn(async move {
             sleep(by).await;
-            let served = service.call(request).await;
+            let served = entry.serve(request).await;
             if served.is_ok_and(|answer| answer.status().is_success()) {
                 chaos.counts.late.fetch_add(1, Ordering::Relaxed);
             }

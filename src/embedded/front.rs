@@ -120,10 +120,9 @@ impl S3Access for Understood {
 }
 
 /// The operations for which `s3s` takes a request with an unknown subresource.
-const TAKE_ALL: [&str; 11] = [
+const TAKE_ALL: [&str; 10] = [
     "PutObject",
     "CopyObject",
-    "PostObject",
     "GetObject",
     "HeadObject",
     "DeleteObject",

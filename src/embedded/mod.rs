@@ -10,6 +10,10 @@ mod answers;
 #[cfg(feature = "embedded")]
 mod chaos;
 #[cfg(feature = "embedded")]
+mod entry;
+#[cfg(feature = "embedded")]
+mod form;
+#[cfg(feature = "embedded")]
 mod front;
 #[cfg(feature = "embedded")]
 mod head;

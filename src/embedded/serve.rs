@@ -11,16 +11,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use s3s::auth::{S3Auth, SecretKey};
-use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{Body, HttpError, HttpResponse, S3Result, s3_error};
+use s3s::{Body, HttpError, HttpResponse};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::answers::corrected;
 use super::chaos::Chaos;
-use super::front::{Front, Understood};
+use super::entry::Entry;
 use super::parts::{EmbeddedError, EmbeddedStore, Options};
 use super::store::Store;
 use crate::sigv4::Credential;
@@ -45,7 +43,7 @@ pub async fn serve(
     });
     let store = opened.await.map_err(|error| error.to_string()).flatten();
     let store = store.map_err(|reason| EmbeddedError::Directory { dir, reason })?;
-    let service = Served { service: service(store, credential), chaos };
+    let service = Served { entry: Entry::new(store, credential), chaos };
     let listen = options.listen;
     let listener = TcpListener::bind(listen)
         .await
@@ -62,34 +60,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What answers a request.
 #[derive(Clone)]
 struct Served {
-    service: S3Service,
+    entry: Entry,
     chaos: Arc<Chaos>,
-}
-
-fn service(store: Store, credential: &Credential) -> S3Service {
-    let mut behind = S3ServiceBuilder::new(store.clone());
-    behind.set_auth(OneKey(credential.clone()));
-    behind.set_access(Understood);
-    let mut builder = S3ServiceBuilder::new(store);
-    builder.set_auth(OneKey(credential.clone()));
-    builder.set_route(Front { store: behind.build() });
-    builder.build()
-}
-
-/// The only key that there is.
-struct OneKey(Credential);
-
-#[async_trait::async_trait]
-impl S3Auth for OneKey {
-    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        if access_key == self.0.access_key_id {
-            return Ok(SecretKey::from(self.0.secret.expose()));
-        }
-        Err(s3_error!(
-            InvalidAccessKeyId,
-            "The AWS Access Key Id you provided does not exist in our records."
-        ))
-    }
 }
 
 async fn accept(
@@ -154,12 +126,12 @@ async fn connection(
 /// Answers a request, and finishes it even if its connection ends: a client that gives up finds
 /// either all of its write or nothing, as it would at AWS.
 async fn to_its_end(served: Served, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
-    let Served { service, chaos } = served;
+    let Served { entry, chaos } = served;
     // The answer comes without a `100 Continue`, as there is no body to wait for (RFC 9110 §10.1.1).
     // botocore takes the next answer on the connection for that 100, and waits.
     let is_last = request.headers().contains_key(EXPECT)
         && request.headers().get(CONTENT_LENGTH).is_none_or(|length| length == "0");
-    let answer = async move { chaos.serve(&service, request.map(Body::from)).await };
+    let answer = async move { chaos.serve(&entry, request.map(Body::from)).await };
     match tokio::spawn(answer).await {
         Ok(answered) => answered.map(corrected).map(|mut answer| {
             if is_last {
