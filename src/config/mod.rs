@@ -9,8 +9,8 @@
 mod access;
 mod address;
 mod assemble;
-mod changes;
 mod base;
+mod changes;
 mod choices;
 mod describe;
 mod embedded;
