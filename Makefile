@@ -19,7 +19,7 @@ SEEDS ?= 10000
 STORES ?= everyday
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt model simulation build e2e valkey histories bench fuzz forms documents clean
+.PHONY: help run test check fmt model simulation build e2e packages valkey histories bench fuzz forms documents clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +43,7 @@ test: ## everything: check, then the end-to-end tests against all stores
 	$(MAKE) -j2 --output-sync=target check build
 	$(MAKE) model
 	$(MAKE) e2e STORES=full
+	$(MAKE) packages
 
 model: ## the protocol in all its interleavings, with larger bounds than check has
 	scripts/setup build
@@ -59,6 +60,12 @@ build: ## the release binary
 e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names)
 	scripts/setup $(if $(filter everyday,$(STORES)),e2e,test)
 	$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile --stores $(STORES) $(ARGS)
+
+packages: build ## the Debian package into target/packages, and the tests of all in packaging/
+	scripts/setup packages
+	.venv-packaging/bin/python -m pytest tests/packaging $(ARGS)
+	mkdir -p target/packages
+	packaging/debian/build target/release/ifmatch target/packages
 
 valkey: build ## the tests that need a Redis, with Valkey in its place
 	scripts/setup valkey
