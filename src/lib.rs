@@ -38,6 +38,7 @@ pub mod clock;
 pub mod config;
 pub mod descriptors;
 pub mod embedded;
+mod files;
 pub mod gate;
 pub mod http1;
 pub mod lifecycle;

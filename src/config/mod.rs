@@ -15,7 +15,6 @@ mod choices;
 mod describe;
 mod embedded;
 mod faults;
-mod files;
 mod json_schema;
 mod keys;
 mod overlay;

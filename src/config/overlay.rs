@@ -10,12 +10,12 @@ use toml::{Table, Value};
 
 use super::base::Base;
 use super::faults::Faults;
-use super::files;
 use super::keys::{
     CONFIG_VARIABLE, PREFIX, SECRETS, TABLES, fields, is_repeated, keys_in_file, path,
     secret_paths, variables,
 };
 use super::sources::{Flags, Sources};
+use crate::files;
 
 /// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]

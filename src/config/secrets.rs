@@ -4,9 +4,10 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use super::base;
 use super::keys::secret_paths;
 use super::reading::Reading;
-use super::{base, files};
+use crate::files;
 use crate::secret::Secret;
 
 impl Reading {

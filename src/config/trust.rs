@@ -7,7 +7,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 
-use super::files;
+use crate::files;
 
 /// Larger than any collection of certificate authorities (the usual one has about 200 KiB).
 const CERTIFICATES_BYTES_MAX: u64 = 16 << 20;

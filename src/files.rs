@@ -9,9 +9,9 @@ use std::time::Duration;
 
 /// A file's content and what the system says of it.
 #[derive(Debug)]
-pub(super) struct Content {
-    pub(super) bytes: Vec<u8>,
-    pub(super) metadata: Metadata,
+pub(crate) struct Content {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) metadata: Metadata,
 }
 
 /// How long a read may take of anything that is not a file on disk. A pipe that a shell has made
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads all of a file of at most `bytes_max` bytes. The error is a sentence to put after the
 /// file's name.
-pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Content, String> {
+pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Content, String> {
     let cannot = |error: &io::Error| format!("cannot be read: {error}");
     let found = std::fs::metadata(path).map_err(|error| cannot(&error))?;
     let content = if found.is_file() {
