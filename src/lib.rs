@@ -24,6 +24,7 @@
 //! - [`marker`]: the object in the store that names its register.
 //! - [`proxy`]: request handling on Pingora's phases; only this module knows them.
 //! - [`lifecycle`]: the listening socket, upgrades, draining, signals.
+//! - [`tls`]: certificates, keys and trusted authorities, and the settings made of them.
 //! - [`config`], [`reload`], [`embedded`], [`server`], [`cli`]: the settings, their change while the
 //!   process runs, the store in this process, the composition of all parts, the command line.
 //!
@@ -55,4 +56,5 @@ pub mod seldom;
 pub mod server;
 pub mod shares;
 pub mod sigv4;
+pub mod tls;
 pub mod units;

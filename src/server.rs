@@ -6,31 +6,33 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
 
 use crate::backend::understanding::warn_of_power;
-use crate::backend::{HttpStore, Store, Understanding};
-use crate::config::{self, Addressing, Backend, Config, RegisterKind, Sources};
+use crate::backend::{HttpStore, NO_CA_FILE, Store, Understanding};
+use crate::config::{Addressing, Backend, Config, Fault, RegisterKind, Sources};
 use crate::descriptors;
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::Gate;
 use crate::lifecycle::drain::{self, Drain};
 use crate::lifecycle::handover::HandoverClient;
 pub use crate::lifecycle::handover::HandoverError;
-use crate::lifecycle::listener::ListeningSocket;
+use crate::lifecycle::listener::{Listening, ListeningSocket};
 use crate::lifecycle::signals;
 use crate::lifecycle::upgrade::{NotOpened, Upgrade};
 use crate::marker::{Marker, MarkerError};
-use crate::proxy::{Door, Lasting, LiveProxy, Reconfigurable, gate_settings};
+use crate::proxy::{Door, Handshakes, Lasting, LiveProxy, Reconfigurable, gate_settings};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
 use crate::register::redis::RedisRegister;
 use crate::register::{Register, RegisterError, Status};
-use crate::reload::{Reconfigure, Reloader};
+use crate::reload::{Prepared, Reconfigure, Reloader};
 use crate::sigv4::{Credential, SigningKeys};
+use crate::tls::{Certificates, FileFault, Reload, ServerTls};
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +40,17 @@ pub enum StartError {
     /// The system refused a runtime or a socket.
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
-    /// The listen address.
-    #[error("cannot listen on {0}: {1}. Choose another with listen = \"…\" or --listen")]
+    /// A listen address.
+    #[error(
+        "cannot listen on {0}: {1}. Choose another with listen = \"…\" or --listen, or tls.listen"
+    )]
     Listen(SocketAddr, std::io::Error),
+    /// There is none.
+    #[error("there is no address to listen on: set listen or tls.listen")]
+    NoAddress,
+    /// A certificate.
+    #[error("tls.{0}")]
+    Tls(#[from] FileFault),
     /// The upgrade socket.
     #[error("no process could take over from this one: upgrade_socket {0} cannot be opened: {1}")]
     UpgradeSocket(std::path::PathBuf, std::io::Error),
@@ -69,10 +79,25 @@ pub enum StartError {
 /// A proxy that is about to serve.
 #[derive(Debug)]
 pub struct Started {
-    /// Where it listens.
-    pub listening: SocketAddr,
+    /// Where it listens; at least one address, those without TLS first.
+    pub listening: Vec<Listener>,
     /// The register's status.
     pub register: Status,
+}
+
+/// An address where clients connect.
+#[derive(Debug, Clone, Copy)]
+pub struct Listener {
+    /// The address.
+    pub address: SocketAddr,
+    /// Whether connections begin by TLS.
+    pub tls: bool,
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.address)
+    }
 }
 
 /// How a process is started.
@@ -101,18 +126,13 @@ pub fn run(
     ready: impl FnOnce(&Started) + Send + 'static,
 ) -> Result<(), StartError> {
     descriptors::raise_limit();
-    let (socket, predecessor) =
-        if upgrade { taken_over(&config)? } else { (bound(config.listen)?, None) };
-    // Lives longer than Pingora's own runtimes: the store in this process and the end of the work
-    // run here.
-    let background = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(if config.embedded.is_some() { config.worker_threads() } else { 1 })
-        .thread_name("background")
-        .enable_all()
-        .build()?;
+    let (sockets, predecessor) = opened_sockets(&config, upgrade)?;
+    let tls = config.server_tls().map(ServerTls::open).transpose()?.map(Arc::new);
+    let background = background_runtime(&config)?;
     let as_read = config.clone();
     serve_embedded(&background, &mut config)?;
-    let Opened { mut register, looked_at, status } = opened_register(&background, &config)?;
+    let Opened { mut register, looked_at, status, tls: redis } =
+        opened_register(&background, &config)?;
     let keys = Arc::new(SigningKeys::default());
     let store = Arc::new(background.block_on(reachable_store(&config, Arc::clone(&keys)))?);
     if let Some(marker) = marker(&config, looked_at, Arc::clone(&store) as _) {
@@ -123,24 +143,28 @@ pub fn run(
     let understanding =
         Understanding::new(config.backend.subresources, config.register.marker.clone());
     background.block_on(look_at_store(&config, &understanding, Arc::clone(&keys)));
+    let users = [tls.clone().map(|tls| tls as _), Some(Arc::clone(&store) as _), redis];
+    let certificates = Arc::new(Certificates::new(users.into_iter().flatten().collect()));
+    background.spawn(Arc::clone(&certificates).watch(config.tls.reload_interval));
     let lasting = Lasting::new(&config, Arc::clone(&register), (store, understanding), keys);
     let live = LiveProxy::new(lasting.proxy(&config));
 
     let reclaiming = live.current().gate.reclaiming();
-    let mut server = Server::new_with_opt_and_conf(None, server_conf(&config)?);
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     parts.push(Box::new(Reconfigurable::new(lasting, live.clone())));
+    parts.push(Box::new(Renewal(certificates)));
     let reloader = Arc::new(Reloader::new(sources, as_read, parts));
-    let door = Door::new(live, &server.configuration);
+    let listening = listeners(&config, &sockets);
+    let handshakes = handshakes(&config, tls, &listening);
+    let door = Door::new(live, &server.configuration, handshakes);
     let connections = door.connections();
-    background.spawn(descriptors::watch(socket.shared()?));
-    socket.listen().map_err(|error| StartError::Listen(config.listen, error))?;
-    let listening = socket.address();
+    let first = listen_at_all(&background, &sockets)?;
     let at = config.upgrade_socket.clone();
-    let upgrade = Upgrade::new(&background, at, &socket, predecessor, connections.clone())
+    let upgrade = Upgrade::new(&background, at, &sockets, predecessor, connections.clone())
         .map_err(|NotOpened { path, error }| StartError::UpgradeSocket(path, error))?;
     let handed_over = upgrade.handed_over();
-    let service = socket.given_to(Service::new("proxy".to_owned(), door));
+    let service = Listening::new(Service::new("proxy".to_owned(), door), sockets);
     let accepting_ended = service.accepting_ended();
     server.add_service(service);
 
@@ -152,7 +176,7 @@ pub fn run(
         reclaiming,
         accepting_ended,
         handed_over,
-        upgrade: background.spawn(upgrade.run(listening, move || ready(&started))),
+        upgrade: background.spawn(upgrade.run(first, move || ready(&started))),
         register: Arc::clone(&register),
     };
     drain::spawn(&background, &server, drain);
@@ -163,34 +187,109 @@ pub fn run(
     Ok(())
 }
 
-fn bound(listen: SocketAddr) -> Result<ListeningSocket, StartError> {
-    ListeningSocket::bind(listen).map_err(|error| StartError::Listen(listen, error))
+/// The certificates of this process, as a part of it that takes a reload.
+struct Renewal(Arc<Certificates>);
+
+#[async_trait]
+impl Reconfigure for Renewal {
+    /// The files were checked with the configuration. If one has become unusable since, what was read
+    /// before remains.
+    async fn prepare(&self, _: &Config) -> Result<Prepared, Fault> {
+        let certificates = Arc::clone(&self.0);
+        Ok(Box::new(move || certificates.reload_and_tell()))
+    }
 }
 
-/// Takes over the listening socket of the running process. Nothing else has been started by then.
+/// Lives longer than Pingora's own runtimes: the store in this process and the end of the work run
+/// here.
+fn background_runtime(config: &Config) -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(if config.embedded.is_some() { config.worker_threads() } else { 1 })
+        .thread_name("background")
+        .enable_all()
+        .build()
+}
+
+/// From now on connections wait instead of being refused. Returns the first address.
+fn listen_at_all(
+    background: &Runtime,
+    sockets: &[ListeningSocket],
+) -> Result<SocketAddr, StartError> {
+    let first = sockets.first().ok_or(StartError::NoAddress)?;
+    background.spawn(descriptors::watch(first.shared()?));
+    for socket in sockets {
+        socket.listen().map_err(|error| StartError::Listen(socket.address(), error))?;
+    }
+    Ok(first.address())
+}
+
+/// The listening sockets, and with `upgrade` the process that they were taken over from.
+fn opened_sockets(
+    config: &Config,
+    upgrade: bool,
+) -> Result<(Vec<ListeningSocket>, Option<HandoverClient>), StartError> {
+    if upgrade { taken_over(config) } else { Ok((bound(&config.addresses(), Vec::new())?, None)) }
+}
+
+/// A socket for each address: one of those that were inherited, or a new one.
+fn bound(
+    listen: &[SocketAddr],
+    mut inherited: Vec<ListeningSocket>,
+) -> Result<Vec<ListeningSocket>, StartError> {
+    let socket = |address: &SocketAddr| {
+        if let Some(at) = inherited.iter().position(|socket| socket.is_for(*address)) {
+            return Ok(inherited.swap_remove(at));
+        }
+        ListeningSocket::bind(*address).map_err(|error| StartError::Listen(*address, error))
+    };
+    listen.iter().map(socket).collect()
+}
+
+/// The addresses of these sockets, which are in the order of the configuration.
+fn listeners(config: &Config, sockets: &[ListeningSocket]) -> Vec<Listener> {
+    let plain = config.listen.len();
+    let address = sockets.iter().map(ListeningSocket::address).enumerate();
+    address.map(|(number, address)| Listener { address, tls: number >= plain }).collect()
+}
+
+fn handshakes(config: &Config, tls: Option<Arc<ServerTls>>, listening: &[Listener]) -> Handshakes {
+    let of = |tls: bool| {
+        let those = listening.iter().filter(|listener| listener.tls == tls);
+        those.map(|listener| listener.address).collect::<Vec<_>>()
+    };
+    Handshakes::new(tls, &of(false), &of(true), config.tls.handshake_timeout)
+}
+
+/// Takes over the listening sockets of the running process. Nothing else has been started by then.
+/// Addresses that are new are bound.
 ///
 /// Where no process answers at the upgrade socket, and none listens at the address, there is
 /// nothing to take over: a supervisor may restart a crashed process with the same arguments.
-fn taken_over(config: &Config) -> Result<(ListeningSocket, Option<HandoverClient>), StartError> {
+fn taken_over(
+    config: &Config,
+) -> Result<(Vec<ListeningSocket>, Option<HandoverClient>), StartError> {
     if let RegisterKind::Memory { .. } = config.register.kind {
         return Err(HandoverError::InProcess("the register in memory").into());
     }
-    let (listen, at) = (config.listen, config.upgrade_socket.as_ref());
+    let (listen, at) = (config.addresses(), config.upgrade_socket.as_ref());
     let at = at.ok_or(HandoverError::NoSocket)?;
-    let no_process = match HandoverClient::claim(&at.path, listen) {
-        Ok((socket, inheritance)) => return Ok((socket, Some(inheritance))),
-        Err(error) if error.no_process_waits() && listen.port() != 0 => error,
+    let are_known = listen.iter().all(|address| address.port() != 0);
+    let no_process = match HandoverClient::claim(&at.path, &listen) {
+        Ok((inherited, predecessor)) => {
+            return Ok((bound(&listen, inherited)?, Some(predecessor)));
+        }
+        Err(error) if error.no_process_waits() && are_known => error,
         Err(error) => return Err(error.into()),
     };
-    match bound(listen) {
+    match bound(&listen, Vec::new()) {
         Err(StartError::Listen(_, why)) if why.kind() == ErrorKind::AddrInUse => {
             Err(no_process.into())
         }
         bound => {
-            let socket = bound?;
+            let sockets = bound?;
             let path = at.path.display();
-            tracing::warn!(%listen, %path, "nothing to take over: no process listens there; this process is the first");
-            Ok((socket, None))
+            tracing::warn!(?listen, %path, "nothing to take over: no process listens there; this process is the first");
+            Ok((sockets, None))
         }
     }
 }
@@ -202,15 +301,16 @@ fn opened_register(background: &Runtime, config: &Config) -> Result<Opened, Star
         let looked_at = open(config)?;
         let register = Arc::clone(&looked_at.register);
         let status = background.block_on(register.check())?;
-        return Ok(Opened { register, looked_at, status });
+        return Ok(Opened { register, looked_at, status, tls: None });
     };
     let watched = Arc::new(RedisRegister::connect(redis, &config.register.terms)?);
     let status = background.block_on(watched.check())?;
     let register = Arc::new(watched.apart());
     let looked_at = Handles::of(Arc::clone(&watched));
     let pause = watch_pause(config);
+    let tls = Some(Arc::clone(&register) as _);
     background.spawn(async move { watched.keep_watch(pause).await });
-    Ok(Opened { register, looked_at, status })
+    Ok(Opened { register, looked_at, status, tls })
 }
 
 /// A register, found fit for use.
@@ -220,6 +320,8 @@ struct Opened {
     /// The same one, for use in the background runtime.
     looked_at: Handles,
     status: Status,
+    /// Its certificates, where it is in Redis.
+    tls: Option<Arc<dyn Reload>>,
 }
 
 /// A register, by its traits.
@@ -322,18 +424,15 @@ async fn look_at_store(config: &Config, understanding: &Understanding, keys: Arc
     }
 }
 
-fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
-    let Backend { url, ca_file, .. } = &config.backend;
-    let ca_file = config::certificates(url.https, ca_file.as_deref())
-        .map_err(|why| StartError::Backend(url.to_string(), format!("backend.ca_file {why}")))?;
-    Ok(ServerConf {
+fn server_conf(config: &Config) -> ServerConf {
+    ServerConf {
         threads: config.worker_threads(),
         upstream_keepalive_pool_size: config.backend.connections,
-        ca_file,
+        ca_file: Some(NO_CA_FILE.to_owned()),
         grace_period_seconds: Some(drain::NEVER.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
-    })
+    }
 }
 
 #[cfg(test)]

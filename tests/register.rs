@@ -610,6 +610,7 @@ fn settings(server: &RedisServer) -> RedisSettings {
         database: 0,
         username: None,
         password: None,
+        tls: None,
         namespace: "test".to_owned(),
         connections: 2,
         timeout: Duration::from_secs(10),

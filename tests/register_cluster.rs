@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test, in its helpers too")]
 
 #[path = "support/cluster_servers.rs"]
+#[allow(dead_code, reason = "shared with the tests of TLS, which use other parts of it")]
 mod cluster_servers;
 #[path = "support/redis_server.rs"]
 #[allow(dead_code, reason = "shared with the tests of one Redis and of Sentinel")]
@@ -216,7 +217,7 @@ async fn a_master_that_froze_is_replaced_and_not_asked_when_it_wakes() {
 #[tokio::test]
 async fn a_server_that_the_others_know_nothing_of_is_not_asked() {
     needs_redis!();
-    let (loner, _) = cluster_servers::server(NODE_TIMEOUT).await;
+    let (loner, _) = cluster_servers::server(NODE_TIMEOUT, &[]).await;
     let mut at_loner = loner.connection().await;
     tell(&mut at_loner, "CLUSTER ADDSLOTSRANGE 0 16383").await;
     until("it serves", async || {

@@ -24,6 +24,7 @@ fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
         database: 0,
         username: None,
         password: None,
+        tls: None,
         namespace: namespace.to_owned(),
         connections: 1,
         timeout: Duration::from_secs(10),

@@ -21,12 +21,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::headers::from_store;
+use super::store_tls::{NO_CA_FILE, StoreTls};
 use super::wire::StoreWire;
 use super::{Answer, Exchange, KeepAlive, Sending};
 use crate::body::Body;
-use crate::config::{Backend, Endpoint, certificates};
+use crate::config::{Backend, Endpoint};
 use crate::descriptors;
 use crate::s3::documents::is_prologue;
+use crate::tls::{CertificateInfo, FileFault};
 
 /// The longest answer to a write, in bytes: it is read whole.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -60,8 +62,16 @@ pub struct Composed {
 pub struct Connections {
     endpoint: Endpoint,
     connector: TransportConnector,
-    peer: RwLock<Arc<HttpPeer>>,
+    present: RwLock<Present>,
     timeouts: Timeouts,
+}
+
+/// What new connections are made with.
+struct Present {
+    address: SocketAddr,
+    tls: Option<StoreTls>,
+    /// Made of the two.
+    peer: Arc<HttpPeer>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -83,10 +93,9 @@ impl Connections {
     /// `settle` is how long a plain write may land after its last byte: no byte may travel longer.
     pub async fn new(backend: &Backend, settle: Duration) -> io::Result<Self> {
         let mut options = ConnectorOptions::new(backend.connections);
-        // Checked again: the file may have changed since, and Pingora would panic on a file that it
-        // cannot use.
-        options.ca_file = certificates(backend.url.https, backend.ca_file.as_deref())
-            .map_err(|why| io::Error::other(format!("backend.ca_file {why}")))?;
+        options.ca_file = Some(NO_CA_FILE.to_owned());
+        let tls = backend.url.https.then(|| StoreTls::open(backend.tls())).transpose();
+        let tls = tls.map_err(|fault| io::Error::other(format!("backend.{fault}")))?;
         let timeouts = Timeouts {
             connect: backend.connect_timeout,
             read: backend.read_timeout,
@@ -94,18 +103,20 @@ impl Connections {
             unacknowledged: backend.read_timeout.min(settle.max(Duration::from_secs(1))),
         };
         let address = resolve(&backend.url).await?;
-        let peer = Arc::new(peer(&backend.url, address, timeouts));
+        let peer = Arc::new(peer(&backend.url, address, tls.as_ref(), timeouts));
         Ok(Self {
             endpoint: backend.url.clone(),
             connector: TransportConnector::new(Some(options)),
-            peer: RwLock::new(peer),
+            present: RwLock::new(Present { address, tls, peer }),
             timeouts,
         })
     }
 
     /// The store's address as last resolved, with this name for TLS if one is given.
     pub fn peer(&self, server_name: Option<&str>) -> Arc<HttpPeer> {
-        let peer = Arc::clone(&self.peer.read().unwrap_or_else(PoisonError::into_inner));
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        let peer = Arc::clone(&present.peer);
+        drop(present);
         match server_name.filter(|_| self.endpoint.https) {
             Some(name) => Arc::new(HttpPeer { sni: name.to_owned(), ..HttpPeer::clone(&peer) }),
             None => peer,
@@ -115,9 +126,37 @@ impl Connections {
     /// Looks the store's address up again.
     pub async fn resolve_again(&self) {
         if let Ok(address) = resolve(&self.endpoint).await {
-            let peer = Arc::new(peer(&self.endpoint, address, self.timeouts));
-            *self.peer.write().unwrap_or_else(PoisonError::into_inner) = peer;
+            self.change(|present| present.address = address);
         }
+    }
+
+    /// Reads the files for TLS again. New connections use what has changed; those that are open
+    /// end with the exchange on them. Whether anything has changed.
+    ///
+    /// # Errors
+    /// The first file that cannot be used; then nothing changes.
+    pub fn reload_tls(&self) -> Result<bool, FileFault> {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        let read = present.tls.as_ref().map(StoreTls::reread).transpose()?.flatten();
+        drop(present);
+        let changed = read.is_some();
+        if changed {
+            self.change(|present| present.tls = read);
+        }
+        Ok(changed)
+    }
+
+    /// The certificate that is shown to the store, if there is one.
+    pub fn certificates(&self) -> Vec<CertificateInfo> {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        present.tls.as_ref().and_then(StoreTls::shown).into_iter().collect()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Present)) {
+        let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut present);
+        let Present { address, tls, .. } = &*present;
+        present.peer = Arc::new(peer(&self.endpoint, *address, tls.as_ref(), self.timeouts));
     }
 
     /// A connection, and whether it was used before. After a failed connection the address is
@@ -440,8 +479,17 @@ async fn resolve(endpoint: &Endpoint) -> io::Result<SocketAddr> {
     found.next().ok_or_else(|| io::Error::other("the name has no address"))
 }
 
-fn peer(endpoint: &Endpoint, address: SocketAddr, timeouts: Timeouts) -> HttpPeer {
+fn peer(
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    tls: Option<&StoreTls>,
+    timeouts: Timeouts,
+) -> HttpPeer {
+    // Pingora verifies no certificate where the name is empty; a host is not.
     let mut peer = HttpPeer::new(address, endpoint.https, endpoint.host.clone());
+    if let Some(tls) = tls {
+        tls.apply(&mut peer);
+    }
     let options = &mut peer.options;
     options.connection_timeout = Some(timeouts.connect);
     options.total_connection_timeout = Some(timeouts.connect);

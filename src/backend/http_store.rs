@@ -29,6 +29,7 @@ use crate::s3::subresource::Described;
 use crate::s3::uploads::{ListedUpload, parse_uploads};
 use crate::s3::{Current, ETag, ObjectName, Seen, Validators};
 use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
+use crate::tls::{CertificateInfo, FileFault, Reload};
 
 /// An S3 store at an endpoint, with the proxy's own credential.
 #[derive(Debug)]
@@ -37,6 +38,21 @@ pub struct HttpStore {
     backend: Backend,
     signer: Arc<ArcSwap<Signer>>,
     keys: Arc<SigningKeys>,
+}
+
+/// Connections that are open end with the request on them.
+impl Reload for HttpStore {
+    fn section(&self) -> &'static str {
+        "backend"
+    }
+
+    fn reload(&self) -> Result<bool, FileFault> {
+        self.connections.reload_tls()
+    }
+
+    fn certificates(&self) -> Vec<CertificateInfo> {
+        self.connections.certificates()
+    }
 }
 
 /// What requests are signed with.

@@ -4,6 +4,7 @@ mod addressing;
 pub mod connection;
 pub mod headers;
 pub mod http_store;
+mod store_tls;
 pub mod understanding;
 mod wire;
 
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use crate::body::Body;
 use crate::s3::{ObjectName, Seen};
 pub use http_store::HttpStore;
+pub(crate) use store_tls::NO_CA_FILE;
 pub use understanding::Understanding;
 
 /// SHA-256 of an empty body.

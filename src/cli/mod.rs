@@ -18,7 +18,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use self::failure::Failure;
 use self::settings::Settings;
 use crate::config::{Config, Sources, json_schema};
-use crate::{built, embedded};
+use crate::{built, embedded, tls};
 
 /// Conditional writes that survive retries, on any S3.
 #[derive(Debug, Parser)]
@@ -73,6 +73,7 @@ const EXIT_USAGE: u8 = 2;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    tls::install_provider();
     let ended = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Demo => demo::run(),

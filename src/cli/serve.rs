@@ -57,7 +57,9 @@ impl Serve {
 }
 
 fn announce(started: &Started, in_memory: bool) {
-    println!("listening on http://{}", started.listening);
+    for listener in &started.listening {
+        println!("listening on {listener}");
+    }
     let quarantine = started.register.quarantine;
     if !quarantine.is_zero() {
         let why = if in_memory {
@@ -80,7 +82,7 @@ fn announce(started: &Started, in_memory: bool) {
 
 /// Help for the first use.
 fn welcome(started: &Started, dir: &Path, client: &Client) {
-    let endpoint = format!("http://{}", started.listening);
+    let Some(endpoint) = started.listening.first() else { return };
     println!(
         "\nA store on {dir}, with conditional writes, in this process. Nothing else is needed.\n\
          \n\

@@ -13,20 +13,35 @@ use crate::register::redis::{Address, SentinelTopology, Topology};
 use crate::s3::encoding;
 use crate::secret::Secret;
 
-/// The form of the listen address.
+/// The form of the listen addresses: one, or a list.
 pub(super) struct Listen;
 
 impl Listen {
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    pub(super) fn deserialize<'de, D>(from: D) -> Result<Vec<SocketAddr>, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
         let written = toml::Value::deserialize(from)?;
-        written.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
-            let expected = "an address and a port such as \"0.0.0.0:9000\" or \"[::1]:9000\"";
+        let address = |written: &toml::Value| written.as_str().and_then(|text| text.parse().ok());
+        let all = match &written {
+            toml::Value::Array(list) => list.iter().map(address).collect(),
+            one => address(one).map(|address| vec![address]),
+        };
+        all.ok_or_else(|| {
+            let expected = "an address and a port such as \"0.0.0.0:9000\" or \"[::1]:9000\", or a \
+                            list of them";
             D::Error::invalid_value(Unexpected::Other("value"), &expected)
         })
     }
 
-    pub(super) fn serialize<S: Serializer>(listen: &SocketAddr, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(listen)
+    pub(super) fn serialize<S: Serializer>(
+        listen: &[SocketAddr],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match listen {
+            [one] => to.collect_str(one),
+            all => to.collect_seq(all.iter().map(ToString::to_string)),
+        }
     }
 }
 
@@ -36,7 +51,9 @@ impl JsonSchema for Listen {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
+        let one = json_schema!({ "type": "string" });
+        let list = json_schema!({ "type": "array", "items": { "type": "string" } });
+        json_schema!({ "anyOf": [one, list] })
     }
 }
 
@@ -117,10 +134,12 @@ pub enum RegisterUrl {
     /// `memory:`.
     Memory,
     /// `redis://[user[:password]@]host[:port][/database]`, or with more hosts
-    /// `redis+sentinel://…/master[/database]` or `redis+cluster://…`.
+    /// `redis+sentinel://…/master[/database]` or `redis+cluster://…`; with TLS `rediss://` and so on.
     Redis {
         /// Which servers the register is on.
         topology: Topology,
+        /// Whether all of them, and Sentinels, are reached by TLS.
+        tls: bool,
         /// The database number.
         database: u32,
         /// The ACL user.
@@ -139,24 +158,25 @@ impl TryFrom<String> for RegisterUrl {
             return Ok(Self::Memory);
         }
         let (scheme, rest) = text.split_once("://").unwrap_or(("", ""));
-        match scheme.to_ascii_lowercase().as_str() {
-            "redis" => redis_url(rest, one_redis).ok_or_else(|| REGISTER_FORM.to_owned()),
-            "redis+sentinel" => redis_url(rest, sentinels).ok_or_else(|| SENTINEL_FORM.to_owned()),
-            "redis+cluster" => redis_url(rest, cluster).ok_or_else(|| CLUSTER_FORM.to_owned()),
-            "rediss" | "rediss+sentinel" | "rediss+cluster" => {
-                Err("TLS to Redis is not supported yet: use redis:// on a trusted \
-                             network, or through a local tunnel"
-                    .to_owned())
-            }
-            _ => Err(REGISTER_FORM.to_owned()),
-        }
+        let scheme = scheme.to_ascii_lowercase();
+        let (tls, kind) = match scheme.strip_prefix("rediss") {
+            Some(kind) => (true, kind),
+            None => (false, scheme.strip_prefix("redis").unwrap_or("no Redis")),
+        };
+        let (read, form) = match kind {
+            "" => (redis_url(rest, tls, one_redis), REGISTER_FORM),
+            "+sentinel" => (redis_url(rest, tls, sentinels), SENTINEL_FORM),
+            "+cluster" => (redis_url(rest, tls, cluster), CLUSTER_FORM),
+            _ => (None, REGISTER_FORM),
+        };
+        read.ok_or_else(|| form.to_owned())
     }
 }
 
 impl From<RegisterUrl> for String {
     /// The password becomes `***`.
     fn from(url: RegisterUrl) -> Self {
-        let RegisterUrl::Redis { topology, database, username, password } = url else {
+        let RegisterUrl::Redis { topology, tls, database, username, password } = url else {
             return "memory:".to_owned();
         };
         let user = username.as_deref().map(encoding::encode_query).unwrap_or_default();
@@ -165,19 +185,20 @@ impl From<RegisterUrl> for String {
             (false, None) => format!("{user}@"),
             (true, None) => Self::new(),
         };
-        topology_url(&topology, &user, database)
+        topology_url(&topology, tls, &user, database)
     }
 }
 
 /// The URL of these servers, with `user` before the `@`.
-pub(super) fn topology_url(topology: &Topology, user: &str, database: u32) -> String {
+pub(super) fn topology_url(topology: &Topology, tls: bool, user: &str, database: u32) -> String {
+    let scheme = if tls { "rediss" } else { "redis" };
     let listed = |all: &[Address]| all.iter().map(Address::to_string).collect::<Vec<_>>().join(",");
     match topology {
-        Topology::Single { address, .. } => format!("redis://{user}{address}/{database}"),
+        Topology::Single { address, .. } => format!("{scheme}://{user}{address}/{database}"),
         Topology::Sentinels(SentinelTopology { sentinels, master, .. }) => {
-            format!("redis+sentinel://{user}{}/{master}/{database}", listed(sentinels))
+            format!("{scheme}+sentinel://{user}{}/{master}/{database}", listed(sentinels))
         }
-        Topology::Cluster(seeds) => format!("redis+cluster://{user}{}", listed(seeds)),
+        Topology::Cluster(seeds) => format!("{scheme}+cluster://{user}{}", listed(seeds)),
     }
 }
 
@@ -185,6 +206,7 @@ pub(super) fn topology_url(topology: &Topology, user: &str, database: u32) -> St
 /// database number.
 fn redis_url(
     rest: &str,
+    tls: bool,
     topology: impl FnOnce(&str, &str) -> Option<(Topology, u32)>,
 ) -> Option<RegisterUrl> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -194,6 +216,7 @@ fn redis_url(
     let (topology, database) = topology(hosts, path)?;
     Some(RegisterUrl::Redis {
         topology,
+        tls,
         database,
         username: some(encoding::decode(username)?),
         password: some(encoding::decode(password)?).map(Secret::new),
@@ -288,7 +311,8 @@ const SENTINEL_FORM: &str = "is not of the form \"redis+sentinel://host:26379,ho
 const CLUSTER_FORM: &str = "is not of the form \"redis+cluster://host:6379,host:6379\", each server \
                             once, without a database: a cluster has but one (characters such as @ \
                             and / in a password are written %40 and %2F)";
-const REGISTER_FORM: &str = "is not of the form \"memory:\" or \"redis://host:port/0\" \
+const REGISTER_FORM: &str = "is not of the form \"memory:\", \"redis://host:port/0\" or \
+                             \"rediss://host:port/0\" \
                              (characters such as @ and / in a password are written %40 and %2F)";
 
 #[cfg(test)]
@@ -349,6 +373,9 @@ mod tests {
             ),
             ("redis+cluster://a,b:7000", "redis+cluster://a:6379,b:7000"),
             ("redis+cluster://joe:hunter2@a/0", "redis+cluster://joe:***@a:6379"),
+            ("REDISS://:hunter2@r", "rediss://:***@r:6379/0"),
+            ("rediss+sentinel://s/m", "rediss+sentinel://s:26379/m/0"),
+            ("rediss+cluster://a", "rediss+cluster://a:6379"),
         ] {
             assert_eq!(String::from(register(text).unwrap()), shown, "{text}");
         }
@@ -366,7 +393,8 @@ mod tests {
             "redis://:hunter2@/0",
             "redis://joe:hunter2@r/x",
             "redis://joe:hunter2%@r",
-            "rediss://:hunter2@r",
+            "redisss://:hunter2@r",
+            "+cluster://:hunter2@r",
             "unix:/hunter2",
             "redis://a,b",
             "redis+sentinel://:hunter2@s",
@@ -379,7 +407,7 @@ mod tests {
             "redis+cluster://:hunter2@a/1",
             "redis+cluster://a,a:6379",
             "redis+cluster://",
-            "rediss+cluster://:hunter2@a",
+            "rediss+cluster://:hunter2@a/1",
         ] {
             let error = register(wrong).unwrap_err();
             assert!(!error.contains("hunter2"), "{wrong}: {error}");

@@ -19,14 +19,17 @@ use crate::register::redis::{RedisSettings, Topology};
 pub(super) fn config(reading: &mut Reading, embedded: Option<&Path>) -> Config {
     let mut config: Config = reading.section("");
     config.domains.iter_mut().for_each(|domain| domain.make_ascii_lowercase());
+    tls(reading, &mut config);
     config.backend = backend(reading, embedded.is_some());
     config.register = register(reading, config.writers, &config.backend.url);
     if config.upgrade_socket.is_none() && may_be_taken_over(&config, embedded) {
         let user = rustix::process::geteuid().as_raw();
         let directory = std::env::temp_dir().join(format!("ifmatch-{user}"));
-        let path = directory.join(format!("{}.sock", config.listen));
+        let first = config.addresses().first().map(ToString::to_string).unwrap_or_default();
+        let path = directory.join(format!("{first}.sock"));
         let socket = Some(UpgradeSocket { path, written: false });
-        let how = "in a directory of this user in the system's temporary one, named after listen";
+        let how = "in a directory of this user in the system's temporary one, named after the first \
+                   address of listen or tls.listen";
         reading.derive("upgrade_socket", &mut config.upgrade_socket, socket, how);
     }
     config.body = body(reading);
@@ -43,10 +46,27 @@ pub(super) fn config(reading: &mut Reading, embedded: Option<&Path>) -> Config {
 }
 
 /// Whether upgrades are possible by default. They are not where the register or the store is in
-/// this process, nor where the listen port, which names the socket, is chosen at start.
+/// this process, nor where the first port, which names the socket, is chosen at start.
 fn may_be_taken_over(config: &Config, embedded: Option<&Path>) -> bool {
     let in_redis = matches!(config.register.kind, RegisterKind::Redis(_));
-    in_redis && embedded.is_none() && config.listen.port() != 0
+    let named = config.addresses().first().is_some_and(|address| address.port() != 0);
+    in_redis && embedded.is_none() && named
+}
+
+fn tls(reading: &mut Reading, config: &mut Config) {
+    config.tls = reading.section("tls");
+    let certificates = 1..=reading.overlay.certificates;
+    config.certificates = certificates
+        .map(|number| {
+            let table = format!("certificate #{number}");
+            reading.require(&format!("{table}.cert_file"), "a certificate in PEM form");
+            reading.require(&format!("{table}.key_file"), "the certificate's key in PEM form");
+            reading.section(&table)
+        })
+        .collect();
+    let listen = if config.tls.listen.is_empty() { Config::default().listen } else { Vec::new() };
+    let how = "without TLS clients connect at 127.0.0.1:9000, or nowhere if tls.listen is set";
+    reading.derive("listen", &mut config.listen, listen, how);
 }
 
 fn backend(reading: &mut Reading, embedded: bool) -> Backend {
@@ -79,7 +99,7 @@ fn register(reading: &mut Reading, writers: Writers, store: &Endpoint) -> Regist
         reading.derive("register.lock_file", &mut register.lock_file, lock_file, how);
     }
     register.kind = match redis(reading, &mut register) {
-        Some(settings) => RegisterKind::Redis(settings),
+        Some(settings) => RegisterKind::Redis(Box::new(settings)),
         None => RegisterKind::Memory { lock_file: register.lock_file.clone().unwrap_or_default() },
     };
     register
@@ -88,7 +108,8 @@ fn register(reading: &mut Reading, writers: Writers, store: &Endpoint) -> Regist
 /// The connection settings for Redis, where the register is there. Secrets for servers that are not
 /// used are not read: `validate` refuses them.
 fn redis(reading: &mut Reading, register: &mut Register) -> Option<RedisSettings> {
-    let RegisterUrl::Redis { mut topology, database, username, password } = register.url.clone()
+    let RegisterUrl::Redis { mut topology, tls, database, username, password } =
+        register.url.clone()
     else {
         return None;
     };
@@ -111,6 +132,7 @@ fn redis(reading: &mut Reading, register: &mut Register) -> Option<RedisSettings
         database,
         username,
         password: password.or_else(|| register.password.clone()),
+        tls: tls.then(|| register.tls()),
         namespace: register.namespace.clone(),
         connections: register.connections,
         timeout: register.timeout,

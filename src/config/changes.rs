@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::access::Client;
 use super::keys::{SECRETS, path};
-use super::schema::{Backend, Body, Config, Log, Register};
+use super::schema::{Backend, Body, Certificate, Config, Log, Register};
 use super::values::keys_of;
 use crate::secret::Secret;
 
@@ -51,12 +51,16 @@ pub fn effective(running: &Config, read: &Config) -> Config {
         signatures: new.signatures,
         signature_v2: new.signature_v2,
         region: new.region,
+        tls: now.tls,
+        certificates: now.certificates,
         backend: Backend {
             url: store.url,
             addressing: store.addressing,
             connect_timeout: store.connect_timeout,
             read_timeout: store.read_timeout,
             ca_file: store.ca_file,
+            client_cert_file: store.client_cert_file,
+            client_key_file: store.client_key_file,
             connections: store.connections,
             subresources: store.subresources,
             ..new.backend
@@ -121,6 +125,13 @@ fn differences(a: &Config, b: &Config, derived: &BTreeSet<String>) -> Vec<String
         names.push("anonymous".to_owned());
     }
     names.extend(clients(&a.clients, &b.clients));
+    if a.certificates
+        .iter()
+        .map(Certificate::files)
+        .ne(b.certificates.iter().map(Certificate::files))
+    {
+        names.push("certificate".to_owned());
+    }
     if a.rules != b.rules {
         names.push("rule".to_owned());
     }
@@ -131,6 +142,7 @@ fn differences(a: &Config, b: &Config, derived: &BTreeSet<String>) -> Vec<String
 fn settings(config: &Config) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     add(&mut all, "", config);
+    add(&mut all, "tls", &config.tls);
     add(&mut all, "backend", &config.backend);
     add(&mut all, "register", &config.register);
     add(&mut all, "register", &config.register.terms);

@@ -17,9 +17,11 @@ enum Effect {
     Applied(&'static str),
     /// At the next start, named by its path.
     Restart,
+    /// At the next start; this is its name among the changes.
+    RestartOf(&'static str),
 }
 
-use Effect::{Applied, Restart};
+use Effect::{Applied, Restart, RestartOf};
 
 /// A reload applies the key under its own path.
 const LIVE: Effect = Applied("");
@@ -35,6 +37,17 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("signatures", "\"passthrough\"", LIVE),
     ("signature_v2", "\"refuse\"", LIVE),
     ("region", "\"eu-west-1\"", LIVE),
+    ("tls.listen", "\"127.0.0.1:9443\"", Restart),
+    ("tls.cert_file", "\"other.pem\"", Restart),
+    ("tls.key_file", "\"other.key\"", Restart),
+    ("tls.client_ca_file", "\"ca.pem\"", Restart),
+    ("tls.client_auth", "\"required\"", Restart),
+    ("tls.min_version", "\"1.3\"", Restart),
+    ("tls.handshake_timeout", "\"7s\"", Restart),
+    ("tls.reload_interval", "\"7s\"", Restart),
+    ("certificate.cert_file", "\"other.pem\"", RestartOf("certificate")),
+    ("certificate.key_file", "\"other.key\"", RestartOf("certificate")),
+    ("certificate.names", "[\"other.test\"]", RestartOf("certificate")),
     ("backend.url", "\"http://10.0.0.6:3900\"", Restart),
     ("backend.region", "\"eu-west-1\"", LIVE),
     ("backend.access_key_id", "\"other\"", LIVE),
@@ -46,6 +59,8 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("backend.long_write_timeout", "\"7m\"", LIVE),
     ("backend.read_timeout", "\"7s\"", Restart),
     ("backend.ca_file", "\"ca.pem\"", Restart),
+    ("backend.client_cert_file", "\"client.pem\"", Restart),
+    ("backend.client_key_file", "\"client.key\"", Restart),
     ("backend.connections", "7", Restart),
     ("backend.empty_segments", "\"refuse\"", LIVE),
     ("backend.dot_segments", "\"keep\"", LIVE),
@@ -60,6 +75,10 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("register.password", "\"OTHER\"", Restart),
     ("register.sentinel_username", "\"other\"", Restart),
     ("register.sentinel_password", "\"OTHER\"", Restart),
+    ("register.ca_file", "\"ca.pem\"", Restart),
+    ("register.client_cert_file", "\"client.pem\"", Restart),
+    ("register.client_key_file", "\"client.key\"", Restart),
+    ("register.server_name", "\"redis.test\"", Restart),
     ("register.replicas", "\"never-promoted\"", Restart),
     ("register.margin", "\"1s\"", Restart),
     ("register.lease_wait", "\"7s\"", LIVE),
@@ -126,6 +145,7 @@ const CLIENT: &str = "[[client]]\naccess_key_id = \"a\"\nsecret_access_key_env =
 fn first() -> Config {
     let mut config = loaded(&format!("{CLIENT}[[rule]]\nprefix = \"first/\"\n"));
     config.derived.clear();
+    config.certificates.push(Certificate::default());
     // By default they follow from the free space of the disk, which others use too.
     (config.body.spool, config.body.spool_per_client) = (8 << 30, 4 << 30);
     config
@@ -164,6 +184,8 @@ fn with(path: &str, value: &Value) -> Config {
                 ..first
             };
         }
+        "tls" => set(&mut config.tls, key, value),
+        "certificate" => set(&mut config.certificates[0], key, value),
         "backend" => {
             set(&mut config.backend, key, value);
             config.backend.session_token =
@@ -220,6 +242,7 @@ fn every_key_is_applied_or_needs_a_restart() {
         let changes = changes(&first, &other);
         let (applied, needs_restart) = match effect {
             Restart => (vec![], vec![(*path).to_owned()]),
+            RestartOf(name) => (vec![], vec![(*name).to_owned()]),
             Applied("") => (vec![(*path).to_owned()], vec![]),
             Applied("client a (removed)") => {
                 (vec!["client a (removed)".to_owned(), "client b (added)".to_owned()], vec![])

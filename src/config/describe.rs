@@ -36,6 +36,12 @@ pub(super) fn describe(reading: &mut Reading, config: &Config) -> String {
     let text = String::from("# ifmatch: the configuration in effect\n");
     let mut page = Page { reading, embedded, lives_here, by_sentinels, text };
     page.section("", config);
+    page.heading("[tls]");
+    page.section("tls", &config.tls);
+    for (number, certificate) in (1..).zip(&config.certificates) {
+        page.heading("[[certificate]]");
+        page.section(&format!("certificate #{number}"), certificate);
+    }
     page.heading("[backend]");
     page.section("backend", &config.backend);
     page.heading("[register]");
@@ -138,8 +144,11 @@ impl Page<'_> {
             }
             ("upgrade_socket", _) => "the port is not known before the start",
             ("region", _) => "any region that a client signs for is accepted",
+            ("tls.cert_file" | "tls.key_file", _) => "clients connect without TLS",
+            ("tls.client_ca_file", _) => "no client certificate is asked for",
             ("backend.url", _) => "the store of --embedded",
-            ("backend.ca_file", _) => "the system's certificate authorities are trusted",
+            ("register.server_name", _) => "each server's own name or address",
+            (_, "ca_file") => "the system's certificate authorities are trusted",
             ("register.marker", _) => "a second register for this store would not be noticed",
             ("limits.connections_per_address", _) => "one address may have all connections",
             ("anonymous.buckets", _) => "every request must be signed",

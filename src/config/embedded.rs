@@ -29,7 +29,9 @@ pub(super) fn decide(reading: &mut Reading, Directory { dir, only_look }: &Direc
         let message = format!("the directory {} cannot hold the store: {error}", dir.display());
         reading.faults.push("--embedded", message);
     }
-    let mut meaningless = vec!["backend.url".to_owned(), "backend.ca_file".to_owned()];
+    let mut meaningless = ["url", "ca_file", "client_cert_file", "client_key_file"]
+        .map(|key| format!("backend.{key}"))
+        .to_vec();
     meaningless.extend(secret_paths("backend.secret_access_key"));
     meaningless.extend(secret_paths("backend.session_token"));
     let decided = DECIDED.iter().map(|(path, _)| *path);

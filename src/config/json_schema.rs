@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::access::{Anonymous, Client, Rights, Rule};
 use super::keys::SECRETS;
-use super::schema::{Backend, Body, Config, EmbeddedStore, Limits, Log, Register};
+use super::schema::{
+    Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, Tls,
+};
 use crate::register::Terms;
 
 /// The schema as JSON text, as in `config/ifmatch.schema.json`.
@@ -18,6 +20,7 @@ pub fn json_schema() -> String {
     let mut root = properties::<Config>(&mut generator);
     let generator = &mut generator;
     for (table, properties) in [
+        ("tls", properties::<Tls>(generator)),
         ("backend", properties::<Backend>(generator)),
         ("register", both::<Register, Terms>(generator)),
         ("body", properties::<Body>(generator)),
@@ -28,9 +31,11 @@ pub fn json_schema() -> String {
     ] {
         root.insert(table.to_owned(), object(&properties));
     }
-    for (table, properties) in
-        [("client", both::<Client, Rights>(generator)), ("rule", properties::<Rule>(generator))]
-    {
+    for (table, properties) in [
+        ("client", both::<Client, Rights>(generator)),
+        ("rule", properties::<Rule>(generator)),
+        ("certificate", properties::<Certificate>(generator)),
+    ] {
         root.insert(table.to_owned(), json!({ "type": "array", "items": object(&properties) }));
     }
     let mut schema = object(&root);

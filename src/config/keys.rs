@@ -2,16 +2,30 @@
 //! environment variable for each.
 
 use super::access::{Anonymous, Client, Rights, Rule};
-use super::schema::{Backend, Body, Config, EmbeddedStore, Limits, Log, Register};
+use super::schema::{
+    Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, Tls,
+};
 use super::values::keys_of;
 use crate::register::Terms;
 
 /// The tables of the file in their order; the first is the file itself.
-pub(super) const TABLES: [&str; 10] =
-    ["", "backend", "register", "body", "limits", "embedded", "log", "anonymous", "client", "rule"];
+pub(super) const TABLES: [&str; 12] = [
+    "",
+    "tls",
+    "backend",
+    "register",
+    "body",
+    "limits",
+    "embedded",
+    "log",
+    "anonymous",
+    "client",
+    "rule",
+    "certificate",
+];
 
 /// The tables that may occur several times: `[[client]]`.
-pub(super) const REPEATED: [&str; 2] = ["client", "rule"];
+pub(super) const REPEATED: [&str; 3] = ["client", "rule", "certificate"];
 
 /// Whether the file may have this table several times: `[[client]]`.
 pub(super) fn is_repeated(table: &str) -> bool {
@@ -32,6 +46,8 @@ pub(super) const SECRETS: [&str; 5] = [
 pub(super) fn fields(table: &str) -> Vec<&'static str> {
     match table {
         "" => keys_of::<Config>().to_vec(),
+        "tls" => keys_of::<Tls>().to_vec(),
+        "certificate" => keys_of::<Certificate>().to_vec(),
         "backend" => keys_of::<Backend>().to_vec(),
         "register" => [keys_of::<Register>(), keys_of::<Terms>()].concat(),
         "body" => keys_of::<Body>().to_vec(),
@@ -61,7 +77,7 @@ pub(super) fn keys_in_file(table: &str) -> Vec<String> {
 /// credential; its variables do not contain the table's name.
 pub(super) fn variables() -> Vec<(String, &'static str, String)> {
     let mut all = Vec::new();
-    for table in TABLES.into_iter().filter(|table| *table != "rule") {
+    for table in TABLES.into_iter().filter(|table| !["rule", "certificate"].contains(table)) {
         let secrets = fields(table).into_iter().filter(|field| SECRETS.contains(field));
         let keys = secrets.map(str::to_owned).chain(keys_in_file(table));
         for key in keys.filter(|key| table != "client" || is_of_a_credential(key)) {

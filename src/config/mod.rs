@@ -22,7 +22,6 @@ mod reading;
 mod schema;
 mod secrets;
 mod sources;
-mod trust;
 mod validate;
 mod values;
 
@@ -39,10 +38,10 @@ pub use choices::{
 pub use faults::{ConfigErrors, Fault};
 pub use json_schema::json_schema;
 pub use schema::{
-    Backend, Body, Config, EmbeddedStore, Limits, Log, Register, RegisterKind, UpgradeSocket,
+    Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, RegisterKind, Tls,
+    UpgradeSocket,
 };
 pub use sources::{Flags, Sources, of_process};
-pub use trust::certificates;
 
 use embedded::Directory;
 use faults::Faults;

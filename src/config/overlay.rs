@@ -67,6 +67,8 @@ pub(super) struct Overlay {
     pub(super) clients: usize,
     /// How many `[[rule]]` there are.
     pub(super) rules: usize,
+    /// How many `[[certificate]]` there are.
+    pub(super) certificates: usize,
     /// Whether the environment describes a client.
     pub(super) client_of_environment: bool,
 }
@@ -156,7 +158,11 @@ impl Overlay {
                 Value::Array(tables)
                     if is_repeated(&name) && tables.iter().all(Value::is_table) =>
                 {
-                    let count = if name == "client" { &mut self.clients } else { &mut self.rules };
+                    let count = match name.as_str() {
+                        "client" => &mut self.clients,
+                        "rule" => &mut self.rules,
+                        _ => &mut self.certificates,
+                    };
                     *count = tables.len();
                     for (number, table) in (1..).zip(tables) {
                         let keys = table.try_into().unwrap_or_default();

@@ -17,10 +17,11 @@ use super::choices::{
     UnknownLength,
 };
 use crate::embedded::Fsync;
-use crate::register::redis::RedisSettings;
+use crate::register::redis::{RedisSettings, RedisTls};
 use crate::register::{Terms, Writers};
 use crate::s3::{Dialect, DotSegments, EmptySegments, ObjectName, Segments};
 use crate::secret::Secret;
+use crate::tls::{CertificateFiles, ClientAuth, ClientFiles, MinVersion, ServerSettings};
 use crate::units::{Count, Positive, Size, Span};
 
 /// Defines a section. Each field has its default beside it: a derived `Default` would only know
@@ -50,9 +51,9 @@ macro_rules! section {
 section! {
 /// All settings of one process, complete and consistent. Made by [`Config::load`] only.
 pub struct Config {
-    /// The address where clients connect.
+    /// The addresses where clients connect without TLS.
     #[serde(with = "super::address::Listen")]
-    pub listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)),
+    pub listen: Vec<SocketAddr> = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9000))],
     /// The Unix socket at which a successor asks this process to hand over; none when absent.
     pub upgrade_socket: Option<UpgradeSocket> = None,
     /// Worker threads; 0 means one for each core.
@@ -70,6 +71,12 @@ pub struct Config {
     pub signature_v2: SignatureV2 = SignatureV2::Accept,
     /// The region that clients must sign for; any when absent.
     pub region: Option<String> = None,
+    /// TLS towards clients.
+    #[serde(skip)]
+    pub tls: Tls = Tls::default(),
+    /// Certificates for clients beside the one in [`Config::tls`], chosen by name.
+    #[serde(skip)]
+    pub certificates: Vec<Certificate> = Vec::new(),
     /// The store.
     #[serde(skip)]
     pub backend: Backend = Backend::default(),
@@ -120,6 +127,73 @@ impl Config {
             return self.threads;
         }
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    }
+
+    /// All addresses where clients connect, those without TLS first.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        [self.listen.as_slice(), &self.tls.listen].concat()
+    }
+
+    /// The settings of TLS towards clients, where it is used.
+    pub fn server_tls(&self) -> Option<ServerSettings> {
+        let Tls { cert_file: Some(cert_file), key_file: Some(key_file), .. } = self.tls.clone()
+        else {
+            return None;
+        };
+        let first = CertificateFiles { cert_file, key_file, names: Vec::new() };
+        let others = self.certificates.iter().map(Certificate::files);
+        (!self.tls.listen.is_empty()).then(|| ServerSettings {
+            certificates: std::iter::once(first).chain(others).collect(),
+            client_ca_file: self.tls.client_ca_file.clone(),
+            client_auth: self.tls.client_auth,
+            min_version: self.tls.min_version,
+        })
+    }
+}
+
+section! {
+/// TLS towards clients.
+pub struct Tls {
+    /// The addresses where clients connect by TLS.
+    #[serde(with = "super::address::Listen")]
+    pub listen: Vec<SocketAddr> = Vec::new(),
+    /// The certificate for clients that ask for no name, or for one that no other certificate has:
+    /// in PEM form, with its chain.
+    pub cert_file: Option<PathBuf> = None,
+    /// Its key.
+    pub key_file: Option<PathBuf> = None,
+    /// PEM certificates of the authorities that sign clients' certificates.
+    pub client_ca_file: Option<PathBuf> = None,
+    /// Whether clients show a certificate.
+    pub client_auth: ClientAuth = ClientAuth::Off,
+    /// The oldest version of TLS that is spoken.
+    pub min_version: MinVersion = MinVersion::Tls12,
+    /// How long a handshake may take.
+    #[serde(with = "Positive")]
+    pub handshake_timeout: Duration = Duration::from_secs(10),
+    /// How often all files of certificates are read again, also those of the store and of Redis.
+    #[serde(with = "Positive")]
+    pub reload_interval: Duration = Duration::from_secs(30),
+}
+}
+
+section! {
+/// One more certificate towards clients.
+pub struct Certificate {
+    /// The certificate in PEM form, with its chain.
+    pub cert_file: PathBuf = PathBuf::new(),
+    /// Its key.
+    pub key_file: PathBuf = PathBuf::new(),
+    /// The host names for which it is shown; those that it has when empty.
+    pub names: Vec<String> = Vec::new(),
+}
+}
+
+impl Certificate {
+    pub(super) fn files(&self) -> CertificateFiles {
+        let Self { cert_file, key_file, names } = self.clone();
+        let names = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        CertificateFiles { cert_file, key_file, names }
     }
 }
 
@@ -174,6 +248,10 @@ pub struct Backend {
     pub read_timeout: Duration = Duration::from_mins(1),
     /// PEM certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf> = None,
+    /// The certificate to show to the store, in PEM form, with its chain.
+    pub client_cert_file: Option<PathBuf> = None,
+    /// Its key.
+    pub client_key_file: Option<PathBuf> = None,
     /// Idle connections kept open.
     #[serde(with = "Count::<1, 65_536>")]
     pub connections: usize = 128,
@@ -201,6 +279,15 @@ impl Backend {
     /// Which unusual segments keys may contain.
     pub fn segments(&self) -> Segments {
         Segments { empty: self.empty_segments, dots: self.dot_segments }
+    }
+
+    /// The files for TLS to the store, where that is used.
+    pub fn tls(&self) -> ClientFiles {
+        ClientFiles {
+            ca_file: self.ca_file.clone(),
+            cert_file: self.client_cert_file.clone(),
+            key_file: self.client_key_file.clone(),
+        }
     }
 }
 
@@ -234,6 +321,15 @@ pub struct Register {
     pub sentinel_username: Option<String> = None,
     /// The Sentinels' password.
     pub sentinel_password: Option<Secret> = None,
+    /// With `rediss://`: PEM certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf> = None,
+    /// With `rediss://`: the certificate to show to Redis, in PEM form, with its chain.
+    pub client_cert_file: Option<PathBuf> = None,
+    /// Its key.
+    pub client_key_file: Option<PathBuf> = None,
+    /// With `rediss://`: the name that the servers' certificates are for; each server's own name or
+    /// address when absent.
+    pub server_name: Option<String> = None,
     /// Whether a replica of a Redis with one fixed address may become the master.
     pub replicas: Replicas = Replicas::Promotable,
     /// How much of a lease must be left before a write is sent under it; shorter than `lease`.
@@ -261,6 +357,18 @@ pub struct Register {
 }
 }
 
+impl Register {
+    /// The settings for TLS to Redis, where that is used.
+    pub(super) fn tls(&self) -> RedisTls {
+        let files = ClientFiles {
+            ca_file: self.ca_file.clone(),
+            cert_file: self.client_cert_file.clone(),
+            key_file: self.client_key_file.clone(),
+        };
+        RedisTls { files, server_name: self.server_name.clone() }
+    }
+}
+
 /// The place of the register.
 #[derive(Debug, Clone)]
 pub enum RegisterKind {
@@ -270,7 +378,7 @@ pub enum RegisterKind {
         lock_file: PathBuf,
     },
     /// In Redis, shared by all proxies.
-    Redis(RedisSettings),
+    Redis(Box<RedisSettings>),
 }
 
 section! {

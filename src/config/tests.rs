@@ -12,6 +12,7 @@ use crate::register::Writers;
 use crate::register::redis::Topology;
 use crate::s3::{Dialect, DotSegments, EmptySegments, Subresource, Understood};
 use crate::secret::Secret;
+use crate::tls::ClientAuth;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/config");
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/ifmatch.toml");
@@ -90,7 +91,7 @@ fn all_keys() -> Vec<String> {
 fn every_setting_that_the_pages_for_operators_name_is_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let known = all_keys();
-    let tables = ["backend.", "register.", "body.", "limits.", "log.", "anonymous."];
+    let tables = ["tls.", "backend.", "register.", "body.", "limits.", "log.", "anonymous."];
     let mut seen = 0;
     for page in ["README.md", "CHANGELOG.md", "docs/operations.md", "docs/clients.md"] {
         let text = fs::read_to_string(root.join(page)).unwrap();
@@ -127,7 +128,7 @@ fn the_shipped_example_shows_every_key_with_its_default() {
     // Its third rule says nothing.
     let described = load("valid/rules.toml", &[], Flags::default()).unwrap().describe().to_owned();
     let mut in_effect: Vec<(String, &str)> = Vec::new();
-    let (mut table, mut counts) = (String::new(), [0, 0]);
+    let (mut table, mut counts) = (String::new(), [0; REPEATED.len()]);
     for line in described.lines() {
         if let Some(repeated) = REPEATED.iter().position(|of| line == format!("[[{of}]]")) {
             counts[repeated] += 1;
@@ -176,7 +177,7 @@ fn the_schema_for_editors_is_that_of_the_types() {
 #[test]
 fn a_setting_that_is_not_written_has_its_default() {
     let config = smallest(&[]).unwrap();
-    assert_eq!(config.listen, "127.0.0.1:9000".parse().unwrap());
+    assert_eq!(config.listen, ["127.0.0.1:9000".parse().unwrap()]);
     assert_eq!(config.threads, 0);
     assert!(config.worker_threads() >= 1);
     assert_eq!((config.writers, config.dialect), (Writers::Shared, Dialect::Aws));
@@ -379,14 +380,43 @@ fn an_upgrade_socket_is_per_address_and_for_a_register_in_redis() {
 }
 
 #[test]
+fn tls_alone_opens_no_plain_port_and_every_side_has_its_files() {
+    let config = load("valid/tls.toml", &[], Flags::default()).unwrap();
+    assert!(config.listen.is_empty() && config.addresses().len() == 2);
+    let settings = config.server_tls().unwrap();
+    assert_eq!(settings.certificates.len(), 2);
+    assert_eq!(settings.certificates[1].names, ["redis.test"]);
+    assert_eq!(settings.client_auth, ClientAuth::Optional);
+    let RegisterKind::Redis(redis) = &config.register.kind else { panic!("Redis is written") };
+    let tls = redis.tls.as_ref().unwrap();
+    assert_eq!(tls.server_name.as_deref(), Some("redis.test"));
+    assert_eq!(tls.files, config.backend.tls());
+    assert!(tls.files.key_file.as_ref().unwrap().ends_with("tls/client.key"));
+    let path = config.upgrade_socket.unwrap().path;
+    assert!(path.ends_with("0.0.0.0:9443.sock"), "{}", path.display());
+
+    let listen = |variables: &[(&str, &str)]| smallest(variables).unwrap().listen;
+    assert_eq!(listen(&[("IFMATCH_LISTEN", "[::1]:1,127.0.0.1:2")]).len(), 2);
+    let file = |name: &str| format!("{DATA}/../tls/{name}");
+    let (cert, key) = (file("server.pem"), file("server.key"));
+    let beside = [
+        ("IFMATCH_TLS_LISTEN", "127.0.0.1:9443"),
+        ("IFMATCH_TLS_CERT_FILE", &cert),
+        ("IFMATCH_TLS_KEY_FILE", &key),
+    ];
+    assert!(listen(&beside).is_empty(), "no plain port but where one is written");
+    assert!(smallest(&[]).unwrap().server_tls().is_none());
+}
+
+#[test]
 fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
     let all = [("IFMATCH_LISTEN", "[::1]:1"), ("IFMATCH_REGISTER_LEASE", "8s")];
     let flags = Flags { listen: Some("[::1]:2".to_owned()), ..Flags::default() };
     let config = load("valid/redis.toml", &all, flags).unwrap();
-    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.listen[0].port(), 2);
     assert_eq!(config.register.terms.lease, Duration::from_secs(8));
     assert_eq!(config.register.terms.grace, Duration::from_millis(2500));
-    assert_eq!(load("valid/redis.toml", &all, Flags::default()).unwrap().listen.port(), 1);
+    assert_eq!(load("valid/redis.toml", &all, Flags::default()).unwrap().listen[0].port(), 1);
 }
 
 #[test]

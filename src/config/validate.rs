@@ -2,10 +2,11 @@
 //! A check is skipped where one of its values has a fault already.
 
 mod access;
+mod tls;
 
 use std::fmt::Display;
 use std::fs::symlink_metadata;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +18,6 @@ use super::choices::{Addressing, Replicas, Signatures};
 use super::keys::secret_paths;
 use super::reading::Reading;
 use super::schema::{Backend, Body, Config, Register, RegisterKind};
-use super::trust;
 use crate::register::redis::Topology;
 use crate::units::{show_duration, show_size};
 
@@ -28,6 +28,7 @@ pub(super) fn all(reading: &mut Reading, config: &Config) {
         reading.fault(&["domains"], message);
     }
     region(reading, "region", config.region.as_deref().unwrap_or_default());
+    tls::to_clients(reading, config);
     backend(reading, config);
     register(reading, &config.register, config.embedded.is_some());
     upgrade_socket(reading, config);
@@ -46,14 +47,16 @@ pub(super) fn all(reading: &mut Reading, config: &Config) {
 
 fn backend(reading: &mut Reading, config: &Config) {
     let backend = &config.backend;
-    let Backend { url, addressing, ca_file, .. } = backend;
-    // If the URL cannot be read, it is not known whether TLS is used.
-    let https = url.https || (reading.is_faulty(&["backend.url"]) && ca_file.is_some());
+    let Backend { url, addressing, .. } = backend;
+    // First: the URL may be wrong in another way than its scheme.
+    tls::to_store(reading, config);
     region(reading, "backend.region", &backend.region);
     access::access_key(reading, "backend.access_key_id", &backend.access_key_id);
     // Port 0 is chosen at start, and never becomes the store's, which is in use.
-    if config.listen.port() != 0 && config.embedded.is_none() && is_loop(url, config.listen) {
-        let listen = config.listen;
+    let is_here = |listen: &SocketAddr| listen.port() != 0 && is_loop(url, *listen);
+    if config.embedded.is_none()
+        && let Some(listen) = config.addresses().into_iter().find(is_here)
+    {
         let message = format!("is where this proxy itself listens ({listen}); change one of them");
         reading.fault(&["backend.url", "listen"], message);
     }
@@ -61,13 +64,6 @@ fn backend(reading: &mut Reading, config: &Config) {
         let message = "\"virtual-host\" needs a host's name in backend.url, not an address: a bucket \
                        is asked for at bucket.host";
         reading.fault(&["backend.addressing", "backend.url"], message);
-    }
-    if ca_file.is_some() && !https {
-        let message = "has no meaning with an http:// store; leave it out, or write https://";
-        reading.fault(&["backend.ca_file"], message);
-    } else if let Err(why) = trust::certificates(https, ca_file.as_deref()) {
-        let named = ca_file.as_ref().map(|file| format!("{} ", file.display())).unwrap_or_default();
-        reading.fault(&["backend.ca_file"], named + &why);
     }
     let wrong = |name: &&String| name.is_empty() || name.contains(['/', '*', '%']);
     if let Some(name) = backend.reserved.iter().find(wrong) {
@@ -110,7 +106,7 @@ fn register(reading: &mut Reading, register: &Register, embedded: bool) {
                 self::lock_file(reading, path, embedded);
             }
         }
-        (RegisterUrl::Redis { topology, database, password, .. }, _) => {
+        (RegisterUrl::Redis { topology, tls, database, password, .. }, _) => {
             let lock_file = ["register.lock_file".to_owned()];
             only_for(reading, &lock_file, "is for the register in memory only", "names a Redis");
             if password.is_some() {
@@ -128,12 +124,13 @@ fn register(reading: &mut Reading, register: &Register, embedded: bool) {
                 }
                 Topology::Sentinels(_) => {}
                 Topology::Single { .. } | Topology::Cluster(_) => {
-                    let shown = format!("is {}", topology_url(topology, "", *database));
+                    let shown = format!("is {}", topology_url(topology, *tls, "", *database));
                     only_for(reading, &for_sentinels(), "is for Sentinels", &shown);
                 }
             }
         }
     }
+    tls::to_redis(reading, register);
     let alone =
         matches!(&register.url, RegisterUrl::Redis { topology: Topology::Single { .. }, .. });
     if register.replicas == Replicas::NeverPromoted && !alone {

@@ -1,10 +1,10 @@
-//! The handover of the listening socket from one process to its successor, over a Unix socket. No
+//! The handover of the listening sockets from one process to its successor, over a Unix socket. No
 //! connection is refused meanwhile.
 //!
 //! ```text
 //! successor                       process that serves
 //!     | ---------- HandOver ----------> |
-//!     | <--- Socket + descriptor ------ |
+//!     | <--- Socket + descriptors ----- |
 //!     |   starts, accepts connections   |
 //!     | ---------- Serving -----------> |
 //!     | <--------- Leaving ------------ |   drains and ends
@@ -41,9 +41,9 @@ use crate::config::UpgradeSocket;
 /// handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Message {
-    /// The successor asks for the listening socket.
+    /// The successor asks for the listening sockets.
     HandOver,
-    /// The descriptor of the socket comes with this message.
+    /// The descriptors of the sockets come with this message.
     Socket,
     /// The successor accepts connections.
     Serving,
@@ -105,15 +105,21 @@ pub enum HandoverError {
     Refused(PathBuf, io::Error),
     /// The other process listens at another address.
     #[error(
-        "the running process listens on {there}, and this one is to listen on {here}. Set listen to \
-         the same address; the running process goes on as it was"
+        "the running process listens on {}, and this one is to listen on {}. Keep one of these \
+         addresses in listen or tls.listen; the running process goes on as it was",
+        listed(there),
+        listed(here)
     )]
     Elsewhere {
-        /// The address of the running process.
-        there: SocketAddr,
-        /// The address configured here.
-        here: SocketAddr,
+        /// The addresses of the running process.
+        there: Vec<SocketAddr>,
+        /// The addresses configured here.
+        here: Vec<SocketAddr>,
     },
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl HandoverError {
@@ -130,12 +136,12 @@ impl HandoverError {
 pub(crate) struct HandoverServer {
     listener: UnixListener,
     path: PathBuf,
-    socket: OwnedFd,
+    sockets: Vec<OwnedFd>,
 }
 
 impl HandoverServer {
     /// Listens at the upgrade socket from now on. Must be called within a runtime.
-    pub(super) fn open(at: &UpgradeSocket, socket: OwnedFd) -> io::Result<Self> {
+    pub(super) fn open(at: &UpgradeSocket, sockets: Vec<OwnedFd>) -> io::Result<Self> {
         let path = at.path.clone();
         if let Some(directory) = path.parent() {
             make_private(directory, at.written)?;
@@ -143,7 +149,7 @@ impl HandoverServer {
         remove_abandoned(&path)?;
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        Ok(Self { listener, path, socket })
+        Ok(Self { listener, path, sockets })
     }
 
     /// Returns when a successor serves.
@@ -169,7 +175,7 @@ impl HandoverServer {
                 }
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(pid, %error, "the listening socket was not taken over");
+                    tracing::warn!(pid, %error, "the listening sockets were not taken over");
                 }
             }
         }
@@ -187,7 +193,7 @@ impl HandoverServer {
         }
         tracing::info!(pid, "another process is about to take over");
         let sending = stream.async_io(Interest::WRITABLE, || {
-            send_with(stream.as_fd(), Message::Socket, self.socket.as_fd())
+            send_with(stream.as_fd(), Message::Socket, &self.sockets)
         });
         timeout(PATIENCE, sending).await??;
         // The successor checks the store and the register now, which may take a while.
@@ -216,12 +222,12 @@ pub(crate) struct HandoverClient {
 }
 
 impl HandoverClient {
-    /// Asks the running process for its listening socket. Until [`Self::confirm`] that process goes
-    /// on unchanged.
+    /// Asks the running process for its listening sockets, and keeps those for the addresses in
+    /// `listen`: at least one. Until [`Self::confirm`] that process goes on unchanged.
     pub(crate) fn claim(
         path: &Path,
-        listen: SocketAddr,
-    ) -> Result<(ListeningSocket, Self), HandoverError> {
+        listen: &[SocketAddr],
+    ) -> Result<(Vec<ListeningSocket>, Self), HandoverError> {
         let no_process = |error| HandoverError::NoProcess(path.to_owned(), error);
         let stream = UnixStream::connect(path).map_err(no_process)?;
         let peer = sockopt::socket_peercred(&stream).map_err(|error| no_process(error.into()))?;
@@ -229,17 +235,19 @@ impl HandoverClient {
             let owner = io::Error::new(ErrorKind::PermissionDenied, "it belongs to another user");
             return Err(no_process(owner));
         }
-        let socket = Self::received(&stream)
-            .and_then(ListeningSocket::inherited)
+        let all: Vec<_> = Self::received(&stream)
+            .and_then(|all| all.into_iter().map(ListeningSocket::inherited).collect())
             .map_err(|error| HandoverError::Refused(path.to_owned(), error))?;
-        let (there, here) = (socket.address(), listen);
-        if there.ip() != here.ip() || (here.port() != 0 && there.port() != here.port()) {
-            return Err(HandoverError::Elsewhere { there, here });
+        let there = all.iter().map(ListeningSocket::address).collect();
+        let is_kept = |socket: &ListeningSocket| listen.iter().any(|here| socket.is_for(*here));
+        let kept: Vec<_> = all.into_iter().filter(is_kept).collect();
+        if kept.is_empty() {
+            return Err(HandoverError::Elsewhere { there, here: listen.to_vec() });
         }
-        Ok((socket, Self { stream }))
+        Ok((kept, Self { stream }))
     }
 
-    fn received(mut stream: &UnixStream) -> io::Result<OwnedFd> {
+    fn received(mut stream: &UnixStream) -> io::Result<Vec<OwnedFd>> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.write_all(Message::HandOver.bytes())?;
@@ -271,9 +279,12 @@ fn may_take_part(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-fn send_with(stream: BorrowedFd<'_>, message: Message, socket: BorrowedFd<'_>) -> io::Result<()> {
-    let sockets = [socket];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// As many as the configuration allows.
+const SOCKETS_MAX: usize = 32;
+
+fn send_with(stream: BorrowedFd<'_>, message: Message, sockets: &[OwnedFd]) -> io::Result<()> {
+    let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&sockets));
     let sent =
@@ -281,23 +292,23 @@ fn send_with(stream: BorrowedFd<'_>, message: Message, socket: BorrowedFd<'_>) -
     if sent == message.bytes().len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
 }
 
-fn receive_with(stream: BorrowedFd<'_>, message: Message) -> io::Result<OwnedFd> {
+fn receive_with(stream: BorrowedFd<'_>, message: Message) -> io::Result<Vec<OwnedFd>> {
     let mut said = vec![0; message.bytes().len()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC;
     let received = recvmsg(stream, &mut [IoSliceMut::new(&mut said)], &mut control, flags)?;
-    let socket = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
-        _ => None,
-    });
-    match socket {
-        _ if received.bytes == 0 => {
-            Err(io::Error::new(ErrorKind::UnexpectedEof, "it has closed the connection"))
+    let mut sockets = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            sockets.extend(received);
         }
-        Some(socket) => message.check(&said[..received.bytes]).map(|()| socket),
-        None => Err(unexpected()),
     }
+    if received.bytes == 0 {
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, "it has closed the connection"));
+    }
+    message.check(&said[..received.bytes])?;
+    if sockets.is_empty() { Err(unexpected()) } else { Ok(sockets) }
 }
 
 /// Creates a directory that only this user can read. Unless its name was configured, another user

@@ -20,7 +20,7 @@ fn running() -> Running {
     socket.listen().unwrap();
     let address = socket.address();
     let at = UpgradeSocket { path: path.clone(), written: false };
-    let server = HandoverServer::open(&at, socket.shared().unwrap()).unwrap();
+    let server = HandoverServer::open(&at, vec![socket.shared().unwrap()]).unwrap();
     let completed = tokio::spawn(server.completed());
     Running { address, path, completed, _directory: directory }
 }
@@ -30,7 +30,8 @@ async fn claim(
     listen: SocketAddr,
 ) -> Result<(ListeningSocket, HandoverClient), HandoverError> {
     let path = running.path.clone();
-    spawn_blocking(move || HandoverClient::claim(&path, listen)).await.unwrap()
+    let claimed = spawn_blocking(move || HandoverClient::claim(&path, &[listen])).await.unwrap();
+    claimed.map(|(mut sockets, client)| (sockets.remove(0), client))
 }
 
 #[tokio::test]
@@ -44,6 +45,26 @@ async fn a_successor_accepts_at_the_same_socket_and_the_first_one_leaves_when_it
     spawn_blocking(|| client.confirm()).await.unwrap();
     running.completed.await.unwrap();
     assert!(!running.path.exists());
+}
+
+#[tokio::test]
+async fn all_sockets_are_handed_over_and_those_of_other_addresses_are_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = UpgradeSocket { path: directory.path().join("socket"), written: true };
+    let sockets: Vec<_> = std::iter::repeat_with(|| ListeningSocket::bind(ANY.parse().unwrap()))
+        .take(SOCKETS_MAX)
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let shared = sockets.iter().map(ListeningSocket::shared).collect::<Result<_, _>>().unwrap();
+    tokio::spawn(HandoverServer::open(&at, shared).unwrap().completed());
+    let mut listen: Vec<_> = sockets.iter().map(ListeningSocket::address).collect();
+    let dropped = listen.remove(1);
+    let kept = listen.clone();
+    let claimed = spawn_blocking(move || HandoverClient::claim(&at.path, &listen)).await.unwrap();
+    let (claimed, _client) = claimed.unwrap();
+    let addresses: Vec<_> = claimed.iter().map(ListeningSocket::address).collect();
+    assert_eq!(addresses, kept);
+    assert!(!addresses.contains(&dropped));
 }
 
 #[tokio::test]
@@ -68,7 +89,7 @@ async fn an_address_that_is_not_the_running_one_s_is_refused() {
     other = "0.0.0.0:0".parse().unwrap();
     assert!(matches!(
         claim(&running, other).await,
-        Err(HandoverError::Elsewhere { there, .. }) if there == running.address
+        Err(HandoverError::Elsewhere { there, .. }) if there == [running.address]
     ));
     assert!(!running.completed.is_finished());
 }
@@ -82,7 +103,7 @@ async fn only_this_user_reaches_it() {
     let open = running.path.parent().unwrap().with_file_name("open");
     std::fs::create_dir(&open).unwrap();
     std::fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
-    let socket = || ListeningSocket::bind(ANY.parse().unwrap()).unwrap().shared().unwrap();
+    let socket = || vec![ListeningSocket::bind(ANY.parse().unwrap()).unwrap().shared().unwrap()];
     let derived = UpgradeSocket { path: open.join("socket"), written: false };
     let refused = HandoverServer::open(&derived, socket()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
@@ -97,14 +118,14 @@ async fn only_this_user_reaches_it() {
 async fn what_a_killed_process_left_is_replaced_and_what_a_living_one_holds_is_not() {
     let running = running();
     let mut at = UpgradeSocket { path: running.path.clone(), written: true };
-    let socket = || ListeningSocket::bind(ANY.parse().unwrap()).unwrap().shared().unwrap();
+    let socket = || vec![ListeningSocket::bind(ANY.parse().unwrap()).unwrap().shared().unwrap()];
     assert_eq!(HandoverServer::open(&at, socket()).unwrap_err().kind(), ErrorKind::AddrInUse);
     at.path = running.path.with_file_name("left");
     drop(std::os::unix::net::UnixListener::bind(&at.path).unwrap());
     let none = HandoverError::NoProcess(PathBuf::new(), ErrorKind::NotFound.into()).to_string();
     assert!(none.contains("leave out --upgrade"), "{none}");
     assert!(matches!(
-        HandoverClient::claim(&at.path, running.address),
+        HandoverClient::claim(&at.path, &[running.address]),
         Err(HandoverError::NoProcess(..))
     ));
     HandoverServer::open(&at, socket()).unwrap();

@@ -1,5 +1,5 @@
-//! The listening socket: bound before anything else, or inherited, and given to Pingora. (Pingora
-//! would bind its own, and does not tell the port.)
+//! The listening sockets: bound before anything else, or inherited, and given to Pingora. (Pingora
+//! would bind its own, and does not tell their ports.)
 
 use std::fmt;
 use std::io;
@@ -26,7 +26,7 @@ const READ_BUFFER_BYTES: usize = 8 * 1024;
 /// How many connections may wait to be accepted; Pingora's own value.
 const BACKLOG: i32 = 65_535;
 
-/// The address to listen on, and the socket bound to it.
+/// An address to listen on, and the socket bound to it.
 #[derive(Debug)]
 pub(crate) struct ListeningSocket {
     address: SocketAddr,
@@ -64,18 +64,10 @@ impl ListeningSocket {
         self.socket.try_clone()
     }
 
-    /// Makes the service listen on this socket.
-    pub(crate) fn given_to<A>(self, mut service: Service<A>) -> Listening<A> {
-        let address = self.address.to_string();
-        let endpoint = ListenerConfig::tcp(address.clone())
-            .l4_buffer(L4BufferSettings::default().read(READ_BUFFER_BYTES));
-        service.add_listener(endpoint);
-        Listening {
-            service,
-            address,
-            socket: Some(self.socket),
-            accepting_ended: CancellationToken::new(),
-        }
+    /// Whether this is the socket for an address of the configuration, whose port may be 0.
+    pub(crate) fn is_for(&self, listen: SocketAddr) -> bool {
+        let (there, here) = (self.address, listen);
+        there.ip() == here.ip() && (here.port() == 0 || there.port() == here.port())
     }
 
     #[cfg(test)]
@@ -84,16 +76,25 @@ impl ListeningSocket {
     }
 }
 
-/// A service of Pingora with an existing socket, which is put into Pingora's table of inherited
+/// A service of Pingora with existing sockets, which are put into Pingora's table of inherited
 /// sockets.
 pub(crate) struct Listening<A> {
     service: Service<A>,
-    address: String,
-    socket: Option<OwnedFd>,
+    sockets: Vec<ListeningSocket>,
     accepting_ended: CancellationToken,
 }
 
 impl<A> Listening<A> {
+    /// Makes the service listen on these sockets.
+    pub(crate) fn new(mut service: Service<A>, sockets: Vec<ListeningSocket>) -> Self {
+        for socket in &sockets {
+            let endpoint = ListenerConfig::tcp(socket.address.to_string())
+                .l4_buffer(L4BufferSettings::default().read(READ_BUFFER_BYTES));
+            service.add_listener(endpoint);
+        }
+        Self { service, sockets, accepting_ended: CancellationToken::new() }
+    }
+
     /// Cancelled when the last connection was accepted.
     pub(crate) fn accepting_ended(&self) -> CancellationToken {
         self.accepting_ended.clone()
@@ -102,7 +103,7 @@ impl<A> Listening<A> {
 
 impl<A> fmt::Debug for Listening<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listening").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Listening").field("sockets", &self.sockets).finish_non_exhaustive()
     }
 }
 
@@ -115,9 +116,9 @@ impl<A: ServerApp + Send + Sync + 'static> PingoraService for Listening<A> {
         listeners_per_fd: usize,
     ) {
         let sockets = sockets.expect("Pingora keeps a table of sockets on every Unix");
-        if let Some(socket) = self.socket.take() {
+        for ListeningSocket { address, socket } in self.sockets.drain(..) {
             // Pingora's listener owns the descriptor from here on.
-            sockets.lock().add(self.address.clone(), socket.into_raw_fd());
+            sockets.lock().add(address.to_string(), socket.into_raw_fd());
         }
         self.service.start_service(Some(sockets), shutdown, listeners_per_fd).await;
         self.accepting_ended.cancel();

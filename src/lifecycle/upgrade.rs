@@ -34,7 +34,7 @@ enum Role {
     First(Option<HandoverServer>),
     /// There is a predecessor. This process will serve its own successor at the predecessor's
     /// upgrade socket.
-    Successor(HandoverClient, UpgradeSocket, OwnedFd),
+    Successor(HandoverClient, UpgradeSocket, Vec<OwnedFd>),
 }
 
 impl Upgrade {
@@ -45,20 +45,21 @@ impl Upgrade {
     pub(crate) fn new(
         background: &Runtime,
         at: Option<UpgradeSocket>,
-        socket: &ListeningSocket,
+        sockets: &[ListeningSocket],
         predecessor: Option<HandoverClient>,
         connections: ConnectionTracker,
     ) -> Result<Self, NotOpened> {
+        let shared = || sockets.iter().map(ListeningSocket::shared).collect::<Result<_, _>>();
         let not_opened = |at: &UpgradeSocket, error| NotOpened { path: at.path.clone(), error };
         let role = match (at, predecessor) {
             (None, _) => Role::First(None),
             (Some(at), Some(predecessor)) => {
-                let socket = socket.shared().map_err(|error| not_opened(&at, error))?;
-                Role::Successor(predecessor, at, socket)
+                let sockets = shared().map_err(|error| not_opened(&at, error))?;
+                Role::Successor(predecessor, at, sockets)
             }
             (Some(at), None) => {
                 let _runtime = background.enter();
-                let opened = socket.shared().and_then(|socket| HandoverServer::open(&at, socket));
+                let opened = shared().and_then(|sockets| HandoverServer::open(&at, sockets));
                 match opened {
                     Ok(server) => Role::First(Some(server)),
                     Err(error) if at.written => return Err(not_opened(&at, error)),
@@ -82,10 +83,10 @@ impl Upgrade {
         listener::wait_until_accepting(listening, &self.connections).await;
         let server = match self.role {
             Role::First(server) => server,
-            Role::Successor(predecessor, at, socket) => {
+            Role::Successor(predecessor, at, sockets) => {
                 // It has its own time limit and does not panic.
                 let _ = tokio::task::spawn_blocking(move || predecessor.confirm()).await;
-                let opened = HandoverServer::open(&at, socket);
+                let opened = HandoverServer::open(&at, sockets);
                 opened
                     .inspect_err(|error| {
                         tracing::warn!(path = %at.path.display(), %error, "no process can take over from this one");

@@ -20,9 +20,11 @@ use pingora::server::configuration::ServerConf;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::connection_slots::{ConnectionSlot, ConnectionSlots, NoSlot};
 use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
+use super::handshake::{Begun, Handshakes};
 use super::live::LiveProxy;
 use super::wire::Wire;
 use crate::http1::Framing;
@@ -48,17 +50,19 @@ pub struct Door {
     connections: ConnectionTracker,
     large_heads: Arc<Semaphore>,
     slots: ConnectionSlots,
+    handshakes: Handshakes,
     turned_away: Seldom,
 }
 
 impl Door {
     /// The door to this proxy.
-    pub fn new(live: LiveProxy, conf: &Arc<ServerConf>) -> Self {
+    pub fn new(live: LiveProxy, conf: &Arc<ServerConf>, handshakes: Handshakes) -> Self {
         Self {
             connections: ConnectionTracker::new(live.current().in_flight.clone()),
             proxy: Arc::new(http_proxy(conf, live.clone())),
             live,
             slots: ConnectionSlots::default(),
+            handshakes,
             turned_away: Seldom::new(),
             large_heads: Arc::new(Semaphore::new(LARGE_HEADS_MAX)),
         }
@@ -148,8 +152,44 @@ impl Door {
         }
     }
 
-    /// Tells a client that there is no room for its connection, whatever its request.
-    async fn reject(&self, wire: Wire, address: Option<IpAddr>, why: NoSlot) {
+    /// The connection as it can be read: after the handshake, where it begins by TLS. `None` when it
+    /// has ended.
+    async fn begun(
+        &self,
+        stream: Stream,
+        slot: &ConnectionSlot,
+        place: TaskTrackerToken,
+        address: Option<IpAddr>,
+    ) -> Option<Box<Wire>> {
+        let Some(tls) = self.handshakes.of(&stream) else {
+            return Some(Box::new(Wire::new(stream, place)));
+        };
+        let begun = tokio::select! {
+            biased;
+            // In a box, so that a connection without TLS has no room for it.
+            begun = Box::pin(self.handshakes.begin(tls, stream, address)) => begun,
+            // It waits for its first head, as far as the limits are concerned.
+            () = slot.evicted() => Begun::Failed,
+        };
+        match begun {
+            Begun::Stream(stream) => Some(Box::new(Wire::new(stream, place))),
+            Begun::Plain(stream) => {
+                self.refuse(Wire::new(stream, place), &plain_at_tls()).await;
+                None
+            }
+            Begun::Failed => None,
+        }
+    }
+
+    /// Tells a client that there is no room for its connection, whatever its request. One that
+    /// begins by TLS is only closed: a handshake costs more than a request.
+    async fn reject(
+        &self,
+        stream: Stream,
+        place: TaskTrackerToken,
+        address: Option<IpAddr>,
+        why: NoSlot,
+    ) {
         let limit = match why {
             NoSlot::All => "limits.connections",
             NoSlot::OfAddress => "limits.connections_per_address",
@@ -158,7 +198,9 @@ impl Door {
             let address = address.map(tracing::field::display);
             tracing::warn!(address, limit, left_out, "no room for another connection");
         }
-        self.refuse(wire, &no_room(why)).await;
+        if self.handshakes.of(&stream).is_none() {
+            self.refuse(Wire::new(stream, place), &no_room(why)).await;
+        }
     }
 
     /// Answers an invalid head; the connection ends here.
@@ -187,15 +229,14 @@ impl ServerApp for Door {
     ) -> Option<Stream> {
         let place = self.connections.connected();
         let address = stream.get_socket_digest().and_then(|socket| client_address(&socket));
-        let slot = self.slots.take(address, self.live.current().connection_limits);
-        let mut wire = Box::new(Wire::new(stream, place));
-        let slot = match slot {
+        let slot = match self.slots.take(address, self.live.current().connection_limits) {
             Ok(slot) => slot,
             Err(why) => {
-                self.reject(*wire, address, why).await;
+                self.reject(stream, place, address, why).await;
                 return None;
             }
         };
+        let mut wire = self.begun(stream, &slot, place, address).await?;
         let mut settings = None;
         loop {
             let head = match self.head(&mut wire, &slot).await {
@@ -254,6 +295,10 @@ impl From<S3Error> for NoHead {
     fn from(error: S3Error) -> Self {
         Self::Refused(error)
     }
+}
+
+fn plain_at_tls() -> S3Error {
+    S3Error::new(Code::BadRequest).because("This port speaks TLS: use https://.")
 }
 
 fn no_room(why: NoSlot) -> S3Error {

@@ -52,7 +52,10 @@ pub(super) fn location(visit: &Visit<'_>, name: &ObjectName) -> String {
     // HTTP/1.0 requests may have no host.
     let host = visit.head().headers.get(header::HOST);
     match host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty()) {
-        Some(host) => format!("http://{host}{path}"),
+        Some(host) => {
+            let scheme = if visit.is_by_tls() { "https" } else { "http" };
+            format!("{scheme}://{host}{path}")
+        }
         None => path.to_owned(),
     }
 }

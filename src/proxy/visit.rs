@@ -57,6 +57,11 @@ impl<'s> Visit<'s> {
         (head_of(self.session), self.context)
     }
 
+    /// Whether the client has connected by TLS.
+    pub(super) fn is_by_tls(&self) -> bool {
+        self.session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
+    }
+
     /// The context of the request.
     pub(super) fn context(&self) -> &Context {
         self.context

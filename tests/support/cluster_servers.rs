@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 
-use crate::redis_server::RedisServer;
+use crate::redis_server::{RedisServer, free_port};
 use crate::steps::{tell, until};
 
 /// Its servers: the masters, with a third of the slots each, then their replicas.
@@ -16,10 +16,37 @@ pub(crate) struct ClusterServers {
     pub(crate) ids: Vec<String>,
 }
 
+/// Three masters that are also reached by TLS, and speak TLS among themselves.
+pub(crate) struct TlsCluster {
+    _cluster: ClusterServers,
+    /// The ports for TLS.
+    pub(crate) ports: Vec<u16>,
+}
+
+impl TlsCluster {
+    /// `options` are a server's, given its port for TLS.
+    pub(crate) async fn start(options: impl Fn(u16) -> Vec<String>) -> Self {
+        let servers = join_all((0..3).map(|_| async {
+            let port = free_port();
+            let mut options = options(port);
+            options.extend(["--tls-cluster".to_owned(), "yes".to_owned()]);
+            let options: Vec<_> = options.iter().map(String::as_str).collect();
+            (server("1000", &options).await, port)
+        }));
+        let (servers, ports): (Vec<_>, Vec<_>) = servers.await.into_iter().unzip();
+        Self { _cluster: ClusterServers::formed(servers, 0).await, ports }
+    }
+}
+
 impl ClusterServers {
     /// Three masters, and a replica of each of the first so many. Waits until all are well.
     pub(crate) async fn start(replicas: usize, node_timeout: &str) -> Self {
-        let servers = join_all((0..3 + replicas).map(|_| server(node_timeout))).await;
+        let servers = join_all((0..3 + replicas).map(|_| server(node_timeout, &[]))).await;
+        Self::formed(servers, replicas).await
+    }
+
+    /// Makes a cluster of servers and the ports of their buses.
+    async fn formed(servers: Vec<(RedisServer, u16)>, replicas: usize) -> Self {
         let (servers, buses): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
         let mut connections = join_all(servers.iter().map(RedisServer::connection)).await;
         let mut ids = Vec::new();
@@ -109,7 +136,7 @@ impl ClusterServers {
 }
 
 /// A server that is ready to be part of a cluster, and its bus's port.
-pub(crate) async fn server(node_timeout: &str) -> (RedisServer, u16) {
+pub(crate) async fn server(node_timeout: &str, more: &[&str]) -> (RedisServer, u16) {
     // Its own choice would be 10,000 ports higher, where there may be none.
     let bus = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let options = [
@@ -120,7 +147,7 @@ pub(crate) async fn server(node_timeout: &str) -> (RedisServer, u16) {
         "--cluster-port",
         &bus.to_string(),
     ];
-    (RedisServer::start(&options).await, bus)
+    (RedisServer::start(&[&options, more].concat()).await, bus)
 }
 
 async fn cluster_info(connection: &mut MultiplexedConnection) -> BTreeMap<String, String> {

@@ -24,6 +24,7 @@ pub(crate) fn settings_of(topology: Topology) -> RedisSettings {
         database: 0,
         username: None,
         password: None,
+        tls: None,
         namespace: "test".to_owned(),
         connections: 2,
         timeout: Duration::from_secs(1),

@@ -27,10 +27,12 @@ use std::time::Duration;
 use self::format::terms_line;
 use self::node::fitness::{Demands, Setting};
 use self::node::partitions::Partitions;
+use self::node::transport::RegisterTls;
 use self::scripts::{CLOCK, Scripts};
-pub use self::settings::{Address, RedisSettings, SentinelTopology, Topology};
+pub use self::settings::{Address, RedisSettings, RedisTls, SentinelTopology, Topology};
 use self::topology::Router;
 use super::{RegisterError, Terms};
+use crate::tls::{CertificateInfo, ClientTls, FileFault, Reload};
 
 /// The register in Redis.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub struct RedisRegister {
     settings: RedisSettings,
     router: Router,
     partitions: Arc<Partitions>,
+    tls: Option<Arc<RegisterTls>>,
 }
 
 /// For how long an answer of the Sentinels, or of a cluster, about the masters may be used.
@@ -47,7 +50,7 @@ fn snapshot_ttl(terms: &Terms) -> Duration {
 
 impl RedisRegister {
     /// A register that connects when it is first used, in the runtime that uses it. `Unsuitable`
-    /// when the namespace is not a valid one.
+    /// when the namespace is not a valid one, or a file of [`RedisSettings::tls`] cannot be used.
     pub fn connect(settings: &RedisSettings, terms: &Terms) -> Result<Self, RegisterError> {
         Self::with_clock(settings, terms, CLOCK)
     }
@@ -65,7 +68,8 @@ impl RedisRegister {
             )));
         }
         let snapshot_ttl = snapshot_ttl(terms);
-        let router = Router::new(settings, snapshot_ttl);
+        let tls = settings.tls.as_ref().map(|tls| open_tls(tls, settings.timeout)).transpose()?;
+        let router = Router::new(settings, tls.clone(), snapshot_ttl);
         if router.is_guided() && terms.failover_lag < snapshot_ttl {
             return Err(RegisterError::Unsuitable(
                 "register.failover_lag is shorter than half of register.lease, for which a replaced \
@@ -85,7 +89,7 @@ impl RedisRegister {
         };
         let scripts = Scripts::new(terms, clock);
         let partitions = Partitions { namespace, scripts, terms: terms_line(terms), demands };
-        Ok(Self { settings: settings.clone(), router, partitions: Arc::new(partitions) })
+        Ok(Self { settings: settings.clone(), router, partitions: Arc::new(partitions), tls })
     }
 
     /// The same register over connections of its own, for another runtime. The two share what they
@@ -96,6 +100,7 @@ impl RedisRegister {
             settings: self.settings.clone(),
             router: self.router.apart(&self.settings),
             partitions: Arc::clone(&self.partitions),
+            tls: self.tls.clone(),
         }
     }
 
@@ -117,6 +122,28 @@ impl RedisRegister {
     fn scripts(&self) -> &Scripts {
         &self.partitions.scripts
     }
+}
+
+/// Connections that are open stay as they are.
+impl Reload for RedisRegister {
+    fn section(&self) -> &'static str {
+        "register"
+    }
+
+    fn reload(&self) -> Result<bool, FileFault> {
+        self.tls.as_ref().map_or(Ok(false), |tls| tls.client.reload())
+    }
+
+    fn certificates(&self) -> Vec<CertificateInfo> {
+        self.tls.as_ref().map(|tls| tls.client.certificates()).unwrap_or_default()
+    }
+}
+
+fn open_tls(tls: &RedisTls, timeout: Duration) -> Result<Arc<RegisterTls>, RegisterError> {
+    let client = ClientTls::open(tls.files.clone())
+        .map_err(|fault| RegisterError::Unsuitable(format!("register.{fault}")))?;
+    let server_name = tls.server_name.clone();
+    Ok(Arc::new(RegisterTls { client, server_name, patience: timeout / 2 }))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::secret::Secret;
+use crate::tls::ClientFiles;
 
 /// How Redis is reached.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct RedisSettings {
     pub username: Option<String>,
     /// The password, if one is needed.
     pub password: Option<Secret>,
+    /// TLS to all servers, Sentinels included; none when absent.
+    pub tls: Option<RedisTls>,
     /// The prefix of every Redis key: `{<namespace>:`. Not empty, without braces.
     pub namespace: String,
     /// How many connections are kept to each server; each carries any number of calls at once.
@@ -27,6 +30,15 @@ pub struct RedisSettings {
     /// An operator has set the terms' `failover_lag`, and is responsible for it where a server does
     /// not show the configuration that it depends on.
     pub failover_lag_is_stated: bool,
+}
+
+/// TLS to Redis.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RedisTls {
+    /// What is trusted, and the certificate that is shown.
+    pub files: ClientFiles,
+    /// The name that every server's certificate is for; its own name or address when absent.
+    pub server_name: Option<String>,
 }
 
 /// A server's name or address, and its port.

@@ -830,6 +830,7 @@ fn settings(server: &RedisServer, database: u32) -> RedisSettings {
         database,
         username: None,
         password: None,
+        tls: None,
         namespace: "test".to_owned(),
         connections: 1,
         timeout: Duration::from_secs(10),

@@ -1,16 +1,16 @@
 //! Connections to one server: opened when first needed, and opened again after they failed.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
+use super::transport::{NoTransport, RegisterTls, Scheme, answered, tcp};
 use crate::register::RegisterError;
 use crate::register::redis::error::CallError;
 use crate::register::redis::settings::Address;
@@ -20,9 +20,17 @@ use crate::secret::Secret;
 /// answers come in the order of the calls.
 pub(crate) struct Connections {
     address: Address,
-    login: RedisConnectionInfo,
+    access: Access,
     slots: Vec<Mutex<Option<Connection>>>,
     next: AtomicUsize,
+}
+
+/// How connections are opened, to any server.
+#[derive(Clone)]
+pub(crate) struct Access {
+    pub(crate) login: RedisConnectionInfo,
+    /// TLS, where it is used.
+    pub(crate) tls: Option<Arc<RegisterTls>>,
 }
 
 /// One connection; clones share it.
@@ -42,9 +50,9 @@ struct Driver {
 /// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    /// No server listens there, or the network does not lead there.
-    #[error("{0}")]
-    Unreachable(io::Error),
+    /// The server cannot be reached, or not by TLS.
+    #[error(transparent)]
+    Unreachable(NoTransport),
     /// The server refused the login.
     #[error("{0}")]
     Refused(RedisError),
@@ -54,10 +62,10 @@ pub(crate) enum OpenError {
 pub(crate) struct Turn<'a>(MutexGuard<'a, Option<Connection>>);
 
 impl Connections {
-    pub(crate) fn new(address: Address, login: RedisConnectionInfo, count: usize) -> Self {
+    pub(crate) fn new(address: Address, access: Access, count: usize) -> Self {
         Self {
             address,
-            login,
+            access,
             slots: (0..count.max(1)).map(|_| Mutex::new(None)).collect(),
             next: AtomicUsize::new(0),
         }
@@ -71,7 +79,7 @@ impl Connections {
 
     /// A new connection.
     pub(crate) async fn open(&self) -> Result<Connection, CallError> {
-        open(&self.address, &self.login).await.map_err(|error| match error {
+        open(&self.address, &self.access).await.map_err(|error| match error {
             OpenError::Unreachable(error) => {
                 RegisterError::Unreachable(format!("{self}: {error}")).into()
             }
@@ -110,14 +118,25 @@ pub(crate) fn login(
 }
 
 /// Opens a connection in the current runtime.
-pub(crate) async fn open(
-    address: &Address,
-    login: &RedisConnectionInfo,
-) -> Result<Connection, OpenError> {
-    let to = (address.host.as_str(), address.port);
-    let stream = TcpStream::connect(to).await.map_err(OpenError::Unreachable)?;
-    // Otherwise a step would wait for the acknowledgement of the step before it.
-    stream.set_nodelay(true).map_err(OpenError::Unreachable)?;
+pub(crate) async fn open(address: &Address, access: &Access) -> Result<Connection, OpenError> {
+    let mut stream = tcp(address).await.map_err(OpenError::Unreachable)?;
+    match &access.tls {
+        None => {
+            let answered = answered(&mut stream).await;
+            answered.map_err(|error| OpenError::Unreachable(NoTransport::Plain(error)))?;
+            over(stream, &access.login).await
+        }
+        Some(tls) => {
+            let stream = tls.over(stream, address).await.map_err(OpenError::Unreachable)?;
+            over(stream, &access.login).await
+        }
+    }
+}
+
+async fn over<S>(stream: S, login: &RedisConnectionInfo) -> Result<Connection, OpenError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     // The caller's time limit covers everything; the library's own would be added to it.
     let config = AsyncConnectionConfig::new()
         .set_response_timeout(None)
@@ -147,10 +166,18 @@ impl Drop for Driver {
     }
 }
 
+/// Without the login.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("tls", &self.tls).finish_non_exhaustive()
+    }
+}
+
 /// Shows the address, never the password.
 impl fmt::Display for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "redis://{}/{}", self.address, self.login.db())
+        let Access { login, tls } = &self.access;
+        write!(f, "{}://{}/{}", Scheme(tls.as_ref()), self.address, login.db())
     }
 }
 

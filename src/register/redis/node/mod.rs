@@ -4,16 +4,15 @@ pub(super) mod clock;
 pub(super) mod connections;
 pub(super) mod fitness;
 pub(super) mod partitions;
+pub(super) mod transport;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redis::RedisConnectionInfo;
-
 use self::clock::ClockWatch;
-use self::connections::{Connection, Connections};
+use self::connections::{Access, Connection, Connections};
 use self::partitions::{Partitions, Survey};
 use super::error::CallError;
 use super::settings::Address;
@@ -44,11 +43,15 @@ impl Health {
 impl Node {
     pub(super) fn new(
         address: Address,
-        login: RedisConnectionInfo,
+        access: Access,
         connections: usize,
         health: Arc<Health>,
     ) -> Self {
-        Self { connections: Connections::new(address.clone(), login, connections), address, health }
+        Self {
+            connections: Connections::new(address.clone(), access, connections),
+            address,
+            health,
+        }
     }
 
     pub(super) fn address(&self) -> &Address {

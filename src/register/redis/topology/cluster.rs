@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::{Pipeline, RedisConnectionInfo, Value};
+use redis::{Pipeline, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -23,6 +23,7 @@ use super::peer::{Peer, Unanswered};
 use super::view::{Quorum, View};
 use crate::register::RegisterError;
 use crate::register::redis::format::{id_key, partition_key};
+use crate::register::redis::node::connections::Access;
 use crate::register::redis::settings::Address;
 
 /// A cluster, and the members of it that are asked.
@@ -30,7 +31,7 @@ use crate::register::redis::settings::Address;
 pub(super) struct Cluster {
     seeds: Vec<Address>,
     namespace: String,
-    login: RedisConnectionInfo,
+    access: Access,
     question: Arc<Pipeline>,
     peers: Mutex<BTreeMap<Address, Arc<Peer>>>,
 }
@@ -80,8 +81,8 @@ impl From<Unanswered> for NoView {
 }
 
 impl Cluster {
-    /// `login` is for database 0, the only one in a cluster.
-    pub(super) fn new(seeds: &[Address], login: RedisConnectionInfo, namespace: &str) -> Self {
+    /// The login is for database 0, the only one in a cluster.
+    pub(super) fn new(seeds: &[Address], access: Access, namespace: &str) -> Self {
         let mut question = Pipeline::new();
         question.ignore_errors();
         question.cmd("CLUSTER").arg("MYID");
@@ -89,7 +90,7 @@ impl Cluster {
         Self {
             seeds: seeds.to_vec(),
             namespace: namespace.to_owned(),
-            login,
+            access,
             question: Arc::new(question),
             peers: Mutex::default(),
         }
@@ -165,7 +166,7 @@ impl Cluster {
 
     fn peer(&self, address: &Address) -> Arc<Peer> {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Peer::new(address.clone(), self.login.clone()));
+        let new = || Arc::new(Peer::new(address.clone(), self.access.clone()));
         Arc::clone(peers.entry(address.clone()).or_insert_with(new))
     }
 

@@ -16,13 +16,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::RedisConnectionInfo;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::cluster::Cluster;
 use self::masters::{Masters, Shard, TopologySnapshot};
 use self::sentinel::Sentinels;
-use super::node::connections::login;
+use super::node::connections::{Access, login};
+use super::node::transport::RegisterTls;
 use super::node::{Health, Node};
 use super::settings::{Address, RedisSettings, Topology};
 use crate::register::RegisterError;
@@ -37,12 +37,14 @@ enum Guide {
 }
 
 impl Guide {
-    fn new(settings: &RedisSettings) -> Self {
+    fn new(settings: &RedisSettings, access: &Access) -> Self {
         match &settings.topology {
             Topology::Single { address, .. } => Self::Operator(address.clone()),
-            Topology::Sentinels(settings) => Self::Sentinels(Sentinels::new(settings)),
+            Topology::Sentinels(settings) => {
+                Self::Sentinels(Sentinels::new(settings, access.tls.clone()))
+            }
             Topology::Cluster(seeds) => {
-                Self::Cluster(Cluster::new(seeds, login_of(settings), &settings.namespace))
+                Self::Cluster(Cluster::new(seeds, access.clone(), &settings.namespace))
             }
         }
     }
@@ -53,6 +55,7 @@ impl Guide {
 struct Common {
     snapshot: Mutex<Option<TopologySnapshot>>,
     healths: Mutex<HashMap<Address, Arc<Health>>>,
+    tls: Option<Arc<RegisterTls>>,
     clock_jump_max: Duration,
     snapshot_ttl: Duration,
 }
@@ -62,7 +65,7 @@ struct Common {
 pub(super) struct Router {
     common: Arc<Common>,
     guide: Guide,
-    login: RedisConnectionInfo,
+    access: Access,
     connections: usize,
     nodes: Mutex<HashMap<Address, Arc<Node>>>,
     /// Locked by one task at a time, while Sentinels or a cluster are asked. Keeps the error of the
@@ -72,7 +75,11 @@ pub(super) struct Router {
 
 impl Router {
     /// `snapshot_ttl`: how long an answer of Sentinels or of a cluster may be used.
-    pub(super) fn new(settings: &RedisSettings, snapshot_ttl: Duration) -> Self {
+    pub(super) fn new(
+        settings: &RedisSettings,
+        tls: Option<Arc<RegisterTls>>,
+        snapshot_ttl: Duration,
+    ) -> Self {
         let snapshot = match &settings.topology {
             Topology::Single { address, .. } => {
                 let masters = Arc::new(Masters::all_at(address));
@@ -83,6 +90,7 @@ impl Router {
         let common = Common {
             snapshot: Mutex::new(snapshot),
             healths: Mutex::default(),
+            tls,
             clock_jump_max: settings.clock_jump_max,
             snapshot_ttl,
         };
@@ -95,10 +103,11 @@ impl Router {
     }
 
     fn over(settings: &RedisSettings, common: Arc<Common>) -> Self {
+        let access = Access { login: login_of(settings), tls: common.tls.clone() };
         Self {
             common,
-            guide: Guide::new(settings),
-            login: login_of(settings),
+            guide: Guide::new(settings, &access),
+            access,
             connections: settings.connections,
             nodes: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
@@ -199,7 +208,7 @@ impl Router {
             each.contains_key(address) || snapshot.masters.of(Shard::Id) == Some(address)
         });
         let health = self.common.health(address);
-        let node = Node::new(address.clone(), self.login.clone(), self.connections, health);
+        let node = Node::new(address.clone(), self.access.clone(), self.connections, health);
         let node = Arc::new(node);
         nodes.insert(address.clone(), Arc::clone(&node));
         node
@@ -226,7 +235,7 @@ pub(super) fn no_master(shards: usize) -> RegisterError {
     ))
 }
 
-fn login_of(settings: &RedisSettings) -> RedisConnectionInfo {
+fn login_of(settings: &RedisSettings) -> redis::RedisConnectionInfo {
     login(settings.username.as_deref(), settings.password.as_ref(), settings.database)
 }
 

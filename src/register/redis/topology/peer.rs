@@ -3,17 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
-use redis::{Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value};
+use redis::{Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::register::redis::node::connections::{Connection, OpenError, open};
+use crate::register::redis::node::connections::{Access, Connection, OpenError, open};
 use crate::register::redis::settings::Address;
 
 /// A server and one connection to it, which is kept while the server answers.
 pub(super) struct Peer {
     address: Address,
-    login: RedisConnectionInfo,
+    access: Access,
     kept: Mutex<Option<Connection>>,
 }
 
@@ -29,8 +29,8 @@ pub(super) enum Unanswered {
 }
 
 impl Peer {
-    pub(super) fn new(address: Address, login: RedisConnectionInfo) -> Self {
-        Self { address, login, kept: Mutex::new(None) }
+    pub(super) fn new(address: Address, access: Access) -> Self {
+        Self { address, access, kept: Mutex::new(None) }
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -50,7 +50,7 @@ impl Peer {
             let connection = kept.take().filter(Connection::is_usable);
             let mut connection = match connection {
                 Some(connection) => connection,
-                None => open(&self.address, &self.login).await.map_err(|error| match error {
+                None => open(&self.address, &self.access).await.map_err(|error| match error {
                     OpenError::Unreachable(error) => Unanswered::Silent(error.to_string()),
                     OpenError::Refused(error) => Unanswered::of(error),
                 })?,

@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use super::masters::Masters;
 use super::peer::{Peer, Unanswered};
 use crate::register::RegisterError;
-use crate::register::redis::node::connections::login;
+use crate::register::redis::node::connections::{Access, login};
+use crate::register::redis::node::transport::RegisterTls;
 use crate::register::redis::settings::{Address, SentinelTopology};
 
 /// All Sentinels of a master.
@@ -80,9 +81,11 @@ struct Tally {
 }
 
 impl Sentinels {
-    pub(super) fn new(settings: &SentinelTopology) -> Self {
+    /// Sentinels have a login of their own; TLS is the masters'.
+    pub(super) fn new(settings: &SentinelTopology, tls: Option<Arc<RegisterTls>>) -> Self {
         let login = login(settings.username.as_deref(), settings.password.as_ref(), 0);
-        let peer = |address: &Address| Arc::new(Peer::new(address.clone(), login.clone()));
+        let access = Access { login, tls };
+        let peer = |address: &Address| Arc::new(Peer::new(address.clone(), access.clone()));
         let mut question = Pipeline::new();
         question.ignore_errors();
         question.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&settings.master);
