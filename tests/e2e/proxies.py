@@ -59,6 +59,8 @@ class Settings:
     unknown_length: str | None = None
     domains: tuple[str, ...] = (DOMAIN,)
     ca_file: str | None = None
+    client_certificate: tuple[str, str] | None = None
+    """The files of the certificate that is shown to the store, and of its key."""
     checksums: str = "send"
     dot_segments: str = "refuse"
     deletes_at_once: int = 16
@@ -137,6 +139,9 @@ read_only = {json.dumps(settings.anonymous_read_only)}"""
     per_client = (f"writes_per_client = {settings.writes_per_client}"
                   if settings.writes_per_client else "")
     ca_file = f"ca_file = {quoted(settings.ca_file)}" if settings.ca_file else ""
+    if settings.client_certificate:
+        cert, key = map(quoted, settings.client_certificate)
+        ca_file += f"\nclient_cert_file = {cert}\nclient_key_file = {key}"
     upgrade_socket = (f"upgrade_socket = {quoted(settings.upgrade_socket)}"
                       if settings.upgrade_socket else "")
     return f"""\

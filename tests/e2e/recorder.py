@@ -21,6 +21,10 @@ class Recorder:
 
     certificate: tuple[str, str] | None = None
     """PEM files of a certificate and its key: it then speaks TLS."""
+    client_authority: str | None = None
+    """A PEM file: clients must then show a certificate that it has signed."""
+    context: ssl.SSLContext | None = None
+    """Of TLS. A certificate that is loaded into it is used for connections from then on."""
     seen: list = field(default_factory=list)
     server_names: list = field(default_factory=list)
     """What TLS asked for, connection by connection."""
@@ -55,6 +59,10 @@ class Recorder:
         if self.certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*self.certificate)
+            if self.client_authority:
+                context.load_verify_locations(self.client_authority)
+                context.verify_mode = ssl.CERT_REQUIRED
+            self.context = context
             context.sni_callback = lambda _, name, __: self.server_names.append(name)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

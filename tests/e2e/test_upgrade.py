@@ -327,7 +327,7 @@ def test_what_lives_in_the_process_is_not_taken_over(store, tmp_path):
 def test_a_takeover_that_cannot_be_is_refused_with_what_to_do(line):
     proxy = line.first()
     told = refusal(proxy, "--listen", "127.0.0.1:1")
-    assert "Set listen to the same address" in told and proxy.url.split("/")[-1] in told
+    assert "Keep one of these addresses" in told and proxy.url.split("/")[-1] in told
     assert proxy.stop() == 0
     # Which address would be meant?
     told = refusal(proxy)

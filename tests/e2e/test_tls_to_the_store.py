@@ -1,0 +1,98 @@
+"""TLS to the store: its certificate is always verified, ours is shown, and both can be replaced."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from certificates import Authority
+from processes import NotReady
+from proxies import Proxy, Settings
+from recorder import Recorder
+from stores import Store
+
+
+@pytest.fixture
+def authorities(tmp_path) -> list[Authority]:
+    return [Authority(tmp_path / name, name) for name in ("one", "another")]
+
+
+@pytest.fixture
+def recorders():
+    running: list[Recorder] = []
+
+    def start(signed, **more) -> Recorder:
+        running.append(Recorder(certificate=(str(signed.cert), str(signed.key)), **more))
+        return running[-1]
+
+    yield start
+    for recorder in running:
+        recorder.stop()
+
+
+@pytest.fixture
+def proxy_to(tmp_path):
+    running: list[Proxy] = []
+
+    def start(recorder: Recorder, ca_file, client=None, tls: str = "", host: str = "127.0.0.1"):
+        store = Store("recorder", f"https://{host}:{recorder.port}", "storekey", "storesecret")
+        shown = (str(client.cert), str(client.key)) if client else None
+        settings = Settings(settle=0, ca_file=str(ca_file), client_certificate=shown, rules=tls)
+        running.append(Proxy(tmp_path / f"proxy-{len(running)}", store, settings))
+        return running[-1]
+
+    yield start
+    for proxy in running:
+        proxy.stop()
+
+
+def statuses(proxy: Proxy) -> set[int]:
+    """Of a write, a read and an upload part, which take different ways to the store."""
+    raw = proxy.raw()
+    return {raw.put("/bucket/key", b"x").status, raw.get("/bucket/key").status,
+            raw.put("/bucket/key?partNumber=1&uploadId=u", b"x").status}
+
+
+def test_a_client_certificate_is_shown_on_every_way(authorities, recorders, proxy_to):
+    ours, other = authorities
+    store = recorders(ours.sign("store"), client_authority=str(ours.file))
+    assert statuses(proxy_to(store, ours.file, ours.sign("client"))) == {200}
+    for client in (None, other.sign("stranger")):
+        with pytest.raises(NotReady, match="the store at https://127.0.0.1:.* cannot be used"):
+            proxy_to(store, ours.file, client)
+
+
+def test_a_certificate_for_another_name_or_of_another_authority_is_refused(
+        authorities, recorders, proxy_to):
+    ours, other = authorities
+    store = recorders(ours.sign("store", dns=("store.test",), ips=("127.0.0.1",)))
+    assert statuses(proxy_to(store, ours.file)) == {200}
+    with pytest.raises(NotReady, match="cannot be used: .*not valid for name"):
+        proxy_to(store, ours.file, host="localhost")
+    with pytest.raises(NotReady, match="cannot be used: .*UnknownIssuer"):
+        proxy_to(store, other.file)
+
+
+def test_files_for_the_store_are_read_again(authorities, recorders, proxy_to, tmp_path):
+    ours, other = authorities
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(ours.file.read_bytes())
+    store = recorders(ours.sign("store"))
+    proxy = proxy_to(store, ca_file, tls='[tls]\nreload_interval = "100ms"')
+    assert statuses(proxy) == {200}
+    # The store has a new authority. Connections that are open go on.
+    new = other.sign("store")
+    store.context.load_cert_chain(str(new.cert), str(new.key))
+    assert statuses(proxy) == {200}
+    handshakes = len(store.server_names)
+    ca_file.write_bytes(other.file.read_bytes())
+    deadline = time.monotonic() + 20
+    while len(store.server_names) == handshakes:
+        assert statuses(proxy) <= {200, 503} and time.monotonic() < deadline
+        time.sleep(0.05)
+    assert statuses(proxy) == {200}
+    ca_file.write_bytes(ours.file.read_bytes())
+    while statuses(proxy) != {503}:
+        assert time.monotonic() < deadline, "the old authority is trusted"
+        time.sleep(0.05)
