@@ -65,3 +65,15 @@ def redis_server(tmp_path_factory):
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory) -> tuple[Path, Path]:
+    """A certificate and its key."""
+    directory = tmp_path_factory.mktemp("tls")
+    made = (directory / "certificate.pem", directory / "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-nodes",
+                    "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=ifmatch",
+                    "-addext", "subjectAltName=DNS:ifmatch",
+                    "-days", "2", "-out", made[0], "-keyout", made[1]],
+                   check=True, capture_output=True)
+    return made

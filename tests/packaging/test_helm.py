@@ -89,7 +89,7 @@ def test_values_that_cannot_work_are_refused(change, said):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_program_accepts_what_its_pods_get(name, tmp_path):
+def test_the_program_accepts_what_its_pods_get(name, tmp_path, certificate):
     """The container's files are laid out below another directory, and the paths changed to it."""
     if subprocess.run([BINARY, "health", "--help"], capture_output=True).returncode != 0:
         pytest.skip("this build has no admin listener, which the pods' probes ask")
@@ -107,7 +107,8 @@ def test_the_program_accepts_what_its_pods_get(name, tmp_path):
         directory = Path(moved(mounts[volume["name"]]))
         for path in paths(volume):
             directory.mkdir(exist_ok=True)
-            (directory / path).write_text("x" * 32)
+            of_tls = certificate[path == "tls.key"].read_text()
+            (directory / path).write_text(of_tls if path.startswith("tls.") else "x" * 32)
             (directory / path).chmod(0o600)
     env = {each["name"]: moved(each["value"]) for each in container["env"]}
     assert container["args"][:2] == ["serve", "--config"]
@@ -122,7 +123,8 @@ def paths(volume: dict) -> list[str]:
         secrets = [source["secret"] for source in volume["projected"]["sources"]]
         return [item["path"] for secret in secrets for item in secret["items"]]
     if "secret" in volume:
-        return [item["path"] for item in volume["secret"]["items"]]
+        of_tls = [{"path": "tls.crt"}, {"path": "tls.key"}]
+        return [item["path"] for item in volume["secret"].get("items", of_tls)]
     return []
 
 
