@@ -354,6 +354,7 @@ settle = "0s"
 spool_dir = {json.dumps(str(directory))}
 [log]
 level = "warn"
+access = "off"
 [[client]]
 access_key_id = "{ACCESS_KEY}"
 secret_access_key_env = "BENCH_SECRET"

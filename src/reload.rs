@@ -19,6 +19,10 @@ pub trait Reconfigure: Send + Sync {
     /// # Errors
     /// Why the settings cannot be used.
     async fn prepare(&self, config: &Config) -> Result<Prepared, Fault>;
+
+    /// Opens the files that this part writes again, under their names: whatever the configuration
+    /// says now.
+    fn reopen_files(&self) {}
 }
 
 /// Puts prepared settings into effect. It cannot fail.
@@ -93,9 +97,12 @@ impl Reloader {
         }
     }
 
-    /// Reloads at each SIGHUP.
+    /// Opens log files again, and reloads, at each SIGHUP.
     pub async fn at_each(self: Arc<Self>, mut hangups: Signal) {
         while hangups.recv().await.is_some() {
+            for part in &self.parts {
+                part.reopen_files();
+            }
             self.reload_and_tell().await;
         }
     }

@@ -22,10 +22,13 @@ pub fn is_reserved(name: &str) -> bool {
 /// own signature and of its body's framing. This is a list of allowed headers, not of forbidden
 /// ones: stores have headers of their own that copy, link or expire objects (Swift's `X-Copy-From`,
 /// `X-Delete-After`, `X-Symlink-Target`), without the register and beyond the client's rights.
+/// The headers of a trace go along, where they are well-formed; the signature does not cover them, as
+/// servers between here and the store may set their own.
 pub fn to_store(client: &HeaderMap) -> HeaderMap {
+    let traced = trace_id(client).is_some();
     client
         .iter()
-        .filter(|(name, _)| passes(name.as_str()))
+        .filter(|(name, _)| passes(name.as_str()) || traced && TRACE.contains(&name.as_str()))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
@@ -48,6 +51,26 @@ pub fn as_sent(client: &HeaderMap) -> HeaderMap {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
+/// The trace that a request belongs to, by its `traceparent`: 32 hex digits (W3C: Trace Context,
+/// "traceparent Header"). `None` where the header is not there, or is malformed.
+pub fn trace_id(client: &HeaderMap) -> Option<&str> {
+    let mut given = client.get_all(TRACE[0]).iter();
+    let parent = given.next()?.to_str().ok().filter(|_| given.next().is_none())?;
+    let mut parts = parent.split('-');
+    let [version, trace, span, flags] = [(); 4].map(|()| parts.next().unwrap_or_default());
+    let is_hex = |text: &str, digits| {
+        text.len() == digits && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_some = |text: &str| text.bytes().any(|c| c != b'0');
+    let valid = is_hex(version, 2) && is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2);
+    // Later versions may have more parts; ff is none.
+    let known = version != "ff" && (version != "00" || parts.next().is_none());
+    (valid && known && is_some(trace) && is_some(span)).then_some(trace)
+}
+
+/// The headers of a trace, which mean nothing to the request itself (W3C: Trace Context).
+const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+
 /// Whether an unsigned header may be passed on where the store checks signatures: headers that HTTP
 /// needs, and those that S3 accepts unsigned and that have no power (the object's own
 /// representation, the parameters of a read, conditions). No `x-amz-*` header, and none that is not
@@ -65,7 +88,10 @@ pub fn may_go_unsigned(name: &str) -> bool {
         "user-agent",
     ];
     // The proxy reads its own headers here; they have no meaning to a store.
-    PLAIN.contains(&name) || of_http.contains(&name) || name.starts_with("x-ifmatch-")
+    PLAIN.contains(&name)
+        || of_http.contains(&name)
+        || TRACE.contains(&name)
+        || name.starts_with("x-ifmatch-")
 }
 
 /// The `x-amz-*` headers that are allowed in an unsigned request: those about the body's framing
@@ -264,6 +290,36 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["content-encoding", "content-type", "if-match", "x-amz-meta-a"]);
         assert_eq!(kept[header::CONTENT_ENCODING], "deflate, gzip");
+    }
+
+    #[test]
+    fn a_trace_goes_along_where_it_is_well_formed() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let with = |parent: &str| headers(&[("traceparent", parent), ("tracestate", "a=1")]);
+        for good in [format!("00-{trace}-{span}-01"), format!("cc-{trace}-{span}-01-more")] {
+            let client = with(&good);
+            assert_eq!(trace_id(&client), Some(trace), "{good}");
+            assert_eq!(to_store(&client), client);
+        }
+        let zeros = "0".repeat(32);
+        for bad in [
+            format!("00-{trace}-{span}"),
+            format!("00-{trace}-{span}-01-more"),
+            format!("ff-{trace}-{span}-01"),
+            format!("00-{zeros}-{span}-01"),
+            format!("00-{trace}-{}-01", &zeros[..16]),
+            format!("00-{}-{span}-01", trace.to_ascii_uppercase()),
+            format!("00-{trace}é-{span}-01"),
+            String::new(),
+        ] {
+            assert_eq!(trace_id(&with(&bad)), None, "{bad}");
+            assert!(to_store(&with(&bad)).is_empty(), "{bad}");
+        }
+        let good = format!("00-{trace}-{span}-01");
+        let mut twice = with(&good);
+        twice.append("traceparent", good.parse().unwrap());
+        assert_eq!(trace_id(&twice), None);
+        assert_eq!(trace_id(&HeaderMap::new()), None);
     }
 
     #[test]

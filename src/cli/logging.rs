@@ -1,35 +1,167 @@
-//! Logging: log lines go to standard error, as text or JSON.
+//! Logging: log lines go to standard error, as text or JSON; those about requests may have a file of
+//! their own. A reload changes the filter and the file.
 
-use std::io::IsTerminal;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::failure::Failure;
-use crate::config::{Log, LogFormat};
+use crate::config::{AccessLog, Config, Fault, Log, LogFormat};
+use crate::reload::{Prepared, Reconfigure};
+use crate::seldom::Seldom;
 
 /// Starts logging.
-pub(super) fn begin(log: &Log) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&log.level)
-        .map_err(|error| Failure::Usage(format!("log.level: {error}")))?
+pub(super) fn begin(log: &Log) -> Result<Logging, Failure> {
+    let filter = filter(log).map_err(|error| Failure::Usage(format!("log.level: {error}")))?;
+    let file = opened(&log.access)
+        .map_err(|(path, error)| Failure::Run(format!("log.access: {path}: {error}")))?;
+    let writer = Writer(Arc::new(ArcSwapOption::new(file)));
+    let escapes = io::stderr().is_terminal() && !matches!(log.access, AccessLog::File(_));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_filter_reloading()
+        .with_writer(writer.clone())
+        .log_internal_errors(false)
+        .with_ansi(escapes)
+        .with_target(false);
+    let (begun, set_filter): (_, SetFilter) = match log.format {
+        LogFormat::Text => {
+            let handle = subscriber.reload_handle();
+            (subscriber.finish().try_init(), Box::new(move |filter| handle.reload(filter)))
+        }
+        LogFormat::Json => {
+            let subscriber = subscriber.json().flatten_event(true);
+            let handle = subscriber.reload_handle();
+            (subscriber.finish().try_init(), Box::new(move |filter| handle.reload(filter)))
+        }
+    };
+    begun.map_err(|error| Failure::Run(error.to_string()))?;
+    let access = Mutex::new(log.access.clone());
+    Ok(Logging(Arc::new(Running { set_filter, writer, access })))
+}
+
+/// The running log, as a part of the process that can be reconfigured.
+pub(super) struct Logging(Arc<Running>);
+
+struct Running {
+    set_filter: SetFilter,
+    writer: Writer,
+    access: Mutex<AccessLog>,
+}
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+
+#[async_trait]
+impl Reconfigure for Logging {
+    async fn prepare(&self, config: &Config) -> Result<Prepared, Fault> {
+        let fault = |path: &str, message| Fault { path: path.to_owned(), message };
+        let filter = filter(&config.log).map_err(|error| fault("log.level", error.to_string()))?;
+        let access = config.log.access.clone();
+        let file = opened(&access)
+            .map_err(|(path, error)| fault("log.access", format!("{path}: {error}")))?;
+        let running = Arc::clone(&self.0);
+        Ok(Box::new(move || {
+            if let Err(error) = (running.set_filter)(filter) {
+                tracing::error!(%error, "log.level has not changed");
+            }
+            running.writer.0.store(file);
+            *running.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
+        }))
+    }
+
+    /// Another program may have renamed the file, to begin a new one.
+    fn reopen_files(&self) {
+        let access = self.0.access.lock().unwrap_or_else(PoisonError::into_inner);
+        match opened(&access) {
+            Ok(file) => self.0.writer.0.store(file),
+            Err((path, error)) => {
+                tracing::error!(path, %error, "log.access was not opened again; lines go to the file before");
+            }
+        }
+    }
+}
+
+/// Which events are logged. `log.access` alone decides about the lines of requests.
+fn filter(log: &Log) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    let requests = if log.access == AccessLog::Off { "off" } else { "info" };
+    let requests = format!("{}={requests}", AccessLog::TARGET);
+    Ok(EnvFilter::try_new(&log.level)?
         // Pingora logs much about its own start, and about connections that broke or were used by
         // another request; the embedded store logs each request that it refuses. The proxy writes
         // its own line for each request.
         .add_directive(directive("pingora_core=off"))
         .add_directive(directive("pingora_proxy=off"))
-        .add_directive(directive("s3s=off"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    let begun = match log.format {
-        LogFormat::Text => subscriber.finish().try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).finish().try_init(),
-    };
-    begun.map_err(|error| Failure::Run(error.to_string()))
+        .add_directive(directive("s3s=off"))
+        .add_directive(directive(&requests)))
 }
 
-fn directive(text: &str) -> tracing_subscriber::filter::Directive {
+fn directive(text: &str) -> Directive {
     text.parse().expect("a directive written here")
 }
+
+/// The file for the lines of requests, if they have one; otherwise its path, and why it cannot be
+/// opened. Lines are added at its end.
+fn opened(access: &AccessLog) -> Result<Option<Arc<File>>, (String, io::Error)> {
+    let AccessLog::File(path) = access else { return Ok(None) };
+    let shown = |path: &Path| path.display().to_string();
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.map(|file| Some(Arc::new(file))).map_err(|error| (shown(path), error))
+}
+
+/// Writes events to standard error, and those about requests to their file, if there is one.
+#[derive(Clone)]
+struct Writer(Arc<ArcSwapOption<File>>);
+
+impl<'a> MakeWriter<'a> for Writer {
+    type Writer = Place;
+
+    fn make_writer(&'a self) -> Place {
+        Place::Stderr(io::stderr())
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Place {
+        match self.0.load_full() {
+            Some(file) if event.target() == AccessLog::TARGET => Place::File(file),
+            _ => self.make_writer(),
+        }
+    }
+}
+
+/// The place of one line.
+enum Place {
+    Stderr(io::Stderr),
+    File(Arc<File>),
+}
+
+impl Write for Place {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stderr(stderr) => stderr.write(line),
+            Self::File(file) => {
+                let written = (&**file).write(line);
+                if let Err(error) = &written
+                    && let Some(left_out) = LINE_LOST.due()
+                {
+                    tracing::error!(%error, left_out, "a line of log.access was lost");
+                }
+                written
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+static LINE_LOST: Seldom = Seldom::new();

@@ -38,14 +38,14 @@ impl Serve {
         }
         let sources = self.settings.sources(self.embedded)?;
         let config = Config::load(sources.clone())?;
-        logging::begin(&config.log)?;
+        let log = logging::begin(&config.log)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
         let embedded = config.embedded.clone();
         let client = config.clients.first().cloned();
         let in_memory = matches!(config.register.kind, RegisterKind::Memory { .. });
-        let start = Start { upgrade: self.upgrade, sources, parts: Vec::new() };
+        let start = Start { upgrade: self.upgrade, sources, parts: vec![Box::new(log)] };
         server::run(config, start, move |started| {
             announce(started, in_memory);
             if let (Some(dir), Some(client)) = (embedded, client) {

@@ -112,6 +112,8 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("limits.connections_per_address", "7", LIVE),
     ("embedded.fsync", "\"never\"", Restart),
     ("log.format", "\"json\"", Restart),
+    ("log.access", "\"off\"", LIVE),
+    ("log.sample_reads", "7", LIVE),
     ("log.level", "\"warn\"", LIVE),
     ("anonymous.buckets", "[\"public\"]", Applied("anonymous")),
     ("anonymous.read_only", "false", Applied("anonymous")),

@@ -1,6 +1,8 @@
 //! Settings with a few values: enums whose variants have their spelling in the file by `serde`
 //! renames.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::de::{Deserializer, Error as _, Unexpected};
 use serde::{Deserialize, Serialize};
@@ -122,6 +124,46 @@ pub enum Require {
     CreateOnly,
     /// Any condition.
     MustBeConditional,
+}
+
+/// Where the lines about requests go, one for each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub enum AccessLog {
+    /// To standard error, with all other lines.
+    Stderr,
+    /// Nowhere.
+    Off,
+    /// To the end of this file.
+    File(PathBuf),
+}
+
+impl AccessLog {
+    /// The target of their events (`tracing`).
+    pub const TARGET: &'static str = "access";
+}
+
+impl TryFrom<String> for AccessLog {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "stderr" => Ok(Self::Stderr),
+            "off" => Ok(Self::Off),
+            path if path.contains('/') => Ok(Self::File(text.into())),
+            _ => Err(format!("\"{text}\" is not \"stderr\", \"off\" or a path with a \"/\"")),
+        }
+    }
+}
+
+impl From<AccessLog> for String {
+    fn from(access: AccessLog) -> Self {
+        match access {
+            AccessLog::Stderr => "stderr".to_owned(),
+            AccessLog::Off => "off".to_owned(),
+            AccessLog::File(path) => path.display().to_string(),
+        }
+    }
 }
 
 /// The form of the log.

@@ -186,7 +186,7 @@ impl Overlay {
                 continue;
             }
             let value = match value {
-                Value::String(text) if is_path(&key) && !text.is_empty() => {
+                Value::String(text) if is_path(&key, &text) => {
                     Value::String(base.path(&text).display().to_string())
                 }
                 value => value,
@@ -252,9 +252,10 @@ fn no_such(what: &str, mistaken: &str, valid: impl Iterator<Item = String>) -> S
     format!("there is no such {what}; the nearest is {}", nearest.unwrap_or_default())
 }
 
-/// Keys whose values are paths; in a file these start from its [`Base`].
-fn is_path(key: &str) -> bool {
-    key.ends_with("_file") || key.ends_with("_dir")
+/// Whether a value is a path: in a file it starts from its [`Base`].
+fn is_path(key: &str, text: &str) -> bool {
+    let is_always = key.ends_with("_file") || key.ends_with("_dir");
+    (is_always && !text.is_empty()) || (key == "access" && text.contains('/'))
 }
 
 /// Reads the file as a table; the error is the message about it.

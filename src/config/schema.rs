@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::access::{Client, Rights, Rule};
 use super::address::{Endpoint, RegisterUrl};
 use super::choices::{
-    Addressing, Checksums, EarlyAnswer, LogFormat, Replicas, SignatureV2, Signatures, Subresources,
-    UnknownLength,
+    AccessLog, Addressing, Checksums, EarlyAnswer, LogFormat, Replicas, SignatureV2, Signatures,
+    Subresources, UnknownLength,
 };
 use crate::embedded::Fsync;
 use crate::register::redis::{RedisSettings, RedisTls};
@@ -454,6 +454,11 @@ section! {
 pub struct Log {
     /// Its form.
     pub format: LogFormat = LogFormat::Text,
+    /// Where the lines about requests go: `stderr`, `off`, or the path of a file.
+    pub access: AccessLog = AccessLog::Stderr,
+    /// Of so many successful reads one has a line: all where it is 1.
+    #[serde(with = "Count::<1, 1_000_000>")]
+    pub sample_reads: usize = 1,
     /// Directives of `tracing_subscriber`'s `EnvFilter`, such as `info` or `ifmatch=debug`.
     pub level: String = "info".to_owned(),
 }

@@ -5,7 +5,7 @@ mod access;
 mod tls;
 
 use std::fmt::Display;
-use std::fs::symlink_metadata;
+use std::fs::{metadata, symlink_metadata};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::address::{RegisterUrl, is_host_name, is_loop, topology_url};
-use super::choices::{Addressing, Replicas, Signatures};
+use super::choices::{AccessLog, Addressing, Replicas, Signatures};
 use super::keys::secret_paths;
 use super::reading::Reading;
 use super::schema::{Backend, Body, Config, Register, RegisterKind};
@@ -36,6 +36,7 @@ pub(super) fn all(reading: &mut Reading, config: &Config) {
     let (each, of_all) = (config.limits.writes_per_client, config.limits.writes);
     not_more(reading, ("limits.writes_per_client", each), ("limits.writes", of_all), "clients");
     log_level(reading, &config.log.level);
+    access_log(reading, &config.log.access);
     access::buckets(reading, config);
     access::rules(reading, &config.rules);
     access::clients(reading, config);
@@ -285,6 +286,20 @@ fn not_more<T: PartialOrd + Display>(
         let message = format!("{each} is more than {of} ({all}), which is for all {whose}");
         reading.fault(&[path, of], message);
     }
+}
+
+/// Checks that the file for the lines of requests is a file, or can be created.
+fn access_log(reading: &mut Reading, access: &AccessLog) {
+    let AccessLog::File(path) = access else { return };
+    let shown = path.display();
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let why = match metadata(path) {
+        Ok(found) if found.is_dir() => format!("{shown} is a directory"),
+        Ok(_) => return,
+        Err(_) if directory.is_none_or(Path::is_dir) => return,
+        Err(error) => format!("{shown} cannot be made: {error}"),
+    };
+    reading.fault(&["log.access"], why);
 }
 
 /// Checks the log's directives.

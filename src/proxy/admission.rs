@@ -30,6 +30,7 @@ use crate::sigv4::{EffectiveRequest, PromisedChecksum, unframe};
 /// Admits a request, or returns the error. Fills in the log line's fields on the way.
 pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3Error> {
     let (came, context) = visit.parts();
+    context.log.trace(came.headers);
     let line = std::str::from_utf8(came.target).map_err(|_| S3Error::new(Code::InvalidUri))?;
     let (path, query) = line.split_once('?').unwrap_or((line, ""));
     let query = Query::parse(query);

@@ -1,13 +1,19 @@
 //! The context of one request: its state beside the session, and its log line.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::HeaderMap;
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::cors::Asking;
 use super::forward::Forward;
+use crate::backend::headers::trace_id;
+use crate::config::AccessLog;
 use crate::gate::{Decider, Outcome, Reply};
 use crate::random;
-use crate::s3::{Operation, S3Error, Target};
+use crate::s3::{Effect, Operation, S3Error, Target};
 use crate::shares::Share;
 
 /// The header that names the request in its answer.
@@ -48,6 +54,10 @@ pub(super) struct LogLine {
     pub(super) previous_secret: bool,
     pub(super) attempt: u32,
     pub(super) code: String,
+    /// The client's own name for what this request is a part of (W3C: Trace Context).
+    trace_id: Option<String>,
+    /// The store's name for its part, where the store has told it.
+    store_request_id: Option<String>,
     outcome: Option<&'static str>,
     decided_by: Option<Decider>,
     waited_ms: u64,
@@ -59,6 +69,11 @@ impl LogLine {
     pub(super) fn target(&mut self, target: &Target) {
         self.bucket = target.bucket().map(ToString::to_string).unwrap_or_default();
         self.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
+    }
+
+    /// Sets the trace that the client says this request belongs to.
+    pub(super) fn trace(&mut self, request: &HeaderMap) {
+        self.trace_id = trace_id(request).map(str::to_owned);
     }
 
     /// Sets the fields about the gate's outcome.
@@ -98,16 +113,38 @@ impl Context {
         }
     }
 
-    /// Writes the one log line of the request.
-    pub(super) fn write_log_line(&self, status: Option<u16>, bytes_in: usize, bytes_out: usize) {
+    /// Notes the id that the store has given the request, where its answer has one.
+    pub(super) fn answered_by_store(&mut self, answer: &HeaderMap) {
+        let id = answer.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+        if let Some(id) = id.filter(|id| *id != self.request_id) {
+            self.log.store_request_id = Some(id.to_owned());
+        }
+    }
+
+    /// Writes the one log line of the request, unless it is a successful read that `sampling` leaves
+    /// out.
+    pub(super) fn write_log_line(
+        &self,
+        status: Option<u16>,
+        (bytes_in, bytes_out): (usize, usize),
+        sampling: Option<&ReadSampling>,
+    ) {
         let line = &self.log;
         let outcome = line.outcome.unwrap_or(match status {
             Some(200..=399) => "ok",
             Some(400..=499) => "refused",
             _ => "failed",
         });
+        let is_read = line.operation.is_some_and(|operation| operation.effect() == Effect::Read);
+        let sampling = sampling.filter(|_| is_read && outcome == "ok" && !line.previous_secret);
+        if sampling.is_some_and(|sampling| !sampling.takes_next()) {
+            return;
+        }
         tracing::info!(
+            target: AccessLog::TARGET,
             request_id = %self.request_id,
+            store_request_id = line.store_request_id,
+            trace_id = line.trace_id,
             operation = line.operation.map_or("", Operation::name),
             bucket = some(&line.bucket),
             key = some(&line.key),
@@ -123,8 +160,32 @@ impl Context {
             took_ms = millis(self.arrived.elapsed()),
             bytes_in,
             bytes_out,
+            one_of = sampling.map(|sampling| sampling.one_of).filter(|one_of| *one_of > 1),
             "request"
         );
+    }
+}
+
+/// Which successful reads have a line in the log. Clones count the same reads.
+#[derive(Debug, Clone)]
+pub struct ReadSampling {
+    one_of: u64,
+    seen: Arc<AtomicU64>,
+}
+
+impl ReadSampling {
+    /// One of so many; all where it is 1.
+    pub(super) fn one_of(one_of: u64) -> Self {
+        Self { one_of: one_of.max(1), seen: Arc::default() }
+    }
+
+    /// The same count, for another share.
+    pub(super) fn with_share(&self, one_of: u64) -> Self {
+        Self { one_of: one_of.max(1), seen: Arc::clone(&self.seen) }
+    }
+
+    fn takes_next(&self) -> bool {
+        self.one_of == 1 || self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_of)
     }
 }
 
@@ -136,4 +197,18 @@ fn some(text: &str) -> Option<&str> {
 
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_so_many_reads_one_is_taken() {
+        let all = ReadSampling::one_of(1);
+        assert!((0..5).all(|_| all.takes_next()));
+        let third = all.with_share(3);
+        let taken = (0..9).filter(|_| third.takes_next()).count();
+        assert_eq!(taken, 3);
+    }
 }

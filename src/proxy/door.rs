@@ -215,7 +215,7 @@ impl Door {
         if !matches!(written.await, Ok(Ok(()))) {
             context.log.client_gone();
         }
-        context.write_log_line(Some(error.status().as_u16()), 0, answer.len());
+        context.write_log_line(Some(error.status().as_u16()), (0, answer.len()), None);
         wire.give_up();
     }
 }

@@ -87,7 +87,7 @@ impl Progress {
     }
 }
 
-async fn headers_of(visit: &Visit<'_>, head: &HeaderMap) -> HeaderMap {
+async fn headers_of(visit: &mut Visit<'_>, head: &HeaderMap) -> HeaderMap {
     let mut headers = head.clone();
     relocate(visit.context(), StatusCode::OK, &mut headers);
     visit.allow_page(&mut headers).await;

@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Clients;
 use super::connection_slots::ConnectionLimits;
+use super::context::ReadSampling;
 use super::cors::Policies;
 use super::delete_limiter::DeleteLimiter;
 use super::pre_auth::PreAuthSlots;
@@ -33,6 +34,7 @@ pub struct Lasting {
     deletes: DeleteLimiter,
     writes: Shares,
     strangers: PreAuthSlots,
+    read_sampling: ReadSampling,
     in_flight: TaskTracker,
 }
 
@@ -55,6 +57,7 @@ impl Lasting {
             deletes: DeleteLimiter::new(config.backend.deletes_at_once),
             writes: Shares::new(limits.writes as u64, limits.writes_per_client as u64),
             strangers: PreAuthSlots::new(limits.strangers),
+            read_sampling: ReadSampling::one_of(1),
             in_flight: TaskTracker::new(),
         }
     }
@@ -97,6 +100,7 @@ impl Lasting {
             },
             writes: self.writes.with_limits(all_writes, limits.writes_per_client as u64),
             strangers: self.strangers.with_limit(limits.strangers),
+            read_sampling: self.read_sampling.with_share(config.log.sample_reads as u64),
             in_flight: self.in_flight.clone(),
         }
     }

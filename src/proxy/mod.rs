@@ -210,6 +210,7 @@ impl ProxyHttp for LiveProxy {
             upstream.remove_header(&header::TRANSFER_ENCODING);
         }
         upstream.remove_header(&OBJECT_WRITE_ID);
+        context.answered_by_store(&upstream.headers);
         if !upstream.headers.contains_key(REQUEST_ID) {
             upstream.insert_header(REQUEST_ID, context.request_id.as_str())?;
         }
@@ -297,13 +298,14 @@ impl ProxyHttp for LiveProxy {
         &self,
         session: &mut Session,
         _: Option<&Error>,
-        UnderWay { context, .. }: &mut UnderWay,
+        UnderWay { proxy, context }: &mut UnderWay,
     ) {
         let status = answered(session).map(|status| status.as_u16());
         if status.is_none() {
             context.log.client_gone();
         }
-        context.write_log_line(status, session.body_bytes_read(), session.body_bytes_sent());
+        let bytes = (session.body_bytes_read(), session.body_bytes_sent());
+        context.write_log_line(status, bytes, Some(&proxy.read_sampling));
     }
 }
 

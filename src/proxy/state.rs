@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Clients;
 use super::connection_slots::ConnectionLimits;
+use super::context::ReadSampling;
 use super::cors::Policies;
 use super::delete_limiter::DeleteLimiter;
 use super::pre_auth::PreAuthSlots;
@@ -70,6 +71,8 @@ pub struct Proxy {
     pub strangers: PreAuthSlots,
     /// The CORS policies.
     pub cors: Arc<Policies>,
+    /// Which successful reads have a line in the log.
+    pub read_sampling: ReadSampling,
     /// The requests under way.
     pub in_flight: TaskTracker,
 }

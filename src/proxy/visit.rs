@@ -300,6 +300,7 @@ impl Visit<'_> {
     ) -> pingora::Result<()> {
         let mut response = response(status, headers);
         response.remove_header(&OBJECT_WRITE_ID);
+        self.context.answered_by_store(&response.headers);
         if !response.headers.contains_key(REQUEST_ID) {
             response.insert_header(REQUEST_ID, self.context.request_id.as_str())?;
         }
@@ -321,7 +322,8 @@ impl Visit<'_> {
     }
 
     /// Adds the request id and the host id, where the store has not set them.
-    pub(super) fn insert_ids(&self, headers: &mut HeaderMap) {
+    pub(super) fn insert_ids(&mut self, headers: &mut HeaderMap) {
+        self.context.answered_by_store(headers);
         if headers.contains_key(REQUEST_ID) {
             return;
         }
