@@ -2,10 +2,8 @@
 //! A configuration with a fault changes nothing.
 
 use std::fmt;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
 use crate::config::{self, Changes, Config, ConfigErrors, Fault, Sources};
@@ -97,13 +95,10 @@ impl Reloader {
         }
     }
 
-    /// Opens log files again, and reloads, at each SIGHUP.
-    pub async fn at_each(self: Arc<Self>, mut hangups: Signal) {
-        while hangups.recv().await.is_some() {
-            for part in &self.parts {
-                part.reopen_files();
-            }
-            self.reload_and_tell().await;
+    /// Opens the files that are written again, under their names.
+    pub fn reopen_files(&self) {
+        for part in &self.parts {
+            part.reopen_files();
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::lifecycle::drain::{self, Drain};
 use crate::lifecycle::handover::HandoverClient;
 pub use crate::lifecycle::handover::HandoverError;
 use crate::lifecycle::listener::{Listening, ListeningSocket};
+use crate::lifecycle::service_manager::ServiceManager;
 use crate::lifecycle::signals;
 use crate::lifecycle::upgrade::{NotOpened, Upgrade};
 use crate::marker::{Marker, MarkerError};
@@ -133,6 +134,7 @@ pub fn run(
     serve_embedded(&background, &mut config)?;
     let Opened { mut register, looked_at, status, tls: redis } =
         opened_register(&background, &config)?;
+    let watched = Arc::clone(&looked_at.register);
     let keys = Arc::new(SigningKeys::default());
     let store = Arc::new(background.block_on(reachable_store(&config, Arc::clone(&keys)))?);
     if let Some(marker) = marker(&config, looked_at, Arc::clone(&store) as _) {
@@ -161,22 +163,31 @@ pub fn run(
     let connections = door.connections();
     let first = listen_at_all(&background, &sockets)?;
     let at = config.upgrade_socket.clone();
+    let upgraded = predecessor.is_some();
     let upgrade = Upgrade::new(&background, at, &sockets, predecessor, connections.clone())
         .map_err(|NotOpened { path, error }| StartError::UpgradeSocket(path, error))?;
     let handed_over = upgrade.handed_over();
     let service = Listening::new(Service::new("proxy".to_owned(), door), sockets);
-    let accepting_ended = service.accepting_ended();
+    let (accepting_ended, serving) = (service.accepting_ended(), service.runtime());
     server.add_service(service);
 
-    background.spawn(reloader.at_each(signals::hangups(&background)?));
+    let manager = ServiceManager::new(upgraded, handed_over.clone());
+    manager.begin(&background, watched, serving);
+    signals::reload_at_hangups(&background, reloader, manager.clone())?;
     let args = signals::run_args(&background, handed_over.clone())?;
     let started = Started { listening, register: status };
+    let told = manager.clone();
+    let ready = move || {
+        ready(&started);
+        told.ready();
+    };
     let drain = Drain {
         connections,
         reclaiming,
         accepting_ended,
         handed_over,
-        upgrade: background.spawn(upgrade.run(first, move || ready(&started))),
+        upgrade: background.spawn(upgrade.run(first, ready)),
+        manager,
         register: Arc::clone(&register),
     };
     drain::spawn(&background, &server, drain);

@@ -29,18 +29,18 @@ pub(super) fn begin(log: &Log) -> Result<Logging, Failure> {
     let escapes = io::stderr().is_terminal() && !matches!(log.access, AccessLog::File(_));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_filter_reloading()
         .with_writer(writer.clone())
         .log_internal_errors(false)
         .with_ansi(escapes)
         .with_target(false);
     let (begun, set_filter): (_, SetFilter) = match log.format {
         LogFormat::Text => {
+            let subscriber = subscriber.with_filter_reloading();
             let handle = subscriber.reload_handle();
             (subscriber.finish().try_init(), Box::new(move |filter| handle.reload(filter)))
         }
         LogFormat::Json => {
-            let subscriber = subscriber.json().flatten_event(true);
+            let subscriber = subscriber.json().flatten_event(true).with_filter_reloading();
             let handle = subscriber.reload_handle();
             (subscriber.finish().try_init(), Box::new(move |filter| handle.reload(filter)))
         }

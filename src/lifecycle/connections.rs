@@ -53,6 +53,11 @@ impl ConnectionTracker {
         self.closing.cancelled().await;
     }
 
+    /// How many requests are under way.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Returns when no request is under way.
     pub(super) async fn requests_ended(&self) {
         idle(&self.requests).await;

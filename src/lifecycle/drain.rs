@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::ConnectionTracker;
 use super::idle;
+use super::service_manager::ServiceManager;
 use super::signals::told_to_stop;
 use crate::register::Register;
 
@@ -37,6 +38,8 @@ pub(crate) struct Drain {
     pub(crate) accepting_ended: CancellationToken,
     /// Cancelled when another process serves in place of this one.
     pub(crate) handed_over: CancellationToken,
+    /// Is told how many requests are left.
+    pub(crate) manager: ServiceManager,
     /// The task that hands over to another process.
     pub(crate) upgrade: JoinHandle<()>,
     /// Closed at the end.
@@ -100,6 +103,7 @@ impl Drain {
         let finished = tokio::select! {
             finished = timeout(PATIENCE, self.connections.requests_ended()) => finished.is_ok(),
             () = told_to_stop() => false,
+            never = self.manager.tell_stopping(&self.connections) => match never {},
         };
         if !finished {
             tracing::warn!("stopping with requests under way; their writes are in doubt");

@@ -14,6 +14,8 @@ use pingora::server::{ListenFds, RuntimeOpts, ShutdownWatch};
 use pingora::services::Service as PingoraService;
 use pingora::services::listening::Service;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +84,7 @@ pub(crate) struct Listening<A> {
     service: Service<A>,
     sockets: Vec<ListeningSocket>,
     accepting_ended: CancellationToken,
+    runtime: watch::Sender<Option<Handle>>,
 }
 
 impl<A> Listening<A> {
@@ -92,7 +95,13 @@ impl<A> Listening<A> {
                 .l4_buffer(L4BufferSettings::default().read(READ_BUFFER_BYTES));
             service.add_listener(endpoint);
         }
-        Self { service, sockets, accepting_ended: CancellationToken::new() }
+        let (accepting_ended, runtime) = (CancellationToken::new(), watch::Sender::new(None));
+        Self { service, sockets, accepting_ended, runtime }
+    }
+
+    /// The runtime in which connections are served, once the service has started.
+    pub(crate) fn runtime(&self) -> watch::Receiver<Option<Handle>> {
+        self.runtime.subscribe()
     }
 
     /// Cancelled when the last connection was accepted.
@@ -115,6 +124,7 @@ impl<A: ServerApp + Send + Sync + 'static> PingoraService for Listening<A> {
         shutdown: ShutdownWatch,
         listeners_per_fd: usize,
     ) {
+        self.runtime.send_replace(Some(Handle::current()));
         let sockets = sockets.expect("Pingora keeps a table of sockets on every Unix");
         for ListeningSocket { address, socket } in self.sockets.drain(..) {
             // Pingora's listener owns the descriptor from here on.

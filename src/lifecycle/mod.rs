@@ -3,11 +3,13 @@
 //! [`listener`] gives Pingora a socket that is already bound. [`upgrade`] runs the two sides of an
 //! upgrade over the [`handover`] of that socket. [`drain`] ends the process when its work is done,
 //! [`signals`] start that, and [`connections`] carries signals between the door and these modules.
+//! [`service_manager`] is told of all this.
 
 pub(crate) mod connections;
 pub(crate) mod drain;
 pub(crate) mod handover;
 pub(crate) mod listener;
+pub(crate) mod service_manager;
 pub(crate) mod signals;
 pub(crate) mod upgrade;
 
