@@ -93,7 +93,7 @@ def test_an_instance_takes_over_without_a_failed_request(machine, installed):
 def test_a_drop_in_opens_a_port_below_1024(machine, installed):
     """The one that docs/operations.md names."""
     drop_in = machine.root / "etc/systemd/system/ifmatch.service.d/port.conf"
-    drop_in.parent.mkdir(parents=True)
+    drop_in.parent.mkdir(parents=True, exist_ok=True)
     drop_in.write_text("""[Service]
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 AmbientCapabilities=CAP_NET_BIND_SERVICE
@@ -150,6 +150,27 @@ def test_a_process_that_dies_is_started_again(machine, installed):
         lambda: machine.state("ifmatch") == "active" and
         machine.show("ifmatch", "MainPID") not in ("0", process), "started again")
     machine.run("systemctl", "stop", "ifmatch")
+
+
+def test_systemd_is_told_what_the_process_does(machine, installed):
+    """And starts it again if it stands still: with a shorter time, by a drop-in."""
+    drop_in = machine.root / "etc/systemd/system/ifmatch.service.d/watchdog.conf"
+    drop_in.parent.mkdir(parents=True, exist_ok=True)
+    drop_in.write_text("[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n")
+    machine.run("systemctl", "daemon-reload")
+    try:
+        machine.run("systemctl", "start", "ifmatch")
+        assert client(installed).get("/").status == 200, "started, and not served"
+        machine.wait_until(lambda: machine.show("ifmatch", "StatusText") == "serving", "told")
+        process = machine.show("ifmatch", "MainPID")
+        machine.run("systemctl", "kill", "--signal=STOP", "ifmatch")
+        machine.wait_until(
+            lambda: machine.state("ifmatch") == "active" and
+            machine.show("ifmatch", "MainPID") not in ("0", process), "started again")
+    finally:
+        drop_in.unlink()
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "stop", "ifmatch")
 
 
 def test_a_wrong_configuration_is_told_once(machine, installed):
