@@ -19,7 +19,7 @@ SEEDS ?= 10000
 STORES ?= everyday
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt model simulation build e2e packages valkey histories bench fuzz forms documents clean
+.PHONY: help run test full check fmt model simulation build e2e packages valkey histories bench fuzz forms documents clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,9 +37,15 @@ check: ## the everyday loop: format, lints, Rust tests
 	$(CARGO) test --locked
 
 # What setup installs has to be there: tests that need a Redis are not to be skipped.
-test: export IFMATCH_REQUIRE_REDIS = 1
-test: ## everything: check, then the end-to-end tests against all stores
+test full: export IFMATCH_REQUIRE_REDIS = 1
+test: ## what CI runs: check, the model, then the end-to-end tests against the stores of every day
 	scripts/setup test
+	$(MAKE) -j2 --output-sync=target check build
+	$(MAKE) model
+	$(MAKE) e2e
+
+full: ## everything: test, with OpenStack Swift and Ceph too, and the packages
+	scripts/setup full
 	$(MAKE) -j2 --output-sync=target check build
 	$(MAKE) model
 	$(MAKE) e2e STORES=full
@@ -58,7 +64,7 @@ build: ## the release binary
 	$(CARGO) build --release --locked -p ifmatch
 
 e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names)
-	scripts/setup $(if $(filter everyday,$(STORES)),e2e,test)
+	scripts/setup $(if $(filter everyday,$(STORES)),e2e,full)
 	$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile --stores $(STORES) $(ARGS)
 
 packages: build ## the Debian package into target/packages, and the tests of all in packaging/
