@@ -10,7 +10,8 @@ macro_rules! codes {
         pub enum Code { $($code,)* }
 
         impl Code {
-            const ALL: &[Self] = &[$(Self::$code,)*];
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
 
             const fn row(self) -> (StatusCode, &'static str, &'static str) {
                 match self { $(Self::$code => (StatusCode::$status, $spelling, $message),)* }

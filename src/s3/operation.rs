@@ -2,11 +2,32 @@
 
 use super::subresource::{Subresource, Understood};
 
-/// An S3 operation, with AWS's name (AWS: Actions). Operations on buckets and the service have
-/// their own variant only where the proxy treats them in a special way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // AWS's names; the others are described
-pub enum Operation {
+macro_rules! operations {
+    ($($(#[$about:meta])* $name:ident $(($part:ty))?,)*) => {
+        /// An S3 operation, with AWS's name (AWS: Actions). Operations on buckets and the service have
+        /// their own variant only where the proxy treats them in a special way.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)] // AWS's names; the others are described
+        pub enum Operation {
+            $($(#[$about])* $name $(($part))?,)*
+        }
+
+        /// The operations by number.
+        enum Number { $($name,)* }
+
+        impl Operation {
+            /// The names of all operations, for logs and metrics.
+            pub const NAMES: &[&str] = &[$(stringify!($name),)*];
+
+            /// The place of the operation's name in [`Self::NAMES`].
+            pub const fn number(self) -> usize {
+                match self { $(Self::$name { .. } => Number::$name as usize,)* }
+            }
+        }
+    };
+}
+
+operations! {
     // the service
     ListBuckets,
     // buckets
@@ -105,57 +126,7 @@ pub enum WriteClass {
 impl Operation {
     /// The operation's name, for logs and metrics.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::ListBuckets => "ListBuckets",
-            Self::ListObjects => "ListObjects",
-            Self::ListObjectsV2 => "ListObjectsV2",
-            Self::ListObjectVersions => "ListObjectVersions",
-            Self::ListMultipartUploads => "ListMultipartUploads",
-            Self::CreateBucket => "CreateBucket",
-            Self::DeleteBucket => "DeleteBucket",
-            Self::HeadBucket => "HeadBucket",
-            Self::GetBucketLocation => "GetBucketLocation",
-            Self::CreateSession => "CreateSession",
-            Self::DeleteObjects => "DeleteObjects",
-            Self::PostObject => "PostObject",
-            Self::BucketRead => "BucketRead",
-            Self::BucketWrite => "BucketWrite",
-            Self::ConfigureBucket(_) => "ConfigureBucket",
-            Self::UnknownBucketWrite => "UnknownBucketWrite",
-            Self::GetObject => "GetObject",
-            Self::HeadObject => "HeadObject",
-            Self::GetObjectAcl => "GetObjectAcl",
-            Self::GetObjectAnnotation => "GetObjectAnnotation",
-            Self::GetObjectAttributes => "GetObjectAttributes",
-            Self::GetObjectLegalHold => "GetObjectLegalHold",
-            Self::GetObjectRetention => "GetObjectRetention",
-            Self::GetObjectTagging => "GetObjectTagging",
-            Self::GetObjectTorrent => "GetObjectTorrent",
-            Self::ListParts => "ListParts",
-            Self::SelectObjectContent => "SelectObjectContent",
-            Self::Preflight => "Preflight",
-            Self::CreateMultipartUpload => "CreateMultipartUpload",
-            Self::UploadPart => "UploadPart",
-            Self::UploadPartCopy => "UploadPartCopy",
-            Self::AbortMultipartUpload => "AbortMultipartUpload",
-            Self::PutObjectAcl => "PutObjectAcl",
-            Self::PutObjectLegalHold => "PutObjectLegalHold",
-            Self::PutObjectRetention => "PutObjectRetention",
-            Self::PutObjectTagging => "PutObjectTagging",
-            Self::DeleteObjectTagging => "DeleteObjectTagging",
-            Self::RestoreObject => "RestoreObject",
-            Self::PutObject => "PutObject",
-            Self::CopyObject => "CopyObject",
-            Self::CompleteMultipartUpload => "CompleteMultipartUpload",
-            Self::DeleteObject => "DeleteObject",
-            Self::DeleteObjectVersion => "DeleteObjectVersion",
-            Self::AppendObject => "AppendObject",
-            Self::RenameObject => "RenameObject",
-            Self::PutObjectAnnotation => "PutObjectAnnotation",
-            Self::DeleteObjectAnnotation => "DeleteObjectAnnotation",
-            Self::UpdateObjectEncryption => "UpdateObjectEncryption",
-            Self::UnknownWrite => "UnknownWrite",
-        }
+        Self::NAMES[self.number()]
     }
 
     /// The effect of the operation at a store that may not understand the query's subresource: for
