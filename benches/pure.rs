@@ -8,14 +8,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ifmatch::metrics::Metrics;
+use ifmatch::metrics::labels::{
+    Connecting, ErrorCode, OperationClass, OperationName, Outcome, RefusedBy, Step, StepResult,
+    StoreRequestClass, Verdict,
+};
 use ifmatch::register::record::{Acquired, Ask, CommitAnswer, CommitStep, Slot, acquire, commit};
 use ifmatch::register::{
     AnswerHeaders, Asker, Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, WriteId,
     Writers,
 };
 use ifmatch::s3::{
-    Current, Dialect, ETag, Naming, Operation, Preconditions, Query, RequestHead, Seen, Target,
-    classify,
+    Current, Dialect, ETag, Naming, Operation, Precondition, Preconditions, Query, RequestHead,
+    Seen, Target, classify,
 };
 use ifmatch::secret::Secret;
 use ifmatch::sigv4::{
@@ -203,11 +208,48 @@ fn granted(answer: Acquired) -> Token {
     }
 }
 
+/// Everything that one conditional PUT writes to the metrics.
+fn counting(criterion: &mut Criterion) {
+    let metrics = Metrics::default();
+    let took = Duration::from_micros(740);
+    let mut group = criterion.benchmark_group("metrics");
+    group.bench_function("of one PUT", |bencher| {
+        bencher.iter(|| {
+            let took = black_box(took);
+            drop((metrics.gate_waiting.hold(), metrics.gate_waiting.hold()));
+            let lease = metrics.leases.hold();
+            metrics.register_step.observe(Step::Acquire, StepResult::Ok, took);
+            metrics.conditions.count(Precondition::IfMatch, Verdict::Held);
+            let in_use = metrics.backend_in_use.hold();
+            metrics.backend_connecting.count(Connecting::Reused);
+            metrics.backend_up.set(1);
+            metrics.backend_request.observe(StoreRequestClass::Write, took);
+            metrics.gate_wait.observe(took);
+            metrics.lease_held.observe(took);
+            metrics.register_step.observe(Step::Commit, StepResult::Ok, took);
+            let operation = black_box(Operation::PutObject);
+            metrics.requests.count(OperationName(Some(operation)), Outcome::Ok);
+            metrics.request_duration.observe(OperationClass::of(operation), took);
+            metrics.request_bytes.add(4096);
+            metrics.response_bytes.add(0);
+            drop((lease, in_use));
+        });
+    });
+    group.bench_function("of one refusal", |bencher| {
+        bencher.iter(|| {
+            let code = ErrorCode::spelled(black_box("PreconditionFailed"));
+            metrics.refusals.count(RefusedBy::Gate, code);
+        });
+    });
+    group.finish();
+}
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     rules(&mut criterion);
     signatures(&mut criterion);
     body(&mut criterion);
     register(&mut criterion);
+    counting(&mut criterion);
     criterion.final_summary();
 }

@@ -30,6 +30,7 @@
 //!
 //! ARCHITECTURE.md describes the life of a request and the invariants, docs/decisions the reasons.
 
+pub mod admin;
 mod around;
 pub mod backend;
 pub mod body;
@@ -44,6 +45,7 @@ pub mod gate;
 pub mod http1;
 pub mod lifecycle;
 pub mod marker;
+pub mod metrics;
 pub mod proxy;
 pub mod random;
 #[cfg(test)]

@@ -75,9 +75,18 @@ impl Reloader {
         Ok(changes)
     }
 
+    /// The configuration in effect, as `check-config` prints it.
+    pub async fn description(&self) -> String {
+        self.running.lock().await.describe().to_owned()
+    }
+
     /// Reloads, and logs the result.
-    pub async fn reload_and_tell(&self) {
-        match self.reload().await {
+    ///
+    /// # Errors
+    /// As [`Self::reload`].
+    pub async fn reload_and_tell(&self) -> Result<Changes, ConfigErrors> {
+        let result = self.reload().await;
+        match &result {
             Ok(Changes { applied, needs_restart }) => {
                 tracing::info!(changed = applied.join(", "), "the configuration was reloaded");
                 if !needs_restart.is_empty() {
@@ -86,13 +95,14 @@ impl Reloader {
                 }
             }
             Err(ConfigErrors(faults)) => {
-                for Fault { path, message } in &faults {
+                for Fault { path, message } in faults {
                     tracing::error!("{path}: {message}");
                 }
                 let faults = faults.len();
                 tracing::error!(faults, "the configuration was not reloaded; nothing has changed");
             }
         }
+        result
     }
 
     /// Opens the files that are written again, under their names.

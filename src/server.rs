@@ -1,5 +1,7 @@
 //! The server: builds all parts from the configuration and runs them.
 
+mod observed;
+
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,6 +14,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
 
+use crate::admin::{self, Commands, StoreCheck};
 use crate::backend::understanding::warn_of_power;
 use crate::backend::{HttpStore, NO_CA_FILE, Store, Understanding};
 use crate::config::{Addressing, Backend, Config, Fault, RegisterKind, Sources};
@@ -22,18 +25,22 @@ use crate::lifecycle::drain::{self, Drain};
 use crate::lifecycle::handover::HandoverClient;
 pub use crate::lifecycle::handover::HandoverError;
 use crate::lifecycle::listener::{Listening, ListeningSocket};
+use crate::lifecycle::phase::Phase;
 use crate::lifecycle::service_manager::ServiceManager;
 use crate::lifecycle::signals;
 use crate::lifecycle::upgrade::{NotOpened, Upgrade};
 use crate::marker::{Marker, MarkerError};
+use crate::metrics::Metrics;
 use crate::proxy::{Door, Handshakes, Lasting, LiveProxy, Reconfigurable, gate_settings};
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::memory::MemoryRegister;
+use crate::register::metered::Metered;
 use crate::register::redis::RedisRegister;
 use crate::register::{Register, RegisterError, Status};
 use crate::reload::{Prepared, Reconfigure, Reloader};
 use crate::sigv4::{Credential, SigningKeys};
 use crate::tls::{Certificates, FileFault, Reload, ServerTls};
+use observed::{Observed, admin_socket};
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +62,9 @@ pub enum StartError {
     /// The upgrade socket.
     #[error("no process could take over from this one: upgrade_socket {0} cannot be opened: {1}")]
     UpgradeSocket(std::path::PathBuf, std::io::Error),
+    /// The admin listener's address.
+    #[error(transparent)]
+    Admin(#[from] admin::NotBound),
     /// The upgrade.
     #[error(transparent)]
     Handover(#[from] HandoverError),
@@ -109,6 +119,8 @@ pub struct Start {
     pub sources: Sources,
     /// What takes new settings at a reload beside the parts of the server.
     pub parts: Vec<Box<dyn Reconfigure>>,
+    /// Changes what is logged.
+    pub set_log_level: admin::SetLogLevel,
 }
 
 impl fmt::Debug for Start {
@@ -123,7 +135,7 @@ impl fmt::Debug for Start {
 /// Everything that makes serving impossible is found before the first client is accepted.
 pub fn run(
     mut config: Config,
-    Start { upgrade, sources, mut parts }: Start,
+    Start { upgrade, sources, mut parts, set_log_level }: Start,
     ready: impl FnOnce(&Started) + Send + 'static,
 ) -> Result<(), StartError> {
     descriptors::raise_limit();
@@ -132,23 +144,21 @@ pub fn run(
     let background = background_runtime(&config)?;
     let as_read = config.clone();
     serve_embedded(&background, &mut config)?;
-    let Opened { mut register, looked_at, status, tls: redis } =
-        opened_register(&background, &config)?;
-    let watched = Arc::clone(&looked_at.register);
+    let admin_socket = admin_socket(&background, &config, predecessor.is_some())?;
+    let observed = Observed::begin();
+    let opened = opened_register(&background, &config, &observed)?;
+    let (status, redis) = (opened.status.clone(), opened.tls.clone());
+    let watched = Arc::clone(&opened.looked_at.register);
     let keys = Arc::new(SigningKeys::default());
-    let store = Arc::new(background.block_on(reachable_store(&config, Arc::clone(&keys)))?);
-    if let Some(marker) = marker(&config, looked_at, Arc::clone(&store) as _) {
-        let watch = background.block_on(marker.begin())?;
-        register = watch.guard(register);
-        background.spawn(watch.keep(watch_pause(&config)));
-    }
-    let understanding =
-        Understanding::new(config.backend.subresources, config.register.marker.clone());
-    background.block_on(look_at_store(&config, &understanding, Arc::clone(&keys)));
+    let store = reachable_store(&config, Arc::clone(&keys), Arc::clone(&observed.metrics));
+    let store = Arc::new(background.block_on(store)?);
+    let register = served_register(&background, &config, opened, &store, &observed)?;
+    let understanding = background.block_on(looked_at_store(&config, Arc::clone(&keys)));
     let users = [tls.clone().map(|tls| tls as _), Some(Arc::clone(&store) as _), redis];
     let certificates = Arc::new(Certificates::new(users.into_iter().flatten().collect()));
     background.spawn(Arc::clone(&certificates).watch(config.tls.reload_interval));
-    let lasting = Lasting::new(&config, Arc::clone(&register), (store, understanding), keys);
+    let (metrics, store) = (Arc::clone(&observed.metrics), (store, understanding));
+    let lasting = Lasting::new(&config, Arc::clone(&register), store, keys, metrics);
     let live = LiveProxy::new(lasting.proxy(&config));
 
     let reclaiming = live.current().gate.reclaiming();
@@ -156,11 +166,15 @@ pub fn run(
     server.bootstrap();
     parts.push(Box::new(Reconfigurable::new(lasting, live.clone())));
     parts.push(Box::new(Renewal(certificates)));
+    parts.push(observed.loaded());
     let reloader = Arc::new(Reloader::new(sources, as_read, parts));
     let listening = listeners(&config, &sockets);
-    let handshakes = handshakes(&config, tls, &listening);
-    let door = Door::new(live, &server.configuration, handshakes);
+    let door = Door::new(live.clone(), &server.configuration, handshakes(&config, tls, &listening));
     let connections = door.connections();
+    let commands = Commands { set_log_level, reloader: Arc::clone(&reloader) };
+    let levels = observed.levels(live, connections.clone());
+    let admin = observed.admin(&config, levels, store_check(&config), commands);
+    background.spawn(admin::listener::serve_at(admin_socket, admin));
     let first = listen_at_all(&background, &sockets)?;
     let at = config.upgrade_socket.clone();
     let upgraded = predecessor.is_some();
@@ -174,10 +188,12 @@ pub fn run(
     let manager = ServiceManager::new(upgraded, handed_over.clone());
     manager.begin(&background, watched, serving);
     signals::reload_at_hangups(&background, reloader, manager.clone())?;
-    let args = signals::run_args(&background, handed_over.clone())?;
+    let (life, delay) = (observed.life, config.shutdown_delay);
+    let args = signals::run_args(&background, handed_over.clone(), life.clone(), delay)?;
     let started = Started { listening, register: status };
     let told = manager.clone();
     let ready = move || {
+        life.enter(Phase::Serving);
         ready(&started);
         told.ready();
     };
@@ -192,10 +208,15 @@ pub fn run(
     };
     drain::spawn(&background, &server, drain);
     server.run(args);
-    if let Err(error) = background.block_on(register.close()) {
+    background.block_on(closed(&*register));
+    Ok(())
+}
+
+/// Closes the register at the end of the process.
+async fn closed(register: &dyn Register) {
+    if let Err(error) = register.close().await {
         tracing::warn!(%error, "the register was not closed");
     }
-    Ok(())
 }
 
 /// The certificates of this process, as a part of it that takes a reload.
@@ -307,21 +328,52 @@ fn taken_over(
 
 /// The register, found fit for use. A register in Redis is watched from the background runtime. Its
 /// connections are opened in the runtime that uses them; otherwise every step would change threads.
-fn opened_register(background: &Runtime, config: &Config) -> Result<Opened, StartError> {
+fn opened_register(
+    background: &Runtime,
+    config: &Config,
+    observed: &Observed,
+) -> Result<Opened, StartError> {
+    let (pause, surveyed) = (watch_pause(config), observed.surveyed());
     let RegisterKind::Redis(redis) = &config.register.kind else {
         let looked_at = open(config)?;
         let register = Arc::clone(&looked_at.register);
         let status = background.block_on(register.check())?;
+        surveyed(Ok(status.clone()));
+        let watched = Arc::clone(&register);
+        background.spawn(async move {
+            loop {
+                tokio::time::sleep(pause).await;
+                surveyed(watched.check().await);
+            }
+        });
         return Ok(Opened { register, looked_at, status, tls: None });
     };
-    let watched = Arc::new(RedisRegister::connect(redis, &config.register.terms)?);
+    let metrics = Arc::clone(&observed.metrics);
+    let watched = Arc::new(RedisRegister::counted(redis, &config.register.terms, metrics)?);
     let status = background.block_on(watched.check())?;
+    surveyed(Ok(status.clone()));
     let register = Arc::new(watched.apart());
     let looked_at = Handles::of(Arc::clone(&watched));
-    let pause = watch_pause(config);
     let tls = Some(Arc::clone(&register) as _);
-    background.spawn(async move { watched.keep_watch(pause).await });
+    background.spawn(async move { watched.keep_watch(pause, surveyed).await });
     Ok(Opened { register, looked_at, status, tls })
+}
+
+/// The register as the proxy uses it: guarded by the marker, if there is one, and counted.
+fn served_register(
+    background: &Runtime,
+    config: &Config,
+    Opened { mut register, looked_at, .. }: Opened,
+    store: &Arc<HttpStore>,
+    observed: &Observed,
+) -> Result<Arc<dyn Register>, StartError> {
+    if let Some(marker) = marker(config, looked_at, Arc::clone(store) as _, observed) {
+        let watch = background.block_on(marker.begin())?;
+        register = watch.guard(register);
+        background.spawn(watch.keep(watch_pause(config)));
+    }
+    let (metrics, standing) = (Arc::clone(&observed.metrics), Arc::clone(&observed.standing));
+    Ok(Arc::new(Metered::new(register, metrics, standing)))
 }
 
 /// A register, found fit for use.
@@ -353,10 +405,16 @@ fn watch_pause(config: &Config) -> Duration {
 }
 
 /// The configured marker; it has a gate of its own.
-fn marker(config: &Config, register: Handles, store: Arc<dyn Store>) -> Option<Marker> {
+fn marker(
+    config: &Config,
+    register: Handles,
+    store: Arc<dyn Store>,
+    observed: &Observed,
+) -> Option<Marker> {
     let name = config.register.marker.clone()?;
     let Handles { register, identified } = register;
-    let gate = Gate::new(Arc::clone(&register), Arc::clone(&store), gate_settings(config));
+    let gate = Gate::new(Arc::clone(&register), Arc::clone(&store), gate_settings(config))
+        .counted_by(Arc::clone(&observed.metrics));
     Some(Marker::new(name, register, identified, store, gate))
 }
 
@@ -367,8 +425,9 @@ fn marker(config: &Config, register: Handles, store: Arc<dyn Store>) -> Option<M
 pub async fn adopt_register(config: &Config) -> Result<(RegisterId, bool), StartError> {
     let register = open(config)?;
     register.register.check().await?;
-    let store = reachable_store(config, Arc::new(SigningKeys::default())).await?;
-    let marker = marker(config, register, Arc::new(store)).ok_or(StartError::NoMarker)?;
+    let store = reachable_store(config, Arc::default(), Arc::default()).await?;
+    let marker = marker(config, register, Arc::new(store), &Observed::default());
+    let marker = marker.ok_or(StartError::NoMarker)?;
     Ok(marker.adopt().await?)
 }
 
@@ -408,9 +467,26 @@ fn serve_embedded(background: &Runtime, config: &mut Config) -> Result<(), Start
     Ok(())
 }
 
-async fn reachable_store(config: &Config, keys: Arc<SigningKeys>) -> Result<HttpStore, StartError> {
+/// Asks the store over a connection of its own: those for serving belong to the runtime that uses
+/// them.
+fn store_check(config: &Config) -> StoreCheck {
+    let config = Arc::new(config.clone());
+    StoreCheck::new(Box::new(move || {
+        let config = Arc::clone(&config);
+        Box::pin(async move {
+            let store = reachable_store(&config, Arc::default(), Arc::default()).await;
+            store.map(drop).map_err(|error| error.to_string())
+        })
+    }))
+}
+
+async fn reachable_store(
+    config: &Config,
+    keys: Arc<SigningKeys>,
+    metrics: Arc<Metrics>,
+) -> Result<HttpStore, StartError> {
     let shown = config.backend.url.to_string();
-    let store = HttpStore::new(&config.backend, config.register.terms.settle, keys)
+    let store = HttpStore::new(&config.backend, config.register.terms.settle, keys, metrics)
         .await
         .map_err(|error| StartError::Backend(shown.clone(), error.to_string()))?;
     store.probe().await.map_err(|why| StartError::Backend(shown, why))?;
@@ -419,13 +495,15 @@ async fn reachable_store(config: &Config, keys: Arc<SigningKeys>) -> Result<Http
 
 /// Looks at what the store understands and at the power of the proxy's credential, over connections
 /// of its own: connections for serving belong to the runtime that uses them.
-async fn look_at_store(config: &Config, understanding: &Understanding, keys: Arc<SigningKeys>) {
+async fn looked_at_store(config: &Config, keys: Arc<SigningKeys>) -> Understanding {
+    let understanding =
+        Understanding::new(config.backend.subresources, config.register.marker.clone());
     let settle = config.register.terms.settle;
     // An administration interface is not a bucket, so its name is not put into the host.
     let by_path = Backend { addressing: Addressing::Path, ..config.backend.clone() };
     let opened = tokio::join!(
-        HttpStore::new(&config.backend, settle, Arc::clone(&keys)),
-        HttpStore::new(&by_path, settle, keys)
+        HttpStore::new(&config.backend, settle, Arc::clone(&keys), Arc::default()),
+        HttpStore::new(&by_path, settle, keys, Arc::default())
     );
     match opened {
         (Ok(store), Ok(by_path)) => {
@@ -433,6 +511,7 @@ async fn look_at_store(config: &Config, understanding: &Understanding, keys: Arc
         }
         (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the store was not looked at"),
     }
+    understanding
 }
 
 fn server_conf(config: &Config) -> ServerConf {

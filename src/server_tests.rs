@@ -71,16 +71,16 @@ impl Front {
         let register = open_register(&config).await.unwrap();
         register.skip_quarantine().await.unwrap();
         let keys = Arc::new(SigningKeys::default());
-        let store = Arc::new(reachable_store(&config, Arc::clone(&keys)).await.unwrap());
-        let understanding = Understanding::new(config.backend.subresources, None);
-        look_at_store(&config, &understanding, Arc::clone(&keys)).await;
+        let store =
+            Arc::new(reachable_store(&config, Arc::clone(&keys), Arc::default()).await.unwrap());
+        let understanding = looked_at_store(&config, Arc::clone(&keys)).await;
         let client = &config.clients[0];
         let credential = Credential {
             access_key_id: client.access_key_id.clone(),
             secret: client.secret_access_key.clone(),
             session_token: None,
         };
-        let lasting = Lasting::new(&config, register, (store, understanding), keys);
+        let lasting = Lasting::new(&config, register, (store, understanding), keys, Arc::default());
         let live = LiveProxy::new(lasting.proxy(&config));
         Self { live, credential, _directory: directory }
     }

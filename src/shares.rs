@@ -55,6 +55,11 @@ impl Shares {
         Ok(share)
     }
 
+    /// How much all clients together hold, and how much they may hold.
+    pub fn level(&self) -> (u64, u64) {
+        (self.lock().in_all, self.in_all)
+    }
+
     /// No code that holds the lock can panic.
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -140,6 +145,7 @@ mod tests {
         let more = shares.take("a", 2).unwrap();
         assert_eq!(refused(&shares, "a", 1), NoRoom::OfClient);
         assert_eq!(refused(&shares, "b", 5), NoRoom::InAll);
+        assert_eq!(shares.level(), (6, 10));
         let b = shares.take("b", 4).unwrap();
         assert_eq!(refused(&shares, "", 1), NoRoom::InAll);
         drop(a);

@@ -933,7 +933,7 @@ async fn a_redis_with_replicas_is_used_only_if_it_stops_when_one_of_them_is_prom
     let alone = of(false, Duration::ZERO, "alone");
     let serving = alone.apart();
     serving.observe(&key()).await.unwrap();
-    tokio::spawn(async move { alone.keep_watch(LEASE / 3).await });
+    tokio::spawn(async move { alone.keep_watch(LEASE / 3, drop).await });
     tell(&mut other, &format!("REPLICAOF 127.0.0.1 {}", server.port())).await;
 
     // A proxy that used it before the replica came does not use it any more.

@@ -27,6 +27,9 @@ use super::{Answer, Exchange, KeepAlive, Sending};
 use crate::body::Body;
 use crate::config::{Backend, Endpoint};
 use crate::descriptors;
+use crate::metrics::Metrics;
+use crate::metrics::cells::Held;
+use crate::metrics::labels::{Connecting, StoreRequestClass};
 use crate::s3::documents::is_prologue;
 use crate::tls::{CertificateInfo, FileFault};
 
@@ -64,6 +67,7 @@ pub struct Connections {
     connector: TransportConnector,
     present: RwLock<Present>,
     timeouts: Timeouts,
+    metrics: Arc<Metrics>,
 }
 
 /// What new connections are made with.
@@ -91,7 +95,11 @@ impl std::fmt::Debug for Connections {
 impl Connections {
     /// Resolves the store's name; the address is looked up again after a connection to it failed.
     /// `settle` is how long a plain write may land after its last byte: no byte may travel longer.
-    pub async fn new(backend: &Backend, settle: Duration) -> io::Result<Self> {
+    pub async fn new(
+        backend: &Backend,
+        settle: Duration,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
         let mut options = ConnectorOptions::new(backend.connections);
         options.ca_file = Some(NO_CA_FILE.to_owned());
         let tls = backend.url.https.then(|| StoreTls::open(backend.tls())).transpose();
@@ -109,6 +117,7 @@ impl Connections {
             connector: TransportConnector::new(Some(options)),
             present: RwLock::new(Present { address, tls, peer }),
             timeouts,
+            metrics,
         })
     }
 
@@ -167,6 +176,12 @@ impl Connections {
         } else {
             self.connector.get_stream(peer).await
         };
+        self.metrics.backend_connecting.count(match &connected {
+            Ok((_, true)) => Connecting::Reused,
+            Ok((_, false)) => Connecting::Opened,
+            Err(_) => Connecting::Failed,
+        });
+        self.metrics.backend_up.set(i64::from(connected.is_ok()));
         if let Err(error) = &connected {
             note_descriptors(error);
             self.resolve_again().await;
@@ -177,6 +192,17 @@ impl Connections {
     /// Sends a request with its body and reads the answer, until the deadline at the latest.
     /// `composed` is the request, signed.
     pub async fn exchange(&self, composed: Composed, sending: Sending<'_>) -> Exchange {
+        let (began, _in_use) = (Instant::now(), self.metrics.backend_in_use.hold());
+        let class = match composed.head.method {
+            Method::HEAD | Method::GET => StoreRequestClass::Question,
+            _ => StoreRequestClass::Write,
+        };
+        let exchange = self.exchange_once(composed, sending).await;
+        self.metrics.backend_request.observe(class, began.elapsed());
+        exchange
+    }
+
+    async fn exchange_once(&self, composed: Composed, sending: Sending<'_>) -> Exchange {
         let Sending { body, deadline, fresh, keep_alive } = sending;
         let Composed { head, server_name } = composed;
         let peer = self.peer(server_name.as_deref());
@@ -213,6 +239,7 @@ pub struct Opened {
     pub headers: HeaderMap,
     session: Http,
     peer: Arc<HttpPeer>,
+    _in_use: Held,
 }
 
 /// Pingora's session, which has no `Debug`.
@@ -269,7 +296,10 @@ impl Connections {
     /// fresh connection where a pooled connection was dead.
     pub async fn open(&self, composed: Composed) -> Result<Opened, String> {
         match self.open_on(composed.clone(), false).await {
-            Err((_, true)) => self.open_on(composed, true).await.map_err(|(why, _)| why),
+            Err((_, true)) => {
+                self.metrics.backend_resends.count();
+                self.open_on(composed, true).await.map_err(|(why, _)| why)
+            }
             settled => settled.map_err(|(why, _)| why),
         }
     }
@@ -285,6 +315,7 @@ impl Connections {
         Composed { head, server_name }: Composed,
         fresh: bool,
     ) -> Result<Opened, (String, bool)> {
+        let (began, in_use) = (Instant::now(), self.metrics.backend_in_use.hold());
         let peer = self.peer(server_name.as_deref());
         let (stream, reused) = self.connect(&peer, fresh).await.map_err(|why| (why, false))?;
         let stream = StoreWire::around(stream, head.method == Method::HEAD);
@@ -293,14 +324,16 @@ impl Connections {
             session.write_request_header(Box::new(head)).await.map_err(|e| e.to_string())?;
             read_head(&mut session).await
         };
-        if let Err(why) = asked.await {
+        let asked = asked.await;
+        self.metrics.backend_request.observe(StoreRequestClass::Read, began.elapsed());
+        if let Err(why) = asked {
             return Err((why, reused && session.resp_header().is_none()));
         }
         let (status, headers) = match session.resp_header() {
             Some(head) => (head.status, from_store(&head.headers)),
             None => return Err(("the answer has no head".to_owned(), false)),
         };
-        Ok(Opened { status, headers, session: Http(session), peer })
+        Ok(Opened { status, headers, session: Http(session), peer, _in_use: in_use })
     }
 
     /// Reads a short answer to its end. Fails where it breaks off, with a sentence.

@@ -36,7 +36,7 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         connections: 4,
         ..Backend::default()
     };
-    (Connections::new(&backend, Duration::from_secs(10)).await.unwrap(), task)
+    (Connections::new(&backend, Duration::from_secs(10), Arc::default()).await.unwrap(), task)
 }
 
 async fn read(stream: &mut TcpStream, bytes: usize) {

@@ -22,6 +22,7 @@ use super::{
 use crate::body::Body;
 use crate::clock;
 use crate::config::{Backend, Checksums};
+use crate::metrics::Metrics;
 use crate::s3::conditional::last_modified_s;
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
@@ -86,9 +87,10 @@ impl HttpStore {
         backend: &Backend,
         settle: Duration,
         keys: Arc<SigningKeys>,
+        metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            connections: Arc::new(Connections::new(backend, settle).await?),
+            connections: Arc::new(Connections::new(backend, settle, metrics).await?),
             signer: Arc::new(ArcSwap::from_pointee(Signer::of(backend))),
             keys,
             backend: backend.clone(),
@@ -124,7 +126,7 @@ impl HttpStore {
         };
         // It sends no write, so how long one may take to land does not matter.
         let settle = settings.read_timeout;
-        let store = Self::new(&settings, settle, Arc::clone(&self.keys)).await;
+        let store = Self::new(&settings, settle, Arc::clone(&self.keys), Arc::default()).await;
         store.map_err(|error| error.to_string())?.probe().await
     }
 

@@ -73,6 +73,16 @@ impl BufferPool {
         }
     }
 
+    /// How many bytes of memory bodies take, and may take.
+    pub fn memory_level(&self) -> (u64, u64) {
+        self.memory.level()
+    }
+
+    /// How many bytes of disk bodies take, and may take.
+    pub fn spool_level(&self) -> (u64, u64) {
+        self.spool.level()
+    }
+
     /// Begins to buffer a client's body. Its place is chosen now, so that a body that begins in
     /// memory never has to move, and a body of known length that has no room is refused before it
     /// is read.

@@ -20,7 +20,6 @@ use crate::body::Body;
 use crate::config::{Backend, Endpoint};
 use crate::random;
 use crate::secret::Secret;
-use crate::sigv4::SigningKeys;
 
 const ACCESS_KEY: &str = "demo";
 const COUNTER: &str = "/demo/counter";
@@ -112,7 +111,7 @@ impl Client {
             ..Backend::default()
         };
         Ok(Self {
-            store: HttpStore::new(&backend, PATIENCE, Arc::new(SigningKeys::default())).await?,
+            store: HttpStore::new(&backend, PATIENCE, Arc::default(), Arc::default()).await?,
         })
     }
 

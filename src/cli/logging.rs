@@ -16,6 +16,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::failure::Failure;
+use crate::admin::SetLogLevel;
 use crate::config::{AccessLog, Config, Fault, Log, LogFormat};
 use crate::reload::{Prepared, Reconfigure};
 use crate::seldom::Seldom;
@@ -57,6 +58,19 @@ struct Running {
     set_filter: SetFilter,
     writer: Writer,
     access: Mutex<AccessLog>,
+}
+
+impl Logging {
+    /// Changes the level until the next reload.
+    pub(super) fn set_level(&self) -> SetLogLevel {
+        let running = Arc::clone(&self.0);
+        Box::new(move |level| {
+            let access = running.access.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let log = Log { level: level.to_owned(), access, ..Log::default() };
+            let filter = filter(&log).map_err(|error| format!("log.level: {error}"))?;
+            (running.set_filter)(filter).map_err(|error| error.to_string())
+        })
+    }
 }
 
 type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;

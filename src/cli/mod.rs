@@ -3,6 +3,7 @@
 
 mod demo;
 mod failure;
+mod health;
 mod logging;
 mod pages;
 mod register;
@@ -43,6 +44,8 @@ enum Command {
     Demo,
     /// Check the configuration and print it as it would be used.
     CheckConfig(CheckConfig),
+    /// Ask a running process whether it is ready.
+    Health(health::Health),
     /// Look at the register.
     #[command(subcommand)]
     Register(register::Command),
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Demo => demo::run(),
         Command::CheckConfig(check) => check.run(),
+        Command::Health(health) => health.run(),
         Command::Register(command) => command.run(),
         Command::Store(store) => store.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),

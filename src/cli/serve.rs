@@ -9,6 +9,7 @@ use super::logging;
 use super::settings::Settings;
 use crate::config::{Client, Config, RegisterKind};
 use crate::embedded;
+use crate::reload::Reconfigure;
 use crate::server::{self, HandoverError, Start, StartError, Started};
 
 /// `ifmatch serve`
@@ -45,7 +46,9 @@ impl Serve {
         let embedded = config.embedded.clone();
         let client = config.clients.first().cloned();
         let in_memory = matches!(config.register.kind, RegisterKind::Memory { .. });
-        let start = Start { upgrade: self.upgrade, sources, parts: vec![Box::new(log)] };
+        let set_log_level = log.set_level();
+        let (upgrade, parts): (_, Vec<Box<dyn Reconfigure>>) = (self.upgrade, vec![Box::new(log)]);
+        let start = Start { upgrade, sources, parts, set_log_level };
         server::run(config, start, move |started| {
             announce(started, in_memory);
             if let (Some(dir), Some(client)) = (embedded, client) {

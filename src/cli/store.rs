@@ -94,7 +94,7 @@ fn share(text: &str) -> Result<f64, String> {
 impl StoreArguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         must_be_built()?;
-        logging::begin(&Log::default())?;
+        logging::begin(&Log::default()).map(drop)?;
         let secret = std::env::var(SECRET).ok().filter(|secret| !secret.is_empty());
         let secret = secret
             .ok_or_else(|| Failure::Usage(format!("{SECRET} is not set: the store's secret")))?;

@@ -57,6 +57,40 @@ impl JsonSchema for Listen {
     }
 }
 
+/// The form of one optional address.
+pub(super) struct OneAddress;
+
+impl OneAddress {
+    pub(super) fn deserialize<'de, D>(from: D) -> Result<Option<SocketAddr>, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        let written = toml::Value::deserialize(from)?;
+        written.as_str().and_then(|text| text.parse().ok()).map(Some).ok_or_else(|| {
+            let expected = "an address and a port such as \"127.0.0.1:9001\" or \"[::1]:9001\"";
+            D::Error::invalid_value(Unexpected::Other("value"), &expected)
+        })
+    }
+
+    #[allow(clippy::ref_option, reason = "the form that serde calls")]
+    pub(super) fn serialize<S: Serializer>(
+        address: &Option<SocketAddr>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        address.serialize(to)
+    }
+}
+
+impl JsonSchema for OneAddress {
+    fn schema_name() -> Cow<'static, str> {
+        "OneAddress".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
 /// Scheme, host and port of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]

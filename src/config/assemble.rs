@@ -36,6 +36,8 @@ pub(super) fn config(reading: &mut Reading, embedded: Option<&Path>) -> Config {
     config.limits = limits(reading);
     config.embedded_store = reading.section("embedded");
     config.log = reading.section("log");
+    config.admin = reading.section("admin");
+    config.admin.token = reading.secret("admin.token");
     let rules = reading.overlay.rules;
     config.rules = (1..=rules).map(|number| reading.section(&format!("rule #{number}"))).collect();
     let clients = reading.overlay.clients;

@@ -44,6 +44,7 @@ pub fn effective(running: &Config, read: &Config) -> Config {
     Config {
         listen: now.listen,
         upgrade_socket: now.upgrade_socket,
+        shutdown_delay: now.shutdown_delay,
         threads: now.threads,
         domains: new.domains,
         writers: now.writers,
@@ -73,6 +74,7 @@ pub fn effective(running: &Config, read: &Config) -> Config {
         anonymous: new.anonymous,
         embedded_store: now.embedded_store,
         log: Log { format: now.log.format, ..new.log },
+        admin: now.admin,
         embedded: now.embedded,
         warnings: new.warnings,
         described: new.described,
@@ -150,6 +152,7 @@ fn settings(config: &Config) -> BTreeMap<String, Value> {
     add(&mut all, "limits", &config.limits);
     add(&mut all, "embedded", &config.embedded_store);
     add(&mut all, "log", &config.log);
+    add(&mut all, "admin", &config.admin);
     all
 }
 
@@ -168,13 +171,14 @@ fn add<T: Serialize + DeserializeOwned>(
 }
 
 /// The secrets outside of the repeated tables.
-fn secrets(config: &Config) -> [(&'static str, Option<&Secret>); 4] {
-    let Config { backend, register, .. } = config;
+fn secrets(config: &Config) -> [(&'static str, Option<&Secret>); 5] {
+    let Config { backend, register, admin, .. } = config;
     [
         ("backend.secret_access_key", Some(&backend.secret_access_key)),
         ("backend.session_token", backend.session_token.as_ref()),
         ("register.password", register.password.as_ref()),
         ("register.sentinel_password", register.sentinel_password.as_ref()),
+        ("admin.token", admin.token.as_ref()),
     ]
 }
 

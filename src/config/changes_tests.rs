@@ -30,6 +30,7 @@ const LIVE: Effect = Applied("");
 const OTHER: &[(&str, &str, Effect)] = &[
     ("listen", "\"127.0.0.1:9100\"", Restart),
     ("upgrade_socket", "\"/tmp/other.sock\"", Restart),
+    ("shutdown_delay", "\"7s\"", Restart),
     ("threads", "3", Restart),
     ("domains", "[\"s3.example.com\"]", LIVE),
     ("writers", "\"exclusive\"", Restart),
@@ -111,6 +112,8 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("limits.connections", "7", LIVE),
     ("limits.connections_per_address", "7", LIVE),
     ("embedded.fsync", "\"never\"", Restart),
+    ("admin.listen", "\"127.0.0.1:9101\"", Restart),
+    ("admin.token", "\"OTHER\"", Restart),
     ("log.format", "\"json\"", Restart),
     ("log.access", "\"off\"", LIVE),
     ("log.sample_reads", "7", LIVE),
@@ -176,6 +179,7 @@ fn with(path: &str, value: &Value) -> Config {
             config = Config {
                 listen: top.listen,
                 upgrade_socket: top.upgrade_socket,
+                shutdown_delay: top.shutdown_delay,
                 threads: top.threads,
                 domains: top.domains,
                 writers: top.writers,
@@ -203,6 +207,7 @@ fn with(path: &str, value: &Value) -> Config {
         "limits" => set(&mut config.limits, key, value),
         "embedded" => set::<EmbeddedStore>(&mut config.embedded_store, key, value),
         "log" => set(&mut config.log, key, value),
+        "admin" => set(&mut config.admin, key, value),
         "anonymous" => {
             let mut anonymous = Anonymous { buckets: Some(Buckets::default()), read_only: None };
             set(&mut anonymous, key, value);

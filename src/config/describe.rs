@@ -57,6 +57,8 @@ pub(super) fn describe(reading: &mut Reading, config: &Config) -> String {
     }
     page.heading("[log]");
     page.section("log", &config.log);
+    page.heading("[admin]");
+    page.section("admin", &config.admin);
     page.heading("[anonymous]");
     page.section("anonymous", &anonymous);
     for (number, client) in (1..).zip(&config.clients) {
@@ -151,6 +153,7 @@ impl Page<'_> {
             (_, "ca_file") => "the system's certificate authorities are trusted",
             ("register.marker", _) => "a second register for this store would not be noticed",
             ("limits.connections_per_address", _) => "one address may have all connections",
+            ("admin.listen", _) => "there is no admin listener, so no health checks and no metrics",
             ("anonymous.buckets", _) => "every request must be signed",
             (_, "prefix") => "all keys of these buckets",
             (_, "require") => "no condition is required",

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::access::{Anonymous, Client, Rights, Rule};
 use super::keys::SECRETS;
 use super::schema::{
-    Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, Tls,
+    Admin, Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, Tls,
 };
 use crate::register::Terms;
 
@@ -27,6 +27,7 @@ pub fn json_schema() -> String {
         ("limits", properties::<Limits>(generator)),
         ("embedded", properties::<EmbeddedStore>(generator)),
         ("log", properties::<Log>(generator)),
+        ("admin", properties::<Admin>(generator)),
         ("anonymous", properties::<Anonymous>(generator)),
     ] {
         root.insert(table.to_owned(), object(&properties));

@@ -38,8 +38,8 @@ pub use choices::{
 pub use faults::{ConfigErrors, Fault};
 pub use json_schema::json_schema;
 pub use schema::{
-    Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, RegisterKind, Tls,
-    UpgradeSocket,
+    Admin, Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, RegisterKind,
+    Tls, UpgradeSocket,
 };
 pub use sources::{Flags, Sources, of_process};
 

@@ -56,6 +56,10 @@ pub struct Config {
     pub listen: Vec<SocketAddr> = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9000))],
     /// The Unix socket at which a successor asks this process to hand over; none when absent.
     pub upgrade_socket: Option<UpgradeSocket> = None,
+    /// After a signal to stop: for how long clients are still accepted, while the readiness check
+    /// already fails.
+    #[serde(with = "Span")]
+    pub shutdown_delay: Duration = Duration::ZERO,
     /// Worker threads; 0 means one for each core.
     #[serde(with = "Count::<0, 1024>")]
     pub threads: usize = 0,
@@ -105,6 +109,9 @@ pub struct Config {
     /// The log.
     #[serde(skip)]
     pub log: Log = Log::default(),
+    /// The admin listener.
+    #[serde(skip)]
+    pub admin: Admin = Admin::default(),
     /// The directory of the store in this process, if there is one. Its address is only known once
     /// it serves: until then [`Backend::url`] has port 0.
     #[serde(skip)]
@@ -461,5 +468,16 @@ pub struct Log {
     pub sample_reads: usize = 1,
     /// Directives of `tracing_subscriber`'s `EnvFilter`, such as `info` or `ifmatch=debug`.
     pub level: String = "info".to_owned(),
+}
+}
+
+section! {
+/// The admin listener: health checks, metrics and commands of operators.
+pub struct Admin {
+    /// Its address; there is no admin listener when absent.
+    #[serde(with = "super::address::OneAddress")]
+    pub listen: Option<SocketAddr> = None,
+    /// The token that operators send.
+    pub token: Option<Secret> = None,
 }
 }

@@ -32,6 +32,7 @@ pub(super) fn all(reading: &mut Reading, config: &Config) {
     backend(reading, config);
     register(reading, &config.register, config.embedded.is_some());
     upgrade_socket(reading, config);
+    admin(reading, config);
     body(reading, &config.body);
     let (each, of_all) = (config.limits.writes_per_client, config.limits.writes);
     not_more(reading, ("limits.writes_per_client", each), ("limits.writes", of_all), "clients");
@@ -235,6 +236,27 @@ fn upgrade_socket(reading: &mut Reading, config: &Config) {
 
 /// Linux, unix(7): `sun_path`, less the zero at its end.
 const SOCKET_BYTES_MAX: usize = 107;
+
+/// Checks the admin listener's address, and who can read there.
+fn admin(reading: &mut Reading, config: &Config) {
+    let Some(listen) = config.admin.listen else { return };
+    let overlaps = |other: &SocketAddr| {
+        let everywhere = listen.ip().is_unspecified() || other.ip().is_unspecified();
+        listen.port() != 0
+            && listen.port() == other.port()
+            && (everywhere || listen.ip() == other.ip())
+    };
+    if let Some(other) = config.addresses().into_iter().find(overlaps) {
+        let message = format!("is where clients connect ({other}); change one of them");
+        reading.fault(&["admin.listen", "listen"], message);
+    }
+    if config.admin.token.is_none() && !listen.ip().is_loopback() {
+        reading.warnings.push(format!(
+            "admin.listen = \"{listen}\" can be reached by other machines, and admin.token_file is \
+             not set: only health checks are answered there, no metrics"
+        ));
+    }
+}
 
 /// Checks that the largest body fits into the limits.
 fn body(reading: &mut Reading, body: &Body) {

@@ -10,6 +10,7 @@ use super::lease::Armed;
 use super::object_id::id_carried;
 use super::reclaim::Reclaimer;
 use super::stop::Stop;
+use crate::metrics::labels::DoubtEnd;
 use crate::register::{AnswerHeaders, State, Writers};
 use crate::s3::Seen;
 
@@ -33,11 +34,13 @@ impl<'a> Armed<'a> {
         copies: Copies,
         why: String,
     ) -> Result<Landed<'a>, Stop> {
-        let write = self.attempt.write;
+        let (metrics, write) = (&self.attempt.gate.metrics, self.attempt.write);
+        let _doubt = metrics.doubts.hold();
         let reclaiming = Reclaimer::new(&mut self).keep_reclaiming();
         if copies == Copies::One
             && let Some(new) = self.seen_to_land().await
         {
+            metrics.doubts_settled.count(DoubtEnd::Landed);
             tracing::info!(name = %write.name, why, "a write whose answer was lost has landed");
             if let Some(task) = reclaiming {
                 task.abort();

@@ -7,6 +7,7 @@ use super::stop::Stop;
 use super::upload::upload_gone;
 use super::{Gate, Reply, refusal};
 use crate::backend::{HeadError, HeadRequest};
+use crate::metrics::labels::Verdict;
 use crate::register::{
     AnswerHeaders, Generation, InDoubt, RegisterError, Resolution, State, Writers,
 };
@@ -149,6 +150,7 @@ impl Gate {
         seen: &Seen,
     ) -> Option<Reply> {
         let failed = preconditions.evaluate(seen).err()?;
+        self.metrics.conditions.count(failed, Verdict::Failed);
         let etag = match &seen.current {
             Current::Present(etag) => Some(etag.clone()),
             Current::Absent => None,

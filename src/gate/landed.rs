@@ -55,6 +55,8 @@ impl Landed<'_> {
                 quiet,
                 headers,
                 turn,
+                metrics: Arc::clone(&attempt.gate.metrics),
+                _lease: lease.counted,
             }),
         }
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Gate, Write};
+use crate::metrics::cells::Held;
 use crate::random;
 use crate::register::{Generation, Grant, InDoubt, State, Token, Upload};
 
@@ -90,6 +91,8 @@ pub(super) struct Lease {
     pub(super) deadline: Instant,
     /// A HEAD under this lease has shown that no copy of this write left the key's state.
     pub(super) seen_not_applied: bool,
+    /// Counts it among the leases of this process.
+    pub(super) counted: Held,
 }
 
 /// What the register has granted.
@@ -106,7 +109,9 @@ impl<'a> Attempt<'a> {
     pub(super) fn granted(self, mut grant: Grant, asked: Instant) -> Granted<'a> {
         let begins = grant.armed.take();
         let term = self.gate.settings.terms.lease;
-        let lease = Box::new(Lease::new(grant, asked, self.write.arrived, term));
+        let counted = self.gate.metrics.leases.hold();
+        let lease = Lease::new(grant, (asked, self.write.arrived), term, counted);
+        let lease = Box::new(lease);
         match begins {
             None => Granted::Leased(Leased { attempt: self, lease }),
             Some(begins) => {
@@ -148,7 +153,12 @@ impl Lease {
     /// was on its way, another attempt may have arrived, ended and been forgotten. So the age at
     /// the time of the answer counts here, plus one tick, since the register's clock shows whole
     /// ticks.
-    fn new(grant: Grant, asked: Instant, arrived: Instant, term: Duration) -> Self {
+    fn new(
+        grant: Grant,
+        (asked, arrived): (Instant, Instant),
+        term: Duration,
+        counted: Held,
+    ) -> Self {
         Self {
             token: grant.token,
             believed: grant.state,
@@ -161,6 +171,7 @@ impl Lease {
             since: Instant::now(),
             deadline: asked + term,
             seen_not_applied: false,
+            counted,
         }
     }
 }

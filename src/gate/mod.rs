@@ -37,6 +37,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::backend::{HeadRequest, KeepAlive, Store, StoreRequest};
 use crate::body::Body;
+use crate::metrics::Metrics;
 use crate::random;
 use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Current, ETag, Effect, ObjectName, Operation, Preconditions, WriteClass};
@@ -63,6 +64,7 @@ pub struct Gate {
     asker: Asker,
     /// The writes in doubt whose leases this process reclaims.
     reclaiming: TaskTracker,
+    metrics: Arc<Metrics>,
 }
 
 /// The gate's settings.
@@ -121,7 +123,19 @@ impl Gate {
     /// A gate in front of this store, with this register.
     pub fn new(register: Arc<dyn Register>, store: Arc<dyn Store>, settings: Settings) -> Self {
         let (queue, reclaiming) = (Queue::default(), TaskTracker::new());
-        Self { register, store, settings, queue, asker: Asker(random::id()), reclaiming }
+        let (asker, metrics) = (Asker(random::id()), Arc::default());
+        Self { register, store, settings, queue, asker, reclaiming, metrics }
+    }
+
+    /// The same gate, which counts in these metrics.
+    #[must_use]
+    pub fn counted_by(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Where it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The same gate with other settings: writes wait for each other in the same queues.
@@ -134,6 +148,7 @@ impl Gate {
             queue: self.queue.clone(),
             asker: self.asker.clone(),
             reclaiming: self.reclaiming.clone(),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 

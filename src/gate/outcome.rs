@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::queue::Turn;
 use crate::backend::Answer;
+use crate::metrics::Metrics;
+use crate::metrics::cells::Held;
+use crate::metrics::labels::Alarm;
 use crate::register::{
     AnswerHeaders, CommitAnswer, CommitStep, Generation, Register, RegisterError, State, Token,
 };
@@ -74,6 +77,9 @@ pub struct Commit {
     pub(super) headers: AnswerHeaders,
     /// The next writer of this process waits until the lease is gone.
     pub(super) turn: Turn,
+    pub(super) metrics: Arc<Metrics>,
+    /// Counts the lease until it ends with this commit.
+    pub(super) _lease: Held,
 }
 
 /// How often a commit is tried. Each try takes the register's timeout at most.
@@ -106,6 +112,7 @@ impl Commit {
                     break;
                 }
                 Ok(CommitAnswer::Overtaken) => {
+                    self.metrics.alarms.count(Alarm::Overtaken);
                     tracing::error!(name = %self.name, "ALARM: a write landed after its lease was \
                                     taken over; another write of the key may be lost. Was this \
                                     process frozen, or the clock of the register set?");

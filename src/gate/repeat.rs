@@ -64,6 +64,7 @@ impl<'a> Answered<'a> {
         if !self.armed.has_time() {
             return Repeated::Sent(self);
         }
+        self.armed.attempt.gate.metrics.backend_resends.count();
         let second = self.armed.send().await;
         let last_byte = second.first_copy.map_or(answered, |copy| copy.max(answered));
         if second.has_failed_openly() && second.armed.is_gone().await {

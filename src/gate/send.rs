@@ -6,6 +6,7 @@ use super::lease::{Armed, Judged};
 use super::reclaim::Reclaimer;
 use super::stop::Stop;
 use crate::backend::{Exchange, Sending};
+use crate::metrics::labels::Alarm;
 use crate::register::{ArmAnswer, ArmStep, ReclaimAnswer, Settle};
 
 /// An armed lease whose write was sent, or could not be sent.
@@ -76,6 +77,7 @@ impl<'a> Armed<'a> {
         let exchange = async {
             let first = gate.store.exchange(write.request, sending).await;
             let Exchange::DeadPooled(last_byte, why) = first else { return (first, None) };
+            gate.metrics.backend_resends.count();
             tracing::debug!(name = %write.name, why, "a pooled connection was dead; sent again");
             let sending = Sending { fresh: true, ..sending };
             let second = gate.store.exchange(write.request, sending).await;
@@ -90,6 +92,7 @@ impl<'a> Armed<'a> {
             }
         };
         if Instant::now() > self.lease.deadline + gate.settings.terms.grace {
+            gate.metrics.alarms.count(Alarm::StoodStill);
             tracing::error!(name = %write.name, "ALARM: this process stood still for longer than \
                             a lease and its grace while a write was under way; another write of \
                             the key may be lost");

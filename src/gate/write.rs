@@ -15,6 +15,9 @@ use super::repeat::Repeated;
 use super::stop::Stop;
 use super::upload::upload_gone;
 use super::{Decider, Gate, Outcome, Reply, Settings, Write, refusal};
+use crate::metrics::Metrics;
+use crate::metrics::cells::Held;
+use crate::metrics::labels::{DoubtEnd, Verdict};
 use crate::register::Generation;
 
 /// What is known of a write between its attempts.
@@ -24,6 +27,8 @@ struct Progress {
     granted: Option<Instant>,
     /// A copy was sent whose outcome is still unknown.
     in_doubt: bool,
+    /// Counts the write among the doubts, once it was in doubt.
+    doubt: Option<Held>,
     /// The generation with which the last such copy was armed, where the write may be sent again.
     own_doubt: Option<Generation>,
     /// The store answered a copy of it with a server error.
@@ -34,11 +39,20 @@ impl Gate {
     /// Performs one write under its key's lease, waiting for a busy key up to `lease_wait`. The
     /// write goes on if the client disconnects.
     pub async fn write(&self, write: &Write<'_>) -> Outcome {
+        let mut progress = Progress::default();
+        let outcome = self.write_in_turn(write, &mut progress).await;
+        progress.count(&self.metrics, &outcome);
+        outcome
+    }
+
+    async fn write_in_turn(&self, write: &Write<'_>, progress: &mut Progress) -> Outcome {
         let started = Instant::now();
         let attempt = Attempt { gate: self, write, give_up: started + self.settings.lease_wait };
-        let mut progress = Progress::default();
         let Settings { lease_wait, writes_per_key, .. } = self.settings;
-        let turn = match self.queue.turn(write.name, writes_per_key, lease_wait).await {
+        let waiting = self.metrics.gate_waiting.hold();
+        let turn = self.queue.turn(write.name, writes_per_key, lease_wait).await;
+        drop(waiting);
+        let turn = match turn {
             Ok(turn) => turn,
             Err(unserved) => {
                 let refused = match unserved {
@@ -50,7 +64,7 @@ impl Gate {
             }
         };
         loop {
-            let stop = match attempt.run(&mut progress).await {
+            let stop = match attempt.run(progress).await {
                 Ok(landed) => return landed.outcome(turn, started, progress.store_failed),
                 Err(stop) => stop,
             };
@@ -64,6 +78,7 @@ impl Gate {
                 Stop::InDoubt(why, generation) => {
                     tracing::warn!(name = %write.name, why, "a write's outcome is unknown");
                     (progress.in_doubt, progress.own_doubt) = (true, generation);
+                    progress.doubt.get_or_insert_with(|| self.metrics.doubts.hold());
                     continue;
                 }
                 Stop::AlreadyRecorded => continue,
@@ -76,7 +91,11 @@ impl Gate {
 impl<'a> Attempt<'a> {
     /// Runs steps 4 to 8 once. Rare steps are boxed, so that the future of every write stays small.
     async fn run(self, progress: &mut Progress) -> Result<Landed<'a>, Stop> {
-        let armed = match self.acquire(progress.own_doubt.as_ref()).await? {
+        let metrics = &self.gate.metrics;
+        let waiting = metrics.gate_waiting.hold();
+        let granted = self.acquire(progress.own_doubt.as_ref()).await?;
+        drop(waiting);
+        let armed = match granted {
             Granted::Leased(leased) => {
                 progress.granted = Some(leased.lease.since);
                 let judged = Box::pin(leased.judge(&mut progress.in_doubt)).await?;
@@ -87,6 +106,9 @@ impl<'a> Attempt<'a> {
                 armed.check().await?
             }
         };
+        if let Some(condition) = self.write.preconditions.first() {
+            metrics.conditions.count(condition, Verdict::Held);
+        }
         if !armed.has_time() {
             armed.disarm(None).await;
             return Err(Stop::not_sent());
@@ -126,5 +148,30 @@ impl Progress {
         let (waited, held) = (granted - started, now - granted);
         let store_failed = self.store_failed;
         Outcome { reply, decided_by, waited, held, commit: None, store_failed }
+    }
+
+    /// Counts what became of a write.
+    fn count(&self, metrics: &Metrics, outcome: &Outcome) {
+        metrics.gate_wait.observe(outcome.waited);
+        if self.granted.is_some() {
+            metrics.lease_held.observe(outcome.held);
+        }
+        if matches!(outcome.reply, Reply::Replayed(..)) {
+            metrics.replays.count();
+        }
+        if self.doubt.is_some() {
+            metrics.doubts_settled.count(self.doubt_end(outcome));
+        }
+    }
+
+    /// How the doubt about a write ended that was in doubt.
+    fn doubt_end(&self, outcome: &Outcome) -> DoubtEnd {
+        match (&outcome.reply, self.in_doubt) {
+            (Reply::Replayed(..), _) => DoubtEnd::Landed,
+            // Where a copy of it did not land, it is judged anew.
+            (_, false) => DoubtEnd::NotApplied,
+            (_, true) if outcome.commit.is_some() => DoubtEnd::SentAgain,
+            (_, true) => DoubtEnd::Unknown,
+        }
     }
 }

@@ -38,6 +38,11 @@ impl ConnectionTracker {
         self.requests.token()
     }
 
+    /// How many connections are open, and how many requests are under way.
+    pub fn level(&self) -> (u64, u64) {
+        (self.connections.len() as u64, self.requests.len() as u64)
+    }
+
     /// Returns when this process has accepted a connection.
     pub(super) async fn first_accepted(&self) {
         self.accepted.cancelled().await;

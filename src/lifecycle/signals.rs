@@ -3,13 +3,16 @@
 
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::{RunArgs, ShutdownSignal, ShutdownSignalWatch};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::phase::{Life, Phase};
 use super::service_manager::ServiceManager;
 use crate::reload::Reloader;
 
@@ -18,6 +21,8 @@ use crate::reload::Reloader;
 struct Signals {
     awaited: Mutex<Option<Awaited>>,
     handed_over: CancellationToken,
+    life: Life,
+    shutdown_delay: Duration,
 }
 
 /// The signal handlers. They are installed before the first client is served: otherwise a signal
@@ -50,26 +55,49 @@ impl ShutdownSignalWatch for Signals {
             return std::future::pending().await;
         };
         tokio::select! {
-            () = self.handed_over.cancelled() => ShutdownSignal::GracefulTerminate,
+            () = self.handed_over.cancelled() => {
+                self.life.enter(Phase::HandedOver);
+                return ShutdownSignal::GracefulTerminate;
+            }
+            () = self.life.asked_to_stop() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = terminal_gone(&mut hangup) => {}
+            _ = quit.recv() => return ShutdownSignal::FastShutdown,
+        }
+        self.life.enter(Phase::Stopping);
+        if !self.shutdown_delay.is_zero() {
+            let delay_s = self.shutdown_delay.as_secs_f64();
+            tracing::info!(
+                delay_s,
+                "told to stop; clients are accepted until shutdown_delay is over"
+            );
+        }
+        tokio::select! {
+            () = sleep(self.shutdown_delay) => ShutdownSignal::GracefulTerminate,
             _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
             _ = interrupt.recv() => ShutdownSignal::GracefulTerminate,
-            () = terminal_gone(&mut hangup) => ShutdownSignal::GracefulTerminate,
             _ = quit.recv() => ShutdownSignal::FastShutdown,
         }
     }
 }
 
-/// The arguments for Pingora's server. From here on signals are handled.
+/// The arguments for Pingora's server. From here on signals are handled. After one to stop, clients
+/// are accepted for another `shutdown_delay`, so that a load balancer has time to look elsewhere.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
 pub(crate) fn run_args(
     background: &Runtime,
     handed_over: CancellationToken,
+    life: Life,
+    shutdown_delay: Duration,
 ) -> io::Result<RunArgs> {
     let _runtime = background.enter();
     let awaited = Mutex::new(Some(Awaited::install()?));
-    Ok(RunArgs { shutdown_signal: Box::new(Signals { awaited, handed_over }) })
+    Ok(RunArgs {
+        shutdown_signal: Box::new(Signals { awaited, handed_over, life, shutdown_delay }),
+    })
 }
 
 /// From here on each SIGHUP reloads the configuration. Before, one ends the process.
@@ -87,7 +115,8 @@ pub(crate) fn reload_at_hangups(
         while hangups.recv().await.is_some() {
             manager.reloading();
             reloader.reopen_files();
-            reloader.reload_and_tell().await;
+            // Told in the log, which is all that a signal can be answered with.
+            let _ = reloader.reload_and_tell().await;
             manager.ready();
         }
     });

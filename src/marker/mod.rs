@@ -26,6 +26,7 @@ use self::state::MarkerState;
 use crate::backend::{Answer, EMPTY_SHA256, Exchange, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Gate, Reply, Write};
+use crate::metrics::labels::Alarm;
 use crate::random;
 use crate::register::identity::{Identified, RegisterId};
 use crate::register::{EpochId, Register, RegisterError, WriteId};
@@ -345,6 +346,7 @@ impl Watch {
         if !self.tell()
             && let MarkerState::OtherRegister(why) = &*self.state.borrow()
         {
+            self.marker.gate.metrics().alarms.count(Alarm::OtherRegister);
             tracing::error!(why, "ALARM: this store has another register; nothing is written");
         }
         again
@@ -375,6 +377,7 @@ impl Watch {
                 }
                 MarkerState::Unconfirmed => {}
                 MarkerState::OtherRegister(why) => {
+                    self.marker.gate.metrics().alarms.count(Alarm::OtherRegister);
                     tracing::error!(
                         why,
                         "ALARM: this store has another register; nothing is written"

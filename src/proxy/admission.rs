@@ -20,6 +20,7 @@ use super::visit::{SentHead, Visit};
 use crate::backend::headers::{as_sent, is_of_body, may_go_unsigned, of_preflight};
 use crate::backend::{Signing, StoreRequest};
 use crate::config::Signatures;
+use crate::metrics::labels::RefusedBy;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
     Code, Content, CopySource, Effect, Operation, Preconditions, Query, RequestHead, S3Error,
@@ -122,10 +123,12 @@ struct Terms {
 impl Question<'_> {
     fn judge(&self, context: &mut Context) -> Result<Findings, S3Error> {
         let (proxy, head, operation) = (self.proxy, self.head, self.operation);
+        context.log.judged_by = Some(RefusedBy::Signature);
         let signed = match proxy.signatures {
             Signatures::Resign => Signed::check(proxy, self.meant, operation)?,
             Signatures::Passthrough => Some(Signed::unproved(proxy, self.meant, operation)?),
         };
+        context.log.judged_by = Some(RefusedBy::Request);
         let body = signed.as_ref().map(|signed| signed.check_body(proxy, head, operation));
         let unknown_length = body.transpose()?.unwrap_or_default();
         let source = CopySource::from_head(head, proxy.naming.segments)?;
@@ -133,7 +136,9 @@ impl Question<'_> {
         if let Some(signed) = &signed {
             signed.access_key_id().clone_into(&mut context.log.access_key_id);
             context.log.previous_secret = signed.previous_secret;
+            context.log.judged_by = Some(RefusedBy::Access);
             self.authorize(signed, source.as_ref())?;
+            context.log.judged_by = Some(RefusedBy::Request);
         }
         let known = proxy.signatures == Signatures::Resign;
         self.check_possible(!known)?;
@@ -141,7 +146,9 @@ impl Question<'_> {
         context.log.attempt = retry.attempt;
         let policy = self.target.object().map(|name| proxy.rules.policy(name)).unwrap_or_default();
         let preconditions = self.preconditions(policy)?;
+        context.log.judged_by = Some(RefusedBy::Rule);
         policy.check_effect(operation, self.effect, &preconditions)?;
+        context.log.judged_by = Some(RefusedBy::Request);
         let terms = Terms {
             preconditions,
             policy,

@@ -11,9 +11,11 @@ use super::cors::Asking;
 use super::forward::Forward;
 use crate::backend::headers::trace_id;
 use crate::config::AccessLog;
-use crate::gate::{Decider, Outcome, Reply};
+use crate::gate::{self, Decider, Reply};
+use crate::metrics::Metrics;
+use crate::metrics::labels::{ErrorCode, OperationClass, OperationName, Outcome, RefusedBy};
 use crate::random;
-use crate::s3::{Effect, Operation, S3Error, Target};
+use crate::s3::{Code, Effect, Operation, S3Error, Target};
 use crate::shares::Share;
 
 /// The header that names the request in its answer.
@@ -58,7 +60,9 @@ pub(super) struct LogLine {
     trace_id: Option<String>,
     /// The store's name for its part, where the store has told it.
     store_request_id: Option<String>,
-    outcome: Option<&'static str>,
+    /// The part of the proxy that judges the request now, so that would refuse it.
+    pub(super) judged_by: Option<RefusedBy>,
+    outcome: Option<Outcome>,
     decided_by: Option<Decider>,
     waited_ms: u64,
     held_ms: u64,
@@ -77,23 +81,45 @@ impl LogLine {
     }
 
     /// Sets the fields about the gate's outcome.
-    pub(super) fn gate(&mut self, outcome: &Outcome) {
+    pub(super) fn gate(&mut self, outcome: &gate::Outcome) {
         self.decided_by = Some(outcome.decided_by);
         self.waited_ms = millis(outcome.waited);
         self.held_ms = millis(outcome.held);
         if matches!(outcome.reply, Reply::Replayed(..)) {
-            self.outcome = Some("replayed");
+            self.outcome = Some(Outcome::Replayed);
         }
     }
 
     /// The client left before the answer ended, or did not send all of its request.
     pub(super) fn client_gone(&mut self) {
-        self.outcome = Some("client gone");
+        self.outcome = Some(Outcome::ClientGone);
     }
 
     /// The store broke off an answer after the client had got a part of it.
     pub(super) fn store_broke_off(&mut self) {
-        self.outcome = Some("store broke off");
+        self.outcome = Some(Outcome::StoreBrokeOff);
+    }
+
+    /// How the request ended, with this status if it was answered.
+    fn outcome(&self, status: Option<u16>) -> Outcome {
+        self.outcome.unwrap_or(match status {
+            Some(200..=399) => Outcome::Ok,
+            Some(400..=499) => Outcome::Refused,
+            _ => Outcome::Failed,
+        })
+    }
+
+    /// What refused the request.
+    fn refused_by(&self) -> RefusedBy {
+        match self.decided_by {
+            Some(Decider::Early) => RefusedBy::Early,
+            Some(Decider::Gate) => RefusedBy::Gate,
+            Some(Decider::Backend) => RefusedBy::Store,
+            None if self.code == Code::SlowDown.as_str() => RefusedBy::Limit,
+            // Without the gate, only the store can be out of reach.
+            None if self.code == Code::ServiceUnavailable.as_str() => RefusedBy::Store,
+            None => self.judged_by.unwrap_or(RefusedBy::Request),
+        }
     }
 }
 
@@ -110,6 +136,24 @@ impl Context {
             host_style: false,
             reads_out: false,
             _under_way: under_way,
+        }
+    }
+
+    /// Counts the request.
+    pub(super) fn count(
+        &self,
+        metrics: &Metrics,
+        status: Option<u16>,
+        (bytes_in, bytes_out): (usize, usize),
+    ) {
+        let line = &self.log;
+        metrics.requests.count(OperationName(line.operation), line.outcome(status));
+        let class = line.operation.map_or(OperationClass::Other, OperationClass::of);
+        metrics.request_duration.observe(class, self.arrived.elapsed());
+        metrics.request_bytes.add(bytes_in as u64);
+        metrics.response_bytes.add(bytes_out as u64);
+        if status.is_some_and(|status| status >= 400) {
+            metrics.refusals.count(line.refused_by(), ErrorCode::spelled(&line.code));
         }
     }
 
@@ -130,13 +174,10 @@ impl Context {
         sampling: Option<&ReadSampling>,
     ) {
         let line = &self.log;
-        let outcome = line.outcome.unwrap_or(match status {
-            Some(200..=399) => "ok",
-            Some(400..=499) => "refused",
-            _ => "failed",
-        });
+        let outcome = line.outcome(status);
         let is_read = line.operation.is_some_and(|operation| operation.effect() == Effect::Read);
-        let sampling = sampling.filter(|_| is_read && outcome == "ok" && !line.previous_secret);
+        let sampling =
+            sampling.filter(|_| is_read && outcome == Outcome::Ok && !line.previous_secret);
         if sampling.is_some_and(|sampling| !sampling.takes_next()) {
             return;
         }
@@ -153,7 +194,7 @@ impl Context {
             attempt = line.attempt,
             status = status.unwrap_or_default(),
             code = some(&line.code),
-            outcome,
+            outcome = outcome.as_str(),
             decided_by = line.decided_by.map(Decider::as_str),
             waited_ms = line.decided_by.map(|_| line.waited_ms),
             held_ms = line.decided_by.map(|_| line.held_ms),

@@ -30,6 +30,8 @@ use super::wire::Wire;
 use crate::http1::Framing;
 use crate::http1::pace::LeastRate;
 use crate::lifecycle::connections::ConnectionTracker;
+use crate::metrics::Metrics;
+use crate::metrics::labels::HeadFault;
 use crate::s3::wire::{HeadScan, check_head, in_origin_form};
 use crate::s3::{Code, S3Error};
 use crate::seldom::Seldom;
@@ -52,11 +54,13 @@ pub struct Door {
     slots: ConnectionSlots,
     handshakes: Handshakes,
     turned_away: Seldom,
+    metrics: Arc<Metrics>,
 }
 
 impl Door {
     /// The door to this proxy.
     pub fn new(live: LiveProxy, conf: &Arc<ServerConf>, handshakes: Handshakes) -> Self {
+        let metrics = Arc::clone(&live.current().metrics);
         Self {
             connections: ConnectionTracker::new(live.current().in_flight.clone()),
             proxy: Arc::new(http_proxy(conf, live.clone())),
@@ -65,6 +69,7 @@ impl Door {
             handshakes,
             turned_away: Seldom::new(),
             large_heads: Arc::new(Semaphore::new(LARGE_HEADS_MAX)),
+            metrics,
         }
     }
 
@@ -94,7 +99,8 @@ impl Door {
             () = slot.evicted() => {}
         }
         let begun = !wire.ahead().is_empty();
-        Err(if begun { no_room(NoSlot::All).into() } else { NoHead::Gone })
+        let evicted = NoHead::Refused(HeadFault::Connections, no_room(NoSlot::All));
+        Err(if begun { evicted } else { NoHead::Gone })
     }
 
     /// Reads the next head from its first byte to its last, and finds where the body after it ends.
@@ -115,12 +121,16 @@ impl Door {
             }
             if wire.ahead().len() > SMALL_HEAD_BYTES && room.is_none() {
                 let taken = Arc::clone(&self.large_heads).try_acquire_owned();
-                room = Some(taken.map_err(|_| too_many_heads())?);
+                let full = |_| NoHead::Refused(HeadFault::NoRoom, too_many_heads());
+                room = Some(taken.map_err(full)?);
             }
             match timeout_at(end, wire.more()).await {
                 Ok(true) => {}
-                Ok(false) => return Err(ended_early().into()),
-                Err(_) => return Err(S3Error::new(Code::RequestTimeout).into()),
+                Ok(false) => return Err(NoHead::Refused(HeadFault::CutShort, ended_early())),
+                Err(_) => {
+                    let slow = S3Error::new(Code::RequestTimeout);
+                    return Err(NoHead::Refused(HeadFault::Slow, slow));
+                }
             }
         }
     }
@@ -174,7 +184,7 @@ impl Door {
         match begun {
             Begun::Stream(stream) => Some(Box::new(Wire::new(stream, place))),
             Begun::Plain(stream) => {
-                self.refuse(Wire::new(stream, place), &plain_at_tls()).await;
+                self.refuse(Wire::new(stream, place), HeadFault::Malformed, &plain_at_tls()).await;
                 None
             }
             Begun::Failed => None,
@@ -190,21 +200,24 @@ impl Door {
         address: Option<IpAddr>,
         why: NoSlot,
     ) {
-        let limit = match why {
-            NoSlot::All => "limits.connections",
-            NoSlot::OfAddress => "limits.connections_per_address",
+        let (fault, limit) = match why {
+            NoSlot::All => (HeadFault::Connections, "limits.connections"),
+            NoSlot::OfAddress => {
+                (HeadFault::ConnectionsOfAddress, "limits.connections_per_address")
+            }
         };
         if let Some(left_out) = self.turned_away.due() {
             let address = address.map(tracing::field::display);
             tracing::warn!(address, limit, left_out, "no room for another connection");
         }
         if self.handshakes.of(&stream).is_none() {
-            self.refuse(Wire::new(stream, place), &no_room(why)).await;
+            self.refuse(Wire::new(stream, place), fault, &no_room(why)).await;
         }
     }
 
     /// Answers an invalid head; the connection ends here.
-    async fn refuse(&self, mut wire: Wire, error: &S3Error) {
+    async fn refuse(&self, mut wire: Wire, fault: HeadFault, error: &S3Error) {
+        self.metrics.rejected_heads.count(fault);
         let mut context = Context::new(self.connections.request());
         error.code().clone_into(&mut context.log.code);
         let answer = answer(error, &context.request_id);
@@ -215,7 +228,9 @@ impl Door {
         if !matches!(written.await, Ok(Ok(()))) {
             context.log.client_gone();
         }
-        context.write_log_line(Some(error.status().as_u16()), (0, answer.len()), None);
+        let status = Some(error.status().as_u16());
+        context.count(&self.metrics, status, (0, answer.len()));
+        context.write_log_line(status, (0, answer.len()), None);
         wire.give_up();
     }
 }
@@ -241,8 +256,8 @@ impl ServerApp for Door {
         loop {
             let head = match self.head(&mut wire, &slot).await {
                 Ok(head) => head,
-                Err(NoHead::Refused(error)) => {
-                    self.refuse(*wire, &error).await;
+                Err(NoHead::Refused(fault, error)) => {
+                    self.refuse(*wire, fault, &error).await;
                     return None;
                 }
                 Err(NoHead::Gone) => return None,
@@ -288,12 +303,15 @@ enum NoHead {
     /// The client sent nothing, or has disconnected.
     Gone,
     /// The head is refused with this error.
-    Refused(S3Error),
+    Refused(HeadFault, S3Error),
 }
 
+/// The error of a head that has arrived, or is too large.
 impl From<S3Error> for NoHead {
     fn from(error: S3Error) -> Self {
-        Self::Refused(error)
+        let too_large = error.code() == Code::RequestHeaderSectionTooLarge.as_str();
+        let fault = if too_large { HeadFault::TooLarge } else { HeadFault::Malformed };
+        Self::Refused(fault, error)
     }
 }
 

@@ -9,6 +9,7 @@ use super::response::Response;
 use super::visit::Visit;
 use crate::backend::Answer;
 use crate::gate::{Commit, Outcome, Reply, X_IFMATCH_GENERATION};
+use crate::metrics::labels::RefusedBy;
 use crate::register::{AnswerHeaders, Generation, State};
 use crate::s3::documents::{StoreDocument, complete_result, copy_result, late_refusal};
 use crate::s3::{ETag, ObjectName, Operation, S3Error};
@@ -75,6 +76,7 @@ pub(super) fn stored_at(
     mut answer: Answer,
     location: Option<&str>,
 ) -> Answer {
+    visit.log().judged_by = Some(RefusedBy::Store);
     let mut document = StoreDocument::parse(&answer.body);
     let error = document.as_ref().and_then(StoreDocument::error);
     let (operation, code) = (visit.log().operation, error.as_ref().map(|error| &*error.code));

@@ -17,6 +17,7 @@ use crate::backend::{HttpStore, Understanding};
 use crate::body::BufferPool;
 use crate::config::{self, Config, SignatureV2, UnknownLength};
 use crate::gate::{self, Gate};
+use crate::metrics::Metrics;
 use crate::register::Register;
 use crate::s3::{Naming, Reserved};
 use crate::shares::Shares;
@@ -36,6 +37,7 @@ pub struct Lasting {
     strangers: PreAuthSlots,
     read_sampling: ReadSampling,
     in_flight: TaskTracker,
+    metrics: Arc<Metrics>,
 }
 
 impl Lasting {
@@ -45,10 +47,12 @@ impl Lasting {
         register: Arc<dyn Register>,
         (store, understanding): (Arc<HttpStore>, Understanding),
         keys: Arc<SigningKeys>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let limits = &config.limits;
         Self {
-            gate: Gate::new(register, Arc::clone(&store) as _, gate_settings(config)),
+            gate: Gate::new(register, Arc::clone(&store) as _, gate_settings(config))
+                .counted_by(Arc::clone(&metrics)),
             cors: Arc::new(Policies::new(Arc::clone(&store))),
             store,
             understanding: Arc::new(understanding),
@@ -59,6 +63,7 @@ impl Lasting {
             strangers: PreAuthSlots::new(limits.strangers),
             read_sampling: ReadSampling::one_of(1),
             in_flight: TaskTracker::new(),
+            metrics,
         }
     }
 
@@ -102,6 +107,7 @@ impl Lasting {
             strangers: self.strangers.with_limit(limits.strangers),
             read_sampling: self.read_sampling.with_share(config.log.sample_reads as u64),
             in_flight: self.in_flight.clone(),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 }

@@ -24,6 +24,7 @@ mod handshake;
 mod incoming_form;
 mod keep_alive;
 mod lasting;
+mod levels;
 mod live;
 mod location;
 mod origin;
@@ -56,12 +57,14 @@ use crate::backend::connection::note_descriptors;
 use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::config::EarlyAnswer;
 use crate::http1::persists;
+use crate::metrics::labels::RefusedBy;
 use crate::s3::S3Error;
 use admission::admit;
 use context::{Context, REQUEST_ID};
 pub use door::Door;
 pub use handshake::Handshakes;
 pub use lasting::{Lasting, gate_settings};
+pub use levels::ProxyLevels;
 pub use live::LiveProxy;
 pub use reconfigure::Reconfigurable;
 use response::{Alongside, Failure, Response};
@@ -202,6 +205,7 @@ impl ProxyHttp for LiveProxy {
         {
             upstream.insert_header(header::LOCATION, location)?;
         }
+        context.log.judged_by = Some(RefusedBy::Store);
         // As in `Visit::go_on`: the store's 100 is not an answer.
         let is_answer = !upstream.status.is_informational();
         session.set_close_on_response_before_downstream_finish(is_answer);
@@ -305,6 +309,7 @@ impl ProxyHttp for LiveProxy {
             context.log.client_gone();
         }
         let bytes = (session.body_bytes_read(), session.body_bytes_sent());
+        context.count(&proxy.metrics, status, bytes);
         context.write_log_line(status, bytes, Some(&proxy.read_sampling));
     }
 }

@@ -45,6 +45,11 @@ impl PreAuthSlots {
         Self { limit, taken: Arc::clone(&self.taken) }
     }
 
+    /// How many slots are taken, and how many there are.
+    pub(super) fn level(&self) -> (u64, u64) {
+        (lock(&self.taken).slots.len() as u64, self.limit as u64)
+    }
+
     /// A slot; `None` where all slots were taken only just now.
     pub(super) fn take(&self) -> Option<PreAuthSlot> {
         let mut taken = lock(&self.taken);

@@ -11,6 +11,7 @@ use super::location::{redirected, relocate};
 use super::visit::Visit;
 use crate::backend::HttpStore;
 use crate::backend::connection::Opened;
+use crate::metrics::labels::RefusedBy;
 
 /// How much of an answer is read ahead to learn its length.
 const READ_AHEAD_BYTES_MAX: usize = 4 << 20;
@@ -28,6 +29,7 @@ pub(super) async fn pass_on(
     }
     relocate(visit.context(), opened.status, &mut opened.headers);
     let (is_head, version) = (visit.head().method == Method::HEAD, visit.head().version);
+    visit.log().judged_by = Some(RefusedBy::Store);
     let failed = opened.status.is_client_error() || opened.status.is_server_error();
     if failed && opened.is_short() && !is_head {
         let answer = store.collect(opened).await.map_err(|why| broken_off(&why))?;

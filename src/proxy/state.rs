@@ -16,6 +16,7 @@ use crate::backend::{HttpStore, Understanding};
 use crate::body::BufferPool;
 use crate::config::{EarlyAnswer, Signatures};
 use crate::gate::Gate;
+use crate::metrics::Metrics;
 use crate::s3::{Dialect, Naming, Reserved, S3Error};
 use crate::shares::{NoRoom, Share, Shares};
 use crate::sigv4::SigningKeys;
@@ -75,6 +76,8 @@ pub struct Proxy {
     pub read_sampling: ReadSampling,
     /// The requests under way.
     pub in_flight: TaskTracker,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Proxy {

@@ -9,8 +9,10 @@
 pub(crate) mod fixture;
 pub mod identity;
 pub mod memory;
+pub mod metered;
 pub mod record;
 pub mod redis;
+pub mod standing;
 pub mod steps;
 pub mod types;
 pub mod waiters;

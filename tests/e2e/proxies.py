@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
@@ -24,6 +25,7 @@ TEMPORARY_KEY = "temporarykey"
 TEMPORARY_SECRET = "temporary-secret-0123456789"
 TEMPORARY_TOKEN = "temporary-token/0123456789+=="
 DOMAIN = "s3.localhost"
+ADMIN_TOKEN = "admin-token-0123456789"
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,11 @@ class Settings:
     upgrade_socket: Path | None = None
     marker: str | None = None
     """Bucket and key."""
+    admin: str | None = None
+    """Where the admin listener listens, if there is to be one."""
+    admin_token: bool = False
+    """Whether it has a token, `ADMIN_TOKEN`."""
+    shutdown_delay: float = 0
 
     @property
     def quarantine(self) -> float:
@@ -146,6 +153,7 @@ read_only = {json.dumps(settings.anonymous_read_only)}"""
                       if settings.upgrade_socket else "")
     return f"""\
 listen = "127.0.0.1:0"
+shutdown_delay = {seconds(settings.shutdown_delay)}
 {upgrade_socket}
 domains = {json.dumps(settings.domains)}
 signatures = {quoted(settings.signatures)}
@@ -200,6 +208,10 @@ connections = {settings.connections}
 format = "json"
 level = {quoted(settings.log_level)}
 
+[admin]
+{optional("listen", settings.admin)}
+{optional("token_env", "E2E_ADMIN_TOKEN" if settings.admin_token else None)}
+
 {clients}{anonymous}
 
 {settings.rules}
@@ -210,6 +222,7 @@ def secrets_env(store: Store) -> dict[str, str]:
     return {"E2E_BACKEND_SECRET": store.secret_key, "E2E_CLIENT_SECRET": CLIENT_SECRET,
             "E2E_READER_SECRET": READER_SECRET, "E2E_LIMITED_SECRET": LIMITED_SECRET,
             "E2E_TEMPORARY_SECRET": TEMPORARY_SECRET, "E2E_TEMPORARY_TOKEN": TEMPORARY_TOKEN,
+            "E2E_ADMIN_TOKEN": ADMIN_TOKEN,
             **({"IFMATCH_BACKEND_SESSION_TOKEN": store.session_token} if store.session_token
                else {})}
 
@@ -237,6 +250,37 @@ class Proxy:
         command = [str(BINARY), "serve", "--config", str(self.config), *self.arguments]
         self.process = Process(self.name, command, env=secrets_env(self.store))
         self.url = self.process.wait_for_line(r"^listening on (http://\S+)")[1]
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        """Where the admin listener listens, once it does."""
+        pattern = r'the admin listener serves".*"listen":"([^"]+):(\d+)"'
+        found = self.process.wait_for_line(pattern)
+        return found[1], int(found[2])
+
+    def admin(self, target: str, method: str = "GET", body: bytes | None = None,
+              **headers: str) -> tuple[int, str]:
+        """Status and text of an answer of the admin listener."""
+        connection = http.client.HTTPConnection(*self.admin_address, timeout=30)
+        connection.request(method, target, body=body, headers=headers)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, text
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One sample of the metrics; 0 where there is none."""
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        for line in self.admin("/metrics")[1].splitlines():
+            found, _, rest = line.partition("{" if labels else " ")
+            if found != name:
+                continue
+            if not labels:
+                return float(rest)
+            inside, _, value = rest.rpartition("} ")
+            if wanted <= set(inside.split(",")):
+                return float(value)
+        return 0.0
 
     def command(self, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
         return subprocess.run([str(BINARY), *arguments], capture_output=True, text=True,

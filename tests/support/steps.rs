@@ -37,7 +37,7 @@ pub(crate) fn settings_of(topology: Topology) -> RedisSettings {
 pub(crate) fn watched(settings: &RedisSettings, terms: &Terms) -> Arc<RedisRegister> {
     let (watched, pause) = (RedisRegister::connect(settings, terms).unwrap(), terms.lease / 3);
     let register = Arc::new(watched.apart());
-    tokio::spawn(async move { watched.keep_watch(pause).await });
+    tokio::spawn(async move { watched.keep_watch(pause, drop).await });
     register
 }
 

@@ -16,6 +16,7 @@ use super::node::partitions::new_epoch_id;
 use super::reply::Reply;
 use super::scripts::Step;
 use super::topology::masters::{Shard, TopologySnapshot};
+use crate::metrics::labels::Alarm;
 use crate::register::RegisterError;
 use crate::register::types::Millis;
 use crate::s3::ObjectName;
@@ -166,6 +167,9 @@ impl RedisRegister {
     ) -> Result<(), RegisterError> {
         let reading = Reading { asked, answered: Instant::now(), at };
         let Some(jump) = node.health.clock.jump(reading) else { return Ok(()) };
+        let metrics = &self.partitions.metrics;
+        metrics.alarms.count(Alarm::ClockJumped);
+        metrics.register_clock_jump_ms.raise(i64::try_from(jump.as_millis()).unwrap_or(i64::MAX));
         tracing::error!(
             jump_s = jump.as_secs_f64(),
             "ALARM: the clock of {node} has jumped, or this machine has slept; the register begins a \

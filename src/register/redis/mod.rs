@@ -31,7 +31,8 @@ use self::node::transport::RegisterTls;
 use self::scripts::{CLOCK, Scripts};
 pub use self::settings::{Address, RedisSettings, RedisTls, SentinelTopology, Topology};
 use self::topology::Router;
-use super::{RegisterError, Terms};
+use super::{RegisterError, Status, Terms};
+use crate::metrics::Metrics;
 use crate::tls::{CertificateInfo, ClientTls, FileFault, Reload};
 
 /// The register in Redis.
@@ -52,13 +53,23 @@ impl RedisRegister {
     /// A register that connects when it is first used, in the runtime that uses it. `Unsuitable`
     /// when the namespace is not a valid one, or a file of [`RedisSettings::tls`] cannot be used.
     pub fn connect(settings: &RedisSettings, terms: &Terms) -> Result<Self, RegisterError> {
-        Self::with_clock(settings, terms, CLOCK)
+        Self::counted(settings, terms, Arc::default())
+    }
+
+    /// The same, counted in these metrics.
+    pub fn counted(
+        settings: &RedisSettings,
+        terms: &Terms,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, RegisterError> {
+        Self::with_clock(settings, terms, CLOCK, metrics)
     }
 
     fn with_clock(
         settings: &RedisSettings,
         terms: &Terms,
         clock: &str,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, RegisterError> {
         let namespace = settings.namespace.clone();
         if namespace.is_empty() || namespace.contains(['{', '}']) {
@@ -88,7 +99,8 @@ impl RedisRegister {
             lag_is_stated: settings.failover_lag_is_stated,
         };
         let scripts = Scripts::new(terms, clock);
-        let partitions = Partitions { namespace, scripts, terms: terms_line(terms), demands };
+        let terms = terms_line(terms);
+        let partitions = Partitions { namespace, scripts, terms, demands, metrics };
         Ok(Self { settings: settings.clone(), router, partitions: Arc::new(partitions), tls })
     }
 
@@ -106,14 +118,17 @@ impl RedisRegister {
 
     /// Surveys the register again and again, as long as this future is polled. So an epoch that is
     /// due begins also while no writes come, a jump of a clock is noticed before a lease is granted
-    /// by it, an unfit server is not used, and the snapshot of the masters stays fresh.
-    pub async fn keep_watch(&self, pause: Duration) {
+    /// by it, an unfit server is not used, and the snapshot of the masters stays fresh. `told` gets
+    /// what each survey found.
+    pub async fn keep_watch(&self, pause: Duration, told: impl Fn(Result<Status, RegisterError>)) {
         let surveying = async {
             loop {
                 tokio::time::sleep(pause).await;
-                if let Err(error) = self.survey_all().await {
+                let found = self.survey_all().await;
+                if let Err(error) = &found {
                     tracing::debug!(%error, "the register could not be looked at");
                 }
+                told(found);
             }
         };
         tokio::join!(surveying, self.router.keep_asking());

@@ -6,6 +6,7 @@
 mod redis_server;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -843,7 +844,9 @@ fn scripts_do_what_the_transitions_do(writers: Writers) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(RedisServer::start(&["--enable-debug-command", "yes"]));
     let terms = terms(writers);
-    let register = RedisRegister::with_clock(&settings(&server, 0), &terms, TEST_CLOCK).unwrap();
+    let register =
+        RedisRegister::with_clock(&settings(&server, 0), &terms, TEST_CLOCK, Arc::default())
+            .unwrap();
     let meddler = runtime.block_on(server.connection());
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&moves(), |moves| {
@@ -891,7 +894,8 @@ async fn a_clock_that_jumps_ends_the_epoch_and_grants_nothing() {
     };
     let hour = 3_600_000;
     set_clock(hour).await;
-    let register = RedisRegister::with_clock(&settings, &terms, TEST_CLOCK).unwrap();
+    let register =
+        RedisRegister::with_clock(&settings, &terms, TEST_CLOCK, Arc::default()).unwrap();
     let other = register.apart();
     let [first, second] = two_keys();
     for (now, what) in [(2 * hour, "ahead"), (hour, "back"), (hour + 59_000, "hardly")] {

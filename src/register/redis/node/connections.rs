@@ -94,6 +94,11 @@ impl Turn<'_> {
         self.0.clone().filter(Connection::is_usable)
     }
 
+    /// Whether there is a connection in its place, usable or not.
+    pub(crate) fn holds_one(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Keeps this connection in its place; `None` empties the place.
     pub(crate) fn keep(&mut self, connection: Option<Connection>) {
         *self.0 = connection;

@@ -72,6 +72,9 @@ impl Node {
         if let (Some(connection), false) = (&found, unfit) {
             return Ok(connection.clone());
         }
+        if found.is_none() && turn.holds_one() {
+            partitions.metrics.register_reconnects.count();
+        }
         turn.keep(None);
         let mut connection = match found {
             Some(connection) => connection,

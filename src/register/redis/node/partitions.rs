@@ -1,12 +1,14 @@
 //! Pipelines of commands over all partitions on one server.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, Value, cmd};
 
 use super::fitness::{self, Demands, Wanted};
+use crate::metrics::Metrics;
 use crate::register::redis::error::{CallError, is_elsewhere, is_withheld};
 use crate::register::redis::format::{keys_of_name, partition_key};
 use crate::register::redis::reply::Reply;
@@ -23,6 +25,8 @@ pub(crate) struct Partitions {
     pub(crate) terms: String,
     /// The requirements on the servers that hold the partitions.
     pub(crate) demands: Demands,
+    /// Where the use of the servers is counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The status of one server's partitions.

@@ -1,0 +1,47 @@
+//! The answers of the admin listener. None may be stored, and a browser may run nothing in one.
+
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use super::request::Refusal;
+
+/// A whole answer.
+pub(super) type Answer = Response<String>;
+
+/// An answer with a body of this type.
+pub(super) fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONNECTION, "close"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// A text.
+pub(super) fn text(status: StatusCode, body: impl Into<String>) -> Answer {
+    answer(status, "text/plain; charset=utf-8", body.into())
+}
+
+/// A JSON document.
+pub(super) fn json(document: &Value) -> Answer {
+    answer(StatusCode::OK, "application/json", format!("{document:#}\n"))
+}
+
+/// A refusal.
+pub(super) fn refused(Refusal { status, sentence }: Refusal) -> Answer {
+    let mut answer = text(status, format!("{sentence}\n"));
+    if status == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    answer
+}

@@ -1,0 +1,273 @@
+//! The exposition: names, units and help texts of all metrics, and the text that is scraped, in the
+//! format of Prometheus or of OpenMetrics 1.0. A metric has its unit in its name, and a counter
+//! `_total` (Prometheus: Metric and label naming).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, prometheus_text, text};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Metrics;
+use super::families::Families;
+use super::label::Label as _;
+use super::levels::{InFlight, Levels, RegisterLevels};
+use super::process::Process;
+
+/// The build that runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Build {
+    /// The version in `Cargo.toml`.
+    pub version: &'static str,
+    /// The commit that it was built from.
+    pub commit: &'static str,
+    /// The compiler.
+    pub rustc: &'static str,
+}
+
+/// The format of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus's text format, version 0.0.4.
+    Prometheus,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The format that a scraper asks for with this `Accept` header: OpenMetrics only where it is
+    /// named, since a browser or `curl` names neither.
+    pub fn accepted(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
+        }
+    }
+
+    /// The text's `Content-Type`.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// What is exposed.
+#[derive(Debug, Clone)]
+pub struct Exposed {
+    /// The cells.
+    pub metrics: Arc<Metrics>,
+    /// The levels.
+    pub levels: Arc<dyn Levels>,
+    /// The process's own numbers, where the system tells them.
+    pub process: Option<Process>,
+    /// The build.
+    pub build: Build,
+}
+
+impl Exposed {
+    /// The text of all metrics at this moment.
+    ///
+    /// # Errors
+    /// Never in practice: writing to a text does not fail.
+    pub fn text(&self, format: Format) -> Result<String, fmt::Error> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(OfProcess(self.process)));
+        let ours = registry.sub_registry_with_prefix("ifmatch");
+        let Build { version, commit, rustc } = self.build;
+        let build = vec![("version", version), ("commit", commit), ("rustc", rustc)];
+        ours.register("build", "The build that runs", Info::new(build));
+        ours.register_collector(Box::new(self.clone()));
+        let mut text = String::with_capacity(64 << 10);
+        match format {
+            Format::Prometheus => prometheus_text::encode(&mut text, &registry)?,
+            Format::OpenMetrics => text::encode(&mut text, &registry)?,
+        }
+        Ok(text)
+    }
+}
+
+impl Collector for Exposed {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut out = Families(encoder);
+        requests(&mut out, &self.metrics)?;
+        gate(&mut out, &self.metrics)?;
+        register(&mut out, &self.metrics, self.levels.register())?;
+        backend(&mut out, &self.metrics)?;
+        levels(&mut out, &*self.levels)
+    }
+}
+
+#[rustfmt::skip] // One metric, one paragraph.
+fn requests(out: &mut Families<'_>, of: &Metrics) -> fmt::Result {
+    out.counters("requests", None,
+        "Requests that were answered, by operation and outcome, as in the log.",
+        of.requests.each())?;
+    out.histograms("request_duration",
+        "Time from a request's head to the end of its answer.",
+        of.request_duration.each())?;
+    out.counter("request", Some(&Unit::Bytes),
+        "Bytes of request bodies that were read from clients.",
+        &of.request_bytes)?;
+    out.counter("response", Some(&Unit::Bytes),
+        "Bytes of answers' bodies that were sent to clients.",
+        &of.response_bytes)?;
+    out.counters("refusals", None,
+        "Answers with status 400 or more, by what refused the request and by their code.",
+        of.refusals.each())?;
+    out.counters("rejected_heads", None,
+        "Connections that ended because no request could be read from them, by reason.",
+        of.rejected_heads.each())?;
+    out.gauge("config_last_reload_success_timestamp", Some(&Unit::Seconds),
+        "When the configuration in effect was loaded, in seconds since 1970.",
+        of.config_loaded_s.get())
+}
+
+#[rustfmt::skip]
+fn gate(out: &mut Families<'_>, of: &Metrics) -> fmt::Result {
+    out.counters("conditions", None,
+        "Conditions of writes that were judged, by header and verdict.",
+        of.conditions.each())?;
+    out.histogram("gate_wait",
+        "How long guarded writes waited for their key's lease.",
+        &of.gate_wait)?;
+    out.gauge("gate_waiting", None,
+        "Guarded writes that wait for their key's lease.",
+        of.gate_waiting.get())?;
+    out.histogram("lease_held",
+        "How long guarded writes held their key's lease, until their answer was known.",
+        &of.lease_held)?;
+    out.gauge("leases", None,
+        "Leases that this process holds.",
+        of.leases.get())?;
+    out.gauge("doubts", None,
+        "Writes of this process whose outcome is not known yet, with a client that waits.",
+        of.doubts.get())?;
+    out.counters("doubts_settled", None,
+        "Writes whose outcome was not known for a while, by what became of them.",
+        of.doubts_settled.each())?;
+    out.counter("replays", None,
+        "Writes that were recognised as retries and answered with their earlier success.",
+        &of.replays)?;
+    out.counters("alarms", None,
+        "Log lines that begin with ALARM, by kind. Each kind has a page in docs/operations.md.",
+        of.alarms.each())
+}
+
+#[rustfmt::skip]
+fn register(out: &mut Families<'_>, of: &Metrics, levels: RegisterLevels) -> fmt::Result {
+    out.histograms("register_step",
+        "How long steps of the register took, by step and result.",
+        of.register_step.each())?;
+    out.counters("register_failures", None,
+        "Steps of the register that failed, by reason.",
+        of.register_failures.each())?;
+    out.counter("register_reconnects", None,
+        "Connections to Redis that were opened in place of one that had failed.",
+        &of.register_reconnects)?;
+    out.gauge("register_clock_jump", Some(&Unit::Seconds),
+        "The greatest jump of a clock of Redis that was seen.",
+        millis(of.register_clock_jump_ms.get()))?;
+    out.gauge("register_up", None,
+        "1 if the last survey found the register fit for use, otherwise 0.",
+        i64::from(levels.usable))?;
+    out.gauge("quarantine", Some(&Unit::Seconds),
+        "For how long the register grants no lease, as of its last survey.",
+        levels.quarantine.as_secs_f64())?;
+    out.gauge("register_leases", None,
+        "Leases of all proxies that are held or block a key, as of the register's last survey.",
+        levels.leases)?;
+    if let Some(age) = levels.epoch_age {
+        out.gauge("epoch_age", Some(&Unit::Seconds),
+            "The age of the youngest epoch of the register that this process has seen.",
+            age.as_secs_f64())?;
+    }
+    Ok(())
+}
+
+#[rustfmt::skip]
+fn backend(out: &mut Families<'_>, of: &Metrics) -> fmt::Result {
+    out.histograms("backend_request",
+        "How long requests to the store took: reads and streams until the head of the answer.",
+        of.backend_request.each())?;
+    out.counters("backend_connecting", None,
+        "How requests to the store came to their connection.",
+        of.backend_connecting.each())?;
+    out.gauge("backend_connections_in_use", None,
+        "Connections to the store on which a request is under way, without streamed ones.",
+        of.backend_in_use.get())?;
+    out.counter("backend_resends", None,
+        "Requests that were sent to the store again because a pooled connection was dead.",
+        &of.backend_resends)?;
+    out.gauge("backend_up", None,
+        "1 if the last request reached the store, otherwise 0.",
+        of.backend_up.get())
+}
+
+#[rustfmt::skip]
+fn levels(out: &mut Families<'_>, of: &dyn Levels) -> fmt::Result {
+    let each = InFlight::ALL.map(|kind| {
+        let value = InFlight::values()[kind.number()];
+        ([(InFlight::NAME, value)], of.in_flight(kind))
+    });
+    let (memory, spool) = (of.body_memory(), of.spool());
+    out.gauges("in_flight", None,
+        "What is under way, by kind.",
+        each.iter().map(|(label, level)| (*label, level.now)))?;
+    out.gauges("in_flight_limit", None,
+        "How much of each kind may be under way, where there is a limit.",
+        each.iter().filter_map(|(label, level)| Some((*label, level.limit?))))?;
+    out.gauge("body_memory", Some(&Unit::Bytes),
+        "Memory that holds request bodies.",
+        memory.now)?;
+    out.gauge("spool", Some(&Unit::Bytes),
+        "Disk that holds request bodies.",
+        spool.now)?;
+    if let Some(limit) = memory.limit {
+        out.gauge("body_memory_limit", Some(&Unit::Bytes), "The setting body.memory.", limit)?;
+    }
+    if let Some(limit) = spool.limit {
+        out.gauge("spool_limit", Some(&Unit::Bytes), "The setting body.spool.", limit)?;
+    }
+    Ok(())
+}
+
+/// The process's own numbers.
+#[derive(Debug)]
+struct OfProcess(Option<Process>);
+
+impl Collector for OfProcess {
+    #[rustfmt::skip]
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(Process { stat, open_fds, max_fds }) = self.0 else { return Ok(()) };
+        let mut out = Families(encoder);
+        out.seconds("process_cpu",
+            "Time of all threads on a processor.",
+            stat.cpu)?;
+        out.gauge("process_resident_memory", Some(&Unit::Bytes),
+            "Memory that is in RAM.",
+            stat.resident_bytes)?;
+        out.gauge("process_virtual_memory", Some(&Unit::Bytes),
+            "Address space.",
+            stat.virtual_bytes)?;
+        out.gauge("process_start_time", Some(&Unit::Seconds),
+            "When the process began, in seconds since 1970.",
+            stat.started.as_secs_f64())?;
+        out.gauge("process_threads", None, "Threads.", stat.threads)?;
+        out.gauge("process_open_fds", None, "Open file descriptors.", open_fds)?;
+        out.gauge("process_max_fds", None, "File descriptors that the process may have.", max_fds)
+    }
+}
+
+fn millis(millis: i64) -> f64 {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0)).as_secs_f64()
+}
+
+#[cfg(test)]
+#[path = "exposition_tests.rs"]
+mod tests;

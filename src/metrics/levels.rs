@@ -1,0 +1,59 @@
+//! Levels: numbers that the process keeps anyway, which are read at each scrape.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::label::label;
+
+label! {
+    /// Things that are under way, and that a limit bounds.
+    InFlight = "kind" {
+        /// Connections of clients.
+        Connections = "connections",
+        /// Requests.
+        Requests = "requests",
+        /// Requests that change something.
+        Writes = "writes",
+        /// Forms whose sender is not known yet.
+        Strangers = "strangers",
+    }
+}
+
+impl InFlight {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Connections, Self::Requests, Self::Writes, Self::Strangers];
+}
+
+/// How much of something there is, and how much there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Level {
+    /// At present.
+    pub now: u64,
+    /// At most; `None` without a limit.
+    pub limit: Option<u64>,
+}
+
+/// What is known of the register from its last survey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegisterLevels {
+    /// Whether the last survey found it fit for use.
+    pub usable: bool,
+    /// For how long it grants no lease.
+    pub quarantine: Duration,
+    /// Leases of all proxies that are held or block a key.
+    pub leases: u64,
+    /// The age of the youngest epoch that this process has seen.
+    pub epoch_age: Option<Duration>,
+}
+
+/// The numbers that the process keeps anyway; they are read at each scrape.
+pub trait Levels: fmt::Debug + Send + Sync {
+    /// How many of these are under way.
+    fn in_flight(&self, kind: InFlight) -> Level;
+    /// Bodies in memory, in bytes.
+    fn body_memory(&self) -> Level;
+    /// Bodies on disk, in bytes.
+    fn spool(&self) -> Level;
+    /// The register.
+    fn register(&self) -> RegisterLevels;
+}

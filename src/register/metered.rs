@@ -1,0 +1,149 @@
+//! The metered register: it times each step of another register, counts the failures, and notes the
+//! epochs that it sees.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::standing::Standing;
+use super::{
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
+    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Token,
+    UploadStep, WriteId,
+};
+use crate::metrics::Metrics;
+use crate::metrics::labels::{Step, StepFailure, StepResult};
+use crate::s3::{Current, ObjectName};
+
+/// A register whose steps are counted.
+#[derive(Debug)]
+pub struct Metered {
+    inner: Arc<dyn Register>,
+    metrics: Arc<Metrics>,
+    standing: Arc<Standing>,
+}
+
+impl Metered {
+    /// The same register, counted in these metrics. What its answers say about its epochs is noted
+    /// in `standing`.
+    pub fn new(inner: Arc<dyn Register>, metrics: Arc<Metrics>, standing: Arc<Standing>) -> Self {
+        Self { inner, metrics, standing }
+    }
+
+    async fn timed<T>(
+        &self,
+        step: Step,
+        answer: impl Future<Output = Result<T, RegisterError>> + Send,
+    ) -> Result<T, RegisterError> {
+        let began = Instant::now();
+        let answer = answer.await;
+        let result = match &answer {
+            Ok(_) => StepResult::Ok,
+            Err(error) => {
+                self.metrics.register_failures.count(failure(error));
+                StepResult::Failed
+            }
+        };
+        self.metrics.register_step.observe(step, result, began.elapsed());
+        answer
+    }
+}
+
+fn failure(error: &RegisterError) -> StepFailure {
+    match error {
+        RegisterError::Unreachable(_) => StepFailure::Unreachable,
+        RegisterError::Unsuitable(_) => StepFailure::Unsuitable,
+        RegisterError::Full(_) => StepFailure::Full,
+        RegisterError::Disowned(_) => StepFailure::Disowned,
+    }
+}
+
+#[async_trait]
+impl Register for Metered {
+    async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
+        self.timed(Step::Observe, self.inner.observe(name)).await
+    }
+
+    async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
+        self.timed(Step::Pin, self.inner.pin(name)).await
+    }
+
+    async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
+        let acquired = self.timed(Step::Acquire, self.inner.acquire(name, ask)).await;
+        if let Ok(Acquired::Granted(grant)) = &acquired {
+            self.standing.saw_epoch(grant.epoch_age, Instant::now());
+        }
+        acquired
+    }
+
+    async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError> {
+        self.timed(Step::Arm, self.inner.arm(name, step)).await
+    }
+
+    async fn reclaim(
+        &self,
+        name: &ObjectName,
+        step: &ReclaimStep<'_>,
+    ) -> Result<ReclaimAnswer, RegisterError> {
+        self.timed(Step::Reclaim, self.inner.reclaim(name, step)).await
+    }
+
+    async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError> {
+        self.timed(Step::Renew, self.inner.renew(name, token)).await
+    }
+
+    async fn commit(
+        &self,
+        name: &ObjectName,
+        step: &CommitStep<'_>,
+    ) -> Result<CommitAnswer, RegisterError> {
+        self.timed(Step::Commit, self.inner.commit(name, step)).await
+    }
+
+    async fn disarm(
+        &self,
+        name: &ObjectName,
+        step: &DisarmStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        self.timed(Step::Disarm, self.inner.disarm(name, step)).await
+    }
+
+    async fn release(
+        &self,
+        name: &ObjectName,
+        step: &ReleaseStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        self.timed(Step::Release, self.inner.release(name, step)).await
+    }
+
+    async fn resolve(
+        &self,
+        name: &ObjectName,
+        token: &Token,
+        head: &Current,
+        seen_id: Option<&WriteId>,
+    ) -> Result<Resolution, RegisterError> {
+        self.timed(Step::Resolve, self.inner.resolve(name, token, head, seen_id)).await
+    }
+
+    async fn note_upload(
+        &self,
+        name: &ObjectName,
+        step: &UploadStep<'_>,
+    ) -> Result<bool, RegisterError> {
+        self.timed(Step::NoteUpload, self.inner.note_upload(name, step)).await
+    }
+
+    async fn check(&self) -> Result<Status, RegisterError> {
+        self.inner.check().await
+    }
+
+    async fn skip_quarantine(&self) -> Result<(), RegisterError> {
+        self.inner.skip_quarantine().await
+    }
+
+    async fn close(&self) -> Result<(), RegisterError> {
+        self.inner.close().await
+    }
+}

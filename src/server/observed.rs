@@ -1,0 +1,93 @@
+//! Where the parts of a server count and note what they see, and the admin listener that shows it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+use crate::admin::{Admin, AdminSocket, Commands, NotBound, StoreCheck};
+use crate::config::{Config, Fault};
+use crate::lifecycle::connections::ConnectionTracker;
+use crate::lifecycle::phase::Life;
+use crate::metrics::Metrics;
+use crate::metrics::exposition::Build;
+use crate::proxy::{LiveProxy, ProxyLevels};
+use crate::register::standing::Standing;
+use crate::register::{RegisterError, Status};
+use crate::reload::{Prepared, Reconfigure};
+use crate::{built, clock};
+
+/// What the parts of a server have in common for their operator.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) standing: Arc<Standing>,
+    pub(super) life: Life,
+}
+
+impl Observed {
+    /// For a process whose configuration has just been loaded.
+    pub(super) fn begin() -> Self {
+        let observed = Self::default();
+        observed.metrics.config_loaded_s.set(clock::unix_seconds());
+        observed
+    }
+
+    /// Notes when a configuration was loaded, at each reload.
+    pub(super) fn loaded(&self) -> Box<dyn Reconfigure> {
+        Box::new(Loaded(Arc::clone(&self.metrics)))
+    }
+
+    /// Gets what a survey of the register found.
+    pub(super) fn surveyed(&self) -> impl Fn(Result<Status, RegisterError>) + Send + use<> {
+        let standing = Arc::clone(&self.standing);
+        move |found| standing.surveyed(found, Instant::now())
+    }
+
+    /// How much of each limit is in use.
+    pub(super) fn levels(&self, live: LiveProxy, connections: ConnectionTracker) -> ProxyLevels {
+        ProxyLevels { live, connections, standing: Arc::clone(&self.standing) }
+    }
+
+    /// What the admin listener shows and does.
+    pub(super) fn admin(
+        &self,
+        config: &Config,
+        levels: ProxyLevels,
+        store: StoreCheck,
+        commands: Commands,
+    ) -> Admin {
+        Admin {
+            life: self.life.clone(),
+            metrics: Arc::clone(&self.metrics),
+            levels: Arc::new(levels),
+            standing: Arc::clone(&self.standing),
+            store,
+            build: Build { version: built::VERSION, commit: built::COMMIT, rustc: built::COMPILER },
+            commands,
+            token: config.admin.token.clone(),
+        }
+    }
+}
+
+/// Notes when the configuration in effect was loaded.
+struct Loaded(Arc<Metrics>);
+
+#[async_trait]
+impl Reconfigure for Loaded {
+    async fn prepare(&self, _: &Config) -> Result<Prepared, Fault> {
+        let metrics = Arc::clone(&self.0);
+        Ok(Box::new(move || metrics.config_loaded_s.set(clock::unix_seconds())))
+    }
+}
+
+/// The socket of the admin listener, where one is configured.
+pub(super) fn admin_socket(
+    background: &Runtime,
+    config: &Config,
+    takes_over: bool,
+) -> Result<Option<AdminSocket>, NotBound> {
+    let _runtime = background.enter();
+    config.admin.listen.map(|listen| AdminSocket::open(listen, takes_over)).transpose()
+}
