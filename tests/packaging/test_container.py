@@ -17,7 +17,7 @@ from compose_spec import PyCompose
 
 from clients import Raw
 from conftest import BINARY
-from processes import ROOT, NotReady, Process
+from processes import ROOT, NotReady, Process, free_ports
 from service import ACCESS_KEY, SECRET
 
 FILES = ROOT / "packaging/container"
@@ -122,6 +122,12 @@ def image(tmp_path):
     return root
 
 
+def variables(given: dict[str, str]) -> dict[str, str]:
+    """Those of the image, and those that are given to the container."""
+    of_image = dict(rest.split("=", 1) for name, rest in instructions(-1) if name == "ENV")
+    return {**of_image, **given}
+
+
 def started(root: Path, environment: dict[str, str]) -> Process:
     """Runs what the image runs, as its user, on a read-only root; its volume alone can be written."""
     command = json.loads(only("ENTRYPOINT")) + json.loads(only("CMD"))
@@ -134,8 +140,7 @@ def started(root: Path, environment: dict[str, str]) -> Process:
         f"mount -o remount,bind,ro {root}",
         f"exec chroot --userspec={user}:{group} --groups= {root} {' '.join(command)}",
     ))
-    variables = dict(rest.split("=", 1) for name, rest in instructions(-1) if name == "ENV")
-    given = [f"{name}={value}" for name, value in {**variables, **environment}.items()]
+    given = [f"{name}={value}" for name, value in variables(environment).items()]
     return Process("image", ["env", "-i", *given, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "unshare",
                              "--mount", "sh", "-c", inside])
 
@@ -147,9 +152,10 @@ def test_the_program_serves_as_the_image_runs_it(image, store):
         (secrets / name).write_text(secret)
         os.chown(secrets / name, USER, USER)
         (secrets / name).chmod(0o600)
-    process = started(image, {
-        # The image's own address is the same for all tests of this machine.
+    environment = {
+        # The image's own addresses may be taken on this machine.
         "IFMATCH_LISTEN": "127.0.0.1:0",
+        "IFMATCH_ADMIN_LISTEN": f"127.0.0.1:{free_ports(1)[0]}",
         "IFMATCH_BACKEND_URL": store.url,
         "IFMATCH_BACKEND_ACCESS_KEY_ID": store.access_key,
         "IFMATCH_BACKEND_SECRET_ACCESS_KEY_FILE": "/run/secrets/store",
@@ -157,7 +163,8 @@ def test_the_program_serves_as_the_image_runs_it(image, store):
         "IFMATCH_SECRET_ACCESS_KEY_FILE": "/run/secrets/app",
         "IFMATCH_REGISTER_SETTLE": "1s",
         "IFMATCH_REGISTER_SETTLE_LONG": "1s",
-    })
+    }
+    process = started(image, environment)
     try:
         url = process.wait_for_line(r"^listening on (http://\S+)")[1]
         status = Path(f"/proc/{process.pid}/status").read_text()
@@ -165,6 +172,10 @@ def test_the_program_serves_as_the_image_runs_it(image, store):
         app = Raw(url, ACCESS_KEY, SECRET)
         assert app.put("/image").status == 200
         assert app.get("/image?list-type=2").status == 200
+        check = json.loads(only("HEALTHCHECK").partition("CMD ")[2])
+        health = subprocess.run(["chroot", image, *check], capture_output=True, text=True,
+                                env={**os.environ, **variables(environment)}, timeout=30)
+        assert health.returncode == 0, health.stdout + health.stderr
         # Bodies that do not fit into memory go to the volume.
         assert list((image / "var/lib/ifmatch").iterdir()), "nothing was written to the volume"
     finally:
