@@ -93,7 +93,7 @@ impl Admin {
         match (self.commands.set_log_level)(directives.trim()) {
             Ok(()) => {
                 tracing::warn!(
-                    level = directives.trim(),
+                    directives = directives.trim(),
                     "an operator changed the level of the log"
                 );
                 text(StatusCode::OK, format!("log.level is now {}\n", directives.trim()))
