@@ -20,6 +20,7 @@ from embedded import Bucket
 from endpoint import Endpoint
 from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, in_front_of
 from redis_server import RedisServer
+from scripted import ScriptedStore
 from store_ceph import ceph
 from store_swift import swift
 
@@ -138,6 +139,23 @@ def redis_server(tmp_path_factory):
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def store():
+    """A scripted store of the test's own."""
+    scripted = ScriptedStore()
+    yield scripted
+    scripted.stop()
+
+
+@pytest.fixture
+def proxy(store, tmp_path):
+    """A proxy in front of it, which ends in good order."""
+    proxy = Proxy(tmp_path, store.store, Settings(settle=0))
+    proxy.wait_writable("bucket")
+    yield proxy
+    assert proxy.stop() == 0
 
 
 @pytest.fixture(params=SIGNING)

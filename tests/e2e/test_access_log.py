@@ -10,26 +10,10 @@ from pathlib import Path
 import pytest
 
 from proxies import Proxy, Settings
-from scripted import ScriptedStore
 from test_reload import change, reload
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
-
-
-@pytest.fixture
-def store():
-    scripted = ScriptedStore()
-    yield scripted
-    scripted.stop()
-
-
-@pytest.fixture
-def proxy(store, tmp_path):
-    proxy = Proxy(tmp_path, store.store, Settings(settle=0))
-    proxy.wait_writable("bucket")
-    yield proxy
-    assert proxy.stop() == 0
 
 
 def set_log(proxy: Proxy, text: str) -> None:

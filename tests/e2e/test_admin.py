@@ -26,13 +26,6 @@ SERIES_MAX = 1_500
 
 
 @pytest.fixture
-def store():
-    scripted = ScriptedStore()
-    yield scripted
-    scripted.stop()
-
-
-@pytest.fixture
 def start(tmp_path):
     """Starts proxies that end with the test."""
     running: list[Proxy] = []

@@ -12,7 +12,6 @@ import pytest
 
 from clients import SIGNING, UNSIGNED, Raw
 from proxies import ACCESS_KEY, CLIENT_SECRET, READER_KEY, READER_SECRET, Proxy, Settings
-from scripted import ScriptedStore
 from test_upgrade import Crowd, Stalled
 
 MUST_BE_CONDITIONAL = """
@@ -20,21 +19,6 @@ MUST_BE_CONDITIONAL = """
 prefix = "guarded/"
 require = "must-be-conditional"
 """
-
-
-@pytest.fixture
-def store():
-    scripted = ScriptedStore()
-    yield scripted
-    scripted.stop()
-
-
-@pytest.fixture
-def proxy(store, tmp_path):
-    proxy = Proxy(tmp_path, store.store, Settings(settle=0))
-    proxy.wait_writable("bucket")
-    yield proxy
-    assert proxy.stop() == 0
 
 
 @pytest.fixture

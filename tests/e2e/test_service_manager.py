@@ -14,17 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from proxies import Proxy, Settings, secrets_env
-from scripted import ScriptedStore
 from stores import BINARY
 from test_reload import change
 from test_upgrade import Stalled, line  # noqa: F401 (a fixture)
-
-
-@pytest.fixture
-def store():
-    scripted = ScriptedStore()
-    yield scripted
-    scripted.stop()
 
 
 class Manager:

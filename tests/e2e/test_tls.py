@@ -23,7 +23,6 @@ from clients import boto
 from endpoint import Endpoint
 from processes import ROOT, Process
 from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, secrets_env
-from scripted import ScriptedStore
 from stores import BINARY
 
 AWS = Path(sys.executable).parent / "aws"
@@ -37,13 +36,6 @@ def authority(tmp_path_factory) -> Authority:
 @pytest.fixture(scope="module")
 def other_authority(tmp_path_factory) -> Authority:
     return Authority(tmp_path_factory.mktemp("other-authority"), "other-authority")
-
-
-@pytest.fixture
-def store():
-    scripted = ScriptedStore()
-    yield scripted
-    scripted.stop()
 
 
 @dataclass

@@ -24,13 +24,6 @@ SOON = 5
 """Seconds for what takes a few milliseconds on an idle machine, and no wait of the protocol."""
 
 
-@pytest.fixture
-def store():
-    scripted = ScriptedStore()
-    yield scripted
-    scripted.stop()
-
-
 class Line:
     """Processes that take over from each other, the last of which serves."""
 
