@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
-use http::header::{self, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::header::{self, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use s3s::dto::StreamingBlob;
 use s3s::service::S3Service;
 use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3ErrorCode};
@@ -14,8 +14,8 @@ use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3ErrorCode};
 use super::head::make_fit;
 use super::store::broken_off;
 use crate::clock;
-use crate::s3::encoding::{decode, encode_path, encode_query};
-use crate::s3::form::post_response;
+use crate::s3::encoding::{decode, encode_path};
+use crate::s3::form_success::{FormSuccess, Posted};
 use crate::s3::tagging::tagging_header;
 use crate::s3::{Code, FormReader, PostForm, PostPolicy, S3Error, Spelling};
 use crate::sigv4::{
@@ -227,42 +227,22 @@ const TAKEN: [&str; 6] = [
 
 const NO_KEY: &str = "User key must have a length greater than 0.";
 
-/// The answer that a form asks for: `success_action_redirect`, else `success_action_status` 200, 201 or
-/// 204.
+/// The answer that a form asks for.
 fn answer(form: &PostForm, target: &Target, host: &str, stored: &HttpResponse) -> HttpResponse {
-    let Target { bucket, key } = target;
     let etag = stored.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
-    let etag = etag.unwrap_or_default();
-    let location = format!("http://{host}{}", target.path());
-    let mut answer = HttpResponse::new(Body::empty());
+    let posted = Posted {
+        bucket: &target.bucket,
+        key: &target.key,
+        etag: etag.unwrap_or_default(),
+        location: &format!("http://{host}{}", target.path()),
+    };
+    let FormSuccess { status, headers, body } = FormSuccess::of(form, &posted);
+    let mut answer = HttpResponse::new(Body::from(body));
+    *answer.status_mut() = status;
     let kept = stored.headers().iter();
     let kept =
         kept.filter(|(name, _)| **name == header::ETAG || name.as_str().starts_with("x-amz-"));
     answer.headers_mut().extend(kept.map(|(name, value)| (name.clone(), value.clone())));
-    let redirect = form.field("success_action_redirect").or_else(|| form.field("redirect"));
-    if let Some(to) = redirect.filter(|to| to.starts_with("http://") || to.starts_with("https://"))
-    {
-        let joint = if to.contains('?') { '&' } else { '?' };
-        let [bucket, key, etag] = [bucket, key, etag].map(encode_query);
-        let to = format!("{to}{joint}bucket={bucket}&key={key}&etag={etag}");
-        if let Ok(to) = HeaderValue::try_from(to) {
-            *answer.status_mut() = StatusCode::SEE_OTHER;
-            answer.headers_mut().insert(LOCATION, to);
-            return answer;
-        }
-    }
-    if let Ok(location) = HeaderValue::try_from(&location) {
-        answer.headers_mut().insert(LOCATION, location);
-    }
-    *answer.status_mut() = match form.field("success_action_status") {
-        Some("200") => StatusCode::OK,
-        Some("201") => StatusCode::CREATED,
-        _ => StatusCode::NO_CONTENT,
-    };
-    if answer.status() == StatusCode::CREATED {
-        let xml = HeaderValue::from_static("application/xml");
-        answer.headers_mut().insert(CONTENT_TYPE, xml);
-        *answer.body_mut() = Body::from(post_response(&location, bucket, key, etag));
-    }
+    answer.headers_mut().extend(headers);
     answer
 }

@@ -17,6 +17,7 @@ pub mod encoding;
 pub mod error;
 pub mod etag;
 pub mod form;
+pub mod form_success;
 pub mod head;
 pub mod inadmissible;
 pub mod listing;

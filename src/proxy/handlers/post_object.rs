@@ -3,9 +3,7 @@
 //! A browser's upload form: the key and the signature are form fields. The store gets a PutObject,
 //! which is guarded like any other.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tokio::time::Instant;
 
 use crate::backend::{Answer, Signing, StoreRequest};
@@ -26,8 +24,7 @@ use crate::proxy::visit::Visit;
 use crate::proxy::write_id::add_write_id;
 use crate::random;
 use crate::register::WriteId;
-use crate::s3::encoding::encode_query;
-use crate::s3::form::post_response;
+use crate::s3::form_success::{FormSuccess, Posted};
 use crate::s3::{
     BucketName, ETag, ObjectKey, ObjectName, Operation, PostForm, PostPolicy, Preconditions,
     S3Error, Spelling, Target,
@@ -173,53 +170,20 @@ impl Upload {
         }
     }
 
-    /// AWS: `success_action_redirect`, else `success_action_status` 200, 201 or 204.
+    /// The answer that the form asks for.
     fn success(&self, visit: &Visit<'_>, etag: Option<&ETag>) -> Answer {
         let location = location(visit, &self.name);
-        let mut headers = HeaderMap::new();
+        let quoted = etag.map(ETag::to_string).unwrap_or_default();
+        let posted = Posted {
+            bucket: self.name.bucket.as_str(),
+            key: self.name.key.as_str(),
+            etag: &quoted,
+            location: &location,
+        };
+        let FormSuccess { status, mut headers, body } = FormSuccess::of(&self.form, &posted);
         if let Some(value) = etag.and_then(ETag::header_value) {
             headers.insert(header::ETAG, value);
         }
-        let quoted = etag.map(ETag::to_string).unwrap_or_default();
-        let (bucket, key) = (self.name.bucket.as_str(), self.name.key.as_str());
-        if let Some(to) = self.redirect(&quoted) {
-            headers.insert(header::LOCATION, to);
-            return Answer { status: StatusCode::SEE_OTHER, headers, body: Bytes::new() };
-        }
-        if let Ok(location) = HeaderValue::from_str(&location) {
-            headers.insert(header::LOCATION, location);
-        }
-        let (status, body) = match self.form.field("success_action_status") {
-            Some("200") => (StatusCode::OK, Bytes::new()),
-            Some("201") => {
-                let xml = HeaderValue::from_static("application/xml");
-                headers.insert(header::CONTENT_TYPE, xml);
-                let document = post_response(&location, bucket, key, &quoted);
-                (StatusCode::CREATED, document.into())
-            }
-            _ => (StatusCode::NO_CONTENT, Bytes::new()),
-        };
-        Answer { status, headers, body }
-    }
-
-    /// The URL to which the form redirects its browser; `None` also where that is not a valid URL
-    /// of the web, which AWS treats as absent (AWS: POST Object, `success_action_redirect`).
-    fn redirect(&self, etag: &str) -> Option<HeaderValue> {
-        let to =
-            self.form.field("success_action_redirect").or_else(|| self.form.field("redirect"))?;
-        let (scheme, place) = to.split_once("://")?;
-        let on_the_web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-        if !on_the_web || place.is_empty() || place.starts_with(['/', '?', '#']) {
-            return None;
-        }
-        let joint = if to.contains('?') { '&' } else { '?' };
-        let [bucket, key, etag] =
-            [self.name.bucket.as_str(), self.name.key.as_str(), etag].map(encode_query);
-        // A file name may be in it, with characters that a URL cannot contain.
-        let to = utf8_percent_encode(to, NOT_OF_A_URL);
-        HeaderValue::from_str(&format!("{to}{joint}bucket={bucket}&key={key}&etag={etag}")).ok()
+        Answer { status, headers, body: body.into() }
     }
 }
-
-/// Characters that no URL contains, so they cannot be part of its syntax.
-const NOT_OF_A_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>');
