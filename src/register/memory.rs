@@ -10,6 +10,7 @@ mod lock_file;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -100,12 +101,11 @@ impl MemoryRegister {
         })
     }
 
-    /// Runs `work` under the lock. `now` is the time of the register's clock, which is monotonic
-    /// and begins with the process.
+    /// Runs `work` under the lock, with the time of the register's clock.
     fn alone<T>(&self, work: impl FnOnce(&mut Inner, Millis) -> T) -> T {
         let (answer, forgotten) = {
             let mut inner = self.lock();
-            let now = START + self.started.elapsed();
+            let now = self.now();
             let forgotten = inner.turn(&self.terms, self.bytes_max, now);
             (work(&mut inner, now), forgotten)
         };
@@ -123,21 +123,26 @@ impl MemoryRegister {
         self.alone(|inner, now| inner.step(name, step, &self.terms, now))
     }
 
-    /// Runs a step after which a write may be sent.
+    /// Runs a step after which a write may be sent. The answer is given only once the lock file
+    /// tells the next process of it, too: also returns how long that took.
     fn granting_step<T>(
         &self,
         name: &ObjectName,
         step: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
-    ) -> Result<T, RegisterError> {
+    ) -> Result<(T, Duration), RegisterError> {
         self.alone(|inner, now| {
             if inner.closing {
                 return Err(RegisterError::Unreachable("closing".to_owned()));
             }
             let answer = inner.step(name, step, &self.terms, now);
-            // The answer is given only once the file tells the next process of it, too.
             inner.leave_marker(now)?;
-            Ok(answer)
+            Ok((answer, now.until(self.now())))
         })
+    }
+
+    /// The register's clock, which is monotonic and begins with the process.
+    fn now(&self) -> Millis {
+        START + self.started.elapsed()
     }
 
     /// Runs a step by which a write may have ended.
@@ -254,15 +259,22 @@ impl Register for MemoryRegister {
     }
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
-        self.granting_step(name, |epoch, slot, terms, now| {
+        let (mut answer, took) = self.granting_step(name, |epoch, slot, terms, now| {
             record::acquire(epoch, slot, ask, terms, now)
-        })
+        })?;
+        if let Acquired::Granted(grant) = &mut answer {
+            // A disk may take longer to sync the lock file than this process has run, and the
+            // request would look older than the register's memory.
+            grant.epoch_age += took;
+        }
+        Ok(answer)
     }
 
     async fn arm(&self, name: &ObjectName, step: ArmStep<'_>) -> Result<ArmAnswer, RegisterError> {
-        self.granting_step(name, |epoch, slot, terms, now| {
+        let (answer, _) = self.granting_step(name, |epoch, slot, terms, now| {
             record::arm(epoch, slot, step, terms, now)
-        })
+        })?;
+        Ok(answer)
     }
 
     async fn reclaim(
@@ -270,9 +282,10 @@ impl Register for MemoryRegister {
         name: &ObjectName,
         step: &ReclaimStep<'_>,
     ) -> Result<ReclaimAnswer, RegisterError> {
-        self.granting_step(name, |epoch, slot, terms, now| {
+        let (answer, _) = self.granting_step(name, |epoch, slot, terms, now| {
             record::reclaim(epoch, slot, step, terms, now)
-        })
+        })?;
+        Ok(answer)
     }
 
     async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError> {
@@ -372,7 +385,7 @@ impl Identified for MemoryRegister {
 impl MemoryRegister {
     /// Forgets everything and begins an epoch, as a register in a separate process may do while the
     /// proxies live on.
-    pub(crate) fn forget(&self, quarantine: std::time::Duration) {
+    pub(crate) fn forget(&self, quarantine: Duration) {
         self.alone(|inner, now| {
             inner.epoch = Epoch::begin(EpochId(random::id()), &self.terms, now);
             inner.epoch.quarantine_until = now + quarantine;

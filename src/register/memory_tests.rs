@@ -381,3 +381,20 @@ async fn a_full_register_forgets_and_is_not_asked_by_older_requests() {
         assert_eq!(register.release(&named("next"), &step).await, Ok(!arms));
     }
 }
+
+// === a slow disk ===
+
+#[tokio::test]
+async fn a_lock_file_that_is_synced_slowly_makes_no_request_outdated() {
+    const TAKES: Duration = Duration::from_millis(20);
+    let register = Fixture::clean().open();
+    register.lock().lock_file.sync_takes = TAKES;
+    let arrived = tokio::time::Instant::now();
+    match register.acquire(&named("a"), &ask("nonce", Settle::Long)).await {
+        Ok(Acquired::Granted(grant)) => {
+            assert!(arrived.elapsed() >= TAKES);
+            assert!(grant.epoch_age >= TAKES, "remembers for {:?}", grant.epoch_age);
+        }
+        other => panic!("not granted: {other:?}"),
+    }
+}

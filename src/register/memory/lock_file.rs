@@ -49,6 +49,9 @@ pub(super) struct LockFile {
     standing: Option<Marker>,
     /// The register's id, where it was ever asked for; on a line of its own.
     id: Option<RegisterId>,
+    /// How long the disk takes to sync, besides.
+    #[cfg(test)]
+    pub(super) sync_takes: Duration,
 }
 
 impl LockFile {
@@ -95,7 +98,14 @@ impl LockFile {
             Err(TryLockError::Error(error)) => return Err(broken(error)),
         }
         let (inherited, id) = read(&mut file).map_err(broken)?;
-        Ok(Self { file, inherited, standing: Some(inherited), id })
+        Ok(Self {
+            file,
+            inherited,
+            standing: Some(inherited),
+            id,
+            #[cfg(test)]
+            sync_takes: Duration::ZERO,
+        })
     }
 
     /// The marker that the process before this one left.
@@ -134,6 +144,8 @@ impl LockFile {
         self.file.seek(SeekFrom::Start(0))?;
         let id = self.id.as_ref().map(|id| format!("{ID}{id}\n")).unwrap_or_default();
         self.file.write_all([marker.text(), &id].concat().as_bytes())?;
+        #[cfg(test)]
+        std::thread::sleep(self.sync_takes);
         if synced { self.file.sync_all() } else { Ok(()) }
     }
 }
