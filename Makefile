@@ -17,6 +17,8 @@ SEEDS ?= 10000
 # The stores that the end-to-end tests run against: everyday, full (with OpenStack Swift and Ceph,
 # which take half a minute to start), or names with commas: make e2e STORES=ceph,moto
 STORES ?= everyday
+# The binary that the end-to-end tests run: release, or debug, which `check` has nearly built.
+BINARY ?= release
 
 .DEFAULT_GOAL := help
 .PHONY: help run test full check fmt model simulation build e2e packages valkey histories bench fuzz forms documents clean
@@ -38,13 +40,13 @@ check: ## the everyday loop: format, lints, Rust tests
 
 # What setup installs has to be there: tests that need a Redis are not to be skipped.
 test full: export IFMATCH_REQUIRE_REDIS = 1
-test: ## what CI runs: check, the model, then the end-to-end tests against the stores of every day
+test: ## what CI runs: check, the model, then the end-to-end tests, debug binary, stores of every day
 	scripts/setup test
-	$(MAKE) -j2 --output-sync=target check build
+	$(MAKE) check
 	$(MAKE) model
-	$(MAKE) e2e
+	$(MAKE) e2e BINARY=debug
 
-full: ## everything: test, with OpenStack Swift and Ceph too, and the packages
+full: ## everything: test, with the release binary, OpenStack Swift and Ceph too, and the packages
 	scripts/setup full
 	$(MAKE) -j2 --output-sync=target check build
 	$(MAKE) model
@@ -59,13 +61,13 @@ simulation: ## the guarded write while everything fails, with SEEDS=10000 seeds
 	scripts/setup build
 	IFMATCH_SEEDS=$(SEEDS) $(CARGO) test --locked $(OPTIMISED) --lib -- --nocapture simulation
 
-build: ## the release binary
+build: ## the release binary (BINARY=debug for the other)
 	scripts/setup build
-	$(CARGO) build --release --locked -p ifmatch
+	$(if $(filter debug,$(BINARY)),$(CARGO) build --locked,$(CARGO) build --release --locked -p ifmatch)
 
-e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names)
+e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names, BINARY=debug)
 	scripts/setup $(if $(filter everyday,$(STORES)),e2e,full)
-	$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile --stores $(STORES) $(ARGS)
+	IFMATCH_BIN=$(CURDIR)/target/$(BINARY)/ifmatch $(PYTEST) tests/e2e -n $(JOBS) --dist loadfile --stores $(STORES) $(ARGS)
 
 packages: build ## the Debian package into target/packages, and the tests of all in packaging/
 	scripts/setup packages
@@ -79,7 +81,7 @@ valkey: build ## the tests that need a Redis, with Valkey in its place
 	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server \
 		$(CARGO) test --locked --test register --test register_id --test register_sentinel --test register_cluster
 	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server \
-		$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile -k 'crash or marker or upgrade or hammer' $(ARGS)
+		IFMATCH_BIN=$(CURDIR)/target/$(BINARY)/ifmatch $(PYTEST) tests/e2e -n $(JOBS) --dist loadfile -k 'crash or marker or upgrade or hammer' $(ARGS)
 
 histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again; REGISTER=sentinel, cluster
 	scripts/setup e2e
