@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use crate::admin::{self, Commands, StoreCheck};
 use crate::backend::understanding::warn_of_power;
 use crate::backend::{HttpStore, NO_CA_FILE, Store, Understanding};
-use crate::config::{Addressing, Backend, Config, Fault, RegisterKind, Sources};
+use crate::config::{Addressing, Config, Fault, RegisterKind, Sources};
 use crate::descriptors;
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::Gate;
@@ -152,8 +152,10 @@ pub fn run(
     let keys = Arc::new(SigningKeys::default());
     let store = reachable_store(&config, Arc::clone(&keys), Arc::clone(&observed.metrics));
     let store = Arc::new(background.block_on(store)?);
+    background.spawn(store.apart(config.backend.addressing).watch());
     let register = served_register(&background, &config, opened, &store, &observed)?;
-    let understanding = background.block_on(looked_at_store(&config, Arc::clone(&keys)));
+    let understanding = background.block_on(looked_at_store(&config, &store));
+    let looking = Arc::clone(&store);
     let users = [tls.clone().map(|tls| tls as _), Some(Arc::clone(&store) as _), redis];
     let certificates = Arc::new(Certificates::new(users.into_iter().flatten().collect()));
     background.spawn(Arc::clone(&certificates).watch(config.tls.reload_interval));
@@ -173,7 +175,7 @@ pub fn run(
     let connections = door.connections();
     let commands = Commands { set_log_level, reloader: Arc::clone(&reloader) };
     let levels = observed.levels(live, connections.clone());
-    let admin = observed.admin(&config, levels, store_check(&config), commands);
+    let admin = observed.admin(&config, levels, store_check(&config, &looking), commands);
     background.spawn(admin::listener::serve_at(admin_socket, admin));
     let first = listen_at_all(&background, &sockets)?;
     let at = config.upgrade_socket.clone();
@@ -469,13 +471,14 @@ fn serve_embedded(background: &Runtime, config: &mut Config) -> Result<(), Start
 
 /// Asks the store over a connection of its own: those for serving belong to the runtime that uses
 /// them.
-fn store_check(config: &Config) -> StoreCheck {
-    let config = Arc::new(config.clone());
+fn store_check(config: &Config, store: &HttpStore) -> StoreCheck {
+    let shown = config.backend.show();
+    let asking = Arc::new(store.apart(config.backend.addressing));
     StoreCheck::new(Box::new(move || {
-        let config = Arc::clone(&config);
+        let (asking, shown) = (Arc::clone(&asking), shown.clone());
         Box::pin(async move {
-            let store = reachable_store(&config, Arc::default(), Arc::default()).await;
-            store.map(drop).map_err(|error| error.to_string())
+            let probed = asking.probe().await;
+            probed.map_err(|why| StartError::Backend(shown, why).to_string())
         })
     }))
 }
@@ -485,32 +488,23 @@ async fn reachable_store(
     keys: Arc<SigningKeys>,
     metrics: Arc<Metrics>,
 ) -> Result<HttpStore, StartError> {
-    let shown = config.backend.url.to_string();
+    let shown = config.backend.show();
     let store = HttpStore::new(&config.backend, config.register.terms.settle, keys, metrics)
         .await
         .map_err(|error| StartError::Backend(shown.clone(), error.to_string()))?;
-    store.probe().await.map_err(|why| StartError::Backend(shown, why))?;
+    store.begin().await.map_err(|why| StartError::Backend(shown, why))?;
     Ok(store)
 }
 
 /// Looks at what the store understands and at the power of the proxy's credential, over connections
 /// of its own: connections for serving belong to the runtime that uses them.
-async fn looked_at_store(config: &Config, keys: Arc<SigningKeys>) -> Understanding {
+async fn looked_at_store(config: &Config, store: &HttpStore) -> Understanding {
     let understanding =
         Understanding::new(config.backend.subresources, config.register.marker.clone());
-    let settle = config.register.terms.settle;
+    let looking = store.apart(config.backend.addressing);
     // An administration interface is not a bucket, so its name is not put into the host.
-    let by_path = Backend { addressing: Addressing::Path, ..config.backend.clone() };
-    let opened = tokio::join!(
-        HttpStore::new(&config.backend, settle, Arc::clone(&keys), Arc::default()),
-        HttpStore::new(&by_path, settle, keys, Arc::default())
-    );
-    match opened {
-        (Ok(store), Ok(by_path)) => {
-            tokio::join!(understanding.look(&store), warn_of_power(&by_path));
-        }
-        (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the store was not looked at"),
-    }
+    let by_path = store.apart(Addressing::Path);
+    tokio::join!(understanding.look(&looking), warn_of_power(&by_path));
     understanding
 }
 

@@ -73,7 +73,7 @@ impl Front {
         let keys = Arc::new(SigningKeys::default());
         let store =
             Arc::new(reachable_store(&config, Arc::clone(&keys), Arc::default()).await.unwrap());
-        let understanding = looked_at_store(&config, Arc::clone(&keys)).await;
+        let understanding = looked_at_store(&config, &store).await;
         let client = &config.clients[0];
         let credential = Credential {
             access_key_id: client.access_key_id.clone(),

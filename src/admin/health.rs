@@ -13,6 +13,8 @@ pub struct Facts {
     pub register: Result<Duration, String>,
     /// Whether the store answers; `None` where that was not asked.
     pub store: Option<Result<(), String>>,
+    /// Whether any node of the store is up; `None` where they are not checked.
+    pub nodes: Option<bool>,
 }
 
 /// One check: what was checked, and the reason where it failed.
@@ -27,7 +29,8 @@ pub struct Check {
 /// The checks of readiness. `writes`: whether writes have to work, and not only reads.
 ///
 /// A register that cannot be reached makes no process unready unless writes are asked for: reads go
-/// on, and all proxies of a fleet would be unready together. The same holds for a quarantine.
+/// on, and all proxies of a fleet would be unready together. The same holds for a quarantine. Without
+/// any node of the store nothing works, so a process that checks them is not ready then.
 pub fn checks(facts: &Facts, writes: bool) -> Vec<Check> {
     let serving = match facts.phase {
         Phase::Serving => None,
@@ -45,6 +48,10 @@ pub fn checks(facts: &Facts, writes: bool) -> Vec<Check> {
         };
         checks.push(Check { name: "register", failed: register });
         checks.push(Check { name: "quarantine", failed: quarantine });
+    }
+    if let Some(any_up) = facts.nodes {
+        let failed = (!any_up).then(|| "no node of the store is up".to_owned());
+        checks.push(Check { name: "nodes", failed });
     }
     if let Some(store) = &facts.store {
         checks.push(Check { name: "store", failed: store.clone().err() });
@@ -77,7 +84,7 @@ mod tests {
     use super::*;
 
     fn facts() -> Facts {
-        Facts { phase: Phase::Serving, register: Ok(Duration::ZERO), store: None }
+        Facts { phase: Phase::Serving, register: Ok(Duration::ZERO), store: None, nodes: None }
     }
 
     fn said(facts: &Facts, writes: bool) -> (bool, String) {
@@ -103,6 +110,16 @@ mod tests {
             let (ready, text) = said(&facts, true);
             assert!(!ready && text.contains(reason), "{text}");
         }
+    }
+
+    #[test]
+    fn one_node_of_the_store_is_enough() {
+        assert!(said(&Facts { nodes: Some(true), ..facts() }, true).0);
+        let none = Facts { nodes: Some(false), ..facts() };
+        assert_eq!(
+            said(&none, false),
+            (false, "not ok: nodes: no node of the store is up\n".to_owned())
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::request::{Guard, Readiness, Route, admit};
 use super::{Admin, health, process, status};
 use crate::config::Changes;
 use crate::metrics::exposition::{Exposed, Format};
+use crate::metrics::levels::NodeLevel;
 
 /// The longest body that is read, in bytes: the directives of a log.
 const BODY_BYTES_MAX: usize = 4096;
@@ -50,6 +51,7 @@ impl Admin {
         let facts = Facts {
             phase: self.life.phase(),
             register: register.map_err(|error| error.to_string()),
+            nodes: any_up(&self.levels.nodes()),
             store: if wanted.store { Some(self.store.result().await) } else { None },
         };
         let checks = checks(&facts, wanted.writes);
@@ -101,6 +103,10 @@ impl Admin {
             Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
         }
     }
+}
+
+fn any_up(nodes: &[NodeLevel]) -> Option<bool> {
+    (!nodes.is_empty()).then(|| nodes.iter().any(|node| node.up))
 }
 
 /// A short body of text, to its end; `None` for any other.

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::Admin;
-use crate::metrics::levels::{InFlight, Level};
+use crate::clock;
+use crate::metrics::levels::{InFlight, Level, NodeLevel};
 
 /// The document at this moment.
 pub(super) fn status(admin: &Admin) -> Value {
@@ -28,7 +29,10 @@ pub(super) fn status(admin: &Admin) -> Value {
             "leases_of_all_proxies": register.leases,
             "youngest_epoch_age_s": register.epoch_age.map(|age| age.as_secs_f64()),
         },
-        "store": { "up": metrics.backend_up.get() == 1 },
+        "store": {
+            "up": metrics.backend_up.get() == 1,
+            "nodes": levels.nodes().iter().map(node).collect::<Vec<_>>(),
+        },
         "in_flight": in_flight,
         "body_memory_bytes": level(levels.body_memory()),
         "spool_bytes": level(levels.spool()),
@@ -41,6 +45,16 @@ pub(super) fn status(admin: &Admin) -> Value {
 
 fn level(Level { now, limit }: Level) -> Value {
     json!({ "now": now, "limit": limit })
+}
+
+fn node(NodeLevel { node, up, unchanged, requests, .. }: &NodeLevel) -> Value {
+    let state = if *up { "up" } else { "down" };
+    json!({
+        "node": node,
+        "state": state,
+        "since_s": clock::unix_seconds() - i64::try_from(unchanged.as_secs()).unwrap_or(0),
+        "requests": requests,
+    })
 }
 
 fn counts(each: impl Iterator<Item = (&'static str, u64)>) -> Value {

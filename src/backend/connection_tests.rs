@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use pingora::protocols::http::v1::client::http_req_header_to_wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::*;
+use crate::backend::Answer;
+use crate::body::Body;
 
 /// What a connection of the server does: read so many bytes of each request, then say this.
 struct Turn {
@@ -36,7 +41,9 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         connections: 4,
         ..Backend::default()
     };
-    (Connections::new(&backend, Duration::from_secs(10), Arc::default()).await.unwrap(), task)
+    let (settle, at) = (Duration::from_secs(10), (&backend.url, false));
+    let connections = Connections::new(at, &backend, pool(&backend), settle, Arc::default());
+    (connections.await.unwrap(), task)
 }
 
 async fn read(stream: &mut TcpStream, bytes: usize) {
@@ -65,7 +72,12 @@ fn small() -> (Body, usize) {
 async fn put(connections: &Connections, body: &Body) -> Exchange {
     let length = usize::try_from(body.length_bytes()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
-    connections.exchange(request(&Method::PUT, length), Sending::new(body, deadline)).await
+    sent(connections, request(&Method::PUT, length), Sending::new(body, deadline)).await
+}
+
+async fn sent(connections: &Connections, head: Composed, sending: Sending<'_>) -> Exchange {
+    let exchange = connections.exchange(head, sending).await;
+    exchange.unwrap_or_else(|none| Exchange::NotSent(none.why))
 }
 
 fn answered(exchange: Exchange) -> Answer {
@@ -162,7 +174,7 @@ async fn a_head_s_answer_has_a_length_and_no_body() {
     let deadline = Instant::now() + Duration::from_secs(5);
     for _ in 0..2 {
         let head = request(&Method::HEAD, 0);
-        let answer = connections.exchange(head, Sending::new(&Body::empty(), deadline)).await;
+        let answer = sent(&connections, head, Sending::new(&Body::empty(), deadline)).await;
         assert_eq!(answered(answer).headers["content-length"], "5000");
     }
 }
@@ -181,7 +193,7 @@ async fn an_answer_that_does_not_come_in_time_is_lost() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (mut connections, _task) = server(vec![]).await;
     connections.endpoint.port = listener.local_addr().unwrap().port();
-    connections.resolve_again().await;
+    connections.resolve_again(false).await;
     let silent = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         read(&mut stream, reads).await;
@@ -190,7 +202,7 @@ async fn an_answer_that_does_not_come_in_time_is_lost() {
     });
     let deadline = Instant::now() + Duration::from_millis(50);
     let sending = Sending::new(&body, deadline);
-    let exchange = connections.exchange(request(&Method::PUT, 4), sending).await;
+    let exchange = sent(&connections, request(&Method::PUT, 4), sending).await;
     assert!(matches!(exchange, Exchange::Lost(_)), "{exchange:?}");
     silent.await.unwrap();
 }
@@ -210,7 +222,7 @@ async fn a_question_is_asked_again_where_a_pooled_connection_was_dead() {
             whole.extend_from_slice(&piece);
         }
         assert_eq!(whole, b"hi");
-        connections.finished(opened).await;
+        opened.finish().await;
     }
 }
 
@@ -229,7 +241,7 @@ async fn a_short_answer_that_is_not_needed_leaves_its_connection_in_order() {
         let (connections, task) = server(vec![turns]).await;
         for _ in 0..2 {
             let opened = connections.open(request(&method, 0)).await.unwrap();
-            connections.dismiss(opened).await;
+            opened.dismiss().await;
         }
         task.await.unwrap();
     }
@@ -246,7 +258,7 @@ async fn a_long_or_broken_answer_that_is_not_needed_is_broken_off() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (mut connections, _task) = server(vec![]).await;
         connections.endpoint.port = listener.local_addr().unwrap().port();
-        connections.resolve_again().await;
+        connections.resolve_again(false).await;
         let served = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             read(&mut stream, reads).await;
@@ -256,7 +268,7 @@ async fn a_long_or_broken_answer_that_is_not_needed_is_broken_off() {
         };
         let dismissed = async {
             let opened = connections.open(request(&Method::GET, 0)).await.unwrap();
-            connections.dismiss(opened).await;
+            opened.dismiss().await;
         };
         let both = Box::pin(async { tokio::join!(served, dismissed).0 });
         assert_eq!(timeout(Duration::from_secs(5), both).await.unwrap(), 0, "{says}");
@@ -268,11 +280,11 @@ async fn a_connection_that_is_given_up_takes_back_what_was_not_read() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (mut connections, _task) = server(vec![]).await;
     connections.endpoint.port = listener.local_addr().unwrap().port();
-    connections.resolve_again().await;
+    connections.resolve_again(false).await;
     let body = Body::from(Bytes::from(vec![0; 64 << 20]));
     let deadline = Instant::now() + Duration::from_millis(100);
     let head = request(&Method::PUT, 64 << 20);
-    let sending = connections.exchange(head, Sending::new(&body, deadline));
+    let sending = sent(&connections, head, Sending::new(&body, deadline));
     let (exchange, accepted) = tokio::join!(sending, listener.accept());
     assert!(matches!(exchange, Exchange::Lost(_)), "{exchange:?}");
     // A close in the usual way would be an end of stream after all that the kernel held.

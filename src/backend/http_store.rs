@@ -1,44 +1,40 @@
-//! The store over HTTP: composes, signs and sends requests.
+//! The store over HTTP: signs requests with the proxy's credential, and sends each to a node.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::uri::InvalidUri;
-use http::{HeaderMap, Method, StatusCode};
-use pingora::http::RequestHeader;
+use http::{HeaderMap, Method};
 use pingora::upstreams::peer::HttpPeer;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::addressing::{HostAndPath, host_and_path};
-use super::connection::{Composed, Connections, Opened};
-use super::headers::{OBJECT_WRITE_ID, drop_checksums};
-use super::{
-    Answer, EMPTY_SHA256, Exchange, HeadError, HeadRequest, Sending, Signing, Store, StoreRequest,
-};
-use crate::body::Body;
-use crate::clock;
-use crate::config::{Backend, Checksums};
+use super::addressing::host_and_path;
+use super::choice::health::Sign;
+use super::choice::place::place_of;
+use super::composing::{Composing, says_no_length};
+use super::connection::{Composed, note_descriptors};
+use super::nodes::{NONE_UP, Node, Nodes};
+use super::opened::{Opened, Unopened};
+use super::{Answer, Exchange, Sending, Signing, StoreRequest};
+use crate::config::{Addressing, Backend, Checksums, Endpoint};
 use crate::metrics::Metrics;
-use crate::s3::conditional::last_modified_s;
-use crate::s3::documents::parse_store_error;
-use crate::s3::encoding::{encode_path, encode_query};
-use crate::s3::subresource::Described;
-use crate::s3::uploads::{ListedUpload, parse_uploads};
-use crate::s3::{Current, ETag, ObjectName, Seen, Validators};
-use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
+use crate::metrics::cells::Held;
+use crate::metrics::levels::NodeLevel;
+use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
+use crate::s3::target::bucket_in_host;
+use crate::sigv4::{Credential, SigningKeys};
 use crate::tls::{CertificateInfo, FileFault, Reload};
 
-/// An S3 store at an endpoint, with the proxy's own credential.
+/// An S3 store, with the proxy's own credential.
 #[derive(Debug)]
 pub struct HttpStore {
-    connections: Arc<Connections>,
-    backend: Backend,
-    signer: Arc<ArcSwap<Signer>>,
-    keys: Arc<SigningKeys>,
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) backend: Backend,
+    /// The domains under which the host of a request that is sent as it came names a bucket.
+    pub(super) domains: Vec<String>,
+    pub(super) signer: Arc<ArcSwap<Signer>>,
+    pub(super) keys: Arc<SigningKeys>,
 }
 
 /// Connections that are open end with the request on them.
@@ -48,23 +44,29 @@ impl Reload for HttpStore {
     }
 
     fn reload(&self) -> Result<bool, FileFault> {
-        self.connections.reload_tls()
+        let mut changed = false;
+        for node in self.nodes.all() {
+            changed |= node.connections.reload_tls()?;
+        }
+        Ok(changed)
     }
 
+    /// The same certificate is shown to each node.
     fn certificates(&self) -> Vec<CertificateInfo> {
-        self.connections.certificates()
+        let first = self.nodes.all().first();
+        first.map(|node| node.connections.certificates()).unwrap_or_default()
     }
 }
 
 /// What requests are signed with.
 #[derive(Debug, PartialEq)]
-struct Signer {
-    credential: Credential,
-    region: String,
+pub(super) struct Signer {
+    pub(super) credential: Credential,
+    pub(super) region: String,
 }
 
 impl Signer {
-    fn of(backend: &Backend) -> Self {
+    pub(super) fn of(backend: &Backend) -> Self {
         let credential = Credential {
             access_key_id: backend.access_key_id.clone(),
             secret: backend.secret_access_key.clone(),
@@ -74,14 +76,8 @@ impl Signer {
     }
 }
 
-/// A request that cannot be composed: an error of the proxy, or a header that no store would
-/// accept.
-#[derive(Debug, thiserror::Error)]
-#[error("a request to the store cannot be composed: {0}")]
-pub struct Composing(String);
-
 impl HttpStore {
-    /// A store as configured. Fails when its name has no address.
+    /// A store as configured. Fails when its only node's name has no address.
     /// `settle`: how long a plain write may land after its last byte.
     pub async fn new(
         backend: &Backend,
@@ -90,44 +86,39 @@ impl HttpStore {
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            connections: Arc::new(Connections::new(backend, settle, metrics).await?),
+            nodes: Arc::new(Nodes::new(backend, settle, &metrics).await?),
             signer: Arc::new(ArcSwap::from_pointee(Signer::of(backend))),
             keys,
             backend: backend.clone(),
+            domains: Vec::new(),
         })
     }
 
-    /// The same store under a new configuration. Its address, its connections and the credential
+    /// The same store under a new configuration. Its nodes, its connections and the credential
     /// stay; [`Self::sign_with`] changes the credential.
     #[must_use]
-    pub fn with_settings(&self, backend: &Backend) -> Self {
-        let (checksums, write_ids) = (backend.checksums, backend.write_ids);
+    pub fn with_settings(&self, backend: &Backend, domains: &[String]) -> Self {
+        let Backend { checksums, write_ids, clock_skew, .. } = *backend;
         Self {
-            connections: Arc::clone(&self.connections),
-            backend: Backend { checksums, write_ids, ..self.backend.clone() },
+            nodes: Arc::clone(&self.nodes),
+            backend: Backend { checksums, write_ids, clock_skew, ..self.backend.clone() },
+            domains: domains.to_vec(),
             signer: Arc::clone(&self.signer),
             keys: Arc::clone(&self.keys),
         }
     }
 
-    /// Tries another credential with a request of its own, over a connection of its own; nothing is
-    /// asked where it is the one in use. The error is a sentence.
-    pub async fn try_credential(&self, backend: &Backend) -> Result<(), String> {
-        let signer = Signer::of(backend);
-        if signer == **self.signer.load() {
-            return Ok(());
+    /// The same store over connections of its own, for another runtime, with this addressing. Its
+    /// requests are not counted.
+    #[must_use]
+    pub fn apart(&self, addressing: Addressing) -> Self {
+        Self {
+            nodes: Arc::new(self.nodes.apart(&self.backend)),
+            backend: Backend { addressing, ..self.backend.clone() },
+            domains: self.domains.clone(),
+            signer: Arc::clone(&self.signer),
+            keys: Arc::clone(&self.keys),
         }
-        let settings = Backend {
-            access_key_id: signer.credential.access_key_id,
-            secret_access_key: signer.credential.secret,
-            session_token: signer.credential.session_token,
-            region: signer.region,
-            ..self.backend.clone()
-        };
-        // It sends no write, so how long one may take to land does not matter.
-        let settle = settings.read_timeout;
-        let store = Self::new(&settings, settle, Arc::clone(&self.keys), Arc::default()).await;
-        store.map_err(|error| error.to_string())?.probe().await
     }
 
     /// From now on every request is signed with this credential, for this region: also the later
@@ -146,374 +137,252 @@ impl HttpStore {
         self.backend.checksums == Checksums::Drop
     }
 
-    /// Sends a read whose answer is passed on as it comes.
+    /// The nodes that are checked, for those who look at the process.
+    pub fn node_levels(&self) -> Vec<NodeLevel> {
+        let checked = self.nodes.all().iter().filter(|node| node.standing.is_checked());
+        checked.map(|node| node.standing.level()).collect()
+    }
+
+    /// What a request is about, however it is spelled.
+    fn place(&self, request: &StoreRequest) -> String {
+        let bucket = match request.signing {
+            Signing::Anew => None,
+            // One that cannot be read was refused at admission.
+            Signing::AsSent => bucket_in_host(&request.headers, &self.domains).ok().flatten(),
+        };
+        place_of(bucket.as_deref(), &request.path)
+    }
+
+    /// The order in which the nodes are asked to do this.
+    fn order(&self, request: &StoreRequest) -> Cow<'static, [usize]> {
+        self.nodes.order(|| self.place(request))
+    }
+
+    /// Sends a read of a client, whose answer is passed on as it comes: to the node with the least
+    /// under way, and to the others where that gives no answer.
     pub async fn open(&self, request: &StoreRequest) -> Result<Opened, String> {
-        let head = self.compose(request, None).map_err(|error| error.to_string())?;
-        self.connections.open(head).await
-    }
-
-    /// Sends a request without a body that changes something, but no object's content: once, since
-    /// only a read may be sent twice.
-    pub async fn open_once(&self, request: &StoreRequest) -> Result<Opened, String> {
-        let head = self.compose(request, Some(0)).map_err(|error| error.to_string())?;
-        self.connections.open_once(head).await
-    }
-
-    /// The validators of an object, or of one version of it; `None` when it does not exist.
-    /// `headers` are those that a HEAD of it needs.
-    pub async fn look(
-        &self,
-        name: &ObjectName,
-        version_id: Option<&str>,
-        headers: HeaderMap,
-    ) -> Result<Option<Validators>, HeadError> {
-        let version = version_id.map(|id| ("versionId".to_owned(), encode_query(id)));
-        let query = version.into_iter().collect();
-        let answer = answered(self.ask(Method::HEAD, name.path(), query, headers).await)?;
-        match answer.status {
-            StatusCode::OK => Ok(Some(Validators::of(&answer.headers))),
-            StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_server_error() => {
-                Err(HeadError::Unavailable(format!("it answered a HEAD with {status}")))
-            }
-            status => Err(HeadError::Refused(status)),
-        }
+        self.open_somewhere(|endpoint| self.compose(request, None, endpoint)).await
     }
 
     /// Sends a browser's preflight, unsigned: the sender is not authenticated.
     pub async fn preflight(&self, path: &str, headers: HeaderMap) -> Result<Opened, String> {
-        let addressed = host_and_path(self.backend.addressing, path);
-        let (mut head, ()) = http::Request::new(()).into_parts();
-        head.method = Method::OPTIONS;
-        head.uri = addressed.path.parse().map_err(|e: InvalidUri| e.to_string())?;
-        head.headers = headers;
-        head.headers.insert(header::HOST, self.host(&addressed).map_err(|e| e.to_string())?);
-        let server_name = addressed.server_name(&self.backend.url);
-        self.connections.open(Composed { head: head.into(), server_name }).await
+        self.open_somewhere(|endpoint| self.compose_preflight(path, headers.clone(), endpoint))
+            .await
     }
 
-    /// Reads a short answer to its end. Fails where it breaks off, with a sentence.
-    pub async fn collect(&self, opened: Opened) -> Result<Answer, String> {
-        self.connections.collect(opened).await
-    }
-
-    /// Drops an answer whose body is not needed.
-    pub async fn dismiss(&self, opened: Opened) {
-        self.connections.dismiss(opened).await;
-    }
-
-    /// Puts the connection of an answer that was read to its end back into the pool.
-    pub async fn finished(&self, opened: Opened) {
-        self.connections.finished(opened).await;
-    }
-
-    /// The address of a request's store, for Pingora's streaming path.
-    pub fn peer(&self, request: &StoreRequest) -> Arc<HttpPeer> {
-        let server_name = match request.signing {
-            Signing::Anew => {
-                host_and_path(self.backend.addressing, &request.path).server_name(&self.backend.url)
-            }
-            Signing::AsSent => None,
-        };
-        self.connections.peer(server_name.as_deref())
-    }
-
-    /// The store's own name or address.
-    pub fn host_name(&self) -> &str {
-        &self.backend.url.host
-    }
-
-    fn host(&self, addressed: &HostAndPath<'_>) -> Result<HeaderValue, Composing> {
-        let authority = addressed.authority(&self.backend.url);
-        HeaderValue::try_from(authority).map_err(|error| Composing(error.to_string()))
-    }
-
-    /// Looks the store's address up again, after it could not be connected to.
-    pub async fn resolve_again(&self) {
-        self.connections.resolve_again().await;
-    }
-
-    /// Composes and signs a request; `length` is its body's, where it has one.
-    pub fn compose(
+    async fn open_somewhere(
         &self,
-        request: &StoreRequest,
-        length: Option<u64>,
-    ) -> Result<Composed, Composing> {
-        if request.signing == Signing::AsSent {
-            return compose_as_sent(request, length);
-        }
-        let addressed = host_and_path(self.backend.addressing, &request.path);
-        let mut headers = request.headers.clone();
-        if self.drops_checksums() {
-            drop_checksums(&mut headers);
-        }
-        headers.insert(header::HOST, self.host(&addressed)?);
-        if let Some(length) = length {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        let payload = request.sha256.map_or_else(|| UNSIGNED_PAYLOAD.to_owned(), hex::encode);
-        let query: Vec<(&str, &str)> =
-            request.query.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        let outgoing = Outgoing {
-            method: &request.method,
-            path: addressed.path,
-            query: &query,
-            payload: &payload,
-        };
-        let now = clock::unix_seconds();
-        let signer = self.signer.load();
-        sign(&outgoing, &mut headers, &signer.credential, &signer.region, &self.keys, now)
-            .map_err(|error| Composing(error.to_string()))?;
-        let (mut head, ()) = http::Request::new(()).into_parts();
-        head.method = request.method.clone();
-        let target = request_target(addressed.path, &request.query);
-        head.uri = target.parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
-        head.headers = headers;
-        Ok(Composed { head: head.into(), server_name: addressed.server_name(&self.backend.url) })
-    }
-
-    /// Reads a document of the store, up to a few MiB. The error is a sentence that says why the
-    /// store gave no answer; a refusal is an answer.
-    pub async fn read(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, String> {
-        let opened = self.open_document(path, query).await?;
-        self.collect(opened).await
-    }
-
-    /// The same, but without a long body: that may be an object's content.
-    pub async fn read_short(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, String> {
-        let opened = self.open_document(path, query).await?;
-        if opened.is_long() {
-            let (status, headers) = (opened.status, opened.headers.clone());
-            self.dismiss(opened).await;
-            return Ok(Answer { status, headers, body: Bytes::new() });
-        }
-        self.collect(opened).await
-    }
-
-    async fn open_document(&self, path: &str, query: &[(&str, &str)]) -> Result<Opened, String> {
-        let query = query.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let (signing, sha256) = (Signing::Anew, Some(EMPTY_SHA256));
-        let (method, path, headers) = (Method::GET, path.to_owned(), HeaderMap::new());
-        let request = StoreRequest { signing, method, path, query, headers, sha256 };
-        self.open(&request).await
-    }
-
-    /// The ETag and the length of an object by a HEAD; `None` when there is no such object.
-    pub async fn described(&self, name: &ObjectName) -> Result<Option<Described>, String> {
-        let asked = self.ask(Method::HEAD, name.path(), Vec::new(), HeaderMap::new()).await;
-        let answer = answered(asked).map_err(|error| error.to_string())?;
-        let etag = answer.headers.get(header::ETAG).map(|etag| ETag::parse(etag.as_bytes()));
-        let described = Described { etag, size_bytes: size_bytes(&answer.headers) };
-        Ok((answer.status == StatusCode::OK).then_some(described))
-    }
-
-    /// Sends a request to the store before the first client comes, to find out whether the store
-    /// can be reached and accepts the proxy's credential. The error is a sentence.
-    pub async fn probe(&self) -> Result<(), String> {
-        let answer = match self.ask(Method::GET, "/".to_owned(), Vec::new(), HeaderMap::new()).await
-        {
-            Exchange::Answered(answer) => answer,
-            Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
-                return Err(why);
+        compose: impl Fn(&Endpoint) -> Result<Composed, Composing>,
+    ) -> Result<Opened, String> {
+        let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
+        while let Some(node) = self.nodes.least_busy(&tried) {
+            let head = compose(&node.endpoint).map_err(|error| error.to_string())?;
+            match node.open(head).await {
+                Ok(opened) => return Ok(opened),
+                Err(unopened) => why = unopened.why(),
             }
-        };
-        if answer.status.is_redirection() {
-            let to = answer.headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
-            let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
-            return Err(format!("it redirects{to}: name the store that answers itself"));
+            tried.push(node.number);
         }
-        // A store may refuse to list its buckets (AccessDenied) and still accept the credential.
-        let code = parse_store_error(&answer.body).map(|error| error.code).unwrap_or_default();
-        match code.as_str() {
-            "InvalidAccessKeyId"
-            | "SignatureDoesNotMatch"
-            | "AuthorizationHeaderMalformed"
-            | "InvalidToken"
-            | "ExpiredToken" => Err(format!(
-                "it refuses our credential with {code} (backend.access_key_id, its secret, its \
-                 session token, backend.region)"
-            )),
-            _ => Ok(()),
-        }
+        Err(why)
     }
 
-    async fn ask(
-        &self,
-        method: Method,
-        path: String,
-        query: Vec<(String, String)>,
-        headers: HeaderMap,
-    ) -> Exchange {
-        let sha256 = Some(EMPTY_SHA256);
-        let signing = Signing::Anew;
-        let request = StoreRequest { signing, method, path, query, headers, sha256 };
-        let deadline = Instant::now() + self.backend.read_timeout;
-        let body = Body::empty();
-        let sending = Sending::new(&body, deadline);
-        // A read changes nothing: it may be sent again on a fresh connection.
-        match self.exchange(&request, sending).await {
-            Exchange::DeadPooled(..) => {
-                self.exchange(&request, Sending { fresh: true, ..sending }).await
+    /// Sends a request without a body that changes something, but no object's content: once, since
+    /// only a read may be sent twice. To the next node of its place where none could be connected to.
+    pub async fn open_once(&self, request: &StoreRequest) -> Result<Opened, String> {
+        let order = self.order(request);
+        let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
+        while let Some(node) = self.next_to_send(&order, &tried) {
+            let head = self.compose(request, Some(0), &node.endpoint);
+            match node.open_once(head.map_err(|error| error.to_string())?).await {
+                Err(Unopened::NotSent(none)) => why = none.why,
+                settled => return settled.map_err(Unopened::why),
             }
-            answered => answered,
+            tried.push(node.number);
         }
+        Err(why)
     }
-}
 
-/// Whether a request with this method and no content has no Content-Length; all others have one,
-/// even 0 (RFC 9110 §8.6). A DELETE has one too: where the delete brings an older version back,
-/// Swift waits a minute for a body unless the length says that there is none.
-fn says_no_length(method: &Method, body: &Body) -> bool {
-    body.length_bytes() == 0 && matches!(*method, Method::GET | Method::HEAD)
-}
-
-/// The request as its sender signed it. TLS is between the proxy and the store, so it uses the
-/// endpoint's own name.
-fn compose_as_sent(request: &StoreRequest, length: Option<u64>) -> Result<Composed, Composing> {
-    let target = request.path.as_bytes();
-    let mut head = RequestHeader::build(request.method.clone(), target, None)
-        .map_err(|error| Composing(error.to_string()))?;
-    let length = length.map(|length| (header::CONTENT_LENGTH, HeaderValue::from(length)));
-    let length = length.filter(|(name, _)| !request.headers.contains_key(name));
-    let headers = request.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
-    for (name, value) in headers.chain(length) {
-        head.append_header(name, value).map_err(|error| Composing(error.to_string()))?;
+    /// The node that gets a request which changes something: the first of its place that is up, and
+    /// one more where not a byte could be sent to that one.
+    fn next_to_send(&self, order: &[usize], tried: &[usize]) -> Option<&Node> {
+        if tried.len() < SENT_TO_MAX { self.nodes.next_of(order, tried) } else { None }
     }
-    Ok(Composed { head, server_name: None })
-}
 
-fn request_target(path: &str, query: &[(String, String)]) -> String {
-    let mut target = path.to_owned();
-    for (i, (name, value)) in query.iter().enumerate() {
-        target.push(if i == 0 { '?' } else { '&' });
-        target.push_str(name);
-        if !value.is_empty() {
-            target.push('=');
-            target.push_str(value);
-        }
-    }
-    target
-}
-
-#[async_trait]
-impl Store for HttpStore {
-    async fn exchange(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange {
+    /// Sends a request that changes something, with its whole body, and reads the whole answer.
+    pub(super) async fn send(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange {
         let length =
             (!says_no_length(&request.method, sending.body)).then(|| sending.body.length_bytes());
-        match self.compose(request, length) {
-            Ok(head) => self.connections.exchange(head, sending).await,
+        let order = self.order(request);
+        let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
+        while let Some(node) = self.next_to_send(&order, &tried) {
+            let pause = self.pause_around(node, &order);
+            if Instant::now() + pause > sending.deadline {
+                return Exchange::NotSent("no time is left for backend.clock_skew".to_owned());
+            }
+            wait(pause).await;
+            let head = match self.compose(request, length, &node.endpoint) {
+                Ok(head) => head,
+                Err(error) => return Exchange::NotSent(error.to_string()),
+            };
+            let exchange = if is_long(request) {
+                node.exchange(head, sending).await
+            } else {
+                node.exchange_while_up(head, sending).await
+            };
+            match exchange {
+                Exchange::NotSent(said) => why = said,
+                sent => {
+                    wait(pause).await;
+                    return sent;
+                }
+            }
+            tried.push(node.number);
+        }
+        Exchange::NotSent(why)
+    }
+
+    /// How long nothing else may be written at a place before and after a write that does not go to
+    /// the first node of its place. The nodes' clocks may differ by so much, and a store that orders
+    /// writes by them must find this write between the others, whichever nodes those went to
+    /// (docs/decisions/0079-a-node-changes-while-a-doubt-stands.md).
+    fn pause_around(&self, node: &Node, order: &[usize]) -> Duration {
+        let is_first = order.first() == Some(&node.number);
+        if is_first { Duration::ZERO } else { self.backend.clock_skew }
+    }
+
+    /// Asks a question about a place, at the node that gets its writes: until that is taken out, or
+    /// does not answer.
+    pub(super) async fn ask(
+        &self,
+        place: &str,
+        request: &StoreRequest,
+        sending: Sending<'_>,
+    ) -> Exchange {
+        let order = self.nodes.order(|| place_of(None, place));
+        let (mut tried, mut failed) = (Vec::new(), Exchange::NotSent(NONE_UP.to_owned()));
+        while let Some(node) = self.nodes.next_of(&order, &tried) {
+            failed = match self.ask_at(node, request, sending).await {
+                answered @ Exchange::Answered(_) => return answered,
+                failed => failed,
+            };
+            tried.push(node.number);
+        }
+        failed
+    }
+
+    /// Asks this node.
+    pub(super) async fn ask_at(
+        &self,
+        node: &Node,
+        request: &StoreRequest,
+        sending: Sending<'_>,
+    ) -> Exchange {
+        let length =
+            (!says_no_length(&request.method, sending.body)).then(|| sending.body.length_bytes());
+        match self.compose(request, length, &node.endpoint) {
+            Ok(head) => node.ask(head, sending).await,
             Err(error) => Exchange::NotSent(error.to_string()),
         }
     }
 
-    async fn head(&self, request: HeadRequest<'_>) -> Result<Seen, HeadError> {
-        let HeadRequest { name, version_id, headers } = request;
-        let version = version_id.map(|id| ("versionId".to_owned(), encode_query(id)));
-        let query = version.into_iter().collect();
-        let asked = self.ask(Method::HEAD, name.path(), query, headers.clone()).await;
-        let answer = answered(asked)?;
-        match answer.status {
-            StatusCode::OK => {
-                let etag = answer.headers.get(header::ETAG).ok_or_else(|| {
-                    HeadError::Unavailable("its answer to a HEAD has no ETag".to_owned())
-                })?;
-                Ok(Seen {
-                    current: Current::Present(ETag::parse(etag.as_bytes())),
-                    last_modified_s: last_modified_s(&answer.headers),
-                    size_bytes: size_bytes(&answer.headers),
-                    generation: None,
-                    id_field: id_field(&answer.headers),
-                })
-            }
-            // Also a delete marker (AWS: HeadObject).
-            StatusCode::NOT_FOUND => Ok(Seen::ABSENT),
-            status if status.is_server_error() => {
-                Err(HeadError::Unavailable(format!("it answered a HEAD with {status}")))
-            }
-            status => Err(HeadError::Refused(status)),
-        }
+    /// Reads a short answer to its end. Fails where it breaks off, with a sentence.
+    pub async fn collect(&self, opened: Opened) -> Result<Answer, String> {
+        opened.collect().await
     }
 
-    async fn has_bucket(&self, bucket: &str) -> Result<bool, HeadError> {
-        let path = format!("/{}", encode_path(bucket));
-        let asked = self.ask(Method::HEAD, path, Vec::new(), HeaderMap::new()).await;
-        match answered(asked)?.status {
-            StatusCode::NOT_FOUND => Ok(false),
-            status if status.is_server_error() => Err(HeadError::Unavailable(status.to_string())),
-            _ => Ok(true),
-        }
+    /// Drops an answer whose body is not needed.
+    pub async fn dismiss(&self, opened: Opened) {
+        opened.dismiss().await;
     }
 
-    async fn has_upload(&self, name: &ObjectName, upload_id: &str) -> Result<bool, HeadError> {
-        let query = vec![
-            ("max-parts".to_owned(), "1".to_owned()),
-            ("uploadId".to_owned(), encode_query(upload_id)),
-        ];
-        let asked = self.ask(Method::GET, name.path(), query, HeaderMap::new()).await;
-        let answer = answered(asked)?;
-        let code = parse_store_error(&answer.body).map(|error| error.code).unwrap_or_default();
-        // The second code is Ceph's.
-        Ok(answer.status != StatusCode::NOT_FOUND
-            || !matches!(code.as_str(), "NoSuchUpload" | "NoSuchKey"))
+    /// Puts the connection of an answer that was read to its end back into the pool.
+    pub async fn finished(&self, opened: Opened) {
+        opened.finish().await;
     }
 
-    async fn initiated_s(
+    /// The names or addresses of the store's nodes.
+    pub fn host_names(&self) -> impl Iterator<Item = &str> {
+        self.nodes.all().iter().map(|node| node.endpoint.host.as_str())
+    }
+}
+
+/// Whether a store may work on it for minutes: a complete, or a copy.
+fn is_long(request: &StoreRequest) -> bool {
+    request.method == Method::POST || request.headers.contains_key(X_AMZ_COPY_SOURCE)
+}
+
+/// Most requests do not wait, and do not ask a clock for that.
+async fn wait(pause: Duration) {
+    if !pause.is_zero() {
+        sleep(pause).await;
+    }
+}
+
+/// How many nodes a request that changes something is offered to.
+const SENT_TO_MAX: usize = 2;
+
+// === Pingora's streaming path ===
+
+/// The node that a streamed request goes to.
+#[derive(Debug)]
+pub struct Via {
+    number: usize,
+    _under_way: Held,
+}
+
+impl HttpStore {
+    /// The node that gets a streamed request, and how it is connected to. The parts of one upload go
+    /// to one node, as do the writes of their key: a part that is sent again replaces the first one.
+    /// `unreached` are the nodes that could not be connected to. The error is a sentence.
+    pub fn route(
         &self,
-        name: &ObjectName,
-        upload_id: &str,
-    ) -> Result<Option<i64>, HeadError> {
-        let path = format!("/{}", encode_path(name.bucket.as_str()));
-        let mut after: Option<(String, String)> = None;
-        for _ in 0..UPLOAD_PAGES_MAX {
-            let mut query = vec![
-                ("uploads".to_owned(), String::new()),
-                ("prefix".to_owned(), encode_query(name.key.as_str())),
-            ];
-            if let Some((key, upload_id)) = &after {
-                query.push(("key-marker".to_owned(), encode_query(key)));
-                query.push(("upload-id-marker".to_owned(), encode_query(upload_id)));
+        request: &StoreRequest,
+        unreached: &[usize],
+    ) -> Result<(Arc<HttpPeer>, Via), String> {
+        let order = self.order(request);
+        let node = self.next_to_send(&order, unreached).ok_or(NONE_UP)?;
+        let server_name = match request.signing {
+            Signing::Anew => {
+                host_and_path(self.backend.addressing, &request.path).server_name(&node.endpoint)
             }
-            let asked = self.ask(Method::GET, path.clone(), query, HeaderMap::new()).await;
-            let answer = answered(asked)?;
-            match answer.status {
-                StatusCode::OK => {}
-                status if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
-                    return Err(HeadError::Unavailable(format!("it answered a listing {status}")));
-                }
-                _ => return Ok(None),
-            }
-            let Some(page) = parse_uploads(&answer.body) else { return Ok(None) };
-            let same = |upload: &&ListedUpload| {
-                upload.upload_id == upload_id && upload.key == name.key.as_str()
-            };
-            if let Some(upload) = page.uploads.iter().find(same) {
-                return Ok(upload.initiated_s);
-            }
-            if page.next.is_none() || page.next == after {
-                return Ok(None);
-            }
-            after = page.next;
-        }
-        Ok(None)
+            Signing::AsSent => None,
+        };
+        let peer = node.connections.peer(server_name.as_deref()).map_err(|none| none.why)?;
+        Ok((peer, Via { number: node.number, _under_way: node.standing.begin() }))
     }
-}
 
-/// How many pages of a listing of uploads are read at most: each has 1,000 uploads of one key.
-const UPLOAD_PAGES_MAX: usize = 10;
+    /// Composes and signs a streamed request; `length` is its body's, where it has one.
+    pub fn compose_via(
+        &self,
+        request: &StoreRequest,
+        length: Option<u64>,
+        via: &Via,
+    ) -> Result<Composed, Composing> {
+        let node = self.nodes.all().get(via.number);
+        let endpoint = node.map_or(&self.backend.url, |node| &node.endpoint);
+        self.compose(request, length, endpoint)
+    }
 
-fn answered(exchange: Exchange) -> Result<Answer, HeadError> {
-    match exchange {
-        Exchange::Answered(answer) => Ok(answer),
-        Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {
-            Err(HeadError::Unavailable(why))
+    /// Notes that a node could not be connected to. Whether there is another one to try.
+    pub fn unreached(
+        &self,
+        request: &StoreRequest,
+        (via, unreached): (&Via, &mut Vec<usize>),
+        error: &pingora::Error,
+    ) -> bool {
+        let of_node = !note_descriptors(error);
+        if let Some(node) = self.nodes.all().get(via.number).filter(|_| of_node) {
+            node.standing.note(Sign::Dead, &error.to_string());
+        }
+        unreached.push(via.number);
+        self.next_to_send(&self.order(request), unreached).is_some()
+    }
+
+    /// Looks the addresses of nodes up again that are not checked, after one of them could not be
+    /// connected to.
+    pub async fn resolve_again(&self) {
+        for node in self.nodes.all().iter().filter(|node| !node.standing.is_checked()) {
+            node.connections.resolve_again(true).await;
         }
     }
-}
-
-fn id_field(headers: &HeaderMap) -> Option<Box<str>> {
-    headers.get(OBJECT_WRITE_ID).and_then(|value| value.to_str().ok()).map(Into::into)
-}
-
-fn size_bytes(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

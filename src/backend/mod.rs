@@ -1,9 +1,17 @@
 //! The backend: requests to the store, and their possible outcomes.
 
 mod addressing;
+mod checks;
+pub mod choice;
+mod composing;
 pub mod connection;
+mod exchange;
 pub mod headers;
 pub mod http_store;
+mod nodes;
+pub mod opened;
+mod probe;
+mod questions;
 mod store_tls;
 pub mod understanding;
 mod wire;
@@ -19,7 +27,8 @@ use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::s3::{ObjectName, Seen};
-pub use http_store::HttpStore;
+pub use http_store::{HttpStore, Via};
+pub use opened::Opened;
 pub(crate) use store_tls::NO_CA_FILE;
 pub use understanding::Understanding;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::access::{Anonymous, Client};
-use super::address::{Endpoint, RegisterUrl};
+use super::address::RegisterUrl;
 use super::choices::Replicas;
 use super::reading::Reading;
 use super::schema::{Backend, Body, Config, Limits, Register, RegisterKind, UpgradeSocket};
@@ -21,7 +21,8 @@ pub(super) fn config(reading: &mut Reading, embedded: Option<&Path>) -> Config {
     config.domains.iter_mut().for_each(|domain| domain.make_ascii_lowercase());
     tls(reading, &mut config);
     config.backend = backend(reading, embedded.is_some());
-    config.register = register(reading, config.writers, &config.backend.url);
+    config.register = register(reading, config.writers, &config.backend);
+    clock_skew(reading, &mut config);
     if config.upgrade_socket.is_none() && may_be_taken_over(&config, embedded) {
         let user = rustix::process::geteuid().as_raw();
         let directory = std::env::temp_dir().join(format!("ifmatch-{user}"));
@@ -73,10 +74,14 @@ fn tls(reading: &mut Reading, config: &mut Config) {
 
 fn backend(reading: &mut Reading, embedded: bool) -> Backend {
     let mut backend: Backend = reading.section("backend");
-    if !embedded {
+    if !embedded && !reading.is_written("backend.urls") {
         let reason = "the store to stand in front of, such as \"http://10.0.0.5:3900\"";
         reading.require("backend.url", reason);
     }
+    let several = backend.urls.len() > 1;
+    let interval = if several { Duration::from_secs(5) } else { Duration::ZERO };
+    let how = "5s with several urls; otherwise 0s, no checks";
+    reading.derive("backend.health_interval", &mut backend.health_interval, interval, how);
     let reason = "the credential that the store knows this proxy by";
     reading.require("backend.access_key_id", reason);
     let variable = "IFMATCH_BACKEND_SECRET_ACCESS_KEY";
@@ -86,7 +91,16 @@ fn backend(reading: &mut Reading, embedded: bool) -> Backend {
     backend
 }
 
-fn register(reading: &mut Reading, writers: Writers, store: &Endpoint) -> Register {
+/// Clocks that are kept by NTP differ by less.
+fn clock_skew(reading: &mut Reading, config: &mut Config) {
+    let several = config.backend.urls.len() > 1;
+    let skew = Duration::from_millis(250).min(config.register.terms.settle);
+    let skew = if several { skew } else { Duration::ZERO };
+    let how = "250ms with several urls, but not more than register.settle; otherwise 0s";
+    reading.derive("backend.clock_skew", &mut config.backend.clock_skew, skew, how);
+}
+
+fn register(reading: &mut Reading, writers: Writers, store: &Backend) -> Register {
     let mut register: Register = reading.section("register");
     register.terms = reading.section("register");
     register.terms.writers = writers;
@@ -158,8 +172,10 @@ fn failover_lag(url: &RegisterUrl, lease: Duration) -> Duration {
 }
 
 /// All processes on one machine in front of the same store must use the same file.
-fn default_lock_file(store: &Endpoint) -> PathBuf {
-    let hash = hex::encode(&Sha256::digest(store.to_string())[..8]);
+fn default_lock_file(store: &Backend) -> PathBuf {
+    let mut nodes: Vec<_> = store.nodes().iter().map(ToString::to_string).collect();
+    nodes.sort();
+    let hash = hex::encode(&Sha256::digest(nodes.join(" "))[..8]);
     std::env::temp_dir().join(format!("ifmatch-{hash}.lock"))
 }
 

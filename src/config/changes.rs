@@ -56,6 +56,13 @@ pub fn effective(running: &Config, read: &Config) -> Config {
         certificates: now.certificates,
         backend: Backend {
             url: store.url,
+            urls: store.urls,
+            health_interval: store.health_interval,
+            health_timeout: store.health_timeout,
+            health_down_after: store.health_down_after,
+            health_up_after: store.health_up_after,
+            health_bucket: store.health_bucket,
+            resolve_interval: store.resolve_interval,
             addressing: store.addressing,
             connect_timeout: store.connect_timeout,
             read_timeout: store.read_timeout,

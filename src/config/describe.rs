@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::{Serialize, de::DeserializeOwned};
-use toml::Table;
+use toml::{Table, Value};
 
 use super::access::Anonymous;
 use super::address::RegisterUrl;
@@ -97,7 +97,7 @@ impl Page<'_> {
             if SECRETS.contains(key) {
                 self.secret(key, &path);
             } else if let Some(value) = values.get(*key)
-                && !(self.embedded && path == "backend.url")
+                && !self.is_hidden(&path, value)
             {
                 let source = written.map(|written| &written.source);
                 let note = match (source, self.reading.derived.get(&path)) {
@@ -110,6 +110,15 @@ impl Page<'_> {
             } else if let Some(meaning) = self.meaning(&path) {
                 self.line(&format!("# {key}"), &format!("not set: {meaning}"));
             }
+        }
+    }
+
+    /// Whether a value says nothing: the store is named elsewhere.
+    fn is_hidden(&self, path: &str, value: &Value) -> bool {
+        match path {
+            "backend.url" => self.embedded || self.reading.is_written("backend.urls"),
+            "backend.urls" => value.as_array().is_some_and(Vec::is_empty),
+            _ => false,
         }
     }
 
@@ -148,7 +157,9 @@ impl Page<'_> {
             ("region", _) => "any region that a client signs for is accepted",
             ("tls.cert_file" | "tls.key_file", _) => "clients connect without TLS",
             ("tls.client_ca_file", _) => "no client certificate is asked for",
-            ("backend.url", _) => "the store of --embedded",
+            ("backend.url", _) if self.embedded => "the store of --embedded",
+            ("backend.url" | "backend.urls", _) => return None,
+            ("backend.health_bucket", _) => "checks ask for the store itself",
             ("register.server_name", _) => "each server's own name or address",
             (_, "ca_file") => "the system's certificate authorities are trusted",
             ("register.marker", _) => "a second register for this store would not be noticed",

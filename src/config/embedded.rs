@@ -29,7 +29,7 @@ pub(super) fn decide(reading: &mut Reading, Directory { dir, only_look }: &Direc
         let message = format!("the directory {} cannot hold the store: {error}", dir.display());
         reading.faults.push("--embedded", message);
     }
-    let mut meaningless = ["url", "ca_file", "client_cert_file", "client_key_file"]
+    let mut meaningless = ["url", "urls", "ca_file", "client_cert_file", "client_key_file"]
         .map(|key| format!("backend.{key}"))
         .to_vec();
     meaningless.extend(secret_paths("backend.secret_access_key"));

@@ -231,6 +231,28 @@ section! {
 pub struct Backend {
     /// Scheme, host and port.
     pub url: Endpoint = Endpoint::default(),
+    /// In place of `url`: the nodes of one store, each by its own name or address.
+    pub urls: Vec<Endpoint> = Vec::new(),
+    /// How often each node is checked; 0s for never.
+    #[serde(with = "Span")]
+    pub health_interval: Duration = Duration::ZERO,
+    /// How long a node may take to answer a check.
+    #[serde(with = "Positive")]
+    pub health_timeout: Duration = Duration::from_secs(2),
+    /// After how many failures in a row a node gets no more requests.
+    #[serde(with = "Count::<1, 100>")]
+    pub health_down_after: usize = 3,
+    /// After how many answered checks in a row it gets requests again.
+    #[serde(with = "Count::<1, 100>")]
+    pub health_up_after: usize = 2,
+    /// The bucket that a check asks for; the store itself when absent.
+    pub health_bucket: Option<String> = None,
+    /// How often the store's names are looked up again.
+    #[serde(with = "Positive")]
+    pub resolve_interval: Duration = Duration::from_secs(30),
+    /// By how much the clocks of the nodes may differ, where the store orders writes by them.
+    #[serde(with = "Span")]
+    pub clock_skew: Duration = Duration::ZERO,
     /// The region to sign for.
     pub region: String = "us-east-1".to_owned(),
     /// The access key to sign with.
@@ -259,7 +281,7 @@ pub struct Backend {
     pub client_cert_file: Option<PathBuf> = None,
     /// Its key.
     pub client_key_file: Option<PathBuf> = None,
-    /// Idle connections kept open.
+    /// Idle connections kept open, to all nodes together.
     #[serde(with = "Count::<1, 65_536>")]
     pub connections: usize = 128,
     /// Whether keys with empty segments, such as `a//b`, are allowed.
@@ -283,6 +305,22 @@ pub struct Backend {
 }
 
 impl Backend {
+    /// The nodes of the store; at least one.
+    pub fn nodes(&self) -> Vec<Endpoint> {
+        if self.urls.is_empty() { vec![self.url.clone()] } else { self.urls.clone() }
+    }
+
+    /// Whether the nodes are checked.
+    pub fn is_checked(&self) -> bool {
+        !self.health_interval.is_zero()
+    }
+
+    /// The nodes as they are shown in messages.
+    pub fn show(&self) -> String {
+        let nodes: Vec<_> = self.nodes().iter().map(Endpoint::to_string).collect();
+        nodes.join(", ")
+    }
+
     /// Which unusual segments keys may contain.
     pub fn segments(&self) -> Segments {
         Segments { empty: self.empty_segments, dots: self.dot_segments }

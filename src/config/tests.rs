@@ -358,6 +358,41 @@ fn a_lock_file_is_per_store() {
 }
 
 #[test]
+fn a_store_has_one_url_or_several_nodes_which_are_checked() {
+    let config = load("valid/nodes.toml", &[], Flags::default()).unwrap();
+    assert_eq!(config.backend.show(), "http://n1:3900, http://n2:3900, http://n3:3900");
+    assert_eq!(config.backend.health_interval, Duration::from_secs(5));
+    assert_eq!(config.backend.clock_skew, Duration::from_millis(250));
+    assert!(!config.describe().contains("\nurl = \"http"), "{}", config.describe());
+    let at_once = load("valid/nodes.toml", &[("IFMATCH_REGISTER_SETTLE", "0s")], Flags::default());
+    assert_eq!(at_once.unwrap().backend.clock_skew, Duration::ZERO, "not more than settle");
+    let one = smallest(&[]).unwrap();
+    assert!(!one.backend.is_checked() && one.backend.clock_skew.is_zero());
+    assert!(smallest(&[("IFMATCH_BACKEND_HEALTH_INTERVAL", "1s")]).unwrap().backend.is_checked());
+}
+
+#[test]
+fn nodes_that_cannot_be_those_of_one_store_are_refused() {
+    let list = |urls: &str| {
+        let extra = [("IFMATCH_BACKEND_URLS", urls)];
+        faults(load("valid/nodes.toml", &extra, Flags::default())).join("\n")
+    };
+    assert_eq!(list("http://a,http://A:80/"), "backend.urls: names a node twice");
+    assert!(list("http://a,https://b").starts_with("backend.urls: has http:// and https://"));
+    assert!(list("http://a,b").starts_with("backend.urls: "), "{}", list("http://a,b"));
+    assert!(list(",").starts_with("backend.urls: names no node"), "{}", list(","));
+    let many: Vec<_> = (0..33).map(|number| format!("http://n{number}")).collect();
+    assert!(list(&many.join(",")).starts_with("backend.urls: has more than 32 nodes"));
+    let both = faults(smallest(&[("IFMATCH_BACKEND_URLS", "http://a")]));
+    assert_eq!(both, ["backend.url: and backend.urls both name the store; keep one of them"]);
+    let never = [("IFMATCH_BACKEND_HEALTH_INTERVAL", "0s")];
+    let [never] = &faults(load("valid/nodes.toml", &never, Flags::default()))[..] else {
+        panic!("one fault")
+    };
+    assert!(never.starts_with("backend.health_interval: is 0s"), "{never}");
+}
+
+#[test]
 fn an_upgrade_socket_is_per_address_and_for_a_register_in_redis() {
     let redis = |listen: &str, more: &[(&str, &str)]| {
         let variables = [&[("IFMATCH_LISTEN", listen)], more].concat();

@@ -2,6 +2,7 @@
 //! A check is skipped where one of its values has a fault already.
 
 mod access;
+mod nodes;
 mod tls;
 
 use std::fmt::Display;
@@ -13,11 +14,11 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::address::{RegisterUrl, is_host_name, is_loop, topology_url};
+use super::address::{Endpoint, RegisterUrl, is_host_name, is_loop, topology_url};
 use super::choices::{AccessLog, Addressing, Replicas, Signatures};
 use super::keys::secret_paths;
 use super::reading::Reading;
-use super::schema::{Backend, Body, Config, Register, RegisterKind};
+use super::schema::{Body, Config, Register, RegisterKind};
 use crate::register::redis::Topology;
 use crate::units::{show_duration, show_size};
 
@@ -49,23 +50,28 @@ pub(super) fn all(reading: &mut Reading, config: &Config) {
 
 fn backend(reading: &mut Reading, config: &Config) {
     let backend = &config.backend;
-    let Backend { url, addressing, .. } = backend;
+    let addressing = &backend.addressing;
+    nodes::all(reading, backend, config.register.terms.settle);
     // First: the URL may be wrong in another way than its scheme.
     tls::to_store(reading, config);
     region(reading, "backend.region", &backend.region);
     access::access_key(reading, "backend.access_key_id", &backend.access_key_id);
     // Port 0 is chosen at start, and never becomes the store's, which is in use.
-    let is_here = |listen: &SocketAddr| listen.port() != 0 && is_loop(url, *listen);
+    let endpoints = backend.nodes();
+    let is_here = |listen: &SocketAddr| {
+        listen.port() != 0 && endpoints.iter().any(|endpoint| is_loop(endpoint, *listen))
+    };
     if config.embedded.is_none()
         && let Some(listen) = config.addresses().into_iter().find(is_here)
     {
         let message = format!("is where this proxy itself listens ({listen}); change one of them");
-        reading.fault(&["backend.url", "listen"], message);
+        reading.fault(&[nodes::path(backend), "listen"], message);
     }
-    if *addressing == Addressing::VirtualHost && url.host.parse::<IpAddr>().is_ok() {
+    let is_address = |endpoint: &Endpoint| endpoint.host.parse::<IpAddr>().is_ok();
+    if *addressing == Addressing::VirtualHost && endpoints.iter().any(is_address) {
         let message = "\"virtual-host\" needs a host's name in backend.url, not an address: a bucket \
                        is asked for at bucket.host";
-        reading.fault(&["backend.addressing", "backend.url"], message);
+        reading.fault(&["backend.addressing", nodes::path(backend)], message);
     }
     let wrong = |name: &&String| name.is_empty() || name.contains(['/', '*', '%']);
     if let Some(name) = backend.reserved.iter().find(wrong) {

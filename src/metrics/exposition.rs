@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Metrics;
 use super::families::Families;
 use super::label::Label as _;
-use super::levels::{InFlight, Levels, RegisterLevels};
+use super::levels::{InFlight, Levels, NodeLevel, RegisterLevels};
 use super::process::Process;
 
 /// The build that runs.
@@ -99,6 +99,7 @@ impl Collector for Exposed {
         gate(&mut out, &self.metrics)?;
         register(&mut out, &self.metrics, self.levels.register())?;
         backend(&mut out, &self.metrics)?;
+        nodes(&mut out, &self.levels.nodes())?;
         levels(&mut out, &*self.levels)
     }
 }
@@ -207,6 +208,24 @@ fn backend(out: &mut Families<'_>, of: &Metrics) -> fmt::Result {
     out.gauge("backend_up", None,
         "1 if the last request reached the store, otherwise 0.",
         of.backend_up.get())
+}
+
+/// Those of nodes that are checked: there are as many as are configured.
+#[rustfmt::skip]
+fn nodes(out: &mut Families<'_>, nodes: &[NodeLevel]) -> fmt::Result {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let each = || nodes.iter().map(|level| ([("node", level.node.as_str())], level));
+    out.gauges("backend_node_up", None,
+        "1 if the node of the store gets requests, 0 if it was taken out.",
+        each().map(|(label, level)| (label, u64::from(level.up))))?;
+    out.counters("backend_node_requests", None,
+        "Requests that were sent to the node of the store, without checks.",
+        each().map(|(label, level)| (label, level.requests)))?;
+    out.counters("backend_node_changes", None,
+        "How often the node of the store was taken out or came back.",
+        each().map(|(label, level)| (label, level.changes)))
 }
 
 #[rustfmt::skip]

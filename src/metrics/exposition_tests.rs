@@ -15,6 +15,17 @@ const SERIES_MAX: usize = 1_500;
 struct Still;
 
 impl Levels for Still {
+    fn nodes(&self) -> Vec<NodeLevel> {
+        let node = |node: &str, up| NodeLevel {
+            node: node.to_owned(),
+            up,
+            unchanged: Duration::from_secs(9),
+            requests: 7,
+            changes: 3,
+        };
+        vec![node("http://n1:9000", true), node("http://n2:9000", false)]
+    }
+
     fn in_flight(&self, kind: InFlight) -> Level {
         Level { now: kind.number() as u64, limit: (kind != InFlight::Requests).then_some(9) }
     }

@@ -46,6 +46,21 @@ pub struct RegisterLevels {
     pub epoch_age: Option<Duration>,
 }
 
+/// A node of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeLevel {
+    /// Its name: its URL.
+    pub node: String,
+    /// Whether it gets requests.
+    pub up: bool,
+    /// For how long that has been so.
+    pub unchanged: Duration,
+    /// How many requests were sent there.
+    pub requests: u64,
+    /// How often it was taken out or came back.
+    pub changes: u64,
+}
+
 /// The numbers that the process keeps anyway; they are read at each scrape.
 pub trait Levels: fmt::Debug + Send + Sync {
     /// How many of these are under way.
@@ -56,4 +71,6 @@ pub trait Levels: fmt::Debug + Send + Sync {
     fn spool(&self) -> Level;
     /// The register.
     fn register(&self) -> RegisterLevels;
+    /// The nodes of the store that are checked.
+    fn nodes(&self) -> Vec<NodeLevel>;
 }

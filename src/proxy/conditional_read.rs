@@ -13,8 +13,7 @@ use http::{Method, StatusCode};
 use super::context::REQUEST_ID;
 use super::response::{Alongside, Response};
 use super::visit::Visit;
-use crate::backend::connection::Opened;
-use crate::backend::{Answer, HttpStore, StoreRequest};
+use crate::backend::{Answer, HttpStore, Opened, StoreRequest};
 use crate::gate::X_IFMATCH_GENERATION;
 use crate::s3::{Precondition, Preconditions, Validators};
 

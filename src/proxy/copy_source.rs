@@ -11,9 +11,8 @@
 use http::{HeaderMap, StatusCode};
 
 use super::state::Proxy;
-use crate::backend::connection::Opened;
 use crate::backend::headers::for_head_of_source;
-use crate::backend::{Answer, HeadError, HttpStore, Store, StoreRequest};
+use crate::backend::{Answer, HeadError, HttpStore, Opened, Store, StoreRequest};
 use crate::clock;
 use crate::gate::{Outcome, Reply, Write};
 use crate::s3::conditional::X_AMZ_COPY_SOURCE_IF_MATCH;

@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::backend::StoreRequest;
+use crate::backend::{StoreRequest, Via};
 use crate::s3::S3Error;
 use crate::sigv4::{BodyCheck, BodyPromise, Wanted};
 
@@ -11,6 +11,10 @@ use crate::sigv4::{BodyCheck, BodyPromise, Wanted};
 #[derive(Debug)]
 pub(super) struct Forward {
     pub(super) request: StoreRequest,
+    /// The node that it goes to.
+    pub(super) via: Option<Via>,
+    /// The nodes that could not be connected to.
+    pub(super) unreached: Vec<usize>,
     /// The length of the body that the store gets; `None` for a request without a body.
     pub(super) length_bytes: Option<u64>,
     check: Option<BodyCheck>,
@@ -34,6 +38,8 @@ impl Forward {
     pub(super) fn new(request: StoreRequest, promise: BodyPromise, framing: Framing) -> Self {
         Self {
             request,
+            via: None,
+            unreached: Vec::new(),
             length_bytes: promise.length.filter(|_| framing == Framing::Undone),
             // Not every store verifies the promised digests, least of all those in a presigned
             // query.

@@ -76,7 +76,7 @@ impl Lasting {
     /// a running process count here; the others are those of the start.
     pub fn proxy(&self, config: &Config) -> Proxy {
         let Config { backend, body, limits, .. } = config;
-        let store = Arc::new(self.store.with_settings(backend));
+        let store = Arc::new(self.store.with_settings(backend, &config.domains));
         let all_writes = limits.writes as u64;
         Proxy {
             gate: self.gate.with_settings(Arc::clone(&store) as _, gate_settings(config)),

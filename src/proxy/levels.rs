@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::live::LiveProxy;
 use crate::lifecycle::connections::ConnectionTracker;
-use crate::metrics::levels::{InFlight, Level, Levels, RegisterLevels};
+use crate::metrics::levels::{InFlight, Level, Levels, NodeLevel, RegisterLevels};
 use crate::register::standing::Standing;
 
 /// Where the levels are read.
@@ -47,5 +47,9 @@ impl Levels for ProxyLevels {
 
     fn register(&self) -> RegisterLevels {
         self.standing.levels(Instant::now())
+    }
+
+    fn nodes(&self) -> Vec<NodeLevel> {
+        self.live.current().store.node_levels()
     }
 }

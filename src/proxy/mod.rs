@@ -53,7 +53,6 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::backend::connection::note_descriptors;
 use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::config::EarlyAnswer;
 use crate::http1::persists;
@@ -62,6 +61,7 @@ use crate::s3::S3Error;
 use admission::admit;
 use context::{Context, REQUEST_ID};
 pub use door::Door;
+use forward::Forward;
 pub use handshake::Handshakes;
 pub use lasting::{Lasting, gate_settings};
 pub use levels::ProxyLevels;
@@ -153,8 +153,26 @@ impl ProxyHttp for LiveProxy {
         _session: &mut Session,
         UnderWay { proxy, context }: &mut UnderWay,
     ) -> pingora::Result<Box<HttpPeer>> {
-        let forward = context.forward.as_ref().ok_or_else(|| internal("nothing to forward"))?;
-        Ok(Box::new(HttpPeer::clone(&proxy.store.peer(&forward.request))))
+        let forward = context.forward.as_mut().ok_or_else(|| internal("nothing to forward"))?;
+        let routed = proxy.store.route(&forward.request, &forward.unreached);
+        let (peer, via) =
+            routed.map_err(|why| Error::explain(ErrorType::ConnectError, why).into_up())?;
+        forward.via = Some(via);
+        Ok(Box::new(HttpPeer::clone(&peer)))
+    }
+
+    /// Nothing was sent: the request may go to another node.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        UnderWay { proxy, context }: &mut UnderWay,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Some(Forward { request, via: Some(via), unreached, .. }) = &mut context.forward {
+            error.set_retry(proxy.store.unreached(request, (&*via, unreached), &error));
+        }
+        error
     }
 
     async fn upstream_request_filter(
@@ -164,9 +182,10 @@ impl ProxyHttp for LiveProxy {
         UnderWay { proxy, context }: &mut UnderWay,
     ) -> pingora::Result<()> {
         let forward = context.forward.as_ref().ok_or_else(|| internal("nothing to forward"))?;
+        let via = forward.via.as_ref().ok_or_else(|| internal("no node was chosen"))?;
         let composed = proxy
             .store
-            .compose(&forward.request, forward.length_bytes)
+            .compose_via(&forward.request, forward.length_bytes, via)
             .map_err(|error| Error::because(ErrorType::InternalError, "composing", error))?;
         *upstream = composed.head;
         Ok(())
@@ -264,7 +283,6 @@ impl ProxyHttp for LiveProxy {
                 Some(S3Error::internal_error())
             }
             ErrorSource::Upstream => {
-                note_descriptors(error);
                 tracing::warn!(%error, "the store did not answer");
                 Some(S3Error::service_unavailable(1).because("The store cannot be reached."))
             }

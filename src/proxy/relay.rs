@@ -9,8 +9,7 @@ use pingora::{Error, ErrorType};
 use super::gate_reply::stored;
 use super::location::{redirected, relocate};
 use super::visit::Visit;
-use crate::backend::HttpStore;
-use crate::backend::connection::Opened;
+use crate::backend::{HttpStore, Opened};
 use crate::metrics::labels::RefusedBy;
 
 /// How much of an answer is read ahead to learn its length.

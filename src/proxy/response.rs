@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use super::forward::Forward;
 use super::visit::BodyFault;
-use crate::backend::connection::Opened;
-use crate::backend::{Answer, KeepAlive};
+use crate::backend::{Answer, KeepAlive, Opened};
 use crate::gate::{Commit, Outcome};
 use crate::s3::{ObjectName, Operation, S3Error};
 

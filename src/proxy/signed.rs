@@ -80,7 +80,8 @@ impl Signed {
     ) -> Result<Self, S3Error> {
         let (sent, head) = (request.sent, request.head());
         let claimed = Claimed::of(request)?;
-        let hosts = Hosts { domains: &proxy.naming.domains, store: proxy.store.host_name() };
+        let stores: Vec<_> = proxy.store.host_names().collect();
+        let hosts = Hosts { domains: &proxy.naming.domains, stores: &stores };
         strict::check(sent, &claimed, hosts, operation)?;
         if claimed.mechanism == Mechanism::Unsigned {
             check_overrides(head)?;

@@ -16,8 +16,8 @@ use crate::sigv4::{CHOOSING, Claimed, Mechanism};
 pub(super) struct Hosts<'a> {
     /// The domains under which a bucket is named by the host.
     pub(super) domains: &'a [String],
-    /// The store's own host name.
-    pub(super) store: &'a str,
+    /// The host names of the store's nodes.
+    pub(super) stores: &'a [&'a str],
 }
 
 /// Refuses a request that the store might read differently. 400 for a host that may or may not name
@@ -99,7 +99,9 @@ impl Hosts<'_> {
         };
         let is_canonical = !name.ends_with('.') && !name.bytes().any(|b| b.is_ascii_uppercase());
         is_canonical
-            && (name == "localhost" || name == self.store || self.domains.iter().any(is_under))
+            && (name == "localhost"
+                || self.stores.contains(&name)
+                || self.domains.iter().any(is_under))
     }
 }
 
@@ -130,7 +132,7 @@ mod tests {
     #[test]
     fn a_host_that_may_name_a_bucket_the_proxy_does_not_see_is_not_known() {
         let domains = ["s3.test".to_owned(), "proxy".to_owned()];
-        let hosts = Hosts { domains: &domains, store: "garage.internal" };
+        let hosts = Hosts { domains: &domains, stores: &["garage.internal"] };
         for host in [
             "127.0.0.1",
             "127.0.0.1:9000",

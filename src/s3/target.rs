@@ -1,5 +1,6 @@
 //! The target of a request: the service, a bucket, or an object.
 
+use http::HeaderMap;
 use http::header::HOST;
 
 use super::code::Code;
@@ -99,7 +100,12 @@ impl Target {
 /// matching domain decides; a host that equals a domain is path style. 400 for a repeated or
 /// invalid `Host`.
 pub fn host_bucket(head: RequestHead<'_>, domains: &[String]) -> Result<Option<String>, S3Error> {
-    let mut hosts = head.headers.get_all(HOST).iter();
+    bucket_in_host(head.headers, domains)
+}
+
+/// The same, by the headers.
+pub fn bucket_in_host(headers: &HeaderMap, domains: &[String]) -> Result<Option<String>, S3Error> {
+    let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (None, _) => return Ok(None),
         (Some(host), None) => host.to_str().ok(),

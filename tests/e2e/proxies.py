@@ -33,6 +33,13 @@ class Settings:
     """What the tests vary. Times in seconds, short: a test waits for them again and again."""
 
     register: str = "memory:"
+    nodes: tuple[str, ...] = ()
+    """The URLs of the store's nodes, where it has several."""
+    health_interval: float = 0.2
+    """Of checks of the nodes; with several nodes only. So are the next two."""
+    health_timeout: float = 0.5
+    clock_skew: float = 0.05
+    connect_timeout: float = 5
     writers: str = "shared"
     dialect: str = "aws"
     lease: float = 2
@@ -149,6 +156,11 @@ read_only = {json.dumps(settings.anonymous_read_only)}"""
     if settings.client_certificate:
         cert, key = map(quoted, settings.client_certificate)
         ca_file += f"\nclient_cert_file = {cert}\nclient_key_file = {key}"
+    nodes = "" if not settings.nodes else f"""\
+urls = {json.dumps(settings.nodes)}
+health_interval = {seconds(settings.health_interval)}
+health_timeout = {seconds(settings.health_timeout)}
+clock_skew = {seconds(settings.clock_skew)}"""
     upgrade_socket = (f"upgrade_socket = {quoted(settings.upgrade_socket)}"
                       if settings.upgrade_socket else "")
     return f"""\
@@ -162,7 +174,8 @@ writers = {quoted(settings.writers)}
 dialect = {quoted(settings.dialect)}
 
 [backend]
-url = {quoted(store_url)}
+{nodes or f"url = {quoted(store_url)}"}
+connect_timeout = {seconds(settings.connect_timeout)}
 region = "us-east-1"
 access_key_id = {quoted(store_key)}
 secret_access_key_env = "E2E_BACKEND_SECRET"

@@ -16,6 +16,7 @@ from conftest import new_bucket
 from processes import ROOT
 from proxies import Settings, in_front_of
 from redis_server import until
+from relay import Relay
 
 OPS = ROOT / "ops"
 RULES = yaml.safe_load((OPS / "alerts.yml").read_text())["groups"][0]["rules"]
@@ -39,7 +40,9 @@ def exposed(store_named, redis_server, tmp_path_factory) -> dict[str, set[str]]:
     """The labels of each metric of a proxy that has served some of each kind of request."""
     store = store_named("embedded")
     bucket = new_bucket(store)
-    settings = Settings(admin="127.0.0.1:0", register=redis_server.new_database())
+    relay = Relay(store.url)
+    settings = Settings(admin="127.0.0.1:0", register=redis_server.new_database(),
+                        nodes=(store.url, relay.url))
     proxy = in_front_of(store, bucket, tmp_path_factory.mktemp("alerts"), settings)
     raw = proxy.raw()
     for status in (200, 412):
@@ -57,6 +60,7 @@ def exposed(store_named, redis_server, tmp_path_factory) -> dict[str, set[str]]:
             name, _, inside = line.rpartition(" ")[0].partition("{")
             labels.setdefault(name, set()).update(re.findall(r'(\w+)="', inside))
     proxy.stop()
+    relay.close()
     return labels
 
 

@@ -2,7 +2,7 @@
 
 use super::super::address::RegisterUrl;
 use super::super::reading::Reading;
-use super::super::schema::{Backend, Config, Register};
+use super::super::schema::{Config, Register};
 use crate::clock;
 use crate::tls::{self, ClientAuth, ClientFiles};
 
@@ -83,9 +83,11 @@ const CLIENT_AUTH: &str = "and tls.client_ca_file belong together: \"optional\" 
 
 /// Checks the files for TLS to the store.
 pub(super) fn to_store(reading: &mut Reading, config: &Config) {
-    let Backend { url, .. } = &config.backend;
     let files = config.backend.tls();
-    if url.https || (reading.is_faulty(&["backend.url"]) && files != ClientFiles::default()) {
+    let by_tls = config.backend.nodes().iter().any(|endpoint| endpoint.https);
+    if by_tls
+        || (reading.is_faulty(&["backend.url", "backend.urls"]) && files != ClientFiles::default())
+    {
         used(reading, "backend", &files);
         return;
     }
