@@ -30,9 +30,6 @@
 //!
 //! ARCHITECTURE.md describes the life of a request and the invariants, docs/decisions the reasons.
 
-// The future of a request holds those of all its steps: the compiler counts each as a level.
-#![recursion_limit = "256"]
-
 pub mod admin;
 mod around;
 pub mod backend;

@@ -150,12 +150,9 @@ pub fn run(
     let (status, redis) = (opened.status.clone(), opened.tls.clone());
     let watched = Arc::clone(&opened.looked_at.register);
     let keys = Arc::new(SigningKeys::default());
-    let store = reachable_store(&config, Arc::clone(&keys), Arc::clone(&observed.metrics));
-    let store = Arc::new(background.block_on(store)?);
-    background.spawn(store.apart(config.backend.addressing).watch());
+    let (store, store_check) = opened_store(&background, &config, &keys, &observed)?;
     let register = served_register(&background, &config, opened, &store, &observed)?;
     let understanding = background.block_on(looked_at_store(&config, &store));
-    let looking = Arc::clone(&store);
     let users = [tls.clone().map(|tls| tls as _), Some(Arc::clone(&store) as _), redis];
     let certificates = Arc::new(Certificates::new(users.into_iter().flatten().collect()));
     background.spawn(Arc::clone(&certificates).watch(config.tls.reload_interval));
@@ -175,7 +172,7 @@ pub fn run(
     let connections = door.connections();
     let commands = Commands { set_log_level, reloader: Arc::clone(&reloader) };
     let levels = observed.levels(live, connections.clone());
-    let admin = observed.admin(&config, levels, store_check(&config, &looking), commands);
+    let admin = observed.admin(&config, levels, store_check, commands);
     background.spawn(admin::listener::serve_at(admin_socket, admin));
     let first = listen_at_all(&background, &sockets)?;
     let at = config.upgrade_socket.clone();
@@ -467,6 +464,20 @@ fn serve_embedded(background: &Runtime, config: &mut Config) -> Result<(), Start
     let store = background.block_on(embedded::serve(dir, &credential, options, forever))?;
     config.backend.url.port = store.addr.port();
     Ok(())
+}
+
+/// The store, whose nodes are checked from now on, and a check of it for the admin listener.
+fn opened_store(
+    background: &Runtime,
+    config: &Config,
+    keys: &Arc<SigningKeys>,
+    observed: &Observed,
+) -> Result<(Arc<HttpStore>, StoreCheck), StartError> {
+    let store = reachable_store(config, Arc::clone(keys), Arc::clone(&observed.metrics));
+    let store = background.block_on(store)?;
+    background.spawn(store.apart(config.backend.addressing).watch());
+    let check = store_check(config, &store);
+    Ok((Arc::new(store), check))
 }
 
 /// Asks the store over a connection of its own: those for serving belong to the runtime that uses

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::choice::health::Sign;
 use super::connection::ConnectFault;
@@ -31,8 +31,11 @@ impl HttpStore {
     }
 
     async fn keep_checking(&self, node: &Node) {
+        let pause = || pause(self.backend.health_interval, self.nodes.is_any_up());
+        let mut next = Instant::now() + pause();
         loop {
-            sleep(pause(self.backend.health_interval, self.nodes.is_any_up())).await;
+            sleep_until(next).await;
+            next = Instant::now() + pause();
             let Backend { health_timeout, health_bucket, .. } = &self.backend;
             match self.check(node, health_bucket.as_deref(), *health_timeout).await {
                 Ok(()) => node.standing.note(Sign::Alive, "it answers its checks"),

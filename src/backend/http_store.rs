@@ -101,7 +101,7 @@ impl HttpStore {
         let Backend { checksums, write_ids, clock_skew, .. } = *backend;
         Self {
             nodes: Arc::clone(&self.nodes),
-            backend: Backend { checksums, write_ids, clock_skew, ..self.backend.clone() },
+            backend: Backend { clock_skew, checksums, write_ids, ..self.backend.clone() },
             domains: domains.to_vec(),
             signer: Arc::clone(&self.signer),
             keys: Arc::clone(&self.keys),
@@ -161,13 +161,13 @@ impl HttpStore {
     /// Sends a read of a client, whose answer is passed on as it comes: to the node with the least
     /// under way, and to the others where that gives no answer.
     pub async fn open(&self, request: &StoreRequest) -> Result<Opened, String> {
-        self.open_somewhere(|endpoint| self.compose(request, None, endpoint)).await
+        Box::pin(self.open_somewhere(|endpoint| self.compose(request, None, endpoint))).await
     }
 
     /// Sends a browser's preflight, unsigned: the sender is not authenticated.
     pub async fn preflight(&self, path: &str, headers: HeaderMap) -> Result<Opened, String> {
-        self.open_somewhere(|endpoint| self.compose_preflight(path, headers.clone(), endpoint))
-            .await
+        let compose = |endpoint: &_| self.compose_preflight(path, headers.clone(), endpoint);
+        Box::pin(self.open_somewhere(compose)).await
     }
 
     async fn open_somewhere(

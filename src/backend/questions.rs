@@ -90,7 +90,8 @@ impl HttpStore {
     async fn asked(&self, place: &str, request: &StoreRequest) -> Exchange {
         let body = Body::empty();
         let sending = Sending::new(&body, Instant::now() + self.backend.read_timeout);
-        self.ask(place, request, sending).await
+        // The request that asks may be one of many at once, and most of them ask nothing.
+        Box::pin(self.ask(place, request, sending)).await
     }
 }
 

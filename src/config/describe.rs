@@ -147,7 +147,10 @@ impl Page<'_> {
     fn meaning(&self, path: &str) -> Option<&'static str> {
         let key = path.rsplit('.').next().unwrap_or_default();
         Some(match (path, key) {
-            ("register.lock_file" | "anonymous.read_only", _) => return None,
+            ("backend.url", _) if self.embedded => "the store of --embedded",
+            ("backend.url" | "backend.urls" | "register.lock_file" | "anonymous.read_only", _) => {
+                return None;
+            }
             ("register.sentinel_username", _) if !self.by_sentinels => return None,
             ("register.sentinel_username", _) => "the Sentinels' default user",
             ("upgrade_socket", _) if self.lives_here => {
@@ -157,8 +160,6 @@ impl Page<'_> {
             ("region", _) => "any region that a client signs for is accepted",
             ("tls.cert_file" | "tls.key_file", _) => "clients connect without TLS",
             ("tls.client_ca_file", _) => "no client certificate is asked for",
-            ("backend.url", _) if self.embedded => "the store of --embedded",
-            ("backend.url" | "backend.urls", _) => return None,
             ("backend.health_bucket", _) => "checks ask for the store itself",
             ("register.server_name", _) => "each server's own name or address",
             (_, "ca_file") => "the system's certificate authorities are trusted",

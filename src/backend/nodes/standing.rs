@@ -99,7 +99,7 @@ impl Standing {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// What is shown of the node.
