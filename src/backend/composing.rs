@@ -8,12 +8,11 @@ use pingora::http::RequestHeader;
 use super::addressing::{HostAndPath, host_and_path};
 use super::connection::Composed;
 use super::headers::drop_checksums;
-use super::http_store::HttpStore;
 use super::{Signing, StoreRequest};
 use crate::body::Body;
 use crate::clock;
-use crate::config::Endpoint;
-use crate::sigv4::{Outgoing, UNSIGNED_PAYLOAD, sign};
+use crate::config::{Addressing, Backend, Endpoint};
+use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 
 /// A request that cannot be composed: an error of the proxy, or a header that no store would
 /// accept.
@@ -21,7 +20,34 @@ use crate::sigv4::{Outgoing, UNSIGNED_PAYLOAD, sign};
 #[error("a request to the store cannot be composed: {0}")]
 pub struct Composing(String);
 
-impl HttpStore {
+/// What requests are signed with.
+#[derive(Debug, PartialEq)]
+pub(super) struct Signer {
+    pub(super) credential: Credential,
+    pub(super) region: String,
+}
+
+impl Signer {
+    pub(super) fn of(backend: &Backend) -> Self {
+        let credential = Credential {
+            access_key_id: backend.access_key_id.clone(),
+            secret: backend.secret_access_key.clone(),
+            session_token: backend.session_token.clone(),
+        };
+        Self { credential, region: backend.region.clone() }
+    }
+}
+
+/// What a request to the store is composed by.
+pub(super) struct Composer<'a> {
+    pub(super) addressing: Addressing,
+    /// Whether clients' checksums are not sent to the store.
+    pub(super) drops_checksums: bool,
+    pub(super) signer: &'a Signer,
+    pub(super) keys: &'a SigningKeys,
+}
+
+impl Composer<'_> {
     /// Composes and signs a request for the node at this endpoint; `length` is its body's, where it
     /// has one.
     pub(super) fn compose(
@@ -33,9 +59,9 @@ impl HttpStore {
         if request.signing == Signing::AsSent {
             return compose_as_sent(request, length);
         }
-        let addressed = host_and_path(self.backend.addressing, &request.path);
+        let addressed = host_and_path(self.addressing, &request.path);
         let mut headers = request.headers.clone();
-        if self.drops_checksums() {
+        if self.drops_checksums {
             drop_checksums(&mut headers);
         }
         headers.insert(header::HOST, host(&addressed, endpoint)?);
@@ -52,8 +78,8 @@ impl HttpStore {
             payload: &payload,
         };
         let now = clock::unix_seconds();
-        let signer = self.signer.load();
-        sign(&outgoing, &mut headers, &signer.credential, &signer.region, &self.keys, now)
+        let Signer { credential, region } = self.signer;
+        sign(&outgoing, &mut headers, credential, region, self.keys, now)
             .map_err(|error| Composing(error.to_string()))?;
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = request.method.clone();
@@ -62,22 +88,22 @@ impl HttpStore {
         head.headers = headers;
         Ok(Composed { head: head.into(), server_name: addressed.server_name(endpoint) })
     }
+}
 
-    /// A browser's preflight, unsigned: the sender is not authenticated.
-    pub(super) fn compose_preflight(
-        &self,
-        path: &str,
-        headers: HeaderMap,
-        endpoint: &Endpoint,
-    ) -> Result<Composed, Composing> {
-        let addressed = host_and_path(self.backend.addressing, path);
-        let (mut head, ()) = http::Request::new(()).into_parts();
-        head.method = Method::OPTIONS;
-        head.uri = addressed.path.parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
-        head.headers = headers;
-        head.headers.insert(header::HOST, host(&addressed, endpoint)?);
-        Ok(Composed { head: head.into(), server_name: addressed.server_name(endpoint) })
-    }
+/// A browser's preflight, unsigned: the sender is not authenticated.
+pub(super) fn preflight(
+    addressing: Addressing,
+    path: &str,
+    headers: HeaderMap,
+    endpoint: &Endpoint,
+) -> Result<Composed, Composing> {
+    let addressed = host_and_path(addressing, path);
+    let (mut head, ()) = http::Request::new(()).into_parts();
+    head.method = Method::OPTIONS;
+    head.uri = addressed.path.parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
+    head.headers = headers;
+    head.headers.insert(header::HOST, host(&addressed, endpoint)?);
+    Ok(Composed { head: head.into(), server_name: addressed.server_name(endpoint) })
 }
 
 fn host(addressed: &HostAndPath<'_>, endpoint: &Endpoint) -> Result<HeaderValue, Composing> {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::addressing::host_and_path;
 use super::choice::health::Sign;
 use super::choice::place::place_of;
-use super::composing::{Composing, says_no_length};
+use super::composing::{Composer, Composing, Signer, preflight, says_no_length};
 use super::connection::{Composed, note_descriptors};
 use super::nodes::{NONE_UP, Node, Nodes};
 use super::opened::{Opened, Unopened};
@@ -23,7 +23,7 @@ use crate::metrics::cells::Held;
 use crate::metrics::levels::NodeLevel;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::target::bucket_in_host;
-use crate::sigv4::{Credential, SigningKeys};
+use crate::sigv4::SigningKeys;
 use crate::tls::{CertificateInfo, FileFault, Reload};
 
 /// An S3 store, with the proxy's own credential.
@@ -55,24 +55,6 @@ impl Reload for HttpStore {
     fn certificates(&self) -> Vec<CertificateInfo> {
         let first = self.nodes.all().first();
         first.map(|node| node.connections.certificates()).unwrap_or_default()
-    }
-}
-
-/// What requests are signed with.
-#[derive(Debug, PartialEq)]
-pub(super) struct Signer {
-    pub(super) credential: Credential,
-    pub(super) region: String,
-}
-
-impl Signer {
-    pub(super) fn of(backend: &Backend) -> Self {
-        let credential = Credential {
-            access_key_id: backend.access_key_id.clone(),
-            secret: backend.secret_access_key.clone(),
-            session_token: backend.session_token.clone(),
-        };
-        Self { credential, region: backend.region.clone() }
     }
 }
 
@@ -127,6 +109,23 @@ impl HttpStore {
         self.signer.store(Arc::new(Signer::of(backend)));
     }
 
+    /// Composes and signs a request for the node at this endpoint; `length` is its body's, where it
+    /// has one.
+    pub(super) fn compose(
+        &self,
+        request: &StoreRequest,
+        length: Option<u64>,
+        endpoint: &Endpoint,
+    ) -> Result<Composed, Composing> {
+        let composer = Composer {
+            addressing: self.backend.addressing,
+            drops_checksums: self.drops_checksums(),
+            signer: &self.signer.load(),
+            keys: &self.keys,
+        };
+        composer.compose(request, length, endpoint)
+    }
+
     /// Whether objects carry the id of the write that left them.
     pub fn writes_ids(&self) -> bool {
         self.backend.write_ids
@@ -166,7 +165,8 @@ impl HttpStore {
 
     /// Sends a browser's preflight, unsigned: the sender is not authenticated.
     pub async fn preflight(&self, path: &str, headers: HeaderMap) -> Result<Opened, String> {
-        let compose = |endpoint: &_| self.compose_preflight(path, headers.clone(), endpoint);
+        let compose =
+            |endpoint: &_| preflight(self.backend.addressing, path, headers.clone(), endpoint);
         Box::pin(self.open_somewhere(compose)).await
     }
 

@@ -9,7 +9,8 @@ use futures_util::future::join_all;
 use http::{HeaderMap, Method, header};
 use tokio::time::Instant;
 
-use super::http_store::{HttpStore, Signer};
+use super::composing::Signer;
+use super::http_store::HttpStore;
 use super::nodes::Node;
 use super::questions::question;
 use super::{Answer, Exchange, Sending};

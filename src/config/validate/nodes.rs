@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::not_longer;
 use crate::config::reading::Reading;
 use crate::config::schema::Backend;
 use crate::s3::BucketName;
+use crate::units::show_duration;
 
 /// Notes all faults of the nodes, and of the settings for them.
 pub(super) fn all(reading: &mut Reading, backend: &Backend, settle: Duration) {
@@ -23,14 +23,21 @@ pub(super) fn all(reading: &mut Reading, backend: &Backend, settle: Duration) {
         reading.fault(&["backend.resolve_interval"], "must be at least 5s");
     }
     if backend.urls.len() > 1 {
-        let skew = ("backend.clock_skew", backend.clock_skew);
-        not_longer(reading, skew, ("register.settle", settle), CLOCK_SKEW);
+        clock_skew(reading, backend.clock_skew, settle);
     }
 }
 
 /// The key that names the nodes.
 pub(super) fn path(backend: &Backend) -> &'static str {
     if backend.urls.is_empty() { "backend.url" } else { "backend.urls" }
+}
+
+fn clock_skew(reading: &mut Reading, skew: Duration, settle: Duration) {
+    if skew > settle {
+        let (skew, settle) = (show_duration(skew), show_duration(settle));
+        let message = format!("{skew} is longer than register.settle ({settle}): {CLOCK_SKEW}");
+        reading.fault(&["backend.clock_skew", "register.settle"], message);
+    }
 }
 
 fn urls(reading: &mut Reading, backend: &Backend) {
