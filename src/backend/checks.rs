@@ -66,12 +66,9 @@ impl HttpStore {
         let head = self.compose(&request, None, &node.endpoint);
         let head = head.map_err(|error| error.to_string())?;
         let body = Body::empty();
-        let sending = Sending::new(&body, Instant::now() + patience);
-        let mut asked = node.connections.exchange(head.clone(), sending).await;
-        if let Ok(Exchange::DeadPooled(..)) = asked {
-            asked = node.connections.exchange(head, Sending { fresh: true, ..sending }).await;
-        }
-        match asked {
+        // A node may go on to answer at a connection, and accept no other.
+        let sending = Sending { fresh: true, ..Sending::new(&body, Instant::now() + patience) };
+        match node.connections.exchange(head, sending).await {
             Ok(Exchange::Answered(answer)) if is_alive(answer.status) => Ok(()),
             Ok(Exchange::Answered(answer)) => Err(format!("it answered a check {}", answer.status)),
             Ok(Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why)) => {

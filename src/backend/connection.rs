@@ -79,8 +79,8 @@ pub enum ConnectFault {
 }
 
 /// Idle connections, of all nodes. They belong to the runtime that uses them.
-pub fn pool(backend: &Backend) -> Arc<TransportConnector> {
-    let mut options = ConnectorOptions::new(backend.connections);
+pub fn pool(connections: usize) -> Arc<TransportConnector> {
+    let mut options = ConnectorOptions::new(connections);
     options.ca_file = Some(NO_CA_FILE.to_owned());
     Arc::new(TransportConnector::new(Some(options)))
 }

@@ -42,7 +42,7 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         ..Backend::default()
     };
     let (settle, at) = (Duration::from_secs(10), (&backend.url, false));
-    let connections = Connections::new(at, &backend, pool(&backend), settle, Arc::default());
+    let connections = Connections::new(at, &backend, pool(4), settle, Arc::default());
     (connections.await.unwrap(), task)
 }
 

@@ -95,7 +95,7 @@ impl HttpStore {
     #[must_use]
     pub fn apart(&self, addressing: Addressing) -> Self {
         Self {
-            nodes: Arc::new(self.nodes.apart(&self.backend)),
+            nodes: Arc::new(self.nodes.apart()),
             backend: Backend { addressing, ..self.backend.clone() },
             domains: self.domains.clone(),
             signer: Arc::clone(&self.signer),

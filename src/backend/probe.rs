@@ -95,7 +95,8 @@ impl HttpStore {
     async fn probe_node(&self, node: &Node, patience: Duration) -> Result<(), Unfit> {
         let request = question(Method::GET, "/".to_owned(), Vec::new(), HeaderMap::new());
         let body = Body::empty();
-        let sending = Sending::new(&body, Instant::now() + patience);
+        // A node may go on to answer at a connection, and accept no other.
+        let sending = Sending { fresh: true, ..Sending::new(&body, Instant::now() + patience) };
         match self.ask_at(node, &request, sending).await {
             Exchange::Answered(answer) => judge(&answer).map_err(Unfit::Wrong),
             Exchange::NotSent(why) | Exchange::DeadPooled(_, why) | Exchange::Lost(why) => {

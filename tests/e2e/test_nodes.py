@@ -439,7 +439,11 @@ def test_how_long_reads_and_writes_stop(start, nodes, bucket, fault):
             job.result(90)
 
     def stopped(names: list[str]) -> list[float]:
-        return sorted(min(at for at in succeeded[name] if at > strike) - strike for name in names)
+        """The longest time between two successes of each, since the strike."""
+        ends = {name: [at for at in succeeded[name] if at > strike] for name in names}
+        begins = {name: [strike, *ends[name]] for name in names}
+        return sorted(max(end - begin for begin, end in zip(begins[name], ends[name]))
+                      for name in names)
 
     for what, names in [
         ("reads", [name for name in succeeded if name.startswith("read")]),

@@ -50,7 +50,7 @@ impl Nodes {
         settle: Duration,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
-        let (endpoints, pool) = (backend.nodes(), pool(backend));
+        let (endpoints, pool) = (backend.nodes(), pool(backend.connections));
         let checked = backend.is_checked();
         let Backend { health_down_after: down_after, health_up_after: up_after, .. } = *backend;
         let thresholds = checked.then_some(Thresholds { down_after, up_after });
@@ -73,9 +73,9 @@ impl Nodes {
         Ok(Self { all, turn: AtomicUsize::new(0) })
     }
 
-    /// The same nodes, over connections of another runtime, which are not counted.
-    pub(super) fn apart(&self, backend: &Backend) -> Self {
-        let pool = pool(backend);
+    /// The same nodes, over connections of another runtime, which are not counted, and hardly kept.
+    pub(super) fn apart(&self) -> Self {
+        let pool = pool(1);
         let all = self.all.iter().map(|node| Node {
             number: node.number,
             endpoint: node.endpoint.clone(),
