@@ -92,6 +92,7 @@ bench: build ## rates and CPU time beside nginx and the bare store
 	$(CARGO) bench --locked
 	.venv/bin/python benches/end_to_end.py --store embedded
 	.venv/bin/python benches/end_to_end.py --store null
+	.venv/bin/python benches/end_to_end.py --tls
 
 fuzz: ## fuzz every parser for SECONDS (60) each
 	scripts/setup fuzz

@@ -5,6 +5,7 @@
     .venv/bin/python benches/end_to_end.py                    two and a half minutes
     .venv/bin/python benches/end_to_end.py --quick            half a minute, less exact
     .venv/bin/python benches/end_to_end.py --store embedded   before a real store
+    .venv/bin/python benches/end_to_end.py --tls              by TLS on both sides
 
 wrk replays requests that were signed once (Signature V4, digest of the body signed) against each
 target in turn, in several short rounds whose order alternates, so that whatever else the machine
@@ -22,7 +23,10 @@ All bodies are the same, so that one ETag, which it gives for every key, is righ
 signature. `--store embedded` is `ifmatch store`, a real one on files in memory.
 
 nginx is a bare reverse proxy with connections kept open, and like ifmatch it takes the whole body
-before it connects; it neither checks nor signs. Neither proxy logs requests. The same keys are
+before it connects; it neither checks nor signs. Neither proxy logs requests. With `--tls` clients, proxies
+and store speak TLS 1.3, each with the same certificate (ECDSA, P-256) and the same key exchange (X25519);
+both proxies verify the store's. Then there are also loads with a connection for each request, whose
+handshakes are whole or continue an earlier session (benches/handshakes.py). The same keys are
 written again and again, so the register's journals fill up: the dearest case. The exit status says
 whether the run worked, never how fast it was.
 """
@@ -39,6 +43,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -46,6 +51,7 @@ import tempfile
 import time
 import zlib
 from pathlib import Path
+from typing import Callable
 from urllib.parse import urlsplit
 
 from botocore.auth import S3SigV4Auth
@@ -55,6 +61,8 @@ from botocore.credentials import Credentials
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
+import handshakes  # noqa: E402
+from certificates import Authority  # noqa: E402
 from processes import NotReady, Process, free_ports, stop_all  # noqa: E402
 
 BINARY = Path(os.environ.get("IFMATCH_BIN", ROOT / "target" / "release" / "ifmatch"))
@@ -109,11 +117,15 @@ LARGE_PATH = f"/{BUCKET}/large.bin"
 
 def request_sets() -> dict[str, list[bytes]]:
     paths = [key_path(number) for number in range(KEYS)]
+    reads = [signed("GET", path) for path in paths]
+    once = [read.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") for read in reads]
     return {
         "put": [signed("PUT", path, SMALL_BODY) for path in paths],
         "put if-match": [signed("PUT", path, SMALL_BODY, If_Match=ETAG) for path in paths],
-        "get": [signed("GET", path) for path in paths],
+        "get": reads,
         "get large": [signed("GET", LARGE_PATH)],
+        "get once": once,
+        "get once, continued": once,
     }
 
 
@@ -123,6 +135,10 @@ class Connection:
     def __init__(self, url: str):
         address = urlsplit(url)
         self.socket = socket.create_connection((address.hostname, address.port), 10)
+        if address.scheme == "https":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.socket = context.wrap_socket(self.socket)
         self.reader = self.socket.makefile("rb")
 
     def send(self, request: bytes) -> int:
@@ -170,6 +186,22 @@ def wait_writable(url: str, request: bytes, seconds: float = 20) -> None:
 # === servers ===
 
 
+@dataclasses.dataclass(frozen=True)
+class Tls:
+    """The certificate of all servers, its key, and the authority that signed it: PEM files."""
+
+    cert: Path
+    key: Path
+    authority: Path
+
+    @staticmethod
+    def new(directory: Path) -> Tls:
+        authority = Authority(directory)
+        signed_by = authority.sign("server")
+        return Tls(signed_by.cert, signed_by.key, authority.file)
+
+
+
 @dataclasses.dataclass
 class Server:
     url: str
@@ -203,7 +235,7 @@ def with_free_port(start) -> Server:
     raise AssertionError("unreachable")
 
 
-def wait_accepting(process: Process, port: int) -> Server:
+def wait_accepting(process: Process, port: int, scheme: str) -> Server:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
@@ -212,15 +244,20 @@ def wait_accepting(process: Process, port: int) -> Server:
             time.sleep(0.02)
         else:
             if process.running():
-                return Server(f"http://127.0.0.1:{port}", process)
+                return Server(f"{scheme}://127.0.0.1:{port}", process)
         if not process.running():
             break
     process.stop()
     raise NotReady(f"{process.name} does not listen:\n{process.tail()}")
 
 
-def nginx(name: str, directory: Path, workers: int, http: str) -> Server:
+def nginx(name: str, directory: Path, workers: int, http: str, tls: Tls | None) -> Server:
     directory.mkdir(parents=True)
+    secured = "" if tls is None else f"""
+    ssl_certificate {tls.cert};
+    ssl_certificate_key {tls.key};
+    ssl_protocols TLSv1.3;
+    ssl_ecdh_curve X25519;"""
 
     def start(port: int) -> Server:
         config = directory / "nginx.conf"
@@ -241,17 +278,17 @@ http {{
     client_header_buffer_size 8k;
     client_body_buffer_size 64k;
     client_max_body_size 0;
-    tcp_nodelay on;
-{http.replace("PORT", str(port))}
+    tcp_nodelay on;{secured}
+{http.replace("PORT", f"{port} ssl" if tls else str(port))}
 }}
 """)
         process = Process(name, [program("nginx"), "-p", str(directory), "-c", str(config)])
-        return wait_accepting(process, port)
+        return wait_accepting(process, port, "https" if tls else "http")
 
     return with_free_port(start)
 
 
-def null_store(directory: Path) -> Server:
+def null_store(directory: Path, tls: Tls | None) -> Server:
     files = directory / "files"
     files.mkdir(parents=True)
     (files / "small").write_bytes(SMALL_BODY)
@@ -282,10 +319,10 @@ def null_store(directory: Path) -> Server:
         }}
         location = /nothing {{ internal; return 204; }}
         location @done {{ return 204; }}
-    }}""")
+    }}""", tls)
 
 
-def embedded_store(directory: Path) -> Server:
+def embedded_store(directory: Path, _: Tls | None) -> Server:
     directory.mkdir(parents=True)
     process = Process(
         "embedded-store", [str(BINARY), "store", str(directory), "--access-key-id", ACCESS_KEY,
@@ -295,7 +332,13 @@ def embedded_store(directory: Path) -> Server:
     return Server(process.wait_for_line(r"^listening on (http://\S+)")[1], process)
 
 
-def nginx_proxy(directory: Path, store: Server) -> Server:
+def nginx_proxy(directory: Path, store: Server, tls: Tls | None) -> Server:
+    scheme = urlsplit(store.url).scheme
+    verified = "" if tls is None else f"""
+            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {tls.authority};
+            proxy_ssl_name localhost;
+            proxy_ssl_protocols TLSv1.3;"""
     return nginx("nginx-proxy", directory, PROXY_THREADS, f"""\
     upstream store {{
         server {urlsplit(store.url).netloc};
@@ -305,7 +348,7 @@ def nginx_proxy(directory: Path, store: Server) -> Server:
     server {{
         listen 127.0.0.1:PORT;
         location / {{
-            proxy_pass http://store;
+            proxy_pass {scheme}://store;{verified}
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
@@ -313,7 +356,7 @@ def nginx_proxy(directory: Path, store: Server) -> Server:
             proxy_buffers 16 32k;
             proxy_max_temp_file_size 0;
         }}
-    }}""")
+    }}""", tls)
 
 
 def redis_server(directory: Path) -> Server:
@@ -330,16 +373,28 @@ def redis_server(directory: Path) -> Server:
     return with_free_port(start)
 
 
-def ifmatch(name: str, directory: Path, store: Server, register: str, writers: str) -> Server:
+def ifmatch(name: str, directory: Path, store: Server, register: str, writers: str,
+            tls: Tls | None) -> Server:
     directory.mkdir(parents=True)
     config = directory / "ifmatch.toml"
     in_memory = register == "memory:"
+    at, ca_file, secured = '"127.0.0.1:0"', "", ""
+    if tls is not None:
+        at, ca_file = "[]", f'ca_file = "{tls.authority}"'
+        secured = f"""[tls]
+listen = "127.0.0.1:0"
+cert_file = "{tls.cert}"
+key_file = "{tls.key}"
+min_version = "1.3"
+"""
     # Short terms only shorten the quarantine of a new register; no write here outlives a lease.
     config.write_text(f"""\
-listen = "127.0.0.1:0"
+listen = {at}
 threads = {PROXY_THREADS}
 writers = "{writers}"
+{secured}
 [backend]
+{ca_file}
 url = "{store.url}"
 region = "{REGION}"
 access_key_id = "{ACCESS_KEY}"
@@ -361,7 +416,7 @@ secret_access_key_env = "BENCH_SECRET"
 """)
     secrets = {"BENCH_SECRET": SECRET}
     process = Process(name, [str(BINARY), "serve", "--config", str(config)], env=secrets)
-    url = process.wait_for_line(r"^listening on (http://\S+)")[1]
+    url = process.wait_for_line(r"^listening on (https?://\S+)")[1]
     if not in_memory:
         command = [str(BINARY), "register", "skip-quarantine", "--config", str(config)]
         subprocess.run(command, env={**os.environ, **secrets}, check=True, capture_output=True,
@@ -400,11 +455,17 @@ class Round:
     p99_ms: float
 
 
+# From a URL, a file of requests and seconds to requests answered, seconds taken, and the latencies of
+# half and of 99 % in ms.
+Drive = Callable[[str, Path, float], tuple[int, float, float, float]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Load:
     title: str
     requests: str
     targets: list[str]
+    drive: Drive
 
 
 def wrk(url: str, requests: Path, seconds: float) -> tuple[int, float, float, float]:
@@ -431,10 +492,10 @@ def wrk(url: str, requests: Path, seconds: float) -> tuple[int, float, float, fl
     return count, micros / 1e6, p50 / 1e3, p99 / 1e3
 
 
-def measure(target: Target, store: Server, requests: Path, seconds: float) -> Round:
+def measure(target: Target, store: Server, load: Load, requests: Path, seconds: float) -> Round:
     parts = {"proxy": target.proxy, "redis": target.redis, "store": store}
     before = {name: server.cpu_seconds() for name, server in parts.items() if server}
-    count, took, p50, p99 = wrk(target.url, requests, seconds)
+    count, took, p50, p99 = load.drive(target.url, requests, seconds)
     cpu = {
         name: (server.cpu_seconds() - before[name]) / count * 1e6 if server else None
         for name, server in parts.items()
@@ -450,11 +511,11 @@ def run(loads: list[Load], targets: dict[str, Target], store: Server, files: dic
     results: Results = {load.requests: {name: [] for name in load.targets} for load in loads}
     for load in loads:
         for name in load.targets:
-            measure(targets[name], store, files[load.requests], WARM_UP_SECONDS)
+            measure(targets[name], store, load, files[load.requests], WARM_UP_SECONDS)
         for number in range(rounds):
             show(f"{load.title}: round {number + 1} of {rounds}")
             for name in load.targets if number % 2 == 0 else reversed(load.targets):
-                result = measure(targets[name], store, files[load.requests], seconds)
+                result = measure(targets[name], store, load, files[load.requests], seconds)
                 results[load.requests][name].append(result)
     return results
 
@@ -497,11 +558,20 @@ def print_table(load: Load, results: dict[str, list[Round]]) -> None:
 MEMORY, REDIS, REDIS_SHARED = "ifmatch, memory", "ifmatch, Redis", "ifmatch, Redis, shared"
 
 LOADS = [
-    Load("PUT 4 KiB", "put", ["store alone", "nginx", MEMORY, REDIS]),
+    Load("PUT 4 KiB", "put", ["store alone", "nginx", MEMORY, REDIS], wrk),
     Load("PUT 4 KiB with If-Match (shared: one HEAD for each)", "put if-match",
-         ["store alone", "nginx", MEMORY, REDIS, REDIS_SHARED]),
-    Load("GET 4 KiB", "get", ["store alone", "nginx", MEMORY]),
-    Load("GET 1 MiB", "get large", ["store alone", "nginx", MEMORY]),
+         ["store alone", "nginx", MEMORY, REDIS, REDIS_SHARED], wrk),
+    Load("GET 4 KiB", "get", ["store alone", "nginx", MEMORY], wrk),
+    Load("GET 1 MiB", "get large", ["store alone", "nginx", MEMORY], wrk),
+]
+
+BY_TLS = [
+    Load("PUT 4 KiB by TLS", "put", ["store alone", "nginx", MEMORY], wrk),
+    Load("GET 4 KiB by TLS", "get", ["store alone", "nginx", MEMORY], wrk),
+    Load("GET 4 KiB, each with a whole handshake", "get once", ["store alone", "nginx", MEMORY],
+         handshakes.whole),
+    Load("GET 4 KiB, each with a handshake that continues a session", "get once, continued",
+         ["store alone", "nginx", MEMORY], handshakes.continued),
 ]
 
 AIMS = [
@@ -521,19 +591,20 @@ def print_aims(results: Results) -> None:
         print(f"aim: {titles[requests]}, {name}: at least {aim} of nginx: {reached:.2f}, {verdict}")
 
 
-def start_targets(store: Server, directory: Path) -> dict[str, Target]:
-    proxy = nginx_proxy(directory / "proxy", store)
-    memory = ifmatch("ifmatch-memory", directory / "memory", store, "memory:", "exclusive")
+def start_targets(store: Server, directory: Path, tls: Tls | None) -> dict[str, Target]:
+    proxy = nginx_proxy(directory / "proxy", store, tls)
+    memory = ifmatch("ifmatch-memory", directory / "memory", store, "memory:", "exclusive", tls)
     # All proxies of one register must agree on `writers`, so each has its own.
     targets = [
         Target("store alone", store.url, None),
         Target("nginx", proxy.url, proxy),
         Target(MEMORY, memory.url, memory),
     ]
-    for name, writers in ((REDIS, "exclusive"), (REDIS_SHARED, "shared")):
+    with_redis = () if tls else ((REDIS, "exclusive"), (REDIS_SHARED, "shared"))
+    for name, writers in with_redis:
         redis = redis_server(directory / f"redis-{writers}")
         own = directory / f"ifmatch-{writers}"
-        server = ifmatch(f"ifmatch-redis-{writers}", own, store, redis.url, writers)
+        server = ifmatch(f"ifmatch-redis-{writers}", own, store, redis.url, writers, tls)
         targets.append(Target(name, server.url, server, redis))
     return {target.name: target for target in targets}
 
@@ -550,10 +621,13 @@ def write_requests(requests: dict[str, list[bytes]], directory: Path) -> dict[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", choices=("null", "embedded"), default="null")
+    parser.add_argument("--tls", action="store_true", help="by TLS on both sides; the null store")
     parser.add_argument("--quick", action="store_true", help="half a minute in all")
     parser.add_argument("--rounds", type=int, help="how often each target is measured")
     parser.add_argument("--seconds", type=float, help="how long one round takes")
     options = parser.parse_args()
+    if options.tls and options.store != "null":
+        parser.error("--tls is for the null store: the embedded one has no TLS")
     rounds = options.rounds or (3 if options.quick else 5)
     seconds = options.seconds or (0.3 if options.quick else 1.5)
 
@@ -566,19 +640,22 @@ def main() -> None:
         directory = Path(name)
         try:
             start_store = null_store if options.store == "null" else embedded_store
-            store = start_store(directory / "store")
+            tls = Tls.new(directory / "tls") if options.tls else None
+            store = start_store(directory / "store", tls)
             requests = request_sets()
             fill(store.url, requests)
             files = write_requests(requests, directory)
-            targets = start_targets(store, directory)
-            print(f"{options.store} store, {CONNECTIONS} connections, {PROXY_THREADS} threads in "
+            targets = start_targets(store, directory, tls)
+            loads = BY_TLS if tls else LOADS
+            print(f"{options.store} store{', TLS' if tls else ''}, {CONNECTIONS} connections, {PROXY_THREADS} threads in "
                   f"each proxy, {os.cpu_count()} cores, {rounds} rounds of {seconds} s, load "
                   f"average {os.getloadavg()[0]:.1f} at the beginning")
-            results = run(LOADS, targets, store, files, rounds, seconds)
+            results = run(loads, targets, store, files, rounds, seconds)
             show("")
-            for load in LOADS:
+            for load in loads:
                 print_table(load, results[load.requests])
-            print_aims(results)
+            if not tls:
+                print_aims(results)
         finally:
             stop_all()
 

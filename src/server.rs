@@ -1,5 +1,6 @@
 //! The server: builds all parts from the configuration and runs them.
 
+mod certificates;
 mod observed;
 
 use std::fmt;
@@ -8,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::listening::Service;
@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use crate::admin::{self, Commands, StoreCheck};
 use crate::backend::understanding::warn_of_power;
 use crate::backend::{HttpStore, NO_CA_FILE, Store, Understanding};
-use crate::config::{Addressing, Config, Fault, RegisterKind, Sources};
+use crate::config::{Addressing, Config, RegisterKind, Sources};
 use crate::descriptors;
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::Gate;
@@ -37,9 +37,10 @@ use crate::register::memory::MemoryRegister;
 use crate::register::metered::Metered;
 use crate::register::redis::RedisRegister;
 use crate::register::{Register, RegisterError, Status};
-use crate::reload::{Prepared, Reconfigure, Reloader};
+use crate::reload::{Reconfigure, Reloader};
 use crate::sigv4::{Credential, SigningKeys};
-use crate::tls::{Certificates, FileFault, Reload, ServerTls};
+use crate::tls::{FileFault, Reload, ServerTls};
+use certificates::{in_use, reloaded};
 use observed::{Observed, admin_socket};
 
 /// Why the proxy did not start.
@@ -154,8 +155,7 @@ pub fn run(
     let register = served_register(&background, &config, opened, &store, &observed)?;
     let understanding = background.block_on(looked_at_store(&config, &store));
     let users = [tls.clone().map(|tls| tls as _), Some(Arc::clone(&store) as _), redis];
-    let certificates = Arc::new(Certificates::new(users.into_iter().flatten().collect()));
-    background.spawn(Arc::clone(&certificates).watch(config.tls.reload_interval));
+    let certificates = in_use(&background, &config, users, &observed.metrics);
     let (metrics, store) = (Arc::clone(&observed.metrics), (store, understanding));
     let lasting = Lasting::new(&config, Arc::clone(&register), store, keys, metrics);
     let live = LiveProxy::new(lasting.proxy(&config));
@@ -164,15 +164,16 @@ pub fn run(
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     parts.push(Box::new(Reconfigurable::new(lasting, live.clone())));
-    parts.push(Box::new(Renewal(certificates)));
+    parts.extend(reloaded(tls.as_ref(), &certificates));
     parts.push(observed.loaded());
     let reloader = Arc::new(Reloader::new(sources, as_read, parts));
     let listening = listeners(&config, &sockets);
-    let door = Door::new(live.clone(), &server.configuration, handshakes(&config, tls, &listening));
+    let handshakes = handshakes(tls, &listening, &observed);
+    let door = Door::new(live.clone(), &server.configuration, handshakes);
     let connections = door.connections();
     let commands = Commands { set_log_level, reloader: Arc::clone(&reloader) };
     let levels = observed.levels(live, connections.clone());
-    let admin = observed.admin(&config, levels, store_check, commands);
+    let admin = observed.admin(&config, levels, (store_check, commands, certificates));
     background.spawn(admin::listener::serve_at(admin_socket, admin));
     let first = listen_at_all(&background, &sockets)?;
     let at = config.upgrade_socket.clone();
@@ -215,19 +216,6 @@ pub fn run(
 async fn closed(register: &dyn Register) {
     if let Err(error) = register.close().await {
         tracing::warn!(%error, "the register was not closed");
-    }
-}
-
-/// The certificates of this process, as a part of it that takes a reload.
-struct Renewal(Arc<Certificates>);
-
-#[async_trait]
-impl Reconfigure for Renewal {
-    /// The files were checked with the configuration. If one has become unusable since, what was read
-    /// before remains.
-    async fn prepare(&self, _: &Config) -> Result<Prepared, Fault> {
-        let certificates = Arc::clone(&self.0);
-        Ok(Box::new(move || certificates.reload_and_tell()))
     }
 }
 
@@ -283,12 +271,16 @@ fn listeners(config: &Config, sockets: &[ListeningSocket]) -> Vec<Listener> {
     address.map(|(number, address)| Listener { address, tls: number >= plain }).collect()
 }
 
-fn handshakes(config: &Config, tls: Option<Arc<ServerTls>>, listening: &[Listener]) -> Handshakes {
+fn handshakes(
+    tls: Option<Arc<ServerTls>>,
+    listening: &[Listener],
+    observed: &Observed,
+) -> Handshakes {
     let of = |tls: bool| {
         let those = listening.iter().filter(|listener| listener.tls == tls);
         those.map(|listener| listener.address).collect::<Vec<_>>()
     };
-    Handshakes::new(tls, &of(false), &of(true), config.tls.handshake_timeout)
+    Handshakes::new(tls, &of(false), &of(true), Arc::clone(&observed.metrics))
 }
 
 /// Takes over the listening sockets of the running process. Nothing else has been started by then.

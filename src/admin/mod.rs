@@ -28,6 +28,7 @@ use crate::metrics::levels::Levels;
 use crate::register::standing::Standing;
 use crate::reload::Reloader;
 use crate::secret::Secret;
+use crate::tls::Certificates;
 
 /// Changes the directives of the log; the error is a sentence.
 pub type SetLogLevel = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
@@ -48,6 +49,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The levels.
     pub levels: Arc<dyn Levels>,
+    /// The certificates in use.
+    pub certificates: Arc<Certificates>,
     /// What is known of the register.
     pub standing: Arc<Standing>,
     /// The store, for checks that ask for it.

@@ -14,6 +14,8 @@ use super::{Admin, health, process, status};
 use crate::config::Changes;
 use crate::metrics::exposition::{Exposed, Format};
 use crate::metrics::levels::NodeLevel;
+use crate::metrics::tls::Expiry;
+use crate::tls::InUse;
 
 /// The longest body that is read, in bytes: the directives of a log.
 const BODY_BYTES_MAX: usize = 4096;
@@ -66,6 +68,7 @@ impl Admin {
         let exposed = Exposed {
             metrics: self.metrics.clone(),
             levels: self.levels.clone(),
+            certificates: self.certificates.certificates().iter().map(expiry).collect(),
             process,
             build: self.build,
         };
@@ -107,6 +110,11 @@ impl Admin {
 
 fn any_up(nodes: &[NodeLevel]) -> Option<bool> {
     (!nodes.is_empty()).then(|| nodes.iter().any(|node| node.up))
+}
+
+fn expiry(InUse { used_for, certificate }: &InUse) -> Expiry {
+    let file = certificate.file.display().to_string();
+    Expiry { used_for: *used_for, file, not_after_s: certificate.not_after }
 }
 
 /// A short body of text, to its end; `None` for any other.

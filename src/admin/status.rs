@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::Admin;
 use crate::clock;
 use crate::metrics::levels::{InFlight, Level, NodeLevel};
+use crate::tls::InUse;
 
 /// The document at this moment.
 pub(super) fn status(admin: &Admin) -> Value {
@@ -33,6 +34,7 @@ pub(super) fn status(admin: &Admin) -> Value {
             "up": metrics.backend_up.get() == 1,
             "nodes": levels.nodes().iter().map(node).collect::<Vec<_>>(),
         },
+        "certificates": admin.certificates.certificates().iter().map(certificate).collect::<Vec<_>>(),
         "in_flight": in_flight,
         "body_memory_bytes": level(levels.body_memory()),
         "spool_bytes": level(levels.spool()),
@@ -40,6 +42,16 @@ pub(super) fn status(admin: &Admin) -> Value {
         "waiting_for_a_lease": metrics.gate_waiting.get(),
         "doubts": metrics.doubts.get(),
         "alarms": counts(metrics.alarms.counts()),
+    })
+}
+
+fn certificate(InUse { used_for, certificate }: &InUse) -> Value {
+    json!({
+        "use": used_for.as_str(),
+        "file": certificate.file.display().to_string(),
+        "names": certificate.names,
+        "not_after": certificate.expires_on(),
+        "not_after_s": certificate.not_after,
     })
 }
 

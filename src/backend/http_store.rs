@@ -21,6 +21,7 @@ use crate::config::{Addressing, Backend, Checksums, Endpoint};
 use crate::metrics::Metrics;
 use crate::metrics::cells::Held;
 use crate::metrics::levels::NodeLevel;
+use crate::metrics::tls::CertificateUse;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::target::bucket_in_host;
 use crate::sigv4::SigningKeys;
@@ -39,8 +40,8 @@ pub struct HttpStore {
 
 /// Connections that are open end with the request on them.
 impl Reload for HttpStore {
-    fn section(&self) -> &'static str {
-        "backend"
+    fn used_for(&self) -> CertificateUse {
+        CertificateUse::Store
     }
 
     fn reload(&self) -> Result<bool, FileFault> {

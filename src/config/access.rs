@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choices::{Require, RuleMode};
 use crate::secret::Secret;
+use crate::tls::CertificateName;
 
 /// One client.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +22,9 @@ pub struct Client {
     pub previous_secret_access_key: Option<Secret>,
     /// The token that every request of this client must carry, where its credential is temporary.
     pub session_token: Option<Secret>,
+    /// The names of its certificates, of which its connections have to show one: `DNS:` or `URI:`
+    /// and one of the certificate's alternative names. No certificate is needed when absent.
+    pub certificate_names: Option<Vec<CertificateName>>,
     /// Its rights, in keys of the same table.
     #[serde(skip)]
     pub rights: Rights,

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::access::Client;
 use super::keys::{SECRETS, path};
-use super::schema::{Backend, Body, Certificate, Config, Log, Register};
+use super::schema::{Backend, Body, Certificate, Config, Log, Register, Tls};
 use super::values::keys_of;
 use crate::secret::Secret;
 
@@ -40,6 +40,7 @@ pub fn changes(running: &Config, read: &Config) -> Changes {
 pub fn effective(running: &Config, read: &Config) -> Config {
     let read = with_credential_of(running, read);
     let (now, new) = (running.clone(), read);
+    let (tls, certificates) = tls((now.tls, now.certificates), (new.tls, new.certificates));
     let (store, register) = (now.backend, now.register);
     Config {
         listen: now.listen,
@@ -52,8 +53,8 @@ pub fn effective(running: &Config, read: &Config) -> Config {
         signatures: new.signatures,
         signature_v2: new.signature_v2,
         region: new.region,
-        tls: now.tls,
-        certificates: now.certificates,
+        tls,
+        certificates,
         backend: Backend {
             url: store.url,
             urls: store.urls,
@@ -87,6 +88,16 @@ pub fn effective(running: &Config, read: &Config) -> Config {
         described: new.described,
         derived: &now.derived & &new.derived,
     }
+}
+
+/// TLS towards clients: new connections begin by what is new. Addresses stay, and so does everything
+/// that belongs to them, where TLS is turned on or off.
+fn tls(now: (Tls, Vec<Certificate>), new: (Tls, Vec<Certificate>)) -> (Tls, Vec<Certificate>) {
+    let (listen, is_turned) =
+        (now.0.listen.clone(), now.0.listen.is_empty() != new.0.listen.is_empty());
+    let Tls { handshake_timeout, reload_interval, .. } = new.0;
+    let (tls, certificates) = if is_turned { now } else { new };
+    (Tls { listen, handshake_timeout, reload_interval, ..tls }, certificates)
 }
 
 /// `--embedded` invents the credential of its store each time that it is read.

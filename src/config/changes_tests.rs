@@ -17,11 +17,9 @@ enum Effect {
     Applied(&'static str),
     /// At the next start, named by its path.
     Restart,
-    /// At the next start; this is its name among the changes.
-    RestartOf(&'static str),
 }
 
-use Effect::{Applied, Restart, RestartOf};
+use Effect::{Applied, Restart};
 
 /// A reload applies the key under its own path.
 const LIVE: Effect = Applied("");
@@ -39,16 +37,16 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("signature_v2", "\"refuse\"", LIVE),
     ("region", "\"eu-west-1\"", LIVE),
     ("tls.listen", "\"127.0.0.1:9443\"", Restart),
-    ("tls.cert_file", "\"other.pem\"", Restart),
-    ("tls.key_file", "\"other.key\"", Restart),
-    ("tls.client_ca_file", "\"ca.pem\"", Restart),
-    ("tls.client_auth", "\"required\"", Restart),
-    ("tls.min_version", "\"1.3\"", Restart),
-    ("tls.handshake_timeout", "\"7s\"", Restart),
-    ("tls.reload_interval", "\"7s\"", Restart),
-    ("certificate.cert_file", "\"other.pem\"", RestartOf("certificate")),
-    ("certificate.key_file", "\"other.key\"", RestartOf("certificate")),
-    ("certificate.names", "[\"other.test\"]", RestartOf("certificate")),
+    ("tls.cert_file", "\"other.pem\"", LIVE),
+    ("tls.key_file", "\"other.key\"", LIVE),
+    ("tls.client_ca_file", "\"ca.pem\"", LIVE),
+    ("tls.client_auth", "\"required\"", LIVE),
+    ("tls.min_version", "\"1.3\"", LIVE),
+    ("tls.handshake_timeout", "\"7s\"", LIVE),
+    ("tls.reload_interval", "\"7s\"", LIVE),
+    ("certificate.cert_file", "\"other.pem\"", Applied("certificate")),
+    ("certificate.key_file", "\"other.key\"", Applied("certificate")),
+    ("certificate.names", "[\"other.test\"]", Applied("certificate")),
     ("backend.url", "\"http://10.0.0.6:3900\"", Restart),
     ("backend.urls", "[\"http://10.0.0.6:3900\", \"http://10.0.0.7:3900\"]", Restart),
     ("backend.health_interval", "\"7s\"", Restart),
@@ -132,6 +130,7 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("client.secret_access_key", "\"OTHER\"", Applied("client a")),
     ("client.previous_secret_access_key", "\"OTHER\"", Applied("client a")),
     ("client.session_token", "\"OTHER\"", Applied("client a")),
+    ("client.certificate_names", "[\"DNS:app.test\"]", Applied("client a")),
     ("client.buckets", "[\"b\"]", Applied("client a")),
     ("client.read_only", "true", Applied("client a")),
     ("client.configure", "true", Applied("client a")),
@@ -257,7 +256,6 @@ fn every_key_is_applied_or_needs_a_restart() {
         let changes = changes(&first, &other);
         let (applied, needs_restart) = match effect {
             Restart => (vec![], vec![(*path).to_owned()]),
-            RestartOf(name) => (vec![], vec![(*name).to_owned()]),
             Applied("") => (vec![(*path).to_owned()], vec![]),
             Applied("client a (removed)") => {
                 (vec!["client a (removed)".to_owned(), "client b (added)".to_owned()], vec![])
@@ -275,6 +273,41 @@ fn what_needs_a_restart_is_named_at_every_reload_until_then() {
     assert_eq!(after.register.terms.lease, first.register.terms.lease);
     assert_eq!(changes(&after, &other).needs_restart, ["register.lease"]);
     assert_eq!(changes(&after, &first), Changes::default());
+}
+
+/// Addresses are bound at the start, so nothing of TLS can be used where there was none.
+#[test]
+fn turning_tls_on_or_off_needs_a_restart_with_all_that_belongs_to_it() {
+    let plain = first();
+    let mut secured = plain.clone();
+    secured.tls.listen = vec![([127, 0, 0, 1], 9443).into()];
+    secured.tls.cert_file = Some(PathBuf::from("a.pem"));
+    secured.tls.reload_interval = std::time::Duration::from_secs(7);
+    secured.certificates.clear();
+    for (running, read) in [(&plain, &secured), (&secured, &plain)] {
+        let Changes { applied, needs_restart } = changes(running, read);
+        assert_eq!(applied, ["tls.reload_interval"]);
+        assert_eq!(needs_restart, ["tls.cert_file", "tls.listen", "certificate"]);
+        let effective = effective(running, read);
+        assert_eq!(effective.tls.listen, running.tls.listen);
+        assert_eq!(effective.tls.cert_file, running.tls.cert_file);
+        assert_eq!(effective.certificates.len(), running.certificates.len());
+    }
+}
+
+#[test]
+fn an_address_for_tls_needs_a_restart_and_what_is_shown_there_does_not() {
+    let mut running = first();
+    running.tls.listen = vec![([127, 0, 0, 1], 9443).into()];
+    let mut read = running.clone();
+    read.tls.listen.push(([127, 0, 0, 1], 9444).into());
+    read.tls.cert_file = Some(PathBuf::from("a.pem"));
+    let Changes { applied, needs_restart } = changes(&running, &read);
+    assert_eq!(
+        (applied, needs_restart),
+        (vec!["tls.cert_file".to_owned()], vec!["tls.listen".to_owned()])
+    );
+    assert_eq!(effective(&running, &read).tls.listen, running.tls.listen);
 }
 
 #[test]

@@ -167,6 +167,7 @@ impl Page<'_> {
             ("limits.connections_per_address", _) => "one address may have all connections",
             ("admin.listen", _) => "there is no admin listener, so no health checks and no metrics",
             ("anonymous.buckets", _) => "every request must be signed",
+            (_, "certificate_names") => "no certificate has to be shown",
             (_, "prefix") => "all keys of these buckets",
             (_, "require") => "no condition is required",
             _ => "nothing",

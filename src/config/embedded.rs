@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::access::{Client, Rights};
+use super::access::Client;
 use super::keys::secret_paths;
 use super::overlay::{Source, Written};
 use super::reading::Reading;
@@ -74,13 +74,7 @@ pub(super) fn client(reading: &mut Reading, directory: &Directory) -> Option<Cli
         let written = Written::text(value, Source::Made(origin));
         reading.overlay.written.insert(format!("client #1.{key}"), written);
     }
-    Some(Client {
-        access_key_id: "ifmatch".to_owned(),
-        secret_access_key,
-        previous_secret_access_key: None,
-        session_token: None,
-        rights: Rights::default(),
-    })
+    Some(Client { access_key_id: "ifmatch".to_owned(), secret_access_key, ..Client::default() })
 }
 
 /// Whether files can be created in this directory, or the directory itself can be created.

@@ -92,7 +92,8 @@ pub(super) fn variables() -> Vec<(String, &'static str, String)> {
 }
 
 fn is_of_a_credential(key: &str) -> bool {
-    keys_of::<Client>().iter().any(|field| key.starts_with(field))
+    let mut fields = keys_of::<Client>().iter().filter(|field| **field != "certificate_names");
+    fields.any(|field| key.starts_with(field))
 }
 
 /// The prefix of all variables of this program.

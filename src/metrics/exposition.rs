@@ -16,6 +16,7 @@ use super::families::Families;
 use super::label::Label as _;
 use super::levels::{InFlight, Levels, NodeLevel, RegisterLevels};
 use super::process::Process;
+use super::tls::{self, Expiry};
 
 /// The build that runs.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +65,8 @@ pub struct Exposed {
     pub metrics: Arc<Metrics>,
     /// The levels.
     pub levels: Arc<dyn Levels>,
+    /// The certificates in use.
+    pub certificates: Vec<Expiry>,
     /// The process's own numbers, where the system tells them.
     pub process: Option<Process>,
     /// The build.
@@ -100,6 +103,7 @@ impl Collector for Exposed {
         register(&mut out, &self.metrics, self.levels.register())?;
         backend(&mut out, &self.metrics)?;
         nodes(&mut out, &self.levels.nodes())?;
+        tls::expose(&mut out, &self.metrics.tls, &self.certificates)?;
         levels(&mut out, &*self.levels)
     }
 }

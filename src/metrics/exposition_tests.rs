@@ -6,6 +6,7 @@ use super::*;
 use crate::metrics::labels::{Alarm, OperationName, Outcome};
 use crate::metrics::levels::Level;
 use crate::metrics::process::Stat;
+use crate::metrics::tls::{CertificateUse, HandshakeFailure};
 use crate::s3::Operation;
 
 /// How many series one process may have at most, whatever its clients do.
@@ -59,6 +60,11 @@ fn exposed(metrics: &Arc<Metrics>) -> Exposed {
     Exposed {
         metrics: Arc::clone(metrics),
         levels: Arc::new(Still),
+        certificates: vec![Expiry {
+            used_for: CertificateUse::Listener,
+            file: "/etc/\"tls\".pem".to_owned(),
+            not_after_s: 1_800_000_000,
+        }],
         process: Some(Process { stat, open_fds: 12, max_fds: 1024 }),
         build: Build { version: "0.1.0", commit: "abc", rustc: "rustc 1.92.0" },
     }
@@ -147,6 +153,8 @@ fn a_sample_shows_what_was_counted() {
     let metrics = Arc::new(Metrics::default());
     metrics.requests.count(OperationName(Some(Operation::PutObject)), Outcome::Refused);
     metrics.alarms.count(Alarm::Overtaken);
+    metrics.tls.handshake_failures.count(HandshakeFailure::NoCertificate);
+    metrics.tls.reload_failures.count(CertificateUse::Store);
     metrics.gate_wait.observe(Duration::from_millis(3));
     metrics.register_clock_jump_ms.raise(250);
     let text = exposed(&metrics).text(Format::Prometheus).unwrap();
@@ -163,6 +171,11 @@ fn a_sample_shows_what_was_counted() {
         "ifmatch_register_clock_jump_seconds 0.25",
         "ifmatch_quarantine_seconds 1.5",
         "ifmatch_in_flight{kind=\"writes\"} 2",
+        "ifmatch_tls_handshake_failures_total{reason=\"no_certificate\"} 1",
+        "ifmatch_tls_handshake_failures_total{reason=\"timeout\"} 0",
+        "ifmatch_tls_handshake_seconds_count 0",
+        "ifmatch_tls_reload_failures_total{use=\"store\"} 1",
+        r#"ifmatch_tls_certificate_expiry_timestamp_seconds{use="listener",file="/etc/\"tls\".pem"} 1800000000"#,
         "ifmatch_in_flight_limit{kind=\"writes\"} 9",
         "ifmatch_build_info{version=\"0.1.0\",commit=\"abc\",rustc=\"rustc 1.92.0\"} 1",
         "process_cpu_seconds_total 2.5",

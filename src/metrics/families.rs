@@ -63,7 +63,7 @@ impl Families<'_> {
         name: &str,
         unit: Option<&Unit>,
         help: &str,
-        each: impl Iterator<Item = (S, u64)>,
+        each: impl Iterator<Item = (S, impl EncodeGaugeValue)>,
     ) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
         for (labels, value) in each {

@@ -5,7 +5,7 @@
 //! cells and nothing else: it asks neither the store nor Redis.
 //!
 //! - [`cells`]: the atomic numbers. [`label`], [`labels`]: the closed sets that they are counted by.
-//! - [`levels`]: the numbers that other parts keep anyway.
+//! - [`levels`]: the numbers that other parts keep anyway. [`tls`]: what is counted of TLS.
 //! - [`exposition`]: names, units and help texts of all metrics, and the text that is scraped.
 //! - [`process`]: the process's own numbers, from the text of `/proc`.
 
@@ -16,6 +16,7 @@ pub mod label;
 pub mod labels;
 pub mod levels;
 pub mod process;
+pub mod tls;
 
 use cells::{
     Bounds, Counter, CounterTable, Counters, Gauge, Histogram, HistogramTable, Histograms,
@@ -24,6 +25,7 @@ use labels::{
     Alarm, Connecting, DoubtEnd, ErrorCode, HeadFault, OperationClass, OperationName, Outcome,
     RefusedBy, Step, StepFailure, StepResult, StoreRequestClass, Verdict,
 };
+use tls::TlsMetrics;
 
 use crate::s3::Precondition;
 
@@ -61,6 +63,8 @@ pub struct Metrics {
     pub backend_resends: Counter,
     /// 1 or 0.
     pub backend_up: Gauge,
+    // certificates, and handshakes with clients
+    pub tls: TlsMetrics,
     // the configuration
     /// In seconds since 1970; 0 before the configuration was loaded.
     pub config_loaded_s: Gauge,
@@ -93,6 +97,7 @@ impl Default for Metrics {
             backend_in_use: Gauge::default(),
             backend_resends: Counter::default(),
             backend_up: Gauge::default(),
+            tls: TlsMetrics::default(),
             config_loaded_s: Gauge::default(),
         }
     }

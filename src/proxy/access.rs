@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use super::origin::Caller;
+use crate::clock;
 use crate::config::{Client, Rights};
 use crate::s3::{BucketName, Code, CopySource, Effect, Operation, S3Error, Target};
 use crate::seldom::Seldom;
 use crate::sigv4::{Credential, CredentialLookup, WhichSecret};
+use crate::tls::{CertificateName, NotProved, Shown};
 
 /// The known clients, and the rights of requests without a signature.
 #[derive(Debug)]
@@ -21,8 +23,12 @@ struct Known {
     /// Its credential, and while it changes its secret the one before.
     credentials: Vec<Credential>,
     rights: Rights,
+    /// Its connections have to show a certificate with one of these names, where there are some.
+    certificate_names: Option<Vec<CertificateName>>,
     /// Limits the messages about its previous secret.
     told_previous: Seldom,
+    /// Limits the messages about its certificates.
+    told_certificate: Seldom,
 }
 
 impl Clients {
@@ -40,7 +46,9 @@ impl Clients {
             let known = Known {
                 credentials: credentials.collect(),
                 rights: client.rights.clone(),
+                certificate_names: client.certificate_names.clone(),
                 told_previous: Seldom::new(),
+                told_certificate: Seldom::new(),
             };
             (client.access_key_id.clone(), known)
         });
@@ -63,9 +71,15 @@ impl Clients {
     }
 
     /// 403 when this caller may not do this operation on this target, or not read the bucket that
-    /// it copies from.
-    pub(super) fn authorize(&self, caller: &Caller, asked: &Asked<'_>) -> Result<(), S3Error> {
+    /// it copies from; or not by its connection, which has shown this certificate.
+    pub(super) fn authorize(
+        &self,
+        caller: &Caller,
+        shown: Option<&Shown>,
+        asked: &Asked<'_>,
+    ) -> Result<(), S3Error> {
         let denied = || S3Error::new(Code::AccessDenied);
+        self.check_certificate(caller, shown)?;
         let rights = match caller {
             Caller::Client(access_key_id) => {
                 self.known.get(access_key_id).map(|known| &known.rights)
@@ -88,6 +102,25 @@ impl Clients {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Clients {
+    /// 403 where the client has `certificate_names`, and its connection proves none of them.
+    fn check_certificate(&self, caller: &Caller, shown: Option<&Shown>) -> Result<(), S3Error> {
+        let Caller::Client(access_key_id) = caller else { return Ok(()) };
+        let Some(known) = self.known.get(access_key_id) else { return Ok(()) };
+        let Some(names) = &known.certificate_names else { return Ok(()) };
+        let checked = shown.ok_or(NotProved::None);
+        let now = clock::unix_seconds();
+        let checked = checked.and_then(|shown| shown.check(names, now));
+        let Err(why) = checked.map_err(NotProved::as_str) else { return Ok(()) };
+        if let Some(left_out) = known.told_certificate.due() {
+            let shown = shown.map(tracing::field::debug);
+            tracing::warn!(access_key_id, why, shown, left_out, "{NO_CERTIFICATE}");
+        }
+        let sentence = format!("This access key needs a client certificate of its own. {why}");
+        Err(S3Error::new(Code::AccessDenied).because(sentence))
     }
 }
 
@@ -157,6 +190,9 @@ pub(super) fn is_of_a_read(name: &str) -> bool {
     KNOWN.contains(&name)
 }
 
+const NO_CERTIFICATE: &str =
+    "a request was refused: its connection proves no name of the client's certificate_names";
+
 const NO_RIGHT: &str = "By this configuration the store itself may later write or delete objects, or \
                         lets others do so around this proxy. It takes the right to configure";
 
@@ -207,7 +243,7 @@ mod tests {
         let (bucket, object) = (bucket(), object());
         let may = |read_only, asked: Asked<'_>| {
             let clients = Clients::new(&[], Some(rights(read_only, true)));
-            clients.authorize(&Caller::Anonymous, &asked).is_ok()
+            clients.authorize(&Caller::Anonymous, None, &asked).is_ok()
         };
         for operation in [Op::GetObject, Op::HeadObject] {
             assert!(may(true, asked(operation, &object)), "{operation:?}");
@@ -258,7 +294,7 @@ mod tests {
         }
         assert!(!may(false, asked(Op::ListBuckets, &Target::Service)));
         let closed = Clients::new(&[], None);
-        let denied = closed.authorize(&Caller::Anonymous, &asked(Op::GetObject, &object));
+        let denied = closed.authorize(&Caller::Anonymous, None, &asked(Op::GetObject, &object));
         assert_eq!(denied.unwrap_err().code(), "AccessDenied");
     }
 
@@ -268,14 +304,13 @@ mod tests {
         let client = |configure| Client {
             access_key_id: "k".to_owned(),
             secret_access_key: Secret::new("s"),
-            previous_secret_access_key: None,
-            session_token: None,
             rights: rights(false, configure),
+            ..Client::default()
         };
         let may = |configure, operation| {
             let clients = Clients::new(&[client(configure)], None);
             let caller = Caller::Client("k".to_owned());
-            clients.authorize(&caller, &asked(operation, &bucket)).is_ok()
+            clients.authorize(&caller, None, &asked(operation, &bucket)).is_ok()
         };
         for name in crate::s3::configuration::reaching() {
             let operation = Operation::ConfigureBucket(name);
@@ -284,5 +319,26 @@ mod tests {
         for operation in [Operation::BucketWrite, Operation::CreateBucket, Operation::BucketRead] {
             assert!(may(false, operation), "{operation:?}");
         }
+    }
+
+    #[test]
+    fn a_client_with_names_of_a_certificate_can_do_nothing_without_one() {
+        let bucket = bucket();
+        let names = Some(vec!["DNS:app.test".to_owned().try_into().unwrap()]);
+        let client = |access_key_id: &str, certificate_names| Client {
+            access_key_id: access_key_id.to_owned(),
+            certificate_names,
+            ..Client::default()
+        };
+        let clients = Clients::new(&[client("named", names), client("free", None)], None);
+        let try_as = |key: &str| {
+            let caller = Caller::Client(key.to_owned());
+            clients.authorize(&caller, None, &asked(Operation::ListObjects, &bucket))
+        };
+        assert!(try_as("free").is_ok());
+        let denied = try_as("named").unwrap_err();
+        assert_eq!(denied.code(), "AccessDenied");
+        let document = String::from_utf8(denied.to_xml(None, "", "")).unwrap();
+        assert!(document.contains("has shown no client certificate"), "{document}");
     }
 }

@@ -27,6 +27,7 @@ use crate::s3::{
     Target, check_arguments, classify, inadmissible_at,
 };
 use crate::sigv4::{EffectiveRequest, PromisedChecksum, unframe};
+use crate::tls::Shown;
 
 /// Admits a request, or returns the error. Fills in the log line's fields on the way.
 pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3Error> {
@@ -52,7 +53,8 @@ pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3
     if operation == Operation::Preflight {
         return Ok(Admitted::Preflight(preflight(&target, came.headers)));
     }
-    let asked = Question { proxy, meant: &meant, head, target: &target, operation, effect };
+    let shown = came.shown;
+    let asked = Question { proxy, shown, meant: &meant, head, target: &target, operation, effect };
     let findings = asked.judge(context)?;
     let expects_continue = expects_continue(head, came.version);
     let Some(signed) = findings.signed else {
@@ -96,6 +98,7 @@ fn form(target: Target, headers: HeaderMap, expects_continue: bool) -> Result<Ad
 /// A request whose operation is known, before it is judged.
 struct Question<'a> {
     proxy: &'a Proxy,
+    shown: Option<&'a Shown>,
     meant: &'a EffectiveRequest<'a>,
     head: RequestHead<'a>,
     target: &'a Target,
@@ -171,7 +174,7 @@ impl Question<'_> {
             of_version: self.head.query.has("versionId"),
             source,
         };
-        self.proxy.clients.authorize(&verified.caller, &asked)
+        self.proxy.clients.authorize(&verified.caller, self.shown, &asked)
     }
 
     /// Whether the proxy can do the operation at all, for any caller. `as_sent`: the request is

@@ -174,12 +174,13 @@ impl Door {
         let Some(tls) = self.handshakes.of(&stream) else {
             return Some(Box::new(Wire::new(stream, place)));
         };
+        let patience = self.live.current().handshake_timeout;
         let begun = tokio::select! {
             biased;
             // In a box, so that a connection without TLS has no room for it.
-            begun = Box::pin(self.handshakes.begin(tls, stream, address)) => begun,
+            begun = Box::pin(self.handshakes.begin(tls, stream, address, patience)) => begun,
             // It waits for its first head, as far as the limits are concerned.
-            () = slot.evicted() => Begun::Failed,
+            () = slot.evicted() => self.handshakes.evicted(),
         };
         match begun {
             Begun::Stream(stream) => Some(Box::new(Wire::new(stream, place))),

@@ -7,66 +7,99 @@ use std::time::Duration;
 
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{Peek as _, SocketDigest, Stream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::tls_stream::TlsStream;
+use crate::metrics::Metrics;
+use crate::metrics::tls::HandshakeFailure;
 use crate::seldom::Seldom;
-use crate::tls::{ServerTls, failure};
+use crate::tls::{ServerTls, Shown, failure};
 
 /// How connections begin: which of them by TLS, and how.
 #[derive(Debug)]
 pub struct Handshakes {
     tls: Option<Arc<ServerTls>>,
     ports: Ports,
-    patience: Duration,
     failed: Seldom,
+    metrics: Arc<Metrics>,
 }
 
 /// What a connection has turned out to be.
 pub(super) enum Begun {
     /// It can be read.
-    Stream(Stream),
+    Stream(Box<TlsStream>),
     /// The client speaks HTTP without TLS at an address for TLS.
     Plain(Stream),
-    /// The handshake failed; this was logged.
+    /// The handshake failed, which was counted; or the client said nothing at all.
     Failed,
+}
+
+/// What a handshake has come to.
+enum Shaken {
+    /// With the time from the client's first byte on.
+    Secured(Box<TlsStream>, Duration),
+    /// The client speaks HTTP.
+    Plain(Stream),
+    /// The client has left before it said anything.
+    Silent,
 }
 
 impl Handshakes {
     /// `plain` and `secured` are the addresses of the listening sockets without and with TLS.
-    /// `patience` is how long a handshake may take.
     pub fn new(
         tls: Option<Arc<ServerTls>>,
         plain: &[SocketAddr],
         secured: &[SocketAddr],
-        patience: Duration,
+        metrics: Arc<Metrics>,
     ) -> Self {
-        Self { tls, ports: Ports::new(plain, secured), patience, failed: Seldom::new() }
+        Self { tls, ports: Ports::new(plain, secured), failed: Seldom::new(), metrics }
     }
 
     /// The settings for TLS, if this connection begins by it.
-    pub(super) fn of(&self, stream: &Stream) -> Option<&ServerTls> {
-        let tls = self.tls.as_deref()?;
+    pub(super) fn of(&self, stream: &Stream) -> Option<&Arc<ServerTls>> {
+        let tls = self.tls.as_ref()?;
         let local = || stream.get_socket_digest().and_then(|socket| local_address(&socket));
         self.ports.is_secured(local).then_some(tls)
     }
 
-    /// Shakes hands. `address` is the client's, for the log.
+    /// Shakes hands, for no longer than `patience`. `address` is the client's, for the log.
     pub(super) async fn begin(
         &self,
-        tls: &ServerTls,
+        tls: &Arc<ServerTls>,
         stream: Stream,
         address: Option<IpAddr>,
+        patience: Duration,
     ) -> Begun {
-        match timeout(self.patience, shaken(tls, stream)).await {
-            Ok(Ok(begun)) => begun,
-            Ok(Err(why)) => self.failed(address, &why),
-            Err(_) => self.failed(address, "it did not complete the handshake in time"),
+        match timeout(patience, shaken(tls, stream)).await {
+            Ok(Ok(Shaken::Secured(stream, took))) => {
+                self.metrics.tls.handshake.observe(took);
+                if stream.is_resumed() {
+                    self.metrics.tls.resumptions.count();
+                }
+                Begun::Stream(stream)
+            }
+            Ok(Ok(Shaken::Plain(stream))) => {
+                self.metrics.tls.handshake_failures.count(HandshakeFailure::PlainHttp);
+                Begun::Plain(stream)
+            }
+            Ok(Ok(Shaken::Silent)) => Begun::Failed,
+            Ok(Err((reason, why))) => self.failed(address, reason, &why),
+            Err(_) => {
+                let why = "it did not complete the handshake in time";
+                self.failed(address, HandshakeFailure::Timeout, why)
+            }
         }
     }
 
-    fn failed(&self, address: Option<IpAddr>, why: &str) -> Begun {
+    /// Another connection needs the place of one that shakes hands.
+    pub(super) fn evicted(&self) -> Begun {
+        self.metrics.tls.handshake_failures.count(HandshakeFailure::Evicted);
+        Begun::Failed
+    }
+
+    fn failed(&self, address: Option<IpAddr>, reason: HandshakeFailure, why: &str) -> Begun {
+        self.metrics.tls.handshake_failures.count(reason);
         if let Some(left_out) = self.failed.due() {
             let address = address.map(tracing::field::display);
             tracing::warn!(address, why, left_out, "no TLS with this client");
@@ -75,22 +108,27 @@ impl Handshakes {
     }
 }
 
-/// The error is the reason, in words.
-async fn shaken(tls: &ServerTls, stream: Stream) -> Result<Begun, String> {
-    let stream = stream.into_any().downcast::<L4Stream>();
-    let mut stream = *stream.map_err(|_| "its connection is of an unknown kind".to_owned())?;
+/// The error is the reason, as it is counted and in words.
+async fn shaken(
+    tls: &Arc<ServerTls>,
+    stream: Stream,
+) -> Result<Shaken, (HandshakeFailure, String)> {
+    let unknown = |_| (HandshakeFailure::Other, "its connection is of an unknown kind".to_owned());
+    let mut stream = *stream.into_any().downcast::<L4Stream>().map_err(unknown)?;
     let mut first = [0];
     if stream.try_peek(&mut first).await.is_err() {
         // A load balancer that looks whether the port is open sends nothing.
-        return Ok(Begun::Failed);
+        return Ok(Shaken::Silent);
     }
     // TLS begins with a number below 32, and HTTP with a method's name.
     if first[0].is_ascii_uppercase() {
-        return Ok(Begun::Plain(Box::new(stream)));
+        return Ok(Shaken::Plain(Box::new(stream)));
     }
-    let shaken = TlsAcceptor::from(tls.config()).accept(stream).await;
+    let (began, accepting) = (Instant::now(), tls.accepting());
+    let shaken = TlsAcceptor::from(accepting.config()).accept(stream).await;
     let shaken = shaken.map_err(|error| failure::of_client(&error))?;
-    Ok(Begun::Stream(Box::new(TlsStream::new(shaken))))
+    let shown = Shown::of(shaken.get_ref().1, &accepting, tls);
+    Ok(Shaken::Secured(Box::new(TlsStream::new(shaken, shown)), began.elapsed()))
 }
 
 /// Which addresses are for TLS.

@@ -97,6 +97,7 @@ impl Lasting {
             deletes: self.deletes.with_limit(backend.deletes_at_once),
             body_bytes_max: body.max,
             idle_timeout: body.idle_timeout,
+            handshake_timeout: config.tls.handshake_timeout,
             body_least_rate: body.least_rate,
             early_answer: body.early_answer,
             connection_limits: ConnectionLimits {

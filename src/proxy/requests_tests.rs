@@ -104,9 +104,8 @@ fn allowed_for(request: &Request, operation: Operation) -> &'static str {
             .map(|rights| Client {
                 access_key_id: "k".to_owned(),
                 secret_access_key: Secret::new("s"),
-                previous_secret_access_key: None,
-                session_token: None,
                 rights,
+                ..Client::default()
             })
             .collect();
         let target = Target::parse(request.head(), &Naming::default()).unwrap();
@@ -118,7 +117,7 @@ fn allowed_for(request: &Request, operation: Operation) -> &'static str {
             of_version: request.query.has("versionId"),
             source: None,
         };
-        Clients::new(&clients, anonymous).authorize(&caller, &asked).is_ok()
+        Clients::new(&clients, anonymous).authorize(&caller, None, &asked).is_ok()
     };
     let found = [
         ("anonymous", may(Some(rights(true, false)), None)),

@@ -58,6 +58,8 @@ pub struct Proxy {
     pub body_bytes_max: u64,
     /// How long a client may pause in the middle of a body.
     pub idle_timeout: Duration,
+    /// How long a TLS handshake with a client may take.
+    pub handshake_timeout: Duration,
     /// The slowest rate at which a body may arrive, bytes per second; 0 for no limit.
     pub body_least_rate: u64,
     /// The limit on concurrent deletes of a batch.

@@ -14,18 +14,23 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
+use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_rustls::server;
+
+use crate::tls::Shown;
 
 /// The connection.
 #[derive(Debug)]
 pub(super) struct TlsStream {
     stream: server::TlsStream<L4Stream>,
     digest: Arc<SslDigest>,
+    /// The certificate that the client has shown.
+    shown: Option<Shown>,
 }
 
 impl TlsStream {
-    pub(super) fn new(stream: server::TlsStream<L4Stream>) -> Self {
+    pub(super) fn new(stream: server::TlsStream<L4Stream>, shown: Option<Shown>) -> Self {
         let (_, session) = stream.get_ref();
         let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
         let version = session.protocol_version().and_then(|version| version.as_str());
@@ -36,7 +41,17 @@ impl TlsStream {
             None,
             Vec::new(),
         );
-        Self { stream, digest: Arc::new(digest) }
+        Self { stream, digest: Arc::new(digest), shown }
+    }
+
+    /// The certificate that the client has shown.
+    pub(super) const fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
+    }
+
+    /// Whether the handshake continued an earlier session.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     fn below(&self) -> &L4Stream {

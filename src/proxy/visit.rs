@@ -13,12 +13,13 @@ use tokio::time::{Instant, timeout};
 
 use super::context::{Context, HOST, HOST_ID, LogLine, REQUEST_ID};
 use super::forward::Forward;
-use super::wire::Broken;
+use super::wire::{Broken, Wire};
 use crate::backend::Answer;
 use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::s3::{Code, S3Error};
 use crate::shares::Share;
 use crate::sigv4::BodyError;
+use crate::tls::Shown;
 
 /// How much of a refused body is read and dropped, and for how long; for a longer body the
 /// connection is closed. The sender may be unknown, and must not hold a connection in this way for
@@ -40,6 +41,8 @@ pub(super) struct SentHead<'a> {
     pub(super) target: &'a [u8],
     pub(super) headers: &'a HeaderMap,
     pub(super) version: Version,
+    /// The certificate that the client has shown on its connection.
+    pub(super) shown: Option<&'a Shown>,
 }
 
 impl<'s> Visit<'s> {
@@ -90,7 +93,13 @@ fn head_of(session: &Session) -> SentHead<'_> {
         target: head.raw_path(),
         headers: &head.headers,
         version: head.version,
+        shown: shown_on(session),
     }
+}
+
+/// The door has made the connection.
+fn shown_on(session: &Session) -> Option<&Shown> {
+    (**session.stream()?).as_any().downcast_ref::<Wire>()?.shown()
 }
 
 // === the body ===

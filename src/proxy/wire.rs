@@ -18,10 +18,12 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::tls_stream::TlsStream;
 use crate::around::around_a_stream;
 use crate::http1::Framing;
 use crate::http1::chunks::{BadChunks, Chunks};
 use crate::http1::pace::{LeastRate, Pace, TooSlow};
+use crate::tls::Shown;
 
 /// The size of the pieces in which bytes between two requests are read.
 const PIECE_BYTES: usize = 4096;
@@ -102,6 +104,12 @@ impl Wire {
             ended: false,
             place: Some(place),
         }
+    }
+
+    /// The certificate that the client has shown, where it has connected by TLS.
+    pub(super) fn shown(&self) -> Option<&Shown> {
+        let stream = self.stream.as_deref()?.as_any();
+        stream.downcast_ref::<TlsStream>()?.shown()
     }
 
     /// The bytes that belong to no request yet.

@@ -16,6 +16,7 @@ use crate::proxy::{LiveProxy, ProxyLevels};
 use crate::register::standing::Standing;
 use crate::register::{RegisterError, Status};
 use crate::reload::{Prepared, Reconfigure};
+use crate::tls::Certificates;
 use crate::{built, clock};
 
 /// What the parts of a server have in common for their operator.
@@ -55,13 +56,13 @@ impl Observed {
         &self,
         config: &Config,
         levels: ProxyLevels,
-        store: StoreCheck,
-        commands: Commands,
+        (store, commands, certificates): (StoreCheck, Commands, Arc<Certificates>),
     ) -> Admin {
         Admin {
             life: self.life.clone(),
             metrics: Arc::clone(&self.metrics),
             levels: Arc::new(levels),
+            certificates,
             standing: Arc::clone(&self.standing),
             store,
             build: Build { version: built::VERSION, commit: built::COMMIT, rustc: built::COMPILER },

@@ -86,6 +86,11 @@ impl Described {
 }
 
 impl CertificateInfo {
+    /// When it expires, in UTC (RFC 3339).
+    pub fn expires_on(&self) -> String {
+        date(self.not_after)
+    }
+
     /// The warning that is due at this time (seconds since the Unix epoch): the certificate has
     /// expired, or will before long.
     pub fn warning(&self, now: i64) -> Option<String> {

@@ -4,6 +4,8 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
+use crate::metrics::tls::HandshakeFailure;
+
 /// Why a handshake with a server failed: a sentence whose subject is the server. `asked` is the
 /// name or address that its certificate had to be for.
 pub(crate) fn of_server(error: &io::Error, asked: &str) -> String {
@@ -17,31 +19,48 @@ pub(crate) fn of_server(error: &io::Error, asked: &str) -> String {
     }
 }
 
-/// Why a handshake with a client failed: a sentence whose subject is the client.
-pub(crate) fn of_client(error: &io::Error) -> String {
+/// Why a handshake with a client failed: the reason that is counted, and a sentence whose subject is
+/// the client.
+pub(crate) fn of_client(error: &io::Error) -> (HandshakeFailure, String) {
     use AlertDescription as A;
-    match cause(error) {
-        Some(Error::NoCertificatesPresented) => "it shows no certificate".to_owned(),
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "its certificate was not signed by an authority of client_ca_file".to_owned()
+    use HandshakeFailure as F;
+    let Some(cause) = cause(error) else { return of_connection(error) };
+    match cause {
+        Error::NoCertificatesPresented => (F::NoCertificate, "it shows no certificate".to_owned()),
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            (F::UnknownAuthority, UNKNOWN_AUTHORITY.to_owned())
         }
-        Some(Error::InvalidCertificate(why)) => format!("its certificate is not accepted: {why}"),
-        Some(Error::NoApplicationProtocol) => "it does not speak HTTP/1.1".to_owned(),
-        Some(Error::PeerIncompatible(why)) => {
-            format!("it has no version or cipher of TLS in common with this proxy: {why:?}")
+        Error::InvalidCertificate(why) => {
+            (F::BadCertificate, format!("its certificate is not accepted: {why}"))
         }
-        Some(Error::AlertReceived(alert @ (A::UnknownCA | A::BadCertificate))) => {
-            format!("it does not trust this proxy's certificate ({alert:?})")
+        Error::NoApplicationProtocol => (F::NoHttp11, "it does not speak HTTP/1.1".to_owned()),
+        Error::PeerIncompatible(why) => {
+            (F::NothingInCommon, format!("{NOTHING_IN_COMMON}: {why:?}"))
         }
-        Some(Error::AlertReceived(alert @ (A::CertificateUnknown | A::CertificateExpired))) => {
-            format!("it does not accept this proxy's certificate ({alert:?})")
+        Error::AlertReceived(alert @ (A::UnknownCA | A::BadCertificate)) => {
+            (F::Distrust, format!("it does not trust this proxy's certificate ({alert:?})"))
         }
-        Some(Error::AlertReceived(alert)) => format!("it ends the handshake ({alert:?})"),
-        Some(Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
-        Some(error) => error.to_string(),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => "it has disconnected".to_owned(),
-        None => error.to_string(),
+        Error::AlertReceived(alert @ (A::CertificateUnknown | A::CertificateExpired)) => {
+            (F::Distrust, format!("it does not accept this proxy's certificate ({alert:?})"))
+        }
+        Error::AlertReceived(alert) => (F::Ended, format!("it ends the handshake ({alert:?})")),
+        Error::InvalidMessage(_) => (F::NotTls, "it does not speak TLS".to_owned()),
+        error => (F::Other, error.to_string()),
     }
+}
+
+const UNKNOWN_AUTHORITY: &str = "its certificate was not signed by an authority of client_ca_file";
+const NOTHING_IN_COMMON: &str = "it has no version or cipher of TLS in common with this proxy";
+
+/// The connection has failed under the handshake.
+fn of_connection(error: &io::Error) -> (HandshakeFailure, String) {
+    use io::ErrorKind as Kind;
+    let why = match error.kind() {
+        Kind::UnexpectedEof => "it has disconnected".to_owned(),
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => error.to_string(),
+        _ => return (HandshakeFailure::Other, error.to_string()),
+    };
+    (HandshakeFailure::Disconnected, why)
 }
 
 /// The error of rustls in an error of its connection.
@@ -112,3 +131,59 @@ const NO_CERTIFICATE: &str = "it asks for a client certificate: set client_cert_
                               client_key_file";
 const NO_CERTIFICATE_PERHAPS: &str = "It may ask for a client certificate (client_cert_file, \
                                       client_key_file)";
+
+#[cfg(test)]
+mod tests {
+    use rustls::PeerIncompatible;
+
+    use super::*;
+
+    #[test]
+    fn each_failure_of_a_client_has_a_reason_that_is_counted_and_words() {
+        use HandshakeFailure as F;
+        let of_rustls = |error| of_client(&io::Error::new(io::ErrorKind::InvalidData, error));
+        for (error, reason, words) in [
+            (Error::NoCertificatesPresented, F::NoCertificate, "it shows no certificate"),
+            (
+                Error::InvalidCertificate(CertificateError::UnknownIssuer),
+                F::UnknownAuthority,
+                "its certificate was not signed by",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::Expired),
+                F::BadCertificate,
+                "its certificate is not accepted",
+            ),
+            (Error::NoApplicationProtocol, F::NoHttp11, "it does not speak HTTP/1.1"),
+            (
+                Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered),
+                F::NothingInCommon,
+                "it has no version or cipher",
+            ),
+            (
+                Error::AlertReceived(AlertDescription::UnknownCA),
+                F::Distrust,
+                "it does not trust this proxy's certificate",
+            ),
+            (
+                Error::AlertReceived(AlertDescription::UserCanceled),
+                F::Ended,
+                "it ends the handshake",
+            ),
+            (
+                Error::InvalidMessage(InvalidMessage::InvalidContentType),
+                F::NotTls,
+                "it does not speak TLS",
+            ),
+            (Error::General("x".to_owned()), F::Other, "unexpected error: x"),
+        ] {
+            let (counted, why) = of_rustls(error);
+            assert_eq!(counted, reason, "{why}");
+            assert!(why.starts_with(words), "{why}");
+        }
+        let of_kind = |kind| of_client(&io::Error::from(kind)).0;
+        assert_eq!(of_kind(io::ErrorKind::UnexpectedEof), F::Disconnected);
+        assert_eq!(of_kind(io::ErrorKind::ConnectionReset), F::Disconnected);
+        assert_eq!(of_kind(io::ErrorKind::OutOfMemory), F::Other);
+    }
+}

@@ -7,18 +7,22 @@
 //! - [`trust`]: the authorities whose certificates are accepted.
 //! - [`identity`]: a chain of certificates and its key.
 //! - [`client`], [`server`]: what this process is configured with on each side, and its reload.
+//! - [`verifier`], [`shown`], [`certificate_name`]: the certificates of clients, and their names.
 //! - [`reload`]: the reload of all of it.
 //! - [`by_name`]: the choice of a certificate by the name that a client asks for.
 
 mod by_name;
 pub(crate) mod certificate;
+mod certificate_name;
 pub(crate) mod client;
 pub(crate) mod failure;
 pub(crate) mod identity;
 mod pem;
 mod reload;
 pub(crate) mod server;
+mod shown;
 pub(crate) mod trust;
+mod verifier;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,11 +31,14 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::ServerName;
 
 pub use self::certificate::CertificateInfo;
+pub use self::certificate_name::CertificateName;
 pub use self::client::{ClientFiles, ClientTls};
-pub use self::reload::{Certificates, Reload};
+pub use self::reload::{Certificates, InUse, Reload};
 pub use self::server::{
-    CertificateFiles, ClientAuth, MinVersion, ServerSettings, ServerTls, check_client_ca_file,
+    CertificateFiles, MinVersion, PreparedTls, ServerSettings, ServerTls, check_client_ca_file,
 };
+pub(crate) use self::shown::{NotProved, Shown};
+pub use self::verifier::ClientAuth;
 
 /// A file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -15,12 +15,14 @@ import pytest
 
 import processes
 import stores
+from certificates import Authority
 from clients import SIGNING, Raw, boto
 from embedded import Bucket
 from endpoint import Endpoint
 from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, in_front_of
 from redis_server import RedisServer
 from scripted import ScriptedStore
+from secured import Served
 from store_ceph import ceph
 from store_swift import swift
 
@@ -156,6 +158,33 @@ def proxy(store, tmp_path):
     proxy.wait_writable("bucket")
     yield proxy
     assert proxy.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def other_authority(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("other-authority"), "other-authority")
+
+
+@pytest.fixture
+def serve(store, tmp_path):
+    """Starts a proxy with this `[tls]`, and more tables after it."""
+    running: list[Proxy] = []
+
+    def start(tls: str, more: str = "", **settings) -> Served:
+        text = f'[tls]\nlisten = "127.0.0.1:0"\n{tls}\n{more}'
+        proxy = Proxy(tmp_path / str(len(running)), store.store,
+                      Settings(settle=0, rules=text, **settings))
+        running.append(proxy)
+        return Served(proxy, proxy.process.wait_for_line(r"^listening on (https://\S+)")[1])
+
+    yield start
+    for proxy in running:
+        proxy.stop()
 
 
 @pytest.fixture(params=SIGNING)

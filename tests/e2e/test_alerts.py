@@ -12,6 +12,7 @@ import subprocess
 import pytest
 import yaml
 
+from certificates import Authority
 from conftest import new_bucket
 from processes import ROOT
 from proxies import Settings, in_front_of
@@ -21,6 +22,7 @@ from relay import Relay
 OPS = ROOT / "ops"
 RULES = yaml.safe_load((OPS / "alerts.yml").read_text())["groups"][0]["rules"]
 PROMTOOL = shutil.which("promtool")
+LABELS = [ROOT / "src/metrics" / name for name in ("labels.rs", "levels.rs", "tls.rs")]
 OF_THE_SCRAPE = {"instance", "job", "le"}
 """Labels that Prometheus adds, or that a histogram has."""
 
@@ -41,8 +43,10 @@ def exposed(store_named, redis_server, tmp_path_factory) -> dict[str, set[str]]:
     store = store_named("embedded")
     bucket = new_bucket(store)
     relay = Relay(store.url)
+    signed = Authority(tmp_path_factory.mktemp("authority")).sign("alerts")
     settings = Settings(admin="127.0.0.1:0", register=redis_server.new_database(),
-                        nodes=(store.url, relay.url))
+                        nodes=(store.url, relay.url),
+                        rules=f'[tls]\nlisten = "127.0.0.1:0"\n{signed.tables()}')
     proxy = in_front_of(store, bucket, tmp_path_factory.mktemp("alerts"), settings)
     raw = proxy.raw()
     for status in (200, 412):
@@ -81,9 +85,9 @@ def test_every_metric_and_every_label_is_there(exposed):
 
 def test_every_value_of_a_label_that_an_alert_names_is_there(exposed):
     """Of those labels whose values are all shown from the start."""
-    source = (ROOT / "src/metrics/labels.rs").read_text()
+    source = "".join(file.read_text() for file in LABELS)
     for rule in RULES:
-        for label, value in re.findall(r'(which|why|how|step|outcome)="(\w+)"', rule["expr"]):
+        for label, value in re.findall(r'(which|why|how|step|outcome|reason|use)="(\w+)"', rule["expr"]):
             assert f'= "{value}",' in source, f"{rule['alert']}: {label} is never {value}"
 
 

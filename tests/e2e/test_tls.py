@@ -3,83 +3,25 @@
 from __future__ import annotations
 
 import datetime
-import http.client
-import re
+import json
 import socket
-import ssl
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from certificates import Authority, Signed
 from clients import boto
 from endpoint import Endpoint
 from processes import ROOT, Process
 from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, secrets_env
+from secured import Load, Served, serial, shown, wait_until
 from stores import BINARY
+from test_reload import change, reload
 
 AWS = Path(sys.executable).parent / "aws"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
-def other_authority(tmp_path_factory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("other-authority"), "other-authority")
-
-
-@dataclass
-class Served:
-    """A proxy with a port for TLS beside its plain one."""
-
-    proxy: Proxy
-    url: str
-
-    @property
-    def port(self) -> int:
-        return urlsplit(self.url).port
-
-    def handshake(self, *words: str, name: str | None = None) -> str:
-        """What `openssl s_client` says; it sends one request and reads the answer."""
-        named = ("-servername", name) if name else ("-noservername",)
-        done = subprocess.run(
-            ["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", *named, *words],
-            input="GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-            capture_output=True, text=True, timeout=30)
-        return done.stdout + done.stderr
-
-    def is_served(self, *words: str) -> bool:
-        return "HTTP/1.1 403" in self.handshake("-ign_eof", *words)
-
-    def said(self, pattern: str, since: int = 0) -> re.Match[str]:
-        return self.proxy.process.wait_for_line(pattern, timeout=10, since=since)
-
-
-@pytest.fixture
-def serve(store, tmp_path):
-    """Starts a proxy with this `[tls]`, and more tables after it."""
-    running: list[Proxy] = []
-
-    def start(tls: str, more: str = "", **settings) -> Served:
-        text = f'[tls]\nlisten = "127.0.0.1:0"\n{tls}\n{more}'
-        proxy = Proxy(tmp_path / str(len(running)), store.store,
-                      Settings(settle=0, rules=text, **settings))
-        running.append(proxy)
-        return Served(proxy, proxy.process.wait_for_line(r"^listening on (https://\S+)")[1])
-
-    yield start
-    for proxy in running:
-        proxy.stop()
 
 
 def test_clients_of_all_kinds(plain_front, authority, tmp_path):
@@ -146,10 +88,6 @@ def test_only_http_1_1_is_agreed_on(serve, authority):
     served.said("it does not speak HTTP/1.1")
 
 
-def shown(signed: Signed) -> tuple[str, ...]:
-    return "-cert", str(signed.cert), "-key", str(signed.key)
-
-
 def test_client_certificates(serve, authority, other_authority):
     tables = authority.sign("server").tables()
     ours, other = authority.sign("client"), other_authority.sign("stranger")
@@ -167,14 +105,6 @@ def test_client_certificates(serve, authority, other_authority):
         assert not required.is_served(version, *shown(other))
         assert not required.is_served(version)
     required.said("its certificate was not signed|it shows no certificate")
-
-
-def serial(served: Served, name: str | None = None, *words: str) -> int:
-    text = served.handshake("-showcerts", *words, name=name)
-    pem = re.search(r"-----BEGIN.*?-----END CERTIFICATE-----", text, re.DOTALL)
-    done = subprocess.run(["openssl", "x509", "-noout", "-serial"], input=pem[0],
-                          capture_output=True, text=True)
-    return int(done.stdout.strip().removeprefix("serial="), 16)
 
 
 def test_a_certificate_is_chosen_by_name(serve, authority):
@@ -242,39 +172,6 @@ def test_tls_alone(serve, authority):
             alone.stop()
 
 
-class Load:
-    """Clients that ask by TLS: some keep their connections, some do not."""
-
-    def __init__(self, served: Served, ca: Path):
-        self.served, self.context = served, ssl.create_default_context(cafile=str(ca))
-        self.stop, self.failures, self.requests = threading.Event(), [], 0
-        self.pool = ThreadPoolExecutor(4)
-        self.runs = [self.pool.submit(self.run, keeps) for keeps in (True, True, False, False)]
-
-    def run(self, keeps: bool) -> None:
-        client = http.client.HTTPSConnection("127.0.0.1", self.served.port, timeout=20,
-                                             context=self.context)
-        while not self.stop.is_set():
-            try:
-                client.request("GET", "/bucket/key")
-                answer = client.getresponse()
-                answer.read()
-                if answer.status != 403:
-                    self.failures.append(answer.status)
-                self.requests += 1
-                if not keeps:
-                    client.close()
-            except (OSError, http.client.HTTPException) as error:
-                self.failures.append(repr(error))
-                client.close()
-
-    def end(self) -> None:
-        self.stop.set()
-        for run in self.runs:
-            run.result(30)
-        self.pool.shutdown()
-
-
 def test_certificates_are_replaced_without_a_failed_request(serve, authority, other_authority):
     inside = authority.sign("inside")
     served = serve(inside.tables() + 'reload_interval = "100ms"')
@@ -305,11 +202,90 @@ def test_certificates_are_replaced_without_a_failed_request(serve, authority, ot
     assert not load.failures, load.failures[:5]
 
 
-def wait_until(happens, timeout: float = 30) -> None:
-    deadline = time.monotonic() + timeout
-    while not happens():
-        assert time.monotonic() < deadline, "never"
-        time.sleep(0.05)
+def test_settings_of_tls_are_replaced_without_a_failed_request(
+        serve, authority, other_authority):
+    first, second = authority.sign("first-set"), authority.sign("second-set")
+    named = authority.sign("named-set", dns=("named.test",))
+    served = serve(first.tables())
+    proxy, load = served.proxy, Load(served, authority.file)
+    try:
+        assert served.is_served("-tls1_2") and serial(served) == first.serial
+        change(proxy, (first.tables(), f"""{second.tables()}min_version = "1.3"
+client_ca_file = "{other_authority.file}"
+client_auth = "optional"
+[[certificate]]
+{named.tables()}"""))
+        changed = reload(proxy)[-1]["changed"].split(", ")
+        assert changed == ["tls.cert_file", "tls.client_auth", "tls.client_ca_file",
+                           "tls.key_file", "tls.min_version", "certificate"], changed
+        assert serial(served) == second.serial
+        assert serial(served, "named.test") == named.serial
+        assert served.is_served("-tls1_3") and not served.is_served("-tls1_2")
+        assert not served.is_served(*shown(authority.sign("stranger-set")))
+        assert served.is_served(*shown(other_authority.sign("client-set")))
+        # What cannot be used refuses all of it, with everything else that has changed.
+        good = proxy.config.read_text()
+        expired = authority.sign("expired-set", lasts=-datetime.timedelta(hours=1))
+        for wrong, words in ((f'cert_file = "{authority.directory}/absent.pem"', "absent.pem"),
+                             (f'cert_file = "{first.cert}"', "holds another key than that"),
+                             (expired.tables(), "has expired on")):
+            right = second.tables() if wrong == expired.tables() else f'cert_file = "{second.cert}"'
+            proxy.config.write_text(good)
+            change(proxy, (right, wrong), ('min_version = "1.3"', 'min_version = "1.2"'))
+            told = reload(proxy)
+            assert words in told[0]["message"] and told[-1]["level"] == "ERROR", told
+            assert serial(served) == second.serial and not served.is_served("-tls1_2")
+        # Files behind the new paths are read again, as those before them were.
+        proxy.config.write_text(good)
+        change(proxy, ("[tls]", '[tls]\nreload_interval = "100ms"'))
+        assert reload(proxy)[-1]["changed"] == "tls.reload_interval"
+        second.replace(authority.sign("third-set"))
+        wait_until(lambda: serial(served) not in (first.serial, second.serial))
+        before = load.requests
+        wait_until(lambda: load.requests > before + 20)
+    finally:
+        load.end()
+    assert not load.failures, load.failures[:5]
+    # An address is bound at the start.
+    since = len(proxy.process.lines)
+    change(proxy, ('[tls]\nreload_interval = "100ms"\nlisten = "127.0.0.1:0"',
+                   '[tls]\nreload_interval = "100ms"\nlisten = "127.0.0.1:1"'))
+    reload(proxy)
+    assert '"settings":"tls.listen"' in served.said("needs a restart", since).string
+
+
+def test_handshakes_and_certificates_are_counted(serve, authority, other_authority):
+    signed = authority.sign("counted", lasts=datetime.timedelta(days=30))
+    served = serve(f'{signed.tables()}client_ca_file = "{authority.file}"\n'
+                   'client_auth = "required"\nreload_interval = "100ms"\n'
+                   'handshake_timeout = "300ms"', admin="127.0.0.1:0")
+    metric = served.proxy.metric
+    failures = "ifmatch_tls_handshake_failures_total"
+    ours = authority.sign("counted-client")
+    assert served.is_served(*shown(ours))
+    assert metric("ifmatch_tls_handshake_seconds_count") == 1
+    assert metric(failures, reason="no_certificate") == 0
+    assert not served.is_served()
+    assert not served.is_served(*shown(other_authority.sign("counted-stranger")))
+    for said in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x00\x01\x02" * 10, b"\x16\x03\x01"):
+        with socket.create_connection(("127.0.0.1", served.port), 10) as client:
+            client.sendall(said)
+            client.recv(1000)
+    for reason in ("no_certificate", "unknown_authority", "plain_http", "not_tls", "timeout"):
+        wait_until(lambda: metric(failures, reason=reason) == 1)
+    assert metric("ifmatch_tls_handshake_seconds_count") == 1
+    expiry = "ifmatch_tls_certificate_expiry_timestamp_seconds"
+    known = {"use": "listener", "file": str(signed.cert)}
+    days = (metric(expiry, **known) - time.time()) / 86400
+    assert 29.9 < days < 30.1
+    [told] = json.loads(served.proxy.admin("/status.json")[1])["certificates"]
+    assert told["names"] == ["localhost", "127.0.0.1"] and told["use"] == "listener", told
+    assert told["not_after_s"] == metric(expiry, **known) and told["not_after"].endswith("Z"), told
+    not_read = "ifmatch_tls_reload_failures_total"
+    assert metric(not_read, use="listener") == 0
+    signed.cert.write_text("half a file")
+    wait_until(lambda: metric(not_read, use="listener") > 0)
+    assert metric(expiry, **known) == told["not_after_s"], "what was read before is in use"
 
 
 def test_the_authorities_of_clients_are_replaced(serve, authority, other_authority, tmp_path):

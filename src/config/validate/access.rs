@@ -111,6 +111,7 @@ pub(super) fn clients(reading: &mut Reading, config: &Config) {
                 path(&table, "previous_secret_access_key")
             ));
         }
+        certificate_names(reading, config, &table, client);
         if rights.read_only && rights.configure {
             let message = "is for a client that may write, not read_only";
             reading.fault(&[&path(&table, "configure")], message);
@@ -128,6 +129,23 @@ pub(super) fn clients(reading: &mut Reading, config: &Config) {
     let open = config.anonymous.is_some() || config.signatures == Signatures::Passthrough;
     if reading.overlay.clients == 0 && config.embedded.is_none() && !open {
         reading.fault(&["client", buckets], NO_CLIENT);
+    }
+}
+
+/// Checks that the names of a client's certificate can be proved at all.
+fn certificate_names(reading: &mut Reading, config: &Config, table: &str, client: &Client) {
+    let at = path(table, "certificate_names");
+    let Some(names) = &client.certificate_names else { return };
+    if names.is_empty() {
+        reading.fault(&[&at], "is empty: leave it out, if this client needs no certificate");
+    } else if config.tls.listen.is_empty() {
+        let message = "needs TLS towards clients: without tls.listen no client can show a \
+                       certificate, so each of its requests would be refused";
+        reading.fault(&[&at, "tls.listen"], message);
+    } else if config.tls.client_ca_file.is_none() {
+        let message = "needs tls.client_ca_file, the authorities of clients' certificates, and \
+                       tls.client_auth \"optional\" or \"required\"";
+        reading.fault(&[&at, "tls.client_ca_file", "tls.client_auth"], message);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::gate::{Outcome, Reply, Write};
 use crate::proxy::access::Asked;
 use crate::proxy::admitted::Form;
-use crate::proxy::context::LogLine;
+use crate::proxy::context::Context;
 use crate::proxy::form_fields::{promise_of, put_headers, signed_policy};
 use crate::proxy::gate_reply::{etag_left, refusal, replay_headers, stored};
 use crate::proxy::incoming_form::IncomingForm;
@@ -39,7 +39,7 @@ pub(super) async fn serve<'p>(
 ) -> Result<Response<'p>, Failure> {
     let mut incoming = IncomingForm::new(proxy, &headers, Spelling::Any)?;
     let form = incoming.fields(visit, expects_continue).await?;
-    let (upload, policy, caller) = admit(proxy, visit.log(), form.filled_in()?, bucket)?;
+    let (upload, policy, caller) = admit(proxy, visit, form.filled_in()?, bucket)?;
     let promise = promise_of(&upload.headers)?;
     visit.keep(proxy.place_for_write(caller.access_key_id())?);
     let (body, checked) = incoming.file(visit, &caller, promise, policy.as_ref()).await?;
@@ -63,10 +63,11 @@ struct Upload {
 /// one.
 fn admit(
     proxy: &Proxy,
-    log: &mut LogLine,
+    visit: &mut Visit<'_>,
     form: PostForm,
     bucket: BucketName,
 ) -> Result<(Upload, Option<PostPolicy>, Caller), S3Error> {
+    let (came, Context { log, .. }) = visit.parts();
     let caller = match signed_policy(&form)? {
         None => Caller::Anonymous,
         Some(claim) => {
@@ -84,7 +85,7 @@ fn admit(
     caller.access_key_id().clone_into(&mut log.access_key_id);
     form.key().clone_into(&mut log.key);
     let target = Target::Bucket(bucket.clone());
-    proxy.clients.authorize(&caller, &Asked::of(Operation::PostObject, &target))?;
+    proxy.clients.authorize(&caller, came.shown, &Asked::of(Operation::PostObject, &target))?;
     let policy = form.field("policy").map(PostPolicy::parse).transpose()?;
     if let Some(policy) = &policy {
         policy.check(&form, bucket.as_str(), clock::unix_seconds())?;

@@ -33,6 +33,7 @@ pub use self::settings::{Address, RedisSettings, RedisTls, SentinelTopology, Top
 use self::topology::Router;
 use super::{RegisterError, Status, Terms};
 use crate::metrics::Metrics;
+use crate::metrics::tls::CertificateUse;
 use crate::tls::{CertificateInfo, ClientTls, FileFault, Reload};
 
 /// The register in Redis.
@@ -141,8 +142,8 @@ impl RedisRegister {
 
 /// Connections that are open stay as they are.
 impl Reload for RedisRegister {
-    fn section(&self) -> &'static str {
-        "register"
+    fn used_for(&self) -> CertificateUse {
+        CertificateUse::Redis
     }
 
     fn reload(&self) -> Result<bool, FileFault> {
