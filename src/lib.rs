@@ -22,7 +22,7 @@
 //! - [`backend`]: the store.
 //! - [`gate`]: the guarded write, from beginning to end.
 //! - [`marker`]: the object in the store that names its register.
-//! - [`proxy`]: request handling on Pingora's phases; only this module knows them.
+//! - [`proxy`]: connections of clients and the handling of their requests.
 //! - [`lifecycle`]: the listening socket, upgrades, draining, signals.
 //! - [`tls`]: certificates, keys and trusted authorities, and the settings made of them.
 //! - [`config`], [`reload`], [`embedded`], [`server`], [`cli`]: the settings, their change while the
@@ -31,7 +31,6 @@
 //! ARCHITECTURE.md describes the life of a request and the invariants, docs/decisions the reasons.
 
 pub mod admin;
-mod around;
 pub mod backend;
 pub mod body;
 pub mod built;

@@ -169,7 +169,7 @@ pub fn run(
     let reloader = Arc::new(Reloader::new(sources, as_read, parts));
     let listening = listeners(&config, &sockets);
     let handshakes = handshakes(tls, &listening, &observed);
-    let door = Door::new(live.clone(), &server.configuration, handshakes);
+    let door = Door::new(live.clone(), handshakes);
     let connections = door.connections();
     let commands = Commands { set_log_level, reloader: Arc::clone(&reloader) };
     let levels = observed.levels(live, connections.clone());

@@ -5,10 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use md5::Md5;
-use pingora::proxy::{ProxyHttp, Session};
+use pingora::apps::ServerApp;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::watch;
 
 use super::*;
 use crate::clock;
@@ -115,19 +116,20 @@ impl Front {
         let (mut client, server) = duplex(PIPE_BYTES);
         client.write_all(head.as_bytes()).await.unwrap();
         client.write_all(body.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
         let readings = self.serve(server).await;
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.unwrap();
         (String::from_utf8(answer).unwrap(), readings)
     }
 
-    /// Serves one request, up to where Pingora would ask the store by itself.
+    /// Serves one connection.
     async fn serve(&self, server: DuplexStream) -> Readings {
-        let mut session = Session::new_h1(Box::new(server));
-        assert!(session.as_downstream_mut().read_request().await.unwrap());
-        let mut under_way = self.live.new_ctx();
+        let handshakes = Handshakes::new(None, &[], &[], Arc::default());
+        let door = Arc::new(Door::new(self.live.clone(), handshakes));
+        let (_running, shutdown) = watch::channel(false);
         readings::take();
-        self.live.request_filter(&mut session, &mut under_way).await.unwrap();
+        door.process_new(Box::new(server), &shutdown).await;
         readings::take()
     }
 }
@@ -156,11 +158,7 @@ async fn of_every_request_each_thing_is_read_once() {
     let ask = async |request: Request, status: &str| {
         let line = format!("{} {}", request.method, request.target);
         let (answer, readings) = front.ask(request).await;
-        let is_streamed = status.is_empty();
-        assert!(
-            is_streamed || answer.starts_with(&format!("HTTP/1.1 {status}")),
-            "{line}: {answer}"
-        );
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{line}: {answer}");
         assert_eq!(readings["query"], 1, "{line}: {readings:?}");
         assert_eq!(readings["head"], 1, "{line}: {readings:?}");
         assert_eq!(twice(&readings), Vec::<&str>::new(), "{line}: {readings:?}");
@@ -183,7 +181,7 @@ async fn of_every_request_each_thing_is_read_once() {
     let (created, _) = ask(request(post.clone(), "/bucket/parts?uploads", ""), "200").await;
     let upload = between(&created, "<UploadId>", "</UploadId>");
     let part = format!("/bucket/parts?partNumber=1&uploadId={upload}");
-    ask(request(put.clone(), &part, "streamed"), "").await;
+    ask(request(put.clone(), &part, "streamed"), "200").await;
     let copied = request(put.clone(), &part, "").header("x-amz-copy-source", "/bucket/key");
     ask(copied, "200").await;
     let end = format!("/bucket/parts?uploadId={upload}");

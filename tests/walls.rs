@@ -98,7 +98,7 @@ fn what_is_known_to_be_named_is_seen() {
     };
     assert!(names("src/main.rs", "mimalloc"));
     assert!(names("src/gate/queue.rs", "tokio"));
-    assert!(names("src/proxy/mod.rs", "pingora"));
+    assert!(names("src/proxy/door.rs", "pingora"));
     assert!(names("src/register/redis/node/connections.rs", "redis"));
     assert!(!names("src/s3/mod.rs", "tokio"));
 }

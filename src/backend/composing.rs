@@ -18,7 +18,7 @@ use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 /// accept.
 #[derive(Debug, thiserror::Error)]
 #[error("a request to the store cannot be composed: {0}")]
-pub struct Composing(String);
+pub(super) struct Composing(String);
 
 /// What requests are signed with.
 #[derive(Debug, PartialEq)]

@@ -3,6 +3,7 @@
 //! A connection goes back to the pool only after the whole request was sent and the whole answer
 //! read. In all other cases it is closed.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use http::Method;
 use pingora::OrErr;
-use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::TcpKeepalive;
@@ -18,18 +18,16 @@ use pingora::upstreams::peer::{HttpPeer, Peer};
 use tokio::time::{Instant, timeout_at};
 
 use super::choice::address;
+use super::conversation::Conversation;
 use super::exchange::converse;
-use super::store_tls::{NO_CA_FILE, StoreTls};
-use super::wire::StoreWire;
+use super::pool::Pool;
+use super::store_tls::StoreTls;
 use super::{Exchange, Sending};
 use crate::config::{Backend, Endpoint};
 use crate::descriptors;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Connecting, StoreRequestClass};
 use crate::tls::{CertificateInfo, FileFault};
-
-/// How long a pooled connection may be idle.
-pub(super) const IDLE: Duration = Duration::from_mins(1);
 
 /// The head of a request as it is sent.
 #[derive(Debug, Clone)]
@@ -43,7 +41,7 @@ pub struct Composed {
 /// The connections to one node of the store.
 pub struct Connections {
     endpoint: Endpoint,
-    pub(super) pool: Arc<TransportConnector>,
+    pub(super) pool: Pool,
     present: Arc<RwLock<Present>>,
     timeouts: Timeouts,
     pub(super) metrics: Arc<Metrics>,
@@ -78,13 +76,6 @@ pub enum ConnectFault {
     Process,
 }
 
-/// Idle connections, of all nodes. They belong to the runtime that uses them.
-pub fn pool(connections: usize) -> Arc<TransportConnector> {
-    let mut options = ConnectorOptions::new(connections);
-    options.ca_file = Some(NO_CA_FILE.to_owned());
-    Arc::new(TransportConnector::new(Some(options)))
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Timeouts {
     connect: Duration,
@@ -93,8 +84,8 @@ struct Timeouts {
     unacknowledged: Duration,
 }
 
-impl std::fmt::Debug for Connections {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Connections({})", self.endpoint)
     }
 }
@@ -106,7 +97,7 @@ impl Connections {
     pub async fn new(
         (endpoint, may_be_absent): (&Endpoint, bool),
         backend: &Backend,
-        pool: Arc<TransportConnector>,
+        pool: Pool,
         settle: Duration,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
@@ -131,7 +122,7 @@ impl Connections {
 
     /// The same node, over connections of another runtime.
     #[must_use]
-    pub fn apart(&self, pool: Arc<TransportConnector>) -> Self {
+    pub fn apart(&self, pool: Pool) -> Self {
         let (endpoint, present) = (self.endpoint.clone(), Arc::clone(&self.present));
         Self { endpoint, pool, present, timeouts: self.timeouts, metrics: Arc::default() }
     }
@@ -194,17 +185,18 @@ impl Connections {
         present.make_peer(&self.endpoint, self.timeouts);
     }
 
+    /// How long a read or a write of a connection may wait.
+    pub(super) const fn patience(&self) -> Duration {
+        self.timeouts.read
+    }
+
     /// A connection, and whether it was used before.
     pub(super) async fn connect(
         &self,
         peer: &HttpPeer,
         fresh: bool,
     ) -> Result<(Stream, bool), NoConnection> {
-        let connected = if fresh {
-            self.pool.new_stream(peer).await.map(|stream| (stream, false))
-        } else {
-            self.pool.get_stream(peer).await
-        };
+        let connected = self.pool.connect(peer, fresh).await;
         self.metrics.backend_connecting.count(match &connected {
             Ok((_, true)) => Connecting::Reused,
             Ok((_, false)) => Connecting::Opened,
@@ -251,13 +243,14 @@ impl Connections {
             let why = "no connection in time".to_owned();
             Err(NoConnection { why, fault: ConnectFault::Time })
         })?;
-        let stream = StoreWire::around(stream, head.method == Method::HEAD);
-        Ok(match timeout_at(deadline, converse(stream, head, body, keep_alive)).await {
-            Ok(Ok(told)) => {
-                if let Some(stream) = told.reusable.and_then(StoreWire::taken_off) {
-                    self.pool.release_stream(stream, peer.reuse_hash(), Some(IDLE));
+        let is_head = head.method == Method::HEAD;
+        let conversation = Conversation::new(stream, is_head, self.patience());
+        Ok(match timeout_at(deadline, converse(conversation, head, body, keep_alive)).await {
+            Ok(Ok(received)) => {
+                if let Some(stream) = received.reusable {
+                    self.pool.keep(peer.reuse_hash(), stream);
                 }
-                Exchange::Answered(told.answer)
+                Exchange::Answered(received.answer)
             }
             Ok(Err(broken)) if reused && broken.silent => {
                 Exchange::DeadPooled(Instant::now(), broken.why)
@@ -308,7 +301,6 @@ fn peer(
     options.total_connection_timeout = Some(timeouts.connect);
     options.read_timeout = Some(timeouts.read);
     options.write_timeout = Some(timeouts.read);
-    options.idle_timeout = Some(IDLE);
     options.tcp_keepalive = Some(TcpKeepalive {
         idle: Duration::from_secs(30),
         interval: Duration::from_secs(10),

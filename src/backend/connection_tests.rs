@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use pingora::protocols::http::v1::client::http_req_header_to_wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,7 +43,7 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
         ..Backend::default()
     };
     let (settle, at) = (Duration::from_secs(10), (&backend.url, false));
-    let connections = Connections::new(at, &backend, pool(4), settle, Arc::default());
+    let connections = Connections::new(at, &backend, Pool::new(4), settle, Arc::default());
     (connections.await.unwrap(), task)
 }
 
@@ -222,7 +223,7 @@ async fn a_question_is_asked_again_where_a_pooled_connection_was_dead() {
             whole.extend_from_slice(&piece);
         }
         assert_eq!(whole, b"hi");
-        opened.finish().await;
+        opened.finish();
     }
 }
 
@@ -291,4 +292,76 @@ async fn a_connection_that_is_given_up_takes_back_what_was_not_read() {
     let mut sink = Vec::new();
     let read = accepted.unwrap().0.read_to_end(&mut sink).await;
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_connection_whose_end_of_the_answer_is_unclear_is_not_used_again() {
+    let (body, reads) = small();
+    for says in [
+        // More than the answer, until the end of the connection, with two framings, or closed.
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno",
+        "HTTP/1.1 204 No Content\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi",
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+    ] {
+        // Each connection is closed after its answer: a second request on it would be lost.
+        let turns = || vec![Turn { reads, says }];
+        let (connections, task) = server(vec![turns(), turns()]).await;
+        for _ in 0..2 {
+            let answer = answered(put(&connections, &body).await);
+            let expected: &[u8] = if answer.status == StatusCode::NO_CONTENT { b"" } else { b"hi" };
+            assert_eq!(answer.body.as_ref(), expected, "{says:?}");
+        }
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_answer_leaves_the_write_in_doubt() {
+    let (body, reads) = small();
+    let endless = "HTTP/1.1 100 Continue\r\n\r\n".repeat(40).leak();
+    for says in [
+        "nonsense\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhi",
+        endless,
+    ] {
+        // On a connection that was used before, too: something was answered.
+        let turns = vec![Turn { reads, says: OK }, Turn { reads, says }];
+        let (connections, _task) = server(vec![turns]).await;
+        answered(put(&connections, &body).await);
+        let second = put(&connections, &body).await;
+        assert!(matches!(second, Exchange::Lost(_)), "{says:?}: {second:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_byte_by_byte_is_read_as_at_once() {
+    let (body, reads) = small();
+    let says = "HTTP/1.1 103 Early Hints\r\na: b\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
+                \r\n1;x=y\r\na\r\n2\r\nbc\r\n0\r\nt: u\r\n\r\n";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut connections, _task) = server(vec![]).await;
+    connections.endpoint.port = listener.local_addr().unwrap().port();
+    connections.resolve_again(false).await;
+    let served = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for _ in 0..2 {
+            read(&mut stream, reads).await;
+            for byte in says.as_bytes() {
+                stream.write_all(&[*byte]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let asked = async {
+        for _ in 0..2 {
+            assert_eq!(answered(put(&connections, &body).await).body.as_ref(), b"abc");
+        }
+    };
+    Box::pin(async { tokio::join!(served, asked) }).await;
 }

@@ -6,20 +6,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Method};
-use pingora::upstreams::peer::HttpPeer;
 use tokio::time::{Instant, sleep};
 
-use super::addressing::host_and_path;
-use super::choice::health::Sign;
 use super::choice::place::place_of;
 use super::composing::{Composer, Composing, Signer, preflight, says_no_length};
-use super::connection::{Composed, note_descriptors};
+use super::connection::Composed;
 use super::nodes::{NONE_UP, Node, Nodes};
 use super::opened::{Opened, Unopened};
+use super::upload::Upload;
 use super::{Answer, Exchange, Sending, Signing, StoreRequest};
 use crate::config::{Addressing, Backend, Checksums, Endpoint};
 use crate::metrics::Metrics;
-use crate::metrics::cells::Held;
 use crate::metrics::levels::NodeLevel;
 use crate::metrics::tls::CertificateUse;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
@@ -203,6 +200,27 @@ impl HttpStore {
         Err(why)
     }
 
+    /// Sends the head of a request whose body follows in pieces; `length_bytes` is the body's, where it
+    /// has one. The parts of one upload go to one node, as do the writes of their key: a part that is
+    /// sent again replaces the first one. The error is a sentence.
+    pub async fn begin_streamed(
+        &self,
+        request: &StoreRequest,
+        length_bytes: Option<u64>,
+    ) -> Result<Upload, String> {
+        let order = self.order(request);
+        let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
+        while let Some(node) = self.next_to_send(&order, &tried) {
+            let head = self.compose(request, length_bytes, &node.endpoint);
+            match node.begin(head.map_err(|error| error.to_string())?).await {
+                Err(Unopened::NotSent(none)) => why = none.why,
+                settled => return settled.map_err(Unopened::why),
+            }
+            tried.push(node.number);
+        }
+        Err(why)
+    }
+
     /// The node that gets a request which changes something: the first of its place that is up, and
     /// one more where not a byte could be sent to that one.
     fn next_to_send(&self, order: &[usize], tried: &[usize]) -> Option<&Node> {
@@ -297,8 +315,8 @@ impl HttpStore {
     }
 
     /// Puts the connection of an answer that was read to its end back into the pool.
-    pub async fn finished(&self, opened: Opened) {
-        opened.finish().await;
+    pub fn finished(&self, opened: Opened) {
+        opened.finish();
     }
 
     /// The names or addresses of the store's nodes.
@@ -321,69 +339,3 @@ async fn wait(pause: Duration) {
 
 /// How many nodes a request that changes something is offered to.
 const SENT_TO_MAX: usize = 2;
-
-// === Pingora's streaming path ===
-
-/// The node that a streamed request goes to.
-#[derive(Debug)]
-pub struct Via {
-    number: usize,
-    _under_way: Held,
-}
-
-impl HttpStore {
-    /// The node that gets a streamed request, and how it is connected to. The parts of one upload go
-    /// to one node, as do the writes of their key: a part that is sent again replaces the first one.
-    /// `unreached` are the nodes that could not be connected to. The error is a sentence.
-    pub fn route(
-        &self,
-        request: &StoreRequest,
-        unreached: &[usize],
-    ) -> Result<(Arc<HttpPeer>, Via), String> {
-        let order = self.order(request);
-        let node = self.next_to_send(&order, unreached).ok_or(NONE_UP)?;
-        let server_name = match request.signing {
-            Signing::Anew => {
-                host_and_path(self.backend.addressing, &request.path).server_name(&node.endpoint)
-            }
-            Signing::AsSent => None,
-        };
-        let peer = node.connections.peer(server_name.as_deref()).map_err(|none| none.why)?;
-        Ok((peer, Via { number: node.number, _under_way: node.standing.begin() }))
-    }
-
-    /// Composes and signs a streamed request; `length` is its body's, where it has one.
-    pub fn compose_via(
-        &self,
-        request: &StoreRequest,
-        length: Option<u64>,
-        via: &Via,
-    ) -> Result<Composed, Composing> {
-        let node = self.nodes.all().get(via.number);
-        let endpoint = node.map_or(&self.backend.url, |node| &node.endpoint);
-        self.compose(request, length, endpoint)
-    }
-
-    /// Notes that a node could not be connected to. Whether there is another one to try.
-    pub fn unreached(
-        &self,
-        request: &StoreRequest,
-        (via, unreached): (&Via, &mut Vec<usize>),
-        error: &pingora::Error,
-    ) -> bool {
-        let of_node = !note_descriptors(error);
-        if let Some(node) = self.nodes.all().get(via.number).filter(|_| of_node) {
-            node.standing.note(Sign::Dead, &error.to_string());
-        }
-        unreached.push(via.number);
-        self.next_to_send(&self.order(request), unreached).is_some()
-    }
-
-    /// Looks the addresses of nodes up again that are not checked, after one of them could not be
-    /// connected to.
-    pub async fn resolve_again(&self) {
-        for node in self.nodes.all().iter().filter(|node| !node.standing.is_checked()) {
-            node.connections.resolve_again(true).await;
-        }
-    }
-}

@@ -5,16 +5,18 @@ mod checks;
 pub mod choice;
 mod composing;
 pub mod connection;
+mod conversation;
 mod exchange;
 pub mod headers;
 pub mod http_store;
 mod nodes;
 pub mod opened;
+mod pool;
 mod probe;
 mod questions;
 mod store_tls;
 pub mod understanding;
-mod wire;
+pub mod upload;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -27,7 +29,7 @@ use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::s3::{ObjectName, Seen};
-pub use http_store::{HttpStore, Via};
+pub use http_store::HttpStore;
 pub use opened::Opened;
 pub(crate) use store_tls::NO_CA_FILE;
 pub use understanding::Understanding;

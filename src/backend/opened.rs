@@ -1,20 +1,21 @@
 //! Reads, whose answers may be long: the head of the answer is read, and the body as it comes.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
-use pingora::connectors::TransportConnector;
-use pingora::protocols::http::v1::client::HttpSession;
+use pingora::protocols::http::v1::client::http_req_header_to_wire;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use tokio::time::{Instant, timeout};
 
 use super::Answer;
-use super::connection::{Composed, Connections, IDLE, NoConnection};
-use super::exchange::read_head;
+use super::connection::{Composed, Connections, NoConnection};
+use super::conversation::Conversation;
+use super::exchange::MALFORMED;
 use super::headers::from_store;
-use super::wire::StoreWire;
+use super::pool::Pool;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::StoreRequestClass;
 
@@ -43,14 +44,15 @@ impl Unopened {
     }
 }
 
-/// An answer to a read, before its body is read.
-#[derive(Debug)]
+/// An answer, before its body is read.
 pub struct Opened {
     /// Status.
     pub status: StatusCode,
     /// Headers, without those of the connection.
     pub headers: HeaderMap,
-    session: Http,
+    conversation: Conversation,
+    /// Whether the store lets the connection be used again.
+    persists: bool,
     peer: Arc<HttpPeer>,
     pool: Pool,
     _in_use: Held,
@@ -58,21 +60,39 @@ pub struct Opened {
     _at_node: Option<Held>,
 }
 
-/// Where its connection goes back to. It has no `Debug` either.
-struct Pool(Arc<TransportConnector>);
-
-impl std::fmt::Debug for Pool {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TransportConnector")
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("status", &self.status).finish_non_exhaustive()
     }
 }
 
-/// Pingora's session, which has no `Debug`.
-struct Http(HttpSession);
+/// A request whose head was sent.
+pub(super) struct Opening {
+    pub(super) conversation: Conversation,
+    peer: Arc<HttpPeer>,
+    pool: Pool,
+    /// Whether its connection was used before.
+    reused: bool,
+    pub(super) began: Instant,
+    in_use: Held,
+}
 
-impl std::fmt::Debug for Http {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("HttpSession")
+impl Opening {
+    /// The answer whose head has been read.
+    pub(super) fn opened(self) -> Result<Opened, String> {
+        let Self { mut conversation, peer, pool, in_use, .. } = self;
+        let head = conversation.take_head().ok_or("the answer has no head")?;
+        let (status, headers, persists) = (head.status, from_store(head.headers), head.persists);
+        Ok(Opened {
+            status,
+            headers,
+            conversation,
+            persists,
+            peer,
+            pool,
+            _in_use: in_use,
+            _at_node: None,
+        })
     }
 }
 
@@ -84,7 +104,7 @@ impl Opened {
 
     /// The next piece of the body; `None` at its end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, String> {
-        self.session.0.read_body_bytes().await.map_err(|e| e.to_string())
+        self.conversation.next().await
     }
 
     /// The length of the body by its head, in bytes.
@@ -105,7 +125,7 @@ impl Opened {
     /// Reads a short body to its end; `false` for a long body, and for one that breaks off.
     async fn ends_soon(&mut self) -> bool {
         // The answer to a HEAD, and a 304, have a Content-Length but no body.
-        if self.session.0.is_body_done() {
+        if self.conversation.is_read() {
             return true;
         }
         let mut left = SHORT_BYTES_MAX;
@@ -146,32 +166,42 @@ impl Connections {
     }
 
     /// Fails with `true` where a pooled connection gave no answer at all.
-    async fn open_on(
+    async fn open_on(&self, composed: Composed, fresh: bool) -> Result<Opened, (Unopened, bool)> {
+        let mut opening = self.opening_on(composed, fresh, true).await?;
+        let asked = opening.conversation.read_head().await;
+        self.metrics.backend_request.observe(StoreRequestClass::Read, opening.began.elapsed());
+        if let Err(why) = asked {
+            let silent = opening.reused && opening.conversation.is_silent();
+            return Err((Unopened::Lost(why), silent));
+        }
+        opening.opened().map_err(|why| (Unopened::Lost(why), false))
+    }
+
+    /// Sends the head of a request whose body follows.
+    pub(super) async fn opening(&self, composed: Composed) -> Result<Opening, Unopened> {
+        self.opening_on(composed, false, false).await.map_err(|(unopened, _)| unopened)
+    }
+
+    /// Fails with `true` where a pooled connection took nothing. `whole`: no body follows.
+    async fn opening_on(
         &self,
         Composed { head, server_name }: Composed,
         fresh: bool,
-    ) -> Result<Opened, (Unopened, bool)> {
+        whole: bool,
+    ) -> Result<Opening, (Unopened, bool)> {
         let (began, in_use) = (Instant::now(), self.metrics.backend_in_use.hold());
         let not_sent = |none| (Unopened::NotSent(none), false);
+        let lost = |why| Unopened::Lost(why);
         let peer = self.peer(server_name.as_deref()).map_err(not_sent)?;
+        let malformed = || (lost(MALFORMED.to_owned()), false);
+        let wire = http_req_header_to_wire(&head).ok_or_else(malformed)?;
         let (stream, reused) = self.connect(&peer, fresh).await.map_err(not_sent)?;
-        let stream = StoreWire::around(stream, head.method == Method::HEAD);
-        let mut session = HttpSession::new_with_options(stream, &*peer);
-        let asked = async {
-            session.write_request_header(Box::new(head)).await.map_err(|e| e.to_string())?;
-            read_head(&mut session).await
-        };
-        let asked = asked.await;
-        self.metrics.backend_request.observe(StoreRequestClass::Read, began.elapsed());
-        if let Err(why) = asked {
-            return Err((Unopened::Lost(why), reused && session.resp_header().is_none()));
-        }
-        let (status, headers) = match session.resp_header() {
-            Some(head) => (head.status, from_store(&head.headers)),
-            None => return Err((Unopened::Lost("the answer has no head".to_owned()), false)),
-        };
-        let (session, pool) = (Http(session), Pool(Arc::clone(&self.pool)));
-        Ok(Opened { status, headers, session, peer, pool, _in_use: in_use, _at_node: None })
+        let mut conversation =
+            Conversation::new(stream, head.method == Method::HEAD, self.patience());
+        let sent = conversation.send(&wire, b"").await;
+        sent.map_err(|error| (lost(error.to_string()), reused))?;
+        conversation.sent_whole = whole;
+        Ok(Opening { conversation, peer, pool: self.pool.clone(), reused, began, in_use })
     }
 }
 
@@ -186,7 +216,7 @@ impl Opened {
             body.extend_from_slice(&piece);
         }
         let (status, headers) = (self.status, std::mem::take(&mut self.headers));
-        self.finish().await;
+        self.finish();
         Ok(Answer { status, headers, body: body.freeze() })
     }
 
@@ -194,16 +224,15 @@ impl Opened {
     /// connection can be used again; for a long one the connection is closed.
     pub async fn dismiss(mut self) {
         if let Ok(true) = timeout(UNWANTED_WAIT, self.ends_soon()).await {
-            self.finish().await;
+            self.finish();
         }
     }
 
     /// Puts the connection of an answer that was read to its end back into the pool.
-    pub async fn finish(self) {
-        let mut session = self.session.0;
-        session.respect_keepalive();
-        if let Some(stream) = session.reuse().await.and_then(StoreWire::taken_off) {
-            self.pool.0.release_stream(stream, self.peer.reuse_hash(), Some(IDLE));
+    pub fn finish(self) {
+        let Self { conversation, persists, peer, pool, .. } = self;
+        if let Some(stream) = conversation.reusable(persists) {
+            pool.keep(peer.reuse_hash(), stream);
         }
     }
 }

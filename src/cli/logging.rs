@@ -114,7 +114,6 @@ fn filter(log: &Log) -> Result<EnvFilter, tracing_subscriber::filter::ParseError
         // another request; the embedded store logs each request that it refuses. The proxy writes
         // its own line for each request.
         .add_directive(directive("pingora_core=off"))
-        .add_directive(directive("pingora_proxy=off"))
         .add_directive(directive("s3s=off"))
         .add_directive(directive(&requests)))
 }

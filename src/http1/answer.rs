@@ -1,135 +1,151 @@
-//! Parser of answers on the wire, as far as their bodies are chunked: the chunked coding is checked
-//! against its grammar, as in a request. The reader judges everything else.
+//! Reader of the head of an answer (RFC 9112 §4), and of where its body ends (§6.3).
 
-use super::chunks::{BadChunks, Chunks};
+use std::ops::Range;
 
-/// A longer head is left to the reader, which refuses it.
-const HEAD_BYTES_MAX: usize = 1 << 20;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 
-/// The largest number of fields that the reader accepts in a head.
+use super::persists;
+
+/// The longest head that is read, bytes.
+pub const HEAD_BYTES_MAX: usize = 256 * 1024;
+
+/// The most fields in a head.
 const FIELDS_MAX: usize = 256;
 
-/// Follows the answers to one request, including informational ones.
-#[derive(Debug)]
-pub struct AnswerBody {
-    to_head: bool,
-    at: At,
+/// An answer's head.
+#[derive(Debug, Clone)]
+pub struct AnswerHead {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// Where the body ends.
+    pub framing: AnswerFraming,
+    /// Whether the connection may be used for another request once the body has been read.
+    pub persists: bool,
 }
 
-#[derive(Debug)]
-enum At {
-    /// The part of the head that has arrived.
-    Head(Vec<u8>),
-    Chunks(Chunks),
-    /// A body that is not chunked, no body, or bytes after the end.
-    Rest,
+/// Where the body of an answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerFraming {
+    /// There is no body.
+    Nothing,
+    /// After this many bytes.
+    Length(u64),
+    /// After its last chunk.
+    Chunked,
+    /// With the connection.
+    UntilClose,
 }
 
-impl AnswerBody {
-    /// At the beginning. The answer to a HEAD has no body, whatever its head says.
-    pub fn new(to_head: bool) -> Self {
-        Self { to_head, at: At::Head(Vec::new()) }
-    }
+/// Why bytes are not the head of an answer: one of a few sentences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer cannot be read: {0}")]
+pub struct BadAnswer(&'static str);
 
-    /// Follows the bytes that have arrived. The error for a malformed chunked body says how many
-    /// bytes may be read before the fault is reported: the head is among them, since the reader has
-    /// to know that there was an answer.
-    pub fn follow(&mut self, all: &[u8]) -> Result<(), (usize, BadChunks)> {
-        let mut came = all;
-        while !came.is_empty() {
-            match &mut self.at {
-                At::Rest => return Ok(()),
-                At::Chunks(chunks) => {
-                    let good = all.len() - came.len();
-                    let bytes = chunks.follow(came).map_err(|bad| (good, bad))?;
-                    came = &came[bytes..];
-                    if chunks.is_done() {
-                        self.at = At::Rest;
-                    }
-                }
-                At::Head(head) => {
-                    let before = head.len();
-                    head.extend_from_slice(came);
-                    let Some((bytes, next)) = body_of(head, self.to_head) else {
-                        if head.len() > HEAD_BYTES_MAX {
-                            self.at = At::Rest;
-                        }
-                        return Ok(());
-                    };
-                    self.at = next;
-                    came = &came[bytes.saturating_sub(before)..];
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The length of the head at the beginning, and what follows it; `None` while the head is
-/// incomplete. The reader refuses what is not a head.
-fn body_of(head: &[u8], to_head: bool) -> Option<(usize, At)> {
+/// Takes the head of an answer from the beginning of what has arrived; `None` while it is
+/// incomplete. `to_head`: the answer to a HEAD, which has no body whatever it says.
+///
+/// Fails where the bytes are not the head of an answer.
+pub fn take_head(came: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHead>, BadAnswer> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut answer = httparse::Response::new(&mut fields);
-    let bytes = match answer.parse(head) {
+    let bytes = match answer.parse(came) {
         Ok(httparse::Status::Complete(bytes)) => bytes,
-        Ok(httparse::Status::Partial) => return None,
-        Err(_) => return Some((head.len(), At::Rest)),
+        Ok(httparse::Status::Partial) if came.len() <= HEAD_BYTES_MAX => return Ok(None),
+        Ok(httparse::Status::Partial) => return Err(BadAnswer("its head is too long")),
+        Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer("it has too many fields")),
+        Err(_) => return Err(BadAnswer("it is not HTTP/1.1")),
     };
-    let chunked = answer.headers.iter().any(|field| {
-        let value = field.value.to_ascii_lowercase();
-        field.name.eq_ignore_ascii_case("transfer-encoding")
-            && value.split(|byte| *byte == b',').any(|coding| coding.trim_ascii() == b"chunked")
-    });
-    let next = match answer.code.unwrap_or_default() {
-        // RFC 9110 §15.2: another answer follows.
-        100 | 102..=199 => At::Head(Vec::new()),
-        101 | 204 | 304 => At::Rest,
-        _ if chunked && !to_head => At::Chunks(Chunks::default()),
-        _ => At::Rest,
+    let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.ok_or(BadAnswer("it has no status"))?;
+    let version = if answer.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    let begin = came.as_ptr() as usize;
+    let within = |part: &[u8]| {
+        let start = part.as_ptr() as usize - begin;
+        start..start + part.len()
     };
-    Some((bytes, next))
+    let places: Vec<(Range<usize>, Range<usize>)> = answer
+        .headers
+        .iter()
+        .map(|field| (within(field.name.as_bytes()), within(field.value)))
+        .collect();
+    let head = came.split_to(bytes).freeze();
+    let headers = headers(&head, places)?;
+    let (framing, clear) = framing(status, version, &headers, to_head)?;
+    let persists = clear && persists(version, &headers) && framing != AnswerFraming::UntilClose;
+    Ok(Some(AnswerHead { status, headers, framing, persists }))
+}
+
+fn headers(
+    head: &Bytes,
+    places: Vec<(Range<usize>, Range<usize>)>,
+) -> Result<HeaderMap, BadAnswer> {
+    let mut headers = HeaderMap::with_capacity(places.len());
+    for (name, value) in places {
+        let name = HeaderName::from_bytes(&head[name]);
+        let value = HeaderValue::from_maybe_shared(head.slice(value));
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(BadAnswer("a field is malformed"));
+        };
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// Where the body ends, and whether all readers agree on that (RFC 9112 §6.3).
+fn framing(
+    status: StatusCode,
+    version: Version,
+    headers: &HeaderMap,
+    to_head: bool,
+) -> Result<(AnswerFraming, bool), BadAnswer> {
+    let coded = headers.contains_key(header::TRANSFER_ENCODING);
+    let length = length(headers)?;
+    let bodyless = status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if to_head || bodyless {
+        return Ok((AnswerFraming::Nothing, true));
+    }
+    if !coded {
+        let framing = length.map_or(AnswerFraming::UntilClose, AnswerFraming::Length);
+        return Ok((framing, true));
+    }
+    let mut codings = headers
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let only_chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none();
+    if !only_chunked || version == Version::HTTP_10 {
+        return Err(BadAnswer("its transfer coding is not chunked"));
+    }
+    Ok((AnswerFraming::Chunked, length.is_none()))
+}
+
+/// The Content-Length; several equal values are one (RFC 9110 §8.6).
+fn length(headers: &HeaderMap) -> Result<Option<u64>, BadAnswer> {
+    let bad = BadAnswer("its Content-Length is no length");
+    let mut found = None;
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        for digits in value.as_bytes().split(|byte| *byte == b',') {
+            let digits = digits.trim_ascii();
+            if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+                return Err(bad);
+            }
+            let text = str::from_utf8(digits).map_err(|_| bad)?;
+            let length: i64 = text.parse().map_err(|_| bad)?;
+            if found.is_some_and(|found| found != length) {
+                return Err(BadAnswer("it has two Content-Lengths"));
+            }
+            found = Some(length);
+        }
+    }
+    Ok(found.and_then(|length| u64::try_from(length).ok()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
-
-    /// Parses the bytes in pieces of every size; the result must be the same.
-    fn followed(to_head: bool, came: &str) -> Result<(), BadChunks> {
-        let in_steps = |step: usize| {
-            let mut body = AnswerBody::new(to_head);
-            came.as_bytes()
-                .chunks(step)
-                .try_for_each(|piece| body.follow(piece).map_err(|(_, bad)| bad))
-        };
-        let whole = in_steps(came.len());
-        for step in [1, 2, 3, 7, 50] {
-            assert_eq!(in_steps(step), whole, "in steps of {step}: {came:?}");
-        }
-        whole
-    }
-
-    #[test]
-    fn a_chunked_body_is_held_to_its_grammar_and_nothing_else_is() {
-        let informational = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\na: b\r\n\r\n";
-        for (good, came) in [
-            (true, format!("{HEAD}5\r\nhello\r\n0\r\n\r\n")),
-            (true, format!("{informational}{HEAD}5\r\nhello\r\n0\r\n\r\nanything\n")),
-            (false, format!("{HEAD}5\nhello\r\n0\r\n\r\n")),
-            (false, format!("{informational}{HEAD}5\r\nhello\r\n;x\r\n\r\n")),
-            (false, format!("{HEAD}5\r\nhello\r\n\r\n\r\n")),
-            (true, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nzz\nzz".to_owned()),
-            (true, "HTTP/1.1 200 OK\r\n\r\nzz\nzz".to_owned()),
-            (true, "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\nzz".to_owned()),
-            (true, "nonsense\n".to_owned()),
-        ] {
-            assert_eq!(followed(false, &came).is_ok(), good, "{came:?}");
-        }
-        let mut whole = AnswerBody::new(false);
-        let (may_be_read, _) = whole.follow(format!("{HEAD};x\r\n").as_bytes()).unwrap_err();
-        assert_eq!(may_be_read, HEAD.len());
-        assert_eq!(followed(true, &format!("{HEAD}HTTP/1.1 200 OK\r\n\r\n")), Ok(()));
-    }
-}
+#[path = "answer_tests.rs"]
+mod tests;

@@ -3,6 +3,7 @@
 //! not, a request can be hidden in a body; so only what the grammar allows is accepted.
 
 use std::fmt;
+use std::ops::Range;
 
 /// The longest line with a chunk's size, in bytes. Longer extensions have no use.
 const SIZE_LINE_BYTES_MAX: usize = 256;
@@ -24,6 +25,15 @@ pub struct Chunks {
     line: Vec<u8>,
     extension_bytes: usize,
     trailer_bytes: usize,
+}
+
+/// The beginning of what has arrived of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// How many bytes were parsed.
+    pub bytes: usize,
+    /// Which of them are content.
+    pub content: Range<usize>,
 }
 
 /// What has to come next.
@@ -57,13 +67,25 @@ impl Chunks {
     /// Fails where the bytes are not a chunked body. Bytes after that have no meaning.
     pub fn follow(&mut self, came: &[u8]) -> Result<usize, BadChunks> {
         let mut at = 0;
+        while at < came.len() && !self.is_done() {
+            at += self.next(&came[at..])?.bytes;
+        }
+        Ok(at)
+    }
+
+    /// Parses the bytes that have arrived up to the end of the first piece of content among them, or
+    /// to the end of the body.
+    ///
+    /// Fails as [`Self::follow`] does.
+    pub fn next(&mut self, came: &[u8]) -> Result<Piece, BadChunks> {
+        let mut at = 0;
         while at < came.len() && self.expected != Expected::Nothing {
             match self.expected {
                 Expected::Data(left) => {
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(came.len() - at);
                     let left = left - here as u64;
                     self.expected = if left == 0 { Expected::DataCr } else { Expected::Data(left) };
-                    at += here;
+                    return Ok(Piece { bytes: at + here, content: at..at + here });
                 }
                 Expected::DataCr | Expected::DataLf => {
                     self.end_of_data(came[at])?;
@@ -76,7 +98,7 @@ impl Chunks {
                 Expected::Nothing => {}
             }
         }
-        Ok(at)
+        Ok(Piece { bytes: at, content: at..at })
     }
 
     /// Whether the body has come to its end.

@@ -1,6 +1,7 @@
 //! HTTP/1.1 on the wire (RFC 9112), as functions of bytes: no IO, no clock, no Pingora.
 
 pub mod answer;
+pub mod answer_head;
 pub mod chunks;
 pub mod pace;
 

@@ -21,10 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::connections::ConnectionTracker;
 
-/// The read buffer of every connection, busy or not: enough for a head and a small body. Pingora's
-/// 64 KiB are for TLS; larger bodies are read without this buffer.
-const READ_BUFFER_BYTES: usize = 8 * 1024;
-
 /// How many connections may wait to be accepted; Pingora's own value.
 const BACKLOG: i32 = 65_535;
 
@@ -92,7 +88,9 @@ impl<A> Listening<A> {
     pub(crate) fn new(mut service: Service<A>, sockets: Vec<ListeningSocket>) -> Self {
         for socket in &sockets {
             let endpoint = ListenerConfig::tcp(socket.address.to_string())
-                .l4_buffer(L4BufferSettings::default().read(READ_BUFFER_BYTES));
+                // Every connection would have the buffers, busy or not; the proxy reads and writes
+                // as much as it needs at once.
+                .l4_buffer(L4BufferSettings::unbuffered());
             service.add_listener(endpoint);
         }
         let (accepting_ended, runtime) = (CancellationToken::new(), watch::Sender::new(None));

@@ -260,6 +260,8 @@ label! {
         Read = "read",
         /// Writes with a buffered body: until the end of the answer.
         Write = "write",
+        /// Requests whose body is passed on as it comes: until the head of the answer.
+        Upload = "upload",
     }
 }
 

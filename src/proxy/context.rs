@@ -8,14 +8,13 @@ use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::cors::Asking;
-use super::forward::Forward;
 use crate::backend::headers::trace_id;
 use crate::config::AccessLog;
 use crate::gate::{self, Decider, Reply};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{ErrorCode, OperationClass, OperationName, Outcome, RefusedBy};
 use crate::random;
-use crate::s3::{Code, Effect, Operation, S3Error, Target};
+use crate::s3::{Code, Effect, Operation, Target};
 use crate::shares::Share;
 
 /// The header that names the request in its answer.
@@ -31,9 +30,6 @@ pub(super) struct Context {
     pub(super) arrived: Instant,
     pub(super) request_id: String,
     pub(super) log: LogLine,
-    pub(super) forward: Option<Forward>,
-    /// Why forwarding failed, where this module knows more than Pingora.
-    pub(super) failure: Option<S3Error>,
     /// Held until its end by a request that changes something.
     pub(super) room: Option<Share>,
     /// The CORS question whether a page of another origin may see the answer.
@@ -129,8 +125,6 @@ impl Context {
             arrived: Instant::now(),
             request_id: random::id().to_ascii_uppercase(),
             log: LogLine::default(),
-            forward: None,
-            failure: None,
             room: None,
             cors: None,
             host_style: false,

@@ -1,6 +1,5 @@
-//! The door: reads and judges a request's head, with limits on time and size, before Pingora reads
-//! it. Pingora alone waits for a head as long as a byte comes now and then, accepts up to 1 MiB of
-//! it, and gives no reason when it refuses one.
+//! The door: accepts connections, reads and judges the head of each request, with limits on time and
+//! size, and has the request served.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,16 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use http::StatusCode;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
-use pingora::protocols::http::ServerSession;
+use pingora::apps::ServerApp;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::protocols::{SocketDigest, Stream};
-use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
-use pingora::server::configuration::ServerConf;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -26,17 +21,17 @@ use super::connection_slots::{ConnectionSlot, ConnectionSlots, NoSlot};
 use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
 use super::handshake::{Begun, Handshakes};
 use super::live::LiveProxy;
-use super::wire::Wire;
-use crate::http1::Framing;
+use super::state::Proxy;
+use super::wire::{Framed, Wire};
 use crate::http1::pace::LeastRate;
 use crate::lifecycle::connections::ConnectionTracker;
 use crate::metrics::Metrics;
 use crate::metrics::labels::HeadFault;
-use crate::s3::wire::{HeadScan, check_head, in_origin_form};
+use crate::s3::wire::{HeadScan, ReceivedHead, read_head};
 use crate::s3::{Code, S3Error};
 use crate::seldom::Seldom;
 
-/// How long a connection may stay open between two requests; Pingora tells clients this time too.
+/// How long a connection may stay open between two requests.
 const BETWEEN_REQUESTS: Duration = Duration::from_mins(1);
 
 /// The memory for a head up to this size belongs to its connection; AWS accepts no larger one.
@@ -47,7 +42,6 @@ const LARGE_HEADS_MAX: usize = 512;
 
 /// Accepts connections and reads their requests' heads.
 pub struct Door {
-    proxy: Arc<HttpProxy<LiveProxy>>,
     live: LiveProxy,
     connections: ConnectionTracker,
     large_heads: Arc<Semaphore>,
@@ -59,11 +53,10 @@ pub struct Door {
 
 impl Door {
     /// The door to this proxy.
-    pub fn new(live: LiveProxy, conf: &Arc<ServerConf>, handshakes: Handshakes) -> Self {
+    pub fn new(live: LiveProxy, handshakes: Handshakes) -> Self {
         let metrics = Arc::clone(&live.current().metrics);
         Self {
             connections: ConnectionTracker::new(live.current().in_flight.clone()),
-            proxy: Arc::new(http_proxy(conf, live.clone())),
             live,
             slots: ConnectionSlots::default(),
             handshakes,
@@ -76,12 +69,6 @@ impl Door {
     /// How long a head may take to arrive, from its first byte to its last.
     fn patience(&self) -> Duration {
         self.live.current().idle_timeout
-    }
-
-    /// The slowest rate at which a body may arrive.
-    fn least_rate(&self) -> LeastRate {
-        let proxy = self.live.current();
-        LeastRate { bytes_per_s: proxy.body_least_rate, grace: proxy.idle_timeout }
     }
 
     /// The tracker of the open connections and the requests under way.
@@ -112,12 +99,8 @@ impl Door {
         let mut room = None;
         loop {
             if let Some(bytes) = scan.scan(wire.ahead())? {
-                let mut head = wire.ahead().split_to(bytes);
-                let framing = check_head(&head)?;
-                if let Some(brought) = in_origin_form(&head) {
-                    head = BytesMut::from(brought.as_slice());
-                }
-                return Ok(Head { bytes: head, framing, _room: room });
+                let bytes = wire.ahead().split_to(bytes).freeze();
+                return Ok(Head { received: read_head(&bytes)?, _room: room });
             }
             if wire.ahead().len() > SMALL_HEAD_BYTES && room.is_none() {
                 let taken = Arc::clone(&self.large_heads).try_acquire_owned();
@@ -155,7 +138,7 @@ impl Door {
         tokio::select! {
             biased;
             begins = idle => if begins == Ok(true) { Ok(()) } else { Err(NoHead::Gone) },
-            // Pingora's `shutdown` is not used here: where another process has taken over, a
+            // The service's `shutdown` is not used here: where another process has taken over, a
             // connected client may send one more request. The answer to that one says that it is
             // the last.
             () = self.connections.closing() => Err(NoHead::Gone),
@@ -170,9 +153,9 @@ impl Door {
         slot: &ConnectionSlot,
         place: TaskTrackerToken,
         address: Option<IpAddr>,
-    ) -> Option<Box<Wire>> {
+    ) -> Option<Wire> {
         let Some(tls) = self.handshakes.of(&stream) else {
-            return Some(Box::new(Wire::new(stream, place)));
+            return Some(Wire::new(stream, place, self.patience()));
         };
         let patience = self.live.current().handshake_timeout;
         let begun = tokio::select! {
@@ -183,9 +166,14 @@ impl Door {
             () = slot.evicted() => self.handshakes.evicted(),
         };
         match begun {
-            Begun::Stream(stream) => Some(Box::new(Wire::new(stream, place))),
+            Begun::Stream(stream) => Some(Wire::new(stream, place, self.patience())),
             Begun::Plain(stream) => {
-                self.refuse(Wire::new(stream, place), HeadFault::Malformed, &plain_at_tls()).await;
+                self.refuse(
+                    Wire::new(stream, place, self.patience()),
+                    HeadFault::Malformed,
+                    &plain_at_tls(),
+                )
+                .await;
                 None
             }
             Begun::Failed => None,
@@ -212,7 +200,7 @@ impl Door {
             tracing::warn!(address, limit, left_out, "no room for another connection");
         }
         if self.handshakes.of(&stream).is_none() {
-            self.refuse(Wire::new(stream, place), fault, &no_room(why)).await;
+            self.refuse(Wire::new(stream, place, self.patience()), fault, &no_room(why)).await;
         }
     }
 
@@ -222,11 +210,7 @@ impl Door {
         let mut context = Context::new(self.connections.request());
         error.code().clone_into(&mut context.log.code);
         let answer = answer(error, &context.request_id);
-        let written = timeout(self.patience(), async {
-            wire.write_all(&answer).await?;
-            wire.flush().await
-        });
-        if !matches!(written.await, Ok(Ok(()))) {
+        if wire.write(Framed::bare(&answer)).await.is_err() {
             context.log.client_gone();
         }
         let status = Some(error.status().as_u16());
@@ -253,31 +237,23 @@ impl ServerApp for Door {
             }
         };
         let mut wire = self.begun(stream, &slot, place, address).await?;
-        let mut settings = None;
         loop {
             let head = match self.head(&mut wire, &slot).await {
                 Ok(head) => head,
                 Err(NoHead::Refused(fault, error)) => {
-                    self.refuse(*wire, fault, &error).await;
+                    self.refuse(wire, fault, &error).await;
                     return None;
                 }
-                Err(NoHead::Gone) => return None,
+                Err(NoHead::Gone) => break,
             };
-            wire.begin(head.framing, self.least_rate());
-            let mut session = ServerSession::new_http1(wire);
-            session.set_keepalive(Some(BETWEEN_REQUESTS.as_secs()));
-            if let Some(settings) = settings.take() {
-                HttpPersistentSettings::apply_to_session(settings, &mut session);
+            let (proxy, last) = (self.live.current(), *shutdown.borrow());
+            wire.begin(head.received.framing, least_rate(&proxy));
+            if !proxy.serve(&mut wire, &head.received, last).await {
+                break;
             }
-            session.set_pipelined_prefix(head.bytes);
-            let (stream, kept) = self.proxy.process_new_http(session, shutdown).await?.consume();
-            settings = kept;
-            wire = stream.into_any().downcast().ok()?;
         }
-    }
-
-    async fn cleanup(&self) {
-        self.proxy.http_cleanup().await;
+        wire.close().await;
+        None
     }
 }
 
@@ -287,14 +263,18 @@ impl fmt::Debug for Door {
     }
 }
 
+/// The slowest rate at which a body may arrive.
+fn least_rate(proxy: &Proxy) -> LeastRate {
+    LeastRate { bytes_per_s: proxy.body_least_rate, grace: proxy.idle_timeout }
+}
+
 fn client_address(socket: &SocketDigest) -> Option<IpAddr> {
     Some(socket.peer_addr()?.as_inet()?.ip())
 }
 
 /// A valid head.
 struct Head {
-    bytes: BytesMut,
-    framing: Framing,
+    received: ReceivedHead,
     /// Held until the request is served.
     _room: Option<OwnedSemaphorePermit>,
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use super::gate_reply::answer;
 use super::location::relocate;
 use super::response::{LateResponse, record};
-use super::visit::Visit;
+use super::visit::{Cut, Visit};
 use crate::gate::{Commit, Outcome};
 use crate::s3::documents::without_prologue;
 use crate::s3::xml::DECLARATION;
@@ -26,10 +26,7 @@ enum Progress {
 }
 
 /// Waits for the write, passes on what the store sends meanwhile, and returns the write's outcome.
-pub(super) async fn write(
-    visit: &mut Visit<'_>,
-    mut late: LateResponse<'_>,
-) -> pingora::Result<()> {
+pub(super) async fn write(visit: &mut Visit<'_>, mut late: LateResponse<'_>) -> Result<(), Cut> {
     // A client that does not know chunks (RFC 9112 §7.1) cannot get the answer in pieces.
     let can_wait = visit.head().version == Version::HTTP_11;
     let mut progress = Progress::default();
@@ -63,11 +60,11 @@ fn document(
 }
 
 impl Progress {
-    async fn pass_on(&mut self, visit: &mut Visit<'_>, head: &HeaderMap) -> pingora::Result<()> {
+    async fn pass_on(&mut self, visit: &mut Visit<'_>, head: &HeaderMap) -> Result<(), Cut> {
         if *self == Self::Silent {
             *self = Self::Begun;
             let headers = headers_of(visit, head).await;
-            visit.begin(StatusCode::OK, headers, false).await?;
+            visit.begin(StatusCode::OK, headers, false);
             return visit.piece(DECLARATION.into()).await;
         }
         visit.piece(Bytes::from_static(b" ")).await
@@ -76,14 +73,15 @@ impl Progress {
 
 impl Progress {
     /// Ends the answer that has begun with this document.
-    async fn finish(self, visit: &mut Visit<'_>, document: Bytes) -> pingora::Result<()> {
+    async fn finish(self, visit: &mut Visit<'_>, document: Bytes) -> Result<(), Cut> {
         if self == Self::ClientGone {
             visit.log().client_gone();
             visit.close_after();
             return Ok(());
         }
         let rest = document.slice_ref(without_prologue(&document));
-        visit.end(Some(rest)).await
+        visit.piece(rest).await?;
+        visit.end().await
     }
 }
 

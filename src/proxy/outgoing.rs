@@ -51,7 +51,7 @@ pub(super) fn question(request: &Request, path: String, had_body: bool) -> Store
     outgoing
 }
 
-/// A request that Pingora streams.
+/// A request whose body is passed on as it comes.
 pub(super) fn forward(request: Request, path: String) -> Forward {
     let outgoing = streamed(&request, path);
     let verbatim = request.origin.is_verbatim();

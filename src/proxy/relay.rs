@@ -1,14 +1,11 @@
-//! Relay: passes on an answer of the store piece by piece, in constant memory. Copying from one
-//! connection to the other costs half of Pingora's own path, which joins two tasks by channels to
-//! carry a body both ways.
+//! Relay: passes on an answer of the store piece by piece, in constant memory.
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Version, header};
-use pingora::{Error, ErrorType};
+use http::{Method, Version, header};
 
 use super::gate_reply::stored;
 use super::location::{redirected, relocate};
-use super::visit::Visit;
+use super::visit::{Cut, Visit, has_no_content};
 use crate::backend::{HttpStore, Opened};
 use crate::metrics::labels::RefusedBy;
 
@@ -20,7 +17,7 @@ pub(super) async fn pass_on(
     store: &HttpStore,
     visit: &mut Visit<'_>,
     mut opened: Opened,
-) -> pingora::Result<()> {
+) -> Result<(), Cut> {
     let operation = visit.log().operation;
     if let Some(error) = redirected(operation, opened.status, &opened.headers, None) {
         store.dismiss(opened).await;
@@ -31,12 +28,11 @@ pub(super) async fn pass_on(
     visit.log().judged_by = Some(RefusedBy::Store);
     let failed = opened.status.is_client_error() || opened.status.is_server_error();
     if failed && opened.is_short() && !is_head {
-        let answer = store.collect(opened).await.map_err(|why| broken_off(&why))?;
+        let answer = store.collect(opened).await.map_err(Cut::Store)?;
         let answer = stored(visit, answer);
         return visit.answer(answer).await;
     }
-    let bare =
-        is_head || matches!(opened.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bare = is_head || has_no_content(opened.status);
     let mut headers = std::mem::take(&mut opened.headers);
     let mut ahead = Vec::new();
     if !bare && version != Version::HTTP_11 && !headers.contains_key(header::CONTENT_LENGTH) {
@@ -47,36 +43,29 @@ pub(super) async fn pass_on(
             headers.insert(header::CONTENT_LENGTH, bytes.into());
         }
     }
-    visit.begin(opened.status, headers, bare).await?;
+    visit.begin(opened.status, headers, bare);
     if !bare {
         for piece in ahead {
             visit.piece(piece).await?;
         }
-        while let Some(piece) = opened.next().await.map_err(|why| broken_off(&why))? {
+        while let Some(piece) = opened.next().await.map_err(Cut::Store)? {
             visit.piece(piece).await?;
         }
-        visit.end(None).await?;
     }
-    store.finished(opened).await;
+    visit.end().await?;
+    store.finished(opened);
     Ok(())
 }
 
 /// Reads a short body to its end and returns its length; of a long body, the beginning.
-async fn read_ahead(opened: &mut Opened, ahead: &mut Vec<Bytes>) -> pingora::Result<Option<usize>> {
+async fn read_ahead(opened: &mut Opened, ahead: &mut Vec<Bytes>) -> Result<Option<usize>, Cut> {
     let mut bytes = 0;
     while bytes <= READ_AHEAD_BYTES_MAX {
-        let Some(piece) = opened.next().await.map_err(|why| broken_off(&why))? else {
+        let Some(piece) = opened.next().await.map_err(Cut::Store)? else {
             return Ok(Some(bytes));
         };
         bytes += piece.len();
         ahead.push(piece);
     }
     Ok(None)
-}
-
-/// The answer is under way and cannot be taken back: the connection is closed, so that the client
-/// sees that the answer is incomplete.
-#[allow(clippy::unnecessary_box_returns, reason = "Pingora's own error type")]
-fn broken_off(why: &str) -> Box<Error> {
-    Error::explain(ErrorType::ReadError, why.to_owned()).into_up()
 }

@@ -4,7 +4,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::forward::Forward;
 use super::visit::BodyFault;
 use crate::backend::{Answer, KeepAlive, Opened};
 use crate::gate::{Commit, Outcome};
@@ -19,8 +18,6 @@ pub(super) enum Response<'p> {
     Stream(Opened),
     /// The outcome of a write that is still under way.
     Late(LateResponse<'p>),
-    /// Pingora streams the request and the store's answer.
-    Forward(Forward),
 }
 
 /// Work that is done while an answer is written: neither waits for the other.
@@ -85,9 +82,12 @@ impl Response<'_> {
 
     /// The answer that the store has begun; 503 where it did not answer.
     pub(super) fn opened(opened: Result<Opened, String>) -> Result<Self, Failure> {
-        opened.map(Self::Stream).map_err(|why| {
-            tracing::warn!(why, "the store did not answer");
-            S3Error::service_unavailable(1).because("The store cannot be reached.").into()
-        })
+        opened.map(Self::Stream).map_err(|why| unreachable(&why))
     }
+}
+
+/// The failure of a request to which the store has given no answer, with a sentence for the log.
+pub(super) fn unreachable(why: &str) -> Failure {
+    tracing::warn!(why, "the store did not answer");
+    S3Error::service_unavailable(1).because("The store cannot be reached.").into()
 }

@@ -1,21 +1,21 @@
-//! A visit: one request and its answer, a thin wrapper of Pingora's session. A handler reads the
-//! body here and does not write; proxy/mod.rs writes its response, with the methods below.
+//! A visit: one request and its answer, on a client's connection. A handler reads the body here and
+//! does not write; proxy/serve.rs writes its response, with the methods below.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use pingora::ErrorType;
-use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
-use pingora::proxy::Session;
 use tokio::time::{Instant, timeout};
 
 use super::context::{Context, HOST, HOST_ID, LogLine, REQUEST_ID};
-use super::forward::Forward;
-use super::wire::{Broken, Wire};
+use super::wire::{Broken, Framed, Wire};
 use crate::backend::Answer;
 use crate::backend::headers::OBJECT_WRITE_ID;
+use crate::http1::answer_head::{CONTINUE, write_chunk_size, write_head};
+use crate::http1::{Framing, persists};
+use crate::s3::wire::ReceivedHead;
 use crate::s3::{Code, S3Error};
 use crate::shares::Share;
 use crate::sigv4::BodyError;
@@ -24,13 +24,59 @@ use crate::tls::Shown;
 /// How much of a refused body is read and dropped, and for how long; for a longer body the
 /// connection is closed. The sender may be unknown, and must not hold a connection in this way for
 /// hours.
-const READ_OUT_BYTES_MAX: usize = 64 << 20;
+const READ_OUT_BYTES_MAX: u64 = 64 << 20;
 const READ_OUT_PATIENCE: Duration = Duration::from_mins(1);
 
 /// A request and its answer.
 pub(super) struct Visit<'s> {
-    session: &'s mut Session,
+    wire: &'s mut Wire,
+    head: &'s ReceivedHead,
     context: &'s mut Context,
+    /// Whether another request may follow on the connection.
+    persists: bool,
+    /// Whether `100 Continue` was sent.
+    continued: bool,
+    answered: Answered,
+}
+
+/// How much of the answer was sent.
+#[derive(Debug, Default)]
+struct Answered {
+    /// The status, once the answer has begun.
+    status: Option<StatusCode>,
+    /// What was composed and not sent yet: a head waits for the first piece of its body.
+    pending: Vec<u8>,
+    /// Whether any part of it may have been sent.
+    sent: bool,
+    rest: AnswerRest,
+    /// Content that was sent, bytes.
+    content_bytes: usize,
+}
+
+/// What the answer's head has announced and was not sent yet.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum AnswerRest {
+    #[default]
+    Nothing,
+    Length(u64),
+    Chunked,
+    /// The end of the connection ends the body (RFC 9112 §6.3).
+    UntilClose,
+}
+
+/// Why an answer could not be written to its end.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// The client has disconnected, or takes nothing.
+    Client,
+    /// The store has broken off, with this sentence.
+    Store(String),
+}
+
+impl From<io::Error> for Cut {
+    fn from(_: io::Error) -> Self {
+        Self::Client
+    }
 }
 
 /// A request's head as it came.
@@ -46,23 +92,28 @@ pub(super) struct SentHead<'a> {
 }
 
 impl<'s> Visit<'s> {
-    pub(super) const fn new(session: &'s mut Session, context: &'s mut Context) -> Self {
-        Self { session, context }
+    pub(super) fn new(
+        wire: &'s mut Wire,
+        head: &'s ReceivedHead,
+        context: &'s mut Context,
+    ) -> Self {
+        let persists = persists(head.version, &head.headers);
+        Self { wire, head, context, persists, continued: false, answered: Answered::default() }
     }
 
     /// The head.
     pub(super) fn head(&self) -> SentHead<'_> {
-        head_of(self.session)
+        sent(self.head, self.wire)
     }
 
     /// The head and the context, at once.
     pub(super) fn parts(&mut self) -> (SentHead<'_>, &mut Context) {
-        (head_of(self.session), self.context)
+        (sent(self.head, self.wire), self.context)
     }
 
     /// Whether the client has connected by TLS.
     pub(super) fn is_by_tls(&self) -> bool {
-        self.session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
+        self.wire.is_by_tls()
     }
 
     /// The context of the request.
@@ -86,20 +137,14 @@ impl<'s> Visit<'s> {
     }
 }
 
-fn head_of(session: &Session) -> SentHead<'_> {
-    let head = session.req_header();
+fn sent<'a>(head: &'a ReceivedHead, wire: &'a Wire) -> SentHead<'a> {
     SentHead {
         method: &head.method,
-        target: head.raw_path(),
+        target: &head.target,
         headers: &head.headers,
         version: head.version,
-        shown: shown_on(session),
+        shown: wire.shown(),
     }
-}
-
-/// The door has made the connection.
-fn shown_on(session: &Session) -> Option<&Shown> {
-    (**session.stream()?).as_any().downcast_ref::<Wire>()?.shown()
 }
 
 // === the body ===
@@ -127,30 +172,22 @@ impl From<BodyError> for BodyFault {
     }
 }
 
-impl BodyFault {
-    /// The fault of a body that could not be read to its end.
-    pub(super) fn of(error: &pingora::Error) -> Self {
-        match Broken::of(error) {
-            Some(Broken::Slow(_)) => {
+impl From<Broken> for BodyFault {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Slow(_) => {
                 let because = "The request body came more slowly than body.least_rate allows.";
-                return S3Error::new(Code::RequestTimeout).because(because).into();
+                S3Error::new(Code::RequestTimeout).because(because).into()
             }
-            Some(broken) => {
-                return S3Error::incomplete_body().because(format!("{}.", capital(&broken))).into();
+            Broken::Silent => S3Error::new(Code::RequestTimeout).into(),
+            Broken::Head | Broken::Chunks(_) => {
+                S3Error::incomplete_body().because(format!("{}.", capital(&broken))).into()
             }
-            None => {}
-        }
-        match error.etype() {
-            ErrorType::ReadTimedout => S3Error::new(Code::RequestTimeout).into(),
-            ErrorType::ConnectionClosed => Self::CutShort,
-            ErrorType::Custom(INVALID_CHUNK) => S3Error::incomplete_body().into(),
-            _ => Self::ClientGone,
+            Broken::CutShort => Self::CutShort,
+            Broken::Gone => Self::ClientGone,
         }
     }
 }
-
-/// Pingora's error for a chunked body that is malformed.
-const INVALID_CHUNK: &str = "InvalidChunk";
 
 fn capital(text: &impl ToString) -> String {
     let text = text.to_string();
@@ -160,56 +197,43 @@ fn capital(text: &impl ToString) -> String {
 
 impl Visit<'_> {
     /// Whether the head announces a body.
-    pub(super) fn has_body(&mut self) -> bool {
-        !self.session.is_body_empty()
+    pub(super) fn has_body(&self) -> bool {
+        self.head.framing != Framing::Nothing
     }
 
-    /// The next piece of the body; `None` at its end.
+    /// The next piece of the body; `None` at its end. May be dropped while it waits.
     pub(super) async fn next_piece(&mut self) -> Result<Option<Bytes>, BodyFault> {
-        self.session.read_request_body().await.map_err(|error| BodyFault::of(&error))
+        Ok(self.wire.next_piece().await?)
     }
 
     /// Sends `100 Continue` to a client that waits for it (RFC 9110 §10.1.1).
     pub(super) async fn go_on(&mut self) -> Result<(), BodyFault> {
-        go_on(self.session).await.map_err(|_| BodyFault::ClientGone)
+        self.continued = true;
+        self.wire.write(Framed::bare(CONTINUE)).await.map_err(|_| BodyFault::ClientGone)
     }
-}
 
-async fn go_on(session: &mut Session) -> pingora::Result<()> {
-    // Pingora takes anything that is sent before the end of the body for the answer, and would
-    // close the connection after the request.
-    session.set_close_on_response_before_downstream_finish(false);
-    let sent = session.write_continue_response().await;
-    session.set_close_on_response_before_downstream_finish(true);
-    sent
-}
-
-/// Reads a refused body and drops it, so that the connection may be kept; `false` where it is too
-/// long or does not end. A client that waits for `100 Continue` gets it first.
-async fn is_read_out(session: &mut Session) -> bool {
-    let request = session.req_header();
-    let length = request.headers.get(header::CONTENT_LENGTH);
-    let length: Option<usize> = length.and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|bytes| bytes > READ_OUT_BYTES_MAX) {
-        return false;
-    }
-    let waits = request.version == Version::HTTP_11
-        && request
-            .headers
-            .get(header::EXPECT)
-            .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if waits && session.response_written().is_none() && go_on(session).await.is_err() {
-        return false;
-    }
-    let mut bytes = 0;
-    while bytes <= READ_OUT_BYTES_MAX {
-        match session.read_request_body().await {
-            Ok(Some(more)) => bytes += more.len(),
-            Ok(None) => return true,
-            Err(_) => return false,
+    /// Reads a refused body and drops it, so that the connection may be kept; `false` where it is
+    /// too long or does not end. A client that waits for `100 Continue` gets it first.
+    async fn is_read_out(&mut self) -> bool {
+        if matches!(self.head.framing, Framing::Length(bytes) if bytes > READ_OUT_BYTES_MAX) {
+            return false;
         }
+        let expected = self.head.headers.get(header::EXPECT);
+        let waits = self.head.version == Version::HTTP_11
+            && expected.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        if waits && !self.continued && self.go_on().await.is_err() {
+            return false;
+        }
+        let mut bytes = 0;
+        while bytes <= READ_OUT_BYTES_MAX {
+            match self.wire.next_piece().await {
+                Ok(Some(more)) => bytes += more.len() as u64,
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+        false
     }
-    false
 }
 
 // === the answer ===
@@ -217,7 +241,24 @@ async fn is_read_out(session: &mut Session) -> bool {
 impl Visit<'_> {
     /// Closes the connection after this request.
     pub(super) fn close_after(&mut self) {
-        self.session.set_keepalive(None);
+        self.persists = false;
+    }
+
+    /// The status of the answer, if it has begun; a 100 does not count.
+    pub(super) fn answered(&self) -> Option<StatusCode> {
+        self.answered.status
+    }
+
+    /// Content that has arrived and content that was sent, bytes.
+    pub(super) fn content_bytes(&self) -> (usize, usize) {
+        (self.wire.content_bytes(), self.answered.content_bytes)
+    }
+
+    /// Whether another request may follow on the connection: this one was read to its end and has
+    /// its whole answer, and both sides want to go on.
+    pub(super) fn may_go_on(&self) -> bool {
+        let whole = self.answered.status.is_some() && self.answered.rest == AnswerRest::Nothing;
+        self.persists && whole && self.answered.pending.is_empty() && self.wire.is_read()
     }
 
     /// An error as a whole answer, with these headers added. Sets the log line's error.
@@ -233,18 +274,19 @@ impl Visit<'_> {
     /// The document of an error. Sets the log line's error.
     fn error_document(&mut self, error: &S3Error) -> Vec<u8> {
         error.code().clone_into(&mut self.context.log.code);
-        let resource = self.session.req_header().uri.path();
-        error.to_xml(Some(resource), &self.context.request_id, HOST)
+        let path = self.head.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let resource = String::from_utf8_lossy(path);
+        error.to_xml(Some(&resource), &self.context.request_id, HOST)
     }
 
     /// Answers with an error.
-    pub(super) async fn refuse(&mut self, error: &S3Error) -> pingora::Result<()> {
+    pub(super) async fn refuse(&mut self, error: &S3Error) -> Result<(), Cut> {
         let answer = self.error(error, HeaderMap::new());
         self.answer(answer).await
     }
 
     /// Answers with the fault of the body, if the client is still connected.
-    pub(super) async fn refuse_body(&mut self, fault: BodyFault) -> pingora::Result<()> {
+    pub(super) async fn refuse_body(&mut self, fault: BodyFault) -> Result<(), Cut> {
         match fault {
             BodyFault::Refused(error) => {
                 // If the connection is to be kept, the rest of the body is read and dropped; a
@@ -267,67 +309,118 @@ impl Visit<'_> {
     }
 
     /// Writes a whole answer and leaves the connection in order.
-    pub(super) async fn answer(&mut self, answer: Answer) -> pingora::Result<()> {
+    pub(super) async fn answer(&mut self, answer: Answer) -> Result<(), Cut> {
         let Answer { status, mut headers, body } = answer;
         self.allow_page(&mut headers).await;
         self.insert_ids(&mut headers);
-        let mut response = response(status, headers);
-        let (session, context) = (&mut *self.session, &*self.context);
-        response.remove_header(&OBJECT_WRITE_ID);
-        if !response.headers.contains_key(header::DATE) {
-            response.insert_header(header::DATE, get_cached_date())?;
+        let is_read = self.wire.is_read()
+            || self.context.reads_out
+                && timeout(READ_OUT_PATIENCE, self.is_read_out()).await == Ok(true);
+        if !is_read {
+            self.close_after();
         }
         // RFC 9110 §8.6, §15.3.5: 204 and 304 have no content and do not say its length.
-        let bare = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let is_head = session.req_header().method == Method::HEAD;
-        if bare {
-            response.remove_header(&header::CONTENT_LENGTH);
+        if has_no_content(status) {
+            headers.remove(header::CONTENT_LENGTH);
         } else {
-            response.insert_header(header::CONTENT_LENGTH, body.len())?;
+            headers.insert(header::CONTENT_LENGTH, body.len().into());
         }
-        let is_read = session.is_body_done()
-            || context.reads_out
-                && timeout(READ_OUT_PATIENCE, is_read_out(session)).await == Ok(true);
-        if !is_read {
-            session.set_keepalive(None);
-        }
-        let no_body = bare || is_head || body.is_empty();
-        session.write_response_header(response, no_body).await?;
-        if !no_body {
-            session.write_response_body(Some(body), true).await?;
-        }
-        Ok(())
+        let bare = has_no_content(status) || self.head.method == Method::HEAD;
+        let body = if bare { Bytes::new() } else { body };
+        self.compose_head(status, headers);
+        self.answered.content_bytes = body.len();
+        self.flush(&body).await
     }
 
     /// Begins an answer whose body follows in pieces: chunked where the headers give no length and
-    /// the client can read chunks (RFC 9112 §6.1). `bare`: no body follows.
-    pub(super) async fn begin(
-        &mut self,
-        status: StatusCode,
-        headers: HeaderMap,
-        bare: bool,
-    ) -> pingora::Result<()> {
-        let mut response = response(status, headers);
-        response.remove_header(&OBJECT_WRITE_ID);
-        self.context.answered_by_store(&response.headers);
-        if !response.headers.contains_key(REQUEST_ID) {
-            response.insert_header(REQUEST_ID, self.context.request_id.as_str())?;
+    /// the client can read chunks (RFC 9112 §6.1). `bare`: no body follows. The head is sent with
+    /// the first piece.
+    pub(super) fn begin(&mut self, status: StatusCode, mut headers: HeaderMap, bare: bool) {
+        self.context.answered_by_store(&headers);
+        if !headers.contains_key(REQUEST_ID) {
+            self.insert_request_id(&mut headers);
         }
-        let chunked = !bare && !response.headers.contains_key(header::CONTENT_LENGTH);
-        if chunked && self.session.req_header().version == Version::HTTP_11 {
-            response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        let length = headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let is_http_1_1 = self.head.version == Version::HTTP_11;
+        self.answered.rest = match length {
+            _ if bare => AnswerRest::Nothing,
+            Some(bytes) => AnswerRest::Length(bytes),
+            None if is_http_1_1 => AnswerRest::Chunked,
+            None => AnswerRest::UntilClose,
+        };
+        if self.answered.rest == AnswerRest::Chunked {
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        self.session.write_response_header(response, bare).await
+        if self.answered.rest == AnswerRest::UntilClose || !self.wire.is_read() {
+            self.close_after();
+        }
+        self.compose_head(status, headers);
+    }
+
+    /// Takes back an answer of which nothing was sent, so that there may be another one. Whether that
+    /// is so.
+    pub(super) fn take_back(&mut self) -> bool {
+        let unsent = !self.answered.sent;
+        if unsent {
+            self.answered = Answered::default();
+        }
+        unsent
     }
 
     /// Writes the next piece of an answer's body.
-    pub(super) async fn piece(&mut self, piece: Bytes) -> pingora::Result<()> {
-        self.session.write_response_body(Some(piece), false).await
+    pub(super) async fn piece(&mut self, piece: Bytes) -> Result<(), Cut> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        match &mut self.answered.rest {
+            AnswerRest::Length(left) => match left.checked_sub(piece.len() as u64) {
+                Some(rest) => *left = rest,
+                None => return Err(Cut::Store("the answer is longer than it says".to_owned())),
+            },
+            AnswerRest::Chunked => write_chunk_size(&mut self.answered.pending, piece.len()),
+            AnswerRest::UntilClose | AnswerRest::Nothing => {}
+        }
+        self.answered.content_bytes += piece.len();
+        self.flush(&piece).await
     }
 
-    /// Ends an answer's body, with a last piece if there is one.
-    pub(super) async fn end(&mut self, last: Option<Bytes>) -> pingora::Result<()> {
-        self.session.write_response_body(last, true).await
+    /// Ends an answer's body.
+    pub(super) async fn end(&mut self) -> Result<(), Cut> {
+        match self.answered.rest {
+            AnswerRest::Length(left) if left > 0 => {
+                return Err(Cut::Store("the answer is shorter than it says".to_owned()));
+            }
+            AnswerRest::Chunked => self.answered.pending.extend_from_slice(b"0\r\n\r\n"),
+            AnswerRest::Length(_) | AnswerRest::UntilClose | AnswerRest::Nothing => {}
+        }
+        self.flush(b"").await?;
+        self.answered.rest = AnswerRest::Nothing;
+        Ok(())
+    }
+
+    /// Composes the head of the answer, which then has begun.
+    fn compose_head(&mut self, status: StatusCode, mut headers: HeaderMap) {
+        headers.remove(&OBJECT_WRITE_ID);
+        headers.insert(header::DATE, get_cached_date());
+        let connection = if self.persists { "keep-alive" } else { "close" };
+        headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
+        write_head(&mut self.answered.pending, status, &headers);
+        self.answered.status = Some(status);
+    }
+
+    /// Sends what is composed, and this content after it.
+    async fn flush(&mut self, content: &[u8]) -> Result<(), Cut> {
+        if self.answered.pending.is_empty() && content.is_empty() {
+            return Ok(());
+        }
+        let is_chunk = self.answered.rest == AnswerRest::Chunked && !content.is_empty();
+        let behind: &[u8] = if is_chunk { b"\r\n" } else { b"" };
+        let framed = Framed { before: &self.answered.pending, content, behind };
+        self.answered.sent = true;
+        self.wire.write(framed).await?;
+        self.answered.pending.clear();
+        Ok(())
     }
 
     /// Adds the request id and the host id, where the store has not set them.
@@ -336,11 +429,15 @@ impl Visit<'_> {
         if headers.contains_key(REQUEST_ID) {
             return;
         }
+        self.insert_request_id(headers);
+        headers.insert(HOST_ID, HeaderValue::from_static(HOST));
+    }
+
+    fn insert_request_id(&self, headers: &mut HeaderMap) {
         // It consists of letters and digits.
         if let Ok(request_id) = HeaderValue::from_str(&self.context.request_id) {
             headers.insert(REQUEST_ID, request_id);
         }
-        headers.insert(HOST_ID, HeaderValue::from_static(HOST));
     }
 
     /// Lets a page of another origin see an answer, if the store would.
@@ -350,27 +447,9 @@ impl Visit<'_> {
             Box::pin(asking.allow(headers, self.context.log.access_key_id.is_empty())).await;
         }
     }
-
-    /// Makes Pingora stream the request.
-    pub(super) fn forward(&mut self, forward: Forward) {
-        if self.head().version == Version::HTTP_10 {
-            // RFC 9110 §15.2: the store's informational responses end here; Pingora passes them on
-            // to a client that expects them.
-            self.session.req_header_mut().remove_header(&header::EXPECT);
-            self.session.set_ignore_info_resp(true);
-        }
-        self.context.forward = Some(forward);
-    }
 }
 
-fn response(status: StatusCode, headers: HeaderMap) -> Box<ResponseHeader> {
-    let (mut parts, ()) = http::Response::new(()).into_parts();
-    (parts.status, parts.headers) = (status, headers);
-    Box::new(ResponseHeader::from(parts))
-}
-
-/// The status of the client's answer, if it has begun; a 100 does not count.
-pub(super) fn answered(session: &Session) -> Option<StatusCode> {
-    let written = session.response_written()?.status;
-    (!written.is_informational()).then_some(written)
+/// Whether an answer with this status has no content (RFC 9110 §15.3.5, §15.4.5).
+pub(super) fn has_no_content(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

@@ -1,38 +1,46 @@
-//! A client's connection as Pingora reads it: only to the end of the request under way.
+//! A client's connection: the bytes that have arrived and are not used yet, the rest of the body
+//! under way, and what is written.
 //!
-//! The head of the request determines that end. Bytes behind it wait for their turn, so that
-//! several requests may come in one segment. A chunked body is checked against its grammar before
-//! it is decoded, and a body that arrives too slowly is given up.
+//! The head of the request determines where its body ends. Bytes behind it wait for their turn, so
+//! that several requests may come in one segment. A chunked body is held to its grammar while it is
+//! decoded, and a body that arrives too slowly is given up.
 
+use std::future::poll_fn;
 use std::io;
-use std::mem;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::tls_stream::TlsStream;
-use crate::around::around_a_stream;
 use crate::http1::Framing;
 use crate::http1::chunks::{BadChunks, Chunks};
 use crate::http1::pace::{LeastRate, Pace, TooSlow};
 use crate::tls::Shown;
 
-/// The size of the pieces in which bytes between two requests are read.
-const PIECE_BYTES: usize = 4096;
+/// The most bytes that are read at once between two requests: a head and a small body.
+const FIRST_BYTES: usize = 16 * 1024;
+
+/// The most bytes of a body that are read at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A body up to this size is joined with its head, where the connection cannot write both at once.
+const JOINED_BYTES_MAX: usize = 16 * 1024;
 
 /// After the answer to a request that was not read to its end, the connection is read for a while
 /// longer: closing it at once would reset the connection and destroy the answer on its way (RFC
 /// 9112 §9.6, F18).
 const LINGER: Duration = Duration::from_secs(10);
 const LINGER_IDLE: Duration = Duration::from_secs(2);
+const LINGER_PIECE_BYTES: usize = 4096;
 const LINGER_BYTES_MAX: usize = 64 << 20;
 
 /// How many connections are read in this way at the same time. More than that is no accident.
@@ -44,12 +52,14 @@ static LINGERING: Semaphore = Semaphore::const_new(LINGERING_MAX);
 pub(super) struct Wire {
     /// Always set; only `drop` takes it out.
     stream: Option<Stream>,
-    /// Bytes that belong to no request that has begun.
+    /// Bytes that have arrived and belong to no part of a request that was read.
     ahead: BytesMut,
     rest: Rest,
-    pace: Option<Pace>,
-    /// Since when the reader waits for bytes of a body that do not arrive.
-    waits_since: Option<Instant>,
+    pace: Pace,
+    /// How long a read or write may wait.
+    patience: Duration,
+    /// Content of the body under way that has arrived, bytes.
+    content_bytes: usize,
     /// Whether the client has closed its side, or has disconnected.
     ended: bool,
     /// The connection is counted for as long as it is open.
@@ -61,12 +71,12 @@ enum Rest {
     Nothing,
     Length(u64),
     Chunked(Chunks),
-    /// Its end is not known: its head or its body was malformed.
+    /// Its end is not known: its head or its body was malformed, or did not come.
     Unknown(Broken),
 }
 
-/// Why a body cannot be read on. Pingora keeps it as the cause of its own error.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
+/// Why a request cannot be read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Broken {
     /// No request could be read.
     #[error("no request was understood")]
@@ -77,33 +87,34 @@ pub(super) enum Broken {
     /// The body came too slowly.
     #[error(transparent)]
     Slow(#[from] TooSlow),
-}
-
-impl Broken {
-    /// Finds it again in an error of a body's reader.
-    pub(super) fn of(error: &pingora::Error) -> Option<Self> {
-        let cause = error.root_cause().downcast_ref::<io::Error>()?;
-        cause.get_ref()?.downcast_ref().copied()
-    }
-}
-
-impl From<Broken> for io::Error {
-    fn from(broken: Broken) -> Self {
-        Self::new(io::ErrorKind::InvalidData, broken)
-    }
+    /// The body stopped coming.
+    #[error("no more of the body came")]
+    Silent,
+    /// The client has closed its side before the end.
+    #[error("the body is cut short")]
+    CutShort,
+    /// The connection has failed.
+    #[error("the client has disconnected")]
+    Gone,
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream, place: TaskTrackerToken) -> Self {
+    pub(super) fn new(stream: Stream, place: TaskTrackerToken, patience: Duration) -> Self {
         Self {
             stream: Some(stream),
             ahead: BytesMut::new(),
             rest: Rest::Nothing,
-            pace: None,
-            waits_since: None,
+            pace: Pace::new(LeastRate { bytes_per_s: 0, grace: patience }),
+            patience,
+            content_bytes: 0,
             ended: false,
             place: Some(place),
         }
+    }
+
+    /// Whether the client has connected by TLS.
+    pub(super) fn is_by_tls(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.get_ssl_digest().is_some())
     }
 
     /// The certificate that the client has shown, where it has connected by TLS.
@@ -111,19 +122,29 @@ impl Wire {
         let stream = self.stream.as_deref()?.as_any();
         stream.downcast_ref::<TlsStream>()?.shown()
     }
+}
 
+// === reading ===
+
+impl Wire {
     /// The bytes that belong to no request yet.
     pub(super) fn ahead(&mut self) -> &mut BytesMut {
         &mut self.ahead
     }
 
-    /// Waits for more bytes of the next request; `false` when no more will come.
+    /// Waits for more bytes of the next request; `false` when no more will come. While it waits, the
+    /// connection holds no memory for them.
     pub(super) async fn more(&mut self) -> bool {
         let Some(stream) = &mut self.stream else { return false };
-        self.ahead.reserve(1);
-        let mut piece = (&mut self.ahead).limit(PIECE_BYTES);
-        let came = stream.read_buf(&mut piece).await;
-        self.ended = !matches!(came, Ok(bytes) if bytes > 0);
+        let ahead = &mut self.ahead;
+        let came = poll_fn(|cx| {
+            let mut space = [const { MaybeUninit::uninit() }; FIRST_BYTES];
+            let mut piece = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut piece))?;
+            ahead.extend_from_slice(piece.filled());
+            Poll::Ready(io::Result::Ok(piece.filled().len()))
+        });
+        self.ended = !matches!(came.await, Ok(bytes) if bytes > 0);
         !self.ended
     }
 
@@ -135,8 +156,9 @@ impl Wire {
             Framing::Length(bytes) => Rest::Length(bytes),
             Framing::Chunked => Rest::Chunked(Chunks::default()),
         };
-        self.pace = Some(Pace::new(least));
-        self.waits_since = None;
+        self.pace = Pace::new(least);
+        self.patience = least.grace;
+        self.content_bytes = 0;
     }
 
     /// No request could be read, so its end is not known.
@@ -144,117 +166,162 @@ impl Wire {
         self.rest = Rest::Unknown(Broken::Head);
     }
 
-    /// How many of these bytes belong to the request under way.
-    fn follow(&mut self, came: &[u8]) -> Result<usize, Broken> {
-        let waited = self.waits_since.take().map_or(Duration::ZERO, |since| since.elapsed());
-        let (belongs, done) = match &mut self.rest {
-            Rest::Nothing => return Ok(0),
+    /// Whether the request under way has been read to its end.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self.rest, Rest::Nothing)
+    }
+
+    /// How much content of the body under way has arrived, bytes.
+    pub(super) fn content_bytes(&self) -> usize {
+        self.content_bytes
+    }
+
+    /// The next piece of the body's content; `None` at its end. May be dropped while it waits.
+    pub(super) async fn next_piece(&mut self) -> Result<Option<Bytes>, Broken> {
+        let piece = self.piece().await;
+        match &piece {
+            Ok(piece) => self.content_bytes += piece.as_ref().map_or(0, Bytes::len),
+            Err(broken) => self.rest = Rest::Unknown(*broken),
+        }
+        piece
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, Broken> {
+        loop {
+            if let Rest::Nothing = self.rest {
+                return Ok(None);
+            }
+            let mut waited = Duration::ZERO;
+            if self.ahead.is_empty() {
+                let asked = Instant::now();
+                self.more_of_body().await?;
+                waited = asked.elapsed();
+            }
+            let before = self.ahead.len();
+            let content = self.take_piece()?;
+            if !self.is_read() {
+                self.pace.came(before - self.ahead.len(), waited)?;
+            }
+            if !content.is_empty() {
+                return Ok(Some(content));
+            }
+        }
+    }
+
+    /// Takes a piece of the body from the bytes that have arrived: its content, which may be empty.
+    fn take_piece(&mut self) -> Result<Bytes, Broken> {
+        match &mut self.rest {
+            Rest::Nothing => Ok(Bytes::new()),
             Rest::Length(left) => {
-                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(came.len());
+                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(self.ahead.len());
                 *left -= here as u64;
-                (here, *left == 0)
+                if *left == 0 {
+                    self.rest = Rest::Nothing;
+                }
+                Ok(self.ahead.split_to(here).freeze())
             }
-            Rest::Chunked(chunks) => (chunks.follow(came)?, chunks.is_done()),
-            Rest::Unknown(broken) => return Err(*broken),
+            Rest::Chunked(chunks) => {
+                let piece = chunks.next(&self.ahead)?;
+                if chunks.is_done() {
+                    self.rest = Rest::Nothing;
+                }
+                Ok(self.ahead.split_to(piece.bytes).freeze().slice(piece.content))
+            }
+            Rest::Unknown(broken) => Err(*broken),
+        }
+    }
+
+    /// Waits for more bytes of the body.
+    async fn more_of_body(&mut self) -> Result<(), Broken> {
+        let wanted = match self.rest {
+            Rest::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES),
+            _ => PIECE_BYTES,
         };
-        if done {
-            self.rest = Rest::Nothing;
-        } else if let Some(pace) = &mut self.pace {
-            pace.came(belongs, waited)?;
-        }
-        Ok(belongs)
-    }
-
-    /// The same; after a fault nothing more can be read.
-    fn followed(&mut self, came: &[u8]) -> io::Result<usize> {
-        self.follow(came).map_err(|broken| {
-            self.rest = Rest::Unknown(broken);
-            broken.into()
-        })
-    }
-
-    fn stream(&self) -> Option<&Stream> {
-        self.stream.as_ref()
-    }
-
-    fn stream_mut(&mut self) -> io::Result<&mut Stream> {
-        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    /// After the end of a request, its reader asks whether the client is still connected. Bytes of
-    /// the next request do not answer that: they wait.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            return Poll::Pending;
-        }
-        let mut space = [0; 512];
-        let mut piece = ReadBuf::new(&mut space);
-        ready!(Pin::new(self.stream_mut()?).poll_read(cx, &mut piece))?;
-        if piece.filled().is_empty() {
-            self.ended = true;
-            return Poll::Ready(Ok(()));
-        }
-        self.ahead.extend_from_slice(piece.filled());
-        Poll::Pending
-    }
-
-    /// Reads the body under way.
-    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            let mut ahead = mem::take(&mut self.ahead);
-            let belongs = self.followed(&ahead[..ahead.len().min(buf.remaining())]);
-            if let Ok(belongs) = belongs {
-                buf.put_slice(&ahead[..belongs]);
-                ahead.advance(belongs);
-            }
-            self.ahead = ahead;
-            return Poll::Ready(belongs.map(drop));
-        }
-        let before = buf.filled().len();
-        match Pin::new(self.stream_mut()?).poll_read(cx, buf) {
-            Poll::Pending => {
-                self.waits_since.get_or_insert_with(Instant::now);
-                return Poll::Pending;
-            }
-            Poll::Ready(read) => {
-                self.ended = read.is_err() || buf.filled().len() == before;
-                read?;
-            }
-        }
-        let belongs = match self.followed(&buf.filled()[before..]) {
-            Ok(belongs) => belongs,
-            Err(error) => {
-                buf.set_filled(before);
-                return Poll::Ready(Err(error));
-            }
+        let Some(stream) = &mut self.stream else { return Err(Broken::Gone) };
+        self.ahead.reserve(wanted);
+        let mut space = (&mut self.ahead).limit(wanted);
+        let came = timeout(self.patience, stream.read_buf(&mut space)).await;
+        let fault = match came {
+            Ok(Ok(bytes)) if bytes > 0 => return Ok(()),
+            Ok(Ok(_)) => Broken::CutShort,
+            Ok(Err(_)) => Broken::Gone,
+            Err(_) => return Err(Broken::Silent),
         };
-        self.ahead.extend_from_slice(&buf.filled()[before + belongs..]);
-        buf.set_filled(before + belongs);
-        Poll::Ready(Ok(()))
+        self.ended = true;
+        Err(fault)
     }
 }
 
-impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.rest {
-            Rest::Nothing => self.poll_end(cx),
-            Rest::Unknown(broken) => Poll::Ready(Err(broken.into())),
-            Rest::Length(_) | Rest::Chunked(_) => self.poll_body(cx, buf),
+// === writing ===
+
+impl Wire {
+    /// Writes content with what frames it, before and behind: at once where that works.
+    pub(super) async fn write(&mut self, framed: Framed<'_>) -> io::Result<()> {
+        let patience = self.patience;
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let Framed { before, content, behind } = framed;
+        let written = async {
+            if stream.is_write_vectored() {
+                let mut whole = Buf::chain(Buf::chain(before, content), behind);
+                while whole.has_remaining() {
+                    if stream.write_buf(&mut whole).await? == 0 {
+                        return Err(io::ErrorKind::WriteZero.into());
+                    }
+                }
+            } else if content.len() <= JOINED_BYTES_MAX {
+                stream.write_all(&[before, content, behind].concat()).await?;
+            } else {
+                for part in [before, content, behind] {
+                    stream.write_all(part).await?;
+                }
+            }
+            stream.flush().await
+        };
+        match timeout(patience, written).await {
+            Ok(written) => written,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 }
 
-around_a_stream!(Wire);
+// === the end ===
+
+impl Wire {
+    /// Closes the connection after an answer; by TLS this says that nothing was cut off.
+    pub(super) async fn close(mut self) {
+        // Otherwise `drop` closes in two steps.
+        if self.has_nothing_unread()
+            && let Some(mut stream) = self.stream.take()
+        {
+            let closed = timeout(LINGER_IDLE, AsyncWriteExt::shutdown(&mut stream)).await;
+            tracing::trace!(?closed, "a connection was closed");
+        }
+    }
+
+    fn has_nothing_unread(&self) -> bool {
+        self.is_read() && self.ahead.is_empty()
+    }
+}
+
+/// Content, and what frames it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Framed<'a> {
+    pub(super) before: &'a [u8],
+    pub(super) content: &'a [u8],
+    pub(super) behind: &'a [u8],
+}
+
+impl<'a> Framed<'a> {
+    /// Bytes without content.
+    pub(super) const fn bare(bytes: &'a [u8]) -> Self {
+        Self { before: bytes, content: b"", behind: b"" }
+    }
+}
 
 impl Drop for Wire {
     /// A connection whose client still sends is closed in two steps.
     fn drop(&mut self) {
-        let unread = !matches!(self.rest, Rest::Nothing) || !self.ahead.is_empty();
-        if self.ended || !unread {
+        if self.ended || self.has_nothing_unread() {
             return;
         }
         if let Ok(turn) = LINGERING.try_acquire()
@@ -277,7 +344,7 @@ async fn linger(mut stream: Stream) {
         return;
     }
     let mut bytes = 0;
-    let mut forgotten = BytesMut::with_capacity(PIECE_BYTES);
+    let mut forgotten = BytesMut::with_capacity(LINGER_PIECE_BYTES);
     while bytes < LINGER_BYTES_MAX {
         forgotten.clear();
         let until = end.min(Instant::now() + LINGER_IDLE);
@@ -287,3 +354,7 @@ async fn linger(mut stream: Stream) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

@@ -3,6 +3,10 @@
 
 use std::str;
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use memchr::memchr3;
+
 use super::code::Code;
 use super::error::S3Error;
 use crate::http1::Framing;
@@ -10,16 +14,16 @@ use crate::http1::Framing;
 /// The longest head accepted, in bytes. AWS accepts 8 KiB; some stores allow more metadata.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// The most header fields accepted; Pingora reads no more.
+/// The most header fields accepted.
 pub const FIELDS_MAX: usize = 256;
 
 /// Searches for the end of a head while it arrives; each byte is read once.
 #[derive(Debug, Default)]
 pub struct HeadScan {
+    /// How many bytes need not be looked at again.
     scanned: usize,
-    previous: u8,
-    /// Length of the incomplete line, without its end.
-    line_bytes: usize,
+    /// Where the present line begins.
+    line: usize,
     /// Whether a non-empty line has arrived: empty lines before it are skipped (§2.2).
     begun: bool,
 }
@@ -31,23 +35,82 @@ impl HeadScan {
     /// 400 for a line that ends in anything but CR LF, a NUL, or a head longer than
     /// [`HEAD_BYTES_MAX`].
     pub fn scan(&mut self, received: &[u8]) -> Result<Option<usize>, S3Error> {
-        for (at, byte) in received.iter().copied().enumerate().skip(self.scanned) {
-            if at >= HEAD_BYTES_MAX {
-                return Err(too_large());
+        let head = &received[..received.len().min(HEAD_BYTES_MAX)];
+        while let Some(found) = memchr3(b'\r', b'\n', 0, &head[self.scanned..]) {
+            let at = self.scanned + found;
+            match (head[at], head.get(at + 1)) {
+                (0, _) => return Err(malformed("a NUL in the head")),
+                (b'\r', Some(b'\n')) if self.line == at && self.begun => return Ok(Some(at + 2)),
+                (b'\r', Some(b'\n')) => {
+                    self.begun = self.line < at;
+                    (self.scanned, self.line) = (at + 2, at + 2);
+                }
+                (b'\r', None) => {
+                    self.scanned = at;
+                    return if received.len() > head.len() { Err(too_large()) } else { Ok(None) };
+                }
+                _ => return Err(malformed("a line must end with CR LF")),
             }
-            match (self.previous, byte) {
-                (b'\r', b'\n') if self.line_bytes == 0 && self.begun => return Ok(Some(at + 1)),
-                (b'\r', b'\n') => (self.begun, self.line_bytes) = (self.line_bytes > 0, 0),
-                (b'\r', _) | (_, b'\n') => return Err(malformed("a line must end with CR LF")),
-                (_, b'\r') => {}
-                (_, 0) => return Err(malformed("a NUL in the head")),
-                _ => self.line_bytes += 1,
-            }
-            self.previous = byte;
         }
-        self.scanned = received.len();
-        Ok(None)
+        self.scanned = head.len();
+        if received.len() > head.len() { Err(too_large()) } else { Ok(None) }
     }
+}
+
+/// A request's head, as it has arrived.
+#[derive(Debug, Clone)]
+pub struct ReceivedHead {
+    /// The method.
+    pub method: Method,
+    /// Path and query, in origin form (or `*`). It may not be valid UTF-8.
+    pub target: Bytes,
+    /// 1.0 or 1.1.
+    pub version: Version,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// Where the body ends.
+    pub framing: Framing,
+}
+
+/// Reads a complete head, after the checks of [`check_head`].
+///
+/// Fails as [`check_head`] does.
+pub fn read_head(head: &Bytes) -> Result<ReceivedHead, S3Error> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let request = parse(head, &mut fields)?;
+    let framing = check(head, &request)?;
+    match in_origin_form(head).map(Bytes::from) {
+        None => received(head, &request, framing),
+        Some(head) => {
+            let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+            let request = parse(&head, &mut fields)?;
+            received(&head, &request, framing)
+        }
+    }
+}
+
+/// The parts of a head that was checked.
+fn received(
+    head: &Bytes,
+    request: &httparse::Request<'_, '_>,
+    framing: Framing,
+) -> Result<ReceivedHead, S3Error> {
+    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    for field in request.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        let name = name.map_err(|_| malformed("a field with a name that is none"))?;
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
+        let value = value.map_err(|_| malformed("a control character in a field"))?;
+        headers.append(name, value);
+    }
+    let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes());
+    Ok(ReceivedHead {
+        method: method.map_err(|_| malformed("a method that is none"))?,
+        target: head.slice_ref(request.path.unwrap_or_default().as_bytes()),
+        version: if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 },
+        headers,
+        framing,
+    })
 }
 
 /// Checks a complete head: its grammar, and that it says in only one way where the body ends and
@@ -57,16 +120,26 @@ impl HeadScan {
 /// other than `chunked`; 505 for another version than 1.0 and 1.1.
 pub fn check_head(head: &[u8]) -> Result<Framing, S3Error> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut fields);
+    check(head, &parse(head, &mut fields)?)
+}
+
+fn parse<'h, 'b>(
+    head: &'b [u8],
+    fields: &'h mut [httparse::Header<'b>],
+) -> Result<httparse::Request<'h, 'b>, S3Error> {
+    let mut request = httparse::Request::new(fields);
     match request.parse(head) {
-        Ok(httparse::Status::Complete(bytes)) if bytes == head.len() => {}
-        Ok(_) => return Err(malformed("the head does not end where it ends")),
-        Err(httparse::Error::TooManyHeaders) => return Err(too_large()),
+        Ok(httparse::Status::Complete(bytes)) if bytes == head.len() => Ok(request),
+        Ok(_) => Err(malformed("the head does not end where it ends")),
+        Err(httparse::Error::TooManyHeaders) => Err(too_large()),
         Err(httparse::Error::Version) if names_a_version(head) => {
-            return Err(S3Error::new(Code::HttpVersionNotSupported));
+            Err(S3Error::new(Code::HttpVersionNotSupported))
         }
-        Err(error) => return Err(malformed(&error.to_string())),
+        Err(error) => Err(malformed(&error.to_string())),
     }
+}
+
+fn check(head: &[u8], request: &httparse::Request<'_, '_>) -> Result<Framing, S3Error> {
     let version_1_0 = request.version == Some(0);
     let only = |name: &str| only_value(request.headers, name);
     let host = only("host")?;

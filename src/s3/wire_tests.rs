@@ -159,7 +159,40 @@ fn a_head_has_a_greatest_length_and_number_of_fields() {
     assert_eq!(judged(&of_fields(FIELDS_MAX + 1)), refused);
 }
 
+/// Where a head ends, byte by byte; `Err` where it cannot be one.
+fn end_of_head(received: &[u8]) -> Result<Option<usize>, ()> {
+    let (mut begun, mut line_bytes, mut previous) = (false, 0, 0);
+    for (at, byte) in received.iter().copied().enumerate() {
+        match (previous, byte) {
+            (b'\r', b'\n') if line_bytes == 0 && begun => return Ok(Some(at + 1)),
+            (b'\r', b'\n') => (begun, line_bytes) = (line_bytes > 0, 0),
+            (b'\r', _) | (_, b'\n' | 0) => return Err(()),
+            (_, b'\r') => {}
+            _ => line_bytes += 1,
+        }
+        previous = byte;
+    }
+    Ok(None)
+}
+
 proptest! {
+    #[test]
+    fn any_bytes_are_scanned_as_byte_by_byte(
+        pieces in prop::collection::vec("\r\n|a|bc|\r|\n|\0", 0..12),
+        step in 1_usize..9,
+    ) {
+        let received = pieces.concat().into_bytes();
+        let mut scan = HeadScan::default();
+        let mut found = Ok(None);
+        for end in (0..received.len()).step_by(step).chain([received.len()]) {
+            found = scan.scan(&received[..end]).map_err(drop);
+            if found != Ok(None) {
+                break;
+            }
+        }
+        prop_assert_eq!(found, end_of_head(&received));
+    }
+
     #[test]
     fn a_head_is_found_however_it_arrives(
         head in "(\r\n){0,2}[a-z /:]{1,20}\r\n([a-z: ]{1,10}\r\n){0,3}\r\n",

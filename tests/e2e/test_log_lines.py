@@ -77,7 +77,8 @@ class RawStore:
                 requests.read(length[0] if length else 0)
             except ConnectionResetError:
                 return
-            answer = b"HTTP/1.1 200 OK\r\nETag: \"e\"\r\nContent-Length: 0\r\n\r\n"
+            answer = (b"HTTP/1.1 200 OK\r\nETag: \"e\"\r\nContent-Length: 0\r\n"
+                      b"Connection: close\r\n\r\n")
             is_read = head and head[0].startswith(b"GET /bucket")
             try:
                 connection.sendall(self.says if is_read else answer)
@@ -181,8 +182,14 @@ BROKEN_OFF = {
     "with a last chunk that is none":
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n32\r\n" + b"x" * 50 + b"\r\n\r\n\r\n",
     "with an extension that hides a line":
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n32;a\nb\r\n" + b"x" * 50
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n32;a\nb\r\n" + b"x" * 50
         + b"\r\n0\r\n\r\n",
+}
+NOT_BEGUN = {
+    "before anything": b"HTTP/1.1 200 OK\r\nETag: ",
+    "after its head": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
+    "in the size of its first chunk":
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n32;a\nb\r\n" + b"x" * 50,
 }
 
 
@@ -200,6 +207,20 @@ def test_an_answer_that_the_store_breaks_off_is_broken_off(raw, name):
             response.read()
     line = proxy.request_logged(key=key)
     assert (line["outcome"], line["status"]) == ("store broke off", 200), line
+
+
+@pytest.mark.parametrize("name", NOT_BEGUN)
+def test_an_answer_that_the_store_breaks_off_before_its_content_is_an_error(raw, name):
+    """The client has seen nothing of it, and gets an answer that it can act upon."""
+    store, proxy = raw
+    key = "begun-" + name.replace(" ", "-")
+    store.says = NOT_BEGUN[name]
+    with connected(proxy, "GET", f"/bucket/{key}") as connection:
+        response = http.client.HTTPResponse(connection, method="GET")
+        response.begin()
+        assert response.status == 503 and b"ServiceUnavailable" in response.read()
+    line = proxy.request_logged(key=key)
+    assert (line["outcome"], line["status"]) == ("failed", 503), line
 
 
 @pytest.mark.parametrize("name", BROKEN_OFF)

@@ -14,8 +14,10 @@ use futures_util::future::join_all;
 
 use super::choice::health::{Sign, Thresholds};
 use super::choice::order::{least_busy, order_of};
-use super::connection::{Composed, ConnectFault, Connections, NoConnection, pool};
+use super::connection::{Composed, ConnectFault, Connections, NoConnection};
 use super::opened::{Opened, Unopened};
+use super::pool::Pool;
+use super::upload::Upload;
 use super::{Exchange, Sending};
 use crate::config::{Backend, Endpoint};
 use crate::metrics::Metrics;
@@ -50,13 +52,13 @@ impl Nodes {
         settle: Duration,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
-        let (endpoints, pool) = (backend.nodes(), pool(backend.connections));
+        let (endpoints, pool) = (backend.nodes(), Pool::new(backend.connections));
         let checked = backend.is_checked();
         let Backend { health_down_after: down_after, health_up_after: up_after, .. } = *backend;
         let thresholds = checked.then_some(Thresholds { down_after, up_after });
         let several = endpoints.len() > 1;
         let opened = endpoints.iter().enumerate().map(|(number, endpoint)| {
-            let (pool, metrics) = (Arc::clone(&pool), Arc::clone(metrics));
+            let (pool, metrics) = (pool.clone(), Arc::clone(metrics));
             async move {
                 let at = (endpoint, several);
                 let connections = Connections::new(at, backend, pool, settle, metrics).await?;
@@ -75,11 +77,11 @@ impl Nodes {
 
     /// The same nodes, over connections of another runtime, which are not counted, and hardly kept.
     pub(super) fn apart(&self) -> Self {
-        let pool = pool(1);
+        let pool = Pool::new(1);
         let all = self.all.iter().map(|node| Node {
             number: node.number,
             endpoint: node.endpoint.clone(),
-            connections: node.connections.apart(Arc::clone(&pool)),
+            connections: node.connections.apart(pool.clone()),
             standing: Arc::clone(&node.standing),
         });
         Self { all: all.collect(), turn: AtomicUsize::new(0) }
@@ -198,6 +200,17 @@ impl Node {
             self.not_reached(none).await;
         }
         opened.map(|opened| opened.at_node(under_way))
+    }
+}
+
+impl Node {
+    /// Sends the head of a request whose body follows in pieces.
+    pub(super) async fn begin(&self, composed: Composed) -> Result<Upload, Unopened> {
+        let begun = self.connections.begin(composed, self.standing.begin()).await;
+        if let Err(Unopened::NotSent(none)) = &begun {
+            self.not_reached(none).await;
+        }
+        begun
     }
 }
 

@@ -5,12 +5,13 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::backend::Answer;
+use crate::backend::upload::Sent;
 use crate::gate::Reply;
 use crate::proxy::admitted::Passed;
 use crate::proxy::buffered::Buffered;
-use crate::proxy::response::{Failure, Response};
+use crate::proxy::response::{Failure, Response, unreachable};
 use crate::proxy::state::Proxy;
-use crate::proxy::visit::Visit;
+use crate::proxy::visit::{BodyFault, Visit};
 use crate::proxy::{buffered, gate_reply, outgoing, read_body};
 
 /// Sends on a read, without a body that may have come with it, and passes on the answer.
@@ -29,6 +30,7 @@ pub(super) async fn read<'p>(
 
 /// Streams a request; its body is checked while it passes.
 pub(super) async fn stream<'p>(
+    proxy: &'p Proxy,
     visit: &mut Visit<'_>,
     Passed { request, target }: Passed,
 ) -> Result<Response<'p>, Failure> {
@@ -36,7 +38,30 @@ pub(super) async fn stream<'p>(
         // Every check has passed; the body may come. The store is not asked for this.
         visit.go_on().await?;
     }
-    Ok(Response::Forward(outgoing::forward(request, target.path())))
+    let mut forward = outgoing::forward(request, target.path());
+    let begun = proxy.store.begin_streamed(&forward.request, forward.length_bytes).await;
+    let mut upload = begun.map_err(|why| unreachable(&why))?;
+    loop {
+        let piece = tokio::select! {
+            biased;
+            () = upload.early() => return Response::opened(upload.answered().await),
+            piece = visit.next_piece() => piece?,
+        };
+        let Some(piece) = piece else { break };
+        let ready = forward.pass_on(piece).map_err(BodyFault::from)?;
+        if !ready.is_empty()
+            && upload.send(&ready).await.map_err(|why| unreachable(&why))? == Sent::Answered
+        {
+            return Response::opened(upload.answered().await);
+        }
+    }
+    let last = forward.ended().map_err(BodyFault::from)?;
+    if !last.is_empty()
+        && upload.send(&last).await.map_err(|why| unreachable(&why))? == Sent::Answered
+    {
+        return Response::opened(upload.answered().await);
+    }
+    Response::opened(upload.end().await)
 }
 
 /// Reads the body, verifies it, and sends it with its checksum or MD5 in the headers.

@@ -35,7 +35,7 @@ pub(super) async fn serve<'p>(
         Admitted::Write(write) => serve_write(proxy, visit, write).await,
         Admitted::ObjectRead(read) => get_object::serve(proxy, visit, read).await,
         Admitted::Read(passed) => forward::read(proxy, visit, passed).await,
-        Admitted::Stream(passed) => forward::stream(visit, passed).await,
+        Admitted::Stream(passed) => Box::pin(forward::stream(proxy, visit, passed)).await,
         Admitted::Buffered(passed) => Box::pin(forward::buffered(proxy, visit, passed)).await,
         Admitted::Preflight(preflight) => Box::pin(options_object::serve(proxy, preflight)).await,
         Admitted::UploadStart(start) => {

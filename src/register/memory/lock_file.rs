@@ -145,6 +145,7 @@ impl LockFile {
         let id = self.id.as_ref().map(|id| format!("{ID}{id}\n")).unwrap_or_default();
         self.file.write_all([marker.text(), &id].concat().as_bytes())?;
         #[cfg(test)]
+        #[allow(clippy::disallowed_methods, reason = "a disk that is slow blocks the thread, too")]
         std::thread::sleep(self.sync_takes);
         if synced { self.file.sync_all() } else { Ok(()) }
     }

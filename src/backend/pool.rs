@@ -1,0 +1,146 @@
+//! Connections to the store: opened by Pingora's connector, and kept while they are idle. They belong
+//! to the runtime that uses them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use pingora::connectors::{ConnectorOptions, TransportConnector};
+use pingora::protocols::Stream;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, sleep};
+
+use super::store_tls::NO_CA_FILE;
+
+/// How long a connection may be idle.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// How often connections are searched for that were closed, or have been idle for too long.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Idle connections of all nodes, by what they are connected to. Clones are the same pool.
+#[derive(Clone)]
+pub struct Pool {
+    connector: Arc<TransportConnector>,
+    idle: Arc<Mutex<Shelves>>,
+    /// How many connections to one peer may be idle.
+    most: usize,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Shelves {
+    by_peer: HashMap<u64, Vec<Idle>>,
+    /// Whether a task sweeps them.
+    swept: bool,
+}
+
+struct Idle {
+    stream: Stream,
+    since: Instant,
+}
+
+impl Pool {
+    /// An empty pool, which keeps so many idle connections to each peer.
+    pub fn new(most: usize) -> Self {
+        let mut options = ConnectorOptions::new(most);
+        options.ca_file = Some(NO_CA_FILE.to_owned());
+        let connector = Arc::new(TransportConnector::new(Some(options)));
+        Self { connector, idle: Arc::default(), most }
+    }
+
+    /// A connection to this peer, and whether it was used before.
+    ///
+    /// # Errors
+    /// None could be opened.
+    pub(super) async fn connect(
+        &self,
+        peer: &HttpPeer,
+        fresh: bool,
+    ) -> pingora::Result<(Stream, bool)> {
+        let pooled = if fresh { None } else { self.take(peer.reuse_hash()) };
+        match pooled {
+            Some(stream) => Ok((stream, true)),
+            None => self.connector.new_stream(peer).await.map(|stream| (stream, false)),
+        }
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the connection to this peer that was used last, if one is alive.
+    fn take(&self, peer: u64) -> Option<Stream> {
+        loop {
+            let mut idle = self.shelves().take(peer)?;
+            if idle.is_alive() {
+                return Some(idle.stream);
+            }
+        }
+    }
+
+    /// Keeps a connection to this peer. Where there are too many, the one that was idle for longest
+    /// is closed.
+    pub(super) fn keep(&self, peer: u64, stream: Stream) {
+        let mut shelves = self.shelves();
+        let shelf = shelves.by_peer.entry(peer).or_default();
+        shelf.push(Idle { stream, since: Instant::now() });
+        let superfluous = (shelf.len() > self.most).then(|| shelf.remove(0));
+        let begins = !std::mem::replace(&mut shelves.swept, true);
+        drop(shelves);
+        drop(superfluous);
+        if begins {
+            tokio::spawn(self.clone().sweep());
+        }
+    }
+
+    /// Closes what is of no use, until there is nothing left.
+    async fn sweep(self) {
+        loop {
+            sleep(SWEEP).await;
+            let (closed, goes_on) = self.shelves().sweep();
+            drop(closed);
+            if !goes_on {
+                return;
+            }
+        }
+    }
+}
+
+impl Shelves {
+    fn take(&mut self, peer: u64) -> Option<Idle> {
+        self.by_peer.get_mut(&peer)?.pop()
+    }
+
+    /// Takes out what is of no use; whether anything is left to be swept.
+    fn sweep(&mut self) -> (Vec<Idle>, bool) {
+        let mut closed = Vec::new();
+        for shelf in self.by_peer.values_mut() {
+            closed.extend(
+                shelf.extract_if(.., |idle| idle.since.elapsed() > IDLE || !idle.is_alive()),
+            );
+        }
+        self.by_peer.retain(|_, shelf| !shelf.is_empty());
+        self.swept = !self.by_peer.is_empty();
+        (closed, self.swept)
+    }
+}
+
+impl Idle {
+    /// Whether the store has neither closed the connection nor sent anything, as far as this process
+    /// has been told. What has not been told yet is found when the connection is used.
+    fn is_alive(&mut self) -> bool {
+        let mut space = [0; 1];
+        let mut cx = Context::from_waker(Waker::noop());
+        let stream = std::pin::Pin::new(&mut self.stream);
+        stream.poll_read(&mut cx, &mut ReadBuf::new(&mut space)).is_pending()
+    }
+}
