@@ -3,6 +3,7 @@
 use http::header;
 use http::{HeaderMap, HeaderName};
 
+use crate::http1::fields;
 use crate::s3::Precondition;
 
 /// The metadata field with the id of the write that left an object (gate/object_id.rs). Clients can
@@ -54,7 +55,7 @@ pub fn as_sent(client: &HeaderMap) -> HeaderMap {
 /// The trace that a request belongs to, by its `traceparent`: 32 hex digits (W3C: Trace Context,
 /// "traceparent Header"). `None` where the header is not there, or is malformed.
 pub fn trace_id(client: &HeaderMap) -> Option<&str> {
-    let mut given = client.get_all(TRACE[0]).iter();
+    let mut given = fields::values(client, TRACE[0]);
     let parent = given.next()?.to_str().ok().filter(|_| given.next().is_none())?;
     let mut parts = parent.split('-');
     let [version, trace, span, flags] = [(); 4].map(|()| parts.next().unwrap_or_default());
@@ -178,13 +179,16 @@ fn without_connection(headers: &HeaderMap) -> HeaderMap {
 }
 
 fn drop_connection(headers: &mut HeaderMap) {
-    let named: Vec<_> = headers.get_all(header::CONNECTION).iter().cloned().collect();
-    for value in named {
-        for name in value.to_str().unwrap_or_default().split(',') {
-            headers.remove(name.trim());
-        }
-    }
-    for name in OF_CONNECTION {
+    let connection: Vec<_> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+    let named = connection
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or_default().split(',').map(str::trim));
+    let goes = |name: &HeaderName| {
+        OF_CONNECTION.contains(&name.as_str())
+            || named.clone().any(|named| name.as_str().eq_ignore_ascii_case(named))
+    };
+    let dropped: Vec<_> = headers.keys().filter(|name| goes(name)).cloned().collect();
+    for name in dropped {
         headers.remove(name);
     }
 }

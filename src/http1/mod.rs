@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod answer_head;
 pub mod chunks;
+pub mod fields;
 pub mod pace;
 
 use http::{HeaderMap, Version, header};

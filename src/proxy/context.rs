@@ -11,6 +11,7 @@ use super::cors::Asking;
 use crate::backend::headers::trace_id;
 use crate::config::AccessLog;
 use crate::gate::{self, Decider, Reply};
+use crate::http1::fields;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{ErrorCode, OperationClass, OperationName, Outcome, RefusedBy};
 use crate::random;
@@ -153,7 +154,7 @@ impl Context {
 
     /// Notes the id that the store has given the request, where its answer has one.
     pub(super) fn answered_by_store(&mut self, answer: &HeaderMap) {
-        let id = answer.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+        let id = fields::first(answer, REQUEST_ID).and_then(|id| id.to_str().ok());
         if let Some(id) = id.filter(|id| *id != self.request_id) {
             self.log.store_request_id = Some(id.to_owned());
         }

@@ -14,7 +14,7 @@ use super::wire::{Broken, Framed, Wire};
 use crate::backend::Answer;
 use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::http1::answer_head::{CONTINUE, write_chunk_size, write_head};
-use crate::http1::{Framing, persists};
+use crate::http1::{Framing, fields, persists};
 use crate::s3::wire::ReceivedHead;
 use crate::s3::{Code, S3Error};
 use crate::shares::Share;
@@ -337,7 +337,7 @@ impl Visit<'_> {
     /// the first piece.
     pub(super) fn begin(&mut self, status: StatusCode, mut headers: HeaderMap, bare: bool) {
         self.context.answered_by_store(&headers);
-        if !headers.contains_key(REQUEST_ID) {
+        if !fields::has(&headers, REQUEST_ID) {
             self.insert_request_id(&mut headers);
         }
         let length = headers.get(header::CONTENT_LENGTH);
@@ -426,7 +426,7 @@ impl Visit<'_> {
     /// Adds the request id and the host id, where the store has not set them.
     pub(super) fn insert_ids(&mut self, headers: &mut HeaderMap) {
         self.context.answered_by_store(headers);
-        if headers.contains_key(REQUEST_ID) {
+        if fields::has(headers, REQUEST_ID) {
             return;
         }
         self.insert_request_id(headers);

@@ -85,24 +85,39 @@ const HALF_A_MULTIPART_REQUEST: &str = "This operation on a multipart upload is 
 /// What a header (or form field) of this name makes a store do to keys that are not in the request;
 /// `None` for all ordinary names.
 pub fn reaches_other_keys(name: &str) -> Option<&'static str> {
-    let name = name.to_ascii_lowercase().replace('_', "-");
-    if name == "x-minio-force-delete" {
+    let is = |wanted: &str| reads_as(name, wanted);
+    let end = name.len().saturating_sub(SNOWBALL.len());
+    if is("x-minio-force-delete") {
         // MinIO: on a bucket it deletes all its objects, on a key all keys under it.
         Some("It deletes objects that the request does not name")
-    } else if name.ends_with("snowball-auto-extract") {
+    } else if name.get(end..).is_some_and(|end| reads_as(end, SNOWBALL)) {
         // MinIO, RustFS, AWS Snowball: the body is an archive, each member becomes an object.
         Some("It writes objects that the request does not name")
-    } else if matches!(name.as_str(), "extract-archive" | "bulk-delete" | "multipart-manifest") {
+    } else if is("extract-archive") || is("bulk-delete") || is("multipart-manifest") {
         // Swift: an archive's members, the lines of a list, the segments that a manifest names.
         Some("It changes objects that the request does not name")
-    } else if name == "x-http-method-override" {
+    } else if is("x-http-method-override") {
         Some("The method must be the one that the request line says")
-    } else if name.starts_with(RENAME_SOURCE) {
+    } else if begins_as(name, RENAME_SOURCE) {
         // A store that reads the header does not check whether the query has `renameObject` too.
         Some(RENAMES)
     } else {
         None
     }
+}
+
+const SNOWBALL: &str = "snowball-auto-extract";
+
+/// Whether some server reads this name as the wanted one, which has lower-case letters and `-`.
+fn reads_as(name: &str, wanted: &str) -> bool {
+    name.len() == wanted.len() && begins_as(name, wanted)
+}
+
+/// Whether some server reads the beginning of this name as the wanted one.
+fn begins_as(name: &str, wanted: &str) -> bool {
+    let read = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let begin = name.as_bytes().get(..wanted.len());
+    begin.is_some_and(|begin| begin.iter().zip(wanted.bytes()).all(|(&is, byte)| read(is) == byte))
 }
 
 const RENAMES: &str = "A rename changes two keys at once, which this proxy cannot guard";
@@ -111,10 +126,13 @@ const RENAMES: &str = "A rename changes two keys at once, which this proxy canno
 /// variables treat `_` as `-` (CGI, RFC 3875 §4.1.18), so Swift copies by `x-amz-copy_source`.
 /// Names of metadata are the client's choice.
 pub fn ambiguous(name: &str) -> Option<&'static str> {
-    let lower = name.to_ascii_lowercase();
-    let of_s3 = lower.replace('_', "-").starts_with("x-amz-") && !lower.starts_with("x-amz-meta-");
-    (lower.contains('_') && of_s3).then_some(AMBIGUOUS)
+    let is_metadata =
+        name.get(..METADATA.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(METADATA));
+    let of_s3 = name.contains('_') && begins_as(name, "x-amz-") && !is_metadata;
+    of_s3.then_some(AMBIGUOUS)
 }
+
+const METADATA: &str = "x-amz-meta-";
 
 /// Why a name with `_` is refused.
 pub const AMBIGUOUS: &str = "Some servers read the `_` in this name as `-`, and so another header";
@@ -122,6 +140,7 @@ pub const AMBIGUOUS: &str = "Some servers read the `_` in this name as `-`, and 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::s3::Query;
@@ -138,6 +157,26 @@ mod tests {
         let error = inadmissible(head, operation)?;
         assert_eq!((error.status().as_u16(), error.code()), (501, "NotImplemented"));
         error.field("Header").map(str::to_owned)
+    }
+
+    proptest! {
+        /// The names are compared where they stand; a copy that is made alike gives the same.
+        #[test]
+        fn names_are_read_in_all_spellings(
+            name in "(x-|X_|é)?(amz|AMZ|minio|http)?[-_]?(meta[-_])?(force[-_]delete|[a-z]{0,2}\
+                     snowball[-_]auto[-_]extract|method-override|rename_source(-if)?)?|bulk_DELETE",
+        ) {
+            let lower = name.to_ascii_lowercase();
+            let alike = lower.replace('_', "-");
+            let metadata = lower.starts_with("x-amz-meta-");
+            let of_s3 = lower.contains('_') && alike.starts_with("x-amz-") && !metadata;
+            prop_assert_eq!(ambiguous(&name).is_some(), of_s3);
+            let reaches = ["x-minio-force-delete", "bulk-delete", "x-http-method-override"]
+                .contains(&alike.as_str())
+                || alike.ends_with(SNOWBALL)
+                || alike.starts_with(RENAME_SOURCE);
+            prop_assert_eq!(reaches_other_keys(&name).is_some(), reaches);
+        }
     }
 
     #[test]
