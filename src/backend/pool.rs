@@ -69,7 +69,9 @@ impl Pool {
         let pooled = if fresh { None } else { self.take(peer.reuse_hash()) };
         match pooled {
             Some(stream) => Ok((stream, true)),
-            None => self.connector.new_stream(peer).await.map(|stream| (stream, false)),
+            // Boxed: few requests need a new connection, and otherwise the future of every request
+            // would have its size, and be moved with it.
+            None => Box::pin(self.connector.new_stream(peer)).await.map(|stream| (stream, false)),
         }
     }
 

@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 use super::date::AmzDate;
 use super::key::SigningKey;
 use super::signature::{Hex, Signature};
-use crate::http1::fields;
 use crate::s3::encoding;
 
 /// The name of the algorithm, in `Authorization`, in queries and in strings to sign.
@@ -39,7 +38,7 @@ impl CanonicalRequest<'_> {
         for name in self.signed_headers.split(';') {
             text.extend_from_slice(name.as_bytes());
             text.push(b':');
-            for (i, value) in fields::values(self.headers, name).enumerate() {
+            for (i, value) in self.headers.get_all(name).iter().enumerate() {
                 if i > 0 {
                     text.push(b',');
                 }
