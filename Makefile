@@ -17,7 +17,7 @@ SEEDS ?= 10000
 # The stores that the end-to-end tests run against: everyday, full (with OpenStack Swift and Ceph,
 # which take half a minute to start), or names with commas: make e2e STORES=ceph,moto
 STORES ?= everyday
-# The binary that the end-to-end tests run: release, or debug, which `check` has nearly built.
+# The binary that the end-to-end tests run: release, or debug, which `check` has built.
 BINARY ?= release
 
 .DEFAULT_GOAL := help
@@ -63,7 +63,7 @@ simulation: ## the guarded write while everything fails, with SEEDS=10000 seeds
 
 build: ## the release binary (BINARY=debug for the other)
 	scripts/setup build
-	$(if $(filter debug,$(BINARY)),$(CARGO) build --locked,$(CARGO) build --release --locked -p ifmatch)
+	$(if $(filter debug,$(BINARY)),$(CARGO) test --locked --no-run,$(CARGO) build --release --locked -p ifmatch)
 
 e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names, BINARY=debug)
 	scripts/setup $(if $(filter everyday,$(STORES)),e2e,full)
