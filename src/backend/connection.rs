@@ -185,7 +185,7 @@ impl Connections {
         present.make_peer(&self.endpoint, self.timeouts);
     }
 
-    /// How long a read or a write of a connection may wait.
+    /// How long each read or write of a request without a deadline may wait.
     pub(super) const fn patience(&self) -> Duration {
         self.timeouts.read
     }
@@ -244,7 +244,8 @@ impl Connections {
             Err(NoConnection { why, fault: ConnectFault::Time })
         })?;
         let is_head = head.method == Method::HEAD;
-        let conversation = Conversation::new(stream, is_head, self.patience());
+        // The deadline alone counts: a store may work on a write for minutes.
+        let conversation = Conversation::new(stream, is_head, None);
         Ok(match timeout_at(deadline, converse(conversation, head, body, keep_alive)).await {
             Ok(Ok(received)) => {
                 if let Some(stream) = received.reusable {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::backend::Answer;
+use crate::backend::upload::{Early, Sent};
 use crate::body::Body;
 
 /// What a connection of the server does: read so many bytes of each request, then say this.
@@ -315,6 +316,98 @@ async fn a_connection_whose_end_of_the_answer_is_unclear_is_not_used_again() {
             assert_eq!(answer.body.as_ref(), expected, "{says:?}");
         }
         task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_write_waits_for_its_answer_until_its_deadline_and_no_timeout_makes_it_dead() {
+    let (body, reads) = small();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut connections, _task) = server(vec![]).await;
+    connections.endpoint.port = listener.local_addr().unwrap().port();
+    connections.timeouts.read = Duration::from_millis(20);
+    connections.resolve_again(false).await;
+    let served = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for works in [Duration::ZERO, Duration::from_millis(100)] {
+            read(&mut stream, reads).await;
+            tokio::time::sleep(works).await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    };
+    let asked = async {
+        answered(put(&connections, &body).await);
+        // On a connection that was used before: a second copy would be sent if it were taken for dead.
+        answered(put(&connections, &body).await);
+    };
+    Box::pin(async { tokio::join!(served, asked) }).await;
+}
+
+/// Sends these pieces as the body of a request with these headers; what the server gets of it.
+async fn uploaded(fields: &[(&'static str, &str)], pieces: &[&'static str]) -> (String, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut connections, _task) = server(vec![]).await;
+    connections.endpoint.port = listener.local_addr().unwrap().port();
+    connections.resolve_again(false).await;
+    let mut composed = request(&Method::PUT, 0);
+    composed.head.remove_header("content-length");
+    for (name, value) in fields {
+        composed.head.insert_header(*name, *value).unwrap();
+    }
+    let end = *pieces.last().unwrap();
+    let served = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut came = Vec::new();
+        while !String::from_utf8_lossy(&came).contains(end) || !came.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut came).await.unwrap() > 0, "{}", came.escape_ascii());
+            if fields[0].0 == "content-length" && String::from_utf8_lossy(&came).ends_with(end) {
+                break;
+            }
+        }
+        let go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+        stream.write_all(format!("{go_on}{OK}").as_bytes()).await.unwrap();
+        let text = String::from_utf8(came).unwrap();
+        text.split_once("\r\n\r\n").unwrap().1.to_owned()
+    };
+    let metrics = Metrics::default();
+    let sent = async {
+        let mut upload = connections.begin(composed, metrics.doubts.hold()).await.unwrap();
+        for piece in pieces {
+            assert_eq!(upload.send(&Bytes::from(*piece)).await, Ok(Sent::Yes));
+        }
+        upload.end().await.unwrap().status.as_u16()
+    };
+    Box::pin(async { tokio::join!(served, sent) }).await
+}
+
+#[tokio::test]
+async fn a_streamed_body_is_framed_as_its_head_says() {
+    let pieces = ["0\r\n\r\nPUT /b/other HTTP/1.1\r\n\r\n", "", "end"];
+    let whole = pieces.concat();
+    let length = whole.len().to_string();
+    assert_eq!(uploaded(&[("content-length", &length)], &pieces).await, (whole, 200));
+    let (chunked, status) = uploaded(&[("transfer-encoding", "chunked")], &pieces).await;
+    assert_eq!(status, 200);
+    let expected = format!("{:x}\r\n{}\r\n3\r\nend\r\n0\r\n\r\n", pieces[0].len(), pieces[0]);
+    assert_eq!(chunked, expected);
+}
+
+#[tokio::test]
+async fn a_store_that_answers_before_the_end_of_a_streamed_body_has_not_taken_it() {
+    for (says, expected) in
+        [(OK, None), ("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", Some(403))]
+    {
+        let says = format!("HTTP/1.1 100 Continue\r\n\r\n{says}").leak();
+        let mut composed = request(&Method::PUT, 100);
+        let reads = http_req_header_to_wire(&composed.head).unwrap().len();
+        composed.head.insert_header("expect", "100-continue").unwrap();
+        let (connections, _task) = server(vec![vec![Turn { reads, says }]]).await;
+        let metrics = Metrics::default();
+        let mut upload = connections.begin(composed, metrics.doubts.hold()).await.unwrap();
+        assert_eq!(upload.early().await, Early::GoOn);
+        assert_eq!(upload.early().await, Early::Answered);
+        let answered = upload.answered().await;
+        assert_eq!(answered.ok().map(|opened| opened.status.as_u16()), expected, "{says:?}");
     }
 }
 

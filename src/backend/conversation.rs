@@ -5,8 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::StatusCode;
 use pingora::protocols::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::http1::answer::{AnswerFraming, AnswerHead, take_head};
@@ -28,8 +30,8 @@ pub(super) struct Conversation {
     /// What has arrived and was not read yet.
     came: BytesMut,
     to_head: bool,
-    /// How long a read or a write may wait.
-    patience: Duration,
+    /// How long a read or a write may wait; `None` where the whole exchange has a deadline.
+    patience: Option<Duration>,
     /// Whether anything has arrived.
     heard: bool,
     informational: u32,
@@ -37,6 +39,15 @@ pub(super) struct Conversation {
     rest: Rest,
     /// Whether the whole request was sent.
     pub(super) sent_whole: bool,
+}
+
+/// What the store has said before or instead of the end of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// `100 Continue` (RFC 9110 §15.2.1).
+    GoOn,
+    /// The head of the answer.
+    Head,
 }
 
 /// The rest of the answer.
@@ -50,8 +61,9 @@ enum Rest {
 }
 
 impl Conversation {
-    /// `to_head`: the request is a HEAD, whose answer has no body.
-    pub(super) fn new(stream: Stream, to_head: bool, patience: Duration) -> Self {
+    /// `to_head`: the request is a HEAD, whose answer has no body. `patience` is how long a read or a
+    /// write may wait.
+    pub(super) fn new(stream: Stream, to_head: bool, patience: Option<Duration>) -> Self {
         Self {
             stream,
             came: BytesMut::new(),
@@ -84,10 +96,9 @@ impl Conversation {
             }
             stream.flush().await
         };
-        match timeout(self.patience, sent).await {
-            Ok(sent) => sent,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the store takes nothing")),
-        }
+        within(self.patience, sent).await.unwrap_or_else(|_| {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the store takes nothing"))
+        })
     }
 
     /// Takes the head of the answer, once it was read.
@@ -103,14 +114,19 @@ impl Conversation {
     /// Reads the head of the answer; informational ones are passed over. May be dropped while it
     /// waits.
     pub(super) async fn read_head(&mut self) -> Result<(), String> {
-        match timeout(self.patience, self.await_head()).await {
-            Ok(read) => read,
-            Err(_) => Err("no answer in time".to_owned()),
-        }
+        let read = within(self.patience, self.await_head()).await;
+        read.unwrap_or_else(|_| Err("no answer in time".to_owned()))
     }
 
     /// The same, as long as it takes.
     pub(super) async fn await_head(&mut self) -> Result<(), String> {
+        while self.heard_next().await? == Heard::GoOn {}
+        Ok(())
+    }
+
+    /// Waits for the head of the answer, or for a 100 before it, as long as it takes. May be dropped
+    /// while it waits.
+    pub(super) async fn heard_next(&mut self) -> Result<Heard, String> {
         while let Rest::Head = self.rest {
             let taken = if self.came.is_empty() {
                 None
@@ -126,6 +142,9 @@ impl Conversation {
                     if self.informational > INFORMATIONAL_MAX {
                         return Err("the store sends informational answers only".to_owned());
                     }
+                    if head.status == StatusCode::CONTINUE {
+                        return Ok(Heard::GoOn);
+                    }
                 }
                 Some(head) => {
                     self.rest = match head.framing {
@@ -140,15 +159,13 @@ impl Conversation {
                 None => {}
             }
         }
-        Ok(())
+        Ok(Heard::Head)
     }
 
     /// The next piece of the answer's body; `None` at its end. May be dropped while it waits.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, String> {
-        match timeout(self.patience, self.piece()).await {
-            Ok(piece) => piece,
-            Err(_) => Err("the answer stopped".to_owned()),
-        }
+        let piece = within(self.patience, self.piece()).await;
+        piece.unwrap_or_else(|_| Err("the answer stopped".to_owned()))
     }
 
     async fn piece(&mut self) -> Result<Option<Bytes>, String> {
@@ -216,6 +233,16 @@ impl Conversation {
     pub(super) fn reusable(self, persists: bool) -> Option<Stream> {
         let clean = self.sent_whole && self.is_read() && self.came.is_empty();
         (persists && clean).then_some(self.stream)
+    }
+}
+
+async fn within<T>(
+    patience: Option<Duration>,
+    work: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
+    match patience {
+        Some(patience) => timeout(patience, work).await,
+        None => Ok(work.await),
     }
 }
 

@@ -197,7 +197,7 @@ impl Connections {
         let wire = http_req_header_to_wire(&head).ok_or_else(malformed)?;
         let (stream, reused) = self.connect(&peer, fresh).await.map_err(not_sent)?;
         let mut conversation =
-            Conversation::new(stream, head.method == Method::HEAD, self.patience());
+            Conversation::new(stream, head.method == Method::HEAD, Some(self.patience()));
         let sent = conversation.send(&wire, b"").await;
         sent.map_err(|error| (lost(error.to_string()), reused))?;
         conversation.sent_whole = whole;

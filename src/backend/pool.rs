@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::Stream;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
 
 use super::store_tls::NO_CA_FILE;
@@ -26,7 +29,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub struct Pool {
     connector: Arc<TransportConnector>,
     idle: Arc<Mutex<Shelves>>,
-    /// How many connections to one peer may be idle.
+    /// How many connections may be idle, to all peers together.
     most: usize,
 }
 
@@ -39,6 +42,7 @@ impl fmt::Debug for Pool {
 #[derive(Default)]
 struct Shelves {
     by_peer: HashMap<u64, Vec<Idle>>,
+    count: usize,
     /// Whether a task sweeps them.
     swept: bool,
 }
@@ -49,7 +53,7 @@ struct Idle {
 }
 
 impl Pool {
-    /// An empty pool, which keeps so many idle connections to each peer.
+    /// An empty pool, which keeps so many idle connections.
     pub fn new(most: usize) -> Self {
         let mut options = ConnectorOptions::new(most);
         options.ca_file = Some(NO_CA_FILE.to_owned());
@@ -93,9 +97,10 @@ impl Pool {
     /// is closed.
     pub(super) fn keep(&self, peer: u64, stream: Stream) {
         let mut shelves = self.shelves();
-        let shelf = shelves.by_peer.entry(peer).or_default();
-        shelf.push(Idle { stream, since: Instant::now() });
-        let superfluous = (shelf.len() > self.most).then(|| shelf.remove(0));
+        let idle = Idle { stream, since: Instant::now() };
+        shelves.by_peer.entry(peer).or_default().push(idle);
+        shelves.count += 1;
+        let superfluous = if shelves.count > self.most { shelves.take_oldest() } else { None };
         let begins = !std::mem::replace(&mut shelves.swept, true);
         drop(shelves);
         drop(superfluous);
@@ -119,7 +124,18 @@ impl Pool {
 
 impl Shelves {
     fn take(&mut self, peer: u64) -> Option<Idle> {
-        self.by_peer.get_mut(&peer)?.pop()
+        let taken = self.by_peer.get_mut(&peer)?.pop()?;
+        self.count -= 1;
+        Some(taken)
+    }
+
+    /// The connection that has been idle for longest.
+    fn take_oldest(&mut self) -> Option<Idle> {
+        let oldest = |shelf: &&mut Vec<Idle>| shelf.first().map(|idle| idle.since);
+        let shelves = self.by_peer.values_mut().filter(|shelf| !shelf.is_empty());
+        let taken = shelves.min_by_key(oldest)?.remove(0);
+        self.count -= 1;
+        Some(taken)
     }
 
     /// Takes out what is of no use; whether anything is left to be swept.
@@ -131,6 +147,7 @@ impl Shelves {
             );
         }
         self.by_peer.retain(|_, shelf| !shelf.is_empty());
+        self.count -= closed.len();
         self.swept = !self.by_peer.is_empty();
         (closed, self.swept)
     }
@@ -140,9 +157,13 @@ impl Idle {
     /// Whether the store has neither closed the connection nor sent anything, as far as this process
     /// has been told. What has not been told yet is found when the connection is used.
     fn is_alive(&mut self) -> bool {
-        let mut space = [0; 1];
-        let mut cx = Context::from_waker(Waker::noop());
-        let stream = std::pin::Pin::new(&mut self.stream);
-        stream.poll_read(&mut cx, &mut ReadBuf::new(&mut space)).is_pending()
+        let stream = &mut self.stream;
+        let read = poll_fn(|cx| {
+            let mut space = [0; 1];
+            Pin::new(&mut *stream).poll_read(cx, &mut ReadBuf::new(&mut space))
+        });
+        // A task that has done much is told "not yet" by every connection, whatever it holds.
+        let read = pin!(unconstrained(read));
+        read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 }

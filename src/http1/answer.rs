@@ -72,8 +72,9 @@ pub fn take_head(came: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHead
         .map(|field| (within(field.name.as_bytes()), within(field.value)))
         .collect();
     let head = came.split_to(bytes).freeze();
-    let headers = headers(&head, places)?;
+    let mut headers = headers(&head, places)?;
     let (framing, clear) = framing(status, version, &headers, to_head)?;
+    say_once(&mut headers)?;
     let persists = clear && persists(version, &headers) && framing != AnswerFraming::UntilClose;
     Ok(Some(AnswerHead { status, headers, framing, persists }))
 }
@@ -123,6 +124,16 @@ fn framing(
         return Err(BadAnswer("its transfer coding is not chunked"));
     }
     Ok((AnswerFraming::Chunked, length.is_none()))
+}
+
+/// Leaves one length that all readers read alike, or none beside a coding (RFC 9112 §6.3).
+fn say_once(headers: &mut HeaderMap) -> Result<(), BadAnswer> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    } else if let Some(length) = length(headers)? {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Ok(())
 }
 
 /// The Content-Length; several equal values are one (RFC 9110 §8.6).

@@ -54,6 +54,20 @@ fn the_body_ends_as_rfc_9112_6_3_has_it() {
 }
 
 #[test]
+fn the_length_is_said_once_or_not_at_all() {
+    for (fields, expected) in [
+        ("Content-Length: 5\r\n", vec!["5"]),
+        ("Content-Length: 05, 5\r\nContent-Length: 5\r\n", vec!["5"]),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", vec![]),
+        ("", vec![]),
+    ] {
+        let head = taken(false, &format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).unwrap();
+        let said: Vec<_> = head.headers.get_all("content-length").iter().collect();
+        assert_eq!(said, expected, "{fields:?}");
+    }
+}
+
+#[test]
 fn answers_without_a_body_have_none_whatever_they_say() {
     let fields = "Content-Length: 5\r\nETag: \"e\"\r\n\r\n";
     for (to_head, status) in [

@@ -1,7 +1,10 @@
 //! Relay: passes on an answer of the store piece by piece, in constant memory.
 
-use bytes::Bytes;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
 use http::{Method, Version, header};
+use tokio::time::timeout;
 
 use super::gate_reply::stored;
 use super::location::{redirected, relocate};
@@ -11,6 +14,10 @@ use crate::metrics::labels::RefusedBy;
 
 /// How much of an answer is read ahead to learn its length.
 const READ_AHEAD_BYTES_MAX: usize = 4 << 20;
+
+/// How long the head of an answer waits for its content: both leave with one call of the kernel, and
+/// a store that breaks off before its content can be answered for.
+const HEAD_WAIT: Duration = Duration::from_millis(200);
 
 /// Passes on the store's answer. A short error is completed first.
 pub(super) async fn pass_on(
@@ -34,7 +41,7 @@ pub(super) async fn pass_on(
     }
     let bare = is_head || has_no_content(opened.status);
     let mut headers = std::mem::take(&mut opened.headers);
-    let mut ahead = Vec::new();
+    let mut ahead = BytesMut::new();
     if !bare && version != Version::HTTP_11 && !headers.contains_key(header::CONTENT_LENGTH) {
         // A client that does not know chunks would take the end of the connection for the end of
         // the body, even if the body is cut short. So the length of a short body is determined
@@ -45,11 +52,11 @@ pub(super) async fn pass_on(
     }
     visit.begin(opened.status, headers, bare);
     if !bare {
-        for piece in ahead {
-            visit.piece(piece).await?;
-        }
-        while let Some(piece) = opened.next().await.map_err(Cut::Store)? {
-            visit.piece(piece).await?;
+        visit.piece(ahead.freeze()).await?;
+        let mut piece = first_piece(visit, &mut opened).await?;
+        while let Some(content) = piece {
+            visit.piece(content).await?;
+            piece = opened.next().await.map_err(Cut::Store)?;
         }
     }
     visit.end().await?;
@@ -58,14 +65,24 @@ pub(super) async fn pass_on(
 }
 
 /// Reads a short body to its end and returns its length; of a long body, the beginning.
-async fn read_ahead(opened: &mut Opened, ahead: &mut Vec<Bytes>) -> Result<Option<usize>, Cut> {
-    let mut bytes = 0;
-    while bytes <= READ_AHEAD_BYTES_MAX {
+async fn read_ahead(opened: &mut Opened, ahead: &mut BytesMut) -> Result<Option<usize>, Cut> {
+    while ahead.len() <= READ_AHEAD_BYTES_MAX {
         let Some(piece) = opened.next().await.map_err(Cut::Store)? else {
-            return Ok(Some(bytes));
+            return Ok(Some(ahead.len()));
         };
-        bytes += piece.len();
-        ahead.push(piece);
+        ahead.extend_from_slice(&piece);
     }
     Ok(None)
+}
+
+/// The first piece of the content. The head leaves with it, or alone where it is late.
+async fn first_piece(visit: &mut Visit<'_>, opened: &mut Opened) -> Result<Option<Bytes>, Cut> {
+    let piece = match timeout(HEAD_WAIT, opened.next()).await {
+        Ok(piece) => piece,
+        Err(_) => {
+            visit.send_head().await?;
+            opened.next().await
+        }
+    };
+    piece.map_err(Cut::Store)
 }

@@ -83,6 +83,7 @@ async fn cut_off(visit: &mut Visit<'_>, cut: Cut) {
     if !visit.take_back() {
         tracing::warn!(why, "the store broke off its answer");
         visit.log().store_broke_off();
+        visit.break_off();
         return;
     }
     tracing::warn!(why, "the store did not answer");

@@ -42,7 +42,9 @@ pub(super) struct Visit<'s> {
 /// How much of the answer was sent.
 #[derive(Debug, Default)]
 struct Answered {
-    /// The status, once the answer has begun.
+    /// The status that was composed.
+    composed: Option<StatusCode>,
+    /// The status, once its head was sent.
     status: Option<StatusCode>,
     /// What was composed and not sent yet: a head waits for the first piece of its body.
     pending: Vec<u8>,
@@ -212,16 +214,26 @@ impl Visit<'_> {
         self.wire.write(Framed::bare(CONTINUE)).await.map_err(|_| BodyFault::ClientGone)
     }
 
+    /// Sends on the store's `100 Continue`, to a client that waits for one.
+    pub(super) async fn pass_on_100(&mut self) -> Result<(), BodyFault> {
+        if self.waits_for_100() { self.go_on().await } else { Ok(()) }
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends its body (RFC 9110 §10.1.1).
+    fn waits_for_100(&self) -> bool {
+        let expected = self.head.headers.get(header::EXPECT);
+        let expects =
+            expected.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        expects && self.head.version == Version::HTTP_11 && !self.continued
+    }
+
     /// Reads a refused body and drops it, so that the connection may be kept; `false` where it is
     /// too long or does not end. A client that waits for `100 Continue` gets it first.
     async fn is_read_out(&mut self) -> bool {
         if matches!(self.head.framing, Framing::Length(bytes) if bytes > READ_OUT_BYTES_MAX) {
             return false;
         }
-        let expected = self.head.headers.get(header::EXPECT);
-        let waits = self.head.version == Version::HTTP_11
-            && expected.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        if waits && !self.continued && self.go_on().await.is_err() {
+        if self.pass_on_100().await.is_err() {
             return false;
         }
         let mut bytes = 0;
@@ -328,7 +340,6 @@ impl Visit<'_> {
         let bare = has_no_content(status) || self.head.method == Method::HEAD;
         let body = if bare { Bytes::new() } else { body };
         self.compose_head(status, headers);
-        self.answered.content_bytes = body.len();
         self.flush(&body).await
     }
 
@@ -358,6 +369,18 @@ impl Visit<'_> {
         self.compose_head(status, headers);
     }
 
+    /// Sends a head whose content is late.
+    pub(super) async fn send_head(&mut self) -> Result<(), Cut> {
+        self.flush(b"").await
+    }
+
+    /// The rest of the answer will not come: the connection ends without a word that would vouch for
+    /// what was sent.
+    pub(super) fn break_off(&mut self) {
+        self.persists = false;
+        self.wire.break_off();
+    }
+
     /// Takes back an answer of which nothing was sent, so that there may be another one. Whether that
     /// is so.
     pub(super) fn take_back(&mut self) -> bool {
@@ -381,7 +404,6 @@ impl Visit<'_> {
             AnswerRest::Chunked => write_chunk_size(&mut self.answered.pending, piece.len()),
             AnswerRest::UntilClose | AnswerRest::Nothing => {}
         }
-        self.answered.content_bytes += piece.len();
         self.flush(&piece).await
     }
 
@@ -406,7 +428,7 @@ impl Visit<'_> {
         let connection = if self.persists { "keep-alive" } else { "close" };
         headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
         write_head(&mut self.answered.pending, status, &headers);
-        self.answered.status = Some(status);
+        self.answered.composed = Some(status);
     }
 
     /// Sends what is composed, and this content after it.
@@ -420,6 +442,8 @@ impl Visit<'_> {
         self.answered.sent = true;
         self.wire.write(framed).await?;
         self.answered.pending.clear();
+        self.answered.status = self.answered.composed;
+        self.answered.content_bytes += content.len();
         Ok(())
     }
 

@@ -32,6 +32,9 @@ const FIRST_BYTES: usize = 16 * 1024;
 /// The most bytes of a body that are read at once.
 const PIECE_BYTES: usize = 64 * 1024;
 
+/// A buffer with less room than this is not read into any more.
+const LEAST_ROOM_BYTES: usize = 8 * 1024;
+
 /// A body up to this size is joined with its head, where the connection cannot write both at once.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 
@@ -137,6 +140,10 @@ impl Wire {
     pub(super) async fn more(&mut self) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         let ahead = &mut self.ahead;
+        if ahead.is_empty() {
+            // An empty piece of the last body would keep its whole buffer.
+            *ahead = BytesMut::new();
+        }
         let came = poll_fn(|cx| {
             let mut space = [const { MaybeUninit::uninit() }; FIRST_BYTES];
             let mut piece = ReadBuf::uninit(&mut space);
@@ -238,8 +245,12 @@ impl Wire {
             _ => PIECE_BYTES,
         };
         let Some(stream) = &mut self.stream else { return Err(Broken::Gone) };
-        self.ahead.reserve(wanted);
-        let mut space = (&mut self.ahead).limit(wanted);
+        // What is left of a buffer is used first: each piece of it keeps the whole.
+        if self.ahead.capacity() < wanted.min(LEAST_ROOM_BYTES) {
+            self.ahead.reserve(wanted);
+        }
+        let room = wanted.min(self.ahead.capacity());
+        let mut space = (&mut self.ahead).limit(room);
         let came = timeout(self.patience, stream.read_buf(&mut space)).await;
         let fault = match came {
             Ok(Ok(bytes)) if bytes > 0 => return Ok(()),
@@ -287,10 +298,16 @@ impl Wire {
 // === the end ===
 
 impl Wire {
+    /// The connection ends as it is, in the middle of an answer.
+    pub(super) fn break_off(&mut self) {
+        self.ended = true;
+    }
+
     /// Closes the connection after an answer; by TLS this says that nothing was cut off.
     pub(super) async fn close(mut self) {
         // Otherwise `drop` closes in two steps.
-        if self.has_nothing_unread()
+        if !self.ended
+            && self.has_nothing_unread()
             && let Some(mut stream) = self.stream.take()
         {
             let closed = timeout(LINGER_IDLE, AsyncWriteExt::shutdown(&mut stream)).await;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::backend::Answer;
-use crate::backend::upload::Sent;
+use crate::backend::upload::{Early, Sent};
 use crate::gate::Reply;
 use crate::proxy::admitted::Passed;
 use crate::proxy::buffered::Buffered;
@@ -44,7 +44,13 @@ pub(super) async fn stream<'p>(
     loop {
         let piece = tokio::select! {
             biased;
-            () = upload.early() => return Response::opened(upload.answered().await),
+            early = upload.early() => match early {
+                Early::GoOn => {
+                    visit.pass_on_100().await?;
+                    continue;
+                }
+                Early::Answered => return Response::opened(upload.answered().await),
+            },
             piece = visit.next_piece() => piece?,
         };
         let Some(piece) = piece else { break };
