@@ -38,7 +38,9 @@ class Recorder:
             protocol_version = "HTTP/1.1"
 
             def answer(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                chunked = "chunked" in self.headers.get("Transfer-Encoding", "")
+                body = (self.chunks() if chunked
+                        else self.rfile.read(int(self.headers.get("Content-Length", 0))))
                 # A header that comes twice is seen as one with two values, and fits no expectation.
                 headers = {name: ", ".join(self.headers.get_all(name)) for name in self.headers}
                 recorder.seen.append((self.command, self.path, headers, body))
@@ -51,6 +53,14 @@ class Recorder:
                 self.end_headers()
 
             do_GET = do_PUT = do_HEAD = do_DELETE = do_OPTIONS = do_POST = answer
+
+            def chunks(self) -> bytes:
+                body = b""
+                while size := int(self.rfile.readline().strip(), 16):
+                    body += self.rfile.read(size)
+                    assert self.rfile.readline() == b"\r\n"
+                assert self.rfile.readline() == b"\r\n"
+                return body
 
             def log_message(self, *_):
                 pass

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import http.client
 import os
+import socket
 import subprocess
 import sys
 import zlib
@@ -303,10 +304,27 @@ def test_a_stream_of_unknown_length_passes_where_that_is_set(recorded, tmp_path)
     try:
         recorder.take()
         assert put(taking.raw()) == 200
-        headers = lower(sent_of(recorder)[2])
+        sent = sent_of(recorder)
+        headers = lower(sent[2])
         assert headers["transfer-encoding"] == "chunked" and "content-length" not in headers
+        assert sent[3] == b"abcd"
     finally:
         taking.stop()
+
+
+def test_the_store_says_when_a_part_may_come(recorded):
+    recorder, _, raw = recorded
+    target = "/bucket/key?partNumber=1&uploadId=u"
+    head = {**raw.signed("PUT", target, body=b"part"), "Expect": "100-continue", "Content-Length": "4"}
+    with socket.create_connection((raw.host, raw.port), 20) as connection:
+        lines = [f"PUT {target} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert connection.recv(25, socket.MSG_WAITALL) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"part")
+        answer = http.client.HTTPResponse(connection, method="PUT")
+        answer.begin()
+        assert answer.status == 200
+    assert sent_of(recorder)[3] == b"part"
 
 
 def test_what_is_not_s3_s_is_left_out_or_refused(recorded):
