@@ -77,12 +77,9 @@ async fn read_ahead(opened: &mut Opened, ahead: &mut BytesMut) -> Result<Option<
 
 /// The first piece of the content. The head leaves with it, or alone where it is late.
 async fn first_piece(visit: &mut Visit<'_>, opened: &mut Opened) -> Result<Option<Bytes>, Cut> {
-    let piece = match timeout(HEAD_WAIT, opened.next()).await {
-        Ok(piece) => piece,
-        Err(_) => {
-            visit.send_head().await?;
-            opened.next().await
-        }
-    };
-    piece.map_err(Cut::Store)
+    if let Ok(piece) = timeout(HEAD_WAIT, opened.next()).await {
+        return piece.map_err(Cut::Store);
+    }
+    visit.send_head().await?;
+    opened.next().await.map_err(Cut::Store)
 }
