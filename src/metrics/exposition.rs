@@ -204,7 +204,7 @@ fn backend(out: &mut Families<'_>, of: &Metrics) -> fmt::Result {
         "How requests to the store came to their connection.",
         of.backend_connecting.each())?;
     out.gauge("backend_connections_in_use", None,
-        "Connections to the store on which a request is under way, without streamed ones.",
+        "Connections to the store on which a request is under way.",
         of.backend_in_use.get())?;
     out.counter("backend_resends", None,
         "Requests that were sent to the store again because a pooled connection was dead.",
