@@ -4,6 +4,7 @@ and heal."""
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -398,11 +399,12 @@ def test_no_update_is_lost_when_nodes_die_under_load(start, nodes, bucket, fault
 # === figures ===
 
 
-@pytest.mark.full
+@pytest.mark.skipif("NODES_FIGURES" not in os.environ,
+                    reason="measures minutes for docs/operations.md: NODES_FIGURES=1, with -s")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
 def test_how_long_reads_and_writes_stop(start, nodes, bucket, fault):
-    """With the default times. Run with `-s` it prints the figures of docs/operations.md."""
+    """With the default times: prints the figures of docs/operations.md."""
     proxy = start(lease=6, grace=3, settle=10, settle_long=300, lease_wait=30, health_interval=5,
                   health_timeout=2, clock_skew=0.25, writers="exclusive")
     keys = [f"figure-{number}" for number in range(12)]
