@@ -31,6 +31,7 @@
 //! ARCHITECTURE.md describes the life of a request and the invariants, docs/decisions the reasons.
 
 pub mod admin;
+mod at_once;
 pub mod backend;
 pub mod body;
 pub mod built;

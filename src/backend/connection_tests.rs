@@ -48,6 +48,14 @@ async fn server(connections: Vec<Vec<Turn>>) -> (Connections, JoinHandle<()>) {
     (connections.await.unwrap(), task)
 }
 
+/// Connections to this listener, which the test serves itself.
+async fn to(listener: &TcpListener) -> Connections {
+    let (mut connections, _task) = server(vec![]).await;
+    connections.endpoint.port = listener.local_addr().unwrap().port();
+    connections.resolve_again(false).await;
+    connections
+}
+
 async fn read(stream: &mut TcpStream, bytes: usize) {
     let mut sink = vec![0; bytes];
     stream.read_exact(&mut sink).await.unwrap();
@@ -193,9 +201,7 @@ async fn a_store_that_is_not_there_was_sent_nothing() {
 async fn an_answer_that_does_not_come_in_time_is_lost() {
     let (body, reads) = small();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (mut connections, _task) = server(vec![]).await;
-    connections.endpoint.port = listener.local_addr().unwrap().port();
-    connections.resolve_again(false).await;
+    let connections = to(&listener).await;
     let silent = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         read(&mut stream, reads).await;
@@ -258,9 +264,7 @@ async fn a_long_or_broken_answer_that_is_not_needed_is_broken_off() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\nhi",
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (mut connections, _task) = server(vec![]).await;
-        connections.endpoint.port = listener.local_addr().unwrap().port();
-        connections.resolve_again(false).await;
+        let connections = to(&listener).await;
         let served = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             read(&mut stream, reads).await;
@@ -280,9 +284,7 @@ async fn a_long_or_broken_answer_that_is_not_needed_is_broken_off() {
 #[tokio::test]
 async fn a_connection_that_is_given_up_takes_back_what_was_not_read() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (mut connections, _task) = server(vec![]).await;
-    connections.endpoint.port = listener.local_addr().unwrap().port();
-    connections.resolve_again(false).await;
+    let connections = to(&listener).await;
     let body = Body::from(Bytes::from(vec![0; 64 << 20]));
     let deadline = Instant::now() + Duration::from_millis(100);
     let head = request(&Method::PUT, 64 << 20);
@@ -323,10 +325,8 @@ async fn a_connection_whose_end_of_the_answer_is_unclear_is_not_used_again() {
 async fn a_write_waits_for_its_answer_until_its_deadline_and_no_timeout_makes_it_dead() {
     let (body, reads) = small();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (mut connections, _task) = server(vec![]).await;
-    connections.endpoint.port = listener.local_addr().unwrap().port();
+    let mut connections = to(&listener).await;
     connections.timeouts.read = Duration::from_millis(20);
-    connections.resolve_again(false).await;
     let served = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         for works in [Duration::ZERO, Duration::from_millis(100)] {
@@ -346,9 +346,7 @@ async fn a_write_waits_for_its_answer_until_its_deadline_and_no_timeout_makes_it
 /// Sends these pieces as the body of a request with these headers; what the server gets of it.
 async fn uploaded(fields: &[(&'static str, &str)], pieces: &[&'static str]) -> (String, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (mut connections, _task) = server(vec![]).await;
-    connections.endpoint.port = listener.local_addr().unwrap().port();
-    connections.resolve_again(false).await;
+    let connections = to(&listener).await;
     let mut composed = request(&Method::PUT, 0);
     composed.head.remove_header("content-length");
     for (name, value) in fields {
@@ -437,9 +435,7 @@ async fn an_answer_that_comes_byte_by_byte_is_read_as_at_once() {
     let says = "HTTP/1.1 103 Early Hints\r\na: b\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
                 \r\n1;x=y\r\na\r\n2\r\nbc\r\n0\r\nt: u\r\n\r\n";
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (mut connections, _task) = server(vec![]).await;
-    connections.endpoint.port = listener.local_addr().unwrap().port();
-    connections.resolve_again(false).await;
+    let connections = to(&listener).await;
     let served = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();

@@ -1,18 +1,18 @@
 //! One request and its answer on a connection to the store (RFC 9112). The connection may carry
 //! another request only after the whole request was sent and the whole answer read.
 
-use std::io;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use http::StatusCode;
 use pingora::protocols::Stream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use crate::http1::answer::{AnswerFraming, AnswerHead, take_head};
-use crate::http1::chunks::Chunks;
+use crate::at_once::write_at_once;
+use crate::http1::answer::{AnswerHead, take_head};
+use crate::http1::body::{BodyRest, Framed};
 
 /// How much of an answer is read at once: its head and a small body, and then its body.
 const FIRST_BYTES: usize = 8 * 1024;
@@ -21,8 +21,8 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// How many informational answers may precede an answer (RFC 9110 §15.2).
 const INFORMATIONAL_MAX: u32 = 32;
 
-/// A head and a piece up to this size are joined, where the connection cannot write both at once.
-const JOINED_BYTES_MAX: usize = 64 * 1024;
+/// After the store stopped reading: how long to wait for its early answer.
+const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// The connection, for one request.
 pub(super) struct Conversation {
@@ -36,7 +36,7 @@ pub(super) struct Conversation {
     heard: bool,
     informational: u32,
     head: Option<AnswerHead>,
-    rest: Rest,
+    at: At,
     /// Whether the whole request was sent.
     pub(super) sent_whole: bool,
 }
@@ -50,14 +50,23 @@ pub(super) enum Heard {
     Head,
 }
 
-/// The rest of the answer.
-enum Rest {
-    /// Its head has not been read.
+/// What became of a part of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It was sent.
+    Yes,
+    /// The store stopped reading: it has answered.
+    Answered,
+}
+
+/// How far the answer was read.
+enum At {
+    /// Before the end of its head.
     Head,
-    Length(u64),
-    Chunked(Chunks),
+    /// In its body, or at its end.
+    Body(BodyRest),
+    /// In a body that ends with the connection.
     UntilClose,
-    Nothing,
 }
 
 impl Conversation {
@@ -72,38 +81,38 @@ impl Conversation {
             heard: false,
             informational: 0,
             head: None,
-            rest: Rest::Head,
+            at: At::Head,
             sent_whole: false,
         }
     }
 
-    /// Sends the head of the request, or nothing, and a piece of its body.
-    pub(super) async fn send(&mut self, head: &[u8], piece: &[u8]) -> io::Result<()> {
-        let stream = &mut self.stream;
-        let sent = async {
-            if stream.is_write_vectored() {
-                let mut both = Buf::chain(head, piece);
-                while both.has_remaining() {
-                    if stream.write_buf(&mut both).await? == 0 {
-                        return Err(io::ErrorKind::WriteZero.into());
-                    }
-                }
-            } else if !head.is_empty() && piece.len() <= JOINED_BYTES_MAX {
-                stream.write_all(&[head, piece].concat()).await?;
-            } else {
-                stream.write_all(head).await?;
-                stream.write_all(piece).await?;
-            }
-            stream.flush().await
-        };
-        within(self.patience, sent).await.unwrap_or_else(|_| {
-            Err(io::Error::new(io::ErrorKind::TimedOut, "the store takes nothing"))
-        })
+    /// Sends a part of the request: its head, or a piece of its body.
+    pub(super) async fn send(&mut self, part: Framed<'_>) -> Result<(), String> {
+        match within(self.patience, write_at_once(&mut self.stream, part)).await {
+            Ok(sent) => sent.map_err(|error| error.to_string()),
+            Err(_) => Err("the store takes nothing".to_owned()),
+        }
     }
 
-    /// Takes the head of the answer, once it was read.
-    pub(super) fn take_head(&mut self) -> Option<AnswerHead> {
-        self.head.take()
+    /// The same. Where the store does not take it, its answer may have arrived already: it has refused
+    /// the request and closed.
+    pub(super) async fn send_or_hear(&mut self, part: Framed<'_>) -> Result<Sent, String> {
+        let Err(why) = self.send(part).await else { return Ok(Sent::Yes) };
+        match timeout(EARLY_ANSWER_WAIT, self.await_head()).await {
+            Ok(Ok(())) => Ok(Sent::Answered),
+            Ok(Err(_)) | Err(_) => Err(why),
+        }
+    }
+
+    /// Takes the head of the answer, once it was read. Fails, with a sentence, where it says that the
+    /// store has done what it was not yet asked.
+    pub(super) fn take_head(&mut self) -> Result<AnswerHead, String> {
+        let head = self.head.take().ok_or("the answer has no head")?;
+        if !self.sent_whole && head.status.is_success() {
+            let status = head.status;
+            return Err(format!("the store answered {status} before it had read the request"));
+        }
+        Ok(head)
     }
 
     /// Whether not one byte of an answer has arrived.
@@ -127,7 +136,7 @@ impl Conversation {
     /// Waits for the head of the answer, or for a 100 before it, as long as it takes. May be dropped
     /// while it waits.
     pub(super) async fn heard_next(&mut self) -> Result<Heard, String> {
-        while let Rest::Head = self.rest {
+        while let At::Head = self.at {
             let taken = if self.came.is_empty() {
                 None
             } else {
@@ -147,12 +156,7 @@ impl Conversation {
                     }
                 }
                 Some(head) => {
-                    self.rest = match head.framing {
-                        AnswerFraming::Nothing | AnswerFraming::Length(0) => Rest::Nothing,
-                        AnswerFraming::Length(bytes) => Rest::Length(bytes),
-                        AnswerFraming::Chunked => Rest::Chunked(Chunks::default()),
-                        AnswerFraming::UntilClose => Rest::UntilClose,
-                    };
+                    self.at = head.framing.map_or(At::UntilClose, |it| At::Body(it.into()));
                     self.head = Some(head);
                 }
                 None if self.more(FIRST_BYTES).await? == 0 => return Err(CLOSED.to_owned()),
@@ -180,42 +184,28 @@ impl Conversation {
                 return Ok(None);
             }
             if self.came.is_empty() && self.more(PIECE_BYTES).await? == 0 {
-                if !matches!(self.rest, Rest::UntilClose) {
+                if !matches!(self.at, At::UntilClose) {
                     return Err(CLOSED.to_owned());
                 }
-                self.rest = Rest::Nothing;
+                self.at = At::Body(BodyRest::Nothing);
             }
         }
     }
 
     /// Takes a piece of the body from what has arrived: its content, which may be empty.
     fn take_piece(&mut self) -> Result<Bytes, String> {
-        match &mut self.rest {
-            Rest::Head | Rest::Nothing => Ok(Bytes::new()),
-            Rest::UntilClose => Ok(self.came.split().freeze()),
-            Rest::Length(left) => {
-                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(self.came.len());
-                *left -= here as u64;
-                if *left == 0 {
-                    self.rest = Rest::Nothing;
-                }
-                Ok(self.came.split_to(here).freeze())
-            }
-            Rest::Chunked(chunks) => {
-                let piece = chunks.next(&self.came).map_err(|bad| format!("the answer: {bad}"))?;
-                if chunks.is_done() {
-                    self.rest = Rest::Nothing;
-                }
-                Ok(self.came.split_to(piece.bytes).freeze().slice(piece.content))
-            }
+        match &mut self.at {
+            At::Head => Ok(Bytes::new()),
+            At::UntilClose => Ok(self.came.split().freeze()),
+            At::Body(rest) => rest.take(&mut self.came).map_err(|bad| format!("the answer: {bad}")),
         }
     }
 
     /// Waits for more bytes; 0 where the store has closed the connection.
     async fn more(&mut self, bytes_max: usize) -> Result<usize, String> {
-        let wanted = match self.rest {
-            Rest::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(bytes_max),
-            _ => bytes_max,
+        let wanted = match &self.at {
+            At::Body(rest) => rest.wanted(bytes_max),
+            At::Head | At::UntilClose => bytes_max,
         };
         self.came.reserve(wanted);
         let mut space = (&mut self.came).limit(wanted);
@@ -226,7 +216,7 @@ impl Conversation {
 
     /// Whether the whole answer was read.
     pub(super) fn is_read(&self) -> bool {
-        matches!(self.rest, Rest::Nothing)
+        matches!(self.at, At::Body(BodyRest::Nothing))
     }
 
     /// The connection, if another request may follow on it. `persists`: the answer's head allows it.

@@ -1,26 +1,22 @@
 //! One exchange over one connection: the request is sent whole, the answer read whole.
 
 use std::io;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::http_req_header_to_wire;
-use tokio::time::timeout;
 
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Sent};
 use super::headers::from_store;
 use super::{Answer, KeepAlive};
 use crate::body::Body;
+use crate::http1::body::Framed;
 use crate::s3::documents::is_prologue;
 
 /// The longest answer to a write, in bytes: it is read whole.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-
-/// After the store stopped reading: how long to wait for its early answer.
-pub(super) const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) const MALFORMED: &str = "the request is not well-formed";
 
@@ -60,11 +56,8 @@ async fn exchange(
 ) -> Result<(Answer, bool), String> {
     send(conversation, head, body).await?;
     conversation.read_head().await?;
-    let head = conversation.take_head().ok_or("the answer has no head")?;
+    let head = conversation.take_head()?;
     let (status, headers) = (head.status, from_store(head.headers));
-    if !conversation.sent_whole && status.is_success() {
-        return Err(format!("the store answered {status} before it had read the request"));
-    }
     let keep_alive = keep_alive.filter(|_| status == StatusCode::OK);
     let heard = |body: &[u8]| {
         if let Some(keep_alive) = keep_alive
@@ -90,16 +83,12 @@ async fn send(
     loop {
         // Each system call costs as much as all of the proxy's rules together, so the head and the
         // first piece are sent in one call.
-        let sent = conversation.send(&wire, piece.as_deref().unwrap_or_default()).await;
-        wire.clear();
-        if let Err(error) = sent {
-            // The store may have refused the request and closed: its answer, if any, has already
-            // arrived.
-            return match timeout(EARLY_ANSWER_WAIT, conversation.read_head()).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(error.to_string()),
-            };
+        let content = piece.as_deref().unwrap_or_default();
+        let part = Framed { before: &wire, content, behind: b"" };
+        if conversation.send_or_hear(part).await? == Sent::Answered {
+            return Ok(());
         }
+        wire.clear();
         if piece.is_none() {
             break;
         }

@@ -187,17 +187,7 @@ impl HttpStore {
     /// Sends a request without a body that changes something, but no object's content: once, since
     /// only a read may be sent twice. To the next node of its place where none could be connected to.
     pub async fn open_once(&self, request: &StoreRequest) -> Result<Opened, String> {
-        let order = self.order(request);
-        let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
-        while let Some(node) = self.next_to_send(&order, &tried) {
-            let head = self.compose(request, Some(0), &node.endpoint);
-            match node.open_once(head.map_err(|error| error.to_string())?).await {
-                Err(Unopened::NotSent(none)) => why = none.why,
-                settled => return settled.map_err(Unopened::why),
-            }
-            tried.push(node.number);
-        }
-        Err(why)
+        self.offer(request, Some(0), Node::open_once).await
     }
 
     /// Sends the head of a request whose body follows in pieces; `length_bytes` is the body's, where it
@@ -208,11 +198,22 @@ impl HttpStore {
         request: &StoreRequest,
         length_bytes: Option<u64>,
     ) -> Result<Upload, String> {
+        self.offer(request, length_bytes, Node::begin).await
+    }
+
+    /// Composes a request that changes something, and has it sent: to the next node of its place where
+    /// none could be connected to. The error is a sentence.
+    async fn offer<T>(
+        &self,
+        request: &StoreRequest,
+        length: Option<u64>,
+        send: impl AsyncFn(&Node, Composed) -> Result<T, Unopened>,
+    ) -> Result<T, String> {
         let order = self.order(request);
         let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
         while let Some(node) = self.next_to_send(&order, &tried) {
-            let head = self.compose(request, length_bytes, &node.endpoint);
-            match node.begin(head.map_err(|error| error.to_string())?).await {
+            let head = self.compose(request, length, &node.endpoint);
+            match send(node, head.map_err(|error| error.to_string())?).await {
                 Err(Unopened::NotSent(none)) => why = none.why,
                 settled => return settled.map_err(Unopened::why),
             }

@@ -16,6 +16,7 @@ use super::conversation::Conversation;
 use super::exchange::MALFORMED;
 use super::headers::from_store;
 use super::pool::Pool;
+use crate::http1::body::Framed;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::StoreRequestClass;
 
@@ -81,7 +82,7 @@ impl Opening {
     /// The answer whose head has been read.
     pub(super) fn opened(self) -> Result<Opened, String> {
         let Self { mut conversation, peer, pool, in_use, .. } = self;
-        let head = conversation.take_head().ok_or("the answer has no head")?;
+        let head = conversation.take_head()?;
         let (status, headers, persists) = (head.status, from_store(head.headers), head.persists);
         Ok(Opened {
             status,
@@ -107,6 +108,11 @@ impl Opened {
         self.conversation.next().await
     }
 
+    /// Whether the body was read to its end.
+    pub fn is_read(&self) -> bool {
+        self.conversation.is_read()
+    }
+
     /// The length of the body by its head, in bytes.
     fn announced(&self) -> Option<usize> {
         self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
@@ -125,7 +131,7 @@ impl Opened {
     /// Reads a short body to its end; `false` for a long body, and for one that breaks off.
     async fn ends_soon(&mut self) -> bool {
         // The answer to a HEAD, and a 304, have a Content-Length but no body.
-        if self.conversation.is_read() {
+        if self.is_read() {
             return true;
         }
         let mut left = SHORT_BYTES_MAX;
@@ -198,8 +204,8 @@ impl Connections {
         let (stream, reused) = self.connect(&peer, fresh).await.map_err(not_sent)?;
         let mut conversation =
             Conversation::new(stream, head.method == Method::HEAD, Some(self.patience()));
-        let sent = conversation.send(&wire, b"").await;
-        sent.map_err(|error| (lost(error.to_string()), reused))?;
+        let sent = conversation.send(Framed::bare(&wire)).await;
+        sent.map_err(|why| (lost(why), reused))?;
         conversation.sent_whole = whole;
         Ok(Opening { conversation, peer, pool: self.pool.clone(), reused, began, in_use })
     }

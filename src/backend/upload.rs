@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use tokio::time::timeout;
 
 use super::connection::{Composed, Connections};
 use super::conversation::Heard;
-use super::exchange::EARLY_ANSWER_WAIT;
+pub use super::conversation::Sent;
 use super::opened::{Opened, Opening, Unopened};
 use crate::http1::answer_head::write_chunk_size;
+use crate::http1::body::{Framed, LAST_CHUNK};
 use crate::metrics::Metrics;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::StoreRequestClass;
@@ -37,43 +37,18 @@ enum Framing {
     /// There is none.
     NoBody,
     Length,
-    Chunked {
-        /// Whether a chunk was sent, whose line end is sent with what follows it.
-        begun: bool,
-    },
+    Chunked,
 }
 
 impl Framing {
     fn of(head: &HeaderMap) -> Self {
         if head.contains_key(header::TRANSFER_ENCODING) {
-            Self::Chunked { begun: false }
+            Self::Chunked
         } else if head.contains_key(header::CONTENT_LENGTH) {
             Self::Length
         } else {
             Self::NoBody
         }
-    }
-
-    /// What goes before a piece of so many bytes; 0 for the end of the body.
-    fn before(&mut self, bytes: usize) -> Result<Vec<u8>, String> {
-        let mut before = Vec::new();
-        match self {
-            Self::NoBody if bytes > 0 => {
-                return Err("its head has announced no body".to_owned());
-            }
-            Self::NoBody | Self::Length => {}
-            Self::Chunked { begun } => {
-                if *begun {
-                    before.extend_from_slice(b"\r\n");
-                }
-                *begun = true;
-                write_chunk_size(&mut before, bytes);
-                if bytes == 0 {
-                    before.extend_from_slice(b"\r\n");
-                }
-            }
-        }
-        Ok(before)
     }
 }
 
@@ -83,15 +58,6 @@ pub enum Early {
     /// The body may come.
     GoOn,
     /// The head of an answer has arrived, or the connection has failed.
-    Answered,
-}
-
-/// What became of a piece.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// It was sent.
-    Yes,
-    /// The store stopped reading: it has answered.
     Answered,
 }
 
@@ -122,27 +88,26 @@ impl Upload {
         if piece.is_empty() {
             return Ok(Sent::Yes);
         }
-        let before = self.framing.before(piece.len())?;
-        self.send_framed(&before, piece).await
-    }
-
-    async fn send_framed(&mut self, before: &[u8], piece: &[u8]) -> Result<Sent, String> {
-        let conversation = &mut self.opening.conversation;
-        let Err(error) = conversation.send(before, piece).await else { return Ok(Sent::Yes) };
-        // The store may have refused the request and closed: its answer, if any, has already
-        // arrived.
-        match timeout(EARLY_ANSWER_WAIT, conversation.await_head()).await {
-            Ok(Ok(())) => Ok(Sent::Answered),
-            Ok(Err(_)) | Err(_) => Err(error.to_string()),
-        }
+        let mut size = Vec::new();
+        let part = match self.framing {
+            Framing::NoBody => return Err("its head has announced no body".to_owned()),
+            Framing::Length => Framed::bare(piece),
+            Framing::Chunked => {
+                write_chunk_size(&mut size, piece.len());
+                Framed::chunk(&size, piece)
+            }
+        };
+        self.opening.conversation.send_or_hear(part).await
     }
 
     /// Ends the body, and reads the head of the answer.
     pub async fn end(mut self) -> Result<Opened, String> {
-        let before = self.framing.before(0)?;
-        let sent =
-            if before.is_empty() { Sent::Yes } else { self.send_framed(&before, b"").await? };
-        self.opening.conversation.sent_whole = sent == Sent::Yes;
+        let conversation = &mut self.opening.conversation;
+        let sent = match self.framing {
+            Framing::Chunked => conversation.send_or_hear(Framed::bare(LAST_CHUNK)).await?,
+            Framing::NoBody | Framing::Length => Sent::Yes,
+        };
+        conversation.sent_whole = sent == Sent::Yes;
         self.answered().await
     }
 
@@ -153,12 +118,6 @@ impl Upload {
         let took = self.opening.began.elapsed();
         self.metrics.backend_request.observe(StoreRequestClass::Upload, took);
         read?;
-        let sent_whole = self.opening.conversation.sent_whole;
-        let opened = self.opening.opened()?.at_node(self.at_node);
-        if !sent_whole && opened.status.is_success() {
-            let status = opened.status;
-            return Err(format!("the store answered {status} before it had read the request"));
-        }
-        Ok(opened)
+        Ok(self.opening.opened()?.at_node(self.at_node))
     }
 }

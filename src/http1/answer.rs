@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 
-use super::persists;
+use super::{Framing, has_no_content, persists};
 
 /// The longest head that is read, bytes.
 pub const HEAD_BYTES_MAX: usize = 256 * 1024;
@@ -20,23 +20,10 @@ pub struct AnswerHead {
     pub status: StatusCode,
     /// The fields.
     pub headers: HeaderMap,
-    /// Where the body ends.
-    pub framing: AnswerFraming,
+    /// Where the body ends; `None` where that is the end of the connection.
+    pub framing: Option<Framing>,
     /// Whether the connection may be used for another request once the body has been read.
     pub persists: bool,
-}
-
-/// Where the body of an answer ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnswerFraming {
-    /// There is no body.
-    Nothing,
-    /// After this many bytes.
-    Length(u64),
-    /// After its last chunk.
-    Chunked,
-    /// With the connection.
-    UntilClose,
 }
 
 /// Why bytes are not the head of an answer: one of a few sentences.
@@ -75,7 +62,7 @@ pub fn take_head(came: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHead
     let mut headers = headers(&head, places)?;
     let (framing, clear) = framing(status, version, &headers, to_head)?;
     say_once(&mut headers)?;
-    let persists = clear && persists(version, &headers) && framing != AnswerFraming::UntilClose;
+    let persists = clear && persists(version, &headers) && framing.is_some();
     Ok(Some(AnswerHead { status, headers, framing, persists }))
 }
 
@@ -101,17 +88,14 @@ fn framing(
     version: Version,
     headers: &HeaderMap,
     to_head: bool,
-) -> Result<(AnswerFraming, bool), BadAnswer> {
+) -> Result<(Option<Framing>, bool), BadAnswer> {
     let coded = headers.contains_key(header::TRANSFER_ENCODING);
     let length = length(headers)?;
-    let bodyless = status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if to_head || bodyless {
-        return Ok((AnswerFraming::Nothing, true));
+    if to_head || status.is_informational() || has_no_content(status) {
+        return Ok((Some(Framing::Nothing), true));
     }
     if !coded {
-        let framing = length.map_or(AnswerFraming::UntilClose, AnswerFraming::Length);
-        return Ok((framing, true));
+        return Ok((length.map(Framing::Length), true));
     }
     let mut codings = headers
         .get_all(header::TRANSFER_ENCODING)
@@ -123,7 +107,7 @@ fn framing(
     if !only_chunked || version == Version::HTTP_10 {
         return Err(BadAnswer("its transfer coding is not chunked"));
     }
-    Ok((AnswerFraming::Chunked, length.is_none()))
+    Ok((Some(Framing::Chunked), length.is_none()))
 }
 
 /// Leaves one length that all readers read alike, or none beside a coding (RFC 9112 §6.3).

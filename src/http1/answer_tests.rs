@@ -20,24 +20,24 @@ fn taken(to_head: bool, head: &str) -> Result<AnswerHead, BadAnswer> {
     whole
 }
 
-fn framed(fields: &str) -> Result<(AnswerFraming, bool), &'static str> {
+fn framed(fields: &str) -> Result<(Option<Framing>, bool), &'static str> {
     let head = taken(false, &format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
     head.map(|head| (head.framing, head.persists)).map_err(|BadAnswer(why)| why)
 }
 
 #[test]
 fn the_body_ends_as_rfc_9112_6_3_has_it() {
-    use AnswerFraming::{Chunked, Length, UntilClose};
+    use Framing::{Chunked, Length};
     for (fields, expected) in [
-        ("Content-Length: 5\r\n", Ok((Length(5), true))),
-        ("Content-Length: 0\r\n", Ok((Length(0), true))),
-        ("content-length: 5\r\nContent-Length: 5\r\n", Ok((Length(5), true))),
-        ("Content-Length: 5, 5\r\n", Ok((Length(5), true))),
-        ("Content-Length: 5\r\nConnection: close\r\n", Ok((Length(5), false))),
-        ("Transfer-Encoding: Chunked\r\n", Ok((Chunked, true))),
-        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Ok((Chunked, false))),
-        ("", Ok((UntilClose, false))),
-        ("Connection: keep-alive\r\n", Ok((UntilClose, false))),
+        ("Content-Length: 5\r\n", Ok((Some(Length(5)), true))),
+        ("Content-Length: 0\r\n", Ok((Some(Length(0)), true))),
+        ("content-length: 5\r\nContent-Length: 5\r\n", Ok((Some(Length(5)), true))),
+        ("Content-Length: 5, 5\r\n", Ok((Some(Length(5)), true))),
+        ("Content-Length: 5\r\nConnection: close\r\n", Ok((Some(Length(5)), false))),
+        ("Transfer-Encoding: Chunked\r\n", Ok((Some(Chunked), true))),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Ok((Some(Chunked), false))),
+        ("", Ok((None, false))),
+        ("Connection: keep-alive\r\n", Ok((None, false))),
         ("Content-Length: 5\r\nContent-Length: 6\r\n", Err("it has two Content-Lengths")),
         ("Content-Length: 5, 6\r\n", Err("it has two Content-Lengths")),
         ("Content-Length: +5\r\n", Err("its Content-Length is no length")),
@@ -78,7 +78,7 @@ fn answers_without_a_body_have_none_whatever_they_say() {
         (false, "103 Early Hints"),
     ] {
         let head = taken(to_head, &format!("HTTP/1.1 {status}\r\n{fields}")).unwrap();
-        assert_eq!((head.framing, head.persists), (AnswerFraming::Nothing, true), "{status}");
+        assert_eq!((head.framing, head.persists), (Some(Framing::Nothing), true), "{status}");
         assert_eq!(head.headers["etag"], "\"e\"");
     }
 }

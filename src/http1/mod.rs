@@ -2,11 +2,12 @@
 
 pub mod answer;
 pub mod answer_head;
+pub mod body;
 pub mod chunks;
 pub mod fields;
 pub mod pace;
 
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, StatusCode, Version, header};
 
 /// Where the body of a request ends (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,12 @@ pub enum Framing {
     Length(u64),
     /// After its last chunk.
     Chunked,
+}
+
+/// Whether an answer with this status has no content, and does not say its length (RFC 9110 §8.6,
+/// §15.3.5, §15.4.5).
+pub fn has_no_content(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Whether another request may follow on this connection (RFC 9112 §9.3): not after `close`,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Buf;
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, header};
 use pingora::apps::ServerApp;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::protocols::{SocketDigest, Stream};
@@ -22,7 +22,9 @@ use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
 use super::handshake::{Begun, Handshakes};
 use super::live::LiveProxy;
 use super::state::Proxy;
-use super::wire::{Framed, Wire};
+use super::wire::Wire;
+use crate::http1::answer_head::write_head;
+use crate::http1::body::Framed;
 use crate::http1::pace::LeastRate;
 use crate::lifecycle::connections::ConnectionTracker;
 use crate::metrics::Metrics;
@@ -319,18 +321,18 @@ fn ended_early() -> S3Error {
 /// that cannot be read, and the connection ends here.
 fn answer(error: &S3Error, request_id: &str) -> Vec<u8> {
     let document = error.to_xml(None, request_id, HOST);
-    let status = error.status();
-    let reason = StatusCode::canonical_reason(&status).unwrap_or_default();
-    let (status, bytes) = (status.as_u16(), document.len());
-    let date = String::from_utf8_lossy(get_cached_date().as_bytes()).into_owned();
-    let head = format!(
-        "HTTP/1.1 {status} {reason}\r\n\
-         Content-Type: application/xml\r\n\
-         Content-Length: {bytes}\r\n\
-         Date: {date}\r\n\
-         {REQUEST_ID}: {request_id}\r\n\
-         {HOST_ID}: {HOST}\r\n\
-         Connection: close\r\n\r\n"
-    );
-    [head.as_bytes(), document.as_ref()].concat()
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    headers.insert(header::CONTENT_LENGTH, document.len().into());
+    headers.insert(header::DATE, get_cached_date());
+    // It consists of letters and digits.
+    if let Ok(request_id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, request_id);
+    }
+    headers.insert(HOST_ID, HeaderValue::from_static(HOST));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let mut answer = Vec::new();
+    write_head(&mut answer, error.status(), &headers);
+    answer.extend_from_slice(&document);
+    answer
 }

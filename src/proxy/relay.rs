@@ -8,8 +8,9 @@ use tokio::time::timeout;
 
 use super::gate_reply::stored;
 use super::location::{redirected, relocate};
-use super::visit::{Cut, Visit, has_no_content};
+use super::visit::{Cut, Visit};
 use crate::backend::{HttpStore, Opened};
+use crate::http1::has_no_content;
 use crate::metrics::labels::RefusedBy;
 
 /// How much of an answer is read ahead to learn its length.

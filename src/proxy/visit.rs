@@ -10,11 +10,12 @@ use pingora::protocols::http::date::get_cached_date;
 use tokio::time::{Instant, timeout};
 
 use super::context::{Context, HOST, HOST_ID, LogLine, REQUEST_ID};
-use super::wire::{Broken, Framed, Wire};
+use super::wire::{Broken, Wire};
 use crate::backend::Answer;
 use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::http1::answer_head::{CONTINUE, write_chunk_size, write_head};
-use crate::http1::{Framing, fields, persists};
+use crate::http1::body::{Framed, LAST_CHUNK};
+use crate::http1::{Framing, fields, has_no_content, persists};
 use crate::s3::wire::ReceivedHead;
 use crate::s3::{Code, S3Error};
 use crate::shares::Share;
@@ -42,13 +43,11 @@ pub(super) struct Visit<'s> {
 /// How much of the answer was sent.
 #[derive(Debug, Default)]
 struct Answered {
-    /// The status that was composed.
-    composed: Option<StatusCode>,
-    /// The status, once its head was sent.
+    /// The status, once there is an answer.
     status: Option<StatusCode>,
     /// What was composed and not sent yet: a head waits for the first piece of its body.
     pending: Vec<u8>,
-    /// Whether any part of it may have been sent.
+    /// Whether its head was sent.
     sent: bool,
     rest: AnswerRest,
     /// Content that was sent, bytes.
@@ -258,7 +257,7 @@ impl Visit<'_> {
 
     /// The status of the answer, if it has begun; a 100 does not count.
     pub(super) fn answered(&self) -> Option<StatusCode> {
-        self.answered.status
+        self.answered.status.filter(|_| self.answered.sent)
     }
 
     /// Content that has arrived and content that was sent, bytes.
@@ -269,7 +268,7 @@ impl Visit<'_> {
     /// Whether another request may follow on the connection: this one was read to its end and has
     /// its whole answer, and both sides want to go on.
     pub(super) fn may_go_on(&self) -> bool {
-        let whole = self.answered.status.is_some() && self.answered.rest == AnswerRest::Nothing;
+        let whole = self.answered.sent && self.answered.rest == AnswerRest::Nothing;
         self.persists && whole && self.answered.pending.is_empty() && self.wire.is_read()
     }
 
@@ -331,7 +330,6 @@ impl Visit<'_> {
         if !is_read {
             self.close_after();
         }
-        // RFC 9110 §8.6, §15.3.5: 204 and 304 have no content and do not say its length.
         if has_no_content(status) {
             headers.remove(header::CONTENT_LENGTH);
         } else {
@@ -413,7 +411,7 @@ impl Visit<'_> {
             AnswerRest::Length(left) if left > 0 => {
                 return Err(Cut::Store("the answer is shorter than it says".to_owned()));
             }
-            AnswerRest::Chunked => self.answered.pending.extend_from_slice(b"0\r\n\r\n"),
+            AnswerRest::Chunked => self.answered.pending.extend_from_slice(LAST_CHUNK),
             AnswerRest::Length(_) | AnswerRest::UntilClose | AnswerRest::Nothing => {}
         }
         self.flush(b"").await?;
@@ -428,7 +426,7 @@ impl Visit<'_> {
         let connection = if self.persists { "keep-alive" } else { "close" };
         headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
         write_head(&mut self.answered.pending, status, &headers);
-        self.answered.composed = Some(status);
+        self.answered.status = Some(status);
     }
 
     /// Sends what is composed, and this content after it.
@@ -436,13 +434,14 @@ impl Visit<'_> {
         if self.answered.pending.is_empty() && content.is_empty() {
             return Ok(());
         }
-        let is_chunk = self.answered.rest == AnswerRest::Chunked && !content.is_empty();
-        let behind: &[u8] = if is_chunk { b"\r\n" } else { b"" };
-        let framed = Framed { before: &self.answered.pending, content, behind };
-        self.answered.sent = true;
+        let before = &self.answered.pending;
+        let framed = match self.answered.rest {
+            AnswerRest::Chunked => Framed::chunk(before, content),
+            _ => Framed { before, content, behind: b"" },
+        };
         self.wire.write(framed).await?;
+        self.answered.sent = true;
         self.answered.pending.clear();
-        self.answered.status = self.answered.composed;
         self.answered.content_bytes += content.len();
         Ok(())
     }
@@ -471,9 +470,4 @@ impl Visit<'_> {
             Box::pin(asking.allow(headers, self.context.log.access_key_id.is_empty())).await;
         }
     }
-}
-
-/// Whether an answer with this status has no content (RFC 9110 §15.3.5, §15.4.5).
-pub(super) fn has_no_content(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

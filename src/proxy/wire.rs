@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
@@ -21,8 +21,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::tls_stream::TlsStream;
+use crate::at_once::write_at_once;
 use crate::http1::Framing;
-use crate::http1::chunks::{BadChunks, Chunks};
+use crate::http1::body::{BodyRest, Framed};
+use crate::http1::chunks::BadChunks;
 use crate::http1::pace::{LeastRate, Pace, TooSlow};
 use crate::tls::Shown;
 
@@ -34,9 +36,6 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// A buffer with less room than this is not read into any more.
 const LEAST_ROOM_BYTES: usize = 8 * 1024;
-
-/// A body up to this size is joined with its head, where the connection cannot write both at once.
-const JOINED_BYTES_MAX: usize = 16 * 1024;
 
 /// After the answer to a request that was not read to its end, the connection is read for a while
 /// longer: closing it at once would reset the connection and destroy the answer on its way (RFC
@@ -57,7 +56,9 @@ pub(super) struct Wire {
     stream: Option<Stream>,
     /// Bytes that have arrived and belong to no part of a request that was read.
     ahead: BytesMut,
-    rest: Rest,
+    /// The rest of the body under way. Its end is not known where the head or the body was malformed,
+    /// or did not come.
+    rest: Result<BodyRest, Broken>,
     pace: Pace,
     /// How long a read or write may wait.
     patience: Duration,
@@ -67,15 +68,6 @@ pub(super) struct Wire {
     ended: bool,
     /// The connection is counted for as long as it is open.
     place: Option<TaskTrackerToken>,
-}
-
-/// The rest of the request under way.
-enum Rest {
-    Nothing,
-    Length(u64),
-    Chunked(Chunks),
-    /// Its end is not known: its head or its body was malformed, or did not come.
-    Unknown(Broken),
 }
 
 /// Why a request cannot be read on.
@@ -106,7 +98,7 @@ impl Wire {
         Self {
             stream: Some(stream),
             ahead: BytesMut::new(),
-            rest: Rest::Nothing,
+            rest: Ok(BodyRest::Nothing),
             pace: Pace::new(LeastRate { bytes_per_s: 0, grace: patience }),
             patience,
             content_bytes: 0,
@@ -158,11 +150,7 @@ impl Wire {
     /// Begins a request whose head was taken from the bytes read ahead. Its body must not arrive
     /// more slowly than `least`.
     pub(super) fn begin(&mut self, framing: Framing, least: LeastRate) {
-        self.rest = match framing {
-            Framing::Nothing | Framing::Length(0) => Rest::Nothing,
-            Framing::Length(bytes) => Rest::Length(bytes),
-            Framing::Chunked => Rest::Chunked(Chunks::default()),
-        };
+        self.rest = Ok(framing.into());
         self.pace = Pace::new(least);
         self.patience = least.grace;
         self.content_bytes = 0;
@@ -170,12 +158,12 @@ impl Wire {
 
     /// No request could be read, so its end is not known.
     pub(super) fn give_up(&mut self) {
-        self.rest = Rest::Unknown(Broken::Head);
+        self.rest = Err(Broken::Head);
     }
 
     /// Whether the request under way has been read to its end.
     pub(super) fn is_read(&self) -> bool {
-        matches!(self.rest, Rest::Nothing)
+        matches!(&self.rest, Ok(rest) if rest.is_done())
     }
 
     /// How much content of the body under way has arrived, bytes.
@@ -188,14 +176,14 @@ impl Wire {
         let piece = self.piece().await;
         match &piece {
             Ok(piece) => self.content_bytes += piece.as_ref().map_or(0, Bytes::len),
-            Err(broken) => self.rest = Rest::Unknown(*broken),
+            Err(broken) => self.rest = Err(*broken),
         }
         piece
     }
 
     async fn piece(&mut self) -> Result<Option<Bytes>, Broken> {
         loop {
-            if let Rest::Nothing = self.rest {
+            if self.is_read() {
                 return Ok(None);
             }
             let mut waited = Duration::ZERO;
@@ -205,7 +193,7 @@ impl Wire {
                 waited = asked.elapsed();
             }
             let before = self.ahead.len();
-            let content = self.take_piece()?;
+            let content = self.rest.as_mut().map_err(|broken| *broken)?.take(&mut self.ahead)?;
             if !self.is_read() {
                 self.pace.came(before - self.ahead.len(), waited)?;
             }
@@ -215,35 +203,9 @@ impl Wire {
         }
     }
 
-    /// Takes a piece of the body from the bytes that have arrived: its content, which may be empty.
-    fn take_piece(&mut self) -> Result<Bytes, Broken> {
-        match &mut self.rest {
-            Rest::Nothing => Ok(Bytes::new()),
-            Rest::Length(left) => {
-                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(self.ahead.len());
-                *left -= here as u64;
-                if *left == 0 {
-                    self.rest = Rest::Nothing;
-                }
-                Ok(self.ahead.split_to(here).freeze())
-            }
-            Rest::Chunked(chunks) => {
-                let piece = chunks.next(&self.ahead)?;
-                if chunks.is_done() {
-                    self.rest = Rest::Nothing;
-                }
-                Ok(self.ahead.split_to(piece.bytes).freeze().slice(piece.content))
-            }
-            Rest::Unknown(broken) => Err(*broken),
-        }
-    }
-
     /// Waits for more bytes of the body.
     async fn more_of_body(&mut self) -> Result<(), Broken> {
-        let wanted = match self.rest {
-            Rest::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES),
-            _ => PIECE_BYTES,
-        };
+        let wanted = self.rest.as_ref().map_err(|broken| *broken)?.wanted(PIECE_BYTES);
         let Some(stream) = &mut self.stream else { return Err(Broken::Gone) };
         // What is left of a buffer is used first: each piece of it keeps the whole.
         if self.ahead.capacity() < wanted.min(LEAST_ROOM_BYTES) {
@@ -268,27 +230,8 @@ impl Wire {
 impl Wire {
     /// Writes content with what frames it, before and behind: at once where that works.
     pub(super) async fn write(&mut self, framed: Framed<'_>) -> io::Result<()> {
-        let patience = self.patience;
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let Framed { before, content, behind } = framed;
-        let written = async {
-            if stream.is_write_vectored() {
-                let mut whole = Buf::chain(Buf::chain(before, content), behind);
-                while whole.has_remaining() {
-                    if stream.write_buf(&mut whole).await? == 0 {
-                        return Err(io::ErrorKind::WriteZero.into());
-                    }
-                }
-            } else if content.len() <= JOINED_BYTES_MAX {
-                stream.write_all(&[before, content, behind].concat()).await?;
-            } else {
-                for part in [before, content, behind] {
-                    stream.write_all(part).await?;
-                }
-            }
-            stream.flush().await
-        };
-        match timeout(patience, written).await {
+        match timeout(self.patience, write_at_once(stream, framed)).await {
             Ok(written) => written,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
@@ -317,21 +260,6 @@ impl Wire {
 
     fn has_nothing_unread(&self) -> bool {
         self.is_read() && self.ahead.is_empty()
-    }
-}
-
-/// Content, and what frames it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Framed<'a> {
-    pub(super) before: &'a [u8],
-    pub(super) content: &'a [u8],
-    pub(super) behind: &'a [u8],
-}
-
-impl<'a> Framed<'a> {
-    /// Bytes without content.
-    pub(super) const fn bare(bytes: &'a [u8]) -> Self {
-        Self { before: bytes, content: b"", behind: b"" }
     }
 }
 

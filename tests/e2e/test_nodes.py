@@ -189,17 +189,21 @@ def reading(proxy: Proxy, bucket: str, key: str, threads: int = 4):
             reader.result(60)
 
 
+def goes_down_under_reads(proxy, node, strike, statuses) -> None:
+    until("there are reads", lambda: len(statuses) > 20)
+    strike()
+    wait_for(proxy, node, "down")
+    so_far = len(statuses)
+    until("reads go on", lambda: len(statuses) > so_far + 50)
+
+
 def test_no_read_fails_when_a_node_dies_and_its_keys_move_and_come_back(start, nodes, bucket):
     proxy = start()
     raw = proxy.raw()
     assert raw.put(f"/{bucket}/key", b"0").status == 200
     first = node_of(nodes, "key ")
     with reading(proxy, bucket, "key") as statuses:
-        until("there are reads", lambda: len(statuses) > 20)
-        first.cut_off()
-        wait_for(proxy, first, "down")
-        so_far = len(statuses)
-        until("reads go on", lambda: len(statuses) > so_far + 50)
+        goes_down_under_reads(proxy, first, first.cut_off, statuses)
         # The write goes to another node, also while the first is only about to be taken out.
         assert raw.put(f"/{bucket}/key", b"1", headers={"if-match": "*"}).status == 200
     assert set(statuses) == {200}, "no read failed, and none was tried again by its client"
@@ -250,11 +254,7 @@ def test_a_node_that_accepts_and_never_answers_is_taken_out(start, nodes, bucket
     assert raw.put(f"/{bucket}/key", b"0").status == 200
     first = node_of(nodes, "key ")
     with reading(proxy, bucket, "key") as statuses:
-        until("there are reads", lambda: len(statuses) > 20)
-        first.hold_all()
-        wait_for(proxy, first, "down")
-        so_far = len(statuses)
-        until("reads go on", lambda: len(statuses) > so_far + 50)
+        goes_down_under_reads(proxy, first, first.hold_all, statuses)
         assert raw.put(f"/{bucket}/key", b"1", headers={"if-match": "*"}).status == 200
     # Those that waited for the frozen node were asked elsewhere when it was taken out.
     assert set(statuses) == {200}

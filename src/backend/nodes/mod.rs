@@ -186,31 +186,27 @@ impl Node {
             opened = self.connections.open(composed) => opened,
             () = self.standing.goes_down() => Err(Unopened::Lost(TAKEN_OUT.to_owned())),
         };
-        if let Err(Unopened::NotSent(none)) = &opened {
-            self.not_reached(none).await;
-        }
-        opened.map(|opened| opened.at_node(under_way))
+        self.noted(opened).await.map(|opened| opened.at_node(under_way))
     }
 
     /// The same for a request that changes something: once, and whatever becomes of the node.
     pub(super) async fn open_once(&self, composed: Composed) -> Result<Opened, Unopened> {
         let under_way = self.standing.begin();
         let opened = self.connections.open_once(composed).await;
+        self.noted(opened).await.map(|opened| opened.at_node(under_way))
+    }
+
+    /// Sends the head of a request whose body follows in pieces.
+    pub(super) async fn begin(&self, composed: Composed) -> Result<Upload, Unopened> {
+        self.noted(self.connections.begin(composed, self.standing.begin()).await).await
+    }
+
+    /// Notes it where no connection could be opened.
+    async fn noted<T>(&self, opened: Result<T, Unopened>) -> Result<T, Unopened> {
         if let Err(Unopened::NotSent(none)) = &opened {
             self.not_reached(none).await;
         }
-        opened.map(|opened| opened.at_node(under_way))
-    }
-}
-
-impl Node {
-    /// Sends the head of a request whose body follows in pieces.
-    pub(super) async fn begin(&self, composed: Composed) -> Result<Upload, Unopened> {
-        let begun = self.connections.begin(composed, self.standing.begin()).await;
-        if let Err(Unopened::NotSent(none)) = &begun {
-            self.not_reached(none).await;
-        }
-        begun
+        opened
     }
 }
 
