@@ -72,8 +72,9 @@ impl Front {
         let register = open_register(&config).await.unwrap();
         register.skip_quarantine().await.unwrap();
         let keys = Arc::new(SigningKeys::default());
-        let store =
-            Arc::new(reachable_store(&config, Arc::clone(&keys), Arc::default()).await.unwrap());
+        let metrics = Arc::<Metrics>::default();
+        let store = reachable_store(&config, Arc::clone(&keys), Arc::clone(&metrics)).await;
+        let store = Arc::new(store.unwrap());
         let understanding = looked_at_store(&config, &store).await;
         let client = &config.clients[0];
         let credential = Credential {
@@ -81,7 +82,7 @@ impl Front {
             secret: client.secret_access_key.clone(),
             session_token: None,
         };
-        let lasting = Lasting::new(&config, register, (store, understanding), keys, Arc::default());
+        let lasting = Lasting::new(&config, register, (store, understanding), keys, metrics);
         let live = LiveProxy::new(lasting.proxy(&config));
         Self { live, credential, _directory: directory }
     }
@@ -228,4 +229,31 @@ async fn of_a_form_each_thing_is_read_once() {
     assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
     assert_eq!(["form", "query", "head"].map(|what| readings[what]), [1; 3], "{readings:?}");
     assert_eq!(twice(&readings), Vec::<&str>::new(), "{readings:?}");
+}
+
+#[tokio::test]
+async fn the_store_s_connection_is_free_before_the_client_has_the_whole_answer() {
+    let front = Box::pin(Front::new()).await;
+    front.ask(request(Method::PUT, "/bucket", "")).await;
+    // One piece, and more than the client takes at once.
+    let content = "x".repeat(3000);
+    front.ask(request(Method::PUT, "/bucket/key", &content)).await;
+    let head = front.signed(&request(Method::GET, "/bucket/key", ""));
+    let (mut client, server) = duplex(1024);
+    client.write_all(head.as_bytes()).await.unwrap();
+    let metrics = Arc::clone(&front.live.current().metrics);
+    let asked = async {
+        let mut begin = [0; 15];
+        client.read_exact(&mut begin).await.unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200 OK");
+        while metrics.backend_in_use.get() > 0 {
+            tokio::task::yield_now().await;
+        }
+        client.shutdown().await.unwrap();
+        let mut rest = String::new();
+        client.read_to_string(&mut rest).await.unwrap();
+        assert!(rest.ends_with(&content), "{rest}");
+    };
+    let both = Box::pin(async { tokio::join!(front.serve(server), asked) });
+    tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
 }

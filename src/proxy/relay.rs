@@ -52,17 +52,20 @@ pub(super) async fn pass_on(
         }
     }
     visit.begin(opened.status, headers, bare);
+    let mut last = None;
     if !bare {
         visit.piece(ahead.freeze()).await?;
-        let mut piece = first_piece(visit, &mut opened).await?;
-        while let Some(content) = piece {
+        last = first_piece(visit, &mut opened).await?;
+        while let Some(content) = last.take_if(|_| !opened.is_read()) {
             visit.piece(content).await?;
-            piece = opened.next().await.map_err(Cut::Store)?;
+            last = opened.next().await.map_err(Cut::Store)?;
         }
     }
-    visit.end().await?;
+    // The connection is free before the client has the whole answer: it may ask again at once, and
+    // would need another connection.
     store.finished(opened);
-    Ok(())
+    visit.piece(last.unwrap_or_default()).await?;
+    visit.end().await
 }
 
 /// Reads a short body to its end and returns its length; of a long body, the beginning.
