@@ -140,6 +140,8 @@ class Connection:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self.socket = context.wrap_socket(self.socket)
         self.reader = self.socket.makefile("rb")
+        self.ended = False
+        """Whether the server has said that it closes the connection."""
 
     def send(self, request: bytes) -> int:
         """The answer's status, its body read and thrown away."""
@@ -150,6 +152,8 @@ class Connection:
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
+            elif name.lower() == b"connection":
+                self.ended = value.strip().lower() == b"close"
         self.reader.read(length)
         return int(status[1]) if len(status) > 1 else 0
 

@@ -1,37 +1,50 @@
 #!/usr/bin/env python3
-"""The embedded store alone, with many objects in it: rates, a page of a listing, start, memory.
+"""The embedded store alone, with many objects in it, beside other stores: rates, pages, start, memory.
 
-    .venv/bin/python benches/store.py                          a million objects: a quarter of an hour
-    .venv/bin/python benches/store.py --objects 20000 --moto   beside moto, which needs the smaller number
-    .venv/bin/python benches/store.py --beside old=PATH        beside another `ifmatch`
+    .venv/bin/python benches/store.py                         a million objects: five minutes
+    .venv/bin/python benches/store.py --always                also with fsync
+    .venv/bin/python benches/store.py --beside s3s-fs=PATH    also another `ifmatch`: one whose store was s3s-fs
+    .venv/bin/python benches/store.py --moto                  also moto, with --moto-objects (100,000)
 
-Each store in turn is filled with objects of 4 KiB by 16 connections. Then wrk replays requests that were
-signed once: PUTs of 4 KiB over 2000 of the objects, GETs of them, and the first page of a listing. At last
-the store is killed, and started again on what is there. Nothing is pinned to a core, so the load generator
-shares the machine with the store. Compare what one run gives, not one run with another.
+Each store is filled with objects of 4 KiB by 16 connections. Then the stores are measured in several rounds whose order
+alternates, so that whatever else the machine does hits all alike: wrk replays requests that were signed once
+(PUTs of 4 KiB over 2000 of the objects, GETs of them), and one connection asks for pages of a listing, one
+after the other, however long each takes. At last each store is killed, and started again on what is there.
+Printed are medians over the rounds, as the table of docs/store.md. CPU time is the store's, user and system.
+Nothing is pinned to a core, so the load generator shares the machine with the store. Compare what one run
+gives, not one run with another.
+
+moto is one Python interpreter, closes each connection after its answer, and keeps everything in memory. It
+would take an hour and 10 GiB for a million objects, so it has fewer.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import hmac
 import itertools
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Callable
 
 import end_to_end as bench
-from end_to_end import ACCESS_KEY, BINARY, BUCKET, HOST, KEYS, REGION, SECRET, SMALL_BODY, Connection, Server
+from end_to_end import ACCESS_KEY, BINARY, BUCKET, KEYS, REGION, SECRET, SMALL_BODY, Connection, Server
 
-from processes import Process
+from processes import Process, stop_all
 
+# What moto takes for its own name. Any other host it takes for the name of a bucket.
+HOST = bench.HOST = "localhost"
 STAMP = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+PATIENCE_SECONDS = 600
+"""For one page of a listing."""
 
 
 # === requests ===
@@ -65,45 +78,43 @@ def put(path: str, body: bytes) -> bytes:
             f"Content-Length: {len(body)}\r\n\r\n").encode() + body
 
 
-def request_sets() -> dict[str, list[bytes]]:
+def page(after: int | None = None) -> bytes:
+    """The first page of the listing, or the one that follows an object."""
+    query = "list-type=2"
+    if after is not None:
+        query += "&start-after=" + bench.key_path(after).removeprefix(f"/{BUCKET}/").replace("/", "%2F")
+    return bench.signed("GET", f"/{BUCKET}?{query}")
+
+
+def write_requests(directory: Path) -> dict[str, Path]:
     paths = [bench.key_path(number) for number in range(KEYS)]
-    return {
-        "PUT 4 KiB": [put(path, SMALL_BODY) for path in paths],
-        "GET 4 KiB": [bench.signed("GET", path) for path in paths],
-        "page of 1000": [bench.signed("GET", f"/{BUCKET}?list-type=2")],
-    }
-
-
-def fill(url: str, objects: int) -> float:
-    """Puts so many objects there; how long that took, in seconds."""
-    numbers, failed = itertools.count(), []
-
-    def work() -> None:
-        connection = Connection(url)
-        while (number := next(numbers)) < objects and not failed:
-            status = connection.send(put(bench.key_path(number), SMALL_BODY))
-            if status != 200:
-                failed.append(f"object {number}: {status}")
-        connection.close()
-
-    connection = Connection(url)
-    connection.send(bench.signed("PUT", f"/{BUCKET}"))
-    connection.close()
-    began = time.monotonic()
-    threads = [threading.Thread(target=work) for _ in range(bench.CONNECTIONS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise SystemExit(failed[0])
-    return time.monotonic() - began
+    return bench.write_requests({
+        "PUT": [put(path, SMALL_BODY) for path in paths],
+        "GET": [bench.signed("GET", path) for path in paths],
+    }, directory)
 
 
 # === stores ===
 
 
-def store(binary: str, *flags: str):
+@dataclasses.dataclass
+class Store:
+    """A store that is measured, and what was found."""
+
+    name: str
+    start: Callable[[Path], Server]
+    objects: int
+    keeps: bool = True
+    """Whether its objects are still there after a kill."""
+    directory: Path = Path()
+    server: Server | None = None
+    found: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+
+    def note(self, what: str, value: float) -> None:
+        self.found.setdefault(what, []).append(value)
+
+
+def ifmatch(binary: str, *flags: str) -> Callable[[Path], Server]:
     def start(directory: Path) -> Server:
         process = Process("store", [binary, "store", str(directory), "--access-key-id", ACCESS_KEY, *flags],
                           env={"IFMATCH_STORE_SECRET_ACCESS_KEY": SECRET})
@@ -119,14 +130,94 @@ def moto(directory: Path) -> Server:
     return Server(url, process)
 
 
+def stores(options: argparse.Namespace) -> list[Store]:
+    chosen = [Store("ifmatch store, fsync never", ifmatch(str(BINARY), "--fsync", "never"), options.objects)]
+    if options.always:
+        always = ifmatch(str(BINARY), "--fsync", "always")
+        chosen.append(Store("ifmatch store, fsync always", always, options.objects))
+    for each in options.beside:
+        name, _, path = each.partition("=")
+        chosen.append(Store(name, ifmatch(path), options.objects))
+    if options.moto:
+        chosen.append(Store("moto", moto, options.moto_objects, keeps=False))
+    return chosen
+
+
 # === measuring ===
+
+
+def fill(store: Store) -> float:
+    """Puts its objects there; how long that took, in seconds."""
+    numbers, failed = itertools.count(), []
+
+    def work() -> None:
+        connection = Connection(store.server.url)
+        while (number := next(numbers)) < store.objects and not failed:
+            if connection.ended:
+                connection.close()
+                connection = Connection(store.server.url)
+            status = connection.send(put(bench.key_path(number), SMALL_BODY))
+            if status != 200:
+                failed.append(f"{store.name}, object {number}: {status}")
+        connection.close()
+
+    once(store.server, bench.signed("PUT", f"/{BUCKET}"))
+    began = time.monotonic()
+    threads = [threading.Thread(target=work) for _ in range(bench.CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise SystemExit(failed[0])
+    return time.monotonic() - began
+
+
+def once(server: Server, request: bytes) -> float:
+    """Sends one request, which must succeed; how long that took, in seconds."""
+    began = time.monotonic()
+    connection = Connection(server.url)
+    connection.socket.settimeout(PATIENCE_SECONDS)
+    status = connection.send(request)
+    connection.close()
+    if status != 200:
+        raise SystemExit(f"{server.url} answered {status} to {request.splitlines()[0]}")
+    return time.monotonic() - began
+
+
+def measure(store: Store, files: dict[str, Path], seconds: float) -> None:
+    """One round."""
+    for what, file in files.items():
+        before = store.server.cpu_seconds()
+        count, took, _, p99 = bench.wrk(store.server.url, file, seconds)
+        store.note(what, count / took)
+        store.note(f"{what} CPU", (store.server.cpu_seconds() - before) / count * 1e6)
+        store.note(f"{what} p99", p99)
+    for what, request in ("first page", page()), ("middle page", page(store.objects // 2)):
+        # At least one; many where a page takes milliseconds.
+        until, times = time.monotonic() + seconds / 2, []
+        while not times or time.monotonic() < until:
+            times.append(once(store.server, request))
+        store.note(what, statistics.median(times) * 1e3)
+
+
+def start_again(store: Store) -> None:
+    store.note("RSS", resident_mib(store.server.process.pid))
+    if not store.keeps:
+        return
+    store.note("disk", size_mib(store.directory))
+    store.server.process.kill9()
+    began = time.monotonic()
+    store.server = store.start(store.directory)
+    once(store.server, bench.signed("GET", bench.key_path(0)))
+    store.note("start", (time.monotonic() - began) * 1e3)
 
 
 def resident_mib(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
-    return 0.0
+    raise SystemExit(f"process {pid} has ended")
 
 
 def size_mib(directory: Path) -> float:
@@ -134,58 +225,85 @@ def size_mib(directory: Path) -> float:
     return float(told.stdout.split()[0])
 
 
-def measured(start, directory: Path, options: argparse.Namespace) -> dict[str, str]:
-    directory.mkdir()
-    served = start(directory)
-    took = fill(served.url, options.objects)
-    row = {"fill": f"{options.objects / took:,.0f}/s"}
-    for name, requests in request_sets().items():
-        file = directory.parent / "requests"
-        with file.open("wb") as out:
-            for request in requests:
-                out.write(f"{len(request)}\n".encode() + request)
-        before = served.cpu_seconds()
-        count, seconds, p50, p99 = bench.wrk(served.url, file, options.seconds)
-        cpu = (served.cpu_seconds() - before) / count * 1e6
-        row[name] = f"{count / seconds:,.0f}/s, {cpu:,.0f} µs CPU, {p50:.1f} / {p99:.1f} ms"
-    row["RSS"] = f"{resident_mib(served.process.pid):,.0f} MiB"
-    if start is not moto:
-        row["disk"] = f"{size_mib(directory):,.0f} MiB"
-        served.process.kill9()
-        began = time.monotonic()
-        served = start(directory)
-        request = bench.signed("GET", bench.key_path(0))
-        connection = Connection(served.url)
-        status = connection.send(request)
-        connection.close()
-        assert status == 200, status
-        row["start after kill -9"] = f"{(time.monotonic() - began) * 1000:,.0f} ms"
-    served.process.stop()
-    return row
+# === the table ===
+
+
+ROWS = {
+    "fill": ("filling it", "/s"),
+    "PUT": ("PUT 4 KiB", "/s"),
+    "PUT p99": ("99 % of these within", " ms"),
+    "PUT CPU": ("CPU time of each", " µs"),
+    "GET": ("GET 4 KiB", "/s"),
+    "GET p99": ("99 % of these within", " ms"),
+    "GET CPU": ("CPU time of each", " µs"),
+    "first page": ("first page of 1000 keys", " ms"),
+    "middle page": ("page from the middle", " ms"),
+    "RSS": ("memory (RSS) at the end", " MiB"),
+    "disk": ("on disk", " MiB"),
+    "start": ("start after kill -9, until a GET is answered", " ms"),
+}
+
+
+def cell(store: Store, what: str, unit: str) -> str:
+    if what not in store.found:
+        return "-"
+    value = statistics.median(store.found[what])
+    return f"{value:,.{0 if value >= 100 else 1}f}{unit}"
+
+
+def print_table(chosen: list[Store]) -> None:
+    def line(*cells: str) -> None:
+        print("| " + " | ".join(cells) + " |")
+
+    line("", *(store.name for store in chosen))
+    print("|---" * (1 + len(chosen)) + "|")
+    line("objects of 4 KiB", *(f"{store.objects:,}" for store in chosen))
+    for what, (title, unit) in ROWS.items():
+        line(title, *(cell(store, what, unit) for store in chosen))
+    for store in chosen[1:]:
+        for what in ("PUT", "GET"):
+            pairs = zip(chosen[0].found[what], store.found[what], strict=True)
+            ratio = statistics.median(own / other for own, other in pairs)
+            print(f"{what} 4 KiB: {chosen[0].name} has {ratio:.2f} times the rate of {store.name}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=5, help="of each load")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each store is measured")
+    parser.add_argument("--seconds", type=float, default=3, help="of each load in a round")
     parser.add_argument("--always", action="store_true", help="also with --fsync always")
-    parser.add_argument("--moto", action="store_true", help="also moto")
     parser.add_argument("--beside", action="append", default=[], metavar="NAME=PATH", help="another ifmatch")
+    parser.add_argument("--moto", action="store_true", help="also moto")
+    parser.add_argument("--moto-objects", type=int, default=100_000)
     parser.add_argument("--directory", type=Path, help="where the objects go; a temporary directory")
     options = parser.parse_args()
-    targets = {"fsync never": store(str(BINARY), "--fsync", "never")}
-    if options.always:
-        targets["fsync always"] = store(str(BINARY), "--fsync", "always")
-    for each in options.beside:
-        name, _, path = each.partition("=")
-        targets[name] = store(path)
-    if options.moto:
-        targets["moto"] = moto
-    with tempfile.TemporaryDirectory(dir=options.directory) as directory:
-        for number, (name, start) in enumerate(targets.items()):
-            print(f"{name}, {options.objects:,} objects", flush=True)
-            for what, value in measured(start, Path(directory) / f"{number}", options).items():
-                print(f"    {what:<20} {value}", flush=True)
+    if min(options.objects, options.moto_objects) < 2 * KEYS:
+        parser.error(f"at least {2 * KEYS} objects")
+    chosen = stores(options)
+    with tempfile.TemporaryDirectory(prefix="ifmatch-bench-", dir=options.directory) as name:
+        try:
+            files = write_requests(Path(name))
+            print(f"{os.cpu_count()} cores, {options.rounds} rounds of {options.seconds} s, load average "
+                  f"{os.getloadavg()[0]:.1f} at the beginning", flush=True)
+            for number, store in enumerate(chosen):
+                store.directory = Path(name) / f"store-{number}"
+                store.directory.mkdir()
+                store.server = store.start(store.directory)
+                store.note("fill", store.objects / fill(store))
+                bench.show(f"{store.name} is filled")
+            # What the system still has to write belongs to the filling.
+            os.sync()
+            for number in range(options.rounds):
+                for store in chosen if number % 2 == 0 else reversed(chosen):
+                    bench.show(f"round {number + 1} of {options.rounds}: {store.name}")
+                    measure(store, files, options.seconds)
+            for store in chosen:
+                start_again(store)
+            bench.show("")
+            print_table(chosen)
+        finally:
+            stop_all()
 
 
 if __name__ == "__main__":
