@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import ssl
+import subprocess
+import textwrap
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
-from certificates import Authority
-from processes import NotReady
+from certificates import Authority, Signed
+from processes import ROOT, NotReady
 from proxies import Proxy, Settings
 from recorder import Recorder
 from stores import Store
@@ -61,6 +67,28 @@ def test_a_client_certificate_is_shown_on_every_way(authorities, recorders, prox
     for client in (None, other.sign("stranger")):
         with pytest.raises(NotReady, match="the store at https://127.0.0.1:.* cannot be used"):
             proxy_to(store, ours.file, client)
+
+
+def test_the_certificate_that_the_manual_makes(recorders, proxy_to, tmp_path):
+    """With the commands of docs/operations.md: good for a store, and for clients."""
+    page = (ROOT / "docs/operations.md").read_text()
+    commands = re.search(r"^    openssl req -x509 -newkey.*?-out tls\.crt$", page, re.DOTALL | re.MULTILINE)
+    subprocess.run(["sh", "-ec", textwrap.dedent(commands[0])], cwd=tmp_path, check=True,
+                   capture_output=True)
+    made, ca = Signed(tmp_path / "tls.crt", tmp_path / "tls.key", 0), tmp_path / "ca.pem"
+    for host in "localhost", "127.0.0.1":
+        proxy = proxy_to(recorders(made), ca, host=host, tls=f"""[tls]
+listen = "127.0.0.1:0"
+cert_file = "{made.cert}"
+key_file = "{made.key}"
+""")
+        assert statuses(proxy) == {200}
+        url = proxy.process.wait_for_line(r"^listening on (https://\S+)")[1]
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(url, context=ssl.create_default_context(cafile=ca), timeout=10)
+    # The authority's own certificate is for no server.
+    with pytest.raises(NotReady, match="cannot be used: .*CaUsedAsEndEntity"):
+        proxy_to(recorders(Signed(ca, tmp_path / "ca.key", 0)), ca, host="localhost")
 
 
 def test_a_certificate_for_another_name_or_of_another_authority_is_refused(
