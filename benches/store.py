@@ -302,6 +302,8 @@ def main() -> None:
                 start_again(store)
             bench.show("")
             print_table(chosen)
+            # Before the directory is removed, which takes minutes.
+            sys.stdout.flush()
         finally:
             stop_all()
 

@@ -53,6 +53,8 @@ pub struct Certificates {
     metrics: Arc<Metrics>,
     /// What was logged, and has not changed since.
     said: Mutex<BTreeSet<String>>,
+    /// Those that were in use the last time.
+    known: Mutex<Vec<InUse>>,
 }
 
 impl Certificates {
@@ -60,8 +62,10 @@ impl Certificates {
     /// given at the start.
     pub fn new(users: Vec<Arc<dyn Reload>>, every: Duration, metrics: Arc<Metrics>) -> Self {
         let every = watch::Sender::new(every);
-        let certificates = Self { users, every, metrics, said: Mutex::default() };
+        let (said, known) = (Mutex::default(), Mutex::default());
+        let certificates = Self { users, every, metrics, said, known };
         certificates.news(&[]);
+        certificates.new_ones();
         certificates
     }
 
@@ -117,12 +121,28 @@ impl Certificates {
         self.every.send_if_modified(|every| std::mem::replace(every, pause) != pause);
     }
 
-    /// Reloads. A fault, or a certificate that is about to expire, is logged when it is new.
+    /// Reloads. A certificate that came into use since the last time is logged, also if other
+    /// settings have brought it; so is a fault, or a certificate that is about to expire, when it is
+    /// new.
     pub fn reload_and_tell(&self) {
         let faults = self.reload().err().unwrap_or_default();
+        for InUse { used_for, certificate } in self.new_ones() {
+            let (side, file) = (used_for.as_str(), certificate.file.display());
+            let (names, expires) = (certificate.names.join(", "), certificate.expires_on());
+            tracing::info!(side, %file, names, expires, "new connections use a new certificate");
+        }
         for sentence in self.news(&faults) {
             tracing::warn!("{sentence}");
         }
+    }
+
+    /// Those that are in use, and were not the last time.
+    fn new_ones(&self) -> Vec<InUse> {
+        let present = self.certificates();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = present.iter().filter(|own| !known.contains(own)).cloned().collect();
+        *known = present;
+        new
     }
 
     /// What is to be said now, and was not the last time.
@@ -225,6 +245,8 @@ mod tests {
         let part = Part(Mutex::new(vec![Ok(false)]), soon);
         let all = Certificates::new(Vec::new(), Duration::from_secs(1), Arc::default());
         let all = Certificates { users: vec![Arc::new(part)], ..all };
+        assert_eq!(all.new_ones().len(), 1);
+        assert!(all.new_ones().is_empty());
         let told = all.news(&[]);
         assert!(told[0].starts_with("the certificate in a.pem (a.test) expires on"), "{told:?}");
         assert!(all.news(&[]).is_empty());

@@ -202,6 +202,21 @@ def test_certificates_are_replaced_without_a_failed_request(serve, authority, ot
     assert not load.failures, load.failures[:5]
 
 
+def test_a_new_certificate_is_logged_whatever_brought_it(serve, authority):
+    inside = authority.sign("inside")
+    served = serve(inside.tables() + 'reload_interval = "1h"')
+    inside.replace(authority.sign("by-signal", lasts=datetime.timedelta(days=50)))
+    new, reloaded = reload(served.proxy)
+    assert new["message"] == "new connections use a new certificate"
+    assert (new["side"], new["file"]) == ("listener", str(inside.cert))
+    assert reloaded["changed"] == ""
+    change(served.proxy, ('"1h"', '"100ms"'))
+    reload(served.proxy)
+    since = len(served.proxy.process.lines)
+    inside.replace(authority.sign("by-time", lasts=datetime.timedelta(days=70)))
+    served.said("new connections use a new certificate", since)
+
+
 def test_settings_of_tls_are_replaced_without_a_failed_request(
         serve, authority, other_authority):
     first, second = authority.sign("first-set"), authority.sign("second-set")
