@@ -42,7 +42,8 @@ from processes import Process, stop_all
 
 # What moto takes for its own name. Any other host it takes for the name of a bucket.
 HOST = bench.HOST = "localhost"
-STAMP = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+RESIGN = 100
+"""A thread has a new signer when it comes to a multiple of this: among 16 threads, often enough."""
 PATIENCE_SECONDS = 600
 """For one page of a listing."""
 
@@ -54,28 +55,32 @@ def _hmac(key: bytes, text: str) -> bytes:
     return hmac.new(key, text.encode(), hashlib.sha256).digest()
 
 
-def signing_key() -> bytes:
-    key = ("AWS4" + SECRET).encode()
-    for part in (STAMP[:8], REGION, "s3", "aws4_request"):
-        key = _hmac(key, part)
-    return key
+@dataclasses.dataclass(frozen=True)
+class Signer:
+    """Signs PUTs. botocore would take longer to sign one than the store to serve it."""
 
+    stamp: str
+    scope: str
+    key: bytes
 
-KEY = signing_key()
-SCOPE = f"{STAMP[:8]}/{REGION}/s3/aws4_request"
-HEADERS = f"host:{HOST}\nx-amz-content-sha256:UNSIGNED-PAYLOAD\nx-amz-date:{STAMP}\n"
-SIGNED = "host;x-amz-content-sha256;x-amz-date"
+    @staticmethod
+    def new() -> Signer:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        key = ("AWS4" + SECRET).encode()
+        for part in (stamp[:8], REGION, "s3", "aws4_request"):
+            key = _hmac(key, part)
+        return Signer(stamp, f"{stamp[:8]}/{REGION}/s3/aws4_request", key)
 
-
-def put(path: str, body: bytes) -> bytes:
-    """A signed PUT. botocore would take longer to sign it than the store to serve it."""
-    canonical = f"PUT\n{path}\n\n{HEADERS}\n{SIGNED}\nUNSIGNED-PAYLOAD"
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    signature = _hmac(KEY, f"AWS4-HMAC-SHA256\n{STAMP}\n{SCOPE}\n{digest}").hex()
-    return (f"PUT {path} HTTP/1.1\r\nHost: {HOST}\r\nx-amz-date: {STAMP}\r\n"
-            f"x-amz-content-sha256: UNSIGNED-PAYLOAD\r\nAuthorization: AWS4-HMAC-SHA256 "
-            f"Credential={ACCESS_KEY}/{SCOPE}, SignedHeaders={SIGNED}, Signature={signature}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+    def put(self, path: str, body: bytes) -> bytes:
+        signed = "host;x-amz-content-sha256;x-amz-date"
+        canonical = (f"PUT\n{path}\n\nhost:{HOST}\nx-amz-content-sha256:UNSIGNED-PAYLOAD\n"
+                     f"x-amz-date:{self.stamp}\n\n{signed}\nUNSIGNED-PAYLOAD")
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        signature = _hmac(self.key, f"AWS4-HMAC-SHA256\n{self.stamp}\n{self.scope}\n{digest}").hex()
+        return (f"PUT {path} HTTP/1.1\r\nHost: {HOST}\r\nx-amz-date: {self.stamp}\r\n"
+                f"x-amz-content-sha256: UNSIGNED-PAYLOAD\r\nAuthorization: AWS4-HMAC-SHA256 "
+                f"Credential={ACCESS_KEY}/{self.scope}, SignedHeaders={signed}, Signature={signature}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n").encode() + body
 
 
 def page(after: int | None = None) -> bytes:
@@ -87,9 +92,10 @@ def page(after: int | None = None) -> bytes:
 
 
 def write_requests(directory: Path) -> dict[str, Path]:
-    paths = [bench.key_path(number) for number in range(KEYS)]
+    """Made anew for each load: a signature is good for a quarter of an hour."""
+    paths, signer = [bench.key_path(number) for number in range(KEYS)], Signer.new()
     return bench.write_requests({
-        "PUT": [put(path, SMALL_BODY) for path in paths],
+        "PUT": [signer.put(path, SMALL_BODY) for path in paths],
         "GET": [bench.signed("GET", path) for path in paths],
     }, directory)
 
@@ -151,12 +157,14 @@ def fill(store: Store) -> float:
     numbers, failed = itertools.count(), []
 
     def work() -> None:
-        connection = Connection(store.server.url)
+        connection, signer = Connection(store.server.url), Signer.new()
         while (number := next(numbers)) < store.objects and not failed:
             if connection.ended:
                 connection.close()
                 connection = Connection(store.server.url)
-            status = connection.send(put(bench.key_path(number), SMALL_BODY))
+            if number % RESIGN == 0:
+                signer = Signer.new()
+            status = connection.send(signer.put(bench.key_path(number), SMALL_BODY))
             if status != 200:
                 failed.append(f"{store.name}, object {number}: {status}")
         connection.close()
@@ -185,9 +193,9 @@ def once(server: Server, request: bytes) -> float:
     return time.monotonic() - began
 
 
-def measure(store: Store, files: dict[str, Path], seconds: float) -> None:
+def measure(store: Store, scratch: Path, seconds: float) -> None:
     """One round."""
-    for what, file in files.items():
+    for what, file in write_requests(scratch).items():
         before = store.server.cpu_seconds()
         count, took, _, p99 = bench.wrk(store.server.url, file, seconds)
         store.note(what, count / took)
@@ -199,6 +207,8 @@ def measure(store: Store, files: dict[str, Path], seconds: float) -> None:
         while not times or time.monotonic() < until:
             times.append(once(store.server, request))
         store.note(what, statistics.median(times) * 1e3)
+    told = ", ".join(f"{what} {values[-1]:,.1f}" for what, values in store.found.items())
+    print(f"    {store.name}: {told}", file=sys.stderr, flush=True)
 
 
 def start_again(store: Store) -> None:
@@ -283,7 +293,6 @@ def main() -> None:
     chosen = stores(options)
     with tempfile.TemporaryDirectory(prefix="ifmatch-bench-", dir=options.directory) as name:
         try:
-            files = write_requests(Path(name))
             print(f"{os.cpu_count()} cores, {options.rounds} rounds of {options.seconds} s, load average "
                   f"{os.getloadavg()[0]:.1f} at the beginning", flush=True)
             for number, store in enumerate(chosen):
@@ -291,16 +300,14 @@ def main() -> None:
                 store.directory.mkdir()
                 store.server = store.start(store.directory)
                 store.note("fill", store.objects / fill(store))
-                bench.show(f"{store.name} is filled")
+                print(f"{store.name}: filled with {store.found['fill'][0]:,.0f}/s", file=sys.stderr, flush=True)
             # What the system still has to write belongs to the filling.
             os.sync()
             for number in range(options.rounds):
                 for store in chosen if number % 2 == 0 else reversed(chosen):
-                    bench.show(f"round {number + 1} of {options.rounds}: {store.name}")
-                    measure(store, files, options.seconds)
+                    measure(store, Path(name), options.seconds)
             for store in chosen:
                 start_again(store)
-            bench.show("")
             print_table(chosen)
             # Before the directory is removed, which takes minutes.
             sys.stdout.flush()
