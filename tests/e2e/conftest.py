@@ -20,6 +20,7 @@ from clients import SIGNING, Raw, boto
 from embedded import Bucket
 from endpoint import Endpoint
 from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, in_front_of
+from recipes.scene import pair  # noqa: F401 (a fixture)
 from redis_server import RedisServer
 from scripted import ScriptedStore
 from secured import Served

@@ -1,0 +1,1 @@
+"""The recipes of examples/, run by many processes at once and judged."""
