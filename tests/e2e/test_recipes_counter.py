@@ -7,7 +7,7 @@ import json
 import pytest
 
 from recipes.judges import miscounted
-from recipes.languages import counters
+from recipes import languages
 from recipes.scene import CREW, HERE, Crew, awaited
 
 TIMES, KILLED = 6, 4
@@ -21,14 +21,12 @@ def acknowledged(crew: Crew) -> list[int]:
     return [int(line) for number in crew.pids for line in crew.lines(number) if line.isdigit()]
 
 
-@pytest.mark.parametrize("counter", counters())
+@pytest.mark.parametrize("counter", languages.of("counter"))
 def test_no_acknowledged_increment_is_lost_or_counted_twice(pair, tmp_path, counter):
     key = f"counter-{tmp_path.name}"
     with Crew(pair, [*counter(), key, str(TIMES)], tmp_path) as crew:
-        victims = awaited(lambda: [number for number in crew.pids if 0 < len(crew.lines(number)) < TIMES][:KILLED],
-                          "some are in the middle of their work")
-        for victim in victims:
-            crew.kill9(victim)
+        awaited(lambda: any(crew.lines(number) for number in crew.pids), "the first has counted")
+        victims = crew.kill_some(KILLED, lambda number: len(crew.lines(number)) < TIMES)
         crew.finish()
         assert not crew.failed(but=set(victims))
         told = acknowledged(crew)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import subprocess
 
 import pytest
 
+from processes import ROOT
 from recipes.scene import EXAMPLES
 
-
-def python(name: str):
-    return pytest.param(lambda: [EXAMPLES / "python" / name], id="python")
+RUST_TARGET = ROOT / "target" / "recipes"
 
 
-def counters() -> list:
-    return [python("counter.py")]
+def rust(name: str) -> list:
+    """Builds the programs of examples/rust, which takes minutes the first time."""
+    done = subprocess.run(
+        ["cargo", "build", "--locked", "--manifest-path", EXAMPLES / "rust" / "Cargo.toml", "--target-dir", RUST_TARGET],
+        capture_output=True, text=True, timeout=1500, env={**os.environ, "CARGO_PROFILE_DEV_DEBUG": "0"})
+    assert done.returncode == 0, done.stderr
+    return [RUST_TARGET / "debug" / name]
 
 
-def locks() -> list:
-    return [python("lock.py"), pytest.param(lambda: [EXAMPLES / "shell" / "lock.sh"], id="shell")]
+def of(name: str) -> list:
+    """The recipe of this name, in all languages."""
+    python, shell, node = (EXAMPLES / "python" / f"{name}.py", EXAMPLES / "shell" / f"{name}.sh",
+                           EXAMPLES / "javascript" / f"{name}.mjs")
+    return [pytest.param(lambda: [python], id="python"),
+            *([pytest.param(lambda: [shell], id="shell")] if shell.exists() else []),
+            pytest.param(lambda: ["node", node], id="javascript"),
+            # With 200 crates to build, it is left to the full run.
+            pytest.param(lambda: rust(name), id="rust", marks=[pytest.mark.full, pytest.mark.timeout(1800)])]

@@ -123,9 +123,22 @@ class Crew:
         path = self.output(number)
         return path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
 
-    def kill9(self, number: int) -> None:
-        """Kills it, and what it runs."""
-        os.killpg(self.pids[number], signal.SIGKILL)
+    def kill9(self, number: int) -> bool:
+        """Kills it, and what it runs. False if it has ended already."""
+        try:
+            os.killpg(self.pids[number], signal.SIGKILL)
+            return True
+        except ProcessLookupError:
+            return False
+
+    def kill_some(self, count: int, which) -> list[int]:
+        """Kills so many of those for which `which` holds, and at least one."""
+        killed: list[int] = []
+        for number in self.pids:
+            if len(killed) < count and which(number) and self.kill9(number):
+                killed.append(number)
+        assert killed, f"they are all done:\n{self.tails()}"
+        return killed
 
     def signal(self, number: int, what: int) -> None:
         os.killpg(self.pids[number], what)
