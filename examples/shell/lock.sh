@@ -40,7 +40,7 @@ release() { # the delete names the object that was read, so that it is never som
 trap 'release; rm -f "$answer" "$answer.head"' EXIT
 trap 'exit 143' INT TERM
 while :; do
-    case $(s3 -X PUT -H 'If-None-Match: *' --data-raw "$mine") in
+    case $(s3 -X PUT -H 'If-None-Match: *' -H 'Content-Type: text/plain' --data-raw "$mine") in
         200) break ;;
         # The refusal of a retry may be caused by our own first attempt, as may one after a lost answer.
         412 | 409 | 5?? | 000) if ours; then break; fi ;;

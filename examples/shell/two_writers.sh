@@ -4,14 +4,14 @@
 set -eu
 url=$AWS_ENDPOINT_URL/$BUCKET/$1
 
-create() { # who: prints its name and the status of the answer
+create() { # who: writes its name; prints it, and the status of the answer
     status=$(curl -sS --max-time 60 --aws-sigv4 "aws:amz:$AWS_REGION:s3" \
         --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
         -H 'If-None-Match: *' -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \
-        -T - -o /dev/null -w '%{http_code}' "$url")
+        -H 'Content-Type: text/plain' -X PUT --data-raw "$1" -o /dev/null -w '%{http_code}' "$url")
     printf '%s: %s\n' "$1" "$status"
 }
 
-printf 'one' | create one &
-printf 'two' | create two &
+create one &
+create two &
 wait
