@@ -3,8 +3,9 @@
     python delta_append.py TABLE JOB BATCH TEXT       BATCH: a number that grows, of this job
 
 A commit is a PutObject with "If-None-Match: *" of the next file of the log. If the answer to it is lost, delta-rs
-cannot tell its own commit from another's and would append the rows again. The (job, batch) that is committed with the
-rows prevents that, also when the whole job runs again.
+cannot tell its own commit from another's, and commits again. A job that was killed, or that got no answer at all,
+cannot tell either, and appends its rows again when it runs again. The (job, batch) that is committed with the rows
+prevents both.
 """
 
 import os

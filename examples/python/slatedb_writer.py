@@ -2,7 +2,8 @@
 
     python slatedb_writer.py PATH KEY=VALUE...       exit status 3: another process has opened it since
 
-SlateDB takes the writer's place, and writes each file of its log, with "If-None-Match: *".
+SlateDB takes the writer's place, and writes each file of its log, with "If-None-Match: *". If the answer to such a
+write is lost, it looks whether the file is its own.
 """
 
 import asyncio
@@ -27,7 +28,6 @@ def main():
     try:
         asyncio.run(write(sys.argv[1], sys.argv[2:]))
     except (Error.Closed, Error.Data) as error:
-        # Also where the answer to our own write was lost. Whoever opens it again sees what was written.
         overtaken = "already exists" in str(error)  # while it opened the database
         if not overtaken and getattr(error, "reason", None) != CloseReason.FENCED:
             raise

@@ -5,41 +5,17 @@ from __future__ import annotations
 
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
 
 from processes import ROOT
 from recipes import languages
-from recipes.scene import EXAMPLES, awaited
-from relay import Relay
+from recipes.scene import EXAMPLES
+from recipes.unheard import run_unheard
 
 PYTHON, SHELL = EXAMPLES / "python", EXAMPLES / "shell"
 ATTEMPTS = pytest.mark.parametrize("attempts", [{}, {"AWS_MAX_ATTEMPTS": "1"}], ids=["client", "recipe"])
-
-
-def run_unheard(pair, key: str, *command, body: str = "", **env: str):
-    """Runs a command whose first write of the key lands and is not answered. `body`: what is in it, for clients that
-    send it only when they have been told to."""
-    endpoint = pair.endpoint()
-    relay = Relay(endpoint.url)
-    relay.hold_answers(body.encode() or f"PUT /{pair.bucket}/{key}".encode())
-    if str(command[0]).endswith(".py"):
-        command = (sys.executable, *command)
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(endpoint.at(relay.url).run, *command, **env)
-            awaited(lambda: relay.held.is_set() or running.done(), "the answer is held", 60)
-            assert relay.held.is_set(), running.result()
-            endpoint.boto().get_waiter("object_exists").wait(
-                Bucket=pair.bucket, Key=key, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-            relay.cut()
-            done = running.result()
-    finally:
-        relay.close()
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @ATTEMPTS
@@ -59,6 +35,27 @@ def test_a_lock_is_known_to_be_ours(pair, tmp_path, lock, attempts):
         assert pair.body(key) == b"", "released: empty"
     except ClientError as gone:
         assert gone.response["Error"]["Code"] == "NoSuchKey", "released: gone"
+
+
+NAIVE = '''
+import os, sys, boto3
+from botocore.exceptions import BotoCoreError, ClientError
+for attempt in range(2):
+    try:
+        boto3.client("s3").put_object(Bucket=os.environ["BUCKET"], Key=sys.argv[1], Body="mine", IfNoneMatch="*")
+        print("created")
+    except BotoCoreError:
+        continue
+    except ClientError:
+        print("exists")
+'''
+
+
+def test_a_create_that_does_not_look_is_wrong_about_itself(pair):
+    """What the tests above would find."""
+    said = run_unheard(pair, "unheard-naive", sys.executable, "-c", NAIVE, "unheard-naive", AWS_MAX_ATTEMPTS="1")
+    assert said == "exists\n"
+    assert pair.body("unheard-naive") == b"mine"
 
 
 def test_a_lease_is_known_to_be_ours(pair):

@@ -57,7 +57,7 @@ def marked(command: str):
     return pytest.param(command, marks=[pytest.mark.full, pytest.mark.timeout(1800)] if "rust/" in command else [])
 
 
-@pytest.mark.parametrize("command", map(marked, COMMANDS))
+@pytest.mark.parametrize("command", [marked(command) for command in COMMANDS])
 def test_a_command_runs(folder, env, command):
     if "terraform " in command and not shutil.which("terraform"):
         pytest.skip("terraform is not here, nor in a package registry")

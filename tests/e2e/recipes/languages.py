@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import cache
 
 import pytest
 
@@ -14,12 +15,17 @@ RUST_TARGET = ROOT / "target" / "recipes"
 
 
 def rust(name: str) -> list:
-    """Builds the programs of examples/rust, which takes minutes the first time."""
+    _build()
+    return [RUST_TARGET / "debug" / name]
+
+
+@cache
+def _build() -> None:
+    """The programs of examples/rust, which takes minutes the first time."""
     done = subprocess.run(
         ["cargo", "build", "--locked", "--manifest-path", EXAMPLES / "rust" / "Cargo.toml", "--target-dir", RUST_TARGET],
         capture_output=True, text=True, timeout=1500, env={**os.environ, "CARGO_PROFILE_DEV_DEBUG": "0"})
     assert done.returncode == 0, done.stderr
-    return [RUST_TARGET / "debug" / name]
 
 
 def of(name: str) -> list:
