@@ -11,7 +11,7 @@ fn pages() -> Vec<PathBuf> {
         let paths = entries.map(|entry| entry.expect("an entry").path());
         paths.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect()
     };
-    ["", "docs", "docs/decisions"]
+    ["", "docs", "docs/decisions", "examples"]
         .map(|name| root.join(name))
         .iter()
         .filter(|directory| directory.is_dir())

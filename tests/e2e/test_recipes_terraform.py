@@ -14,6 +14,7 @@ import pytest
 
 from endpoint import Endpoint
 from recipes.scene import EXAMPLES, Witness, awaited
+from relay import Relay
 
 PROGRAM = shutil.which("tofu") or shutil.which("terraform")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="neither terraform nor tofu is here, nor in a package registry")
@@ -72,3 +73,21 @@ def test_a_second_run_is_refused_while_locked(pair, tmp_path):
     done = others[0]("apply", "-auto-approve")
     assert done.returncode == 0, done.stderr
     assert json.loads(pair.body(KEY))["resources"], "the state is written"
+
+
+def test_a_run_whose_lock_was_not_answered_has_it(pair, tmp_path):
+    """The client tries again, and Terraform does not take its own lock for another's."""
+    endpoint = pair.endpoint()
+    relay = Relay(endpoint.url)
+    try:
+        run = Run(endpoint.at(relay.url), tmp_path / "run")
+        relay.hold_answers(f"PUT /{pair.bucket}/{KEY}.tflock".encode())
+        applying = run.start("apply", "-auto-approve")
+        assert relay.held.wait(60)
+        endpoint.boto().get_waiter("object_exists").wait(
+            Bucket=pair.bucket, Key=f"{KEY}.tflock", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        relay.cut()
+        said = "".join(applying.communicate(timeout=120))
+        assert applying.returncode == 0, said
+    finally:
+        relay.close()
