@@ -1,6 +1,6 @@
 // A lock without expiry: the object is there for as long as the lock is held.
 //
-//     node lock.mjs KEY COMMAND...        run a command under the lock
+//     node lock.mjs KEY COMMAND...        run a command under the lock; LOCK_WAIT: seconds to wait for it (60)
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
@@ -31,7 +31,7 @@ export class Lock {
         await this.release(); // an attempt whose answer was lost may have taken it after all
         throw new Error(`${this.place.Key} is locked by ${(await this.#read()).owner}`);
       }
-      await sleep(50 + Math.random() * 250);
+      await sleep(100 + Math.random() * 400);
     }
   }
 
@@ -62,7 +62,7 @@ export class Lock {
       } catch (error) {
         if (!settlesLater(error) || Date.now() > deadline) throw error;
       }
-      await sleep(50 + Math.random() * 250);
+      await sleep(100 + Math.random() * 400);
     }
   }
 
@@ -79,7 +79,7 @@ export class Lock {
 
 if (argv[1] === fileURLToPath(import.meta.url)) {
   const lock = new Lock(new S3Client({ forcePathStyle: true }), process.env.BUCKET, argv[2]);
-  await lock.acquire();
+  await lock.acquire(1000 * Number(process.env.LOCK_WAIT ?? 60));
   try {
     const env = { ...process.env, LOCK_OWNER: lock.id };
     const child = spawn(argv[3], argv.slice(4), { env, stdio: "inherit" });

@@ -1,6 +1,7 @@
 """A lock that expires, and hands out a token with which a resource can refuse a holder of the past.
 
     python lease.py KEY COMMAND...       run a command under it; LEASE_TOKEN tells the command its token
+                                         LEASE_TTL (10), LEASE_WAIT (60): seconds
 
 The object is never deleted: it counts the holders. Nobody compares clocks: a waiter takes the lease over
 when it has seen the same object for a whole `ttl`, and a holder's time runs from before it wrote.
@@ -72,7 +73,7 @@ class Lease:
         while not self.try_acquire():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.place['Key']} is held")
-            time.sleep(random.uniform(0.1, 0.3) * min(self.ttl, 1))
+            time.sleep(random.uniform(0.1, 0.5) * min(self.ttl, 1))
         return self.token
 
     def renew(self):
@@ -154,7 +155,7 @@ def main():
     ttl = float(os.environ.get("LEASE_TTL", 10))
     lease = Lease(client(ttl), os.environ["BUCKET"], sys.argv[1], ttl)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that "finally" is reached
-    token = lease.acquire()
+    token = lease.acquire(float(os.environ.get("LEASE_WAIT", 60)))
     try:
         return run(lease, sys.argv[2:], {"LEASE_TOKEN": str(token)})
     finally:

@@ -1,6 +1,6 @@
 """A lock without expiry: the object is there for as long as the lock is held.
 
-    python lock.py KEY COMMAND...        run a command under the lock
+    python lock.py KEY COMMAND...        run a command under the lock; LOCK_WAIT: seconds to wait for it (60)
     python lock.py --break KEY OWNER     take the lock from an owner that is known to be dead
 """
 
@@ -37,7 +37,7 @@ class Lock:
             if time.monotonic() > deadline:
                 self.release()  # an attempt whose answer was lost may have taken it after all
                 raise TimeoutError(f"{self.place['Key']} is locked by {self.owner()}")
-            time.sleep(random.uniform(0.05, 0.3))
+            time.sleep(random.uniform(0.1, 0.5))
 
     def _try(self):
         try:
@@ -70,7 +70,7 @@ class Lock:
             except (ClientError, BotoCoreError) as error:
                 if not settles_later(error) or time.monotonic() > deadline:
                     raise
-            time.sleep(random.uniform(0.05, 0.3))
+            time.sleep(random.uniform(0.1, 0.5))
 
     def _read(self):
         try:
@@ -88,7 +88,7 @@ def main():
     lock = Lock(s3, bucket, sys.argv[1])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that "finally" is reached
     try:
-        lock.acquire()
+        lock.acquire(float(os.environ.get("LOCK_WAIT", 60)))
         return subprocess.run(sys.argv[2:], env={**os.environ, "LOCK_OWNER": lock.id}).returncode
     finally:
         lock.release()

@@ -27,13 +27,14 @@ def acquire(s3, bucket, key, limit, ttl=10.0, timeout=60.0):
                 return slot
         if time.monotonic() > deadline:
             raise TimeoutError(f"all {limit} slots of {key} are held")
-        time.sleep(random.uniform(0.1, 0.3) * min(ttl, 1))
+        time.sleep(random.uniform(0.1, 0.5) * min(ttl, 1))
 
 
 def main():
     ttl, limit = float(os.environ.get("LEASE_TTL", 10)), int(sys.argv[2])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that "finally" is reached
-    slot = acquire(client(ttl), os.environ["BUCKET"], sys.argv[1], limit, ttl)
+    slot = acquire(client(ttl), os.environ["BUCKET"], sys.argv[1], limit, ttl,
+                   timeout=float(os.environ.get("LEASE_WAIT", 60)))
     try:
         return run(slot, sys.argv[3:], {"SLOT": slot.place["Key"], "LEASE_TOKEN": str(slot.token)})
     finally:

@@ -17,7 +17,7 @@ s3() { # curl's arguments: prints the status (000: no answer); the body is in $a
 }
 
 in_time() { # waits a moment; fails if it is too late
-    [ "$(date +%s)" -lt "$until" ] && sleep "0.$(($(od -An -N1 -tu1 /dev/urandom) % 4 + 1))"
+    [ "$(date +%s)" -lt "$until" ] && sleep "0.$(($(od -An -N1 -tu1 /dev/urandom) % 5 + 1))"
 }
 
 ours() { # 0: the lock is ours; 1: it is not; 2: nobody could tell

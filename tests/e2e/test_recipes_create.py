@@ -9,7 +9,7 @@ from proxies import ACCESS_KEY, CLIENT_SECRET
 from recipes.scene import EXAMPLES, Crew
 
 SHELL = EXAMPLES / "shell"
-CLIS = 6
+CLIS = 4
 """Each start of the AWS CLI costs about a second."""
 
 

@@ -19,7 +19,7 @@ def break_lock(pair, key: str, owner: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("lock", languages.of("lock"))
+@pytest.mark.parametrize("lock", languages.of("lock", costly=("javascript", "rust")))
 def test_one_process_at_a_time_is_inside(pair, tmp_path, lock):
     key, witness = f"lock-{tmp_path.name}", Witness(tmp_path / "witness")
     with Crew(pair, [*lock(), key, HERE / "witness.sh"], tmp_path, **witness.env(holds=KILLED)) as crew:

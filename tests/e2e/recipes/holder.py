@@ -9,10 +9,10 @@ import boto3
 import fenced
 from lease import Lease, client
 
-TTL, (lease_key, resource, writes, *broken) = 2.0, sys.argv[1:]
+TTL, (lease_key, resource, writes, *broken) = float(os.environ["LEASE_TTL"]), sys.argv[1:]
 name, bucket = os.environ["NAME"], os.environ["BUCKET"]
 lease = Lease(client(TTL), bucket, lease_key, TTL)
-print(f"token {lease.acquire(timeout=100)}", flush=True)
+print(f"token {lease.acquire(float(os.environ["LEASE_WAIT"]))}", flush=True)
 try:
     # The first holds stay here until the test lets them go on, and do not renew.
     os.mkdir(f"{os.environ['WITNESS']}/hold")

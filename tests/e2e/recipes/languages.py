@@ -28,12 +28,13 @@ def _build() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def of(name: str) -> list:
-    """The recipe of this name, in all languages."""
-    python, shell, node = (EXAMPLES / "python" / f"{name}.py", EXAMPLES / "shell" / f"{name}.sh",
-                           EXAMPLES / "javascript" / f"{name}.mjs")
-    return [pytest.param(lambda: [python], id="python"),
-            *([pytest.param(lambda: [shell], id="shell")] if shell.exists() else []),
-            pytest.param(lambda: ["node", node], id="javascript"),
-            # With 200 crates to build, it is left to the full run.
-            pytest.param(lambda: rust(name), id="rust", marks=[pytest.mark.full, pytest.mark.timeout(1800)])]
+def of(name: str, costly: tuple[str, ...] = ("rust",)) -> list:
+    """The recipe of this name, in all languages. Those that are `costly` are left to the full run: to build Rust's takes
+    minutes, to start 16 of Node half of one."""
+    ways = {"python": lambda: [EXAMPLES / "python" / f"{name}.py"], "shell": lambda: [EXAMPLES / "shell" / f"{name}.sh"],
+            "javascript": lambda: ["node", EXAMPLES / "javascript" / f"{name}.mjs"], "rust": lambda: rust(name)}
+    if not (EXAMPLES / "shell" / f"{name}.sh").exists():
+        del ways["shell"]
+    full = [pytest.mark.full, pytest.mark.timeout(1800)]
+    return [pytest.param(command, id=language, marks=full if language in costly else [])
+            for language, command in ways.items()]

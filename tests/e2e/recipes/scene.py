@@ -21,7 +21,8 @@ EXAMPLES = ROOT / "examples"
 HERE = Path(__file__).resolve().parent
 CREW = 16
 """So many processes run a recipe at once."""
-PATIENCE = 120
+PATIENCE = 240
+"""So many seconds at most for one thing to happen: the machine may be busy."""
 
 
 @dataclass
@@ -94,7 +95,7 @@ class Crew:
         self._children: dict[int, subprocess.Popen] = {}
         self._gang: subprocess.Popen | None = None
         argv = [str(word) for word in command]
-        envs = [{**pair.endpoint(number).env, "NAME": str(number), **env} for number in range(count)]
+        envs = [{**pair.endpoint(number).env, "NAME": str(number), "LOCK_WAIT": str(PATIENCE), "LEASE_WAIT": str(PATIENCE), **env} for number in range(count)]
         argvs = [[word.replace("{n}", str(number)) for word in argv] for number in range(count)]
         if argv[0].endswith(".py"):
             members = [{"argv": argvs[number], "env": envs[number], "output": str(self.output(number))}

@@ -1,6 +1,6 @@
 //! A lock without expiry: the object is there for as long as the lock is held.
 //!
-//!     lock KEY COMMAND...        run a command under the lock
+//!     lock KEY COMMAND...        run a command under the lock; LOCK_WAIT: seconds to wait for it (60)
 //!
 //! `object_store` has no conditional delete. The release empties the object with a condition instead, and an empty
 //! object is a free lock: not so for the locks in the other languages, which are not to use the same key.
@@ -92,7 +92,8 @@ async fn main() -> Result<(), Failure> {
     };
     let id = format!("{}/{}", std::process::id(), uuid::Uuid::new_v4());
     let lock = Lock { store, key: Path::from(key.as_str()), id };
-    lock.acquire(Duration::from_secs(60)).await?;
+    let wait = std::env::var("LOCK_WAIT").map_or(Ok(60), |wait| wait.parse())?;
+    lock.acquire(Duration::from_secs(wait)).await?;
     let ended =
         tokio::process::Command::new(command).args(rest).env("LOCK_OWNER", &lock.id).status().await;
     lock.release().await?;
