@@ -8,7 +8,7 @@ import pytest
 
 from recipes.judges import miscounted
 from recipes import languages
-from recipes.scene import CREW, HERE, Crew, awaited
+from recipes.scene import CREW, HERE, Crew
 
 TIMES, KILLED = 5, 4
 
@@ -25,7 +25,7 @@ def acknowledged(crew: Crew) -> list[int]:
 def test_no_acknowledged_increment_is_lost_or_counted_twice(pair, tmp_path, counter):
     key = f"counter-{tmp_path.name}"
     with Crew(pair, [*counter(), key, str(TIMES)], tmp_path) as crew:
-        awaited(lambda: any(crew.lines(number) for number in crew.pids), "the first has counted")
+        crew.until(lambda: any(crew.lines(number) for number in crew.pids), "the first has counted")
         victims = crew.kill_some(KILLED, lambda number: len(crew.lines(number)) < TIMES)
         crew.finish()
         assert not crew.failed(but=set(victims))

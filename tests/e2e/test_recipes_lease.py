@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from recipes.judges import out_of_order, rows_wrong, too_many_inside, two_leaders
-from recipes.scene import CREW, EXAMPLES, HERE, Crew, Witness, awaited
+from recipes.scene import CREW, EXAMPLES, HERE, Crew, Witness
 
 PYTHON = EXAMPLES / "python"
 TTL = "4"
@@ -36,9 +36,9 @@ def one_is_late(pair, tmp_path, *how: str) -> tuple[Crew, str, list[str]]:
     """The first holder stands still until all others have written. What it says, and what was accepted."""
     witness = Witness(tmp_path / "witness")
     with holders(pair, tmp_path, 4, *how) as crew:
-        first = int(awaited(lambda: [n for n in crew.pids if crew.lines(n)], "one has the lease")[0])
+        first = int(crew.until(lambda: [n for n in crew.pids if crew.lines(n)], "one has the lease")[0])
         others = set(crew.pids) - {first}
-        awaited(lambda: all(len(crew.lines(n)) >= 1 + WRITES for n in others), "the others have written")
+        crew.until(lambda: all(len(crew.lines(n)) >= 1 + WRITES for n in others), "the others have written")
         with (witness.directory / "never").open("w"):
             pass
         crew.finish()
@@ -65,7 +65,7 @@ def test_holders_are_killed_and_no_acknowledged_write_is_lost(pair, tmp_path):
         victims: list[int] = []
         while len(victims) < KILLED:
             # One that has the lease, and has not done all its work: the first of them does none.
-            victims += awaited(lambda: [n for n in crew.pids if n not in victims
+            victims += crew.until(lambda: [n for n in crew.pids if n not in victims
                                         and 0 < len(crew.lines(n)) <= WRITES][:1], "one has the lease")
             crew.kill9(victims[-1])
         crew.finish()
@@ -83,9 +83,9 @@ def test_the_command_of_a_holder_that_stood_still_is_ended(pair, tmp_path):
     key, witness = f"lease-{tmp_path.name}", Witness(tmp_path / "witness")
     command = [PYTHON / "lease.py", key, HERE / "witness.sh"]
     with Crew(pair, command, tmp_path, 2, LEASE_TTL=TTL, **witness.env(holds=1)) as crew:
-        first = awaited(lambda: witness.said("hold"), "one has the lease")[0][0]
+        first = crew.until(lambda: witness.said("hold"), "one has the lease")[0][0]
         crew.signal(int(first), signal.SIGSTOP)
-        awaited(lambda: witness.said("leave"), "the other has got it")
+        crew.until(lambda: witness.said("leave"), "the other has got it")
         crew.signal(int(first), signal.SIGCONT)
         crew.finish()
         assert crew.statuses[1 - int(first)] == 0, crew.tails()
@@ -97,7 +97,7 @@ def test_the_semaphore_keeps_its_limit(pair, tmp_path, limit):
     key, witness = f"semaphore-{tmp_path.name}", Witness(tmp_path / "witness")
     command = [PYTHON / "semaphore.py", key, limit, HERE / "witness.sh"]
     with Crew(pair, command, tmp_path, LEASE_TTL=TTL, **witness.env(holds=limit)) as crew:
-        victims = awaited(lambda: witness.said("hold")[limit - 1:] and witness.said("hold"), "all slots are taken")
+        victims = crew.until(lambda: witness.said("hold")[limit - 1:] and witness.said("hold"), "all slots are taken")
         for [victim] in victims:
             witness.note(f"dead {victim}")
             crew.kill9(int(victim))
@@ -123,13 +123,13 @@ def test_each_term_has_one_leader(pair, tmp_path):
     with Crew(pair, [PYTHON / "election.py", key, "sh", "-c", work], tmp_path, LEASE_TTL=TTL,
               **witness.env()) as crew:
         for turn in range(2):
-            term, leader = awaited(lambda: witness.said("term")[turn:], "there is a leader")[0]
+            term, leader = crew.until(lambda: witness.said("term")[turn:], "there is a leader")[0]
             done = pair.endpoint(turn).run(sys.executable, PYTHON / "election.py", "--leader", key)
             said = re.match(r"term (\d+): \S+/(\d+)/", done.stdout)
             # A busy machine may have made it lose the lead since.
             assert int(said[1]) > int(term) or int(said[2]) == crew.pids[int(leader)], done
             crew.kill9(int(leader))
-        awaited(lambda: witness.said("term")[2:], "there is a leader after them")
+        crew.until(lambda: witness.said("term")[2:], "there is a leader after them")
     terms = [(int(term), leader) for term, leader in witness.said("term")]
     assert len(terms) >= 3
     assert not two_leaders(terms)

@@ -9,7 +9,7 @@ import pytest
 
 from recipes.judges import too_many_inside
 from recipes import languages
-from recipes.scene import CREW, EXAMPLES, HERE, Crew, Witness, awaited
+from recipes.scene import CREW, EXAMPLES, HERE, Crew, Witness
 
 KILLED = 2
 
@@ -24,7 +24,7 @@ def test_one_process_at_a_time_is_inside(pair, tmp_path, lock):
     key, witness = f"lock-{tmp_path.name}", Witness(tmp_path / "witness")
     with Crew(pair, [*lock(), key, HERE / "witness.sh"], tmp_path, **witness.env(holds=KILLED)) as crew:
         for turn in range(KILLED):
-            victim, owner = awaited(lambda: witness.said("hold")[turn:], "one holds the lock")[0]
+            victim, owner = crew.until(lambda: witness.said("hold")[turn:], "one holds the lock")[0]
             assert pair.body(key).decode() == owner
             witness.note(f"dead {victim}")
             crew.kill9(int(victim))

@@ -9,7 +9,7 @@ import pytest
 
 from endpoint import Endpoint
 from processes import ROOT
-from recipes.scene import CREW, EXAMPLES, Crew, awaited
+from recipes.scene import CREW, EXAMPLES, Crew
 
 PYTHON = ROOT / ".venv-s3fs" / "bin" / "python"
 CREATE, VERSIONS = EXAMPLES / "python" / "s3fs_create.py", EXAMPLES / "python" / "s3fs_versions.py"
@@ -17,7 +17,7 @@ CREATE, VERSIONS = EXAMPLES / "python" / "s3fs_create.py", EXAMPLES / "python" /
 
 def test_one_process_creates_the_file(pair, tmp_path):
     with Crew(pair, [CREATE, "s3fs-created", "text of {n}"], tmp_path, imports=("s3fs",), python=str(PYTHON)) as crew:
-        victim = awaited(lambda: [n for n in crew.pids if not crew.lines(n)][:1], "one is at work")[0]
+        victim = crew.until(lambda: [n for n in crew.pids if not crew.lines(n)][:1], "one is at work")[0]
         crew.kill9(victim)
         crew.finish()
     winners = [number for number, status in crew.statuses.items() if status == 0]

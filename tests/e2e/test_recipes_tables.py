@@ -14,7 +14,7 @@ from slatedb.uniffi import DbBuilder, KeyRange, ObjectStore
 
 from clients import REGION
 from recipes.judges import rows_wrong
-from recipes.scene import CREW, EXAMPLES, Crew, awaited
+from recipes.scene import CREW, EXAMPLES, Crew
 
 PYTHON = EXAMPLES / "python"
 KILLED = 3
@@ -23,7 +23,7 @@ KILLED = 3
 def run_and_kill(pair, tmp_path, command: list, imports: tuple[str, ...]) -> tuple[list[int], list[int]]:
     """Those who ended well, and those of whom nobody knows: killed while others have already succeeded."""
     with Crew(pair, command, tmp_path / "crew", imports=imports, AWS_ALLOW_HTTP="true") as crew:
-        awaited(lambda: any(crew.lines(number) for number in crew.pids), "the first is done")
+        crew.until(lambda: any(crew.lines(number) for number in crew.pids), "the first is done")
         victims = crew.kill_some(KILLED, lambda number: not crew.lines(number))
         crew.finish()
         assert not crew.failed(but=set(victims))
@@ -77,7 +77,7 @@ def test_what_a_slatedb_writer_was_told_is_written_is_there(pair, tmp_path, opti
     command = [PYTHON / "slatedb_writer.py", path, *(f"key{{n}}-{turn}={{n}}" for turn in range(3))]
     with Crew(pair, command, tmp_path / "crew", imports=("slatedb.uniffi",), AWS_ALLOW_HTTP="true",
               SLATEDB_UNIFFI_RUNTIME_THREADS="1") as crew:
-        awaited(lambda: any(crew.lines(number) for number in crew.pids), "the first has written")
+        crew.until(lambda: any(crew.lines(number) for number in crew.pids), "the first has written")
         victims = crew.kill_some(KILLED, lambda number: len(crew.lines(number)) < 3)
         crew.finish()
         fenced = {number for number, status in crew.statuses.items() if status == 3}

@@ -12,7 +12,7 @@ from lease import Lease, client
 TTL, (lease_key, resource, writes, *broken) = float(os.environ["LEASE_TTL"]), sys.argv[1:]
 name, bucket = os.environ["NAME"], os.environ["BUCKET"]
 lease = Lease(client(TTL), bucket, lease_key, TTL)
-print(f"token {lease.acquire(float(os.environ["LEASE_WAIT"]))}", flush=True)
+print("token", lease.acquire(float(os.environ["LEASE_WAIT"])), flush=True)
 try:
     # The first holds stay here until the test lets them go on, and do not renew.
     os.mkdir(f"{os.environ['WITNESS']}/hold")

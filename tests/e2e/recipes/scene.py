@@ -124,6 +124,17 @@ class Crew:
         path = self.output(number)
         return path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
 
+    def until(self, condition, what: str):
+        """What the condition returns, once that is something; fails if all have ended before."""
+        def look():
+            ended = self._gang.poll() is not None if self._gang else all(
+                child.poll() is not None for child in self._children.values())
+            found = condition()
+            assert found or not ended, f"all have ended, and not: {what}\n{self.tails()}"
+            return found
+
+        return awaited(look, what)
+
     def kill9(self, number: int) -> bool:
         """Kills it, and what it runs. False if it has ended already."""
         try:
