@@ -95,7 +95,8 @@ class Crew:
         self._children: dict[int, subprocess.Popen] = {}
         self._gang: subprocess.Popen | None = None
         argv = [str(word) for word in command]
-        envs = [{**pair.endpoint(number).env, "NAME": str(number), "LOCK_WAIT": str(PATIENCE), "LEASE_WAIT": str(PATIENCE), **env} for number in range(count)]
+        patient = {"LOCK_WAIT": str(PATIENCE), "LEASE_WAIT": str(PATIENCE)}
+        envs = [{**pair.endpoint(number).env, **patient, "NAME": str(number), **env} for number in range(count)]
         argvs = [[word.replace("{n}", str(number)) for word in argv] for number in range(count)]
         if argv[0].endswith(".py"):
             members = [{"argv": argvs[number], "env": envs[number], "output": str(self.output(number))}
