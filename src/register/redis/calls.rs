@@ -1,18 +1,18 @@
-//! Calls of scripts: find the server, run the script there, compare the clocks, read the answer. A
+//! Calls of steps: find the server, run the function there, compare the clocks, read the answer. A
 //! call is repeated only where that is safe.
 
 use std::sync::Arc;
 
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::RedisRegister;
-use super::error::{CallError, silent, spoils_connection};
+use super::error::{CallError, is_not_loaded, silent, spoils_connection};
 use super::format::{Keys, keys_of};
 use super::node::Node;
 use super::node::clock::Reading;
 use super::node::connections::Connection;
-use super::node::partitions::new_epoch_id;
+use super::node::partitions::{Partitions, new_epoch_id};
 use super::reply::Reply;
 use super::scripts::Step;
 use super::topology::masters::{Shard, TopologySnapshot};
@@ -36,7 +36,7 @@ pub(super) struct Route {
     pub(super) snapshot: TopologySnapshot,
 }
 
-/// One run of a step: its script, its keys, its arguments.
+/// One run of a step: its function, its keys, its arguments.
 struct Call<'a> {
     step: &'a Step,
     keys: &'a Keys,
@@ -77,7 +77,7 @@ impl RedisRegister {
     async fn ask_once(&self, call: &Call<'_>, deadline: Instant) -> Result<Reply, CallError> {
         let mut route = self.route_to(Shard::Partition(call.keys.number), deadline).await?;
         let asked = Instant::now();
-        match timeout_at(deadline, call.run(&mut route.connection)).await {
+        match timeout_at(deadline, call.run(&mut route.connection, &self.partitions)).await {
             Ok(Ok(value)) => {
                 let reply = Reply::read(value, &self.partitions.terms);
                 let reply = reply.map_err(|error| self.on_demoted(error, &route))?;
@@ -185,20 +185,21 @@ impl RedisRegister {
 }
 
 impl Call<'_> {
-    /// Runs the script by its digest, or by its text where Redis does not know the script and so
-    /// has run nothing of it.
-    async fn run(&self, connection: &mut Connection) -> RedisResult<Value> {
-        let epoch = new_epoch_id();
-        let command = |verb, script| {
-            let mut command = Cmd::new();
-            command.arg(verb).arg(script).arg(2).arg(&self.keys.partition).arg(&self.keys.record);
-            command.arg(&epoch.0).arg(self.arguments);
-            command
-        };
-        let by_digest = command("EVALSHA", &self.step.sha);
-        match by_digest.query_async(&mut connection.requests).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                command("EVAL", &self.step.text).query_async(&mut connection.requests).await
+    /// Calls the function, and loads the library where Redis does not know it and so has run nothing
+    /// of it.
+    async fn run(
+        &self,
+        connection: &mut Connection,
+        partitions: &Partitions,
+    ) -> RedisResult<Value> {
+        let mut command = Cmd::new();
+        command.arg("FCALL").arg(&self.step.function).arg(2);
+        command.arg(&self.keys.partition).arg(&self.keys.key);
+        command.arg(new_epoch_id().0).arg(self.arguments);
+        match command.query_async(&mut connection.requests).await {
+            Err(error) if is_not_loaded(&error) => {
+                partitions.load(&mut connection.requests).await?;
+                command.query_async(&mut connection.requests).await
             }
             answer => answer,
         }

@@ -65,6 +65,17 @@ pub(super) fn is_elsewhere(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain | ClusterDown))
 }
 
+/// Does this error say that the server does not have the library of the steps? Then the step did not
+/// run.
+pub(super) fn is_not_loaded(error: &RedisError) -> bool {
+    error.detail() == Some("Function not found")
+}
+
+/// Does this error say that the server has got the library in the meantime?
+pub(super) fn is_loaded_already(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.ends_with("already exists"))
+}
+
 /// Has the server refused to show its configuration, because of the user's rights or because the
 /// command was renamed?
 pub(super) fn is_withheld(error: &RedisError) -> bool {
@@ -77,8 +88,7 @@ fn register_error(error: &RedisError) -> RegisterError {
     let said = || words_of(error);
     match error.kind() {
         ErrorKind::Server(ServerErrorKind::NoPerm) => RegisterError::Unsuitable(format!(
-            "its user lacks a permission ({}). Give it the namespace's keys and \
-             +@scripting +@hash +@string +@keyspace +info +time +ping",
+            "its user lacks a permission ({}). Give it the namespace's keys and {RIGHTS}",
             said()
         )),
         ErrorKind::AuthenticationFailed => RegisterError::Unsuitable(REFUSED.to_owned()),
@@ -112,6 +122,9 @@ const PASSING: [&str; 9] = [
     "NOREPLICAS",
     "UNBLOCKED",
 ];
+
+/// The rights of the proxies' user. In a cluster it needs `+cluster` besides.
+const RIGHTS: &str = "+fcall +function|load +mget +get +set +del +pexpire +type +time +info +ping";
 
 const FULL: &str = "it has used up its maxmemory. Raise that, or let nothing but ifmatch use this \
                     Redis. Until then nothing new is written; what is under way can end";

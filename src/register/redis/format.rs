@@ -4,44 +4,42 @@
 //!
 //! | key | type | content |
 //! |---|---|---|
-//! | `{<namespace>:<p>}` | hash, no TTL | a partition: its epoch, and a field for each leased key |
-//! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl`; with uploads 7 days at least, 10 minutes where only a reader was told its generation | a record |
+//! | `{<namespace>:<p>}` | string, no TTL | a partition: its epoch |
+//! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl` after the end of its lease; with uploads 7 days at least, 10 minutes where only a reader was told its generation | a key: its lease and its record |
 //! | `{<namespace>:id}` | string, no TTL | the register's id, where a marker is configured |
 //!
-//! The partition number `p` is [`partition_of`]. Fields of a partition:
+//! The partition number `p` is [`partition_of`]. A partition holds six words with a space between
+//! each: the epoch's random name; when it began, and until when nothing is granted, in ms of Redis's
+//! `TIME`; how many numbers of generations are reserved; the server's `master_replid` when that was
+//! last seen, by which a library that does not remember the epoch knows it (prelude.lua); and, to
+//! the end, [`terms_line`]: proxies of another format or with other terms are refused. Up to format
+//! 4 it was a hash, which formats from 5 on leave as it is.
 //!
-//! | field | value |
+//! A key holds these MessagePack values in a row. One that is absent is nil; those that are nil at
+//! the end are left out.
+//!
+//! | of | values |
 //! |---|---|
-//! | `replid` | the server's `master_replid` when the epoch began: another one means a new epoch |
-//! | `terms` | [`terms_line`]: proxies of another format or with other terms are refused |
-//! | `eid` | the epoch's random name |
-//! | `since`, `quar` | when it began, and until when nothing is granted; ms of Redis's `TIME` |
-//! | `n` | the last generation's number |
-//! | `<bucket>/<key>` | a lease |
-//! | `>` and SHA-1 of that, in hex | the processes that wait for the key |
+//! | the record | the epoch's name, state, generation, last nonce, number of journal lines, journal |
+//! | the lease | nonce, write id, expires, generation, pre, expect, long (the long settle time applies), tainted, quiet_until |
+//! | the record, seldom there | doubt, time of the newest line that was dropped before the retry horizon, uploads, landing |
 //!
-//! Lease: nine MessagePack values in a row: nonce, expires, quiet_until, tainted, write id, long
-//! (the long settle time applies), generation, pre, expect. The nonce is `false` for a lease
-//! without a holder. The last three are `false` until the lease is armed.
+//! A lease is there if it has a write id. Without a nonce it has no holder; with a generation it is
+//! armed. A doubt is a list of write id, pre, expect, generation; uploads are a list, oldest first,
+//! each of name, generation, pending generation, time. The landing is the place for what a store
+//! that lags needs to be told apart by: a list of when the state landed, size, Last-Modified,
+//! version id, and up to four predecessors, each of state and when it was replaced. This version
+//! writes none; its steps leave one where it is, unless another state lands.
 //!
-//! Record: the epoch's name, the length of what follows (4 bytes), seven MessagePack values
-//! (state, generation, last nonce, doubt, number of journal lines, time of the newest line that was
-//! dropped before the retry horizon, uploads), and the journal. `false` stands for none; a doubt is
-//! write id, pre, expect, generation; uploads are a list, oldest first, each of name, generation,
-//! pending generation, time. The journal's lines, oldest first: length of
-//! the rest (4 bytes), time (a double), length of the write id (4 bytes), write id, ending. All
-//! numbers outside of MessagePack are big-endian. While the lease is armed and has a holder, the
-//! state is not what the record says but unknown.
-//!
-//! Waiters: four MessagePack values: when the last waiter is forgotten, since when the first has
-//! been the first, how many other processes have got the key since then, and a list, in their
-//! order, each of asker and when it is forgotten. Proxies of versions that do not know waiters can
-//! run beside this one, but may make waiters wait longer.
+//! The journal's lines, oldest first: length of the rest (4 bytes), time (a double), length of the
+//! write id (4 bytes), write id, ending. These numbers are big-endian.
 //!
 //! Tokens and generations are stored without their epoch's name, which is the partition's: no value
 //! of another epoch is ever read. For a landing the journal keeps the other headers of the answer,
 //! as header lines after their length. States, expectations, conditions and endings are short
 //! texts: see the functions here, and `landed` and `undetermined` in `record.lua`.
+
+use std::time::Duration;
 
 use crate::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL, UPLOAD_TTL, UPLOADS_MAX};
 use crate::register::types::in_millis;
@@ -50,18 +48,18 @@ use crate::register::{EpochId, Expect, Generation, Settle, State, Terms, Writers
 use crate::s3::{Current, ETag, ObjectName, Preconditions, Shape};
 
 /// The number of this format.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 /// The number of partitions. More partitions spread a cluster's load better, but a survey costs
 /// more.
 pub(super) const PARTITIONS: u64 = 64;
 
-/// How many fields of a partition's hash describe its epoch.
-const EPOCH_FIELDS: u32 = 6;
+/// How many numbers of generations a library reserves at once.
+pub(super) const GENERATIONS: u32 = 1024;
 
-/// How many fields of a partition a survey looks at. This limits its cost, and how many expired
-/// leases it may set aside.
-const SURVEYED_MAX: u32 = 16;
+/// How long a server that was seen to be a master is taken for one, where it lets itself be written.
+/// A read-only replica, the default, refuses each step by itself.
+const SERVER_SEEN: Duration = Duration::from_millis(10);
 
 /// The partition of a key: FNV-1a over `<bucket>/<key>`, 64 bits, its two halves folded by XOR,
 /// modulo [`PARTITIONS`].
@@ -89,21 +87,17 @@ pub(super) struct Keys {
     pub number: u64,
     /// The Redis key of the partition.
     pub partition: String,
-    /// The Redis key of the record.
-    pub record: String,
+    /// The Redis key of the object key.
+    pub key: String,
 }
 
 /// The Redis keys of an object key.
 pub(super) fn keys_of(namespace: &str, name: &ObjectName) -> Keys {
-    keys_of_name(namespace, &name.to_string())
-}
-
-/// The same for `<bucket>/<key>`, the name of a lease's field.
-pub(super) fn keys_of_name(namespace: &str, name: &str) -> Keys {
-    let number = partition_of(name);
+    let name = name.to_string();
+    let number = partition_of(&name);
     let partition = partition_key(namespace, number);
-    let record = format!("{partition}{name}");
-    Keys { number, partition, record }
+    let key = format!("{partition}{name}");
+    Keys { number, partition, key }
 }
 
 /// What all proxies must agree on, including this format.
@@ -197,33 +191,39 @@ pub(super) fn settle_text(settle: Settle) -> &'static str {
     }
 }
 
-/// The terms as the first lines of each script.
+/// The terms as the first lines of the library. Redis takes numbers as texts at less cost.
 pub(super) fn terms_in_lua(terms: &Terms) -> String {
     let ms = in_millis;
     let exclusive = terms.writers == Writers::Exclusive;
     let record_ttl = terms.record_ttl.max(terms.retry_horizon);
+    let with_uploads = record_ttl.max(UPLOAD_TTL);
+    let leased = terms.lease + terms.grace + terms.settle.max(terms.settle_long);
     format!(
-        "local TERMS = '{}'\n\
+        "local TERMS, FORMER_FORMAT = '{}', 'format={}'\n\
          local LEASE, GRACE, SETTLE, SETTLE_LONG = {}, {}, {}, {}\n\
-         local QUARANTINE, HORIZON, RECORD_TTL = {}, {}, '{}'\n\
-         local UPLOAD_TTL, RECORD_TTL_UPLOADS, UPLOADS_MAX = {}, '{}', {UPLOADS_MAX}\n\
-         local EXCLUSIVE, JOURNAL_ENTRIES_MAX = {exclusive}, {JOURNAL_ENTRIES_MAX}\n\
-         local TURN, WAITER_KEPT, WAITERS_MAX = {}, {}, {WAITERS_MAX}\n\
-         local TURN_GRANTS, PIN_TTL = {TURN_GRANTS}, '{}'\n\
-         local EPOCH_FIELDS, SURVEYED = {EPOCH_FIELDS}, {SURVEYED_MAX}\n",
+         local QUARANTINE, HORIZON, UPLOAD_TTL = {}, {}, {}\n\
+         local RECORD_TTL, RECORD_TTL_UPLOADS, PIN_TTL = '{}', '{}', '{}'\n\
+         local LEASED_TTL, LEASED_TTL_UPLOADS = '{}', '{}'\n\
+         local EXCLUSIVE, JOURNAL_ENTRIES_MAX, UPLOADS_MAX = {exclusive}, {JOURNAL_ENTRIES_MAX}, {UPLOADS_MAX}\n\
+         local TURN, WAITER_KEPT, WAITERS_MAX, TURN_GRANTS = {}, {}, {WAITERS_MAX}, {TURN_GRANTS}\n\
+         local GENERATIONS, SERVER_SEEN = {GENERATIONS}, {}\n",
         terms_line(terms),
+        FORMAT - 1,
         ms(terms.lease),
         ms(terms.grace),
         ms(terms.settle),
         ms(terms.settle_long),
         ms(terms.quarantine()),
         ms(terms.retry_horizon),
-        ms(record_ttl),
         ms(UPLOAD_TTL),
-        ms(record_ttl.max(UPLOAD_TTL)),
+        ms(record_ttl),
+        ms(with_uploads),
+        ms(record_ttl.min(PIN_TTL)),
+        ms(record_ttl.saturating_add(leased)),
+        ms(with_uploads.saturating_add(leased)),
         ms(TURN),
         ms(WAITER_KEPT),
-        ms(record_ttl.min(PIN_TTL)),
+        ms(SERVER_SEEN),
     )
 }
 

@@ -1,6 +1,6 @@
-//! The register in Redis, shared by all proxies: every step is one Lua script, atomic there.
+//! The register in Redis, shared by all proxies: every step is one Lua function, atomic there.
 //!
-//! The scripts do what [`record`](super::record) does and are tested against it.
+//! The functions do what [`record`](super::record) does and are tested against it.
 //!
 //! - [`settings`]: how Redis is reached; [`topology`]: which server a step goes to;
 //!   [`node`]: one server, its connections, its clock, its fitness.
@@ -28,7 +28,7 @@ use self::format::terms_line;
 use self::node::fitness::{Demands, Setting};
 use self::node::partitions::Partitions;
 use self::node::transport::RegisterTls;
-use self::scripts::{CLOCK, Scripts};
+use self::scripts::{CLOCK, Library};
 pub use self::settings::{Address, RedisSettings, RedisTls, SentinelTopology, Topology};
 use self::topology::Router;
 use super::{RegisterError, Status, Terms};
@@ -63,13 +63,13 @@ impl RedisRegister {
         terms: &Terms,
         metrics: Arc<Metrics>,
     ) -> Result<Self, RegisterError> {
-        Self::with_clock(settings, terms, CLOCK, metrics)
+        Self::with_library(settings, terms, Library::new(terms, CLOCK, ""), metrics)
     }
 
-    fn with_clock(
+    fn with_library(
         settings: &RedisSettings,
         terms: &Terms,
-        clock: &str,
+        library: Library,
         metrics: Arc<Metrics>,
     ) -> Result<Self, RegisterError> {
         let namespace = settings.namespace.clone();
@@ -99,9 +99,8 @@ impl RedisRegister {
             failover_lag: terms.failover_lag,
             lag_is_stated: settings.failover_lag_is_stated,
         };
-        let scripts = Scripts::new(terms, clock);
         let terms = terms_line(terms);
-        let partitions = Partitions { namespace, scripts, terms, demands, metrics };
+        let partitions = Partitions { namespace, library, terms, demands, metrics };
         Ok(Self { settings: settings.clone(), router, partitions: Arc::new(partitions), tls })
     }
 
@@ -135,8 +134,8 @@ impl RedisRegister {
         tokio::join!(surveying, self.router.keep_asking());
     }
 
-    fn scripts(&self) -> &Scripts {
-        &self.partitions.scripts
+    fn library(&self) -> &Library {
+        &self.partitions.library
     }
 }
 

@@ -1,4 +1,4 @@
-//! Decoding of the scripts' answers.
+//! Decoding of the steps' answers.
 
 use std::time::Duration;
 use std::vec;
@@ -12,7 +12,7 @@ use crate::register::{
     AnswerHeaders, Ending, Generation, InDoubt, RegisterError, State, Upload, UploadName, WriteId,
 };
 
-/// A script's answer: the register's clock, a word that names the kind of answer, and its values.
+/// A step's answer: the register's clock, a word that names the kind of answer, and its values.
 #[derive(Debug)]
 pub(super) struct Reply {
     /// When Redis answered, on its own clock.
@@ -127,13 +127,6 @@ impl Reply {
         text.map_err(|_| strange("text that is not UTF-8"))
     }
 
-    /// A list of texts.
-    pub(super) fn texts(&mut self) -> Result<Vec<String>, RegisterError> {
-        let Some(Value::Array(items)) = self.rest.next() else { return Err(strange("no list")) };
-        let mut items = Self { at: self.at, word: String::new(), rest: items.into_iter() };
-        (0..items.rest.len()).map(|_| items.text()).collect()
-    }
-
     pub(super) fn bytes(&mut self) -> Result<Option<Vec<u8>>, RegisterError> {
         match self.rest.next() {
             Some(Value::BulkString(bytes)) => Ok(Some(bytes)),
@@ -145,7 +138,7 @@ impl Reply {
 
 fn strange(what: &str) -> RegisterError {
     RegisterError::Unsuitable(format!(
-        "a script answered what this version does not understand ({what}). Let only ifmatch write \
+        "a step answered what this version does not understand ({what}). Let only ifmatch write \
          under register.namespace"
     ))
 }

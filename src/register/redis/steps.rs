@@ -1,4 +1,4 @@
-//! The calls of [`Register`]: each encodes its arguments for the script and decodes the answer.
+//! The calls of [`Register`]: each encodes its arguments for the function and decodes the answer.
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ use crate::s3::{Current, ObjectName};
 #[async_trait]
 impl Register for RedisRegister {
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
-        observation(self.run(&self.scripts().observe, name, &[], Repeat::Once).await?)
+        observation(self.run(&self.library().observe, name, &[], Repeat::Once).await?)
     }
 
     async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
-        observation(self.run(&self.scripts().pin, name, &[], Repeat::Once).await?)
+        observation(self.run(&self.library().pin, name, &[], Repeat::Once).await?)
     }
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
@@ -43,7 +43,7 @@ impl Register for RedisRegister {
             ask.upload.as_ref().map(UploadName::as_str).unwrap_or_default().as_bytes(),
             own_doubt.unwrap_or_default(),
         ];
-        let mut reply = self.run(&self.scripts().acquire, name, &arguments, Repeat::Once).await?;
+        let mut reply = self.run(&self.library().acquire, name, &arguments, Repeat::Once).await?;
         match reply.word() {
             "quarantine" => Ok(Acquired::Quarantine(reply.duration()?)),
             "ended" => Ok(Acquired::Ended(reply.ending()?)),
@@ -72,7 +72,7 @@ impl Register for RedisRegister {
             expect_text(&step.expect).as_bytes(),
             age.as_bytes(),
         ];
-        let mut reply = self.run(&self.scripts().arm, name, &arguments, Repeat::Never).await?;
+        let mut reply = self.run(&self.library().arm, name, &arguments, Repeat::Never).await?;
         match reply.word() {
             "armed" => {
                 let generation = reply.generation()?.ok_or_else(|| reply.unknown())?;
@@ -97,7 +97,7 @@ impl Register for RedisRegister {
             &state_text(step.pre),
             expect_text(step.expect).as_bytes(),
         ];
-        let mut reply = self.run(&self.scripts().reclaim, name, &arguments, Repeat::Once).await?;
+        let mut reply = self.run(&self.library().reclaim, name, &arguments, Repeat::Once).await?;
         match reply.word() {
             "held" => Ok(ReclaimAnswer::Held),
             "reclaimed" => Ok(ReclaimAnswer::Reclaimed {
@@ -111,7 +111,7 @@ impl Register for RedisRegister {
 
     async fn renew(&self, name: &ObjectName, token: &Token) -> Result<bool, RegisterError> {
         let arguments = [token.0.as_bytes()];
-        self.run(&self.scripts().renew, name, &arguments, Repeat::Never).await?.is_ok()
+        self.run(&self.library().renew, name, &arguments, Repeat::Never).await?.is_ok()
     }
 
     async fn commit(
@@ -128,7 +128,7 @@ impl Register for RedisRegister {
             generation.unwrap_or_default(),
             step.headers.as_str().as_bytes(),
         ];
-        let reply = self.run(&self.scripts().commit, name, &arguments, Repeat::Once).await?;
+        let reply = self.run(&self.library().commit, name, &arguments, Repeat::Once).await?;
         match reply.word() {
             "committed" => Ok(CommitAnswer::Committed),
             "overtaken" => Ok(CommitAnswer::Overtaken),
@@ -145,7 +145,7 @@ impl Register for RedisRegister {
         let refused = refusal_text(step.refused);
         let arguments: [&[u8]; 3] =
             [step.token.0.as_bytes(), &state_text(step.pre), refused.as_bytes()];
-        self.run(&self.scripts().disarm, name, &arguments, Repeat::Never).await?.is_ok()
+        self.run(&self.library().disarm, name, &arguments, Repeat::Never).await?.is_ok()
     }
 
     async fn release(
@@ -156,7 +156,7 @@ impl Register for RedisRegister {
         let learned = step.learned.as_ref().map(state_text).unwrap_or_default();
         let refused = refusal_text(step.refused);
         let arguments: [&[u8]; 3] = [step.token.0.as_bytes(), &learned, refused.as_bytes()];
-        self.run(&self.scripts().release, name, &arguments, Repeat::Never).await?.is_ok()
+        self.run(&self.library().release, name, &arguments, Repeat::Never).await?.is_ok()
     }
 
     async fn resolve(
@@ -168,7 +168,7 @@ impl Register for RedisRegister {
     ) -> Result<Resolution, RegisterError> {
         let seen_id = seen_id.map(|id| id.0.as_bytes()).unwrap_or_default();
         let arguments: [&[u8]; 3] = [token.0.as_bytes(), &current_text(head), seen_id];
-        let reply = self.run(&self.scripts().resolve, name, &arguments, Repeat::Never).await?;
+        let reply = self.run(&self.library().resolve, name, &arguments, Repeat::Never).await?;
         match reply.word() {
             "landed" => Ok(Resolution::Landed),
             "did not" => Ok(Resolution::DidNot),
@@ -190,7 +190,7 @@ impl Register for RedisRegister {
             generation_text(generation.as_ref(), epoch).as_bytes(),
             generation_text(pending.as_ref(), epoch).as_bytes(),
         ];
-        self.run(&self.scripts().note_upload, name, &arguments, Repeat::Once).await?.is_ok()
+        self.run(&self.library().note_upload, name, &arguments, Repeat::Once).await?.is_ok()
     }
 
     async fn check(&self) -> Result<Status, RegisterError> {

@@ -81,43 +81,9 @@ impl RedisRegister {
         let survey = timeout_at(deadline, survey).await;
         let survey = survey.unwrap_or_else(|_| Err(silent(&route.node, "check").into()));
         let survey = survey.inspect_err(|_| route.connection.spoil());
-        let mut survey = survey.map_err(|error| self.unless_guided(error, &route.snapshot))?;
+        let survey = survey.map_err(|error| self.unless_guided(error, &route.snapshot))?;
         self.compare_clocks(&mut route, asked, survey.at, deadline).await?;
-        let over = std::mem::take(&mut survey.over);
-        self.set_aside(&mut route, over, deadline).await?;
         Ok(survey)
-    }
-
-    /// Moves the known expired leases into their keys' records. Where that fails, a later survey
-    /// does it.
-    async fn set_aside(
-        &self,
-        route: &mut Route,
-        over: Vec<String>,
-        deadline: Instant,
-    ) -> Result<(), CallError> {
-        if over.is_empty() {
-            return Ok(());
-        }
-        let asked = Instant::now();
-        let setting = self.partitions.set_aside(&mut route.connection.requests, &over);
-        let answers = timeout_at(deadline, setting).await;
-        let answers = answers.unwrap_or_else(|_| Err(silent(&route.node, "set_aside").into()));
-        let answers = match answers {
-            Ok(answers) => answers,
-            Err(error) => {
-                route.connection.spoil();
-                let error = RegisterError::from(error);
-                tracing::debug!(%error, "leases that are over were not set aside");
-                return Ok(());
-            }
-        };
-        let replies = answers.into_iter().flatten();
-        let replies = replies.filter_map(|value| Reply::read(value, &self.partitions.terms).ok());
-        match replies.map(|reply| reply.at).max() {
-            Some(at) => Ok(self.compare_clocks(route, asked, at, deadline).await?),
-            None => Ok(()),
-        }
     }
 
     /// Ends the quarantine of one master's partitions.
@@ -126,7 +92,7 @@ impl RedisRegister {
         master: Reached,
         deadline: Instant,
     ) -> Result<(), CallError> {
-        let step = &self.scripts().skip_quarantine;
+        let step = &self.library().skip_quarantine;
         let mut route = master.route?;
         let own = route.snapshot.masters.partitions_of(route.node.address());
         let skip = self.partitions.run_in(&mut route.connection.requests, step, &own);

@@ -9,10 +9,12 @@ use redis::{Pipeline, RedisResult, Value, cmd};
 
 use super::fitness::{self, Demands, Wanted};
 use crate::metrics::Metrics;
-use crate::register::redis::error::{CallError, is_elsewhere, is_withheld};
-use crate::register::redis::format::{keys_of_name, partition_key};
+use crate::register::redis::error::{
+    CallError, is_elsewhere, is_loaded_already, is_not_loaded, is_withheld,
+};
+use crate::register::redis::format::partition_key;
 use crate::register::redis::reply::Reply;
-use crate::register::redis::scripts::{Scripts, Step};
+use crate::register::redis::scripts::{Library, Step};
 use crate::register::types::Millis;
 use crate::register::{EpochId, RegisterError, Status};
 
@@ -20,7 +22,7 @@ use crate::register::{EpochId, RegisterError, Status};
 #[derive(Debug)]
 pub(crate) struct Partitions {
     pub(crate) namespace: String,
-    pub(crate) scripts: Scripts,
+    pub(crate) library: Library,
     /// This proxy's terms, in the form that the partitions store.
     pub(crate) terms: String,
     /// The requirements on the servers that hold the partitions.
@@ -35,8 +37,6 @@ pub(crate) struct Survey {
     pub(crate) status: Status,
     /// The time of the reading, on Redis's clock.
     pub(crate) at: Millis,
-    /// Keys whose leases have expired; only some of them, where there are many.
-    pub(crate) over: Vec<String>,
     /// Some partitions were missing, or moving to another server.
     pub(crate) elsewhere: Option<RegisterError>,
 }
@@ -58,8 +58,8 @@ impl Partitions {
         let mut status = Status { quarantine: Duration::ZERO, leases: 0 };
         // On a server that has only the register's id, no leases are counted by the clock.
         let mut at = partitions.is_empty().then_some(Millis(0));
-        let (mut elsewhere, mut over) = (None, Vec::new());
-        for answer in self.run_in(requests, &self.scripts.survey, partitions).await? {
+        let mut elsewhere = None;
+        for answer in self.run_in(requests, &self.library.survey, partitions).await? {
             let mut reply = match answer {
                 Ok(value) => Reply::read(value, &self.terms)?,
                 Err(error) if is_elsewhere(&error) => {
@@ -71,10 +71,9 @@ impl Partitions {
             at = at.max(Some(reply.at));
             status.quarantine = status.quarantine.max(reply.duration()?);
             status.leases += usize::try_from(reply.number()?).unwrap_or(usize::MAX);
-            over.extend(reply.texts()?);
         }
         match at {
-            Some(at) => Ok(Survey { status, at, over, elsewhere }),
+            Some(at) => Ok(Survey { status, at, elsewhere }),
             None => Err(elsewhere
                 .unwrap_or_else(|| {
                     let nothing = "it holds none of the register's partitions".to_owned();
@@ -113,27 +112,8 @@ impl Partitions {
         pipeline.query_async(requests).await.map_err(|e| CallError::from(&e))
     }
 
-    /// Sets aside the expired leases of these keys, each named `<bucket>/<key>`.
-    pub(crate) async fn set_aside(
-        &self,
-        requests: &mut MultiplexedConnection,
-        names: &[String],
-    ) -> Result<Vec<RedisResult<Value>>, CallError> {
-        let step = &self.scripts.set_aside;
-        let mut pipeline = Pipeline::new();
-        pipeline.ignore_errors().cmd("SCRIPT").arg("LOAD").arg(&step.text);
-        for name in names {
-            let keys = keys_of_name(&self.namespace, name);
-            pipeline.cmd("EVALSHA").arg(&step.sha).arg(2);
-            pipeline.arg(keys.partition).arg(keys.record).arg(new_epoch_id().0);
-        }
-        let mut answers: Vec<RedisResult<Value>> =
-            pipeline.query_async(requests).await.map_err(|e| CallError::from(&e))?;
-        answers.remove(0).map_err(|e| CallError::from(&e))?;
-        Ok(answers)
-    }
-
-    /// Runs a step that is about no key in each of these partitions, in one round trip.
+    /// Runs a step that is about no key in each of these partitions, in one round trip; in two where
+    /// the library has to be loaded first.
     pub(crate) async fn run_in(
         &self,
         requests: &mut MultiplexedConnection,
@@ -141,16 +121,32 @@ impl Partitions {
         partitions: &[u64],
     ) -> Result<Vec<RedisResult<Value>>, CallError> {
         let mut pipeline = Pipeline::new();
-        pipeline.ignore_errors().cmd("SCRIPT").arg("LOAD").arg(&step.text);
+        pipeline.ignore_errors();
         for partition in partitions {
             let key = partition_key(&self.namespace, *partition);
-            pipeline.cmd("EVALSHA").arg(&step.sha).arg(1).arg(key).arg(new_epoch_id().0);
+            pipeline.cmd("FCALL").arg(&step.function).arg(1).arg(key).arg(new_epoch_id().0);
         }
-        let mut answers: Vec<RedisResult<Value>> =
-            pipeline.query_async(requests).await.map_err(|e| CallError::from(&e))?;
-        // Without the permission to load scripts, the later "no such script" would hide the cause.
-        answers.remove(0).map_err(|e| CallError::from(&e))?;
-        Ok(answers)
+        let answers = async |requests: &mut MultiplexedConnection| {
+            let answers = pipeline.query_async::<Vec<RedisResult<Value>>>(requests).await;
+            answers.map_err(|error| CallError::from(&error))
+        };
+        let found = answers(requests).await?;
+        if !found.iter().any(|answer| answer.as_ref().is_err_and(|error| is_not_loaded(error))) {
+            return Ok(found);
+        }
+        self.load(requests).await.map_err(|error| CallError::from(&error))?;
+        answers(requests).await
+    }
+
+    /// Loads the library of the steps. Never in place of one that is there, which would lose its
+    /// memory.
+    pub(crate) async fn load(&self, requests: &mut MultiplexedConnection) -> RedisResult<()> {
+        let mut load = cmd("FUNCTION");
+        load.arg("LOAD").arg(&self.library.text);
+        match load.query_async(requests).await {
+            Err(error) if is_loaded_already(&error) => Ok(()),
+            loaded => loaded,
+        }
     }
 }
 

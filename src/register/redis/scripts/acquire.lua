@@ -1,6 +1,6 @@
 -- The step acquire: asks for the lease of the key, and arms it where nothing has to be looked up.
 --
--- KEYS:    [1] the partition, [2] the record
+-- KEYS:    [1] the partition, [2] the key
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua); [2] the process that asks;
 --          then [3] nonce; [4] write id; [5] 'plain' or 'long'; [6] age of the request in ms;
 --          then [7] condition; [8] expectation; [9] upload, or ''; [10] generation of the write's
@@ -12,87 +12,104 @@
 --            generation or false, generation if armed or false, ms that are remembered, 1 if
 --            superseded, 1 if the upload is known; then its generation, its pending generation, its
 --            time}
--- Uses:    format.rs (LEASE, EXCLUSIVE); clock.lua (now); prelude.lua (quarantine_until); lease.lua
---          (named, token_of, lease, blocked_until, put_lease); record.lua (upload_named, record,
---          ending_of, told, remembered_since); arming.lua (is_remembered, arm_lease);
---          taking_over.lua (take_over); waiters.lua (kept_for_another, wait_for_key, wait_no_more)
+-- Defines: acquire
+-- Uses:    format.rs (EXCLUSIVE, LEASE); prelude.lua (epoch, named, now, token_of); key.lua
+--          (blocked_until, lease, new_lease, put_key, record); record.lua (bury_doubt, ending_of,
+--          remembered_since, told, upload_named); arming.lua (arm_lease, is_remembered); waiters.lua
+--          (kept_for_another, wait_for_key, wait_no_more)
 
-local nonce, write_id, long = ARGV[3], ARGV[4], ARGV[5] == 'long'
-local age, condition, expect = tonumber(ARGV[6]), ARGV[7], ARGV[8]
-local upload, own_doubt = upload_named(ARGV[9]), ARGV[10]
-
-local function satisfied()
-  if condition == 'object' then
+local function satisfied(condition)
+  if condition == record.state then
+    return true
+  elseif condition == 'object' then
     return string.sub(record.state, 1, 1) == 'P'
   elseif string.sub(condition, 1, 1) == 'G' then
     return record.state ~= '?' and named(record.generation) == string.sub(condition, 2)
   end
-  return condition == record.state
+  return false
 end
 
 -- For a complete with a condition: is the key as it was when the upload was created?
-local function untouched()
-  if ARGV[9] == '' then
-    return true
-  end
+local function untouched(upload)
   local generation = record.generation or false
   return upload and (upload[2] == generation or generation and upload[3] == generation)
 end
 
 -- Is this journal line about a newer attempt of this write, with an unknown outcome?
-local function supersedes(kind, generation, at)
-  return kind == 'U' and generation ~= own_doubt and at + age > now
+local function supersedes(kind, generation, at, ARGV)
+  return kind == 'U' and generation ~= ARGV[10] and at + ARGV[6] > now
 end
 
-local function superseded()
-  local ending, at = ending_of(write_id)
+local function superseded(ARGV)
+  local ending, at = ending_of(ARGV[4])
   if not ending then
     return false
   end
   local kind, generation = told(ending)
-  return supersedes(kind, generation, at)
+  return supersedes(kind, generation, at, ARGV)
 end
 
-local function granted()
-  local doubt = record.doubt or {}
-  return {now, 'granted', token_of(nonce), lease.generation and lease.pre or record.state,
-    named(record.generation) or false, doubt[1] or false, named(doubt[4]) or false,
-    named(lease.generation) or false, now - remembered_since(), superseded() and 1 or 0,
-    upload and 1 or 0,
-    upload and named(upload[2]), upload and named(upload[3]), upload and upload[4]}
-end
-
-if now < quarantine_until then
-  return {now, 'quarantine', quarantine_until - now}
-end
-if lease and lease.nonce == nonce then
-  return granted()
-end
-local ending, written_at = ending_of(write_id)
-if ending then
-  local kind, generation, state, said = told(ending)
-  if kind ~= 'U' or condition ~= 'none' or supersedes(kind, generation, written_at) then
-    return {now, 'ended', kind, generation, state, said}
+local function granted(ARGV, upload)
+  local doubt = record.doubt
+  local answer = {now, 'granted', token_of(lease.nonce), lease.generation and lease.pre or record.state,
+    named(record.generation) or false, doubt and doubt[1] or false, doubt and named(doubt[4]) or false,
+    named(lease.generation) or false, now - remembered_since(), superseded(ARGV) and 1 or 0,
+    upload and 1 or 0}
+  if upload then
+    answer[12], answer[13], answer[14] = named(upload[2]), named(upload[3]), upload[4]
   end
+  return answer
 end
-local free_at = lease and blocked_until(lease) or 0
-if now >= free_at then
-  free_at = kept_for_another() or 0
+
+-- Ends a lease whose time is over, if there is one. The write of an armed lease becomes a doubt,
+-- unless it was committed and the lease only kept the key blocked: then its first copy may have
+-- landed since.
+local function take_over()
+  if not lease or not lease.generation then
+    return
+  end
+  bury_doubt()
+  if lease.nonce then
+    record.doubt = {lease.write_id, lease.pre, lease.expect, lease.generation}
+  end
+  record.state = '?'
 end
-if now < free_at then
-  wait_for_key()
-  local doubt = record.doubt or {}
-  return {now, 'busy', lease and lease.write_id or doubt[1] or false, free_at - now}
+
+local function acquire(KEYS, ARGV)
+  local asker, nonce, write_id, condition = ARGV[2], ARGV[3], ARGV[4], ARGV[7]
+  local upload = upload_named(ARGV[9])
+  if now < epoch.quarantine_until then
+    return {now, 'quarantine', epoch.quarantine_until - now}
+  end
+  if lease and lease.nonce == nonce then
+    return granted(ARGV, upload)
+  end
+  local ending, written_at = ending_of(write_id)
+  if ending then
+    local kind, generation, state, said = told(ending)
+    if kind ~= 'U' or condition ~= 'none' or supersedes(kind, generation, written_at, ARGV) then
+      return {now, 'ended', kind, generation, state, said}
+    end
+  end
+  local free_at = lease and blocked_until() or 0
+  if now >= free_at then
+    free_at = kept_for_another(asker) or 0
+  end
+  if now < free_at then
+    wait_for_key(asker)
+    local doubt = record.doubt
+    return {now, 'busy', lease and lease.write_id or doubt and doubt[1] or false, free_at - now}
+  end
+  wait_no_more(asker)
+  take_over()
+  new_lease(nonce, write_id, ARGV[5] == 'long')
+  local nothing_to_ask = condition == 'none' or (EXCLUSIVE and not record.doubt
+    and satisfied(condition) and (ARGV[9] == '' or untouched(upload)))
+  if nothing_to_ask and is_remembered(ARGV[6]) then
+    arm_lease(record.state, ARGV[8])
+  else
+    lease.expires = now + LEASE
+    put_key()
+  end
+  return granted(ARGV, upload)
 end
-wait_no_more()
-take_over()
-lease = {nonce = nonce, expires = now + LEASE, quiet_until = 0, tainted = false,
-  write_id = write_id, long = long, generation = false, pre = false, expect = false}
-local nothing_to_ask = condition == 'none'
-  or (EXCLUSIVE and not record.doubt and satisfied() and untouched())
-if nothing_to_ask and is_remembered(age) then
-  arm_lease(record.state, expect)
-else
-  put_lease()
-end
-return granted()

@@ -1,20 +1,22 @@
 -- The step arm: the write is about to be sent.
 --
--- KEYS:    [1] the partition, [2] the record
+-- KEYS:    [1] the partition, [2] the key
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua); [2] token; [3] state before the
 --          write; [4] expectation; [5] age of the request in ms
 -- Returns: {now, 'armed', generation}
 --          {now, 'lost'}
 --          {now, 'older'}: the request is older than the register's memory
--- Uses:    clock.lua (now); lease.lua (held_by, lease, named); arming.lua (is_remembered,
---          arm_lease)
+-- Defines: arm
+-- Uses:    prelude.lua (named, now); key.lua (held_by, lease); arming.lua (arm_lease,
+--          is_remembered)
 
-local token, pre, expect, age = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-if not held_by(token) or now >= lease.expires then
-  return {now, 'lost'}
+local function arm(KEYS, ARGV)
+  if not held_by(ARGV[2]) or now >= lease.expires then
+    return {now, 'lost'}
+  end
+  if not is_remembered(ARGV[5]) then
+    return {now, 'older'}
+  end
+  arm_lease(ARGV[3], ARGV[4])
+  return {now, 'armed', named(lease.generation)}
 end
-if not is_remembered(age) then
-  return {now, 'older'}
-end
-arm_lease(pre, expect)
-return {now, 'armed', named(lease.generation)}

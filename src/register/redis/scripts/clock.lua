@@ -1,9 +1,11 @@
--- The register's clock, read once for the whole step.
+-- The register's clock. A step reads it once.
 --
 -- KEYS:    none
 -- ARGV:    none
--- Defines: now: milliseconds since 1970, of Redis's TIME
+-- Defines: clock: milliseconds since 1970, of Redis's TIME
 -- Uses:    nothing
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end

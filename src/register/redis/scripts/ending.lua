@@ -3,7 +3,7 @@
 -- KEYS:    none
 -- ARGV:    none
 -- Defines: end_without_landing
--- Uses:    lease.lua (lease, next_generation, drop_lease); record.lua (record, put_record)
+-- Uses:    prelude.lua (next_generation); key.lua (drop_lease, lease, put_key, record)
 
 -- A tainted lease means that another holder's write landed under it: what its own holder knew of
 -- the key is void. A state that is not the believed one was left by a writer that goes around the
@@ -15,5 +15,5 @@ local function end_without_landing(state)
   end
   record.state = lease.tainted and '?' or state
   drop_lease()
-  put_record()
+  put_key()
 end

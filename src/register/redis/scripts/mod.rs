@@ -1,38 +1,52 @@
-//! The steps as Lua scripts. Each script is joined from files: the terms and the clock, then the
-//! prelude, the parts that the step uses, and the step itself. Names defined in one file are free
-//! variables in the following ones. The head of each file lists them (tested).
+//! The steps as functions in Lua: one library, which Redis keeps loaded (Redis: Functions). It is
+//! joined from files: the terms and the clock, then the prelude, the parts that steps share, and the
+//! steps. A file may use what earlier ones define. The head of each file lists it (tested).
 
-use redis::Script;
+use sha2::{Digest, Sha256};
 
-use super::format::terms_in_lua;
+use super::format::{FORMAT, terms_in_lua};
 use crate::register::Terms;
 
 /// Reads Redis's `TIME`.
 pub(super) const CLOCK: &str = include_str!("clock.lua");
 
-const PRELUDE: &str = include_str!("prelude.lua");
-const LEASE: &str = include_str!("lease.lua");
-const RECORD: &str = include_str!("record.lua");
-const WAITERS: &str = include_str!("waiters.lua");
-const ARMING: &str = include_str!("arming.lua");
-const TAKING_OVER: &str = include_str!("taking_over.lua");
-const OBSERVE: &str = include_str!("observe.lua");
-const ENDING: &str = include_str!("ending.lua");
+/// The files after the clock, in their order.
+const FILES: [&str; 19] = [
+    include_str!("prelude.lua"),
+    include_str!("key.lua"),
+    include_str!("record.lua"),
+    include_str!("waiters.lua"),
+    include_str!("arming.lua"),
+    include_str!("ending.lua"),
+    include_str!("observe.lua"),
+    include_str!("pin.lua"),
+    include_str!("acquire.lua"),
+    include_str!("arm.lua"),
+    include_str!("reclaim.lua"),
+    include_str!("renew.lua"),
+    include_str!("commit.lua"),
+    include_str!("disarm.lua"),
+    include_str!("release.lua"),
+    include_str!("resolve.lua"),
+    include_str!("note_upload.lua"),
+    include_str!("survey.lua"),
+    include_str!("skip_quarantine.lua"),
+];
 
 /// One step of the protocol.
 #[derive(Debug)]
 pub(super) struct Step {
     /// Its name, for errors.
     pub name: &'static str,
-    /// Its whole text.
-    pub text: String,
-    /// The SHA-1 of the text, by which Redis finds a loaded script.
-    pub sha: String,
+    /// The name of its function in Redis.
+    pub function: String,
 }
 
 /// All steps, for one set of terms.
 #[derive(Debug)]
-pub(super) struct Scripts {
+pub(super) struct Library {
+    /// Its whole text, as `FUNCTION LOAD` takes it.
+    pub text: String,
     pub observe: Step,
     pub pin: Step,
     pub acquire: Step,
@@ -44,82 +58,62 @@ pub(super) struct Scripts {
     pub release: Step,
     pub resolve: Step,
     pub note_upload: Step,
-    pub set_aside: Step,
     pub survey: Step,
     pub skip_quarantine: Step,
 }
 
-impl Scripts {
-    /// `clock` is Lua that sets `now`: [`CLOCK`], except in tests, which set the time themselves.
-    pub(super) fn new(terms: &Terms, clock: &str) -> Self {
-        let step = |name, parts: &[&str], own| compose(name, terms, clock, parts, own);
+impl Library {
+    /// `clock` is Lua that defines `clock`: [`CLOCK`], except in tests, which set the time themselves
+    /// and may have `more` functions.
+    pub(super) fn new(terms: &Terms, clock: &str, more: &str) -> Self {
+        let code = [terms_in_lua(terms), without_comments(clock), without_comments(&FILES.concat())];
+        let code = [&code.concat(), more].concat();
+        // Every other text is another library, with other names: versions and terms live side by
+        // side, and none replaces another's memory.
+        let digest = hex::encode(&Sha256::digest(&code)[..8]);
+        let name = format!("ifmatch_{FORMAT}_{digest}");
+        let mut text = format!("#!lua name={name}\n{code}");
+        let mut step = |step: &'static str, of_a_key| {
+            let function = format!("{name}_{step}");
+            text.push_str(&registration(&function, step, of_a_key));
+            Step { name: step, function }
+        };
         Self {
-            observe: step("observe", &[LEASE, RECORD], OBSERVE),
-            pin: step("pin", &[LEASE, RECORD, include_str!("pin.lua")], OBSERVE),
-            acquire: step(
-                "acquire",
-                &[LEASE, RECORD, TAKING_OVER, ARMING, WAITERS],
-                include_str!("acquire.lua"),
-            ),
-            arm: step("arm", &[LEASE, RECORD, ARMING], include_str!("arm.lua")),
-            reclaim: step("reclaim", &[LEASE, RECORD, ARMING], include_str!("reclaim.lua")),
-            renew: step("renew", &[LEASE], include_str!("renew.lua")),
-            commit: step("commit", &[LEASE, RECORD], include_str!("commit.lua")),
-            disarm: step("disarm", &[LEASE, RECORD, ENDING], include_str!("disarm.lua")),
-            release: step("release", &[LEASE, RECORD, ENDING], include_str!("release.lua")),
-            resolve: step("resolve", &[LEASE, RECORD], include_str!("resolve.lua")),
-            note_upload: step("note_upload", &[LEASE, RECORD], include_str!("note_upload.lua")),
-            set_aside: step(
-                "set_aside",
-                &[LEASE, RECORD, TAKING_OVER],
-                include_str!("set_aside.lua"),
-            ),
-            survey: step("survey", &[LEASE], include_str!("survey.lua")),
-            skip_quarantine: step("skip_quarantine", &[], include_str!("skip_quarantine.lua")),
+            observe: step("observe", true),
+            pin: step("pin", true),
+            acquire: step("acquire", true),
+            arm: step("arm", true),
+            reclaim: step("reclaim", true),
+            renew: step("renew", true),
+            commit: step("commit", true),
+            disarm: step("disarm", true),
+            release: step("release", true),
+            resolve: step("resolve", true),
+            note_upload: step("note_upload", true),
+            survey: step("survey", false),
+            skip_quarantine: step("skip_quarantine", false),
+            text,
         }
     }
-
-    #[cfg(test)]
-    fn all(&self) -> [&Step; 14] {
-        [
-            &self.observe,
-            &self.pin,
-            &self.acquire,
-            &self.arm,
-            &self.reclaim,
-            &self.renew,
-            &self.commit,
-            &self.disarm,
-            &self.release,
-            &self.resolve,
-            &self.note_upload,
-            &self.set_aside,
-            &self.survey,
-            &self.skip_quarantine,
-        ]
-    }
-
-    /// Lua that reads a key's lease, record and waiters, to be followed by a `return`.
-    #[cfg(test)]
-    pub(super) fn reading(terms: &Terms, clock: &str, own: &str) -> Step {
-        compose("read", terms, clock, &[LEASE, RECORD, WAITERS], own)
-    }
 }
 
-/// The first line makes Redis refuse the script on a replica, and on a master that has lost its
-/// replicas, before it runs (Redis: Eval flags; `no-writes` would let it run there). When Redis is
-/// out of memory, it refuses steps that store something new, and still runs those that end
-/// something.
-fn compose(name: &'static str, terms: &Terms, clock: &str, parts: &[&str], own: &str) -> Step {
-    let begins = matches!(name, "acquire" | "note_upload" | "pin");
-    let first = if begins { "#!lua\n" } else { "#!lua flags=allow-oom\n" };
-    let code = without_comments(&[clock, PRELUDE, &parts.concat(), own].concat());
-    let text = [first, &terms_in_lua(terms), &code].concat();
-    let sha = Script::new(&text).get_hash().to_owned();
-    Step { name, text, sha }
+/// Without the flag `no-writes`, Redis refuses the function on a replica, and on a master that has
+/// lost its replicas, before it runs (Redis: Eval flags). When Redis is out of memory, it refuses
+/// steps that store something new, and still runs those that end something.
+fn registration(function: &str, step: &str, of_a_key: bool) -> String {
+    let flags = match step {
+        "acquire" | "note_upload" | "pin" => "",
+        _ => "'allow-oom'",
+    };
+    let read = if of_a_key { "read_key() " } else { "" };
+    format!(
+        "redis.register_function{{function_name = '{function}', flags = {{{flags}}}, \
+         callback = function(KEYS, ARGV) local refused = begin(KEYS, ARGV) \
+         if refused then return refused end {read}return {step}(KEYS, ARGV) end}}\n"
+    )
 }
 
-/// Removes comments: Redis keeps the text of every script.
+/// Removes comments: Redis keeps the text of every library.
 fn without_comments(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
     lines.flat_map(|line| [line, "\n"]).collect()

@@ -1,12 +1,16 @@
--- The step observe, and the end of pin: what is believed of the key.
+-- The step observe: what is believed of the key.
 --
--- KEYS:    [1] the partition, [2] the record
+-- KEYS:    [1] the partition, [2] the key
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua)
 -- Returns: {now, 'ok', state, generation or false, pending generation or false, epoch, ms of
 --          quarantine left, 1 if leased}
--- Uses:    clock.lua (now); prelude.lua (eid, quarantine_until); lease.lua (lease, blocked_until,
---          named); record.lua (record, pending)
+-- Defines: observe
+-- Uses:    prelude.lua (epoch, named, now); key.lua (blocked_until, lease, record); record.lua
+--          (pending)
 
-local leased = lease and now < blocked_until(lease)
-return {now, 'ok', record.state, named(record.generation) or false, named(pending()) or false, eid,
-  math.max(quarantine_until - now, 0), leased and 1 or 0}
+local function observe()
+  -- An armed lease means that the state is unknown.
+  local leased = lease and now < blocked_until()
+  return {now, 'ok', record.state, named(record.generation) or false, named(pending()) or false,
+    epoch.id, math.max(epoch.quarantine_until - now, 0), leased and 1 or 0}
+end

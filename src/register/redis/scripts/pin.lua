@@ -1,16 +1,20 @@
--- The first half of the step pin, which observe.lua ends: the key is given a generation where it
--- has none.
+-- The step pin: as observe, and the key is given a generation where it has none.
 --
--- KEYS:    [1] the partition, [2] the record
+-- KEYS:    [1] the partition, [2] the key
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua)
--- Defines: nothing
--- Uses:    format.rs (PIN_TTL); lease.lua (next_generation); record.lua (record, put_record)
+-- Returns: what observe returns
+-- Defines: pin
+-- Uses:    format.rs (PIN_TTL); prelude.lua (call, key, next_generation); key.lua (lease, put_key,
+--          record); observe.lua (observe)
 
-if not record.generation then
-  local empty = record.state == '?' and record.lines == 0 and #record.uploads == 0
-    and not record.doubt and not record.last_nonce and not record.forgotten
-  record.generation = next_generation()
-  put_record(empty and PIN_TTL)
-else
-  redis.call('PEXPIRE', KEYS[2], PIN_TTL, 'GT')
+local function pin()
+  if not record.generation then
+    local empty = record.state == '?' and record.lines == 0 and not record.uploads[1]
+      and not record.doubt and not record.last_nonce and not record.forgotten and not lease
+    record.generation = next_generation()
+    put_key(empty and PIN_TTL)
+  else
+    call('PEXPIRE', key, PIN_TTL, 'GT')
+  end
+  return observe()
 end

@@ -1,40 +1,14 @@
--- The record of the key: its stored form (format.rs), its journal and its doubt.
+-- The record of the key: its journal and its doubt.
 --
--- KEYS:    [1] the partition, [2] the record
+-- KEYS:    none
 -- ARGV:    none
--- Defines: record; put_record, ending_of, write_down, upload_named, pending, remembered_since,
---          landed, undetermined, told, bury_doubt
--- Uses:    format.rs (RECORD_TTL_UPLOADS, RECORD_TTL, HORIZON, JOURNAL_ENTRIES_MAX); clock.lua
---          (now); prelude.lua (eid, since); lease.lua (lease, named)
+-- Defines: ending_of, write_down, upload_named, pending, remembered_since, landed, undetermined,
+--          told, bury_doubt
+-- Uses:    format.rs (HORIZON, JOURNAL_ENTRIES_MAX); prelude.lua (epoch, named, now); key.lua
+--          (lease, record)
 
 -- The journal is the text in record.journal from record.from on, plus the line just written. (Long
--- strings are the main cost of a script on a busy key, so no string is built that is not kept.)
-local record = {state = '?', lines = 0, journal = '', from = 1, written = '',
-  forgotten = false, uploads = {}}
-do
-  local packed = redis.call('GET', KEYS[2])
-  -- A record of another epoch is ignored.
-  if packed and string.sub(packed, 1, #eid) == eid then
-    local length, fields_at = struct.unpack('>I4', packed, #eid + 1)
-    record.journal, record.from = packed, fields_at + length
-    record.state, record.generation, record.last_nonce, record.doubt, record.lines,
-      record.forgotten, record.uploads = cmsgpack.unpack(string.sub(packed, fields_at, record.from - 1))
-  end
-end
--- arm does not write the state into the record: an armed lease means that the state is unknown.
-if lease and lease.nonce and lease.generation then
-  record.state = '?'
-end
-
--- Keeps the record for ttl, or for as long as its content needs.
-local function put_record(ttl)
-  local needed = #record.uploads > 0 and RECORD_TTL_UPLOADS or RECORD_TTL
-  local packed = cmsgpack.pack(record.state, record.generation or false,
-    record.last_nonce or false, record.doubt or false, record.lines, record.forgotten,
-    record.uploads)
-  redis.call('SET', KEYS[2], eid .. struct.pack('>I4', #packed) .. packed
-    .. string.sub(record.journal, record.from) .. record.written, 'PX', ttl or needed)
-end
+-- strings are the main cost of a step on a busy key, so no string is built that is not kept.)
 
 -- A line of the journal begins with its length, without these 4 bytes, its time and the length of
 -- its write id. Packed by hand, since a write only adds one and drops the oldest.
@@ -117,7 +91,7 @@ end
 
 -- Before this moment, the ending of an attempt may have been forgotten.
 local function remembered_since()
-  return math.max(since, record.forgotten or 0)
+  return math.max(epoch.since, record.forgotten or 0)
 end
 
 -- The other headers of the answer come before the state, after their length.
@@ -148,10 +122,9 @@ end
 local function bury_doubt()
   local doubt = record.doubt
   if not doubt then
-    return false
+    return
   end
   record.doubt = nil
   write_down(doubt[1], undetermined(doubt[4]))
   record.generation = doubt[4]
-  return true
 end

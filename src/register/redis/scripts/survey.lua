@@ -1,31 +1,37 @@
--- The step survey: says how the partition stands and names leases that are over. Of a large
--- partition it looks at SURVEYED fields, chosen at random each time.
+-- The step survey: says how the partition stands. It writes down the server's present replication
+-- id, by which another library will know the epoch, and forgets what is over of the memory.
 --
 -- KEYS:    [1] the partition
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua)
--- Returns: {now, 'ok', ms of quarantine left, number of leases, {<bucket>/<key> of each lease that
---          is over}}
--- Uses:    format.rs (EPOCH_FIELDS, SURVEYED); clock.lua (now); prelude.lua (partition,
---          quarantine_until); lease.lua (blocked_until, unpack_lease)
+-- Returns: {now, 'ok', ms of quarantine left, number of leases that this library knows}
+--          {now, 'replica'}
+-- Defines: survey
+-- Uses:    prelude.lua (epoch, now, put_epoch, replid_of_master)
 
-local number = redis.call('HLEN', partition)
-local fields
-if number > EPOCH_FIELDS + SURVEYED then
-  fields = redis.call('HRANDFIELD', partition, SURVEYED, 'WITHVALUES')
-else
-  fields = redis.call('HGETALL', partition)
-end
-local over, others = {}, 0
-for i = 1, #fields, 2 do
-  local field, packed = fields[i], fields[i + 1]
-  if string.sub(field, 1, 1) == '>' then
-    others = others + 1
-    -- No process waits any more.
-    if now >= cmsgpack.unpack(packed) then
-      redis.call('HDEL', partition, field)
-    end
-  elseif string.find(field, '/', 1, true) and now >= blocked_until(unpack_lease(packed)) then
-    over[#over + 1] = field
+local function survey()
+  local replid = replid_of_master()
+  if not replid then
+    return {now, 'replica'}
   end
+  if replid ~= epoch.replid then
+    put_epoch(epoch, epoch.quarantine_until, epoch.reserved, replid)
+  end
+  local leases = 0
+  for key_leased, ends in pairs(epoch.leases) do
+    if now < ends then
+      leases = leases + 1
+    else
+      epoch.leases[key_leased] = nil
+    end
+  end
+  for key_awaited, waiters in pairs(epoch.waiters) do
+    local last = 0
+    for _, waiter in ipairs(waiters) do
+      last = math.max(last, waiter[2])
+    end
+    if now >= last then
+      epoch.waiters[key_awaited] = nil
+    end
+  end
+  return {now, 'ok', math.max(epoch.quarantine_until - now, 0), leases}
 end
-return {now, 'ok', math.max(quarantine_until - now, 0), number - EPOCH_FIELDS - others - #over, over}

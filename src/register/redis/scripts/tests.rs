@@ -1,4 +1,4 @@
-//! Each script file begins with a head that says what it is given, what it answers and which names of
+//! Each file of the library begins with a head that says what it is given, what it answers and which names of
 //! other files it uses. The heads are compared with the code.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,9 +147,9 @@ fn terms() -> Terms {
 }
 
 #[test]
-fn every_script_says_what_it_is_given_and_what_it_answers() {
+fn every_file_says_what_it_is_given_and_what_it_answers() {
     let files = files();
-    assert!(files.len() > 20, "the scripts were not read");
+    assert!(files.len() >= 20, "the files were not read");
     for File { name, head, .. } in &files {
         assert!(head.get("").is_some_and(|what| what.len() > 10), "{name} does not say what it is");
         for label in ["KEYS", "ARGV", "Uses"] {
@@ -161,7 +161,7 @@ fn every_script_says_what_it_is_given_and_what_it_answers() {
 }
 
 #[test]
-fn every_script_names_the_arguments_that_it_reads() {
+fn every_file_names_the_arguments_that_it_reads() {
     for File { name, text, head, .. } in files() {
         for (list, numbers) in [("KEYS", 1..3), ("ARGV", 1..20)] {
             for number in numbers {
@@ -175,7 +175,7 @@ fn every_script_names_the_arguments_that_it_reads() {
 }
 
 #[test]
-fn every_script_names_what_it_uses_of_others() {
+fn every_file_names_what_it_uses_of_others() {
     let files = files();
     let constants = terms_in_lua(&terms());
     let mut supplied: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -205,20 +205,26 @@ fn every_script_names_what_it_uses_of_others() {
 }
 
 #[test]
-fn every_step_is_put_together_from_all_that_its_parts_use() {
+fn every_file_stands_after_those_that_it_uses() {
     let files = files();
-    let scripts = Scripts::new(&terms(), CLOCK);
-    let steps = scripts.all();
-    assert_eq!(steps.len(), 14);
-    for step in steps {
-        let place = |file: &File| step.text.find(&without_comments(&file.text));
-        let parts: Vec<_> = files.iter().filter(|file| place(file).is_some()).collect();
-        for part in &parts {
-            for supplier in part.uses().into_keys().filter(|supplier| *supplier != "format.rs") {
-                let before =
-                    parts.iter().any(|file| file.name == supplier && place(file) < place(part));
-                assert!(before, "{}: {supplier} does not stand before {}", step.name, part.name);
-            }
+    let library = Library::new(&terms(), CLOCK, "");
+    let place = |name: &str| {
+        let file = files.iter().find(|file| file.name == name).unwrap();
+        library.text.find(&without_comments(&file.text)).unwrap_or_else(|| panic!("{name}: not there"))
+    };
+    for file in &files {
+        for supplier in file.uses().into_keys().filter(|supplier| *supplier != "format.rs") {
+            assert!(place(supplier) < place(&file.name), "{supplier} stands after {}", file.name);
         }
+    }
+}
+
+#[test]
+fn another_text_is_another_library() {
+    let (one, again) = (Library::new(&terms(), CLOCK, ""), Library::new(&terms(), CLOCK, ""));
+    let other_terms = Terms { lease: std::time::Duration::from_secs(2), ..terms() };
+    assert_eq!(one.text, again.text);
+    for other in [Library::new(&other_terms, CLOCK, ""), Library::new(&terms(), CLOCK, "-- new\n")] {
+        assert_ne!(one.commit.function, other.commit.function);
     }
 }
