@@ -6,7 +6,12 @@
 #![allow(clippy::print_stdout, reason = "it talks to a terminal")]
 
 #[path = "../tests/support/redis_server.rs"]
-#[allow(dead_code, unused_imports, unused_macros, reason = "shared with tests, which use more of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "shared with tests, which use more of it"
+)]
 mod redis_server;
 
 use std::sync::Arc;
@@ -40,7 +45,12 @@ struct Case {
 }
 
 const CASES: [Case; 6] = [
-    Case { name: "exclusive, 16 in flight", writers: Writers::Exclusive, ids: false, in_flight: 16 },
+    Case {
+        name: "exclusive, 16 in flight",
+        writers: Writers::Exclusive,
+        ids: false,
+        in_flight: 16,
+    },
     Case { name: "exclusive, 16, with ids", writers: Writers::Exclusive, ids: true, in_flight: 16 },
     Case { name: "exclusive, 1 in flight", writers: Writers::Exclusive, ids: false, in_flight: 1 },
     Case { name: "shared, 16 in flight", writers: Writers::Shared, ids: false, in_flight: 16 },
@@ -126,8 +136,11 @@ async fn write_all(
 async fn write(register: &RedisRegister, case: Case, number: usize, wanted: &Preconditions) {
     let name = ObjectName {
         bucket: BucketName::parse("warehouse").unwrap(),
-        key: ObjectKey::parse(&format!("tables/part-{:05}.parquet", number % KEYS), EmptySegments::Kept)
-            .unwrap(),
+        key: ObjectKey::parse(
+            &format!("tables/part-{:05}.parquet", number % KEYS),
+            EmptySegments::Kept,
+        )
+        .unwrap(),
     };
     let nonce = uuid::Uuid::new_v4().simple().to_string();
     let write_id = if case.ids { WriteId(nonce.clone()) } else { WriteId::alone(&nonce) };
@@ -192,11 +205,8 @@ fn settings(server: &RedisServer) -> RedisSettings {
 }
 
 async fn process_of(server: &RedisServer) -> u32 {
-    let info: String = redis::cmd("INFO")
-        .arg("server")
-        .query_async(&mut server.connection().await)
-        .await
-        .unwrap();
+    let info: String =
+        redis::cmd("INFO").arg("server").query_async(&mut server.connection().await).await.unwrap();
     let pid = info.lines().find_map(|line| line.strip_prefix("process_id:"));
     pid.unwrap().trim().parse().unwrap()
 }

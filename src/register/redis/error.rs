@@ -123,8 +123,9 @@ const PASSING: [&str; 9] = [
     "UNBLOCKED",
 ];
 
-/// The rights of the proxies' user. In a cluster it needs `+cluster` besides.
-const RIGHTS: &str = "+fcall +function|load +mget +get +set +del +pexpire +type +time +info +ping";
+/// The commands that the proxies give, and those that the steps give.
+const RIGHTS: &str = "+fcall +function|load +mget +get +set +del +pexpire +type +time +info +ping; in \
+                      a cluster +cluster, with a database number +select";
 
 const FULL: &str = "it has used up its maxmemory. Raise that, or let nothing but ifmatch use this \
                     Redis. Until then nothing new is written; what is under way can end";

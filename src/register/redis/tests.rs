@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "shared with tests/register*.rs, which use more of it")]
 mod redis_server;
 
+mod epochs;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +33,7 @@ use crate::register::{
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, ObjectName, Preconditions};
 
 /// In place of Redis's `TIME`: a clock that the test turns.
-const TEST_CLOCK: &str =
-    "local function clock() return tonumber(redis.call('GET', 'clock')) end\n";
+const TEST_CLOCK: &str = "local function clock() return tonumber(redis.call('GET', 'clock')) end\n";
 
 /// Says all that is known of a partition and one key of it.
 const READ: &str = r"

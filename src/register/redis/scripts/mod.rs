@@ -66,7 +66,8 @@ impl Library {
     /// `clock` is Lua that defines `clock`: [`CLOCK`], except in tests, which set the time themselves
     /// and may have `more` functions.
     pub(super) fn new(terms: &Terms, clock: &str, more: &str) -> Self {
-        let code = [terms_in_lua(terms), without_comments(clock), without_comments(&FILES.concat())];
+        let code =
+            [terms_in_lua(terms), without_comments(clock), without_comments(&FILES.concat())];
         let code = [&code.concat(), more].concat();
         // Every other text is another library, with other names: versions and terms live side by
         // side, and none replaces another's memory.

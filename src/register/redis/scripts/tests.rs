@@ -210,7 +210,10 @@ fn every_file_stands_after_those_that_it_uses() {
     let library = Library::new(&terms(), CLOCK, "");
     let place = |name: &str| {
         let file = files.iter().find(|file| file.name == name).unwrap();
-        library.text.find(&without_comments(&file.text)).unwrap_or_else(|| panic!("{name}: not there"))
+        library
+            .text
+            .find(&without_comments(&file.text))
+            .unwrap_or_else(|| panic!("{name}: not there"))
     };
     for file in &files {
         for supplier in file.uses().into_keys().filter(|supplier| *supplier != "format.rs") {
@@ -224,7 +227,8 @@ fn another_text_is_another_library() {
     let (one, again) = (Library::new(&terms(), CLOCK, ""), Library::new(&terms(), CLOCK, ""));
     let other_terms = Terms { lease: std::time::Duration::from_secs(2), ..terms() };
     assert_eq!(one.text, again.text);
-    for other in [Library::new(&other_terms, CLOCK, ""), Library::new(&terms(), CLOCK, "-- new\n")] {
+    for other in [Library::new(&other_terms, CLOCK, ""), Library::new(&terms(), CLOCK, "-- new\n")]
+    {
         assert_ne!(one.commit.function, other.commit.function);
     }
 }
