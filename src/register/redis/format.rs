@@ -59,7 +59,7 @@ pub(super) const GENERATIONS: u32 = 1024;
 
 /// How long a server that was seen to be a master is taken for one, where it lets itself be written.
 /// A read-only replica, the default, refuses each step by itself.
-const SERVER_SEEN: Duration = Duration::from_millis(10);
+pub(super) const SERVER_SEEN: Duration = Duration::from_millis(10);
 
 /// The partition of a key: FNV-1a over `<bucket>/<key>`, 64 bits, its two halves folded by XOR,
 /// modulo [`PARTITIONS`].

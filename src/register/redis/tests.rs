@@ -352,6 +352,9 @@ struct Pair<'a> {
     armed: HashMap<Token, Generation>,
     /// The server has another replication id than the stored one.
     is_renamed: bool,
+    /// When the library last looked at the server, and whether that has got another id since then.
+    seen: Option<Millis>,
+    renamed_since: bool,
     /// The library has seen all leases of the epoch.
     counts_all: bool,
 }
@@ -370,6 +373,8 @@ impl<'a> Pair<'a> {
             nonces: 0,
             armed: HashMap::new(),
             is_renamed: false,
+            seen: None,
+            renamed_since: false,
             counts_all: true,
         }
     }
@@ -383,10 +388,25 @@ impl<'a> Pair<'a> {
         let _: Value = meddling.query_async(&mut self.meddler).await.unwrap();
     }
 
+    /// A step looks at the server, if it has to or the last look is over.
+    fn look(&mut self, has_to: bool) {
+        let fresh = |seen: Millis| self.now < seen + format::SERVER_SEEN;
+        if !has_to && self.epoch.is_some() && self.seen.is_some_and(fresh) {
+            return;
+        }
+        // So late a look may miss a promotion.
+        let late = self.seen.is_some_and(|seen| self.now > seen + self.terms.lease);
+        if late && self.renamed_since {
+            self.epoch = None;
+        }
+        (self.seen, self.renamed_since) = (Some(self.now), false);
+    }
+
     /// Redis loses the library. An epoch goes on without it where the server is known to be the same.
     async fn forget_library(&mut self) {
         self.meddle("FUNCTION FLUSH").await;
         self.counts_all = false;
+        (self.seen, self.renamed_since) = (None, false);
         for slot in &mut self.slots {
             slot.waiters = Waiters::default();
         }
@@ -394,6 +414,7 @@ impl<'a> Pair<'a> {
             self.epoch = None;
         }
         // The numbers that the library had reserved are not used by another.
+        self.look(true);
         self.register.observe(&self.names[0]).await.unwrap();
         let (epoch, _) = self.begun().await;
         let own = self.epoch.as_mut().unwrap();
@@ -405,7 +426,7 @@ impl<'a> Pair<'a> {
     async fn forget_epoch(&mut self) {
         self.meddle("DEBUG CHANGE-REPL-ID").await;
         self.meddle("FUNCTION FLUSH").await;
-        self.epoch = None;
+        (self.epoch, self.seen, self.renamed_since) = (None, None, false);
     }
 
     /// Both clocks forward.
@@ -446,6 +467,7 @@ impl<'a> Pair<'a> {
         scripted: impl AsyncFnOnce(&RedisRegister, &ObjectName) -> Result<T, RegisterError>,
         pure: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
     ) -> T {
+        self.look(false);
         let answer = scripted(self.register, &self.names[key]).await.unwrap();
         let (epoch, slots) = self.begun().await;
         let own = self.epoch.as_mut().unwrap();
@@ -547,6 +569,7 @@ impl<'a> Pair<'a> {
 
     /// What is over is not counted, and waiters that have gone are forgotten.
     async fn survey(&mut self) {
+        self.look(true);
         let status = self.register.check().await.unwrap();
         self.begun().await;
         for slot in &mut self.slots {
@@ -604,7 +627,7 @@ impl<'a> Pair<'a> {
             }
             Act::ChangeReplid => {
                 self.meddle("DEBUG CHANGE-REPL-ID").await;
-                self.is_renamed = true;
+                (self.is_renamed, self.renamed_since) = (true, true);
             }
             Act::ForgetLibrary => self.forget_library().await,
             // As when its time to live is over, which no lease lives to see.
@@ -772,6 +795,7 @@ impl<'a> Pair<'a> {
     }
 
     async fn skip_quarantine(&mut self, key: usize) {
+        self.look(true);
         self.both(
             key,
             async |register, _| register.skip_quarantine().await,

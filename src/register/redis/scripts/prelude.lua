@@ -2,8 +2,8 @@
 -- epoch, and begin a new one where the memory was interrupted; refuse to run on a replica, and for
 -- a caller with other terms.
 --
--- What the library remembers between calls proves that nothing was lost in between: Redis empties
--- it whenever its data may be others (the protocol says when, and why that is enough).
+-- What the library remembers between calls vouches for the epoch: Redis empties it whenever it takes
+-- over other data, and a promotion is seen (docs/protocol.md#epochs).
 --
 -- KEYS:    [1] the partition, [2] the key; without [2] the step is about no key
 -- ARGV:    [1] name of a new epoch, should one begin
@@ -13,26 +13,41 @@
 -- Defines: begin; call, now, partition, key: of this call; packed: the string of the key, or false;
 --          epoch: the partition's, with its id, since, quarantine_until, and, as far as this
 --          library knows, leases: until when each blocks, and waiters, both by key;
---          replid_of_master, put_epoch, next_generation, token_of, of_this_epoch, named
--- Uses:    format.rs (FORMER_FORMAT, GENERATIONS, QUARANTINE, SERVER_SEEN, TERMS); clock.lua (clock)
+--          server_replid, put_epoch, next_generation, token_of, of_this_epoch, named
+-- Uses:    format.rs (FORMER_FORMAT, GENERATIONS, LEASE, QUARANTINE, SERVER_SEEN, TERMS); clock.lua
+--          (clock)
 
 local call, now, partition, key, packed, epoch
 
 -- The epoch of each partition, as this library left it.
 local memory = {}
--- When the server was last asked what it is.
-local server_seen = 0
+-- When the server was last seen to be a master, and its replication id then. A reign is a time in
+-- which it was one without a break.
+local server_seen, server_replid, reign = 0, nil, 0
 
--- The replication id of this server, 40 hex digits; nil on a replica. (Plain finds: a pattern search
--- would cost much more.)
-local function replid_of_master()
+-- The 40 hex digits after this name. (A plain find: a pattern search would cost much more.)
+local function id_after(name, info)
+  local _, before = string.find(info, name, 1, true)
+  return string.sub(info, before + 1, before + 40)
+end
+
+-- Looks whether this server is a master, and whether it has been one all the time. Its id changes
+-- when it is promoted, which leaves the old id as its second one; and when its first replica comes
+-- or its backlog ends, which leaves none. A later look may miss a promotion, so it does not count.
+local function is_master()
   local info = call('INFO', 'replication')
   if not string.find(info, 'role:master', 1, true) then
-    return nil
+    server_replid = nil
+    return false
   end
-  server_seen = now
-  local _, before = string.find(info, 'master_replid:', 1, true)
-  return string.sub(info, before + 1, before + 40)
+  local replid = id_after('master_replid:', info)
+  if replid ~= server_replid then
+    local renamed = server_replid and now >= server_seen and now <= server_seen + LEASE
+      and not string.find(id_after('master_replid2:', info), '[^0]')
+    reign = renamed and reign or reign + 1
+  end
+  server_seen, server_replid = now, replid
+  return true
 end
 
 -- Stores what is known of the partition (format.rs). What the library remembers changes after
@@ -50,36 +65,35 @@ local function adopt(stored, id, since, quarantine_until, reserved, replid)
     memory[partition] = epoch
   end
   epoch.stored, epoch.quarantine_until = stored, tonumber(quarantine_until)
-  epoch.reserved, epoch.replid = tonumber(reserved), replid
+  epoch.reserved, epoch.replid, epoch.reign = tonumber(reserved), replid, reign
 end
 
-local function begin_epoch(id, replid)
-  local new = {id = id, since = now, leases = {}, waiters = {}, n = 0, last = 0}
-  put_epoch(new, now + QUARANTINE, 0, replid)
+local function begin_epoch(id)
+  local new = {id = id, since = now, reign = reign, leases = {}, waiters = {}, n = 0, last = 0}
+  put_epoch(new, now + QUARANTINE, 0, server_replid)
   memory[partition], epoch = new, new
 end
 
--- The full check: of the server, and of an epoch that the library does not remember.
+-- The full check: of the server, and of an epoch that the library does not vouch for.
 local function check(stored, new_id)
-  local replid = replid_of_master()
-  if not replid then
+  if not is_master() then
     return {now, 'replica'}
   end
-  if epoch and stored == epoch.stored then
+  if epoch and stored == epoch.stored and epoch.reign == reign then
     return nil
   end
   if not stored and call('TYPE', partition).ok ~= 'none' then
     return {now, 'terms', FORMER_FORMAT}
   end
-  local id, since, quarantine_until, reserved, of, terms =
+  local id, since, quarantine_until, reserved, replid, terms =
     string.match(stored or '', '^(%S+) (%d+) (%d+) (%d+) (%x+) (.*)$')
-  if of ~= replid then
+  if replid ~= server_replid then
     -- The epoch's memory is lost or another server's: all leases are void.
-    begin_epoch(new_id, replid)
+    begin_epoch(new_id)
   elseif terms ~= TERMS then
     return {now, 'terms', terms}
   else
-    adopt(stored, id, since, quarantine_until, reserved, of)
+    adopt(stored, id, since, quarantine_until, reserved, replid)
   end
   return nil
 end
@@ -88,14 +102,13 @@ local function begin(KEYS, ARGV)
   call, now = redis.call, clock()
   partition, key = KEYS[1], KEYS[2]
   epoch = memory[partition]
-  local stored
-  if key then
-    local found = call('MGET', partition, key)
-    stored, packed = found[1], found[2]
-  else
-    stored = call('GET', partition)
-  end
-  if not epoch or stored ~= epoch.stored or now < server_seen or now >= server_seen + SERVER_SEEN then
+  -- (MGET calls what is no string nil.)
+  local found = key and call('MGET', partition, key) or call('MGET', partition)
+  local stored = found[1]
+  packed = found[2]
+  local vouched = epoch and stored == epoch.stored and epoch.reign == reign
+  -- Steps about no key are rare, and look at the server always.
+  if not key or not vouched or now < server_seen or now >= server_seen + SERVER_SEEN then
     return check(stored, ARGV[1])
   end
   return nil

@@ -4,17 +4,12 @@
 -- KEYS:    [1] the partition
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua)
 -- Returns: {now, 'ok', ms of quarantine left, number of leases that this library knows}
---          {now, 'replica'}
 -- Defines: survey
--- Uses:    prelude.lua (epoch, now, put_epoch, replid_of_master)
+-- Uses:    prelude.lua (epoch, now, put_epoch, server_replid)
 
 local function survey()
-  local replid = replid_of_master()
-  if not replid then
-    return {now, 'replica'}
-  end
-  if replid ~= epoch.replid then
-    put_epoch(epoch, epoch.quarantine_until, epoch.reserved, replid)
+  if epoch.replid ~= server_replid then
+    put_epoch(epoch, epoch.quarantine_until, epoch.reserved, server_replid)
   end
   local leases = 0
   for key_leased, ends in pairs(epoch.leases) do
