@@ -9,7 +9,7 @@ use super::error::CallError;
 use super::format::{state_of, terms_differ};
 use crate::register::types::Millis;
 use crate::register::{
-    AnswerHeaders, Ending, Generation, InDoubt, RegisterError, State, Upload, UploadName, WriteId,
+    AnswerHeaders, Ending, EpochId, Generation, InDoubt, RegisterError, State, Upload, UploadName, WriteId,
 };
 
 /// A step's answer: the register's clock, a word that names the kind of answer, and its values.
@@ -18,6 +18,8 @@ pub(super) struct Reply {
     /// When Redis answered, on its own clock.
     pub(super) at: Millis,
     word: String,
+    /// The epoch whose generations follow, once it was read.
+    epoch: Option<EpochId>,
     rest: vec::IntoIter<Value>,
 }
 
@@ -25,7 +27,8 @@ impl Reply {
     /// Reads an answer; a refusal becomes an error. `mine` are this proxy's terms.
     pub(super) fn read(value: Value, mine: &str) -> Result<Self, CallError> {
         let Value::Array(items) = value else { return Err(strange("no list").into()) };
-        let mut reply = Self { at: Millis(0), word: String::new(), rest: items.into_iter() };
+        let (at, rest) = (Millis(0), items.into_iter());
+        let mut reply = Self { at, word: String::new(), epoch: None, rest };
         reply.at = Millis(reply.number()?);
         reply.word = reply.text()?;
         match reply.word.as_str() {
@@ -70,8 +73,21 @@ impl Reply {
         self.bytes()?.and_then(|text| state_of(&text)).ok_or_else(|| strange("no state"))
     }
 
+    /// The epoch. Generations of this answer are its.
+    pub(super) fn epoch(&mut self) -> Result<EpochId, RegisterError> {
+        let epoch = EpochId(self.text()?);
+        self.epoch = Some(epoch.clone());
+        Ok(epoch)
+    }
+
     pub(super) fn generation(&mut self) -> Result<Option<Generation>, RegisterError> {
-        self.optional_text().map(|text| text.map(Generation))
+        match (self.rest.next(), &self.epoch) {
+            (Some(Value::Int(number)), Some(epoch)) => {
+                Ok(Some(Generation(format!("{}.{number}", epoch.0))))
+            }
+            (Some(Value::Nil), _) => Ok(None),
+            _ => Err(strange("no generation")),
+        }
     }
 
     pub(super) fn write_id(&mut self) -> Result<Option<WriteId>, RegisterError> {
@@ -102,6 +118,7 @@ impl Reply {
     }
 
     pub(super) fn ending(&mut self) -> Result<Ending, RegisterError> {
+        self.epoch()?;
         let (kind, generation, state) = (self.text()?, self.generation()?, self.bytes()?);
         let headers = AnswerHeaders::from(self.text()?);
         match (kind.as_str(), generation, state) {

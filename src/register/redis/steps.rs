@@ -13,7 +13,7 @@ use super::format::{
 use super::reply::Reply;
 use crate::register::types::in_millis;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, EpochId, Generation,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Generation,
     Grant, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
     Resolution, Status, Token, UploadName, UploadStep, WriteId,
 };
@@ -51,7 +51,7 @@ impl Register for RedisRegister {
                 Ok(Acquired::Busy { write_id: reply.write_id()?, free_in: reply.duration()? })
             }
             "granted" => Ok(Acquired::Granted(Grant {
-                token: Token(reply.text()?),
+                token: Token::new(&reply.epoch()?, &ask.nonce),
                 state: reply.state()?,
                 generation: reply.generation()?,
                 doubt: reply.in_doubt()?,
@@ -75,6 +75,7 @@ impl Register for RedisRegister {
         let mut reply = self.run(&self.library().arm, name, &arguments, Repeat::Never).await?;
         match reply.word() {
             "armed" => {
+                reply.epoch()?;
                 let generation = reply.generation()?.ok_or_else(|| reply.unknown())?;
                 Ok(ArmAnswer::Armed(generation))
             }
@@ -101,7 +102,7 @@ impl Register for RedisRegister {
         match reply.word() {
             "held" => Ok(ReclaimAnswer::Held),
             "reclaimed" => Ok(ReclaimAnswer::Reclaimed {
-                token: Token(reply.text()?),
+                token: Token::new(&reply.epoch()?, step.nonce),
                 generation: reply.generation()?.ok_or_else(|| reply.unknown())?,
             }),
             "too late" => Ok(ReclaimAnswer::TooLate),
@@ -209,10 +210,10 @@ impl Register for RedisRegister {
 
 fn observation(mut reply: Reply) -> Result<Observation, RegisterError> {
     Ok(Observation {
+        epoch: reply.epoch()?,
         state: reply.state()?,
         generation: reply.generation()?,
         pending: reply.generation()?,
-        epoch: EpochId(reply.text()?),
         quarantine: reply.duration()?,
         leased: reply.number()? != 0,
     })

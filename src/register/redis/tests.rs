@@ -48,18 +48,18 @@ local function read()
   add(lease and 1 or 0)
   if lease then
     add(lease.nonce, lease.expires, lease.quiet_until or 0, lease.tainted and 1 or 0,
-      lease.write_id, lease.long and 1 or 0, named(lease.generation))
+      lease.write_id, lease.long and 1 or 0, lease.generation)
     if lease.generation then
       add(lease.pre, lease.expect)
     end
   end
-  add(record.state, named(record.generation), record.last_nonce, record.doubt and 1 or 0)
+  add(record.state, record.generation, record.last_nonce, record.doubt and 1 or 0)
   if record.doubt then
-    add(record.doubt[1], record.doubt[2], record.doubt[3], named(record.doubt[4]))
+    add(record.doubt[1], record.doubt[2], record.doubt[3], record.doubt[4])
   end
   add(record.forgotten or 0, #record.uploads)
   for _, upload in ipairs(record.uploads) do
-    add(upload[1], named(upload[2]), named(upload[3]), upload[4])
+    add(upload[1], upload[2], upload[3], upload[4])
   end
   local waiters = epoch.waiters[key] or {first_since = 0, gone_before = 0}
   add(waiters.first_since, waiters.gone_before, #waiters)
@@ -71,7 +71,7 @@ local function read()
   while pos <= #record.journal do
     local id, ending, at
     id, ending, at, pos = line_at(pos)
-    add(id, told(ending))
+    add(id, epoch.id, told(ending))
     add(at)
   end
   return out
@@ -806,7 +806,7 @@ impl<'a> Pair<'a> {
 }
 
 fn read_slot(reply: &mut Reply) -> Result<(Epoch, Slot), RegisterError> {
-    let id = EpochId(reply.text()?);
+    let id = reply.epoch()?;
     let epoch = Epoch {
         since: Millis(reply.number()?),
         quarantine_until: Millis(reply.number()?),
@@ -841,7 +841,7 @@ fn read_slot(reply: &mut Reply) -> Result<(Epoch, Slot), RegisterError> {
     };
     if reply.number()? == 1 {
         let write_id = WriteId(reply.text()?);
-        let armed = read_armed(reply, |reply| Ok(Generation(reply.text()?)))?;
+        let armed = read_armed(reply, |reply| Ok(reply.generation()?.unwrap()))?;
         record.doubt = Some(Doubt { write_id, armed });
     }
     record.forgotten = Some(Millis(reply.number()?)).filter(|at| at.0 > 0);

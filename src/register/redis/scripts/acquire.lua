@@ -6,14 +6,14 @@
 --          then [7] condition; [8] expectation; [9] upload, or ''; [10] generation of the write's
 --          own doubt, or ''
 -- Returns: {now, 'quarantine', ms left}
---          {now, 'ended', kind, generation or false, state or code, what the answer said}
+--          {now, 'ended', epoch, kind, generation or false, state or code, what the answer said}
 --          {now, 'busy', write id or false, ms until the key is free}
---          {now, 'granted', token, state, generation or false, the doubt's write id or false, its
+--          {now, 'granted', epoch, state, generation or false, the doubt's write id or false, its
 --            generation or false, generation if armed or false, ms that are remembered, 1 if
 --            superseded, 1 if the upload is known; then its generation, its pending generation, its
 --            time}
 -- Defines: acquire
--- Uses:    format.rs (EXCLUSIVE, LEASE); prelude.lua (epoch, named, now, token_of); key.lua
+-- Uses:    format.rs (EXCLUSIVE, LEASE); prelude.lua (epoch, named, now); key.lua
 --          (blocked_until, lease, new_lease, put_key, record); record.lua (bury_doubt, ending_of,
 --          remembered_since, told, upload_named); arming.lua (arm_lease, is_remembered); waiters.lua
 --          (kept_for_another, wait_for_key, wait_no_more)
@@ -37,7 +37,7 @@ end
 
 -- Is this journal line about a newer attempt of this write, with an unknown outcome?
 local function supersedes(kind, generation, at, ARGV)
-  return kind == 'U' and generation ~= ARGV[10] and at + ARGV[6] > now
+  return kind == 'U' and named(generation) ~= ARGV[10] and at + ARGV[6] > now
 end
 
 local function superseded(ARGV)
@@ -51,12 +51,12 @@ end
 
 local function granted(ARGV, upload)
   local doubt = record.doubt
-  local answer = {now, 'granted', token_of(lease.nonce), lease.generation and lease.pre or record.state,
-    named(record.generation) or false, doubt and doubt[1] or false, doubt and named(doubt[4]) or false,
-    named(lease.generation) or false, now - remembered_since(), superseded(ARGV) and 1 or 0,
+  local answer = {now, 'granted', epoch.id, lease.generation and lease.pre or record.state,
+    record.generation or false, doubt and doubt[1] or false, doubt and doubt[4] or false,
+    lease.generation or false, now - remembered_since(), superseded(ARGV) and 1 or 0,
     upload and 1 or 0}
   if upload then
-    answer[12], answer[13], answer[14] = named(upload[2]), named(upload[3]), upload[4]
+    answer[12], answer[13], answer[14] = upload[2], upload[3], upload[4]
   end
   return answer
 end
@@ -88,7 +88,7 @@ local function acquire(KEYS, ARGV)
   if ending then
     local kind, generation, state, said = told(ending)
     if kind ~= 'U' or condition ~= 'none' or supersedes(kind, generation, written_at, ARGV) then
-      return {now, 'ended', kind, generation, state, said}
+      return {now, 'ended', epoch.id, kind, generation, state, said}
     end
   end
   local free_at = lease and blocked_until() or 0

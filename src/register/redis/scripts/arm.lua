@@ -3,11 +3,11 @@
 -- KEYS:    [1] the partition, [2] the key
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua); [2] token; [3] state before the
 --          write; [4] expectation; [5] age of the request in ms
--- Returns: {now, 'armed', generation}
+-- Returns: {now, 'armed', epoch, generation}
 --          {now, 'lost'}
 --          {now, 'older'}: the request is older than the register's memory
 -- Defines: arm
--- Uses:    prelude.lua (named, now); key.lua (held_by, lease); arming.lua (arm_lease,
+-- Uses:    prelude.lua (epoch, now); key.lua (held_by, lease); arming.lua (arm_lease,
 --          is_remembered)
 
 local function arm(KEYS, ARGV)
@@ -18,5 +18,5 @@ local function arm(KEYS, ARGV)
     return {now, 'older'}
   end
   arm_lease(ARGV[3], ARGV[4])
-  return {now, 'armed', named(lease.generation)}
+  return {now, 'armed', epoch.id, lease.generation}
 end

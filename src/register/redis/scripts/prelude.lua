@@ -133,7 +133,7 @@ local function of_this_epoch(token)
   return string.sub(token, 1, #epoch.id + 1) == epoch.id .. '.'
 end
 
--- A generation in the form of the answers; false or nil stays so.
+-- A generation in the form of the arguments: answers name the epoch once, and numbers besides.
 local function named(generation)
   return generation and token_of(generation)
 end

@@ -4,10 +4,10 @@
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua); [2] token of that epoch; [3]
 --          nonce; [4] write id; [5] 'plain' or 'long'; [6] state before the write; [7] expectation
 -- Returns: {now, 'held'}
---          {now, 'reclaimed', token, generation}
+--          {now, 'reclaimed', epoch, generation}
 --          {now, 'too late'}
 -- Defines: reclaim
--- Uses:    prelude.lua (epoch, named, now, of_this_epoch, token_of); key.lua (held_by, lease,
+-- Uses:    prelude.lua (epoch, now, of_this_epoch); key.lua (held_by, lease,
 --          new_lease, record); arming.lua (arm_lease)
 
 local function reclaim(KEYS, ARGV)
@@ -17,7 +17,7 @@ local function reclaim(KEYS, ARGV)
       return {now, 'held'}
     end
     if lease.nonce == nonce then
-      return {now, 'reclaimed', token_of(nonce), named(lease.generation)}
+      return {now, 'reclaimed', epoch.id, lease.generation}
     end
   end
   local ended = of_this_epoch(token) or record.last_nonce == nonce
@@ -26,5 +26,5 @@ local function reclaim(KEYS, ARGV)
   end
   new_lease(nonce, ARGV[4], ARGV[5] == 'long')
   arm_lease(ARGV[6], ARGV[7])
-  return {now, 'reclaimed', token_of(nonce), named(lease.generation)}
+  return {now, 'reclaimed', epoch.id, lease.generation}
 end

@@ -4,7 +4,7 @@
 -- ARGV:    none
 -- Defines: ending_of, write_down, upload_named, pending, remembered_since, landed, undetermined,
 --          told, bury_doubt
--- Uses:    format.rs (HORIZON, JOURNAL_ENTRIES_MAX); prelude.lua (epoch, named, now); key.lua
+-- Uses:    format.rs (HORIZON, JOURNAL_ENTRIES_MAX); prelude.lua (epoch, now); key.lua
 --          (lease, record)
 
 -- The journal is the text in record.journal from record.from on, plus the line just written. (Long
@@ -25,6 +25,9 @@ end
 
 -- The line of a write: its place, the next line's, its ending and its time; nil if there is none.
 local function find_line(write_id)
+  if record.lines == 0 then
+    return nil
+  end
   if record.written ~= '' then
     record.journal, record.written = record.journal .. record.written, ''
   end
@@ -112,10 +115,10 @@ local function told(ending)
   end
   local generation, rest = string.match(ending, '^.(%d+):(.*)$')
   if kind ~= 'L' then
-    return kind, named(generation), rest, ''
+    return kind, tonumber(generation), rest, ''
   end
   local length, text = string.match(rest, '^(%d+):(.*)$')
-  return kind, named(generation), string.sub(text, length + 1), string.sub(text, 1, length)
+  return kind, tonumber(generation), string.sub(text, length + 1), string.sub(text, 1, length)
 end
 
 -- Ends a doubt that cannot be settled: the write may have landed, so its generation counts.
