@@ -9,7 +9,8 @@ use super::error::CallError;
 use super::format::{state_of, terms_differ};
 use crate::register::types::Millis;
 use crate::register::{
-    AnswerHeaders, Ending, EpochId, Generation, InDoubt, RegisterError, State, Upload, UploadName, WriteId,
+    AnswerHeaders, Ending, EpochId, Generation, InDoubt, RegisterError, State, Upload, UploadName,
+    WriteId,
 };
 
 /// A step's answer: the register's clock, a word that names the kind of answer, and its values.

@@ -13,9 +13,9 @@ use super::format::{
 use super::reply::Reply;
 use crate::register::types::in_millis;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Generation,
-    Grant, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
-    Resolution, Status, Token, UploadName, UploadStep, WriteId,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Generation, Grant,
+    Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution,
+    Status, Token, UploadName, UploadStep, WriteId,
 };
 use crate::s3::{Current, ObjectName};
 
