@@ -131,7 +131,7 @@ impl Partitions {
             answers.map_err(|error| CallError::from(&error))
         };
         let found = answers(requests).await?;
-        if !found.iter().any(|answer| answer.as_ref().is_err_and(|error| is_not_loaded(error))) {
+        if !found.iter().any(|answer| answer.as_ref().is_err_and(is_not_loaded)) {
             return Ok(found);
         }
         self.load(requests).await.map_err(|error| CallError::from(&error))?;

@@ -49,12 +49,13 @@ local function superseded(ARGV)
   return supersedes(kind, generation, at, ARGV)
 end
 
-local function granted(ARGV, upload)
+-- `is_new`: the journal has no line of this write.
+local function granted(ARGV, upload, is_new)
   local doubt = record.doubt
   local answer = {now, 'granted', epoch.id, lease.generation and lease.pre or record.state,
     record.generation or false, doubt and doubt[1] or false, doubt and doubt[4] or false,
-    lease.generation or false, now - remembered_since(), superseded(ARGV) and 1 or 0,
-    upload and 1 or 0}
+    lease.generation or false, now - remembered_since(),
+    not is_new and superseded(ARGV) and 1 or 0, upload and 1 or 0}
   if upload then
     answer[12], answer[13], answer[14] = upload[2], upload[3], upload[4]
   end
@@ -102,6 +103,8 @@ local function acquire(KEYS, ARGV)
   end
   wait_no_more(asker)
   take_over()
+  -- A doubt may still be written down.
+  local is_new = not ending and not record.doubt and record.written == ''
   new_lease(nonce, write_id, ARGV[5] == 'long')
   local nothing_to_ask = condition == 'none' or (EXCLUSIVE and not record.doubt
     and satisfied(condition) and (ARGV[9] == '' or untouched(upload)))
@@ -111,5 +114,5 @@ local function acquire(KEYS, ARGV)
     lease.expires = now + LEASE
     put_key()
   end
-  return granted(ARGV, upload)
+  return granted(ARGV, upload, is_new)
 end
