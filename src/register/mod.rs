@@ -1,6 +1,6 @@
 //! The register: for each key a record of its believed state and at most one lease, the right to
 //! change it. The protocol's transitions are pure functions ([`record`]). [`memory`] runs them in
-//! this process; [`redis`] runs the same steps as scripts inside Redis, shared by all proxies.
+//! this process; [`redis`] runs the same steps as functions inside Redis, shared by all proxies.
 //!
 //! The register may lose its state at any moment. It then begins a new epoch: all leases and
 //! records are void, and no lease is granted during a quarantine.

@@ -1,5 +1,5 @@
 //! The register's transitions (docs/protocol.md): pure functions over values; the present time is
-//! an argument. The in-memory register runs them, and the Redis scripts are tested against them.
+//! an argument. The in-memory register runs them, and the functions in Redis are tested against them.
 //!
 //! A key's [`Slot`] holds its [`Record`] (the believed state) and at most one [`Lease`] (the right
 //! to change the key). A lease is *armed* before the first byte goes to the store; an armed lease

@@ -1,5 +1,5 @@
 //! The stored format in Redis: names of keys, forms of values. The data outlives this process and
-//! is shared with other proxies, so every change here or in the scripts' `pack` lines needs a new
+//! is shared with other proxies, so every change here or in the `pack` lines of key.lua needs a new
 //! [`FORMAT`].
 //!
 //! | key | type | content |
@@ -124,7 +124,7 @@ pub(super) fn terms_differ(theirs: &str, mine: &str) -> String {
     }
 }
 
-// === values as the scripts know them ===
+// === values as the functions know them ===
 
 pub(super) fn state_text(state: &State) -> Vec<u8> {
     match state {
@@ -172,7 +172,7 @@ pub(super) fn condition_text(preconditions: &Preconditions) -> Vec<u8> {
     }
 }
 
-/// The number of a generation of this epoch, as the scripts know it; empty for none.
+/// The number of a generation of this epoch, as the functions know it; empty for none.
 pub(super) fn generation_text<'a>(generation: Option<&'a Generation>, epoch: &EpochId) -> &'a str {
     let number = generation.and_then(|Generation(text)| text.strip_prefix(epoch.0.as_str()));
     number.and_then(|number| number.strip_prefix('.')).unwrap_or_default()
