@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
+use ifmatch::http1::fields::Fields;
 use ifmatch::metrics::Metrics;
 use ifmatch::metrics::labels::{
     Connecting, ErrorCode, OperationClass, OperationName, Outcome, RefusedBy, Step, StepResult,
@@ -58,7 +59,7 @@ const HEADERS: [(&str, &str); 9] = [
 
 /// A signed PUT and all that is needed to judge it.
 struct Put {
-    headers: HeaderMap,
+    headers: Fields,
     body: Bytes,
     clients: HashMap<String, Credential>,
     keys: SigningKeys,
@@ -75,7 +76,7 @@ impl Put {
             session_token: None,
         };
         let keys = SigningKeys::default();
-        let mut headers: HeaderMap = HEADERS
+        let mut headers: Fields = HEADERS
             .into_iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
@@ -98,7 +99,7 @@ impl Put {
     }
 }
 
-fn sign_put(headers: &mut HeaderMap, sha256: &str, credential: &Credential, keys: &SigningKeys) {
+fn sign_put(headers: &mut Fields, sha256: &str, credential: &Credential, keys: &SigningKeys) {
     let request = Outgoing { method: &Method::PUT, path: PATH, query: &[], payload: sha256 };
     sign(&request, headers, credential, REGION, keys, NOW).expect("a host and plain texts");
 }

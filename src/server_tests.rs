@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::HOST;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use md5::Md5;
 use pingora::apps::ServerApp;
 use sha2::{Digest, Sha256};
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::clock;
 use crate::config::{Flags, Sources};
+use crate::http1::fields::Fields;
 use crate::readings::{self, Readings};
 use crate::sigv4::{AmzDate, Outgoing, sign};
 
@@ -99,7 +100,7 @@ impl Front {
         let query: Vec<_> = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
         let payload = hex::encode(&Sha256::digest(&request.body)[..]);
         let outgoing = Outgoing { method: &request.method, path, query: &query, payload: &payload };
-        let mut headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("localhost"))]);
+        let mut headers = Fields::from_iter([(HOST, HeaderValue::from_static("localhost"))]);
         for (name, value) in &request.headers {
             headers.insert(HeaderName::from_static(name), value.parse().unwrap());
         }

@@ -2,17 +2,18 @@
 #![no_main]
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 use ifmatch::s3::{FormReader, PostForm, PostPolicy, S3Error, Spelling};
 use ifmatch_fuzz::cut;
 use libfuzzer_sys::fuzz_target;
+use ifmatch::http1::fields::Fields;
 
 fn read(
     content_type: &HeaderValue,
     pieces: &[Bytes],
     spelling: Spelling,
 ) -> Result<(PostForm, Vec<u8>), S3Error> {
-    let head = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.clone())]);
+    let head = Fields::from_iter([(header::CONTENT_TYPE, content_type.clone())]);
     let mut reader = FormReader::new(&head, spelling)?;
     let (mut form, mut file) = (None, Vec::new());
     for piece in pieces {

@@ -3,9 +3,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 use ifmatch::s3::{FormReader, PostPolicy, Spelling};
 use libfuzzer_sys::fuzz_target;
+use ifmatch::http1::fields::Fields;
 
 const FORM: &str = "--B\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n\
      --B\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nhello\r\n--B--\r\n";
@@ -24,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
         }
     };
     let content_type = HeaderValue::from_static("multipart/form-data; boundary=B");
-    let head = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
+    let head = Fields::from_iter([(header::CONTENT_TYPE, content_type)]);
     let mut reader = FormReader::new(&head, Spelling::Any).expect("a good head");
     reader.feed(FORM.as_bytes());
     let form = reader.fields().ok().flatten().expect("a good form");

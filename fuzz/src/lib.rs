@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use ifmatch::s3::{Query, RequestHead};
 use ifmatch::secret::Secret;
 use ifmatch::sigv4::Credential;
+use ifmatch::http1::fields::Fields;
 
 /// The one client there is.
 pub const ACCESS_KEY: &str = "AKIDEXAMPLE";
@@ -21,7 +22,7 @@ pub struct Request {
     pub method: Method,
     pub path: String,
     pub query: Query,
-    pub headers: HeaderMap,
+    pub headers: Fields,
     pub body: Bytes,
 }
 
@@ -38,7 +39,7 @@ impl Request {
         let mut first = line()?.splitn(2, |byte| *byte == b' ');
         let method = Method::from_bytes(first.next()?).ok()?;
         let target = std::str::from_utf8(first.next()?).ok()?;
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         while let Some(line) = line().filter(|line| !line.is_empty()) {
             let mut parts = line.splitn(2, |byte| *byte == b':');
             let name = HeaderName::from_bytes(parts.next()?).ok()?;

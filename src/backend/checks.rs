@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::choice::health::Sign;
@@ -15,6 +15,7 @@ use super::questions::question;
 use super::{Exchange, Sending};
 use crate::body::Body;
 use crate::config::Backend;
+use crate::http1::fields::Fields;
 use crate::s3::encoding::encode_path;
 
 /// While no node is up, they are checked at least so often: each second is one without a store.
@@ -62,7 +63,7 @@ impl HttpStore {
         patience: Duration,
     ) -> Result<(), String> {
         let path = format!("/{}", bucket.map(encode_path).unwrap_or_default());
-        let request = question(Method::HEAD, path, Vec::new(), HeaderMap::new());
+        let request = question(Method::HEAD, path, Vec::new(), Fields::new());
         let head = self.compose(&request, None, &node.endpoint);
         let head = head.map_err(|error| error.to_string())?;
         let body = Body::empty();

@@ -1,9 +1,7 @@
 //! Composing a request to a node: its host and path, its headers, its signature.
 
+use http::Method;
 use http::header::{self, HeaderValue};
-use http::uri::InvalidUri;
-use http::{HeaderMap, Method};
-use pingora::http::RequestHeader;
 
 use super::addressing::{HostAndPath, host_and_path};
 use super::connection::Composed;
@@ -12,13 +10,21 @@ use super::{Signing, StoreRequest};
 use crate::body::Body;
 use crate::clock;
 use crate::config::{Addressing, Backend, Endpoint};
-use crate::sigv4::{Credential, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
+use crate::http1::fields::Fields;
+use crate::http1::request::{BadTarget, Request};
+use crate::sigv4::{Credential, Hex, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 
 /// A request that cannot be composed: an error of the proxy, or a header that no store would
 /// accept.
 #[derive(Debug, thiserror::Error)]
 #[error("a request to the store cannot be composed: {0}")]
 pub(super) struct Composing(String);
+
+impl From<BadTarget> for Composing {
+    fn from(bad: BadTarget) -> Self {
+        Self(bad.to_string())
+    }
+}
 
 /// What requests are signed with.
 #[derive(Debug, PartialEq)]
@@ -68,25 +74,22 @@ impl Composer<'_> {
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
-        let payload = request.sha256.map_or_else(|| UNSIGNED_PAYLOAD.to_owned(), hex::encode);
+        let digest = request.sha256.as_ref().map(Hex::of);
         let query: Vec<(&str, &str)> =
             request.query.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let outgoing = Outgoing {
             method: &request.method,
             path: addressed.path,
             query: &query,
-            payload: &payload,
+            payload: digest.as_ref().map_or(UNSIGNED_PAYLOAD, Hex::as_str),
         };
         let now = clock::unix_seconds();
         let Signer { credential, region } = self.signer;
         sign(&outgoing, &mut headers, credential, region, self.keys, now)
             .map_err(|error| Composing(error.to_string()))?;
-        let (mut head, ()) = http::Request::new(()).into_parts();
-        head.method = request.method.clone();
         let target = request_target(addressed.path, &request.query);
-        head.uri = target.parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
-        head.headers = headers;
-        Ok(Composed { head: head.into(), server_name: addressed.server_name(endpoint) })
+        let head = Request::new(request.method.clone(), target, headers)?;
+        Ok(Composed { head, server_name: addressed.server_name(endpoint) })
     }
 }
 
@@ -94,16 +97,13 @@ impl Composer<'_> {
 pub(super) fn preflight(
     addressing: Addressing,
     path: &str,
-    headers: HeaderMap,
+    mut headers: Fields,
     endpoint: &Endpoint,
 ) -> Result<Composed, Composing> {
     let addressed = host_and_path(addressing, path);
-    let (mut head, ()) = http::Request::new(()).into_parts();
-    head.method = Method::OPTIONS;
-    head.uri = addressed.path.parse().map_err(|e: InvalidUri| Composing(e.to_string()))?;
-    head.headers = headers;
-    head.headers.insert(header::HOST, host(&addressed, endpoint)?);
-    Ok(Composed { head: head.into(), server_name: addressed.server_name(endpoint) })
+    headers.insert(header::HOST, host(&addressed, endpoint)?);
+    let head = Request::new(Method::OPTIONS, addressed.path, headers)?;
+    Ok(Composed { head, server_name: addressed.server_name(endpoint) })
 }
 
 fn host(addressed: &HostAndPath<'_>, endpoint: &Endpoint) -> Result<HeaderValue, Composing> {
@@ -121,15 +121,11 @@ pub(super) fn says_no_length(method: &Method, body: &Body) -> bool {
 /// The request as its sender signed it. TLS is between the proxy and the store, so it uses the
 /// endpoint's own name.
 fn compose_as_sent(request: &StoreRequest, length: Option<u64>) -> Result<Composed, Composing> {
-    let target = request.path.as_bytes();
-    let mut head = RequestHeader::build(request.method.clone(), target, None)
-        .map_err(|error| Composing(error.to_string()))?;
-    let length = length.map(|length| (header::CONTENT_LENGTH, HeaderValue::from(length)));
-    let length = length.filter(|(name, _)| !request.headers.contains_key(name));
-    let headers = request.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
-    for (name, value) in headers.chain(length) {
-        head.append_header(name, value).map_err(|error| Composing(error.to_string()))?;
+    let mut headers = request.headers.clone();
+    if let Some(length) = length.filter(|_| !headers.contains_key(header::CONTENT_LENGTH)) {
+        headers.append(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
+    let head = Request::new(request.method.clone(), request.path.as_str(), headers)?;
     Ok(Composed { head, server_name: None })
 }
 

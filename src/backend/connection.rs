@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use http::Method;
 use pingora::OrErr;
-use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::{HttpPeer, Peer};
@@ -25,6 +24,7 @@ use super::store_tls::StoreTls;
 use super::{Exchange, Sending};
 use crate::config::{Backend, Endpoint};
 use crate::descriptors;
+use crate::http1::request::Request;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Connecting, StoreRequestClass};
 use crate::tls::{CertificateInfo, FileFault};
@@ -33,7 +33,7 @@ use crate::tls::{CertificateInfo, FileFault};
 #[derive(Debug, Clone)]
 pub struct Composed {
     /// The head, signed.
-    pub head: RequestHeader,
+    pub head: Request,
     /// The name for TLS (SNI), where it is not the endpoint's own.
     pub server_name: Option<String>,
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
-use pingora::protocols::http::v1::client::http_req_header_to_wire;
+use http::{HeaderValue, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -14,6 +13,7 @@ use super::*;
 use crate::backend::Answer;
 use crate::backend::upload::{Early, Sent};
 use crate::body::Body;
+use crate::http1::fields::Fields;
 
 /// What a connection of the server does: read so many bytes of each request, then say this.
 struct Turn {
@@ -62,17 +62,16 @@ async fn read(stream: &mut TcpStream, bytes: usize) {
 }
 
 fn request(method: &Method, length: usize) -> Composed {
-    let (mut parts, ()) = http::Request::new(()).into_parts();
-    parts.method = method.clone();
-    parts.uri = "/b/k".parse().unwrap();
-    parts.headers.insert("host", "h".parse().unwrap());
-    parts.headers.insert("content-length", length.into());
-    Composed { head: RequestHeader::from(parts), server_name: None }
+    let mut headers = Fields::new();
+    headers.insert("host", HeaderValue::from_static("h"));
+    headers.insert("content-length", length.into());
+    let head = Request::new(method.clone(), "/b/k", headers).unwrap();
+    Composed { head, server_name: None }
 }
 
 /// How long such a request's head is on the wire.
 fn head_bytes(method: &Method, length: usize) -> usize {
-    http_req_header_to_wire(&request(method, length).head).unwrap().len()
+    request(method, length).head.to_bytes().len()
 }
 
 fn small() -> (Body, usize) {
@@ -348,9 +347,9 @@ async fn uploaded(fields: &[(&'static str, &str)], pieces: &[&'static str]) -> (
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let connections = to(&listener).await;
     let mut composed = request(&Method::PUT, 0);
-    composed.head.remove_header("content-length");
+    composed.head.headers.remove("content-length");
     for (name, value) in fields {
-        composed.head.insert_header(*name, *value).unwrap();
+        composed.head.headers.insert(*name, value.parse().unwrap());
     }
     let end = *pieces.last().unwrap();
     let served = async {
@@ -397,8 +396,8 @@ async fn a_store_that_answers_before_the_end_of_a_streamed_body_has_not_taken_it
     {
         let says = format!("HTTP/1.1 100 Continue\r\n\r\n{says}").leak();
         let mut composed = request(&Method::PUT, 100);
-        let reads = http_req_header_to_wire(&composed.head).unwrap().len();
-        composed.head.insert_header("expect", "100-continue").unwrap();
+        let reads = composed.head.to_bytes().len();
+        composed.head.headers.insert("expect", HeaderValue::from_static("100-continue"));
         let (connections, _task) = server(vec![vec![Turn { reads, says }]]).await;
         let metrics = Metrics::default();
         let mut upload = connections.begin(composed, metrics.doubts.hold()).await.unwrap();

@@ -4,21 +4,18 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
-use pingora::protocols::http::v1::client::http_req_header_to_wire;
 
 use super::conversation::{Conversation, Sent};
 use super::headers::from_store;
 use super::{Answer, KeepAlive};
 use crate::body::Body;
 use crate::http1::body::Framed;
+use crate::http1::request::Request;
 use crate::s3::documents::is_prologue;
 
 /// The longest answer to a write, in bytes: it is read whole.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-
-pub(super) const MALFORMED: &str = "the request is not well-formed";
 
 /// An answer that was received, and the connection if another request may follow.
 pub(super) struct Received {
@@ -35,7 +32,7 @@ pub(super) struct Broken {
 
 pub(super) async fn converse(
     mut conversation: Conversation,
-    head: RequestHeader,
+    head: Request,
     body: &Body,
     keep_alive: Option<&KeepAlive>,
 ) -> Result<Received, Broken> {
@@ -50,7 +47,7 @@ pub(super) async fn converse(
 /// Sends a request and reads its answer; whether the store lets the connection be used again.
 async fn exchange(
     conversation: &mut Conversation,
-    head: &RequestHeader,
+    head: &Request,
     body: &Body,
     keep_alive: Option<&KeepAlive>,
 ) -> Result<(Answer, bool), String> {
@@ -71,12 +68,8 @@ async fn exchange(
 }
 
 /// Sends the request; not to its end where the store has answered, or stopped reading, before.
-async fn send(
-    conversation: &mut Conversation,
-    head: &RequestHeader,
-    body: &Body,
-) -> Result<(), String> {
-    let mut wire = http_req_header_to_wire(head).ok_or(MALFORMED)?;
+async fn send(conversation: &mut Conversation, head: &Request, body: &Body) -> Result<(), String> {
+    let mut wire = head.to_bytes();
     let mut reader = body.reader();
     let spool = |e: io::Error| format!("reading the spool: {e}");
     let mut piece = reader.next().await.map_err(spool)?;

@@ -1,9 +1,9 @@
 //! Header filters: which headers are passed on from client to store and back.
 
+use http::HeaderName;
 use http::header;
-use http::{HeaderMap, HeaderName};
 
-use crate::http1::fields;
+use crate::http1::fields::Fields;
 use crate::s3::Precondition;
 
 /// The metadata field with the id of the write that left an object (gate/object_id.rs). Clients can
@@ -16,7 +16,10 @@ pub const OBJECT_WRITE_ID: HeaderName = HeaderName::from_static("x-amz-meta-ifma
 /// the proxy's field. `_` counts as `-`, since servers that turn headers into variables treat them
 /// alike.
 pub fn is_reserved(name: &str) -> bool {
-    name.replace('_', "-").eq_ignore_ascii_case(OBJECT_WRITE_ID.as_str())
+    let reads = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let ours = OBJECT_WRITE_ID;
+    let ours = ours.as_str();
+    name.len() == ours.len() && name.bytes().zip(ours.bytes()).all(|(is, ours)| reads(is) == ours)
 }
 
 /// A client's headers as they go to the store: those that S3 defines, without those of the client's
@@ -25,7 +28,7 @@ pub fn is_reserved(name: &str) -> bool {
 /// `X-Delete-After`, `X-Symlink-Target`), without the register and beyond the client's rights.
 /// The headers of a trace go along, where they are well-formed; the signature does not cover them, as
 /// servers between here and the store may set their own.
-pub fn to_store(client: &HeaderMap) -> HeaderMap {
+pub fn to_store(client: &Fields) -> Fields {
     let traced = trace_id(client).is_some();
     client
         .iter()
@@ -35,7 +38,7 @@ pub fn to_store(client: &HeaderMap) -> HeaderMap {
 }
 
 /// The same without the write's conditions: the gate judges them, and stores judge them wrongly.
-pub fn to_store_unconditional(client: &HeaderMap) -> HeaderMap {
+pub fn to_store_unconditional(client: &Fields) -> Fields {
     let mut headers = to_store(client);
     for precondition in Precondition::ALL {
         headers.remove(precondition.header());
@@ -46,7 +49,7 @@ pub fn to_store_unconditional(client: &HeaderMap) -> HeaderMap {
 /// The headers of a request that its sender signed for the store: all except those of the
 /// connection and those that stores have invented, for the reasons given at [`to_store`]. The
 /// latter can be removed only where the signature does not cover them.
-pub fn as_sent(client: &HeaderMap) -> HeaderMap {
+pub fn as_sent(client: &Fields) -> Fields {
     let headers = without_connection(client);
     let kept = headers.iter().filter(|(name, _)| !is_of_a_vendor(name.as_str()));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -54,8 +57,8 @@ pub fn as_sent(client: &HeaderMap) -> HeaderMap {
 
 /// The trace that a request belongs to, by its `traceparent`: 32 hex digits (W3C: Trace Context,
 /// "traceparent Header"). `None` where the header is not there, or is malformed.
-pub fn trace_id(client: &HeaderMap) -> Option<&str> {
-    let mut given = fields::values(client, TRACE[0]);
+pub fn trace_id(client: &Fields) -> Option<&str> {
+    let mut given = client.get_all(TRACE[0]);
     let parent = given.next()?.to_str().ok().filter(|_| given.next().is_none())?;
     let mut parts = parent.split('-');
     let [version, trace, span, flags] = [(); 4].map(|()| parts.next().unwrap_or_default());
@@ -117,7 +120,7 @@ pub fn is_of_a_vendor(name: &str) -> bool {
 
 /// The headers that a HEAD needs to see the object of a write: the customer's key, where the object
 /// is encrypted with one (AWS: SSE-C), the requester-pays header, and the expected bucket owner.
-pub fn for_head(client: &HeaderMap) -> HeaderMap {
+pub fn for_head(client: &Fields) -> Fields {
     client
         .iter()
         .filter(|(name, _)| {
@@ -129,7 +132,7 @@ pub fn for_head(client: &HeaderMap) -> HeaderMap {
 }
 
 /// The same for a HEAD of a copy's source, with the names that the copy has for them.
-pub fn for_head_of_source(client: &HeaderMap) -> HeaderMap {
+pub fn for_head_of_source(client: &Fields) -> Fields {
     let encryption = "server-side-encryption-customer-";
     client
         .iter()
@@ -152,45 +155,37 @@ pub fn for_head_of_source(client: &HeaderMap) -> HeaderMap {
 
 /// Removes headers that a store without AWS's checksums would refuse: the checksums, and the
 /// headers about them. `Content-MD5`, which every store knows, stays.
-pub fn drop_checksums(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            name.as_str().starts_with("x-amz-checksum-") || *name == "x-amz-sdk-checksum-algorithm"
-        })
-        .cloned()
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
+pub fn drop_checksums(headers: &mut Fields) {
+    headers.retain(|name| {
+        !name.as_str().starts_with("x-amz-checksum-") && name != "x-amz-sdk-checksum-algorithm"
+    });
 }
 
 /// A store's headers without those of its connection.
-pub fn from_store(mut store: HeaderMap) -> HeaderMap {
+pub fn from_store(mut store: Fields) -> Fields {
     drop_connection(&mut store);
     store
 }
 
 /// A message's headers without those of its connection, and without those that `Connection` names.
-fn without_connection(headers: &HeaderMap) -> HeaderMap {
+fn without_connection(headers: &Fields) -> Fields {
     let mut kept = headers.clone();
     drop_connection(&mut kept);
     kept
 }
 
-fn drop_connection(headers: &mut HeaderMap) {
-    let connection: Vec<_> = headers.get_all(header::CONNECTION).iter().cloned().collect();
-    let named = connection
-        .iter()
-        .flat_map(|value| value.to_str().unwrap_or_default().split(',').map(str::trim));
-    let goes = |name: &HeaderName| {
-        OF_CONNECTION.contains(&name.as_str())
-            || named.clone().any(|named| name.as_str().eq_ignore_ascii_case(named))
+fn drop_connection(headers: &mut Fields) {
+    let connection: Vec<_> = headers.get_all(header::CONNECTION).cloned().collect();
+    let names = |name: &str| {
+        let mut options = connection
+            .iter()
+            .flat_map(|value| value.to_str().unwrap_or_default().split(',').map(str::trim));
+        options.any(|option| name.eq_ignore_ascii_case(option))
     };
-    let dropped: Vec<_> = headers.keys().filter(|name| goes(name)).cloned().collect();
-    for name in dropped {
-        headers.remove(name);
-    }
+    headers.retain(|name| {
+        let name = name.as_str();
+        !OF_CONNECTION.contains(&name) && (connection.is_empty() || !names(name))
+    });
 }
 
 /// RFC 9110 §7.6.1, and others seen in practice.
@@ -247,7 +242,7 @@ fn passes(name: &str) -> bool {
 
 /// The headers of a browser's preflight, which is not signed: only those of the preflight itself
 /// (Fetch: CORS protocol).
-pub fn of_preflight(client: &HeaderMap) -> HeaderMap {
+pub fn of_preflight(client: &Fields) -> Fields {
     client
         .iter()
         .filter(|(name, _)| {
@@ -266,7 +261,7 @@ mod tests {
 
     use super::*;
 
-    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+    fn headers(pairs: &[(&str, &str)]) -> Fields {
         pairs
             .iter()
             .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap()))
@@ -329,13 +324,13 @@ mod tests {
         let mut twice = with(&good);
         twice.append("traceparent", good.parse().unwrap());
         assert_eq!(trace_id(&twice), None);
-        assert_eq!(trace_id(&HeaderMap::new()), None);
+        assert_eq!(trace_id(&Fields::new()), None);
     }
 
     #[test]
     fn no_condition_of_a_guarded_write_goes_to_the_store() {
         for precondition in Precondition::ALL {
-            let client = HeaderMap::from_iter([(precondition.header(), "1".parse().unwrap())]);
+            let client = Fields::from_iter([(precondition.header(), "1".parse().unwrap())]);
             assert!(to_store_unconditional(&client).is_empty(), "{precondition:?}");
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, Method};
+use http::Method;
 use tokio::time::{Instant, sleep};
 
 use super::choice::place::place_of;
@@ -16,6 +16,7 @@ use super::opened::{Opened, Unopened};
 use super::upload::Upload;
 use super::{Answer, Exchange, Sending, Signing, StoreRequest};
 use crate::config::{Addressing, Backend, Checksums, Endpoint};
+use crate::http1::fields::Fields;
 use crate::metrics::Metrics;
 use crate::metrics::levels::NodeLevel;
 use crate::metrics::tls::CertificateUse;
@@ -162,7 +163,7 @@ impl HttpStore {
     }
 
     /// Sends a browser's preflight, unsigned: the sender is not authenticated.
-    pub async fn preflight(&self, path: &str, headers: HeaderMap) -> Result<Opened, String> {
+    pub async fn preflight(&self, path: &str, headers: Fields) -> Result<Opened, String> {
         let compose =
             |endpoint: &_| preflight(self.backend.addressing, path, headers.clone(), endpoint);
         Box::pin(self.open_somewhere(compose)).await

@@ -23,11 +23,12 @@ use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::body::Body;
+use crate::http1::fields::Fields;
 use crate::s3::{ObjectName, Seen};
 pub use http_store::HttpStore;
 pub use opened::Opened;
@@ -77,7 +78,7 @@ pub struct StoreRequest {
     /// The query's names and values, encoded.
     pub query: Vec<(String, String)>,
     /// The headers to send; those of the connection and the signature are added later.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// SHA-256 of the body; `None` sends `UNSIGNED-PAYLOAD`.
     pub sha256: Option<[u8; 32]>,
 }
@@ -90,7 +91,7 @@ pub struct HeadRequest<'a> {
     /// One version of it, decoded; `None` for the current one.
     pub version_id: Option<&'a str>,
     /// Headers that a HEAD of this object needs (SSE-C).
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Fields,
 }
 
 /// Whether a request is signed by the proxy or was signed by its sender.
@@ -126,19 +127,19 @@ impl<'a> Sending<'a> {
 /// (AWS: CompleteMultipartUpload, CopyObject).
 #[derive(Debug, Default)]
 pub struct KeepAlive {
-    head: OnceLock<HeaderMap>,
+    head: OnceLock<Fields>,
     news: Notify,
 }
 
 impl KeepAlive {
     /// The store has sent the head of a 200 and some white space.
-    pub fn working(&self, head: &HeaderMap) {
+    pub fn working(&self, head: &Fields) {
         self.head.get_or_init(|| head.clone());
         self.news.notify_one();
     }
 
     /// Waits for the next piece of white space; returns the head of the store's answer.
-    pub async fn next(&self) -> HeaderMap {
+    pub async fn next(&self) -> Fields {
         self.news.notified().await;
         self.head.get().cloned().unwrap_or_default()
     }
@@ -150,7 +151,7 @@ pub struct Answer {
     /// Status.
     pub status: StatusCode,
     /// Headers, without those of the connection.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// Body.
     pub body: Bytes,
 }

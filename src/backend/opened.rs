@@ -5,18 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, header};
-use pingora::protocols::http::v1::client::http_req_header_to_wire;
+use http::{Method, StatusCode, header};
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use tokio::time::{Instant, timeout};
 
 use super::Answer;
 use super::connection::{Composed, Connections, NoConnection};
 use super::conversation::Conversation;
-use super::exchange::MALFORMED;
 use super::headers::from_store;
 use super::pool::Pool;
 use crate::http1::body::Framed;
+use crate::http1::fields::Fields;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::StoreRequestClass;
 
@@ -50,7 +49,7 @@ pub struct Opened {
     /// Status.
     pub status: StatusCode,
     /// Headers, without those of the connection.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     conversation: Conversation,
     /// Whether the store lets the connection be used again.
     persists: bool,
@@ -199,12 +198,10 @@ impl Connections {
         let not_sent = |none| (Unopened::NotSent(none), false);
         let lost = |why| Unopened::Lost(why);
         let peer = self.peer(server_name.as_deref()).map_err(not_sent)?;
-        let malformed = || (lost(MALFORMED.to_owned()), false);
-        let wire = http_req_header_to_wire(&head).ok_or_else(malformed)?;
         let (stream, reused) = self.connect(&peer, fresh).await.map_err(not_sent)?;
         let mut conversation =
             Conversation::new(stream, head.method == Method::HEAD, Some(self.patience()));
-        let sent = conversation.send(Framed::bare(&wire)).await;
+        let sent = conversation.send(Framed::bare(&head.to_bytes())).await;
         sent.map_err(|why| (lost(why), reused))?;
         conversation.sent_whole = whole;
         Ok(Opening { conversation, peer, pool: self.pool.clone(), reused, began, in_use })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
-use http::{HeaderMap, Method, header};
+use http::{Method, header};
 use tokio::time::Instant;
 
 use super::composing::Signer;
@@ -16,6 +16,7 @@ use super::questions::question;
 use super::{Answer, Exchange, Sending};
 use crate::body::Body;
 use crate::config::Backend;
+use crate::http1::fields::Fields;
 use crate::s3::documents::parse_store_error;
 
 /// Why a node cannot be used; a sentence.
@@ -93,7 +94,7 @@ impl HttpStore {
     }
 
     async fn probe_node(&self, node: &Node, patience: Duration) -> Result<(), Unfit> {
-        let request = question(Method::GET, "/".to_owned(), Vec::new(), HeaderMap::new());
+        let request = question(Method::GET, "/".to_owned(), Vec::new(), Fields::new());
         let body = Body::empty();
         // A node may go on to answer at a connection, and accept no other.
         let sending = Sending { fresh: true, ..Sending::new(&body, Instant::now() + patience) };

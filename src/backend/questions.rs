@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use tokio::time::Instant;
 
 use super::headers::OBJECT_WRITE_ID;
@@ -13,6 +13,7 @@ use super::{
     Answer, EMPTY_SHA256, Exchange, HeadError, HeadRequest, Sending, Signing, Store, StoreRequest,
 };
 use crate::body::Body;
+use crate::http1::fields::Fields;
 use crate::s3::conditional::last_modified_s;
 use crate::s3::documents::parse_store_error;
 use crate::s3::encoding::{encode_path, encode_query};
@@ -27,7 +28,7 @@ impl HttpStore {
         &self,
         name: &ObjectName,
         version_id: Option<&str>,
-        headers: HeaderMap,
+        headers: Fields,
     ) -> Result<Option<Validators>, HeadError> {
         let version = version_id.map(|id| ("versionId".to_owned(), encode_query(id)));
         let query = version.into_iter().collect();
@@ -62,12 +63,12 @@ impl HttpStore {
 
     async fn open_document(&self, path: &str, query: &[(&str, &str)]) -> Result<Opened, String> {
         let query = query.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        self.open(&question(Method::GET, path.to_owned(), query, HeaderMap::new())).await
+        self.open(&question(Method::GET, path.to_owned(), query, Fields::new())).await
     }
 
     /// The ETag and the length of an object by a HEAD; `None` when there is no such object.
     pub async fn described(&self, name: &ObjectName) -> Result<Option<Described>, String> {
-        let asked = self.question(Method::HEAD, name.path(), Vec::new(), HeaderMap::new()).await;
+        let asked = self.question(Method::HEAD, name.path(), Vec::new(), Fields::new()).await;
         let answer = answered(asked).map_err(|error| error.to_string())?;
         let etag = answer.headers.get(header::ETAG).map(|etag| ETag::parse(etag.as_bytes()));
         let described = Described { etag, size_bytes: size_bytes(&answer.headers) };
@@ -80,7 +81,7 @@ impl HttpStore {
         method: Method,
         path: String,
         query: Vec<(String, String)>,
-        headers: HeaderMap,
+        headers: Fields,
     ) -> Exchange {
         let request = question(method, path, query, headers);
         self.asked(&request.path, &request).await
@@ -100,7 +101,7 @@ pub(super) fn question(
     method: Method,
     path: String,
     query: Vec<(String, String)>,
-    headers: HeaderMap,
+    headers: Fields,
 ) -> StoreRequest {
     let (signing, sha256) = (Signing::Anew, Some(EMPTY_SHA256));
     StoreRequest { signing, method, path, query, headers, sha256 }
@@ -142,7 +143,7 @@ impl Store for HttpStore {
 
     async fn has_bucket(&self, bucket: &str) -> Result<bool, HeadError> {
         let path = format!("/{}", encode_path(bucket));
-        let asked = self.question(Method::HEAD, path, Vec::new(), HeaderMap::new()).await;
+        let asked = self.question(Method::HEAD, path, Vec::new(), Fields::new()).await;
         match answered(asked)?.status {
             StatusCode::NOT_FOUND => Ok(false),
             status if status.is_server_error() => Err(HeadError::Unavailable(status.to_string())),
@@ -155,7 +156,7 @@ impl Store for HttpStore {
             ("max-parts".to_owned(), "1".to_owned()),
             ("uploadId".to_owned(), encode_query(upload_id)),
         ];
-        let asked = self.question(Method::GET, name.path(), query, HeaderMap::new()).await;
+        let asked = self.question(Method::GET, name.path(), query, Fields::new()).await;
         let answer = answered(asked)?;
         let code = parse_store_error(&answer.body).map(|error| error.code).unwrap_or_default();
         // The second code is Ceph's.
@@ -180,7 +181,7 @@ impl Store for HttpStore {
                 query.push(("upload-id-marker".to_owned(), encode_query(upload_id)));
             }
             // About the key, so it is asked at the node of the key.
-            let listing = question(Method::GET, path.clone(), query, HeaderMap::new());
+            let listing = question(Method::GET, path.clone(), query, Fields::new());
             let asked = self.asked(&name.path(), &listing).await;
             let answer = answered(asked)?;
             match answer.status {
@@ -218,10 +219,10 @@ fn answered(exchange: Exchange) -> Result<Answer, HeadError> {
     }
 }
 
-fn id_field(headers: &HeaderMap) -> Option<Box<str>> {
+fn id_field(headers: &Fields) -> Option<Box<str>> {
     headers.get(OBJECT_WRITE_ID).and_then(|value| value.to_str().ok()).map(Into::into)
 }
 
-fn size_bytes(headers: &HeaderMap) -> Option<u64> {
+fn size_bytes(headers: &Fields) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

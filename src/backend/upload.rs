@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::header;
 
 use super::connection::{Composed, Connections};
 use super::conversation::Heard;
@@ -12,6 +12,7 @@ pub use super::conversation::Sent;
 use super::opened::{Opened, Opening, Unopened};
 use crate::http1::answer_head::write_chunk_size;
 use crate::http1::body::{Framed, LAST_CHUNK};
+use crate::http1::fields::Fields;
 use crate::metrics::Metrics;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::StoreRequestClass;
@@ -41,7 +42,7 @@ enum Framing {
 }
 
 impl Framing {
-    fn of(head: &HeaderMap) -> Self {
+    fn of(head: &Fields) -> Self {
         if head.contains_key(header::TRANSFER_ENCODING) {
             Self::Chunked
         } else if head.contains_key(header::CONTENT_LENGTH) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use sha2::{Digest, Sha256};
 use tokio::sync::Barrier;
 use tokio::time::{Instant, sleep};
@@ -18,6 +18,7 @@ use super::store::must_be_built;
 use crate::backend::{Answer, Exchange, HttpStore, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::config::{Backend, Endpoint};
+use crate::http1::fields::Fields;
 use crate::random;
 use crate::secret::Secret;
 
@@ -131,14 +132,14 @@ impl Client {
     }
 
     async fn read(&self) -> Result<(u64, HeaderValue), Failure> {
-        let answer = self.ask(Method::GET, COUNTER, "", HeaderMap::new()).await?;
+        let answer = self.ask(Method::GET, COUNTER, "", Fields::new()).await?;
         let value = std::str::from_utf8(&answer.body).ok().and_then(|text| text.parse().ok());
         let etag = answer.headers.get(header::ETAG).cloned();
         value.zip(etag).ok_or_else(|| Failure::Run(format!("no counter: {}", answer.status)))
     }
 
     async fn put(&self, value: &str, if_match: Option<HeaderValue>) -> Result<Answer, Failure> {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         if let Some(etag) = if_match {
             headers.insert(header::IF_MATCH, etag);
         }
@@ -146,7 +147,7 @@ impl Client {
     }
 
     async fn create_bucket(&self) -> Result<(), Failure> {
-        self.ask(Method::PUT, "/demo", "", HeaderMap::new()).await.map(drop)
+        self.ask(Method::PUT, "/demo", "", Fields::new()).await.map(drop)
     }
 
     /// Sends a request, and again while the answer is 503: a proxy that has just started waits for
@@ -156,7 +157,7 @@ impl Client {
         method: Method,
         path: &str,
         content: &str,
-        headers: HeaderMap,
+        headers: Fields,
     ) -> Result<Answer, Failure> {
         let request = StoreRequest {
             signing: Signing::Anew,

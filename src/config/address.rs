@@ -115,10 +115,11 @@ impl Endpoint {
     /// §4.2), IPv6 in brackets.
     pub fn authority(&self) -> String {
         let implied = if self.https { 443 } else { 80 };
-        let address = Address { host: self.host.clone(), port: self.port }.to_string();
-        match address.strip_suffix(&format!(":{implied}")) {
-            Some(host) if self.port == implied => host.to_owned(),
-            _ => address,
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        if self.port == implied {
+            [open, &self.host, close].concat()
+        } else {
+            [open, &self.host, close, ":", &self.port.to_string()].concat()
         }
     }
 }

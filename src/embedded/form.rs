@@ -69,7 +69,7 @@ impl Forms {
     ) -> Result<(HttpRequest, PostForm, Target), S3Error> {
         let bucket = decode(path.trim_matches('/')).filter(|bucket| !bucket.contains('/'));
         let bucket = bucket.ok_or_else(|| S3Error::new(Code::MethodNotAllowed))?;
-        let mut reader = FormReader::new(headers, Spelling::Any)?;
+        let mut reader = FormReader::new(&headers.into(), Spelling::Any)?;
         let form = loop {
             if let Some(form) = reader.fields()? {
                 break form.filled_in()?;

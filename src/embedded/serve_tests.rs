@@ -4,7 +4,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use md5::{Digest as _, Md5};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::embedded::Misbehaviour;
+use crate::http1::fields::Fields;
 use crate::secret::Secret;
 use crate::sigv4::{Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sign};
 
@@ -112,7 +113,7 @@ impl Store {
         fields: &[(&str, &str)],
         body: &str,
     ) -> TcpStream {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.insert("host", self.served.addr.to_string().parse().unwrap());
         for (name, value) in fields {
             let name: HeaderName = name.parse().unwrap();

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
-
 use super::{Decider, Gate, Outcome, Reply, refusal};
 use crate::backend::HeadRequest;
+use crate::http1::fields::Fields;
 use crate::register::Generation;
 use crate::s3::{ObjectName, Preconditions};
 
@@ -19,7 +18,7 @@ impl Gate {
         name: &ObjectName,
         preconditions: &Preconditions,
         attempt: u32,
-        head_headers: &HeaderMap,
+        head_headers: &Fields,
     ) -> Option<Outcome> {
         let observed = match self.register.observe(name).await {
             Ok(observed) => observed,

@@ -139,13 +139,13 @@ fn etag_header(answer: &Answer) -> Option<ETag> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
 
     use super::*;
+    use crate::http1::fields::Fields;
 
     fn of(operation: Operation, status: u16, body: &'static str) -> Finding {
         let status = StatusCode::from_u16(status).unwrap();
-        let answer = Answer { status, headers: HeaderMap::new(), body: body.into() };
+        let answer = Answer { status, headers: Fields::new(), body: body.into() };
         finding(operation, &answer, &[])
     }
 

@@ -31,12 +31,13 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{HeadRequest, KeepAlive, Store, StoreRequest};
 use crate::body::Body;
+use crate::http1::fields::Fields;
 use crate::metrics::Metrics;
 use crate::random;
 use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
@@ -106,7 +107,7 @@ pub struct Write<'a> {
     /// When the request arrived.
     pub arrived: Instant,
     /// Headers that a HEAD of the object needs.
-    pub head_headers: &'a HeaderMap,
+    pub head_headers: &'a Fields,
     /// The version that the condition is about, decoded; `None` for the current version.
     pub version_id: Option<&'a str>,
     /// The upload id of a CompleteMultipartUpload, decoded.

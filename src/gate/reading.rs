@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use tokio::time::sleep;
 
 use super::Gate;
 use crate::backend::HeadRequest;
+use crate::http1::fields::Fields;
 use crate::register::{Generation, Observation, RegisterError, State, Writers};
 use crate::s3::{Current, ETag, ObjectName, Seen};
 
@@ -38,7 +39,7 @@ const ABSENT: HeaderValue = HeaderValue::from_static("absent");
 impl Gate {
     /// Reads the key's generation. `None` where the register cannot answer: the read goes on
     /// without it. `head_headers` are the headers that a HEAD of the object needs.
-    pub async fn pin(&self, name: &ObjectName, head_headers: &HeaderMap) -> Option<Pinned> {
+    pub async fn pin(&self, name: &ObjectName, head_headers: &Fields) -> Option<Pinned> {
         let pinned = self.name_generation(name, head_headers).await;
         let observed = pinned.inspect_err(
             |error| tracing::warn!(%name, %error, "a read was not told its generation"),
@@ -51,7 +52,7 @@ impl Gate {
     async fn name_generation(
         &self,
         name: &ObjectName,
-        headers: &HeaderMap,
+        headers: &Fields,
     ) -> Result<Observation, RegisterError> {
         let observed = self.observe_recorded(name).await?;
         let shared = self.settings.terms.writers == Writers::Shared;
@@ -87,7 +88,7 @@ impl Pinned {
     /// The generation as a header of the answer, if the object read belongs to it. The state that
     /// the register knows must be the state that was read. Where other writers go around the
     /// proxies, an unknown state would not show that they wrote.
-    pub fn of_answer(self, status: StatusCode, headers: &HeaderMap) -> Option<HeaderValue> {
+    pub fn of_answer(self, status: StatusCode, headers: &Fields) -> Option<HeaderValue> {
         let found = State::from(found(status, headers)?);
         let Some(generation) = self.generation else {
             return (found == State::Absent).then_some(ABSENT);
@@ -101,7 +102,7 @@ impl Pinned {
 }
 
 /// The key's state as an answer to a read shows it.
-fn found(status: StatusCode, headers: &HeaderMap) -> Option<Current> {
+fn found(status: StatusCode, headers: &Fields) -> Option<Current> {
     if status == StatusCode::NOT_FOUND {
         return Some(Current::Absent);
     }
@@ -128,7 +129,7 @@ mod tests {
     }
 
     fn names(state: State, writers: Writers, status: u16, etag: Option<&'static str>) -> bool {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         if let Some(etag) = etag {
             headers.insert(header::ETAG, HeaderValue::from_static(etag));
         }

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
 use super::{Framing, has_no_content, persists};
+use crate::http1::fields::Fields;
 
 /// The longest head that is read, bytes.
 pub const HEAD_BYTES_MAX: usize = 256 * 1024;
@@ -19,7 +20,7 @@ pub struct AnswerHead {
     /// The status.
     pub status: StatusCode,
     /// The fields.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// Where the body ends; `None` where that is the end of the connection.
     pub framing: Option<Framing>,
     /// Whether the connection may be used for another request once the body has been read.
@@ -66,11 +67,8 @@ pub fn take_head(came: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHead
     Ok(Some(AnswerHead { status, headers, framing, persists }))
 }
 
-fn headers(
-    head: &Bytes,
-    places: Vec<(Range<usize>, Range<usize>)>,
-) -> Result<HeaderMap, BadAnswer> {
-    let mut headers = HeaderMap::with_capacity(places.len());
+fn headers(head: &Bytes, places: Vec<(Range<usize>, Range<usize>)>) -> Result<Fields, BadAnswer> {
+    let mut headers = Fields::with_capacity(places.len());
     for (name, value) in places {
         let name = HeaderName::from_bytes(&head[name]);
         let value = HeaderValue::from_maybe_shared(head.slice(value));
@@ -86,7 +84,7 @@ fn headers(
 fn framing(
     status: StatusCode,
     version: Version,
-    headers: &HeaderMap,
+    headers: &Fields,
     to_head: bool,
 ) -> Result<(Option<Framing>, bool), BadAnswer> {
     let coded = headers.contains_key(header::TRANSFER_ENCODING);
@@ -99,7 +97,6 @@ fn framing(
     }
     let mut codings = headers
         .get_all(header::TRANSFER_ENCODING)
-        .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii);
     let only_chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"))
@@ -111,7 +108,7 @@ fn framing(
 }
 
 /// Leaves one length that all readers read alike, or none beside a coding (RFC 9112 §6.3).
-fn say_once(headers: &mut HeaderMap) -> Result<(), BadAnswer> {
+fn say_once(headers: &mut Fields) -> Result<(), BadAnswer> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     } else if let Some(length) = length(headers)? {
@@ -121,7 +118,7 @@ fn say_once(headers: &mut HeaderMap) -> Result<(), BadAnswer> {
 }
 
 /// The Content-Length; several equal values are one (RFC 9110 §8.6).
-fn length(headers: &HeaderMap) -> Result<Option<u64>, BadAnswer> {
+fn length(headers: &Fields) -> Result<Option<u64>, BadAnswer> {
     let bad = BadAnswer("its Content-Length is no length");
     let mut found = None;
     for value in headers.get_all(header::CONTENT_LENGTH) {

@@ -1,13 +1,15 @@
 //! Writer of an answer's head (RFC 9112 §4, §5). Header values cannot contain CR, LF or NUL: their
 //! type refuses them. So what is written can be read in one way only.
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use super::fields::Fields;
+use super::request::write_field;
+use http::{HeaderName, StatusCode, header};
 
 /// `100 Continue` (RFC 9110 §15.2.1), whole.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Appends an answer's head to `out`, with its empty line.
-pub fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &HeaderMap) {
+pub fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &Fields) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
@@ -16,13 +18,6 @@ pub fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &HeaderMap) {
     for (name, value) in headers {
         write_field(out, title(name), value.as_bytes());
     }
-    out.extend_from_slice(b"\r\n");
-}
-
-fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -81,7 +76,7 @@ mod tests {
             status in 200_u16..600,
             fields in prop::collection::vec(("[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,12}", "[ -~]{0,20}"), 0..9),
         ) {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::new();
             for (name, value) in &fields {
                 let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
                 headers.append(name, HeaderValue::from_str(value.trim()).unwrap());
@@ -93,7 +88,7 @@ mod tests {
             let parsed = answer.parse(&out).unwrap();
             prop_assert_eq!(parsed, httparse::Status::Complete(out.len()));
             prop_assert_eq!(answer.code, Some(status));
-            let mut read = HeaderMap::new();
+            let mut read = Fields::new();
             for field in answer.headers.iter() {
                 let name = HeaderName::from_bytes(field.name.as_bytes()).unwrap();
                 read.append(name, HeaderValue::from_bytes(field.value).unwrap());

@@ -62,7 +62,7 @@ fn the_length_is_said_once_or_not_at_all() {
         ("", vec![]),
     ] {
         let head = taken(false, &format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).unwrap();
-        let said: Vec<_> = head.headers.get_all("content-length").iter().collect();
+        let said: Vec<_> = head.headers.get_all("content-length").collect();
         assert_eq!(said, expected, "{fields:?}");
     }
 }

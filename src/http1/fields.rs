@@ -1,54 +1,302 @@
-//! Fields of a message by name. A message has few of them, and to compare their names costs less than
-//! to hash one name: most lookups are for fields that are not there.
+//! The fields of a message, in their order.
+//!
+//! A message has few of them. To compare their names costs less than to hash one name, and most
+//! lookups are for fields that are not there: so this is a list, and no map.
 
-use http::{HeaderMap, HeaderValue};
+#[cfg(test)]
+use std::ops::Index;
 
-/// The values of the fields with this name, in their order.
-pub fn values<'a>(
-    headers: &'a HeaderMap,
-    name: &'a str,
-) -> impl Iterator<Item = &'a HeaderValue> + 'a {
-    let named = headers.iter().filter(move |(field, _)| is(field.as_str(), name));
-    named.map(|(_, value)| value)
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The fields of a head.
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    list: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// The first value of a field.
-pub fn first<'a>(headers: &'a HeaderMap, name: &'a str) -> Option<&'a HeaderValue> {
-    values(headers, name).next()
+/// A name that a field can be given.
+pub trait IntoName: Name {
+    /// The name, in lower case.
+    fn into_name(self) -> HeaderName;
 }
 
-/// Whether there is a field with this name.
-pub fn has(headers: &HeaderMap, name: &str) -> bool {
-    headers.keys().any(|field| is(field.as_str(), name))
+impl IntoName for HeaderName {
+    fn into_name(self) -> HeaderName {
+        self
+    }
 }
 
-fn is(field: &str, name: &str) -> bool {
-    field.len() == name.len() && field.eq_ignore_ascii_case(name)
+impl IntoName for &HeaderName {
+    fn into_name(self) -> HeaderName {
+        self.clone()
+    }
+}
+
+/// A name from the code, in lower case.
+impl IntoName for &'static str {
+    fn into_name(self) -> HeaderName {
+        HeaderName::from_static(self)
+    }
+}
+
+/// The values of one field.
+#[derive(Debug, Clone)]
+pub struct Values<'a, N> {
+    rest: std::slice::Iter<'a, (HeaderName, HeaderValue)>,
+    name: N,
+}
+
+impl<'a, N: Name> Iterator for Values<'a, N> {
+    type Item = &'a HeaderValue;
+
+    fn next(&mut self) -> Option<&'a HeaderValue> {
+        self.rest.find(|(field, _)| self.name.is(field)).map(|(_, value)| value)
+    }
+}
+
+/// What a field is looked up by: its name. Names are case-insensitive (RFC 9110 §5.1); in a
+/// [`HeaderName`] they are in lower case.
+pub trait Name {
+    /// Whether it is the name of this field.
+    fn is(&self, field: &HeaderName) -> bool;
+}
+
+impl Name for &str {
+    fn is(&self, field: &HeaderName) -> bool {
+        let field = field.as_str();
+        field.len() == self.len() && field.eq_ignore_ascii_case(self)
+    }
+}
+
+/// For names that stand in another field; letters count as they stand in a [`HeaderName`].
+impl Name for &[u8] {
+    fn is(&self, field: &HeaderName) -> bool {
+        field.as_str().as_bytes().eq_ignore_ascii_case(self)
+    }
+}
+
+impl Name for HeaderName {
+    fn is(&self, field: &HeaderName) -> bool {
+        self == field
+    }
+}
+
+impl<N: Name> Name for &N {
+    fn is(&self, field: &HeaderName) -> bool {
+        N::is(self, field)
+    }
+}
+
+impl Fields {
+    /// No fields.
+    pub const fn new() -> Self {
+        Self { list: Vec::new() }
+    }
+
+    /// No fields yet, and room for so many.
+    pub fn with_capacity(fields: usize) -> Self {
+        Self { list: Vec::with_capacity(fields) }
+    }
+
+    /// How many there are; one that is repeated counts each time.
+    pub const fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The first value of a field.
+    pub fn get(&self, name: impl Name) -> Option<&HeaderValue> {
+        self.list.iter().find(|(field, _)| name.is(field)).map(|(_, value)| value)
+    }
+
+    /// The values of a field, in their order.
+    pub fn get_all<N: Name>(&self, name: N) -> Values<'_, N> {
+        Values { rest: self.list.iter(), name }
+    }
+
+    /// Whether the field is there.
+    pub fn contains_key(&self, name: impl Name) -> bool {
+        self.list.iter().any(|(field, _)| name.is(field))
+    }
+
+    /// All fields, in their order.
+    pub fn iter(&self) -> Iter<'_> {
+        self.list.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The names, each once.
+    pub fn keys(&self) -> impl Iterator<Item = &HeaderName> + Clone {
+        let names = self.list.iter().enumerate();
+        names.filter_map(|(place, (name, _))| {
+            let is_new = self.list[..place].iter().all(|(earlier, _)| earlier != name);
+            is_new.then_some(name)
+        })
+    }
+
+    /// Sets a field: it has this value only.
+    pub fn insert(&mut self, name: impl IntoName, value: HeaderValue) {
+        let Some(place) = self.list.iter().position(|(field, _)| name.is(field)) else {
+            self.list.push((name.into_name(), value));
+            return;
+        };
+        self.list[place].1 = value;
+        let mut at = 0..;
+        self.list.retain(|(field, _)| at.next().is_some_and(|it| it <= place) || !name.is(field));
+    }
+
+    /// Adds a field behind the others.
+    pub fn append(&mut self, name: impl IntoName, value: HeaderValue) {
+        self.list.push((name.into_name(), value));
+    }
+
+    /// Removes a field, and returns its first value.
+    pub fn remove(&mut self, name: impl Name) -> Option<HeaderValue> {
+        let place = self.list.iter().position(|(field, _)| name.is(field))?;
+        let (_, value) = self.list.remove(place);
+        self.list.retain(|(field, _)| !name.is(field));
+        Some(value)
+    }
+
+    /// Keeps the fields with these names.
+    pub fn retain(&mut self, mut stays: impl FnMut(&HeaderName) -> bool) {
+        self.list.retain(|(name, _)| stays(name));
+    }
+}
+
+/// The same fields with the same values: how the values of a field follow each other has a meaning,
+/// how those of different fields do has none (RFC 9110 §5.3).
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.keys().all(|name| self.get_all(name).eq(other.get_all(name)))
+    }
+}
+
+impl Eq for Fields {}
+
+impl FromIterator<(HeaderName, HeaderValue)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (HeaderName, HeaderValue)>>(fields: I) -> Self {
+        Self { list: fields.into_iter().collect() }
+    }
+}
+
+/// The fields as another server has read them.
+impl From<&HeaderMap> for Fields {
+    fn from(map: &HeaderMap) -> Self {
+        map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
+impl Extend<(HeaderName, HeaderValue)> for Fields {
+    fn extend<I: IntoIterator<Item = (HeaderName, HeaderValue)>>(&mut self, fields: I) {
+        self.list.extend(fields);
+    }
+}
+
+/// All fields, in their order.
+pub type Iter<'a> = std::iter::Map<
+    std::slice::Iter<'a, (HeaderName, HeaderValue)>,
+    fn(&(HeaderName, HeaderValue)) -> (&HeaderName, &HeaderValue),
+>;
+
+impl<'a> IntoIterator for &'a Fields {
+    type Item = (&'a HeaderName, &'a HeaderValue);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl IntoIterator for Fields {
+    type Item = (HeaderName, HeaderValue);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter()
+    }
+}
+
+/// The first value of a field that is there.
+#[cfg(test)]
+impl<N: Name> Index<N> for Fields {
+    type Output = HeaderValue;
+
+    fn index(&self, name: N) -> &HeaderValue {
+        self.get(name).unwrap()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
     use proptest::prelude::*;
 
     use super::*;
 
+    /// The same fields in a map of another library.
+    fn both(fields: &[(String, String)]) -> (Fields, HeaderMap) {
+        let (mut ours, mut map) = (Fields::new(), HeaderMap::new());
+        for (name, value) in fields {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            let value = HeaderValue::from_str(value).unwrap();
+            ours.append(&name, value.clone());
+            map.append(name, value);
+        }
+        (ours, map)
+    }
+
+    fn is_same(ours: &Fields, map: &HeaderMap) -> bool {
+        ours.len() == map.len()
+            && ours.keys().eq(map.keys())
+            && map.keys().all(|name| ours.get_all(name).eq(map.get_all(name)))
+    }
+
     proptest! {
+        /// Whatever is done to both, the other one finds the same.
         #[test]
-        fn what_is_found_is_what_the_map_finds(
+        fn what_is_found_is_what_a_map_finds(
             fields in prop::collection::vec(("[abA]{1,2}|host|x-amz-date", "[a-c]{0,2}"), 0..12),
             wanted in "[abA]{1,2}|Host|x-amz-date",
+            set in any::<bool>(),
         ) {
-            let mut headers = HeaderMap::new();
-            for (name, value) in &fields {
-                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-                headers.append(name, HeaderValue::from_str(value).unwrap());
+            let (mut ours, mut map) = both(&fields);
+            prop_assert!(is_same(&ours, &map), "{ours:?} {map:?}");
+            prop_assert_eq!(ours.get(&*wanted), map.get(&*wanted));
+            prop_assert_eq!(ours.contains_key(&*wanted), map.contains_key(&*wanted));
+            prop_assert!(ours.get_all(&*wanted).eq(map.get_all(&*wanted)));
+            prop_assert_eq!(Fields::from(&map), ours.clone());
+            let name = HeaderName::from_bytes(wanted.as_bytes()).unwrap();
+            if set {
+                ours.insert(&name, HeaderValue::from_static("new"));
+                map.insert(&name, HeaderValue::from_static("new"));
+            } else {
+                prop_assert_eq!(ours.remove(&*wanted), map.remove(&*wanted));
             }
-            let found: Vec<_> = values(&headers, &wanted).collect();
-            let expected: Vec<_> = headers.get_all(&*wanted).iter().collect();
-            prop_assert_eq!(found, expected);
-            prop_assert_eq!(first(&headers, &wanted), headers.get(&*wanted));
-            prop_assert_eq!(has(&headers, &wanted), headers.contains_key(&*wanted));
+            // A map may change the order of names when one is removed.
+            let mut names: Vec<_> = map.keys().collect();
+            names.sort_by_key(|name| ours.keys().position(|other| other == *name));
+            prop_assert!(ours.keys().eq(names));
+            prop_assert!(map.keys().all(|name| ours.get_all(name).eq(map.get_all(name))));
+            prop_assert_eq!(ours.len(), map.len());
         }
+    }
+
+    #[test]
+    fn only_the_order_of_one_field_s_values_counts() {
+        let of = |fields: &[(&str, &str)]| {
+            let fields = fields.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+            both(&fields.collect::<Vec<_>>()).0
+        };
+        assert_eq!(
+            of(&[("a", "1"), ("b", "2"), ("a", "3")]),
+            of(&[("b", "2"), ("a", "1"), ("a", "3")])
+        );
+        assert_ne!(of(&[("a", "1"), ("a", "3")]), of(&[("a", "3"), ("a", "1")]));
+        assert_ne!(of(&[("a", "1")]), of(&[("a", "1"), ("a", "1")]));
+        assert_ne!(of(&[("a", "1")]), of(&[("b", "1")]));
     }
 }

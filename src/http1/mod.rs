@@ -6,8 +6,10 @@ pub mod body;
 pub mod chunks;
 pub mod fields;
 pub mod pace;
+pub mod request;
 
-use http::{HeaderMap, StatusCode, Version, header};
+use crate::http1::fields::Fields;
+use http::{StatusCode, Version, header};
 
 /// Where the body of a request ends (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +31,10 @@ pub fn has_no_content(status: StatusCode) -> bool {
 /// Whether another request may follow on this connection (RFC 9112 §9.3): not after `close`,
 /// whatever else the header says; without `close`, yes for HTTP/1.1, and for HTTP/1.0 only with
 /// `keep-alive`.
-pub fn persists(version: Version, headers: &HeaderMap) -> bool {
-    let options = headers.get_all(header::CONNECTION);
+pub fn persists(version: Version, headers: &Fields) -> bool {
     let has = |wanted: &str| {
-        options
-            .iter()
+        headers
+            .get_all(header::CONNECTION)
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .any(|option| option.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
     };
@@ -59,7 +60,7 @@ mod tests {
             (Version::HTTP_10, &["x", "keep-alive"], true),
             (Version::HTTP_10, &["keep-alive", "close"], false),
         ] {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::new();
             for line in lines {
                 headers.append(header::CONNECTION, line.parse().unwrap());
             }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -26,6 +26,7 @@ use self::state::MarkerState;
 use crate::backend::{Answer, EMPTY_SHA256, Exchange, Sending, Signing, Store, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Gate, Reply, Write};
+use crate::http1::fields::Fields;
 use crate::metrics::labels::Alarm;
 use crate::random;
 use crate::register::identity::{Identified, RegisterId};
@@ -183,7 +184,7 @@ impl Marker {
 
     /// The id in the marker; `None` when there is no marker.
     async fn read(&self) -> Result<Option<RegisterId>, MarkerError> {
-        let request = self.request(Method::GET, HeaderMap::new(), EMPTY_SHA256);
+        let request = self.request(Method::GET, Fields::new(), EMPTY_SHA256);
         let body = Body::empty();
         let sending = Sending { fresh: true, ..Sending::new(&body, Instant::now() + PATIENCE) };
         let unreadable = |why: String| MarkerError::Unreadable(self.name.clone(), why);
@@ -210,7 +211,7 @@ impl Marker {
     /// Creates the marker as any object: under its key's lease, only if it does not exist.
     async fn write(&self, id: &RegisterId) -> Result<(), String> {
         let text = format!("{FIRST_LINE}{id}\n\n{EXPLANATION}");
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         let request = self.request(Method::PUT, headers, Sha256::digest(&text).into());
         let outcome = self
@@ -224,7 +225,7 @@ impl Marker {
                 write_id: WriteId::alone(&random::id()),
                 attempt: 1,
                 arrived: Instant::now(),
-                head_headers: &HeaderMap::new(),
+                head_headers: &Fields::new(),
                 version_id: None,
                 upload_id: None,
                 etag: None,
@@ -245,7 +246,7 @@ impl Marker {
         }
     }
 
-    fn request(&self, method: Method, headers: HeaderMap, sha256: [u8; 32]) -> StoreRequest {
+    fn request(&self, method: Method, headers: Fields, sha256: [u8; 32]) -> StoreRequest {
         StoreRequest {
             signing: Signing::Anew,
             method,

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::backend::{HeadError, HeadRequest};
 use crate::gate::Settings;
+use crate::http1::fields::Fields;
 use crate::register::memory::MemoryRegister;
 use crate::register::{Acquired, AnswerHeaders, Ask, Expect, Terms, Writers, fixture};
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, Seen};
@@ -62,7 +63,7 @@ impl Store for World {
                 None => (StatusCode::NOT_FOUND, Bytes::new()),
             }
         };
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.insert(header::ETAG, HeaderValue::from_static("\"e\""));
         Exchange::Answered(Answer { status, headers, body })
     }

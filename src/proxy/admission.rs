@@ -2,8 +2,8 @@
 //! promises about the body. No answer tells anything about a key before its caller is authenticated
 //! (L6). The result has a type for each kind of request, with everything that its handler needs.
 
+use http::Version;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, Version};
 
 use super::access::{Asked, is_of_a_read};
 use super::admitted::{
@@ -20,6 +20,7 @@ use super::visit::{SentHead, Visit};
 use crate::backend::headers::{as_sent, is_of_body, may_go_unsigned, of_preflight};
 use crate::backend::{Signing, StoreRequest};
 use crate::config::Signatures;
+use crate::http1::fields::Fields;
 use crate::metrics::labels::RefusedBy;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::{
@@ -82,13 +83,13 @@ pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3
 /// A browser's preflight. It is not signed: a signature in its URL belongs to the request that may
 /// follow. The policy is the bucket's. The answer tells nothing about a key, not even whether it
 /// exists: moto, for one, refuses the preflight of a caller that may not read the object.
-fn preflight(target: &Target, headers: &HeaderMap) -> Preflight {
+fn preflight(target: &Target, headers: &Fields) -> Preflight {
     let bucket = target.bucket().cloned().map_or(Target::Service, Target::Bucket);
     Preflight { path: bucket.path(), headers: of_preflight(headers) }
 }
 
 /// A browser's form: the signature covers its policy field, not the head.
-fn form(target: Target, headers: HeaderMap, expects_continue: bool) -> Result<Admitted, S3Error> {
+fn form(target: Target, headers: Fields, expects_continue: bool) -> Result<Admitted, S3Error> {
     match target {
         Target::Bucket(bucket) => Ok(Admitted::Form(Form { bucket, headers, expects_continue })),
         Target::Service | Target::Object(_) => Err(S3Error::new(Code::AccessDenied)),
@@ -210,7 +211,7 @@ fn origin_of(
     line: &str,
     proof: Proof,
     meant: EffectiveRequest<'_>,
-) -> (Origin, HeaderMap, Query) {
+) -> (Origin, Fields, Query) {
     let EffectiveRequest { mut headers, query, .. } = meant;
     match proof {
         Proof::Verified(verified) => (Origin::Verified(verified), headers, query),
@@ -348,7 +349,7 @@ fn note_bucket(proxy: &Proxy, context: &mut Context, head: RequestHead<'_>) {
 /// Refuses a `Connection` header that names a header of the request itself: that header would be
 /// judged here and then removed as a hop-by-hop header (RFC 9110 §7.6.1).
 fn check_nominations(head: RequestHead<'_>) -> Result<(), S3Error> {
-    let nominated = head.headers.get_all(header::CONNECTION).iter();
+    let nominated = head.headers.get_all(header::CONNECTION);
     let is_ours = |name: &str| {
         let name = name.trim().to_ascii_lowercase();
         ["x-amz-", "content-", "if-"].iter().any(|prefix| name.starts_with(prefix))

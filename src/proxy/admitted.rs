@@ -1,10 +1,11 @@
 //! The results of admission: a type for each kind of request, with everything that its handler
 //! needs. No handler has to ask for a name or a signature again.
 
+use http::Method;
 use http::header::HeaderName;
-use http::{HeaderMap, Method};
 
 use super::origin::Origin;
+use crate::http1::fields::Fields;
 use crate::s3::{
     BucketName, Content, CopySource, ObjectName, Operation, Preconditions, Query, RequestHead,
     Target,
@@ -46,7 +47,7 @@ pub(super) struct Request {
     pub(super) operation: Operation,
     pub(super) method: Method,
     /// The effective headers: with those that a presigned query carries.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Fields,
     /// The rest of the query, without those and without the signature.
     pub(super) query: Query,
     /// The meaning of the body for the operation.
@@ -61,7 +62,7 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct Preflight {
     pub(super) path: String,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Fields,
 }
 
 /// A read of an object.
@@ -122,7 +123,7 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct Form {
     pub(super) bucket: BucketName,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Fields,
     pub(super) expects_continue: bool,
 }
 

@@ -7,7 +7,7 @@
 //! content belong to the same moment. A refusal is believed only where its own validators prove it.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderName};
 use http::{Method, StatusCode};
 
 use super::context::REQUEST_ID;
@@ -15,6 +15,7 @@ use super::response::{Alongside, Response};
 use super::visit::Visit;
 use crate::backend::{Answer, HttpStore, Opened, StoreRequest};
 use crate::gate::X_IFMATCH_GENERATION;
+use crate::http1::fields::Fields;
 use crate::s3::{Precondition, Preconditions, Validators};
 
 /// Asks the store for an object. The request carries these conditions. Returns the store's answer,
@@ -104,7 +105,7 @@ pub(super) fn refuse<'p>(
 }
 
 /// The store's headers with these names, and those that let a web page see the answer.
-fn kept(of_store: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+fn kept(of_store: &Fields, names: &[HeaderName]) -> Fields {
     of_store
         .iter()
         .filter(|(name, _)| names.contains(name) || name.as_str().starts_with("access-control-"))

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::HeaderMap;
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -11,7 +10,7 @@ use super::cors::Asking;
 use crate::backend::headers::trace_id;
 use crate::config::AccessLog;
 use crate::gate::{self, Decider, Reply};
-use crate::http1::fields;
+use crate::http1::fields::Fields;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{ErrorCode, OperationClass, OperationName, Outcome, RefusedBy};
 use crate::random;
@@ -73,7 +72,7 @@ impl LogLine {
     }
 
     /// Sets the trace that the client says this request belongs to.
-    pub(super) fn trace(&mut self, request: &HeaderMap) {
+    pub(super) fn trace(&mut self, request: &Fields) {
         self.trace_id = trace_id(request).map(str::to_owned);
     }
 
@@ -153,8 +152,8 @@ impl Context {
     }
 
     /// Notes the id that the store has given the request, where its answer has one.
-    pub(super) fn answered_by_store(&mut self, answer: &HeaderMap) {
-        let id = fields::first(answer, REQUEST_ID).and_then(|id| id.to_str().ok());
+    pub(super) fn answered_by_store(&mut self, answer: &Fields) {
+        let id = answer.get(REQUEST_ID).and_then(|id| id.to_str().ok());
         if let Some(id) = id.filter(|id| *id != self.request_id) {
             self.log.store_request_id = Some(id.to_owned());
         }

@@ -8,13 +8,14 @@
 //! it shows itself for a multipart object. So after a refusal the source is looked at again, and a
 //! store that refuses the right ETag is asked without it.
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::state::Proxy;
 use crate::backend::headers::for_head_of_source;
 use crate::backend::{Answer, HeadError, HttpStore, Opened, Store, StoreRequest};
 use crate::clock;
 use crate::gate::{Outcome, Reply, Write};
+use crate::http1::fields::Fields;
 use crate::s3::conditional::X_AMZ_COPY_SOURCE_IF_MATCH;
 use crate::s3::documents::parse_store_error;
 use crate::s3::{Code, CopySource, ETag, Preconditions, S3Error};
@@ -28,7 +29,7 @@ pub(super) struct Source {
     object: CopySource,
     preconditions: Preconditions,
     /// The headers that a HEAD of it needs.
-    headers: HeaderMap,
+    headers: Fields,
     /// The ETag that the copied object must have, if any.
     pin: Option<ETag>,
 }
@@ -39,7 +40,7 @@ impl Source {
     /// condition, or cannot be read.
     pub(super) async fn judged(
         store: &HttpStore,
-        client: &HeaderMap,
+        client: &Fields,
         object: Option<&CopySource>,
     ) -> Result<Option<Self>, S3Error> {
         let Some(object) = object.cloned() else { return Ok(None) };

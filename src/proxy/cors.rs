@@ -11,12 +11,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::backend::HttpStore;
+use crate::http1::fields::Fields;
 use crate::s3::BucketName;
 
 /// How long the store's policy is used before it is asked for again.
@@ -64,7 +65,7 @@ struct Entry(AsyncMutex<Policy>);
 #[derive(Debug, Default)]
 struct Policy {
     /// The headers for the answers; empty where the origin may see nothing.
-    headers: HeaderMap,
+    headers: Fields,
     /// When the store is to be asked again; `None` before the first question.
     again: Option<Instant>,
 }
@@ -87,11 +88,11 @@ impl Policies {
     }
 
     /// The headers of an answer; none where the policy is not known in time.
-    async fn headers(&self, case: &Case, stranger: bool) -> HeaderMap {
+    async fn headers(&self, case: &Case, stranger: bool) -> Fields {
         let until = Instant::now() + PATIENCE;
-        let Some(entry) = self.entry(case, stranger) else { return HeaderMap::new() };
+        let Some(entry) = self.entry(case, stranger) else { return Fields::new() };
         let Ok(mut policy) = timeout_at(until, entry.0.lock()).await else {
-            return HeaderMap::new();
+            return Fields::new();
         };
         if !policy.is_fresh(Instant::now()) {
             let room = if stranger { &self.strangers } else { &self.known };
@@ -130,9 +131,9 @@ impl Policies {
     }
 
     /// Asks the store; `None` where it does not answer, or answers with an error of its own.
-    async fn ask(&self, case: &Case) -> Option<HeaderMap> {
+    async fn ask(&self, case: &Case) -> Option<Fields> {
         let method = HeaderValue::from_str(case.method.as_str()).ok()?;
-        let question = HeaderMap::from_iter([
+        let question = Fields::from_iter([
             (header::ORIGIN, case.origin.clone()),
             (header::ACCESS_CONTROL_REQUEST_METHOD, method),
         ]);
@@ -148,13 +149,13 @@ impl Policies {
 
 /// The headers for an answer, by the store's answer to a preflight. None unless that allows the
 /// origin.
-fn policy(status: StatusCode, preflight: &HeaderMap, origin: &HeaderValue) -> HeaderMap {
+fn policy(status: StatusCode, preflight: &Fields, origin: &HeaderValue) -> Fields {
     let allowed = preflight.get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
     let allows = allowed.is_some_and(|allowed| allowed == origin || allowed == "*");
     if !status.is_success() || !allows {
-        return HeaderMap::new();
+        return Fields::new();
     }
-    let mut headers: HeaderMap = OF_POLICY
+    let mut headers: Fields = OF_POLICY
         .into_iter()
         .filter_map(|name| Some((name.clone(), preflight.get(name)?.clone())))
         .collect();
@@ -185,9 +186,9 @@ impl Asking {
         policies: &Arc<Policies>,
         bucket: &BucketName,
         method: &Method,
-        headers: &HeaderMap,
+        headers: &Fields,
     ) -> Option<Self> {
-        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let mut origins = headers.get_all(header::ORIGIN);
         let origin = origins.next().filter(|origin| origin.len() <= ORIGIN_BYTES_MAX)?;
         let readable = origin.to_str().is_ok_and(|origin| !origin.is_empty());
         if origins.next().is_some() || !readable || *method == Method::OPTIONS {
@@ -200,7 +201,7 @@ impl Asking {
 
     /// Lets the web page see this answer, if the store would: adds the headers that the store has
     /// not set itself. A `stranger` is not authenticated.
-    pub(super) async fn allow(&self, headers: &mut HeaderMap, stranger: bool) {
+    pub(super) async fn allow(&self, headers: &mut Fields, stranger: bool) {
         if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
             return;
         }
@@ -218,7 +219,7 @@ impl Asking {
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    fn headers(pairs: &[(&'static str, &str)]) -> Fields {
         let pair = |(name, value): &(&'static str, &str)| {
             (HeaderName::from_static(name), value.parse::<HeaderValue>().unwrap())
         };

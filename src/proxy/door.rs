@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Buf;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 use pingora::apps::ServerApp;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::protocols::{SocketDigest, Stream};
@@ -25,6 +25,7 @@ use super::state::Proxy;
 use super::wire::Wire;
 use crate::http1::answer_head::write_head;
 use crate::http1::body::Framed;
+use crate::http1::fields::Fields;
 use crate::http1::pace::LeastRate;
 use crate::lifecycle::connections::ConnectionTracker;
 use crate::metrics::Metrics;
@@ -321,7 +322,7 @@ fn ended_early() -> S3Error {
 /// that cannot be read, and the connection ends here.
 fn answer(error: &S3Error, request_id: &str) -> Vec<u8> {
     let document = error.to_xml(None, request_id, HOST);
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     headers.insert(header::CONTENT_LENGTH, document.len().into());
     headers.insert(header::DATE, get_cached_date());

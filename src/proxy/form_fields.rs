@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use crate::backend::headers::is_reserved;
+use crate::http1::fields::Fields;
 use crate::s3::tagging::tagging_header;
 use crate::s3::{Operation, PostForm, Query, RequestHead, S3Error, check_arguments};
 use crate::sigv4::{Algorithm, BodyPromise, PayloadKind, PolicyClaim};
@@ -76,8 +77,8 @@ fn missing(name: &str) -> S3Error {
 /// (a copy, an append), or asks for something that the proxy does not do: it is refused, since
 /// ignoring it would break a promise. Fields that are reserved for the proxy are removed, as among
 /// headers.
-pub(super) fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
-    let mut headers = HeaderMap::new();
+pub(super) fn put_headers(form: &PostForm) -> Result<Fields, S3Error> {
+    let mut headers = Fields::new();
     for (field, value) in form.fields() {
         let mut value = Cow::Borrowed(value);
         let name = match field {
@@ -128,7 +129,7 @@ pub(super) fn put_headers(form: &PostForm) -> Result<HeaderMap, S3Error> {
 /// What a form promises about its file, once the put that it asks for is judged like every put.
 /// Errors: as for [`check_arguments`]; 400 for `aws-chunked`, which no form's file is, and for a
 /// checksum algorithm without its checksum.
-pub(super) fn promise_of(headers: &HeaderMap) -> Result<BodyPromise, S3Error> {
+pub(super) fn promise_of(headers: &Fields) -> Result<BodyPromise, S3Error> {
     let head = RequestHead { method: &Method::PUT, path: "", query: &Query::default(), headers };
     check_arguments(head, Operation::PutObject)?;
     let payload = PayloadKind::Unsigned;
@@ -154,7 +155,7 @@ mod tests {
         form_of(&[&[("key", "k")], fields].concat(), "f", "x").unwrap().0
     }
 
-    fn headers(field: &str) -> Result<HeaderMap, S3Error> {
+    fn headers(field: &str) -> Result<Fields, S3Error> {
         put_headers(&form(&[(field, "v")]))
     }
 

@@ -1,7 +1,7 @@
 //! The answer to a guarded write: the store's answer, corrected where needed, or the success of an
 //! earlier attempt again.
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
 use super::location::{location, redirected, relocate};
@@ -9,6 +9,7 @@ use super::response::Response;
 use super::visit::Visit;
 use crate::backend::Answer;
 use crate::gate::{Commit, Outcome, Reply, X_IFMATCH_GENERATION};
+use crate::http1::fields::Fields;
 use crate::metrics::labels::RefusedBy;
 use crate::register::{AnswerHeaders, Generation, State};
 use crate::s3::documents::{StoreDocument, complete_result, copy_result, late_refusal};
@@ -56,7 +57,7 @@ pub(super) fn answer(
 /// An error. `current` is the object's ETag, where a HEAD has just shown it: it saves a
 /// compare-and-swap loop its next read.
 pub(super) fn refusal(visit: &mut Visit<'_>, error: &S3Error, current: Option<&ETag>) -> Answer {
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     if let Some(etag) = current.and_then(ETag::header_value) {
         headers.insert(header::ETAG, etag);
     }
@@ -81,7 +82,7 @@ pub(super) fn stored_at(
     let error = document.as_ref().and_then(StoreDocument::error);
     let (operation, code) = (visit.log().operation, error.as_ref().map(|error| &*error.code));
     if let Some(error) = redirected(operation, answer.status, &answer.headers, code) {
-        return visit.error(&error, HeaderMap::new());
+        return visit.error(&error, Fields::new());
     }
     relocate(visit.context(), answer.status, &mut answer.headers);
     if let Some(document) = &mut document
@@ -104,7 +105,7 @@ pub(super) fn stored_at(
 /// Corrects the store's document. Returns whether it has changed.
 fn correct(
     context: &Context,
-    headers: &HeaderMap,
+    headers: &Fields,
     document: &mut StoreDocument,
     location: Option<&str>,
 ) -> bool {
@@ -122,7 +123,7 @@ fn replayed(
     visit: &Visit<'_>,
     (operation, name): (Operation, &ObjectName),
     etag: Option<&ETag>,
-    mut headers: HeaderMap,
+    mut headers: Fields,
 ) -> Answer {
     let xml = || HeaderValue::from_static("application/xml");
     let (status, body) = match operation {
@@ -146,16 +147,13 @@ fn replayed(
 }
 
 /// The remembered headers of an answer.
-pub(super) fn remembered(headers: &AnswerHeaders) -> HeaderMap {
+pub(super) fn remembered(headers: &AnswerHeaders) -> Fields {
     let pairs = headers.headers();
     pairs.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect()
 }
 
 /// The headers of every replayed success.
-pub(super) fn replay_headers(
-    generation: Option<&Generation>,
-    answered: &AnswerHeaders,
-) -> HeaderMap {
+pub(super) fn replay_headers(generation: Option<&Generation>, answered: &AnswerHeaders) -> Fields {
     let mut headers = remembered(answered);
     headers.insert(REPLAYED, HeaderValue::from_static("true"));
     if let Some(generation) = generation.and_then(|Generation(name)| name.parse().ok()) {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::header;
 use tokio::time::timeout;
 
 use super::origin::Caller;
@@ -13,6 +13,7 @@ use super::response::Failure;
 use super::state::Proxy;
 use super::visit::Visit;
 use crate::body::{Body, Expected};
+use crate::http1::fields::Fields;
 use crate::s3::multipart::FIELDS_BYTES_MAX;
 use crate::s3::{Code, FormReader, PostForm, PostPolicy, S3Error, Spelling};
 use crate::sigv4::{BodyCheck, BodyPromise, CheckedBody, Wanted};
@@ -36,7 +37,7 @@ impl<'p> IncomingForm<'p> {
     /// bodies of unknown length; `EntityTooLarge`.
     pub(super) fn new(
         proxy: &'p Proxy,
-        head: &HeaderMap,
+        head: &Fields,
         spelling: Spelling,
     ) -> Result<Self, S3Error> {
         let length_bytes = content_length(head);
@@ -171,7 +172,7 @@ fn check_size(proxy: &Proxy, least: u64) -> Result<(), S3Error> {
     Ok(())
 }
 
-fn content_length(head: &HeaderMap) -> Option<u64> {
+fn content_length(head: &Fields) -> Option<u64> {
     head.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 

@@ -3,13 +3,14 @@
 //! CompleteMultipartUpload, CopyObject: an error may be in the body of a 200).
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use http::{HeaderValue, StatusCode, Version, header};
 
 use super::gate_reply::answer;
 use super::location::relocate;
 use super::response::{LateResponse, record};
 use super::visit::{Cut, Visit};
 use crate::gate::{Commit, Outcome};
+use crate::http1::fields::Fields;
 use crate::s3::documents::without_prologue;
 use crate::s3::xml::DECLARATION;
 
@@ -60,7 +61,7 @@ fn document(
 }
 
 impl Progress {
-    async fn pass_on(&mut self, visit: &mut Visit<'_>, head: &HeaderMap) -> Result<(), Cut> {
+    async fn pass_on(&mut self, visit: &mut Visit<'_>, head: &Fields) -> Result<(), Cut> {
         if *self == Self::Silent {
             *self = Self::Begun;
             let headers = headers_of(visit, head).await;
@@ -85,7 +86,7 @@ impl Progress {
     }
 }
 
-async fn headers_of(visit: &mut Visit<'_>, head: &HeaderMap) -> HeaderMap {
+async fn headers_of(visit: &mut Visit<'_>, head: &Fields) -> Fields {
     let mut headers = head.clone();
     relocate(visit.context(), StatusCode::OK, &mut headers);
     visit.allow_page(&mut headers).await;

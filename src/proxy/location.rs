@@ -2,11 +2,12 @@
 //! follows them goes around the proxy. So redirects are answered with an error, and locations are
 //! replaced.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{StatusCode, Uri};
 
 use super::context::Context;
 use super::visit::Visit;
+use crate::http1::fields::Fields;
 use crate::s3::{ObjectName, Operation, S3Error};
 
 /// The error in place of the store's redirect, if its answer is one (AWS: Request redirection). The
@@ -14,7 +15,7 @@ use crate::s3::{ObjectName, Operation, S3Error};
 pub(super) fn redirected(
     operation: Option<Operation>,
     status: StatusCode,
-    headers: &HeaderMap,
+    headers: &Fields,
     code: Option<&str>,
 ) -> Option<S3Error> {
     let by_status = match status {
@@ -62,7 +63,7 @@ pub(super) fn location(visit: &Visit<'_>, name: &ObjectName) -> String {
 
 /// Replaces the `Location` of a success: by the path of a bucket that was created (AWS:
 /// CreateBucket). Any other location, which names a place at the store, is removed.
-pub(super) fn relocate(context: &Context, status: StatusCode, headers: &mut HeaderMap) {
+pub(super) fn relocate(context: &Context, status: StatusCode, headers: &mut Fields) {
     if !status.is_success() || headers.remove(header::LOCATION).is_none() {
         return;
     }
@@ -84,7 +85,7 @@ mod tests {
 
     fn status_of(operation: Operation, status: u16, body: &str) -> Option<u16> {
         let status = StatusCode::from_u16(status).unwrap();
-        let headers = HeaderMap::new();
+        let headers = Fields::new();
         let code = parse_store_error(body.as_bytes()).map(|error| error.code);
         let error = redirected(Some(operation), status, &headers, code.as_deref());
         error.map(|error| error.status().as_u16())

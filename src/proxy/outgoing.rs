@@ -1,12 +1,13 @@
 //! Outgoing requests: a client's request in the form that the store gets.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, header};
 
 use super::admitted::Request;
 use super::forward::{Forward, Framing};
 use super::origin::Origin;
 use crate::backend::headers::{to_store, to_store_unconditional};
 use crate::backend::{EMPTY_SHA256, Signing, StoreRequest};
+use crate::http1::fields::Fields;
 use crate::s3::encoding::encode_query;
 use crate::s3::{Content, Operation, Query};
 use crate::sigv4::{Algorithm, CheckedBody, PayloadKind};
@@ -79,7 +80,7 @@ fn streamed(request: &Request, path: String) -> StoreRequest {
 fn anew(
     request: &Request,
     path: String,
-    mut headers: HeaderMap,
+    mut headers: Fields,
     sha256: Option<[u8; 32]>,
 ) -> StoreRequest {
     name_document(&mut headers, &request.method, request.operation);
@@ -108,7 +109,7 @@ fn spelled(query: &Query) -> Vec<(String, String)> {
 
 /// Removes the headers about the client's body, in whose place another body is sent, and sets the
 /// content type of a document. The checksum in a complete is about the object, so it stays.
-fn describe_anew(headers: &mut HeaderMap, content: Content) {
+fn describe_anew(headers: &mut Fields, content: Content) {
     if !content.is_written_anew() {
         return;
     }
@@ -127,7 +128,7 @@ fn describe_anew(headers: &mut HeaderMap, content: Content) {
 
 /// Adds the digests of a body to the headers: its trailing checksum, and its MD5 where that was
 /// promised or is needed.
-fn insert_digests(headers: &mut HeaderMap, checked: &CheckedBody) {
+fn insert_digests(headers: &mut Fields, checked: &CheckedBody) {
     for (name, value) in &checked.trailing_checksums {
         headers.insert(name.clone(), value.clone());
     }
@@ -140,7 +141,7 @@ const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// Sets the content type of a POST's document, whatever its client has set: some stores read any
 /// POST as a form.
-pub(super) fn name_document(headers: &mut HeaderMap, method: &Method, operation: Operation) {
+pub(super) fn name_document(headers: &mut Fields, method: &Method, operation: Operation) {
     if *method == Method::POST && operation.has_document() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     }

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 
 use super::access::{Asked, Clients};
 use super::origin::Caller;
 use super::outgoing::name_document;
 use crate::config::{Buckets, Client, Rights};
+use crate::http1::fields::Fields;
 use crate::s3::encoding::decode;
 use crate::s3::{
     CopySource, Effect, Naming, Operation, Query, RequestHead, Reserved, Segments, Subresource,
@@ -25,7 +26,7 @@ struct Request {
     method: Method,
     path: String,
     query: Query,
-    headers: HeaderMap,
+    headers: Fields,
 }
 
 impl Request {
@@ -204,9 +205,9 @@ impl Arrived<'_> {
 
     /// A form by whatever may be taken for its name, in any of the headers.
     fn is_form(&self) -> bool {
-        let values = self.request.headers.get_all(CONTENT_TYPE);
+        let mut values = self.request.headers.get_all(CONTENT_TYPE);
         self.content == Content::Form
-            && values.iter().any(|value| {
+            && values.any(|value| {
                 let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
                 text.contains("form")
             })
@@ -386,7 +387,7 @@ fn a_request() -> impl Strategy<Value = Request> {
     let query = prop::collection::vec(a_parameter(), 0..4).prop_map(|all| all.join("&"));
     (a_method(), path, query, a_content_type(), headers, any::<bool>()).prop_map(
         |(method, path, query, types, header, has_length)| {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::new();
             for value in types {
                 headers.append(CONTENT_TYPE, HeaderValue::from_str(&value).unwrap());
             }

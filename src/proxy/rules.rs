@@ -111,10 +111,11 @@ const NO_GENERATIONS: &str = "Writes of this key pass the register, which alone 
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue, Method};
+    use http::{HeaderValue, Method};
 
     use super::*;
     use crate::config::{BucketPattern, Buckets};
+    use crate::http1::fields::Fields;
     use crate::s3::Query;
     use crate::s3::{BucketName, EmptySegments, ObjectKey};
 
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn conditions_of_keys_that_pass_are_not_read_unless_one_is_required() {
         let preconditions = |policy: KeyPolicy, name: &'static str| {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::new();
             headers.insert(name, HeaderValue::from_static("*"));
             let head = RequestHead {
                 method: &Method::PUT,

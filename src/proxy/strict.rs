@@ -124,9 +124,9 @@ fn is_plain_query(head: RequestHead<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
 
     use super::*;
+    use crate::http1::fields::Fields;
     use crate::s3::Query;
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_query_is_taken_that_all_servers_take_apart_alike() {
         let is_plain = |query| {
-            let (method, headers) = (http::Method::PUT, HeaderMap::new());
+            let (method, headers) = (http::Method::PUT, Fields::new());
             is_plain_query(RequestHead {
                 method: &method,
                 path: "/b/k",

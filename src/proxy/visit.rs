@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::protocols::http::date::get_cached_date;
 use tokio::time::{Instant, timeout};
 
@@ -15,7 +15,8 @@ use crate::backend::Answer;
 use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::http1::answer_head::{CONTINUE, write_chunk_size, write_head};
 use crate::http1::body::{Framed, LAST_CHUNK};
-use crate::http1::{Framing, fields, has_no_content, persists};
+use crate::http1::fields::Fields;
+use crate::http1::{Framing, has_no_content, persists};
 use crate::s3::wire::ReceivedHead;
 use crate::s3::{Code, S3Error};
 use crate::shares::Share;
@@ -86,7 +87,7 @@ pub(super) struct SentHead<'a> {
     pub(super) method: &'a Method,
     /// Path and query, which may not be valid text.
     pub(super) target: &'a [u8],
-    pub(super) headers: &'a HeaderMap,
+    pub(super) headers: &'a Fields,
     pub(super) version: Version,
     /// The certificate that the client has shown on its connection.
     pub(super) shown: Option<&'a Shown>,
@@ -273,7 +274,7 @@ impl Visit<'_> {
     }
 
     /// An error as a whole answer, with these headers added. Sets the log line's error.
-    pub(super) fn error(&mut self, error: &S3Error, mut headers: HeaderMap) -> Answer {
+    pub(super) fn error(&mut self, error: &S3Error, mut headers: Fields) -> Answer {
         let body = self.error_document(error).into();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         if let Some(seconds) = error.retry_after_s() {
@@ -292,7 +293,7 @@ impl Visit<'_> {
 
     /// Answers with an error.
     pub(super) async fn refuse(&mut self, error: &S3Error) -> Result<(), Cut> {
-        let answer = self.error(error, HeaderMap::new());
+        let answer = self.error(error, Fields::new());
         self.answer(answer).await
     }
 
@@ -344,9 +345,9 @@ impl Visit<'_> {
     /// Begins an answer whose body follows in pieces: chunked where the headers give no length and
     /// the client can read chunks (RFC 9112 §6.1). `bare`: no body follows. The head is sent with
     /// the first piece.
-    pub(super) fn begin(&mut self, status: StatusCode, mut headers: HeaderMap, bare: bool) {
+    pub(super) fn begin(&mut self, status: StatusCode, mut headers: Fields, bare: bool) {
         self.context.answered_by_store(&headers);
-        if !fields::has(&headers, REQUEST_ID) {
+        if !headers.contains_key(REQUEST_ID) {
             self.insert_request_id(&mut headers);
         }
         let length = headers.get(header::CONTENT_LENGTH);
@@ -420,7 +421,7 @@ impl Visit<'_> {
     }
 
     /// Composes the head of the answer, which then has begun.
-    fn compose_head(&mut self, status: StatusCode, mut headers: HeaderMap) {
+    fn compose_head(&mut self, status: StatusCode, mut headers: Fields) {
         headers.remove(&OBJECT_WRITE_ID);
         headers.insert(header::DATE, get_cached_date());
         let connection = if self.persists { "keep-alive" } else { "close" };
@@ -447,16 +448,16 @@ impl Visit<'_> {
     }
 
     /// Adds the request id and the host id, where the store has not set them.
-    pub(super) fn insert_ids(&mut self, headers: &mut HeaderMap) {
+    pub(super) fn insert_ids(&mut self, headers: &mut Fields) {
         self.context.answered_by_store(headers);
-        if fields::has(headers, REQUEST_ID) {
+        if headers.contains_key(REQUEST_ID) {
             return;
         }
         self.insert_request_id(headers);
         headers.insert(HOST_ID, HeaderValue::from_static(HOST));
     }
 
-    fn insert_request_id(&self, headers: &mut HeaderMap) {
+    fn insert_request_id(&self, headers: &mut Fields) {
         // It consists of letters and digits.
         if let Ok(request_id) = HeaderValue::from_str(&self.context.request_id) {
             headers.insert(REQUEST_ID, request_id);
@@ -464,7 +465,7 @@ impl Visit<'_> {
     }
 
     /// Lets a page of another origin see an answer, if the store would.
-    pub(super) async fn allow_page(&self, headers: &mut HeaderMap) {
+    pub(super) async fn allow_page(&self, headers: &mut Fields) {
         if let Some(asking) = &self.context.cors {
             // Boxed: few requests need it, and otherwise every future would have its size.
             Box::pin(asking.allow(headers, self.context.log.access_key_id.is_empty())).await;

@@ -122,7 +122,7 @@ pub struct Token(pub String);
 impl Token {
     /// The token of a lease asked for with this nonce.
     pub fn new(epoch: &EpochId, nonce: &str) -> Self {
-        Self(format!("{}.{nonce}", epoch.0))
+        Self([&epoch.0, ".", nonce].concat())
     }
 
     /// Was this token given out in that epoch?
@@ -415,7 +415,7 @@ impl Epoch {
     /// Begins a generation.
     pub fn next_generation(&mut self) -> Generation {
         self.generations += 1;
-        Generation(format!("{}.{}", self.id.0, self.generations))
+        Generation([&self.id.0, ".", &self.generations.to_string()].concat())
     }
 }
 

@@ -1,7 +1,8 @@
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 
 use super::*;
+use crate::http1::fields::Fields;
 use crate::s3::{Dialect, Operation, Query, RequestHead, Seen};
 
 fn etag() -> impl Strategy<Value = &'static str> {
@@ -27,7 +28,7 @@ fn preconditions() -> impl Strategy<Value = Preconditions> {
     let operation = prop::sample::select(vec![Operation::PutObject, Operation::DeleteObject]);
     let dialect = prop::sample::select(vec![Dialect::Aws, Dialect::Rfc]);
     (lines, operation, dialect).prop_filter_map("refused", |(lines, operation, dialect)| {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for (name, value) in lines {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }

@@ -17,7 +17,6 @@ use super::head::RequestHead;
 use super::operation::Operation;
 use super::schema::parse_date;
 use super::tagging;
-use crate::http1::fields;
 
 /// Judges the arguments of a request. Errors: AWS's for the first that is wrong.
 pub fn check_arguments(head: RequestHead<'_>, operation: Operation) -> Result<(), S3Error> {
@@ -124,7 +123,7 @@ pub(super) fn is_id(id: &str) -> bool {
 /// The value of a header, and its name as AWS's errors spell it. A value that is not text counts as
 /// empty.
 fn value<'a>(head: RequestHead<'a>, name: &'static str) -> Option<&'a str> {
-    fields::first(head.headers, name).map(|value| value.to_str().unwrap_or_default().trim())
+    head.headers.get(name).map(|value| value.to_str().unwrap_or_default().trim())
 }
 
 /// AWS: UploadPartCopy. The whole source is copied where there is no range.
@@ -194,7 +193,7 @@ fn redirect(head: RequestHead<'_>) -> Result<(), S3Error> {
 /// AWS: PutObjectAcl.
 fn grants(head: RequestHead<'_>) -> Result<(), S3Error> {
     let granted = head.headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"));
-    if granted && fields::has(head.headers, ACL) {
+    if granted && head.headers.contains_key(ACL) {
         return Err(S3Error::new(Code::InvalidRequest)
             .because("Specifying both Canned ACLs and Header Grants is not allowed"));
     }
@@ -242,7 +241,7 @@ fn encryption(head: RequestHead<'_>) -> Result<(), S3Error> {
     if let Some(key) = value(head, SSE_KMS_KEY).filter(|_| !with_kms) {
         return Err(S3Error::invalid_argument(SSE_KMS_WANTED, SSE_KMS_KEY, key));
     }
-    let by_customer = CUSTOMER.iter().any(|name| fields::has(head.headers, name));
+    let by_customer = CUSTOMER.iter().any(|name| head.headers.contains_key(name));
     match method.filter(|_| by_customer) {
         Some(method) => Err(S3Error::invalid_argument(SSE_TWICE, SSE, method)),
         None => Ok(()),

@@ -1,10 +1,11 @@
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
 use super::*;
+use crate::http1::fields::Fields;
 use crate::s3::Query;
 
 fn code(operation: Operation, query: &str, headers: &[(&'static str, &str)]) -> Option<String> {
-    let mut map = HeaderMap::new();
+    let mut map = Fields::new();
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_str(value).unwrap());
     }

@@ -1,7 +1,8 @@
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
+use crate::http1::fields::Fields;
 use crate::s3::Query;
 use crate::s3::operation::Effect;
 use crate::s3::target::Naming;
@@ -10,7 +11,7 @@ fn operation(line: &str) -> Operation {
     let mut words = line.split_whitespace();
     let method: Method = words.next().unwrap().parse().unwrap();
     let (path, query) = words.next().map(|uri| uri.split_once('?').unwrap_or((uri, ""))).unwrap();
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     for header in words {
         let (name, value) = header.split_once(':').unwrap();
         headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());

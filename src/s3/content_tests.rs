@@ -1,6 +1,7 @@
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use super::*;
+use crate::http1::fields::Fields;
 use crate::s3::Query;
 use crate::s3::{EmptySegments, Naming, Target, classify};
 
@@ -9,7 +10,7 @@ use crate::s3::{EmptySegments, Naming, Target, classify};
 fn anew(line: &str, header: Option<&'static str>, body: &str) -> Result<Option<String>, String> {
     let (method, target) = line.split_once(' ').unwrap();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     headers.insert(http::header::HOST, HeaderValue::from_static("proxy"));
     if let Some(name) = header {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static("b/k"));

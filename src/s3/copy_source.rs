@@ -72,13 +72,14 @@ const INVALID: &str = "Copy Source must mention the source bucket and key: sourc
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method};
+    use http::Method;
 
     use super::*;
+    use crate::http1::fields::Fields;
     use crate::s3::Query;
 
     fn read(value: &str) -> Result<Option<String>, String> {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         if !value.is_empty() {
             headers.insert(X_AMZ_COPY_SOURCE, HeaderValue::from_str(value).unwrap());
         }

@@ -1,6 +1,9 @@
 //! Percent-encoding as AWS defines it for paths and queries (AWS: Create a signed request,
 //! `UriEncode`): everything but `A-Z a-z 0-9 - . _ ~` is encoded, in upper-case hex.
 
+use std::borrow::Cow;
+
+use memchr::memchr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -8,25 +11,28 @@ const PATH: &AsciiSet = &QUERY.remove(b'/');
 
 /// Encodes an object key for a path; `/` stays as it is.
 pub fn encode_path(key: &str) -> String {
-    utf8_percent_encode(key, PATH).to_string()
+    Cow::from(utf8_percent_encode(key, PATH)).into_owned()
 }
 
 /// Encodes a query name or value, `/` included.
 pub fn encode_query(text: &str) -> String {
-    utf8_percent_encode(text, QUERY).to_string()
+    Cow::from(utf8_percent_encode(text, QUERY)).into_owned()
 }
 
 /// Decodes a path once. `+` stays `+` here, unlike in a query ([`decode_query`]). `None` when a `%`
 /// is not followed by two hex digits or the bytes are not UTF-8.
 pub fn decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
+    if memchr(b'%', bytes).is_none() {
+        return Some(text.to_owned());
+    }
     let hex = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
     let whole =
         bytes.iter().enumerate().all(|(i, byte)| *byte != b'%' || (hex(i + 1) && hex(i + 2)));
     if !whole {
         return None;
     }
-    percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
 }
 
 /// Decodes a name or value of a query, or a copy's source, once: as [`decode`] does, but `+` is a

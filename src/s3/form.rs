@@ -1,13 +1,14 @@
 //! A browser's upload form (AWS: POST Object): fields, then the file.
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::header;
 
 use super::code::Code;
 use super::error::S3Error;
 use super::inadmissible::reaches_other_keys;
 use super::multipart::{FIELDS_BYTES_MAX, Fault, Parts, Piece, Spelling};
 use super::xml::{DECLARATION, push_element};
+use crate::http1::fields::Fields;
 
 /// The fields of a form, before its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,11 +86,11 @@ impl FormReader {
     /// Begins to read a form with this head. 400 `InvalidRequest` or `MalformedPOSTRequest` unless
     /// it has exactly one `Content-Type` with a boundary; 501 for a `Content-Encoding`, under which
     /// the bytes would be other ones than those read.
-    pub fn new(head: &HeaderMap, spelling: Spelling) -> Result<Self, S3Error> {
+    pub fn new(head: &Fields, spelling: Spelling) -> Result<Self, S3Error> {
         if head.contains_key(header::CONTENT_ENCODING) {
             return Err(S3Error::not_implemented("Content-Encoding", Some(ENCODED)));
         }
-        let mut types = head.get_all(header::CONTENT_TYPE).iter();
+        let mut types = head.get_all(header::CONTENT_TYPE);
         let (Some(content_type), None) = (types.next(), types.next()) else {
             return Err(S3Error::new(Code::InvalidRequest).because(ONE_CONTENT_TYPE));
         };

@@ -1,11 +1,12 @@
 //! The answer to a form whose object was written (AWS: POST Object).
 
 use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::encoding::encode_query;
 use super::form::{PostForm, post_response};
+use crate::http1::fields::Fields;
 
 /// The object that a form has written.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +27,7 @@ pub struct FormSuccess {
     /// Status.
     pub status: StatusCode,
     /// `Location`, and the type of the body if there is one.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// A document with status 201, else empty.
     pub body: Vec<u8>,
 }
@@ -34,7 +35,7 @@ pub struct FormSuccess {
 impl FormSuccess {
     /// `success_action_redirect`, else `success_action_status` 200, 201 or 204.
     pub fn of(form: &PostForm, posted: &Posted<'_>) -> Self {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         if let Some(to) = redirect(form, posted) {
             headers.insert(LOCATION, to);
             return Self { status: StatusCode::SEE_OTHER, headers, body: Vec::new() };

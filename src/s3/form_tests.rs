@@ -2,6 +2,7 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
+use crate::http1::fields::Fields;
 
 const TYPE: &str = "multipart/form-data; boundary=B";
 
@@ -32,7 +33,7 @@ fn read(
     body: &str,
     piece_bytes: usize,
 ) -> Result<(PostForm, Vec<u8>), S3Error> {
-    let mut head = HeaderMap::new();
+    let mut head = Fields::new();
     head.insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
     let mut reader = FormReader::new(&head, spelling)?;
     let (mut form, mut file) = (None, Vec::new());
@@ -147,7 +148,7 @@ fn all_but_the_file_is_at_most_20_kib_and_the_file_may_be_more() {
 #[test]
 fn how_large_the_file_can_be_is_known_when_it_begins() {
     let body = text(&[("key", "a")], "f", "12345");
-    let mut head = HeaderMap::new();
+    let mut head = Fields::new();
     head.insert(header::CONTENT_TYPE, HeaderValue::from_static(TYPE));
     let mut reader = FormReader::new(&head, Spelling::Any).unwrap();
     reader.feed(body.as_bytes());
@@ -161,7 +162,7 @@ fn how_large_the_file_can_be_is_known_when_it_begins() {
 #[test]
 fn a_form_has_one_content_type_and_no_coding() {
     let head = |pairs: &[(&'static str, &'static str)]| {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for (name, value) in pairs {
             headers.append(*name, HeaderValue::from_static(value));
         }

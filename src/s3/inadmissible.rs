@@ -18,13 +18,13 @@ pub fn inadmissible(head: RequestHead<'_>, operation: Operation) -> Option<S3Err
         return Some(S3Error::new(Code::MethodNotAllowed).with("Method", head.method.as_str()));
     }
     // A presigned URL may carry such a header as a query parameter.
-    let in_query = head.query.parameters().map(|(name, _)| name.to_owned());
-    let in_headers = head.headers.keys().map(|name| name.as_str().to_owned());
+    let in_query = head.query.parameters().map(|(name, _)| name);
+    let in_headers = head.headers.iter().map(|(name, _)| name.as_str());
     if let Some((name, why)) = in_headers.chain(in_query).find_map(|name| {
-        let why = reaches_other_keys(&name).or_else(|| ambiguous(&name))?;
+        let why = reaches_other_keys(name).or_else(|| ambiguous(name))?;
         Some((name, why))
     }) {
-        return Some(S3Error::not_implemented(&name, Some(why)));
+        return Some(S3Error::not_implemented(name, Some(why)));
     }
     // Swift deletes the objects listed in the body, whatever else is in the request.
     let lists = head.query.parameters().any(|(name, _)| name.eq_ignore_ascii_case("delete"));
@@ -139,14 +139,15 @@ pub const AMBIGUOUS: &str = "Some servers read the `_` in this name as `-`, and 
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderName, HeaderValue, Method};
+    use http::{HeaderName, HeaderValue, Method};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::http1::fields::Fields;
     use crate::s3::Query;
 
     fn refused(operation: Operation, header: &'static str, query: &str) -> Option<String> {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.insert(HeaderName::from_static(header), HeaderValue::from_static("true"));
         let head = RequestHead {
             method: &Method::POST,
@@ -233,7 +234,7 @@ mod tests {
             method,
             path: "/buck/key",
             query: &Query::parse(query),
-            headers: &HeaderMap::new(),
+            headers: &Fields::new(),
         };
         inadmissible(head, operation).map(|error| error.code().to_owned())
     }

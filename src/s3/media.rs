@@ -30,7 +30,7 @@ pub enum Media {
 impl Media {
     /// Reads the header (RFC 9110 §8.3).
     pub fn of(head: RequestHead<'_>) -> Self {
-        let mut values = head.headers.get_all(CONTENT_TYPE).iter();
+        let mut values = head.headers.get_all(CONTENT_TYPE);
         let value = match (values.next(), values.next()) {
             (None, _) => return Self::Unsaid,
             (Some(value), None) => value.to_str().unwrap_or("\u{fffd}").trim_matches([' ', '\t']),
@@ -100,7 +100,7 @@ pub fn body_refusal_as_sent(head: RequestHead<'_>, operation: Operation) -> Opti
     if !content.is_read_as_sent() && operation != Operation::DeleteObjects {
         return None;
     }
-    let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
+    let mut codings = head.headers.get_all(CONTENT_ENCODING);
     // The names of chunked encodings are judged in sigv4/payload.rs.
     let is_plain = |value: &HeaderValue| {
         ["", "identity", "aws-chunked"]
@@ -115,7 +115,7 @@ pub fn body_refusal_as_sent(head: RequestHead<'_>, operation: Operation) -> Opti
 
 /// Whether the `Content-Type` has a charset that may be another one than UTF-8.
 fn names_another_charset(head: RequestHead<'_>) -> bool {
-    let types = head.headers.get_all(CONTENT_TYPE).iter();
+    let types = head.headers.get_all(CONTENT_TYPE);
     types.map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase()).any(|value| {
         let parameters =
             value.split(';').skip(1).map(|parameter| parameter.trim_matches([' ', '\t']));

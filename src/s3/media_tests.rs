@@ -1,10 +1,9 @@
-use http::HeaderMap;
-
 use super::*;
+use crate::http1::fields::Fields;
 use crate::s3::Query;
 
 fn as_sent(method: &Method, operation: Operation, said: &[(&'static str, &str)]) -> Option<u16> {
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     for (name, value) in said {
         headers.append(*name, HeaderValue::from_str(value).unwrap());
     }
@@ -60,8 +59,8 @@ fn a_document_goes_on_in_no_coding_and_in_utf_8() {
     assert_eq!(as_sent(&Method::PUT, Op::PutObject, &object), None);
 }
 
-fn headers(content_types: &[&str]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+fn headers(content_types: &[&str]) -> Fields {
+    let mut headers = Fields::new();
     for value in content_types {
         headers.append(CONTENT_TYPE, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }

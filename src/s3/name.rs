@@ -140,7 +140,7 @@ impl ObjectName {
     /// The path-style path by which the store is asked for this object, however the client spelled
     /// it.
     pub fn path(&self) -> String {
-        format!("/{}/{}", self.bucket, encode_path(self.key.as_str()))
+        ["/", self.bucket.as_str(), "/", &encode_path(self.key.as_str())].concat()
     }
 }
 

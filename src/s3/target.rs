@@ -1,6 +1,5 @@
 //! The target of a request: the service, a bucket, or an object.
 
-use http::HeaderMap;
 use http::header::HOST;
 
 use super::code::Code;
@@ -8,6 +7,7 @@ use super::encoding::decode;
 use super::error::S3Error;
 use super::head::RequestHead;
 use super::name::{BucketName, ObjectKey, ObjectName, Segments};
+use crate::http1::fields::Fields;
 
 /// How requests name buckets and keys.
 #[derive(Debug, Clone, Default)]
@@ -104,8 +104,8 @@ pub fn host_bucket(head: RequestHead<'_>, domains: &[String]) -> Result<Option<S
 }
 
 /// The same, by the headers.
-pub fn bucket_in_host(headers: &HeaderMap, domains: &[String]) -> Result<Option<String>, S3Error> {
-    let mut hosts = headers.get_all(HOST).iter();
+pub fn bucket_in_host(headers: &Fields, domains: &[String]) -> Result<Option<String>, S3Error> {
+    let mut hosts = headers.get_all(HOST);
     let host = match (hosts.next(), hosts.next()) {
         (None, _) => return Ok(None),
         (Some(host), None) => host.to_str().ok(),
@@ -144,7 +144,7 @@ fn invalid_uri() -> S3Error {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue, Method};
+    use http::{HeaderValue, Method};
     use proptest::prelude::*;
 
     use super::*;
@@ -153,7 +153,7 @@ mod tests {
     use crate::s3::encoding::encode_path;
 
     fn parse(host: &str, path: &str, empty_segments: EmptySegments) -> Result<String, String> {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         if !host.is_empty() {
             headers.insert(HOST, HeaderValue::from_str(host).unwrap());
         }
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn two_hosts_are_one_too_many() {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.append(HOST, HeaderValue::from_static("a.s3.test"));
         headers.append(HOST, HeaderValue::from_static("b.s3.test"));
         let head = RequestHead {
@@ -276,7 +276,7 @@ mod tests {
         #[test]
         fn the_path_to_the_store_names_the_same_object(key in "\\PC{1,80}") {
             let path = format!("/bucket/{}", encode_path(&key));
-            let headers = HeaderMap::new();
+            let headers = Fields::new();
             let head =
                 RequestHead { method: &Method::GET, path: &path, query: &Query::default(), headers: &headers };
             if let Ok(Target::Object(name)) = Target::parse(head, &Naming::default()) {

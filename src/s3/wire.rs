@@ -4,12 +4,13 @@
 use std::str;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{HeaderName, HeaderValue, Method, Version};
 use memchr::memchr3;
 
 use super::code::Code;
 use super::error::S3Error;
 use crate::http1::Framing;
+use crate::http1::fields::Fields;
 
 /// The longest head accepted, in bytes. AWS accepts 8 KiB; some stores allow more metadata.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -67,7 +68,7 @@ pub struct ReceivedHead {
     /// 1.0 or 1.1.
     pub version: Version,
     /// The fields.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// Where the body ends.
     pub framing: Framing,
 }
@@ -95,7 +96,7 @@ fn received(
     request: &httparse::Request<'_, '_>,
     framing: Framing,
 ) -> Result<ReceivedHead, S3Error> {
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    let mut headers = Fields::with_capacity(request.headers.len());
     for field in request.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes());
         let name = name.map_err(|_| malformed("a field with a name that is none"))?;

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
+use memchr::memchr2;
 use sha2::{Digest, Sha256};
 
 use super::date::AmzDate;
 use super::key::SigningKey;
 use super::signature::{Hex, Signature};
+use crate::http1::fields::Fields;
 use crate::s3::encoding;
 
 /// The name of the algorithm, in `Authorization`, in queries and in strings to sign.
@@ -20,7 +21,7 @@ pub(super) struct CanonicalRequest<'a> {
     pub(super) path: &'a str,
     pub(super) query: &'a str,
     /// All fields of the request; only those in `signed_headers` are used.
-    pub(super) headers: &'a HeaderMap,
+    pub(super) headers: &'a Fields,
     /// Lower-case names, joined by `;`.
     pub(super) signed_headers: &'a str,
     /// The value of `x-amz-content-sha256`, or its substitute.
@@ -35,10 +36,11 @@ impl CanonicalRequest<'_> {
             text.extend_from_slice(line.as_bytes());
             text.push(b'\n');
         }
-        for name in self.signed_headers.split(';') {
-            text.extend_from_slice(name.as_bytes());
+        // On bytes: to search a text for characters costs several times as much.
+        for name in self.signed_headers.as_bytes().split(|byte| *byte == b';') {
+            text.extend_from_slice(name);
             text.push(b':');
-            for (i, value) in self.headers.get_all(name).iter().enumerate() {
+            for (i, value) in self.headers.get_all(name).enumerate() {
                 if i > 0 {
                     text.push(b',');
                 }
@@ -57,12 +59,21 @@ impl CanonicalRequest<'_> {
 /// The string to sign for a canonical request.
 pub(super) fn string_to_sign(date: &AmzDate, key: &SigningKey, canonical: &[u8]) -> String {
     let digest = Hex::of(&Sha256::digest(canonical).into());
-    [ALGORITHM, date.as_str(), key.scope_text(), digest.as_str()].join("\n")
+    string_to_sign_lines(date, key, &digest).join("\n")
+}
+
+fn string_to_sign_lines<'a>(
+    date: &'a AmzDate,
+    key: &'a SigningKey,
+    digest: &'a Hex,
+) -> [&'a str; 4] {
+    [ALGORITHM, date.as_str(), key.scope_text(), digest.as_str()]
 }
 
 /// The signature of a canonical request.
 pub(super) fn signature(date: &AmzDate, key: &SigningKey, canonical: &[u8]) -> Signature {
-    key.sign(&[string_to_sign(date, key, canonical).as_bytes()])
+    let digest = Hex::of(&Sha256::digest(canonical).into());
+    key.sign_lines(&string_to_sign_lines(date, key, &digest))
 }
 
 /// A path as S3 signs it: decoded once and encoded as AWS does, however the client encoded it. A
@@ -113,6 +124,9 @@ fn is_unreserved(byte: u8) -> bool {
 /// Appends a header's value without surrounding white space, and with every run of inner white
 /// space as one space.
 fn push_collapsed(text: &mut Vec<u8>, value: &[u8]) {
+    if memchr2(b' ', b'\t', value).is_none() {
+        return text.extend_from_slice(value);
+    }
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     for (i, word) in value.split(is_space).filter(|word| !word.is_empty()).enumerate() {
         if i > 0 {
@@ -166,7 +180,7 @@ mod tests {
 
     #[test]
     fn headers_are_trimmed_collapsed_and_joined() {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.append("x-amz-meta-a", HeaderValue::from_static("  one   two\tthree "));
         headers.append("x-amz-meta-a", HeaderValue::from_static("four"));
         headers.append("x-amz-meta-b", HeaderValue::from_bytes(b"\xc3\xbc").expect("opaque"));

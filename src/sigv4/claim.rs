@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderName, header};
 
 use super::auth_error::AuthError;
 use super::canonical::ALGORITHM;
@@ -12,6 +12,7 @@ use super::effective::EffectiveRequest;
 use super::key::{SERVICE, TERMINATOR};
 use super::mechanism::Mechanism;
 use super::names::{UNSIGNED_PAYLOAD, X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
+use crate::http1::fields::Fields;
 use crate::s3::RequestHead;
 
 /// A claim to verify.
@@ -164,7 +165,7 @@ impl Claimed {
     /// does. A head without a signature may have only those that `may_stand_alone` accepts.
     pub fn check_covers(
         &self,
-        headers: &HeaderMap,
+        headers: &Fields,
         may_stand_alone: impl Fn(&str) -> bool,
     ) -> Result<(), AuthError> {
         match self.mechanism {
@@ -199,9 +200,9 @@ impl Claimed {
 }
 
 /// `host` and every `x-amz-*` header must be signed: otherwise anything on the way could add them.
-pub(super) fn check_signed_headers(headers: &HeaderMap, signed: &str) -> Result<(), AuthError> {
-    let signed: Vec<&str> = signed.split(';').collect();
-    let is_signed = |name: &str| signed.contains(&name);
+pub(super) fn check_signed_headers(headers: &Fields, signed: &str) -> Result<(), AuthError> {
+    let signed: Vec<&[u8]> = signed.as_bytes().split(|byte| *byte == b';').collect();
+    let is_signed = |name: &str| signed.contains(&name.as_bytes());
     let must_be = |name: &&str| name.starts_with("x-amz-") || *name == "host";
     let mut names: Vec<String> = headers
         .keys()

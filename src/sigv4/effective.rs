@@ -1,10 +1,11 @@
 //! The effective request: parameters of a presigned URL that stand for headers are moved to the
 //! headers, and the parameters of the signature are removed from the query.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use super::auth_error::AuthError;
 use super::mechanism::Mechanism;
+use crate::http1::fields::Fields;
 use crate::s3::{Query, RequestHead};
 
 /// The headers and the query that every reader uses except the signature check, which covers the
@@ -23,7 +24,7 @@ pub struct EffectiveRequest<'a> {
     /// Where the request's signature is.
     pub mechanism: Mechanism,
     /// The headers as sent, and those that the query stands for.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// The rest of the query.
     pub query: Query,
 }
@@ -92,12 +93,12 @@ impl Part {
     }
 }
 
-fn add(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), AuthError> {
+fn add(headers: &mut Fields, name: &str, value: &str) -> Result<(), AuthError> {
     let wrong = || AuthError::HeaderInQuery { name: name.into() };
     let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
     // White space around a header's value is not part of it (RFC 9110 §5.5).
     let value = value.trim_matches([' ', '\t']);
-    let mut said = headers.get_all(&header).iter().peekable();
+    let mut said = headers.get_all(&header).peekable();
     if said.peek().is_none() {
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?;
         headers.insert(header, value);
@@ -158,7 +159,7 @@ mod tests {
                 ("x-amz-acl", "private"),
             ] {
                 assert_eq!(effective.headers[name], value, "{signature}");
-                assert_eq!(effective.headers.get_all(name).iter().count(), 1);
+                assert_eq!(effective.headers.get_all(name).count(), 1);
             }
             assert!(!effective.headers.contains_key("x-amz-signature"));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use sha2::{Digest, Sha256};
 
 use super::accepted::{Accepted, Authenticated};
@@ -15,6 +15,7 @@ use super::effective::EffectiveRequest;
 use super::key::{Scope, SigningKey, SigningKeys};
 use super::payload::PayloadKind;
 use super::signature::Signature;
+use crate::http1::fields::Fields;
 use crate::s3::{Query, RequestHead};
 use crate::secret::Secret;
 
@@ -66,13 +67,13 @@ pub(super) struct Request {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: Query,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Fields,
 }
 
 impl Request {
     pub(super) fn new(method: &Method, path: &str) -> Self {
         let (method, path) = (method.clone(), path.to_owned());
-        Self { method, path, query: Query::default(), headers: HeaderMap::new() }
+        Self { method, path, query: Query::default(), headers: Fields::new() }
             .header("host", "examplebucket.s3.amazonaws.com")
     }
 

@@ -56,6 +56,12 @@ impl SigningKey {
         Signature::new(hmac(&self.mac, parts))
     }
 
+    /// Signs these lines, joined by LF.
+    pub(super) fn sign_lines(&self, lines: &[&str; 4]) -> Signature {
+        let [a, b, c, d] = lines.map(str::as_bytes);
+        self.sign(&[a, b"\n", b, b"\n", c, b"\n", d])
+    }
+
     /// The scope in the form of a string to sign.
     pub fn scope_text(&self) -> &str {
         &self.scope_text

@@ -1,12 +1,13 @@
 //! The kind of payload that `x-amz-content-sha256` promises (AWS: Authenticating Requests: Using
 //! the Authorization Header).
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 
 use super::auth_error::AuthError;
 use super::mechanism::Mechanism;
 use super::names::{UNSIGNED_PAYLOAD, X_AMZ_CONTENT_SHA256};
 use super::signature::digest_from_hex;
+use crate::http1::fields::Fields;
 use crate::s3::RequestHead;
 
 /// How the body is framed and how it is authenticated.
@@ -62,7 +63,7 @@ impl PayloadKind {
     pub fn of(
         mechanism: Mechanism,
         said: Option<&str>,
-        headers: &HeaderMap,
+        headers: &Fields,
     ) -> Result<Self, AuthError> {
         let names_chunks = names_chunks(headers);
         let kind = match said {
@@ -101,7 +102,7 @@ impl PayloadKind {
 
     /// Refuses a body whose headers contradict each other about its framing, since stores read such
     /// a body differently. Errors: [`AuthError::AmbiguousFraming`].
-    pub fn check_unambiguous(self, headers: &HeaderMap) -> Result<(), AuthError> {
+    pub fn check_unambiguous(self, headers: &Fields) -> Result<(), AuthError> {
         let says = names_chunks(headers) || headers.contains_key("x-amz-decoded-content-length");
         if says && !self.is_chunked() {
             return Err(AuthError::AmbiguousFraming);
@@ -122,7 +123,7 @@ impl PayloadKind {
 
 /// Removes `aws-chunked` from `Content-Encoding` once the framing is removed; the other encodings
 /// stay byte for byte (AWS does not store `aws-chunked` either, and keeps the rest).
-pub fn unframe(headers: &mut HeaderMap) {
+pub fn unframe(headers: &mut Fields) {
     if !names_chunks(headers) {
         return;
     }
@@ -134,12 +135,14 @@ pub fn unframe(headers: &mut HeaderMap) {
     let kept = kept.join(&b","[..]);
     match HeaderValue::from_bytes(kept.trim_ascii()) {
         Ok(left) if !left.is_empty() => headers.insert(header::CONTENT_ENCODING, left),
-        _ => headers.remove(header::CONTENT_ENCODING),
-    };
+        _ => {
+            headers.remove(header::CONTENT_ENCODING);
+        }
+    }
 }
 
-fn names_chunks(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+fn names_chunks(headers: &Fields) -> bool {
+    let values = headers.get_all(header::CONTENT_ENCODING);
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).any(is_chunks)
 }
 
@@ -197,7 +200,7 @@ mod tests {
         sha256: Option<&str>,
         encodings: &[&'static str],
     ) -> Result<PayloadKind, (u16, &'static str)> {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for value in encodings {
             headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
         }
@@ -280,7 +283,7 @@ mod tests {
             (&["deflate, gzip"], Some("deflate, gzip")),
             (&["gzip, AWS-Chunked", "br"], Some("gzip,br")),
         ] {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::new();
             for value in values {
                 headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
             }

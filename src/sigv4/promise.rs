@@ -2,13 +2,14 @@
 
 use std::str::FromStr;
 
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderName, Method, header};
 
 use super::accepted::Authenticated;
 use super::body_error::BodyError;
 use super::checksum::Algorithm;
 use super::chunk_chain::ChunkSeed;
 use super::payload::PayloadKind;
+use crate::http1::fields::Fields;
 use crate::s3::RequestHead;
 use crate::s3::decimal::decimal;
 
@@ -68,7 +69,7 @@ impl BodyPromise {
 
     /// Refuses a body whose head names a checksum algorithm but has no checksum, in a header or as
     /// a trailer (AWS: PutObject, `x-amz-sdk-checksum-algorithm`).
-    pub fn check_announced(&self, headers: &HeaderMap) -> Result<(), BodyError> {
+    pub fn check_announced(&self, headers: &Fields) -> Result<(), BodyError> {
         let announced = headers.contains_key(X_AMZ_SDK_CHECKSUM_ALGORITHM);
         if announced && self.checksum.is_none() {
             return Err(BodyError::MissingChecksum);
@@ -94,7 +95,7 @@ impl BodyPromise {
     }
 }
 
-fn length(headers: &HeaderMap, payload: PayloadKind) -> Result<Option<u64>, BodyError> {
+fn length(headers: &Fields, payload: PayloadKind) -> Result<Option<u64>, BodyError> {
     if payload.is_chunked() {
         let length = single(headers, &X_AMZ_DECODED_CONTENT_LENGTH)?;
         let length = length.ok_or(BodyError::MissingContentLength)?;
@@ -106,7 +107,7 @@ fn length(headers: &HeaderMap, payload: PayloadKind) -> Result<Option<u64>, Body
     decimal(length).map(Some).ok_or(BodyError::InvalidHeader(header::CONTENT_LENGTH))
 }
 
-fn content_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>, BodyError> {
+fn content_md5(headers: &Fields) -> Result<Option<[u8; 16]>, BodyError> {
     let Some(value) = single(headers, &CONTENT_MD5)? else { return Ok(None) };
     let digest = Algorithm::Md5.decode(value).and_then(|bytes| bytes.try_into().ok());
     digest.map(Some).ok_or_else(|| BodyError::InvalidMd5 { value: value.into() })
@@ -119,7 +120,7 @@ fn promised_checksum(
     let mut promised = Vec::new();
     // The checksum in a CompleteMultipartUpload is about the object, not about the request's body.
     let completes = head.method == Method::POST && head.query.has("uploadId");
-    let names = head.headers.keys().filter(|_| !completes);
+    let names = head.headers.iter().map(|(name, _)| name).filter(|_| !completes);
     for algorithm in names.filter_map(Algorithm::from_header) {
         let header = algorithm.header();
         let value = single(head.headers, &header)?.unwrap_or_default();
@@ -144,7 +145,7 @@ fn promised_checksum(
 /// `x-amz-sdk-checksum-algorithm` must not contradict the checksum itself. Whether it may occur
 /// without a checksum depends on the operation ([`BodyPromise::check_announced`]).
 fn check_sdk_algorithm(
-    headers: &HeaderMap,
+    headers: &Fields,
     checksum: Option<&PromisedChecksum>,
 ) -> Result<(), BodyError> {
     match (single(headers, &X_AMZ_SDK_CHECKSUM_ALGORITHM)?, checksum) {
@@ -159,8 +160,8 @@ fn check_sdk_algorithm(
 
 /// The algorithm of the checksum that a store has to compute or compare must exist (AWS:
 /// CreateMultipartUpload, CopyObject, CompleteMultipartUpload).
-fn check_choices(headers: &HeaderMap) -> Result<(), BodyError> {
-    for name in headers.keys() {
+fn check_choices(headers: &Fields) -> Result<(), BodyError> {
+    for (name, _) in headers {
         let Some(what) = name.as_str().strip_prefix("x-amz-checksum-") else { continue };
         let value = single(headers, name)?.unwrap_or_default();
         match what {
@@ -185,8 +186,8 @@ fn check_choices(headers: &HeaderMap) -> Result<(), BodyError> {
 }
 
 /// The only value of a header. A repeated promise is malformed, even with the same value.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, BodyError> {
-    let mut values = headers.get_all(name).iter();
+fn single<'a>(headers: &'a Fields, name: &HeaderName) -> Result<Option<&'a str>, BodyError> {
+    let mut values = headers.get_all(name);
     let Some(value) = values.next() else { return Ok(None) };
     match (value.to_str(), values.next()) {
         (Ok(text), None) => Ok(Some(text.trim())),

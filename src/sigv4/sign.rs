@@ -1,13 +1,14 @@
 //! Signs a request to the store.
 
 use http::header::InvalidHeaderValue;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderValue, Method, header};
 
 use super::canonical::{self, ALGORITHM, CanonicalRequest};
 use super::credential::Credential;
 use super::date::AmzDate;
 use super::key::SigningKeys;
 use super::names::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
+use crate::http1::fields::Fields;
 
 /// The signed parts besides the header fields.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +41,7 @@ pub enum SignError {
 /// `now_unix`: seconds since 1970.
 pub fn sign(
     request: &Outgoing<'_>,
-    headers: &mut HeaderMap,
+    headers: &mut Fields,
     credential: &Credential,
     region: &str,
     keys: &SigningKeys,
@@ -68,20 +69,25 @@ pub fn sign(
         payload: request.payload,
     };
     let key = keys.key(credential, date.day(), region);
-    let signature = canonical::signature(&date, &key, &canonical.to_bytes());
-    let authorization = format!(
-        "{ALGORITHM} Credential={}/{},SignedHeaders={signed_headers},Signature={}",
-        credential.access_key_id,
+    let signature = canonical::signature(&date, &key, &canonical.to_bytes()).to_hex();
+    let authorization = [
+        ALGORITHM,
+        " Credential=",
+        &credential.access_key_id,
+        "/",
         key.scope_text(),
-        signature.to_hex().as_str()
-    );
-    let mut authorization = HeaderValue::from_str(&authorization)?;
+        ",SignedHeaders=",
+        &signed_headers,
+        ",Signature=",
+        signature.as_str(),
+    ];
+    let mut authorization = HeaderValue::try_from(authorization.concat())?;
     authorization.set_sensitive(true);
     headers.insert(header::AUTHORIZATION, authorization);
     Ok(())
 }
 
-fn signed_headers(headers: &HeaderMap) -> String {
+fn signed_headers(headers: &Fields) -> String {
     let is_signed = |name: &&str| {
         matches!(*name, "host" | "content-type" | "content-md5") || name.starts_with("x-amz-")
     };
@@ -108,7 +114,7 @@ mod tests {
         Outgoing { method: &Method::PUT, path: "/b/k", query: &[], payload: "UNSIGNED-PAYLOAD" }
     }
 
-    fn signed(mut headers: HeaderMap, credential: &Credential) -> HeaderMap {
+    fn signed(mut headers: Fields, credential: &Credential) -> Fields {
         sign(&outgoing(), &mut headers, credential, "us-east-1", &SigningKeys::default(), 0)
             .expect("a host and plain texts");
         headers
@@ -116,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_may_change_on_the_way_is_not_signed() {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for name in [
             "host",
             "x-amz-meta-b",
@@ -145,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_client_s_token_never_reaches_the_store() {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.insert("host", HeaderValue::from_static("store"));
         headers.insert(X_AMZ_SECURITY_TOKEN, HeaderValue::from_static("the client's"));
         assert!(!signed(headers.clone(), &credential(None)).contains_key(X_AMZ_SECURITY_TOKEN));
@@ -158,7 +164,7 @@ mod tests {
     #[test]
     fn without_a_host_or_with_an_impossible_region_nothing_is_signed() {
         let keys = SigningKeys::default();
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         let result = sign(&outgoing(), &mut headers, &credential(None), "r", &keys, 0);
         assert!(matches!(result, Err(SignError::NoHost)));
         headers.insert("host", HeaderValue::from_static("store"));

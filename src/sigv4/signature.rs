@@ -67,10 +67,31 @@ impl fmt::Debug for Hex {
 
 /// Reads the 64 hex digits of a SHA-256 digest or an HMAC.
 pub(super) fn digest_from_hex(text: &[u8]) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    Some(bytes)
+    let text: &[u8; 64] = text.try_into().ok()?;
+    let (mut bytes, mut all) = ([0; 32], 0);
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        let [high, low] = [pair[0], pair[1]].map(|digit| VALUES[usize::from(digit)]);
+        all |= high | low;
+        *byte = high << 4 | low;
+    }
+    (all < NO_DIGIT).then_some(bytes)
 }
+
+/// The value of each byte as a hex digit, or [`NO_DIGIT`].
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = DIGITS[value as usize];
+        values[digit as usize] = value;
+        values[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+/// No value of a digit has this bit.
+const NO_DIGIT: u8 = 0x80;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 

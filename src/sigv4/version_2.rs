@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderName, header};
 use sha1::Sha1;
 
 use super::accepted::{Accepted, Authenticated, WhichSecret, check_session_token, check_skew};
@@ -18,6 +18,7 @@ use super::date::AmzDate;
 use super::effective::EffectiveRequest;
 use super::names::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use super::payload::PayloadKind;
+use crate::http1::fields::Fields;
 use crate::s3::RequestHead;
 use crate::s3::classify::is_subresource;
 use crate::s3::decimal::decimal;
@@ -158,9 +159,8 @@ fn string_to_sign(meant: &RequestHead<'_>, date_line: &str, resource: &str) -> V
 }
 
 /// All values of a header as one, each without surrounding white space.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
-    let values: Vec<_> =
-        headers.get_all(name).iter().map(|value| value.as_bytes().trim_ascii()).collect();
+fn joined(headers: &Fields, name: &HeaderName) -> Vec<u8> {
+    let values: Vec<_> = headers.get_all(name).map(|value| value.as_bytes().trim_ascii()).collect();
     values.join(&b","[..])
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use crate::backend::questions::question;
 use crate::backend::{Exchange, HeadRequest, HttpStore, Sending, Store, StoreRequest};
 use crate::body::Body;
 use crate::config::{Backend, Endpoint};
+use crate::http1::fields::Fields;
 use crate::metrics::levels::NodeLevel;
 use crate::s3::ObjectName;
 use crate::secret::Secret;
@@ -74,7 +75,7 @@ fn name(number: usize) -> ObjectName {
 }
 
 async fn put(store: &HttpStore, name: &ObjectName) -> Exchange {
-    let request: StoreRequest = question(Method::PUT, name.path(), Vec::new(), HeaderMap::new());
+    let request: StoreRequest = question(Method::PUT, name.path(), Vec::new(), Fields::new());
     let body = Body::empty();
     store.exchange(&request, Sending::new(&body, Instant::now() + Duration::from_secs(5))).await
 }
@@ -88,7 +89,7 @@ async fn the_writes_of_a_key_and_the_heads_that_judge_them_go_to_one_node() {
     let ((one, at_one), (two, at_two)) = (node().await, node().await);
     let store = store(vec![one, two], Duration::ZERO).await;
     let counts = || [at_one.load(Ordering::Relaxed), at_two.load(Ordering::Relaxed)];
-    let headers = HeaderMap::new();
+    let headers = Fields::new();
     for number in 0..20 {
         let (name, before) = (name(number), counts());
         let asked = HeadRequest { name: &name, version_id: None, headers: &headers };
@@ -109,7 +110,7 @@ async fn what_could_not_be_sent_goes_to_the_next_node_and_the_dead_one_is_taken_
     for number in 0..20 {
         let exchange = put(&store, &name(number)).await;
         assert!(matches!(exchange, Exchange::Answered(_)), "{exchange:?}");
-        let read = question(Method::GET, name(number).path(), Vec::new(), HeaderMap::new());
+        let read = question(Method::GET, name(number).path(), Vec::new(), Fields::new());
         store.open(&read).await.unwrap().dismiss().await;
     }
     assert_eq!(answered.load(Ordering::Relaxed), 40);

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 
 use super::super::*;
 use super::{GRACE, LEASE, SETTLE, SETTLE_LONG};
 use crate::backend::headers::OBJECT_WRITE_ID;
 use crate::backend::{Answer, Exchange, HeadError, HeadRequest, Sending, Signing};
+use crate::http1::fields::Fields;
 use crate::register::memory::MemoryRegister;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
@@ -172,7 +173,7 @@ impl Bench {
             method: Method::PUT,
             path: self.name.path(),
             query: query.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-            headers: HeaderMap::new(),
+            headers: Fields::new(),
             sha256: None,
         }
     }
@@ -210,7 +211,7 @@ impl Bench {
                 write_id,
                 attempt,
                 arrived: Instant::now(),
-                head_headers: &HeaderMap::new(),
+                head_headers: &Fields::new(),
                 version_id: None,
                 upload_id,
                 etag: upload_id.is_some().then_some(&of_two_parts),
@@ -225,7 +226,7 @@ impl Bench {
     }
 
     pub(super) async fn early_look(&self, preconditions: &Preconditions) -> Option<Outcome> {
-        self.gate.early_look(&self.name, preconditions, 1, &HeaderMap::new()).await
+        self.gate.early_look(&self.name, preconditions, 1, &Fields::new()).await
     }
 }
 
@@ -380,7 +381,7 @@ impl FakeStore {
             }
             _ => return Self::answer(200, Some(&self.land())),
         };
-        let (status, headers) = (StatusCode::OK, HeaderMap::new());
+        let (status, headers) = (StatusCode::OK, Fields::new());
         Exchange::Answered(Answer { status, headers, body: document.into() })
     }
 
@@ -411,7 +412,7 @@ impl FakeStore {
     }
 
     pub(super) fn answer(status: u16, etag: Option<&str>) -> Exchange {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         if let Some(etag) = etag {
             headers.insert(http::header::ETAG, format!("\"{etag}\"").parse().unwrap());
         }

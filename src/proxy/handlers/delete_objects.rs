@@ -8,13 +8,14 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
 
 use crate::backend::headers::{for_head, to_store};
 use crate::backend::{Answer, Signing, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Reply, Write};
+use crate::http1::fields::Fields;
 use crate::proxy::admitted::{self, Request, Retry};
 use crate::proxy::delete_limiter::BatchLimiter;
 use crate::proxy::gate_reply::remembered;
@@ -61,7 +62,7 @@ pub(super) async fn serve<'p>(
     }
     let outcomes: Vec<_> =
         list.objects.iter().zip(&ends).map(|(entry, end)| end.outcome(entry)).collect();
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     let body = delete_result(list.quiet, &outcomes).into();
     Ok(Response::whole(Answer { status: StatusCode::OK, headers, body }))
@@ -98,10 +99,9 @@ pub(super) const fn delete_of(version_id: Option<&str>) -> Operation {
 }
 
 /// The headers of the batch that apply to each of its deletes.
-fn each_delete_s_headers(batch: &HeaderMap) -> HeaderMap {
+fn each_delete_s_headers(batch: &Fields) -> Fields {
     to_store(batch)
         .into_iter()
-        .filter_map(|(name, value)| Some((name?, value)))
         .filter(|(name, _)| {
             matches!(
                 name.as_str(),
@@ -117,8 +117,8 @@ fn each_delete_s_headers(batch: &HeaderMap) -> HeaderMap {
 struct Batch<'a> {
     proxy: &'a Proxy,
     bucket: BucketName,
-    headers: HeaderMap,
-    head_headers: HeaderMap,
+    headers: Fields,
+    head_headers: Fields,
     access_key_id: &'a str,
     retry: Retry,
     arrived: Instant,
@@ -335,7 +335,7 @@ mod tests {
     fn store(status: u16, code: &str) -> Answer {
         let body = format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
         let status = StatusCode::from_u16(status).unwrap();
-        Answer { status, headers: HeaderMap::new(), body: body.into() }
+        Answer { status, headers: Fields::new(), body: body.into() }
     }
 
     fn told(ends: &[End]) -> Option<String> {

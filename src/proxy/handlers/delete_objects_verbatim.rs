@@ -2,13 +2,14 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 use super::delete_objects;
 use super::verbatim::{self, Named};
 use crate::backend::Answer;
 use crate::body::Body;
 use crate::gate::Reply;
+use crate::http1::fields::Fields;
 use crate::proxy::admitted::Batch;
 use crate::proxy::gate_reply::{replay_headers, stored};
 use crate::proxy::response::{Failure, Response};
@@ -42,7 +43,7 @@ pub(super) async fn serve<'p>(
     let reply = verbatim::write(proxy, visit, &request, named, &Body::from(document)).await;
     let (headers, outcome) = match reply {
         Reply::Store(answer) => return Ok(Response::whole(stored(visit, answer))),
-        Reply::Error(error, _) => (HeaderMap::new(), DeleteOutcome::failed(entry, &error)),
+        Reply::Error(error, _) => (Fields::new(), DeleteOutcome::failed(entry, &error)),
         Reply::Replayed(_, generation, answered) => {
             let deleted = Deleted {
                 key: entry.key.clone(),
@@ -56,7 +57,7 @@ pub(super) async fn serve<'p>(
     Ok(Response::whole(document_of(&list, &outcome, headers)))
 }
 
-fn document_of(list: &DeleteRequest, outcome: &DeleteOutcome, mut headers: HeaderMap) -> Answer {
+fn document_of(list: &DeleteRequest, outcome: &DeleteOutcome, mut headers: Fields) -> Answer {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     let body = Bytes::from(delete_result(list.quiet, std::slice::from_ref(outcome)));
     Answer { status: StatusCode::OK, headers, body }

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::backend::headers::for_head;
 use crate::backend::{KeepAlive, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Outcome, Write};
+use crate::http1::fields::Fields;
 use crate::proxy::admitted::KeyWrite;
 use crate::proxy::buffered::Buffered;
 use crate::proxy::copy_source::{self, Source};
@@ -71,7 +71,7 @@ pub(super) async fn serve<'p>(
 }
 
 /// Refuses a stale writer before its body is read, where that saves enough.
-async fn early_look(proxy: &Proxy, write: &KeyWrite, head_headers: &HeaderMap) -> Option<Outcome> {
+async fn early_look(proxy: &Proxy, write: &KeyWrite, head_headers: &Fields) -> Option<Outcome> {
     let length = write.request.promise.length;
     let large = length.is_none_or(|bytes| bytes >= EARLY_LOOK_BYTES_MIN);
     if write.unguarded || !(write.request.expects_continue || large) {
@@ -92,7 +92,7 @@ fn is_long(operation: Operation) -> bool {
 /// A buffered body, and the other parts of its request that are needed.
 struct Taken {
     body: Buffered,
-    head_headers: HeaderMap,
+    head_headers: Fields,
     arrived: Instant,
 }
 
@@ -106,7 +106,7 @@ struct Prepared {
     write_id: WriteId,
     attempt: u32,
     arrived: Instant,
-    head_headers: HeaderMap,
+    head_headers: Fields,
     upload_id: Option<String>,
     version_id: Option<String>,
     source: Option<Source>,

@@ -3,13 +3,14 @@
 //! A browser's upload form: the key and the signature are form fields. The store gets a PutObject,
 //! which is guarded like any other.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use tokio::time::Instant;
 
 use crate::backend::{Answer, Signing, StoreRequest};
 use crate::body::Body;
 use crate::clock;
 use crate::gate::{Outcome, Reply, Write};
+use crate::http1::fields::Fields;
 use crate::proxy::access::Asked;
 use crate::proxy::admitted::Form;
 use crate::proxy::context::Context;
@@ -53,7 +54,7 @@ pub(super) async fn serve<'p>(
 struct Upload {
     form: PostForm,
     name: ObjectName,
-    headers: HeaderMap,
+    headers: Fields,
     /// Whether the key's rule is `mode = "pass"`.
     unguarded: bool,
 }
@@ -100,9 +101,8 @@ fn admit(
 
 /// The headers of the store's answer that are about the object: its version and its encryption. The
 /// CORS headers of the put do not apply to the form.
-fn of_the_store(answer: HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    let named = answer.into_iter().filter_map(|(name, value)| Some((name?, value)));
-    named.filter(|(name, _)| name.as_str().starts_with("x-amz-"))
+fn of_the_store(answer: Fields) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    answer.into_iter().filter(|(name, _)| name.as_str().starts_with("x-amz-"))
 }
 
 impl Upload {
@@ -129,7 +129,7 @@ impl Upload {
             write_id,
             attempt: 1,
             arrived,
-            head_headers: &HeaderMap::new(),
+            head_headers: &Fields::new(),
             version_id: None,
             upload_id: None,
             etag: None,

@@ -1,8 +1,9 @@
 //! The values of conditional headers: entity tags and dates, as RFC 9110 defines them.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderName};
 use httpdate::HttpDate;
 
+use crate::http1::fields::Fields;
 use crate::s3::etag::ETag;
 
 /// An entity tag in a precondition.
@@ -66,7 +67,7 @@ impl EntityTags {
 
     /// Reads `*`, an ETag, or a list of them, in one field or several (RFC 9110 §5.3, §5.6.1);
     /// `None` when the header is missing or empty, as some SDKs send it.
-    pub(super) fn of_header(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+    pub(super) fn of_header(headers: &Fields, name: &HeaderName) -> Option<Self> {
         let mut any = true;
         let mut list = Vec::new();
         for value in headers.get_all(name) {
@@ -91,8 +92,8 @@ impl EntityTags {
 
 /// Reads a date in any of HTTP's three forms, in seconds since 1970; `None` for anything else, and
 /// for several dates (RFC 9110 §5.6.7, §13.1.3, §13.1.4: such a precondition is ignored).
-pub(super) fn date_s(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
-    let mut values = headers.get_all(name).iter();
+pub(super) fn date_s(headers: &Fields, name: &HeaderName) -> Option<i64> {
+    let mut values = headers.get_all(name);
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then(|| read_date_s(value)).flatten()
 }
@@ -105,6 +106,6 @@ pub(super) fn read_date_s(text: &str) -> Option<i64> {
 }
 
 /// The modification time of an object by an answer's header, in seconds since 1970.
-pub fn last_modified_s(headers: &HeaderMap) -> Option<i64> {
+pub fn last_modified_s(headers: &Fields) -> Option<i64> {
     date_s(headers, &header::LAST_MODIFIED)
 }

@@ -1,8 +1,9 @@
 //! Helpers for the tests of this module.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use super::{Dialect, Preconditions};
+use crate::http1::fields::Fields;
 use crate::s3::{Operation, Query, RequestHead, S3Error};
 
 /// The preconditions of a write with these headers.
@@ -11,7 +12,7 @@ pub(super) fn parse(
     operation: Operation,
     headers: &[(&'static str, &str)],
 ) -> Result<Preconditions, S3Error> {
-    let mut map = HeaderMap::new();
+    let mut map = Fields::new();
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }

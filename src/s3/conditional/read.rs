@@ -3,15 +3,16 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 
 use super::fields::{EntityTag, EntityTags, date_s};
 use super::preconditions::Preconditions;
 use super::representation::Validators;
+use crate::http1::fields::Fields;
 
 impl Preconditions {
     /// The preconditions of a read. `now_s` in seconds since 1970.
-    pub fn of_read(headers: &HeaderMap, now_s: i64) -> Self {
+    pub fn of_read(headers: &Fields, now_s: i64) -> Self {
         #[cfg(test)]
         crate::readings::count("preconditions of a read");
         Self::parse_read(headers, &OF_READ, now_s)
@@ -19,11 +20,11 @@ impl Preconditions {
 
     /// The preconditions of a copy on its source (`x-amz-copy-source-if-…`). `now_s` in seconds
     /// since 1970.
-    pub fn of_copy_source(headers: &HeaderMap, now_s: i64) -> Self {
+    pub fn of_copy_source(headers: &Fields, now_s: i64) -> Self {
         Self::parse_read(headers, &OF_COPY_SOURCE, now_s)
     }
 
-    fn parse_read(headers: &HeaderMap, names: &Names, now_s: i64) -> Self {
+    fn parse_read(headers: &Fields, names: &Names, now_s: i64) -> Self {
         let if_match = EntityTags::of_header(headers, &names.matching);
         let if_none_match = EntityTags::of_header(headers, &names.none_matching);
         Self {
@@ -49,7 +50,7 @@ impl Preconditions {
 
     /// Replaces a read's conditional headers by these preconditions, in one spelling and without
     /// those that have no effect. Stores fail on bare ETags, on `*`, and on invalid dates.
-    pub fn replace_in(&self, headers: &mut HeaderMap) {
+    pub fn replace_in(&self, headers: &mut Fields) {
         let names = OF_READ;
         let if_match = self.if_match.as_ref();
         let if_none_match = self.if_none_match.as_ref();

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::http1::fields::Fields;
 use crate::s3::conditional::Precondition;
 
 /// The object of the tables: `"e"`, last modified at NOON.
@@ -12,8 +13,8 @@ const FUTURE: &str = "Sun, 06 Nov 2044 12:00:00 GMT";
 /// Some time between AFTER and FUTURE.
 const NOW: i64 = 1_700_000_000;
 
-fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+fn headers(lines: &[(&str, &str)]) -> Fields {
+    let mut headers = Fields::new();
     for (name, value) in lines {
         let name: HeaderName = name.parse().unwrap();
         headers.append(name, value.parse().unwrap());
@@ -274,10 +275,10 @@ fn value() -> impl Strategy<Value = HeaderValue> {
     ]
 }
 
-fn any_headers() -> impl Strategy<Value = HeaderMap> {
+fn any_headers() -> impl Strategy<Value = Fields> {
     let name = prop::sample::select(vec![IM, INM, IMS, IUS]);
     prop::collection::vec((name, value()), 0..6).prop_map(|lines| {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for (name, value) in lines {
             headers.append(HeaderName::from_static(name), value);
         }

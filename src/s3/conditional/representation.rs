@@ -1,9 +1,10 @@
 //! The object's state, as far as preconditions need it (RFC 9110 §8.8: validators), and the answers
 //! that it is read from.
 
-use http::header::{self, HeaderMap};
+use http::header;
 
 use super::fields::last_modified_s;
+use crate::http1::fields::Fields;
 use crate::s3::etag::ETag;
 
 /// The selected representation (RFC 9110 §3.2): what preconditions are evaluated against.
@@ -89,7 +90,7 @@ pub struct Validators {
 
 impl Validators {
     /// The `ETag` and `Last-Modified` of an answer.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn of(headers: &Fields) -> Self {
         Self {
             etag: headers.get(header::ETAG).map(|value| ETag::parse(value.as_bytes())),
             last_modified_s: last_modified_s(headers),

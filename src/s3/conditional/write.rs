@@ -1,7 +1,7 @@
 //! Preconditions of writes, and the dialect that decides which of them are accepted (AWS:
 //! Conditional writes, conditional deletes; RFC 9110 §13).
 
-use http::header::{HeaderMap, HeaderName};
+use http::header::HeaderName;
 use http::{HeaderValue, Method};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::fields::{EntityTag, EntityTags, date_s, read_date_s};
 use super::precondition::{IF_GENERATION_MATCH, Precondition};
 use super::preconditions::Preconditions;
+use crate::http1::fields::Fields;
 use crate::s3::error::S3Error;
 use crate::s3::etag::ETag;
 use crate::s3::head::RequestHead;
@@ -114,7 +115,7 @@ pub struct EntryElements<'a> {
 }
 
 /// AWS's rules: one precondition, in one of its few forms.
-fn aws(headers: &HeaderMap, deletes: bool) -> Result<Preconditions, S3Error> {
+fn aws(headers: &Fields, deletes: bool) -> Result<Preconditions, S3Error> {
     if let Some(header) = directory_bucket_condition(headers).filter(|_| deletes) {
         return Err(S3Error::not_implemented(header.as_str(), None));
     }
@@ -133,7 +134,7 @@ fn aws(headers: &HeaderMap, deletes: bool) -> Result<Preconditions, S3Error> {
 }
 
 /// RFC 9110's rules, and for a delete the preconditions of AWS's directory buckets.
-fn rfc(headers: &HeaderMap, deletes: bool) -> Result<Preconditions, S3Error> {
+fn rfc(headers: &Fields, deletes: bool) -> Result<Preconditions, S3Error> {
     let tags = |precondition: Precondition| EntityTags::of_header(headers, &precondition.header());
     let parsed = Preconditions {
         if_match: tags(Precondition::IfMatch),
@@ -218,10 +219,9 @@ enum Values<'a> {
 
 /// The same value twice counts once: something on the way may have doubled it. Two different values
 /// make a list (RFC 9110 §5.3), which AWS does not accept as a condition of a write.
-fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Values<'a> {
+fn values<'a>(headers: &'a Fields, name: &HeaderName) -> Values<'a> {
     let mut values = headers
         .get_all(name)
-        .iter()
         .map(|value| value.as_bytes().trim_ascii())
         .filter(|value| !value.is_empty());
     match values.next() {
@@ -232,7 +232,7 @@ fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Values<'a> {
 }
 
 /// A precondition that only directory buckets have; if both are sent, AWS names the time.
-fn directory_bucket_condition(headers: &HeaderMap) -> Option<Precondition> {
+fn directory_bucket_condition(headers: &Fields) -> Option<Precondition> {
     [Precondition::IfMatchLastModifiedTime, Precondition::IfMatchSize]
         .into_iter()
         .find(|precondition| headers.contains_key(precondition.header()))

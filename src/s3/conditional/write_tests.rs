@@ -1,4 +1,5 @@
 use super::*;
+use crate::http1::fields::Fields;
 use crate::s3::Query;
 use crate::s3::conditional::fixture;
 
@@ -144,10 +145,8 @@ fn a_condition_that_is_not_judged_is_refused_and_never_ignored() {
 #[test]
 fn a_write_with_an_unknown_parameter_keeps_its_condition() {
     let parse = |method, query, name: &'static str, value| {
-        let headers = HeaderMap::from_iter([(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        )]);
+        let headers =
+            Fields::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
         let head = RequestHead {
             method: &method,
             path: "/bucket/key",

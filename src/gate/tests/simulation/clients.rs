@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -13,6 +13,7 @@ use super::world::{Counter, TAG, World};
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Outcome, Reply, Write, X_IFMATCH_GENERATION, id_field};
+use crate::http1::fields::Fields;
 use crate::random;
 use crate::register::{State, WriteId};
 use crate::s3::documents::{SuccessBody, outcome_of_success_body};
@@ -98,7 +99,7 @@ impl Client {
         let being = Arc::clone(&process.being);
         let unnoted = world.history().unnoted;
         tokio::spawn(being.does(async move {
-            let request = request(name.path(), &[("uploads", "")], HeaderMap::new());
+            let request = request(name.path(), &[("uploads", "")], Fields::new());
             let created = process.gate.create_upload(&name, &request, &Body::empty()).await;
             let _ = send.send(created.ok());
         }));
@@ -191,7 +192,7 @@ async fn serve(
     let arrived = Instant::now();
     let name = &world.names[*key];
     if world.dice.falls(400) {
-        let headers = HeaderMap::new();
+        let headers = Fields::new();
         let early = process.gate.early_look(name, preconditions, attempt, &headers).await;
         if let Some(Outcome { reply, .. }) = early {
             let _ = reply_to.send(reply);
@@ -201,7 +202,7 @@ async fn serve(
     let slow_body = world.rolls(100);
     let longest = Duration::from_millis(if slow_body { 3_000 } else { 10 });
     sleep(world.dice.up_to(longest)).await;
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     headers.insert(TAG, format!("{call}.{attempt}").parse().unwrap());
     let query: Vec<_> = upload.iter().map(|upload| ("uploadId", upload.as_str())).collect();
     let request = request(name.path(), &query, headers.clone());
@@ -234,7 +235,7 @@ async fn serve(
     futures_util::future::join(reply, record).await;
 }
 
-fn request(path: String, query: &[(&str, &str)], headers: HeaderMap) -> StoreRequest {
+fn request(path: String, query: &[(&str, &str)], headers: Fields) -> StoreRequest {
     StoreRequest {
         signing: Signing::Anew,
         method: Method::PUT,

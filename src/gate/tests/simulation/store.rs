@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -14,6 +14,7 @@ use super::history::{Copy, Upload, current};
 use super::process::Being;
 use super::world::{Counter, LEASE, TAG, World};
 use crate::backend::{Answer, Exchange, HeadError, HeadRequest, Sending, Store, StoreRequest};
+use crate::http1::fields::Fields;
 use crate::s3::{ObjectName, Operation, Seen};
 
 /// A process's way to the store.
@@ -177,7 +178,7 @@ impl Link {
     }
 
     fn document(status: u16, document: String) -> Exchange {
-        let (status, headers) = (StatusCode::from_u16(status).unwrap(), HeaderMap::new());
+        let (status, headers) = (StatusCode::from_u16(status).unwrap(), Fields::new());
         Exchange::Answered(Answer { status, headers, body: document.into() })
     }
 
@@ -281,7 +282,7 @@ impl Store for Link {
 }
 
 /// Which attempt of which call a request or a question belongs to.
-fn tag_of(headers: &HeaderMap) -> Option<(usize, u32)> {
+fn tag_of(headers: &Fields) -> Option<(usize, u32)> {
     let (call, attempt) = headers.get(TAG)?.to_str().ok()?.split_once('.')?;
     Some((call.parse().ok()?, attempt.parse().ok()?))
 }
