@@ -12,7 +12,7 @@ pub fn unix_seconds() -> i64 {
 }
 
 /// Microseconds since the Unix epoch; 0 before it.
-#[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "the embedded store needs it"))]
+#[cfg(any(feature = "embedded", feature = "otel"))]
 #[allow(clippy::disallowed_methods, reason = "this is the place")]
 pub fn unix_microseconds() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

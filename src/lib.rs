@@ -24,6 +24,7 @@
 //! - [`marker`]: the object in the store that names its register.
 //! - [`proxy`]: connections of clients and the handling of their requests.
 //! - [`lifecycle`]: the listening socket, upgrades, draining, signals.
+//! - [`traces`]: spans of requests, for a collector of OpenTelemetry.
 //! - [`tls`]: certificates, keys and trusted authorities, and the settings made of them.
 //! - [`config`], [`reload`], [`embedded`], [`server`], [`cli`]: the settings, their change while the
 //!   process runs, the store in this process, the composition of all parts, the command line.
@@ -46,6 +47,7 @@ pub mod http1;
 pub mod lifecycle;
 pub mod marker;
 pub mod metrics;
+pub mod protobuf;
 pub mod proxy;
 pub mod random;
 #[cfg(test)]
@@ -59,4 +61,5 @@ pub mod server;
 pub mod shares;
 pub mod sigv4;
 pub mod tls;
+pub mod traces;
 pub mod units;

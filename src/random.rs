@@ -10,6 +10,12 @@ pub fn byte() -> u8 {
     uuid().as_bytes()[0]
 }
 
+/// Sixteen bytes, all random but six bits of the seventh and the ninth (RFC 9562 §5.4).
+#[cfg(feature = "otel")]
+pub fn bytes() -> [u8; 16] {
+    uuid().into_bytes()
+}
+
 #[cfg(not(test))]
 fn uuid() -> uuid::Uuid {
     uuid::Uuid::new_v4()

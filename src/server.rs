@@ -2,6 +2,7 @@
 
 mod certificates;
 mod observed;
+mod traced;
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -42,6 +43,7 @@ use crate::sigv4::{Credential, SigningKeys};
 use crate::tls::{FileFault, Reload, ServerTls};
 use certificates::{in_use, reloaded};
 use observed::{Observed, admin_socket};
+use traced::{Traced, tracer};
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,9 @@ pub enum StartError {
     /// A certificate.
     #[error("tls.{0}")]
     Tls(#[from] FileFault),
+    /// The authorities of the collector of traces.
+    #[error("traces.{0}")]
+    Traces(FileFault),
     /// The upgrade socket.
     #[error("no process could take over from this one: upgrade_socket {0} cannot be opened: {1}")]
     UpgradeSocket(std::path::PathBuf, std::io::Error),
@@ -157,7 +162,9 @@ pub fn run(
     let users = [tls.clone().map(|tls| tls as _), Some(Arc::clone(&store) as _), redis];
     let certificates = in_use(&background, &config, users, &observed.metrics);
     let (metrics, store) = (Arc::clone(&observed.metrics), (store, understanding));
-    let lasting = Lasting::new(&config, Arc::clone(&register), store, keys, metrics);
+    let tracer = tracer(&background, &config, &observed)?;
+    let lasting = Lasting::new(&config, Arc::clone(&register), store, keys, metrics)
+        .traced_by(tracer.clone());
     let live = LiveProxy::new(lasting.proxy(&config));
 
     let reclaiming = live.current().gate.reclaiming();
@@ -165,6 +172,7 @@ pub fn run(
     server.bootstrap();
     parts.push(Box::new(Reconfigurable::new(lasting, live.clone())));
     parts.extend(reloaded(tls.as_ref(), &certificates));
+    parts.push(Box::new(Traced(tracer.clone())));
     parts.push(observed.loaded());
     let reloader = Arc::new(Reloader::new(sources, as_read, parts));
     let listening = listeners(&config, &sockets);
@@ -209,6 +217,7 @@ pub fn run(
     drain::spawn(&background, &server, drain);
     server.run(args);
     background.block_on(closed(&*register));
+    tracer.flush(&background);
     Ok(())
 }
 

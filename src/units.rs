@@ -100,6 +100,30 @@ impl<const LEAST: usize, const MOST: usize> JsonSchema for Count<LEAST, MOST> {
     }
 }
 
+/// The form of a share of a whole, from 0 to 1.
+#[derive(Debug)]
+pub struct Ratio;
+
+impl Ratio {
+    /// Reads a number, or a text that is one: a variable has no other form.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        let ratio = match toml::Value::deserialize(from)? {
+            toml::Value::Integer(0) => Some(0.0),
+            toml::Value::Integer(1) => Some(1.0),
+            toml::Value::Float(ratio) => Some(ratio),
+            written => written.as_str().and_then(|text| text.parse().ok()),
+        };
+        let ratio = ratio.filter(|ratio| (0.0..=1.0).contains(ratio));
+        let expected = "a number from 0.0 to 1.0, such as 0.05";
+        ratio.ok_or_else(|| D::Error::invalid_value(Unexpected::Other("value"), &expected))
+    }
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(ratio: &f64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(*ratio)
+    }
+}
+
 /// Gives a form its JSON schema.
 macro_rules! has_schema {
     ($form:ty, $name:literal, $schema:tt) => {
@@ -122,6 +146,8 @@ has_schema!(Size, "Size", {
     "minimum": 0,
     "pattern": "^[0-9]+ *(B|KiB|MiB|GiB|TiB)?$"
 });
+
+has_schema!(Ratio, "Ratio", { "type": "number", "minimum": 0, "maximum": 1 });
 
 /// The longest duration that is accepted, so that adding it to a clock cannot overflow.
 const DURATION_MAX: Duration = Duration::from_hours(365 * 24);

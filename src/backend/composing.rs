@@ -18,7 +18,7 @@ use crate::sigv4::{Credential, Hex, Outgoing, SigningKeys, UNSIGNED_PAYLOAD, sig
 /// accept.
 #[derive(Debug, thiserror::Error)]
 #[error("a request to the store cannot be composed: {0}")]
-pub(super) struct Composing(String);
+pub(super) struct Composing(pub(super) String);
 
 impl From<BadTarget> for Composing {
     fn from(bad: BadTarget) -> Self {
@@ -62,7 +62,7 @@ impl Composer<'_> {
         length: Option<u64>,
         endpoint: &Endpoint,
     ) -> Result<Composed, Composing> {
-        if request.signing == Signing::AsSent {
+        if let Signing::AsSent { .. } = request.signing {
             return compose_as_sent(request, length);
         }
         let addressed = host_and_path(self.addressing, &request.path);

@@ -13,6 +13,7 @@ use super::composing::{Composer, Composing, Signer, preflight, says_no_length};
 use super::connection::Composed;
 use super::nodes::{NONE_UP, Node, Nodes};
 use super::opened::{Opened, Unopened};
+use super::spans;
 use super::upload::Upload;
 use super::{Answer, Exchange, Sending, Signing, StoreRequest};
 use crate::config::{Addressing, Backend, Checksums, Endpoint};
@@ -24,6 +25,7 @@ use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
 use crate::s3::target::bucket_in_host;
 use crate::sigv4::SigningKeys;
 use crate::tls::{CertificateInfo, FileFault, Reload};
+use crate::traces::Span;
 
 /// An S3 store, with the proxy's own credential.
 #[derive(Debug)]
@@ -146,7 +148,7 @@ impl HttpStore {
         let bucket = match request.signing {
             Signing::Anew => None,
             // One that cannot be read was refused at admission.
-            Signing::AsSent => bucket_in_host(&request.headers, &self.domains).ok().flatten(),
+            Signing::AsSent { .. } => bucket_in_host(&request.headers, &self.domains).ok().flatten(),
         };
         place_of(bucket.as_deref(), &request.path)
     }
@@ -159,27 +161,34 @@ impl HttpStore {
     /// Sends a read of a client, whose answer is passed on as it comes: to the node with the least
     /// under way, and to the others where that gives no answer.
     pub async fn open(&self, request: &StoreRequest) -> Result<Opened, String> {
-        Box::pin(self.open_somewhere(|endpoint| self.compose(request, None, endpoint))).await
+        let compose = |endpoint: &_| self.compose(request, None, endpoint);
+        Box::pin(self.open_somewhere((&request.method, request.signing), compose)).await
     }
 
     /// Sends a browser's preflight, unsigned: the sender is not authenticated.
     pub async fn preflight(&self, path: &str, headers: Fields) -> Result<Opened, String> {
         let compose =
             |endpoint: &_| preflight(self.backend.addressing, path, headers.clone(), endpoint);
-        Box::pin(self.open_somewhere(compose)).await
+        Box::pin(self.open_somewhere((&Method::OPTIONS, Signing::Anew), compose)).await
     }
 
     async fn open_somewhere(
         &self,
+        (method, signing): (&Method, Signing),
         compose: impl Fn(&Endpoint) -> Result<Composed, Composing>,
     ) -> Result<Opened, String> {
         let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
         while let Some(node) = self.nodes.least_busy(&tried) {
-            let head = compose(&node.endpoint).map_err(|error| error.to_string())?;
-            match node.open(head).await {
-                Ok(opened) => return Ok(opened),
+            let mut span = spans::span(method, node);
+            let head = compose(&node.endpoint).map(|head| head.traced(&span, signing));
+            match node.open(head.map_err(|error| error.to_string())?).await {
+                Ok(opened) => {
+                    spans::answered(&mut span, opened.status);
+                    return Ok(opened);
+                }
                 Err(unopened) => why = unopened.why(),
             }
+            span.fail(&why);
             tried.push(node.number);
         }
         Err(why)
@@ -188,7 +197,9 @@ impl HttpStore {
     /// Sends a request without a body that changes something, but no object's content: once, since
     /// only a read may be sent twice. To the next node of its place where none could be connected to.
     pub async fn open_once(&self, request: &StoreRequest) -> Result<Opened, String> {
-        self.offer(request, Some(0), Node::open_once).await
+        let (opened, mut span) = self.offer(request, Some(0), Node::open_once).await?;
+        spans::answered(&mut span, opened.status);
+        Ok(opened)
     }
 
     /// Sends the head of a request whose body follows in pieces; `length_bytes` is the body's, where it
@@ -199,24 +210,33 @@ impl HttpStore {
         request: &StoreRequest,
         length_bytes: Option<u64>,
     ) -> Result<Upload, String> {
-        self.offer(request, length_bytes, Node::begin).await
+        let (upload, span) = self.offer(request, length_bytes, Node::begin).await?;
+        Ok(upload.under(span))
     }
 
     /// Composes a request that changes something, and has it sent: to the next node of its place where
-    /// none could be connected to. The error is a sentence.
+    /// none could be connected to. Returns its span too. The error is a sentence.
     async fn offer<T>(
         &self,
         request: &StoreRequest,
         length: Option<u64>,
         send: impl AsyncFn(&Node, Composed) -> Result<T, Unopened>,
-    ) -> Result<T, String> {
+    ) -> Result<(T, Span), String> {
         let order = self.order(request);
         let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
         while let Some(node) = self.next_to_send(&order, &tried) {
+            let mut span = spans::span(&request.method, node);
             let head = self.compose(request, length, &node.endpoint);
-            match send(node, head.map_err(|error| error.to_string())?).await {
-                Err(Unopened::NotSent(none)) => why = none.why,
-                settled => return settled.map_err(Unopened::why),
+            let head = head.map(|head| head.traced(&span, request.signing));
+            let failed = match send(node, head.map_err(|error| error.to_string())?).await {
+                Ok(sent) => return Ok((sent, span)),
+                Err(failed) => failed,
+            };
+            let is_sent = matches!(failed, Unopened::Lost(_));
+            why = failed.why();
+            span.fail(&why);
+            if is_sent {
+                break;
             }
             tried.push(node.number);
         }
@@ -241,7 +261,9 @@ impl HttpStore {
                 return Exchange::NotSent("no time is left for backend.clock_skew".to_owned());
             }
             wait(pause).await;
-            let head = match self.compose(request, length, &node.endpoint) {
+            let mut span = spans::span(&request.method, node);
+            let head = self.compose(request, length, &node.endpoint);
+            let head = match head.map(|head| head.traced(&span, request.signing)) {
                 Ok(head) => head,
                 Err(error) => return Exchange::NotSent(error.to_string()),
             };
@@ -250,6 +272,8 @@ impl HttpStore {
             } else {
                 node.exchange_while_up(head, sending).await
             };
+            spans::exchanged(&mut span, &exchange);
+            drop(span);
             match exchange {
                 Exchange::NotSent(said) => why = said,
                 sent => {
@@ -300,8 +324,14 @@ impl HttpStore {
     ) -> Exchange {
         let length =
             (!says_no_length(&request.method, sending.body)).then(|| sending.body.length_bytes());
-        match self.compose(request, length, &node.endpoint) {
-            Ok(head) => node.ask(head, sending).await,
+        let mut span = spans::span(&request.method, node);
+        let head = self.compose(request, length, &node.endpoint);
+        match head.map(|head| head.traced(&span, request.signing)) {
+            Ok(head) => {
+                let exchange = node.ask(head, sending).await;
+                spans::exchanged(&mut span, &exchange);
+                exchange
+            }
             Err(error) => Exchange::NotSent(error.to_string()),
         }
     }

@@ -14,6 +14,7 @@ pub mod opened;
 mod pool;
 mod probe;
 mod questions;
+mod spans;
 mod store_tls;
 pub mod understanding;
 pub mod upload;
@@ -100,7 +101,10 @@ pub enum Signing {
     /// The proxy signs it when it is sent.
     Anew,
     /// The sender has signed it: it is sent on unchanged, with the Host that was signed.
-    AsSent,
+    AsSent {
+        /// Whether the signature covers the headers of a trace, so that they stay too.
+        signs_trace: bool,
+    },
 }
 
 /// How a request is sent.

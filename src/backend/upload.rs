@@ -10,12 +10,14 @@ use super::connection::{Composed, Connections};
 use super::conversation::Heard;
 pub use super::conversation::Sent;
 use super::opened::{Opened, Opening, Unopened};
+use super::spans;
 use crate::http1::answer_head::write_chunk_size;
 use crate::http1::body::{Framed, LAST_CHUNK};
 use crate::http1::fields::Fields;
 use crate::metrics::Metrics;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::StoreRequestClass;
+use crate::traces::Span;
 
 /// A request that was begun: its head was sent.
 pub struct Upload {
@@ -24,6 +26,8 @@ pub struct Upload {
     metrics: Arc<Metrics>,
     /// Counts among what is under way at its node.
     at_node: Held,
+    /// Ends with the head of the answer.
+    span: Span,
 }
 
 impl fmt::Debug for Upload {
@@ -70,11 +74,17 @@ impl Connections {
     pub async fn begin(&self, composed: Composed, at_node: Held) -> Result<Upload, Unopened> {
         let framing = Framing::of(&composed.head.headers);
         let opening = self.opening(composed).await?;
-        Ok(Upload { opening, framing, metrics: Arc::clone(&self.metrics), at_node })
+        let (metrics, span) = (Arc::clone(&self.metrics), Span::none());
+        Ok(Upload { opening, framing, metrics, at_node, span })
     }
 }
 
 impl Upload {
+    /// The same request, in this span.
+    pub(super) fn under(self, span: Span) -> Self {
+        Self { span, ..self }
+    }
+
     /// Waits for what the store says before the end of the body. May be dropped while it waits.
     pub async fn early(&mut self) -> Early {
         match self.opening.conversation.heard_next().await {
@@ -118,7 +128,14 @@ impl Upload {
         let read = self.opening.conversation.read_head().await;
         let took = self.opening.began.elapsed();
         self.metrics.backend_request.observe(StoreRequestClass::Upload, took);
-        read?;
-        Ok(self.opening.opened()?.at_node(self.at_node))
+        let opened = match read {
+            Ok(()) => self.opening.opened(),
+            Err(why) => Err(why),
+        };
+        match &opened {
+            Ok(opened) => spans::answered(&mut self.span, opened.status),
+            Err(why) => self.span.fail(why),
+        }
+        Ok(opened?.at_node(self.at_node))
     }
 }

@@ -152,8 +152,8 @@ impl TryFrom<String> for Endpoint {
             return Err("has a path or a query; write scheme, host and port only".to_owned());
         }
         if authority.contains('@') {
-            return Err("holds a credential; write it as backend.access_key_id and \
-                        backend.secret_access_key_file"
+            return Err("holds a credential; it belongs into keys of its own, as \
+                        backend.access_key_id and backend.secret_access_key_file"
                 .to_owned());
         }
         let at = address(authority, if https { 443 } else { 80 });

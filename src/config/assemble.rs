@@ -39,6 +39,8 @@ pub(super) fn config(reading: &mut Reading, embedded: Option<&Path>) -> Config {
     config.log = reading.section("log");
     config.admin = reading.section("admin");
     config.admin.token = reading.secret("admin.token");
+    config.traces = reading.section("traces");
+    config.traces.headers = reading.secret("traces.headers");
     let rules = reading.overlay.rules;
     config.rules = (1..=rules).map(|number| reading.section(&format!("rule #{number}"))).collect();
     let clients = reading.overlay.clients;

@@ -83,6 +83,7 @@ pub fn effective(running: &Config, read: &Config) -> Config {
         embedded_store: now.embedded_store,
         log: Log { format: now.log.format, ..new.log },
         admin: now.admin,
+        traces: new.traces,
         embedded: now.embedded,
         warnings: new.warnings,
         described: new.described,
@@ -171,6 +172,7 @@ fn settings(config: &Config) -> BTreeMap<String, Value> {
     add(&mut all, "embedded", &config.embedded_store);
     add(&mut all, "log", &config.log);
     add(&mut all, "admin", &config.admin);
+    add(&mut all, "traces", &config.traces);
     all
 }
 
@@ -189,14 +191,15 @@ fn add<T: Serialize + DeserializeOwned>(
 }
 
 /// The secrets outside of the repeated tables.
-fn secrets(config: &Config) -> [(&'static str, Option<&Secret>); 5] {
-    let Config { backend, register, admin, .. } = config;
+fn secrets(config: &Config) -> [(&'static str, Option<&Secret>); 6] {
+    let Config { backend, register, admin, traces, .. } = config;
     [
         ("backend.secret_access_key", Some(&backend.secret_access_key)),
         ("backend.session_token", backend.session_token.as_ref()),
         ("register.password", register.password.as_ref()),
         ("register.sentinel_password", register.sentinel_password.as_ref()),
         ("admin.token", admin.token.as_ref()),
+        ("traces.headers", traces.headers.as_ref()),
     ]
 }
 

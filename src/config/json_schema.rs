@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::access::{Anonymous, Client, Rights, Rule};
 use super::keys::SECRETS;
 use super::schema::{
-    Admin, Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, Tls,
+    Admin, Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, Tls, Traces,
 };
 use crate::register::Terms;
 
@@ -28,6 +28,7 @@ pub fn json_schema() -> String {
         ("embedded", properties::<EmbeddedStore>(generator)),
         ("log", properties::<Log>(generator)),
         ("admin", properties::<Admin>(generator)),
+        ("traces", properties::<Traces>(generator)),
         ("anonymous", properties::<Anonymous>(generator)),
     ] {
         root.insert(table.to_owned(), object(&properties));

@@ -3,13 +3,13 @@
 
 use super::access::{Anonymous, Client, Rights, Rule};
 use super::schema::{
-    Admin, Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, Tls,
+    Admin, Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, Tls, Traces,
 };
 use super::values::keys_of;
 use crate::register::Terms;
 
 /// The tables of the file in their order; the first is the file itself.
-pub(super) const TABLES: [&str; 13] = [
+pub(super) const TABLES: [&str; 14] = [
     "",
     "tls",
     "backend",
@@ -19,6 +19,7 @@ pub(super) const TABLES: [&str; 13] = [
     "embedded",
     "log",
     "admin",
+    "traces",
     "anonymous",
     "client",
     "rule",
@@ -35,13 +36,14 @@ pub(super) fn is_repeated(table: &str) -> bool {
 
 /// The keys whose values are secrets. The file names the place of the secret: in the same key with
 /// `_file` or `_env`. Only the environment may contain the secret itself.
-pub(super) const SECRETS: [&str; 6] = [
+pub(super) const SECRETS: [&str; 7] = [
     "secret_access_key",
     "previous_secret_access_key",
     "session_token",
     "password",
     "sentinel_password",
     "token",
+    "headers",
 ];
 
 /// The fields of a table's structs.
@@ -57,6 +59,7 @@ pub(super) fn fields(table: &str) -> Vec<&'static str> {
         "embedded" => keys_of::<EmbeddedStore>().to_vec(),
         "log" => keys_of::<Log>().to_vec(),
         "admin" => keys_of::<Admin>().to_vec(),
+        "traces" => keys_of::<Traces>().to_vec(),
         "anonymous" => keys_of::<Anonymous>().to_vec(),
         "client" => [keys_of::<Client>(), keys_of::<Rights>()].concat(),
         "rule" => keys_of::<Rule>().to_vec(),

@@ -39,7 +39,7 @@ pub use faults::{ConfigErrors, Fault};
 pub use json_schema::json_schema;
 pub use schema::{
     Admin, Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, RegisterKind,
-    Tls, UpgradeSocket,
+    Tls, Traces, UpgradeSocket,
 };
 pub use sources::{Flags, Sources, of_process};
 

@@ -22,7 +22,8 @@ use crate::register::{Terms, Writers};
 use crate::s3::{Dialect, DotSegments, EmptySegments, ObjectName, Segments};
 use crate::secret::Secret;
 use crate::tls::{CertificateFiles, ClientAuth, ClientFiles, MinVersion, ServerSettings};
-use crate::units::{Count, Positive, Size, Span};
+use crate::traces::settings::{self as traced, Settings as TraceSettings};
+use crate::units::{Count, Positive, Ratio, Size, Span};
 
 /// Defines a section. Each field has its default beside it: a derived `Default` would only know
 /// zeros.
@@ -112,6 +113,9 @@ pub struct Config {
     /// The admin listener.
     #[serde(skip)]
     pub admin: Admin = Admin::default(),
+    /// Traces for a collector of OpenTelemetry.
+    #[serde(skip)]
+    pub traces: Traces = Traces::default(),
     /// The directory of the store in this process, if there is one. Its address is only known once
     /// it serves: until then [`Backend::url`] has port 0.
     #[serde(skip)]
@@ -518,4 +522,46 @@ pub struct Admin {
     /// The token that operators send.
     pub token: Option<Secret> = None,
 }
+}
+
+section! {
+/// Traces, sent to a collector of OpenTelemetry by OTLP over HTTP.
+pub struct Traces {
+    /// The collector's scheme, host and port; there are no traces when absent.
+    pub endpoint: Option<Endpoint> = None,
+    /// The path that spans are posted to.
+    pub path: String = "/v1/traces".to_owned(),
+    /// Headers that are sent along: `name=value,name=value`.
+    pub headers: Option<Secret> = None,
+    /// The share of requests that are recorded, where the client has not decided it.
+    #[serde(with = "Ratio")]
+    pub sample_ratio: f64 = 1.0,
+    /// The name of this service in the spans.
+    pub service_name: String = "ifmatch".to_owned(),
+    /// How long the collector may take to answer.
+    #[serde(with = "Positive")]
+    pub timeout: Duration = Duration::from_secs(5),
+    /// PEM certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf> = None,
+}
+}
+
+impl Traces {
+    /// The settings, where there are traces. Headers that cannot be read are refused before.
+    pub fn settings(&self) -> Option<TraceSettings> {
+        let Endpoint { https, host, port } = self.endpoint.clone()?;
+        let headers = self.headers.as_ref().map(|headers| traced::headers(headers.expose()));
+        Some(TraceSettings {
+            authority: self.endpoint.as_ref().map(Endpoint::authority).unwrap_or_default(),
+            https,
+            host,
+            port,
+            path: self.path.clone(),
+            headers: headers.and_then(Result::ok).unwrap_or_default(),
+            service_name: self.service_name.clone(),
+            sample_ratio: self.sample_ratio,
+            timeout: self.timeout,
+            files: ClientFiles { ca_file: self.ca_file.clone(), ..ClientFiles::default() },
+        })
+    }
 }

@@ -4,6 +4,7 @@
 mod access;
 mod nodes;
 mod tls;
+mod traces;
 
 use std::fmt::Display;
 use std::fs::{metadata, symlink_metadata};
@@ -34,6 +35,7 @@ pub(super) fn all(reading: &mut Reading, config: &Config) {
     register(reading, &config.register, config.embedded.is_some());
     upgrade_socket(reading, config);
     admin(reading, config);
+    traces::all(reading, &config.traces);
     body(reading, &config.body);
     let (each, of_all) = (config.limits.writes_per_client, config.limits.writes);
     not_more(reading, ("limits.writes_per_client", each), ("limits.writes", of_all), "clients");

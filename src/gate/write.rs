@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::{DoubtEnd, Verdict};
 use crate::register::Generation;
+use crate::traces::Span;
 
 /// What is known of a write between its attempts.
 #[derive(Debug, Default)]
@@ -50,7 +51,8 @@ impl Gate {
         let attempt = Attempt { gate: self, write, give_up: started + self.settings.lease_wait };
         let Settings { lease_wait, writes_per_key, .. } = self.settings;
         let waiting = self.metrics.gate_waiting.hold();
-        let turn = self.queue.turn(write.name, writes_per_key, lease_wait).await;
+        let turn = self.queue.turn(write.name, writes_per_key, lease_wait);
+        let turn = Span::within("queue").over(turn).await;
         drop(waiting);
         let turn = match turn {
             Ok(turn) => turn,
@@ -93,7 +95,8 @@ impl<'a> Attempt<'a> {
     async fn run(self, progress: &mut Progress) -> Result<Landed<'a>, Stop> {
         let metrics = &self.gate.metrics;
         let waiting = metrics.gate_waiting.hold();
-        let granted = self.acquire(progress.own_doubt.as_ref()).await?;
+        let granted = self.acquire(progress.own_doubt.as_ref());
+        let granted = Span::within("lease").over(granted).await?;
         drop(waiting);
         let armed = match granted {
             Granted::Leased(leased) => {

@@ -39,9 +39,14 @@ pub struct Counters<L> {
 impl<L: Label> Counters<L> {
     /// Counts one more with this value.
     pub fn count(&self, value: L) {
+        self.add(value, 1);
+    }
+
+    /// Counts so many more with this value.
+    pub fn add(&self, value: L, more: u64) {
         // Every number of a value is one of a place: `label!` and the tests of `labels` see to it.
         if let Some(cell) = self.cells.get(value.number()) {
-            cell.count();
+            cell.add(more);
         }
     }
 

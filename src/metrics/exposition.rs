@@ -128,6 +128,9 @@ fn requests(out: &mut Families<'_>, of: &Metrics) -> fmt::Result {
     out.counters("rejected_heads", None,
         "Connections that ended because no request could be read from them, by reason.",
         of.rejected_heads.each())?;
+    out.counters("trace_spans", None,
+        "Spans of traces, by what became of them. Only a build with traces counts any.",
+        of.trace_spans.each())?;
     out.gauge("config_last_reload_success_timestamp", Some(&Unit::Seconds),
         "When the configuration in effect was loaded, in seconds since 1970.",
         of.config_loaded_s.get())

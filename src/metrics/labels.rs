@@ -23,6 +23,18 @@ label! {
 }
 
 label! {
+    /// What became of a span of a trace.
+    SpanEnd = "result" {
+        /// The collector took it.
+        Exported = "exported",
+        /// There was no room for it, or no time at the end of the process.
+        Dropped = "dropped",
+        /// The collector refused it.
+        Refused = "refused",
+    }
+}
+
+label! {
     /// Operations that take about as long as each other.
     OperationClass = "operation_class" {
         /// GetObject and HeadObject.

@@ -23,7 +23,7 @@ use cells::{
 };
 use labels::{
     Alarm, Connecting, DoubtEnd, ErrorCode, HeadFault, OperationClass, OperationName, Outcome,
-    RefusedBy, Step, StepFailure, StepResult, StoreRequestClass, Verdict,
+    RefusedBy, SpanEnd, Step, StepFailure, StepResult, StoreRequestClass, Verdict,
 };
 use tls::TlsMetrics;
 
@@ -65,6 +65,8 @@ pub struct Metrics {
     pub backend_up: Gauge,
     // certificates, and handshakes with clients
     pub tls: TlsMetrics,
+    /// Of traces.
+    pub trace_spans: Counters<SpanEnd>,
     // the configuration
     /// In seconds since 1970; 0 before the configuration was loaded.
     pub config_loaded_s: Gauge,
@@ -98,6 +100,7 @@ impl Default for Metrics {
             backend_resends: Counter::default(),
             backend_up: Gauge::default(),
             tls: TlsMetrics::default(),
+            trace_spans: Counters::default(),
             config_loaded_s: Gauge::default(),
         }
     }

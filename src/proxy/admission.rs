@@ -29,6 +29,7 @@ use crate::s3::{
 };
 use crate::sigv4::{EffectiveRequest, PromisedChecksum, unframe};
 use crate::tls::Shown;
+use crate::traces::parent::TRACE;
 
 /// Admits a request, or returns the error. Fills in the log line's fields on the way.
 pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3Error> {
@@ -227,7 +228,9 @@ fn origin_of(
                 headers.remove(name);
             }
             let request = StoreRequest {
-                signing: Signing::AsSent,
+                signing: Signing::AsSent {
+                    signs_trace: TRACE.iter().any(|name| claimed.covers(name)),
+                },
                 method: came.method.clone(),
                 path: line.to_owned(),
                 query: Vec::new(),

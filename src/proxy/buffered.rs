@@ -12,6 +12,7 @@ use crate::body::Body;
 use crate::s3::content::Reading;
 use crate::s3::{Code, Content, ETag, S3Error};
 use crate::sigv4::CheckedBody;
+use crate::traces::Span;
 
 /// A body as its store gets it.
 pub(super) struct Buffered {
@@ -32,7 +33,8 @@ pub(super) async fn read(
     if request.promise.length.is_some_and(too_large) {
         return Err(S3Error::new(Code::MaxMessageLengthExceeded).into());
     }
-    let (body, checked) = read_body::read(proxy, visit, request).await?;
+    let taken = Span::within("body").over(read_body::read(proxy, visit, request)).await;
+    let (body, checked) = taken?;
     if !request.origin.is_read(content) {
         return Ok(Buffered { body, checked, etag: None });
     }

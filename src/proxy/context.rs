@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::cors::Asking;
-use crate::backend::headers::trace_id;
 use crate::config::AccessLog;
 use crate::gate::{self, Decider, Reply};
 use crate::http1::fields::Fields;
@@ -16,6 +15,8 @@ use crate::metrics::labels::{ErrorCode, OperationClass, OperationName, Outcome, 
 use crate::random;
 use crate::s3::{Code, Effect, Operation, Target};
 use crate::shares::Share;
+use crate::traces::Span;
+use crate::traces::parent::trace_id;
 
 /// The header that names the request in its answer.
 pub(super) const REQUEST_ID: &str = "x-amz-request-id";
@@ -52,8 +53,9 @@ pub(super) struct LogLine {
     pub(super) previous_secret: bool,
     pub(super) attempt: u32,
     pub(super) code: String,
-    /// The client's own name for what this request is a part of (W3C: Trace Context).
-    trace_id: Option<String>,
+    /// The trace that this request is a part of, by the client's headers (W3C: Trace Context), or one
+    /// that began here.
+    pub(super) trace_id: Option<String>,
     /// The store's name for its part, where the store has told it.
     store_request_id: Option<String>,
     /// The part of the proxy that judges the request now, so that would refuse it.
@@ -73,7 +75,9 @@ impl LogLine {
 
     /// Sets the trace that the client says this request belongs to.
     pub(super) fn trace(&mut self, request: &Fields) {
-        self.trace_id = trace_id(request).map(str::to_owned);
+        if self.trace_id.is_none() {
+            self.trace_id = trace_id(request).map(str::to_owned);
+        }
     }
 
     /// Sets the fields about the gate's outcome.
@@ -148,6 +152,41 @@ impl Context {
         metrics.response_bytes.add(bytes_out as u64);
         if status.is_some_and(|status| status >= 400) {
             metrics.refusals.count(line.refused_by(), ErrorCode::spelled(&line.code));
+        }
+    }
+
+    /// Tells the request's span what the log line says, but for who has sent it.
+    pub(super) fn describe(
+        &self,
+        span: &mut Span,
+        status: Option<u16>,
+        (bytes_in, bytes_out): (usize, usize),
+    ) {
+        if !span.is_recorded() {
+            return;
+        }
+        let line = &self.log;
+        let outcome = line.outcome(status);
+        if let Some(operation) = line.operation {
+            span.rename(format!("S3/{}", operation.name()));
+            span.text("rpc.method", operation.name());
+        }
+        span.text("rpc.system", "aws-api");
+        span.text("rpc.service", "S3");
+        span.text("aws.request_id", &self.request_id);
+        span.text("aws.s3.bucket", &line.bucket);
+        span.text("aws.s3.key", &line.key);
+        if let Some(status) = status {
+            span.number("http.response.status_code", status.into());
+        }
+        span.number("http.request.body.size", bytes_in as u64);
+        span.number("http.response.body.size", bytes_out as u64);
+        span.text("ifmatch.code", &line.code);
+        span.text("ifmatch.outcome", outcome.as_str());
+        span.text("ifmatch.decided_by", line.decided_by.map_or("", Decider::as_str));
+        // What a client has done wrong is no failure of this service (OpenTelemetry: HTTP spans).
+        if matches!(outcome, Outcome::Failed | Outcome::StoreBrokeOff) {
+            span.fail(if line.code.is_empty() { outcome.as_str() } else { &line.code });
         }
     }
 

@@ -22,6 +22,7 @@ use crate::register::Register;
 use crate::s3::{Naming, Reserved};
 use crate::shares::Shares;
 use crate::sigv4::SigningKeys;
+use crate::traces::Tracer;
 
 /// What the proxies of successive configurations share.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub struct Lasting {
     strangers: PreAuthSlots,
     read_sampling: ReadSampling,
     in_flight: TaskTracker,
+    tracer: Tracer,
     metrics: Arc<Metrics>,
 }
 
@@ -63,8 +65,15 @@ impl Lasting {
             strangers: PreAuthSlots::new(limits.strangers),
             read_sampling: ReadSampling::one_of(1),
             in_flight: TaskTracker::new(),
+            tracer: Tracer::default(),
             metrics,
         }
+    }
+
+    /// The same, whose requests are traced by this tracer.
+    #[must_use]
+    pub fn traced_by(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// The store.
@@ -108,6 +117,7 @@ impl Lasting {
             strangers: self.strangers.with_limit(limits.strangers),
             read_sampling: self.read_sampling.with_share(config.log.sample_reads as u64),
             in_flight: self.in_flight.clone(),
+            tracer: self.tracer.clone(),
             metrics: Arc::clone(&self.metrics),
         }
     }

@@ -24,16 +24,22 @@ impl Proxy {
         if last {
             visit.close_after();
         }
-        let responded = self.respond(&mut visit).await;
-        if let Err(cut) = self.write(&mut visit, responded).await {
-            cut_off(&mut visit, cut).await;
-        }
+        let mut span = self.tracer.begin(&head.headers);
+        visit.log().trace_id = span.trace_id();
+        span.over(async {
+            let responded = self.respond(&mut visit).await;
+            if let Err(cut) = self.write(&mut visit, responded).await {
+                cut_off(&mut visit, cut).await;
+            }
+        })
+        .await;
         let status = visit.answered().as_ref().map(StatusCode::as_u16);
         if status.is_none() {
             visit.log().client_gone();
         }
         let (bytes, may_go_on) = (visit.content_bytes(), visit.may_go_on());
         context.count(&self.metrics, status, bytes);
+        context.describe(&mut span, status, bytes);
         context.write_log_line(status, bytes, Some(&self.read_sampling));
         may_go_on
     }

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::s3::{Dialect, Naming, Reserved, S3Error};
 use crate::shares::{NoRoom, Share, Shares};
 use crate::sigv4::SigningKeys;
+use crate::traces::Tracer;
 
 /// The proxy's state, shared by the requests that begin under one configuration. What outlives a
 /// configuration (the queues of the gate, the places that are taken) is shared with the states before
@@ -78,6 +79,8 @@ pub struct Proxy {
     pub read_sampling: ReadSampling,
     /// The requests under way.
     pub in_flight: TaskTracker,
+    /// Begins their spans.
+    pub tracer: Tracer,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
 }

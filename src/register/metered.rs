@@ -15,6 +15,7 @@ use super::{
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Step, StepFailure, StepResult};
 use crate::s3::{Current, ObjectName};
+use crate::traces::Span;
 
 /// A register whose steps are counted.
 #[derive(Debug)]
@@ -36,12 +37,13 @@ impl Metered {
         step: Step,
         answer: impl Future<Output = Result<T, RegisterError>> + Send,
     ) -> Result<T, RegisterError> {
-        let began = Instant::now();
-        let answer = answer.await;
+        let (began, mut span) = (Instant::now(), Span::to_register(step.as_str()));
+        let answer = span.over(answer).await;
         let result = match &answer {
             Ok(_) => StepResult::Ok,
             Err(error) => {
                 self.metrics.register_failures.count(failure(error));
+                span.fail(failure(error).as_str());
                 StepResult::Failed
             }
         };

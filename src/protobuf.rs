@@ -1,0 +1,101 @@
+//! Messages of Protocol Buffers, written by hand: the few that are sent have few fields, and a code
+//! generator would be a larger part than they are (docs/decisions/0082-traces.md).
+
+use std::fmt;
+
+/// A message under construction. Fields with their default value are left out, as proto3 does.
+#[derive(Default)]
+pub struct Message(Vec<u8>);
+
+/// How a field is coded (Protocol Buffers: Encoding, "Message Structure").
+const VARINT: u32 = 0;
+const I64: u32 = 1;
+const LEN: u32 = 2;
+const I32: u32 = 5;
+
+impl Message {
+    /// Its bytes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// A number that is not negative: `uint32`, `uint64`, `bool`, an enum.
+    pub fn uint(&mut self, field: u32, value: u64) {
+        if value != 0 {
+            self.tag(field, VARINT);
+            self.varint(value);
+        }
+    }
+
+    /// A text.
+    pub fn text(&mut self, field: u32, text: &str) {
+        self.bytes(field, text.as_bytes());
+    }
+
+    /// Bytes.
+    pub fn bytes(&mut self, field: u32, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.tag(field, LEN);
+            self.varint(bytes.len() as u64);
+            self.0.extend_from_slice(bytes);
+        }
+    }
+
+    /// A message within this one; also an empty one is written.
+    pub fn message(&mut self, field: u32, fill: impl FnOnce(&mut Self)) {
+        let mut inner = Self::default();
+        fill(&mut inner);
+        self.tag(field, LEN);
+        self.varint(inner.0.len() as u64);
+        self.0.append(&mut inner.0);
+    }
+
+    /// A `fixed64`.
+    pub fn fixed64(&mut self, field: u32, value: u64) {
+        if value != 0 {
+            self.tag(field, I64);
+            self.0.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// A `fixed32`.
+    pub fn fixed32(&mut self, field: u32, value: u32) {
+        if value != 0 {
+            self.tag(field, I32);
+            self.0.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// A number in the scope of an `int64`, also 0: which of several fields a message has is a value
+    /// of its own (`oneof`).
+    pub fn int_of_one(&mut self, field: u32, value: u64) {
+        self.tag(field, VARINT);
+        self.varint(value);
+    }
+
+    /// The same for a text, also an empty one.
+    pub fn text_of_one(&mut self, field: u32, text: &str) {
+        self.tag(field, LEN);
+        self.varint(text.len() as u64);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn tag(&mut self, field: u32, coding: u32) {
+        self.varint(u64::from(field << 3 | coding));
+    }
+
+    /// Seven bits a byte, the lowest first.
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({} bytes)", self.0.len())
+    }
+}

@@ -1,0 +1,189 @@
+//! The connection to the collector: OTLP over HTTP, one request after the other.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, header};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::settings::Settings;
+use crate::tls::{ClientTls, FileFault};
+
+/// Where spans are sent.
+pub(super) struct Target {
+    pub(super) settings: Settings,
+    tls: Option<ClientTls>,
+}
+
+impl Target {
+    /// Reads the files of these settings.
+    pub(super) fn open(settings: Settings) -> Result<Self, FileFault> {
+        let tls = settings.https.then(|| ClientTls::open(settings.files.clone())).transpose()?;
+        Ok(Self { settings, tls })
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Target").field(&self.settings.authority).finish()
+    }
+}
+
+/// Why spans were not taken.
+pub(super) enum Unsent {
+    /// The collector wants them not, and would not later.
+    Refused(String),
+    /// They may be sent again later.
+    Again(String),
+}
+
+/// The collector, with the connection that is open.
+#[derive(Default)]
+pub(super) struct Collector {
+    open: Option<Connection>,
+}
+
+struct Connection {
+    sender: SendRequest<Whole>,
+    to: Arc<Target>,
+}
+
+impl Collector {
+    /// Sends an `ExportTraceServiceRequest`, within the time that one export may take.
+    pub(super) async fn send(&mut self, to: &Arc<Target>, request: Vec<u8>) -> Result<(), Unsent> {
+        let request = Bytes::from(request);
+        match timeout(to.settings.timeout, self.send_at_length(to, request)).await {
+            Ok(sent) => sent,
+            Err(_) => {
+                self.open = None;
+                Err(Unsent::Again("it has not answered in time".to_owned()))
+            }
+        }
+    }
+
+    /// The same without a limit: on the open connection, and on a new one where that has ended.
+    async fn send_at_length(&mut self, to: &Arc<Target>, request: Bytes) -> Result<(), Unsent> {
+        let used = self.open.take().filter(|open| Arc::ptr_eq(&open.to, to) && open.is_usable());
+        if let Some(mut connection) = used
+            && let Ok(status) = connection.post(request.clone()).await
+        {
+            self.open = Some(connection);
+            return taken(status);
+        }
+        let again = |error: io::Error| Unsent::Again(error.to_string());
+        let mut connection = Connection::open(to).await.map_err(again)?;
+        let status = connection.post(request).await;
+        let status = status.map_err(|error| Unsent::Again(error.to_string()))?;
+        self.open = Some(connection);
+        taken(status)
+    }
+}
+
+/// What a status says of the spans (OTLP: "OTLP/HTTP Response").
+fn taken(status: StatusCode) -> Result<(), Unsent> {
+    match status.as_u16() {
+        200..=299 => Ok(()),
+        429 | 502..=504 => Err(Unsent::Again(format!("it answers {status}"))),
+        _ => Err(Unsent::Refused(format!("it answers {status}"))),
+    }
+}
+
+impl Connection {
+    async fn open(to: &Arc<Target>) -> io::Result<Self> {
+        let Settings { host, port, .. } = &to.settings;
+        let stream = TcpStream::connect((host.as_str(), *port)).await?;
+        let sender = match &to.tls {
+            None => Self::begin(stream).await?,
+            Some(tls) => {
+                let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+                Self::begin(TlsConnector::from(tls.config()).connect(name, stream).await?).await?
+            }
+        };
+        Ok(Self { sender, to: Arc::clone(to) })
+    }
+
+    async fn begin<S>(stream: S) -> io::Result<SendRequest<Whole>>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        // It ends with its sender. An error of it is one of the request under way.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    fn is_usable(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Posts a message and reads the answer to its end.
+    async fn post(&mut self, message: Bytes) -> hyper::Result<StatusCode> {
+        self.sender.ready().await?;
+        let settings = &self.to.settings;
+        let mut request = Request::new(Whole(Some(message)));
+        *request.method_mut() = http::Method::POST;
+        // The configuration has checked the path, and the authority is a host.
+        *request.uri_mut() = settings.path.parse().unwrap_or_default();
+        let headers = request.headers_mut();
+        if let Ok(host) = HeaderValue::from_str(&settings.authority) {
+            headers.insert(header::HOST, host);
+        }
+        headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static("ifmatch"));
+        for (name, value) in &settings.headers {
+            headers.insert(name, value.clone());
+        }
+        let (answer, mut body) = self.sender.send_request(request).await?.into_parts();
+        drained(&mut body).await?;
+        Ok(answer.status)
+    }
+}
+
+/// Reads a body to its end: only then may another request follow.
+async fn drained(body: &mut Incoming) -> hyper::Result<()> {
+    while std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context))
+        .await
+        .transpose()?
+        .is_some()
+    {}
+    Ok(())
+}
+
+/// A body in one piece.
+struct Whole(Option<Bytes>);
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}
