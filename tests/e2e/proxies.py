@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clients import Raw, boto
 from processes import Process
-from stores import BINARY, Store
+from stores import BINARY, TRACES_BINARY, Store
 
 ACCESS_KEY = "clientkey"
 CLIENT_SECRET = "client-secret-0123456789"
@@ -95,6 +95,8 @@ class Settings:
     admin_token: bool = False
     """Whether it has a token, `ADMIN_TOKEN`."""
     shutdown_delay: float = 0
+    traces: str = ""
+    """The keys of the table `[traces]`; the build with traces is then run."""
 
     @property
     def quarantine(self) -> float:
@@ -161,6 +163,7 @@ urls = {json.dumps(settings.nodes)}
 health_interval = {seconds(settings.health_interval)}
 health_timeout = {seconds(settings.health_timeout)}
 clock_skew = {seconds(settings.clock_skew)}"""
+    traces = f"[traces]\n{settings.traces}\n" if settings.traces else ""
     upgrade_socket = (f"upgrade_socket = {quoted(settings.upgrade_socket)}"
                       if settings.upgrade_socket else "")
     return f"""\
@@ -225,6 +228,7 @@ level = {quoted(settings.log_level)}
 {optional("listen", settings.admin)}
 {optional("token_env", "E2E_ADMIN_TOKEN" if settings.admin_token else None)}
 
+{traces}
 {clients}{anonymous}
 
 {settings.rules}
@@ -260,7 +264,8 @@ class Proxy:
         self.start()
 
     def start(self) -> None:
-        command = [str(BINARY), "serve", "--config", str(self.config), *self.arguments]
+        binary = TRACES_BINARY if self.settings.traces else BINARY
+        command = [str(binary), "serve", "--config", str(self.config), *self.arguments]
         self.process = Process(self.name, command, env=secrets_env(self.store))
         self.url = self.process.wait_for_line(r"^listening on (http://\S+)")[1]
 

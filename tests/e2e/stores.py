@@ -13,6 +13,9 @@ from processes import ROOT, NotReady, Process, free_ports
 # The second name is for processes of pytest's own, which do not see the first any more.
 BINARY = Path(os.environ.setdefault(
     "E2E_BINARY", os.environ.get("IFMATCH_BIN", str(ROOT / "target" / "release" / "ifmatch"))))
+# A build with traces, where there is one.
+os.environ.setdefault("E2E_TRACES_BINARY", os.environ.get("IFMATCH_TRACES_BIN", ""))
+TRACES_BINARY = Path(os.environ["E2E_TRACES_BINARY"]) if os.environ["E2E_TRACES_BINARY"] else None
 SECRET = "testsecret123"
 
 
