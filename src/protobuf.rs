@@ -86,11 +86,14 @@ impl Message {
 
     /// Seven bits a byte, the lowest first.
     fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
+        loop {
+            let [low, ..] = value.to_le_bytes();
             value >>= 7;
+            if value == 0 {
+                return self.0.push(low & 0x7f);
+            }
+            self.0.push(low | 0x80);
         }
-        self.0.push(value as u8);
     }
 }
 

@@ -41,9 +41,9 @@ use crate::register::{Register, RegisterError, Status};
 use crate::reload::{Reconfigure, Reloader};
 use crate::sigv4::{Credential, SigningKeys};
 use crate::tls::{FileFault, Reload, ServerTls};
+use crate::traces::Tracer;
 use certificates::{in_use, reloaded};
 use observed::{Observed, admin_socket};
-use traced::{Traced, tracer};
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +151,7 @@ pub fn run(
     let as_read = config.clone();
     serve_embedded(&background, &mut config)?;
     let admin_socket = admin_socket(&background, &config, predecessor.is_some())?;
-    let observed = Observed::begin();
+    let observed = Observed::begin(&background, &config)?;
     let opened = opened_register(&background, &config, &observed)?;
     let (status, redis) = (opened.status.clone(), opened.tls.clone());
     let watched = Arc::clone(&opened.looked_at.register);
@@ -161,10 +161,8 @@ pub fn run(
     let understanding = background.block_on(looked_at_store(&config, &store));
     let users = [tls.clone().map(|tls| tls as _), Some(Arc::clone(&store) as _), redis];
     let certificates = in_use(&background, &config, users, &observed.metrics);
-    let (metrics, store) = (Arc::clone(&observed.metrics), (store, understanding));
-    let tracer = tracer(&background, &config, &observed)?;
-    let lasting = Lasting::new(&config, Arc::clone(&register), store, keys, metrics)
-        .traced_by(tracer.clone());
+    let (watchers, store) = (observed.watchers(), (store, understanding));
+    let lasting = Lasting::new(&config, Arc::clone(&register), store, keys, watchers);
     let live = LiveProxy::new(lasting.proxy(&config));
 
     let reclaiming = live.current().gate.reclaiming();
@@ -172,8 +170,7 @@ pub fn run(
     server.bootstrap();
     parts.push(Box::new(Reconfigurable::new(lasting, live.clone())));
     parts.extend(reloaded(tls.as_ref(), &certificates));
-    parts.push(Box::new(Traced(tracer.clone())));
-    parts.push(observed.loaded());
+    parts.extend(observed.reconfigured());
     let reloader = Arc::new(Reloader::new(sources, as_read, parts));
     let listening = listeners(&config, &sockets);
     let handshakes = handshakes(tls, &listening, &observed);
@@ -213,19 +210,20 @@ pub fn run(
         upgrade: background.spawn(upgrade.run(first, ready)),
         manager,
         register: Arc::clone(&register),
+        tracer: observed.tracer.clone(),
     };
     drain::spawn(&background, &server, drain);
     server.run(args);
-    background.block_on(closed(&*register));
-    tracer.flush(&background);
+    background.block_on(closed(&*register, &observed.tracer));
     Ok(())
 }
 
-/// Closes the register at the end of the process.
-async fn closed(register: &dyn Register) {
+/// Closes the register at the end of the process, and sends the last traces.
+async fn closed(register: &dyn Register, tracer: &Tracer) {
     if let Err(error) = register.close().await {
         tracing::warn!(%error, "the register was not closed");
     }
+    tracer.flush().await;
 }
 
 /// Lives longer than Pingora's own runtimes: the store in this process and the end of the work run

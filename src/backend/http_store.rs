@@ -148,7 +148,9 @@ impl HttpStore {
         let bucket = match request.signing {
             Signing::Anew => None,
             // One that cannot be read was refused at admission.
-            Signing::AsSent { .. } => bucket_in_host(&request.headers, &self.domains).ok().flatten(),
+            Signing::AsSent { .. } => {
+                bucket_in_host(&request.headers, &self.domains).ok().flatten()
+            }
         };
         place_of(bucket.as_deref(), &request.path)
     }

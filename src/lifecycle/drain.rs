@@ -16,6 +16,7 @@ use super::idle;
 use super::service_manager::ServiceManager;
 use super::signals::told_to_stop;
 use crate::register::Register;
+use crate::traces::Tracer;
 
 /// How long requests under way may take after the signal.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -44,6 +45,8 @@ pub(crate) struct Drain {
     pub(crate) upgrade: JoinHandle<()>,
     /// Closed at the end.
     pub(crate) register: Arc<dyn Register>,
+    /// Flushed at the end.
+    pub(crate) tracer: Tracer,
 }
 
 /// Waits for the server's shutdown phase, drains, and ends the process. Pingora would wait a fixed time
@@ -65,6 +68,7 @@ pub(crate) fn spawn(background: &Runtime, server: &Server, mut drain: Drain) {
         if let Err(error) = drain.register.close().await {
             tracing::warn!(%error, "the register was not closed");
         }
+        drain.tracer.flush().await;
         tracing::info!("stopped");
         exit();
     });

@@ -49,7 +49,7 @@ impl Lasting {
         register: Arc<dyn Register>,
         (store, understanding): (Arc<HttpStore>, Understanding),
         keys: Arc<SigningKeys>,
-        metrics: Arc<Metrics>,
+        (metrics, tracer): (Arc<Metrics>, Tracer),
     ) -> Self {
         let limits = &config.limits;
         Self {
@@ -65,15 +65,9 @@ impl Lasting {
             strangers: PreAuthSlots::new(limits.strangers),
             read_sampling: ReadSampling::one_of(1),
             in_flight: TaskTracker::new(),
-            tracer: Tracer::default(),
+            tracer,
             metrics,
         }
-    }
-
-    /// The same, whose requests are traced by this tracer.
-    #[must_use]
-    pub fn traced_by(self, tracer: Tracer) -> Self {
-        Self { tracer, ..self }
     }
 
     /// The store.

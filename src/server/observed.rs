@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
+use super::StartError;
+use super::traced::{Traced, tracer};
 use crate::admin::{Admin, AdminSocket, Commands, NotBound, StoreCheck};
 use crate::config::{Config, Fault};
 use crate::lifecycle::connections::ConnectionTracker;
@@ -17,6 +19,7 @@ use crate::register::standing::Standing;
 use crate::register::{RegisterError, Status};
 use crate::reload::{Prepared, Reconfigure};
 use crate::tls::Certificates;
+use crate::traces::Tracer;
 use crate::{built, clock};
 
 /// What the parts of a server have in common for their operator.
@@ -25,19 +28,26 @@ pub(super) struct Observed {
     pub(super) metrics: Arc<Metrics>,
     pub(super) standing: Arc<Standing>,
     pub(super) life: Life,
+    pub(super) tracer: Tracer,
 }
 
 impl Observed {
     /// For a process whose configuration has just been loaded.
-    pub(super) fn begin() -> Self {
-        let observed = Self::default();
-        observed.metrics.config_loaded_s.set(clock::unix_seconds());
-        observed
+    pub(super) fn begin(background: &Runtime, config: &Config) -> Result<Self, StartError> {
+        let metrics = Arc::<Metrics>::default();
+        metrics.config_loaded_s.set(clock::unix_seconds());
+        let tracer = tracer(background, config, &metrics)?;
+        Ok(Self { metrics, tracer, ..Self::default() })
     }
 
-    /// Notes when a configuration was loaded, at each reload.
-    pub(super) fn loaded(&self) -> Box<dyn Reconfigure> {
-        Box::new(Loaded(Arc::clone(&self.metrics)))
+    /// What sees each request.
+    pub(super) fn watchers(&self) -> (Arc<Metrics>, Tracer) {
+        (Arc::clone(&self.metrics), self.tracer.clone())
+    }
+
+    /// What a reload changes here: the tracer's settings, and when the configuration was loaded.
+    pub(super) fn reconfigured(&self) -> [Box<dyn Reconfigure>; 2] {
+        [Box::new(Traced(self.tracer.clone())), Box::new(Loaded(Arc::clone(&self.metrics)))]
     }
 
     /// Gets what a survey of the register found.

@@ -7,8 +7,8 @@ use tokio::runtime::Runtime;
 use tokio::task::spawn_blocking;
 
 use super::StartError;
-use super::observed::Observed;
 use crate::config::{Config, Fault};
+use crate::metrics::Metrics;
 use crate::reload::{Prepared, Reconfigure};
 use crate::traces::Tracer;
 
@@ -16,9 +16,9 @@ use crate::traces::Tracer;
 pub(super) fn tracer(
     background: &Runtime,
     config: &Config,
-    observed: &Observed,
+    metrics: &Arc<Metrics>,
 ) -> Result<Tracer, StartError> {
-    let tracer = Tracer::new(Arc::clone(&observed.metrics));
+    let tracer = Tracer::new(Arc::clone(metrics));
     tracer.prepare(config.traces.settings()).map_err(StartError::Traces)?();
     tracer.export(background);
     Ok(tracer)

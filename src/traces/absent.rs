@@ -1,6 +1,6 @@
 //! Traces in a build without them: nothing is recorded, and nothing costs anything.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::Arc;
 
 use http::Method;
@@ -37,7 +37,9 @@ impl Tracer {
 
     pub fn export(&self, _: &Runtime) {}
 
-    pub fn flush(&self, _: &Runtime) {}
+    pub fn flush(&self) -> impl Future<Output = ()> {
+        ready(())
+    }
 
     pub fn begin(&self, _: &Fields) -> Span {
         Span

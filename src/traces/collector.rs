@@ -64,13 +64,10 @@ impl Collector {
     /// Sends an `ExportTraceServiceRequest`, within the time that one export may take.
     pub(super) async fn send(&mut self, to: &Arc<Target>, request: Vec<u8>) -> Result<(), Unsent> {
         let request = Bytes::from(request);
-        match timeout(to.settings.timeout, self.send_at_length(to, request)).await {
-            Ok(sent) => sent,
-            Err(_) => {
-                self.open = None;
-                Err(Unsent::Again("it has not answered in time".to_owned()))
-            }
-        }
+        // Where it takes too long, its connection is dropped with it.
+        let sent = timeout(to.settings.timeout, self.send_at_length(to, request)).await;
+        let late = |_| Err(Unsent::Again("it has not answered in time".to_owned()));
+        sent.unwrap_or_else(late)
     }
 
     /// The same without a limit: on the open connection, and on a new one where that has ended.
@@ -143,8 +140,7 @@ impl Connection {
         if let Ok(host) = HeaderValue::from_str(&settings.authority) {
             headers.insert(header::HOST, host);
         }
-        headers
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static("ifmatch"));
         for (name, value) in &settings.headers {
             headers.insert(name, value.clone());

@@ -73,12 +73,12 @@ impl Exporter {
                     return self.queue.count(SpanEnd::Exported, all);
                 }
                 Err(Unsent::Refused(why)) => {
-                    self.tell(is_reached, &target, &why);
+                    Self::tell(is_reached, &target, &why);
                     return self.queue.count(SpanEnd::Refused, all);
                 }
                 Err(Unsent::Again(why)) => why,
             };
-            self.tell(is_reached, &target, &why);
+            Self::tell(is_reached, &target, &why);
             if self.closing.is_cancelled() {
                 return self.queue.count(SpanEnd::Dropped, all);
             }
@@ -91,7 +91,7 @@ impl Exporter {
     }
 
     /// Says once that the collector takes nothing.
-    fn tell(&self, is_reached: &mut bool, target: &Target, why: &str) {
+    fn tell(is_reached: &mut bool, target: &Target, why: &str) {
         if std::mem::replace(is_reached, false) {
             let collector = &target.settings.authority;
             tracing::warn!(%collector, why, "the collector of traces takes no spans; requests go on");

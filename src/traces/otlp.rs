@@ -30,7 +30,7 @@ pub(super) fn request(resource: &Resource<'_>, requests: &[Spans]) -> Vec<u8> {
                 scope.text(2, built::VERSION);
             });
             for of_request in requests {
-                for ended in &of_request.spans {
+                for ended in &of_request.all {
                     of_scope.message(2, |message| span(message, of_request, ended));
                 }
             }
@@ -47,7 +47,7 @@ fn span(message: &mut Message, of_request: &Spans, span: &Ended) {
     message.text(5, &span.name);
     message.uint(6, span.kind as u64);
     message.fixed64(7, span.began);
-    message.fixed64(8, span.ended);
+    message.fixed64(8, span.until);
     for (name, value) in &span.attributes {
         attribute(message, 9, name, value);
     }

@@ -81,11 +81,12 @@ mod parsed {
         /// Whether a trace with this id is one of this share of all, from 0 to 1. The last seven
         /// bytes of a random id are random (W3C: Trace Context Level 2, "Randomness of trace-id"),
         /// so all who look at them with the same share decide alike.
-        #[allow(clippy::cast_precision_loss, reason = "a share is not that exact")]
+        #[allow(clippy::cast_precision_loss, reason = "53 bits are exact")]
         pub fn is_of_share(self, share: f64) -> bool {
             let mut last = [0; 8];
             last[1..].copy_from_slice(&self.0[9..]);
-            (u64::from_be_bytes(last) as f64) < share * (1_u64 << 56) as f64
+            // As many of their 56 bits as a floating-point number has.
+            ((u64::from_be_bytes(last) >> 3) as f64) < share * (1_u64 << 53) as f64
         }
     }
 

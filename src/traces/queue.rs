@@ -38,7 +38,7 @@ impl Queue {
 
     /// Adds the spans of a request, of which `left_out` were too many.
     pub(super) fn put(&self, spans: Spans, left_out: usize) {
-        let more = spans.spans.len();
+        let more = spans.all.len();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let has_room = waiting.spans + more <= WAITING_MAX;
         if has_room {
@@ -60,7 +60,7 @@ impl Queue {
         while spans < BATCH
             && let Some(next) = waiting.requests.pop_front()
         {
-            spans += next.spans.len();
+            spans += next.all.len();
             taken.push(next);
         }
         waiting.spans -= spans;
@@ -75,7 +75,7 @@ impl Queue {
 
 /// How many spans these are.
 pub(super) fn spans(requests: &[Spans]) -> usize {
-    requests.iter().map(|of_request| of_request.spans.len()).sum()
+    requests.iter().map(|of_request| of_request.all.len()).sum()
 }
 
 impl fmt::Debug for Queue {
@@ -99,11 +99,11 @@ mod tests {
             name: Cow::Borrowed("a"),
             kind: Kind::Internal,
             began: 1,
-            ended: 2,
+            until: 2,
             attributes: Vec::new(),
             failure: None,
         };
-        Spans { trace: TraceId([1; 16]), state: String::new(), spans: vec![span; spans] }
+        Spans { trace: TraceId([1; 16]), state: String::new(), all: vec![span; spans] }
     }
 
     #[test]

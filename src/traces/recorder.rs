@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
-use std::mem::{replace, take};
+use std::mem::take;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderName, HeaderValue, Method};
@@ -26,7 +26,7 @@ const STATE_BYTES_MAX: usize = 512;
 
 tokio::task_local! {
     /// The innermost span that this task works on.
-    static CURRENT: Place;
+    static CURRENT: Option<Place>;
 }
 
 /// A span of a trace.
@@ -96,7 +96,8 @@ impl Span {
         let state =
             if parent.is_some() { client.get_all(TRACE[1]).cloned().collect() } else { Vec::new() };
         let (began, began_unix_ns) = (Instant::now(), clock::unix_microseconds() * 1000);
-        let trace = Trace { id, flags, state, began, began_unix_ns, ended: Mutex::default(), queue };
+        let trace =
+            Trace { id, flags, state, began, began_unix_ns, ended: Mutex::default(), queue };
         let open = trace.is_sampled().then(|| {
             let parent = parent.map(|parent| parent.span);
             Box::new(Open::new(parent, Cow::Borrowed("S3"), Kind::Server, began))
@@ -124,7 +125,7 @@ impl Span {
 
     /// A child of the span that this task works on, if there is one.
     fn child(name: impl FnOnce() -> Cow<'static, str>, kind: Kind) -> Self {
-        let Ok(parent) = CURRENT.try_with(Place::clone) else { return Self::none() };
+        let Ok(Some(parent)) = CURRENT.try_with(Option::clone) else { return Self::none() };
         if !parent.trace.is_sampled() {
             return Self { place: Some(parent), open: None };
         }
@@ -134,11 +135,9 @@ impl Span {
     }
 
     /// Works under this span: spans that begin meanwhile are its children.
-    pub async fn over<F: Future>(&self, work: F) -> F::Output {
-        match &self.place {
-            Some(place) => CURRENT.scope(place.clone(), work).await,
-            None => work.await,
-        }
+    pub fn over<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
+        // No `async fn`: its future would have the size of two.
+        CURRENT.scope(self.place.clone(), work)
     }
 
     /// The trace's id: 32 hex digits.
@@ -208,8 +207,8 @@ impl Trace {
 
     fn end(&self, id: SpanId, open: Open) {
         let Open { parent, name, kind, began, attributes, failure } = open;
-        let (began, ended) = (self.unix_ns(began), self.unix_ns(Instant::now()));
-        let span = Ended { id, parent, name, kind, began, ended, attributes, failure };
+        let (began, until) = (self.unix_ns(began), self.unix_ns(Instant::now()));
+        let span = Ended { id, parent, name, kind, began, until, attributes, failure };
         let mut all = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         // The request's own span ends last, and says more than any other.
         if all.spans.len() < SPANS_MAX - 1 || kind == Kind::Server {
@@ -231,13 +230,13 @@ impl Trace {
 impl Drop for Trace {
     fn drop(&mut self) {
         let all = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let (spans, left_out) = (take(&mut all.spans), replace(&mut all.left_out, 0));
+        let (spans, left_out) = (take(&mut all.spans), all.left_out);
         if spans.is_empty() {
             return;
         }
         let state: Vec<_> = self.state.iter().filter_map(|value| value.to_str().ok()).collect();
         let state = Some(state.join(",")).filter(|state| state.len() <= STATE_BYTES_MAX);
-        let spans = Spans { trace: self.id, state: state.unwrap_or_default(), spans };
+        let spans = Spans { trace: self.id, state: state.unwrap_or_default(), all: spans };
         self.queue.put(spans, left_out);
     }
 }

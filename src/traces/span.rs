@@ -28,7 +28,7 @@ pub(super) struct Ended {
     pub(super) kind: Kind,
     /// In nanoseconds since 1970, like its end.
     pub(super) began: u64,
-    pub(super) ended: u64,
+    pub(super) until: u64,
     pub(super) attributes: Vec<(&'static str, Value)>,
     /// Why it failed, where it did.
     pub(super) failure: Option<String>,
@@ -40,5 +40,5 @@ pub(super) struct Spans {
     pub(super) trace: TraceId,
     /// The value of `tracestate`.
     pub(super) state: String,
-    pub(super) spans: Vec<Ended>,
+    pub(super) all: Vec<Ended>,
 }

@@ -74,12 +74,12 @@ impl Tracer {
     }
 
     /// Sends what waits, at the end of the process: for as long as one export may take.
-    pub fn flush(&self, runtime: &Runtime) {
+    pub async fn flush(&self) {
         let Shared { target, exporting, closing, .. } = &*self.0;
         closing.cancel();
         let task = exporting.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (Some(task), Some(target)) = (task, target.load_full()) else { return };
-        if runtime.block_on(async { timeout(target.settings.timeout, task).await }).is_err() {
+        if timeout(target.settings.timeout, task).await.is_err() {
             tracing::warn!("the collector of traces was too slow: the last ones are lost");
         }
     }

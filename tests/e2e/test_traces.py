@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+import botocore.auth
 import pytest
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
@@ -98,7 +99,7 @@ def test_a_conditional_write_is_one_span_with_a_child_for_each_part(start, asked
     kinds = {name: spans[0].kind for name, spans in trace.items()}
     assert kinds == {
         "S3/PutObject": SERVER, "body": INTERNAL, "queue": INTERNAL, "lease": INTERNAL,
-        "register acquire": CLIENT, "store HEAD": CLIENT, "register resolve": CLIENT,
+        "register acquire": CLIENT, "store HEAD": CLIENT,
         "register arm": CLIENT, "store PUT": CLIENT, "register commit": CLIENT}
     [lease] = trace["lease"]
     for name, spans in trace.items():
@@ -135,7 +136,7 @@ def test_a_refusal_and_a_failure_tell_their_code(start, asked, collector):
     asked.answer = lambda _: (500, {}, b"")
     other = TRACE[::-1]
     answer = raw.put("/bucket/b", b"x", unsigned={"traceparent": f"00-{other}-{PARENT}-01"})
-    assert answer.status == 500
+    assert answer.status == 503, "it is not known whether it landed"
     failed = collector.trace(other)
     assert failed["S3/PutObject"][0].failure
     assert failed["store PUT"][0].failure == "500"
@@ -221,7 +222,9 @@ def test_the_signature_towards_the_store_is_right(start, collector):
     assert TRACE in lower(put[2])["traceparent"]
 
 
-def test_signed_headers_pass_as_they_came(start, collector):
+def test_signed_headers_pass_as_they_came(start, collector, monkeypatch):
+    # AWS's own clients leave these two out; others may not.
+    monkeypatch.setattr(botocore.auth, "SIGNED_HEADERS_BLACKLIST", ["expect", "user-agent"])
     recorder = Recorder()
     proxy = start(recorder.store, to(collector), signatures="passthrough", domains=())
     recorder.take()
