@@ -21,7 +21,7 @@ STORES ?= everyday
 BINARY ?= release
 
 .DEFAULT_GOAL := help
-.PHONY: help run test full check fmt model simulation build e2e packages valkey histories bench fuzz forms documents clean
+.PHONY: help run test full check fmt model simulation build traces e2e packages valkey histories bench fuzz forms documents clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +36,7 @@ check: ## the everyday loop: format, lints, Rust tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -p ifmatch -- -D warnings
+	$(CARGO) clippy --locked --features otel -p ifmatch -- -D warnings
 	$(CARGO) test --locked
 
 # What setup installs has to be there: tests that need a Redis are not to be skipped.
@@ -65,9 +66,18 @@ build: ## the release binary (BINARY=debug for the other)
 	scripts/setup build
 	$(if $(filter debug,$(BINARY)),$(CARGO) test --locked --no-run,$(CARGO) build --release --locked -p ifmatch)
 
-e2e: build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names, BINARY=debug)
+# The bin is built for the test of the walls, with the libraries that all Rust tests have.
+traces: ## the Rust tests of traces, and target/traces/ifmatch, a debug binary that has them
+	scripts/setup build
+	$(CARGO) test --locked --features otel -p ifmatch --lib --test walls traces
+	mkdir -p target/traces
+	cp target/debug/ifmatch target/traces/ifmatch
+
+# In this order: `build` puts the binary without traces back into its place.
+e2e: traces build ## the end-to-end tests alone (ARGS='-k name', STORES=everyday, full or names, BINARY=debug)
 	scripts/setup $(if $(filter everyday,$(STORES)),e2e,full)
-	IFMATCH_BIN=$(CURDIR)/target/$(BINARY)/ifmatch $(PYTEST) tests/e2e -n $(JOBS) --dist loadfile --stores $(STORES) $(ARGS)
+	IFMATCH_BIN=$(CURDIR)/target/$(BINARY)/ifmatch IFMATCH_TRACES_BIN=$(CURDIR)/target/traces/ifmatch \
+		$(PYTEST) tests/e2e -n $(JOBS) --dist loadfile --stores $(STORES) $(ARGS)
 
 packages: build ## the Debian package into target/packages, and the tests of all in packaging/
 	scripts/setup packages

@@ -63,3 +63,4 @@ pub mod sigv4;
 pub mod tls;
 pub mod traces;
 pub mod units;
+pub mod whole;

@@ -1,5 +1,5 @@
 //! Messages of Protocol Buffers, written by hand: the few that are sent have few fields, and a code
-//! generator would be a larger part than they are (docs/decisions/0082-traces.md).
+//! generator would be a larger part than they are (docs/decisions/0083-native-histograms.md).
 
 use std::fmt;
 
@@ -80,6 +80,25 @@ impl Message {
         self.0.extend_from_slice(text.as_bytes());
     }
 
+    /// A number that may be negative: `sint32`, `sint64`; also 0, as an item of a list.
+    pub fn sint(&mut self, field: u32, value: i64) {
+        self.tag(field, VARINT);
+        // Zigzag: 0, -1, 1, -2 are 0, 1, 2, 3.
+        self.varint(((value << 1) ^ (value >> 63)).cast_unsigned());
+    }
+
+    /// A `double`, also 0.
+    pub fn double(&mut self, field: u32, value: f64) {
+        self.tag(field, I64);
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// A message after its length, outside of any other one.
+    pub fn delimited(&mut self, message: &Self) {
+        self.varint(message.0.len() as u64);
+        self.0.extend_from_slice(&message.0);
+    }
+
     fn tag(&mut self, field: u32, coding: u32) {
         self.varint(u64::from(field << 3 | coding));
     }
@@ -100,5 +119,35 @@ impl Message {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Message({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of "Protocol Buffers: Encoding".
+    #[test]
+    fn messages_are_written_as_others_read_them() {
+        let written = |fill: fn(&mut Message)| {
+            let mut message = Message::default();
+            fill(&mut message);
+            hex::encode(message.into_bytes())
+        };
+        assert_eq!(written(|message| message.uint(1, 150)), "089601");
+        assert_eq!(written(|message| message.text(2, "testing")), "120774657374696e67");
+        assert_eq!(written(|message| message.message(3, |it| it.uint(1, 150))), "1a03089601");
+        assert_eq!(written(|message| message.sint(1, -2)), "0803");
+        assert_eq!(written(|message| message.sint(1, 0)), "0800");
+        assert_eq!(written(|message| message.sint(1, i64::MIN)), "08ffffffffffffffffff01");
+        assert_eq!(written(|message| message.double(1, 1.0)), "09000000000000f03f");
+        assert_eq!(written(|message| message.fixed32(1, 1)), "0d01000000");
+        assert_eq!(written(|message| message.uint(16, u64::MAX)), "8001ffffffffffffffffff01");
+        assert_eq!(written(|message| message.uint(1, 0)), "", "the default");
+        let mut outer = Message::default();
+        let mut inner = Message::default();
+        inner.uint(1, 150);
+        outer.delimited(&inner);
+        assert_eq!(hex::encode(outer.into_bytes()), "03089601");
     }
 }

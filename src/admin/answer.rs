@@ -1,17 +1,23 @@
 //! The answers of the admin listener. None may be stored, and a browser may run nothing in one.
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::request::Refusal;
+use crate::whole::Whole;
 
 /// A whole answer.
-pub(super) type Answer = Response<String>;
+pub(super) type Answer = Response<Whole>;
 
 /// An answer with a body of this type.
-pub(super) fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(body);
+pub(super) fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Answer {
+    let mut answer = Response::new(Whole::new(body));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -12,7 +12,8 @@ use super::health::{Facts, checks, is_ready};
 use super::request::{Guard, Readiness, Route, admit};
 use super::{Admin, health, process, status};
 use crate::config::Changes;
-use crate::metrics::exposition::{Exposed, Format};
+use crate::metrics::exposition::Exposed;
+use crate::metrics::format::Format;
 use crate::metrics::levels::NodeLevel;
 use crate::metrics::tls::Expiry;
 use crate::tls::InUse;
@@ -72,7 +73,7 @@ impl Admin {
             process,
             build: self.build,
         };
-        match exposed.text(format) {
+        match exposed.written(format) {
             Ok(body) => answer(StatusCode::OK, format.content_type(), body),
             Err(error) => {
                 tracing::error!(%error, "the metrics could not be written");

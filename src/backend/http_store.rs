@@ -275,7 +275,7 @@ impl HttpStore {
                 node.exchange_while_up(head, sending).await
             };
             spans::exchanged(&mut span, &exchange);
-            drop(span);
+            span.end();
             match exchange {
                 Exchange::NotSent(said) => why = said,
                 sent => {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::label::Label;
+use super::native::{Native, NativeBuckets};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -165,25 +166,28 @@ impl Bounds {
     }
 }
 
-/// Durations, counted in buckets.
+/// Durations, counted in buckets of two kinds: the classic ones, and those of a native histogram.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: Vec<u64>,
     /// One for each bound, and one for what is longer.
     buckets: Box<[Counter]>,
     sum_nanos: Counter,
+    native: NativeBuckets,
 }
 
 impl Histogram {
     /// A histogram with these buckets.
     pub fn new(bounds: Bounds) -> Self {
         let bounds = bounds.nanos();
-        Self { buckets: cells(bounds.len() + 1), bounds, sum_nanos: Counter::default() }
+        let (sum_nanos, native) = (Counter::default(), NativeBuckets::new());
+        Self { buckets: cells(bounds.len() + 1), bounds, sum_nanos, native }
     }
 
     /// Counts a duration.
     pub fn observe(&self, duration: Duration) {
         let nanos = nanos(duration);
+        self.native.observe(nanos);
         let bucket = self.bounds.partition_point(|bound| *bound < nanos);
         if let Some(cell) = self.buckets.get(bucket) {
             cell.count();
@@ -199,6 +203,11 @@ impl Histogram {
     /// The sum of all durations, in seconds.
     pub(super) fn sum_s(&self) -> f64 {
         seconds(self.sum_nanos.get())
+    }
+
+    /// The same durations in the buckets of a native histogram.
+    pub(super) fn native(&self) -> Native {
+        self.native.read()
     }
 
     /// The upper bound of each bucket, in seconds, and how many durations are in it alone.

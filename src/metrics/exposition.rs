@@ -1,5 +1,5 @@
-//! The exposition: names, units and help texts of all metrics, and the text that is scraped, in the
-//! format of Prometheus or of OpenMetrics 1.0. A metric has its unit in its name, and a counter
+//! The exposition: names, units and help texts of all metrics, and what is scraped, in one of
+//! three formats. A metric has its unit in its name, and a counter
 //! `_total` (Prometheus: Metric and label naming).
 
 use std::fmt;
@@ -13,10 +13,12 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Metrics;
 use super::families::Families;
+use super::format::Format;
 use super::label::Label as _;
 use super::levels::{InFlight, Levels, NodeLevel, RegisterLevels};
 use super::process::Process;
 use super::tls::{self, Expiry};
+use crate::protobuf::Message;
 
 /// The build that runs.
 #[derive(Debug, Clone, Copy)]
@@ -27,35 +29,6 @@ pub struct Build {
     pub commit: &'static str,
     /// The compiler.
     pub rustc: &'static str,
-}
-
-/// The format of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Prometheus's text format, version 0.0.4.
-    Prometheus,
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-}
-
-impl Format {
-    /// The format that a scraper asks for with this `Accept` header: OpenMetrics only where it is
-    /// named, since a browser or `curl` names neither.
-    pub fn accepted(accept: &str) -> Self {
-        if accept.contains("application/openmetrics-text") {
-            Self::OpenMetrics
-        } else {
-            Self::Prometheus
-        }
-    }
-
-    /// The text's `Content-Type`.
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
 }
 
 /// What is exposed.
@@ -74,11 +47,11 @@ pub struct Exposed {
 }
 
 impl Exposed {
-    /// The text of all metrics at this moment.
+    /// All metrics at this moment, in this format.
     ///
     /// # Errors
-    /// Never in practice: writing to a text does not fail.
-    pub fn text(&self, format: Format) -> Result<String, fmt::Error> {
+    /// Never in practice: writing to memory does not fail.
+    pub fn written(&self, format: Format) -> Result<Vec<u8>, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(OfProcess(self.process)));
         let ours = registry.sub_registry_with_prefix("ifmatch");
@@ -90,21 +63,40 @@ impl Exposed {
         match format {
             Format::Prometheus => prometheus_text::encode(&mut text, &registry)?,
             Format::OpenMetrics => text::encode(&mut text, &registry)?,
+            Format::Protobuf => return self.messages(),
         }
-        Ok(text)
+        Ok(text.into_bytes())
+    }
+
+    fn messages(&self) -> Result<Vec<u8>, fmt::Error> {
+        let mut all = Message::default();
+        OfProcess(self.process).each(&mut Families::Messages(&mut all, ""))?;
+        let Build { version, commit, rustc } = self.build;
+        // What is `info` elsewhere is a gauge here.
+        let build = [("version", version), ("commit", commit), ("rustc", rustc)];
+        let mut ours = Families::Messages(&mut all, PREFIX);
+        ours.gauges("build_info", None, "The build that runs.", std::iter::once((build, 1_i64)))?;
+        self.each(&mut ours)?;
+        Ok(all.into_bytes())
+    }
+
+    fn each(&self, out: &mut Families<'_>) -> fmt::Result {
+        requests(out, &self.metrics)?;
+        gate(out, &self.metrics)?;
+        register(out, &self.metrics, self.levels.register())?;
+        backend(out, &self.metrics)?;
+        nodes(out, &self.levels.nodes())?;
+        tls::expose(out, &self.metrics.tls, &self.certificates)?;
+        levels(out, &*self.levels)
     }
 }
 
+/// What the names of our own metrics begin with.
+const PREFIX: &str = "ifmatch_";
+
 impl Collector for Exposed {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut out = Families(encoder);
-        requests(&mut out, &self.metrics)?;
-        gate(&mut out, &self.metrics)?;
-        register(&mut out, &self.metrics, self.levels.register())?;
-        backend(&mut out, &self.metrics)?;
-        nodes(&mut out, &self.levels.nodes())?;
-        tls::expose(&mut out, &self.metrics.tls, &self.certificates)?;
-        levels(&mut out, &*self.levels)
+        self.each(&mut Families::Text(encoder))
     }
 }
 
@@ -268,10 +260,15 @@ fn levels(out: &mut Families<'_>, of: &dyn Levels) -> fmt::Result {
 struct OfProcess(Option<Process>);
 
 impl Collector for OfProcess {
-    #[rustfmt::skip]
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.each(&mut Families::Text(encoder))
+    }
+}
+
+impl OfProcess {
+    #[rustfmt::skip]
+    fn each(&self, out: &mut Families<'_>) -> fmt::Result {
         let Some(Process { stat, open_fds, max_fds }) = self.0 else { return Ok(()) };
-        let mut out = Families(encoder);
         out.seconds("process_cpu",
             "Time of all threads on a processor.",
             stat.cpu)?;

@@ -6,15 +6,19 @@
 //!
 //! - [`cells`]: the atomic numbers. [`label`], [`labels`]: the closed sets that they are counted by.
 //! - [`levels`]: the numbers that other parts keep anyway. [`tls`]: what is counted of TLS.
-//! - [`exposition`]: names, units and help texts of all metrics, and the text that is scraped.
+//! - [`exposition`]: names, units and help texts of all metrics. [`mod@format`]: the form of a scrape.
+//! - `native`: the buckets of native histograms, beside those in [`cells`].
 //! - [`process`]: the process's own numbers, from the text of `/proc`.
 
 pub mod cells;
+mod delimited;
 pub mod exposition;
 mod families;
+pub mod format;
 pub mod label;
 pub mod labels;
 pub mod levels;
+mod native;
 pub mod process;
 pub mod tls;
 

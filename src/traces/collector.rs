@@ -1,15 +1,13 @@
 //! The connection to the collector: OTLP over HTTP, one request after the other.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -20,6 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::settings::Settings;
 use crate::tls::{ClientTls, FileFault};
+use crate::whole::Whole;
 
 /// Where spans are sent.
 pub(super) struct Target {
@@ -132,7 +131,7 @@ impl Connection {
     async fn post(&mut self, message: Bytes) -> hyper::Result<StatusCode> {
         self.sender.ready().await?;
         let settings = &self.to.settings;
-        let mut request = Request::new(Whole(Some(message)));
+        let mut request = Request::new(Whole::new(message));
         *request.method_mut() = http::Method::POST;
         // The configuration has checked the path, and the authority is a host.
         *request.uri_mut() = settings.path.parse().unwrap_or_default();
@@ -159,27 +158,4 @@ async fn drained(body: &mut Incoming) -> hyper::Result<()> {
         .is_some()
     {}
     Ok(())
-}
-
-/// A body in one piece.
-struct Whole(Option<Bytes>);
-
-impl Body for Whole {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, Bytes::len) as u64)
-    }
 }

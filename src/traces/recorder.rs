@@ -184,6 +184,9 @@ impl Span {
         }
     }
 
+    /// Ends it.
+    pub fn end(self) {}
+
     /// Notes that it failed, and why.
     pub fn fail(&mut self, why: &str) {
         if let Some(open) = &mut self.open {

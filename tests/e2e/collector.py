@@ -7,14 +7,10 @@ import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-trace_service_pb2 = pytest.importorskip(
-    "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
-    reason="opentelemetry-proto is not installed: make e2e installs it")
-
-from certificates import Signed  # noqa: E402
-from redis_server import until  # noqa: E402
+from certificates import Signed
+from redis_server import until
 
 INTERNAL, SERVER, CLIENT = 1, 2, 3
 

@@ -1,0 +1,99 @@
+//! The buckets of native histograms: eight for each doubling, so that a quantile is known to within 9
+//! percent (Prometheus: Native Histograms, schema 3). They are fixed: a histogram has all of them from
+//! the start, and an observation only adds one to a cell.
+
+use std::sync::LazyLock;
+
+use super::cells::Counter;
+
+/// Two to the power of this number of buckets make a doubling.
+pub(super) const SCHEMA: i32 = 3;
+
+/// How many buckets make a doubling.
+const EACH: i32 = 1 << SCHEMA;
+
+/// The upper bounds of the bucket of zero and of the last one, in seconds, as powers of two: 8 µs and
+/// 17 minutes. What is longer counts as that.
+const FIRST: i32 = -17;
+const LAST: i32 = 10;
+
+/// The index of the bucket of zero. The bucket with index `i` ends at `2^(i/8)` seconds.
+const INDEX_OF_ZERO: i32 = FIRST * EACH;
+
+/// How many cells there are: the one of zero, and the others.
+const CELLS: usize = (1 + (LAST - FIRST) * EACH) as usize;
+
+/// The end of each bucket but the last, in nanoseconds.
+#[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "at most 10^12")]
+static ENDS: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    let indices = INDEX_OF_ZERO..LAST * EACH;
+    indices.map(|index| (2_f64.powf(f64::from(index) / f64::from(EACH)) * 1e9) as u64).collect()
+});
+
+/// Durations, counted in these buckets.
+#[derive(Debug)]
+pub(super) struct NativeBuckets(Box<[Counter]>);
+
+/// What was counted, as it is told.
+#[derive(Debug, PartialEq)]
+pub(super) struct Native {
+    /// Up to this number of seconds a duration counts as zero.
+    pub(super) zero_threshold_s: f64,
+    /// How many of those.
+    pub(super) zeros: u64,
+    /// The buckets that are not empty: index and count.
+    pub(super) buckets: Vec<(i32, u64)>,
+}
+
+impl NativeBuckets {
+    pub(super) fn new() -> Self {
+        Self(std::iter::repeat_with(Counter::default).take(CELLS).collect())
+    }
+
+    pub(super) fn observe(&self, nanos: u64) {
+        let place = ENDS.partition_point(|end| *end < nanos);
+        if let Some(cell) = self.0.get(place) {
+            cell.count();
+        }
+    }
+
+    pub(super) fn read(&self) -> Native {
+        let mut each = (INDEX_OF_ZERO..).zip(self.0.iter().map(Counter::get));
+        let zeros = each.next().map_or(0, |(_, count)| count);
+        let buckets = each.filter(|(_, count)| *count > 0).collect();
+        Native { zero_threshold_s: 2_f64.powi(FIRST), zeros, buckets }
+    }
+}
+
+impl Native {
+    /// How many durations were counted.
+    pub(super) fn count(&self) -> u64 {
+        self.zeros + self.buckets.iter().map(|(_, count)| count).sum::<u64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The index of the one bucket that a duration is in; `None` for that of zero.
+    fn bucket(nanos: u64) -> Option<i32> {
+        let buckets = NativeBuckets::new();
+        buckets.observe(nanos);
+        let read = buckets.read();
+        assert_eq!(read.count(), 1);
+        read.buckets.first().map(|(index, _)| *index)
+    }
+
+    #[test]
+    fn a_bucket_ends_at_its_bound_and_there_are_eight_for_each_doubling() {
+        let second = 1_000_000_000;
+        assert_eq!((bucket(second), bucket(second + 1)), (Some(0), Some(1)));
+        assert_eq!((bucket(2 * second), bucket(second / 2)), (Some(8), Some(-8)));
+        assert_eq!((bucket(0), bucket(7_629)), (None, None), "2^-17 s is 7629.39 ns");
+        assert_eq!(bucket(7_630), Some(-135));
+        assert_eq!((bucket(1_024 * second), bucket(u64::MAX)), (Some(80), Some(80)));
+        assert_eq!(ENDS.len() + 1, CELLS);
+        assert!(ENDS.is_sorted());
+    }
+}
