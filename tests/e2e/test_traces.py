@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import time
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import botocore.auth
@@ -25,8 +24,9 @@ from scripted import ScriptedStore
 from stores import BINARY, TRACES_BINARY, Store
 from test_reload import change, reload
 
-pytestmark = pytest.mark.skipif(
-    TRACES_BINARY is None, reason="IFMATCH_TRACES_BIN names no build with traces: make traces")
+if TRACES_BINARY is None:
+    pytest.skip("IFMATCH_TRACES_BIN names no build with traces (make traces)",
+                allow_module_level=True)
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CONTINUED = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
