@@ -120,6 +120,13 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("embedded.fsync", "\"never\"", Restart),
     ("admin.listen", "\"127.0.0.1:9101\"", Restart),
     ("admin.token", "\"OTHER\"", Restart),
+    ("traces.endpoint", "\"http://127.0.0.1:4318\"", LIVE),
+    ("traces.path", "\"/otlp/v1/traces\"", LIVE),
+    ("traces.headers", "\"OTHER\"", LIVE),
+    ("traces.sample_ratio", "0.5", LIVE),
+    ("traces.service_name", "\"storage\"", LIVE),
+    ("traces.timeout", "\"7s\"", LIVE),
+    ("traces.ca_file", "\"ca.pem\"", LIVE),
     ("log.format", "\"json\"", Restart),
     ("log.access", "\"off\"", LIVE),
     ("log.sample_reads", "7", LIVE),
@@ -215,6 +222,7 @@ fn with(path: &str, value: &Value) -> Config {
         "embedded" => set::<EmbeddedStore>(&mut config.embedded_store, key, value),
         "log" => set(&mut config.log, key, value),
         "admin" => set(&mut config.admin, key, value),
+        "traces" => set(&mut config.traces, key, value),
         "anonymous" => {
             let mut anonymous = Anonymous { buckets: Some(Buckets::default()), read_only: None };
             set(&mut anonymous, key, value);
