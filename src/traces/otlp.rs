@@ -1,4 +1,4 @@
-//! Spans as OTLP has them on the wire (OpenTelemetry Protocol 1.x,
+//! Spans as OTLP has them on the wire (OTLP 1.x:
 //! opentelemetry/proto/collector/trace/v1/trace_service.proto). No IO.
 
 use super::parent::SAMPLED;

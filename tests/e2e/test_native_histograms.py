@@ -32,7 +32,7 @@ def _metric_family():
     file = descriptor_pb2.FileDescriptorProto(
         name="metrics.proto", package="io.prometheus.client", syntax="proto2")
 
-    def message(name: str, **fields: tuple) -> None:
+    def message(name: str, /, **fields: tuple) -> None:
         made = file.message_type.add(name=name)
         for field, (number, kind, *repeated) in fields.items():
             label = types.LABEL_REPEATED if repeated else types.LABEL_OPTIONAL
@@ -230,8 +230,8 @@ scrape_configs:
         try:
             connection.request("GET", f"/api/v1/query?{urlencode({'query': query})}")
             answer = json.loads(connection.getresponse().read())
-        except OSError:
-            return []
+        except (OSError, ValueError):
+            return []  # it starts
         finally:
             connection.close()
         return [float(one["value"][1]) for one in answer["data"]["result"]]
