@@ -151,7 +151,7 @@ pub fn run(
     let as_read = config.clone();
     serve_embedded(&background, &mut config)?;
     let admin_socket = admin_socket(&background, &config, predecessor.is_some())?;
-    let observed = Observed::begin(&background, &config)?;
+    let observed = Observed::begin(&background, &config).map_err(StartError::Traces)?;
     let opened = opened_register(&background, &config, &observed)?;
     let (status, redis) = (opened.status.clone(), opened.tls.clone());
     let watched = Arc::clone(&opened.looked_at.register);

@@ -181,7 +181,7 @@ impl HttpStore {
     ) -> Result<Opened, String> {
         let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
         while let Some(node) = self.nodes.least_busy(&tried) {
-            let mut span = spans::span(method, node);
+            let mut span = spans::span(method, &node.endpoint);
             let head = compose(&node.endpoint).map(|head| head.traced(&span, signing));
             match node.open(head.map_err(|error| error.to_string())?).await {
                 Ok(opened) => {
@@ -227,7 +227,7 @@ impl HttpStore {
         let order = self.order(request);
         let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
         while let Some(node) = self.next_to_send(&order, &tried) {
-            let mut span = spans::span(&request.method, node);
+            let mut span = spans::span(&request.method, &node.endpoint);
             let head = self.compose(request, length, &node.endpoint);
             let head = head.map(|head| head.traced(&span, request.signing));
             let failed = match send(node, head.map_err(|error| error.to_string())?).await {
@@ -263,7 +263,7 @@ impl HttpStore {
                 return Exchange::NotSent("no time is left for backend.clock_skew".to_owned());
             }
             wait(pause).await;
-            let mut span = spans::span(&request.method, node);
+            let mut span = spans::span(&request.method, &node.endpoint);
             let head = self.compose(request, length, &node.endpoint);
             let head = match head.map(|head| head.traced(&span, request.signing)) {
                 Ok(head) => head,
@@ -326,7 +326,7 @@ impl HttpStore {
     ) -> Exchange {
         let length =
             (!says_no_length(&request.method, sending.body)).then(|| sending.body.length_bytes());
-        let mut span = spans::span(&request.method, node);
+        let mut span = spans::span(&request.method, &node.endpoint);
         let head = self.compose(request, length, &node.endpoint);
         match head.map(|head| head.traced(&span, request.signing)) {
             Ok(head) => {

@@ -3,15 +3,15 @@
 use http::{Method, StatusCode};
 
 use super::connection::Composed;
-use super::nodes::Node;
 use super::{Exchange, Signing};
+use crate::config::Endpoint;
 use crate::traces::Span;
 use crate::traces::parent::TRACE;
 
 /// The span of a request to this node; it lasts until the answer, or until the head of one that
 /// streams.
-pub(super) fn span(method: &Method, node: &Node) -> Span {
-    Span::to_store(method, &node.endpoint.host)
+pub(super) fn span(method: &Method, node: &Endpoint) -> Span {
+    Span::to_store(method, &node.host)
 }
 
 impl Composed {

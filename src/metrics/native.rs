@@ -3,8 +3,7 @@
 //! the start, and an observation only adds one to a cell.
 
 use std::sync::LazyLock;
-
-use super::cells::Counter;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Two to the power of this number of buckets make a doubling.
 pub(super) const SCHEMA: i32 = 3;
@@ -32,7 +31,7 @@ static ENDS: LazyLock<Vec<u64>> = LazyLock::new(|| {
 
 /// Durations, counted in these buckets.
 #[derive(Debug)]
-pub(super) struct NativeBuckets(Box<[Counter]>);
+pub(super) struct NativeBuckets(Box<[AtomicU64]>);
 
 /// What was counted, as it is told.
 #[derive(Debug, PartialEq)]
@@ -47,18 +46,18 @@ pub(super) struct Native {
 
 impl NativeBuckets {
     pub(super) fn new() -> Self {
-        Self(std::iter::repeat_with(Counter::default).take(CELLS).collect())
+        Self(std::iter::repeat_with(AtomicU64::default).take(CELLS).collect())
     }
 
     pub(super) fn observe(&self, nanos: u64) {
         let place = ENDS.partition_point(|end| *end < nanos);
         if let Some(cell) = self.0.get(place) {
-            cell.count();
+            cell.fetch_add(1, Relaxed);
         }
     }
 
     pub(super) fn read(&self) -> Native {
-        let mut each = (INDEX_OF_ZERO..).zip(self.0.iter().map(Counter::get));
+        let mut each = (INDEX_OF_ZERO..).zip(self.0.iter().map(|cell| cell.load(Relaxed)));
         let zeros = each.next().map_or(0, |(_, count)| count);
         let buckets = each.filter(|(_, count)| *count > 0).collect();
         Native { zero_threshold_s: 2_f64.powi(FIRST), zeros, buckets }

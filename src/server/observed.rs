@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use super::StartError;
 use super::traced::{Traced, tracer};
 use crate::admin::{Admin, AdminSocket, Commands, NotBound, StoreCheck};
 use crate::config::{Config, Fault};
@@ -18,7 +17,7 @@ use crate::proxy::{LiveProxy, ProxyLevels};
 use crate::register::standing::Standing;
 use crate::register::{RegisterError, Status};
 use crate::reload::{Prepared, Reconfigure};
-use crate::tls::Certificates;
+use crate::tls::{Certificates, FileFault};
 use crate::traces::Tracer;
 use crate::{built, clock};
 
@@ -32,8 +31,9 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// For a process whose configuration has just been loaded.
-    pub(super) fn begin(background: &Runtime, config: &Config) -> Result<Self, StartError> {
+    /// For a process whose configuration has just been loaded. Fails where the file of authorities for
+    /// the collector of traces cannot be used.
+    pub(super) fn begin(background: &Runtime, config: &Config) -> Result<Self, FileFault> {
         let metrics = Arc::<Metrics>::default();
         metrics.config_loaded_s.set(clock::unix_seconds());
         let tracer = tracer(background, config, &metrics)?;

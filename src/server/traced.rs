@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use tokio::runtime::Runtime;
 use tokio::task::spawn_blocking;
 
-use super::StartError;
 use crate::config::{Config, Fault};
 use crate::metrics::Metrics;
 use crate::reload::{Prepared, Reconfigure};
+use crate::tls::FileFault;
 use crate::traces::Tracer;
 
 /// The tracer as configured, which sends what ends from now on.
@@ -17,9 +17,9 @@ pub(super) fn tracer(
     background: &Runtime,
     config: &Config,
     metrics: &Arc<Metrics>,
-) -> Result<Tracer, StartError> {
+) -> Result<Tracer, FileFault> {
     let tracer = Tracer::new(Arc::clone(metrics));
-    tracer.prepare(config.traces.settings()).map_err(StartError::Traces)?();
+    tracer.prepare(config.traces.settings())?();
     tracer.export(background);
     Ok(tracer)
 }
