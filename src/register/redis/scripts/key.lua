@@ -13,20 +13,19 @@ local record, only_lease = {}, {}
 local NOTHING = {}
 
 local function read_key()
-  local r, l, id, uploads = record, only_lease, nil, nil
-  if packed then
-    id, r.state, r.generation, r.last_nonce, r.lines, r.journal,
-      l.nonce, l.write_id, l.expires, l.generation, l.pre, l.expect, l.long, l.tainted, l.quiet_until,
-      r.doubt, r.forgotten, uploads, r.landing = cmsgpack.unpack(packed)
-  end
+  local r, l = record, only_lease
   r.from, r.written = 1, ''
-  -- What another epoch left is ignored.
-  if not id or id ~= epoch.id then
+  -- What another epoch left is ignored, and not unpacked: it may be of another format.
+  if not packed or string.sub(packed, 1, #epoch.packed_id) ~= epoch.packed_id then
     r.state, r.generation, r.last_nonce, r.lines, r.journal = '?', nil, nil, 0, ''
     r.doubt, r.forgotten, r.uploads, r.landing = nil, nil, NOTHING, nil
     lease = nil
     return
   end
+  local _, uploads
+  _, r.state, r.generation, r.last_nonce, r.lines, r.journal,
+    l.nonce, l.write_id, l.expires, l.generation, l.pre, l.expect, l.long, l.tainted, l.quiet_until,
+    r.doubt, r.forgotten, uploads, r.landing = cmsgpack.unpack(packed)
   r.uploads = uploads or NOTHING
   lease = l.write_id and l or nil
 end

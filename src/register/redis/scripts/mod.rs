@@ -71,42 +71,67 @@ impl Library {
         let code = [&code.concat(), more].concat();
         // Every other text is another library, with other names: versions and terms live side by
         // side, and none replaces another's memory.
-        let digest = hex::encode(&Sha256::digest(&code)[..8]);
-        let name = format!("ifmatch_{FORMAT}_{digest}");
-        let mut text = format!("#!lua name={name}\n{code}");
-        let mut step = |step: &'static str, of_a_key| {
-            let function = format!("{name}_{step}");
-            text.push_str(&registration(&function, step, of_a_key));
-            Step { name: step, function }
-        };
+        let digest = hex::encode(&Sha256::digest(library_text("", &code))[..8]);
+        let library = format!("ifmatch_{FORMAT}_{digest}");
+        let step = |name| Step { name, function: function(&library, name) };
         Self {
-            observe: step("observe", true),
-            pin: step("pin", true),
-            acquire: step("acquire", true),
-            arm: step("arm", true),
-            reclaim: step("reclaim", true),
-            renew: step("renew", true),
-            commit: step("commit", true),
-            disarm: step("disarm", true),
-            release: step("release", true),
-            resolve: step("resolve", true),
-            note_upload: step("note_upload", true),
-            survey: step("survey", false),
-            skip_quarantine: step("skip_quarantine", false),
-            text,
+            text: library_text(&library, &code),
+            observe: step("observe"),
+            pin: step("pin"),
+            acquire: step("acquire"),
+            arm: step("arm"),
+            reclaim: step("reclaim"),
+            renew: step("renew"),
+            commit: step("commit"),
+            disarm: step("disarm"),
+            release: step("release"),
+            resolve: step("resolve"),
+            note_upload: step("note_upload"),
+            survey: step("survey"),
+            skip_quarantine: step("skip_quarantine"),
         }
     }
 }
 
+/// The steps that are about a key, and those that are about a partition.
+const OF_A_KEY: [&str; 11] = [
+    "observe",
+    "pin",
+    "acquire",
+    "arm",
+    "reclaim",
+    "renew",
+    "commit",
+    "disarm",
+    "release",
+    "resolve",
+    "note_upload",
+];
+const OF_A_PARTITION: [&str; 2] = ["survey", "skip_quarantine"];
+
+/// The text of a library with this name.
+fn library_text(library: &str, code: &str) -> String {
+    let of_a_key = OF_A_KEY.map(|step| registration(library, step, "read_key() "));
+    let of_a_partition = OF_A_PARTITION.map(|step| registration(library, step, ""));
+    let first = format!("#!lua name={library}\n");
+    [&first, code, &of_a_key.concat(), &of_a_partition.concat()].concat()
+}
+
+/// The name of a step's function in Redis.
+fn function(library: &str, step: &str) -> String {
+    format!("{library}_{step}")
+}
+
 /// Without the flag `no-writes`, Redis refuses the function on a replica, and on a master that has
 /// lost its replicas, before it runs (Redis: Eval flags). When Redis is out of memory, it refuses
-/// steps that store something new, and still runs those that end something.
-fn registration(function: &str, step: &str, of_a_key: bool) -> String {
+/// steps that store something new, and still runs those that end something. `read` is Lua that goes
+/// before the step.
+fn registration(library: &str, step: &str, read: &str) -> String {
+    let function = function(library, step);
     let flags = match step {
         "acquire" | "note_upload" | "pin" => "",
         _ => "'allow-oom'",
     };
-    let read = if of_a_key { "read_key() " } else { "" };
     format!(
         "redis.register_function{{function_name = '{function}', flags = {{{flags}}}, \
          callback = function(KEYS, ARGV) local refused = begin(KEYS, ARGV) \

@@ -58,10 +58,17 @@ local function put_epoch(of, quarantine_until, reserved, replid)
   of.stored, of.quarantine_until, of.reserved, of.replid = line, quarantine_until, reserved, replid
 end
 
+-- An epoch of which this library knows nothing more yet. What is stored of a key begins with its
+-- packed_id (key.lua).
+local function new_epoch(id, since)
+  return {id = id, packed_id = cmsgpack.pack(id), since = since, leases = {}, waiters = {},
+    n = 0, last = 0}
+end
+
 -- Goes on with an epoch that another library began, or changed.
 local function adopt(stored, id, since, quarantine_until, reserved, replid)
   if not epoch or epoch.id ~= id then
-    epoch = {id = id, since = tonumber(since), leases = {}, waiters = {}, n = 0, last = 0}
+    epoch = new_epoch(id, tonumber(since))
     memory[partition] = epoch
   end
   epoch.stored, epoch.quarantine_until = stored, tonumber(quarantine_until)
@@ -69,7 +76,8 @@ local function adopt(stored, id, since, quarantine_until, reserved, replid)
 end
 
 local function begin_epoch(id)
-  local new = {id = id, since = now, reign = reign, leases = {}, waiters = {}, n = 0, last = 0}
+  local new = new_epoch(id, now)
+  new.reign = reign
   put_epoch(new, now + QUARANTINE, 0, server_replid)
   memory[partition], epoch = new, new
 end

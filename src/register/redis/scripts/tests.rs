@@ -232,3 +232,16 @@ fn another_text_is_another_library() {
         assert_ne!(one.commit.function, other.commit.function);
     }
 }
+
+#[test]
+fn a_library_has_another_name_as_soon_as_any_of_its_text_differs() {
+    let library = Library::new(&Terms::default(), CLOCK, "");
+    let (first, _) = library.text.split_once('\n').unwrap();
+    let name = first.strip_prefix("#!lua name=").unwrap();
+    // The name is a digest of all that Redis is told, but the name itself.
+    let nameless = library.text.replace(name, "");
+    let digest = hex::encode(&Sha256::digest(&nameless)[..8]);
+    assert_eq!(name, format!("ifmatch_{FORMAT}_{digest}"));
+    let steps = library.text.matches("redis.register_function").count();
+    assert_eq!(library.text.matches(&format!("function_name = '{name}_")).count(), steps);
+}

@@ -141,6 +141,25 @@ async fn an_epoch_is_over_where_something_may_be_lost() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_format_left_of_a_key_counts_as_nothing() {
+    needs_redis!();
+    let mut kept = Granted::new().await;
+    // Format 4: a record began with its epoch's name and the length of what follows.
+    let former = [&[b'e'; 32][..], b"\0\0\0\x05\xa1A\xc0\xc0\xd9", b"\0\0"].concat();
+    for (number, left) in [former.as_slice(), b"\xd9\x20half", b"\xc1", b""].into_iter().enumerate()
+    {
+        let name = named(&format!("key {number}"));
+        let key = keys_of("test", &name).key;
+        let set = cmd("SET").arg(key).arg(left).query_async(&mut kept.meddler).await;
+        let _: Value = set.unwrap();
+        let seen = kept.register.observe(&name).await.unwrap();
+        assert_eq!((seen.state, seen.generation), (State::Unknown, None), "{number}");
+        let answer = kept.register.acquire(&name, &ask(&format!("write {number}"))).await;
+        assert!(matches!(answer, Ok(Acquired::Granted(_))), "{number}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn replicas_that_come_and_go_end_no_epoch() {
     needs_redis!();
     let mut kept = Granted::new().await;
