@@ -5,6 +5,7 @@ use http::header;
 
 use crate::http1::fields::Fields;
 use crate::s3::Precondition;
+use crate::s3::inadmissible::reads_as;
 use crate::traces::parent::{TRACE, trace_id};
 
 /// The metadata field with the id of the write that left an object (gate/object_id.rs). Clients can
@@ -17,10 +18,7 @@ pub const OBJECT_WRITE_ID: HeaderName = HeaderName::from_static("x-amz-meta-ifma
 /// the proxy's field. `_` counts as `-`, since servers that turn headers into variables treat them
 /// alike.
 pub fn is_reserved(name: &str) -> bool {
-    let reads = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    let ours = OBJECT_WRITE_ID;
-    let ours = ours.as_str();
-    name.len() == ours.len() && name.bytes().zip(ours.bytes()).all(|(is, ours)| reads(is) == ours)
+    reads_as(name, OBJECT_WRITE_ID.as_str())
 }
 
 /// A client's headers as they go to the store: those that S3 defines, without those of the client's
@@ -31,11 +29,7 @@ pub fn is_reserved(name: &str) -> bool {
 /// servers between here and the store may set their own.
 pub fn to_store(client: &Fields) -> Fields {
     let traced = trace_id(client).is_some();
-    client
-        .iter()
-        .filter(|(name, _)| passes(name.as_str()) || traced && TRACE.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    client.only(|name| passes(name.as_str()) || traced && TRACE.contains(&name.as_str()))
 }
 
 /// The same without the write's conditions: the gate judges them, and stores judge them wrongly.
@@ -51,9 +45,9 @@ pub fn to_store_unconditional(client: &Fields) -> Fields {
 /// connection and those that stores have invented, for the reasons given at [`to_store`]. The
 /// latter can be removed only where the signature does not cover them.
 pub fn as_sent(client: &Fields) -> Fields {
-    let headers = without_connection(client);
-    let kept = headers.iter().filter(|(name, _)| !is_of_a_vendor(name.as_str()));
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut headers = without_connection(client);
+    headers.retain(|name| !is_of_a_vendor(name.as_str()));
+    headers
 }
 
 /// Whether an unsigned header may be passed on where the store checks signatures: headers that HTTP
@@ -102,14 +96,10 @@ pub fn is_of_a_vendor(name: &str) -> bool {
 /// The headers that a HEAD needs to see the object of a write: the customer's key, where the object
 /// is encrypted with one (AWS: SSE-C), the requester-pays header, and the expected bucket owner.
 pub fn for_head(client: &Fields) -> Fields {
-    client
-        .iter()
-        .filter(|(name, _)| {
-            name.as_str().starts_with("x-amz-server-side-encryption-customer-")
-                || matches!(name.as_str(), "x-amz-request-payer" | "x-amz-expected-bucket-owner")
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    client.only(|name| {
+        name.as_str().starts_with("x-amz-server-side-encryption-customer-")
+            || matches!(name.as_str(), "x-amz-request-payer" | "x-amz-expected-bucket-owner")
+    })
 }
 
 /// The same for a HEAD of a copy's source, with the names that the copy has for them.
@@ -224,16 +214,12 @@ fn passes(name: &str) -> bool {
 /// The headers of a browser's preflight, which is not signed: only those of the preflight itself
 /// (Fetch: CORS protocol).
 pub fn of_preflight(client: &Fields) -> Fields {
-    client
-        .iter()
-        .filter(|(name, _)| {
-            matches!(
-                name.as_str(),
-                "origin" | "access-control-request-headers" | "access-control-request-method"
-            )
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    client.only(|name| {
+        matches!(
+            name.as_str(),
+            "origin" | "access-control-request-headers" | "access-control-request-method"
+        )
+    })
 }
 
 #[cfg(test)]

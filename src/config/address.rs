@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error as _, Unexpected};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use crate::register::redis::{Address, SentinelTopology, Topology};
+use crate::register::redis::{Address, SentinelTopology, Topology, uri_host};
 use crate::s3::encoding;
 use crate::secret::Secret;
 
@@ -115,11 +115,11 @@ impl Endpoint {
     /// §4.2), IPv6 in brackets.
     pub fn authority(&self) -> String {
         let implied = if self.https { 443 } else { 80 };
-        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        let host = uri_host(&self.host);
         if self.port == implied {
-            [open, &self.host, close].concat()
+            host.into_owned()
         } else {
-            [open, &self.host, close, ":", &self.port.to_string()].concat()
+            [&host, ":", &self.port.to_string()].concat()
         }
     }
 }

@@ -161,6 +161,12 @@ impl Fields {
         Some(value)
     }
 
+    /// A copy of the fields with these names.
+    #[must_use]
+    pub fn only(&self, mut goes_along: impl FnMut(&HeaderName) -> bool) -> Self {
+        self.list.iter().filter(|(name, _)| goes_along(name)).cloned().collect()
+    }
+
     /// Keeps the fields with these names.
     pub fn retain(&mut self, mut stays: impl FnMut(&HeaderName) -> bool) {
         self.list.retain(|(name, _)| stays(name));
@@ -253,6 +259,21 @@ mod tests {
         ours.len() == map.len()
             && ours.keys().eq(map.keys())
             && map.keys().all(|name| ours.get_all(name).eq(map.get_all(name)))
+    }
+
+    #[test]
+    fn what_goes_along_keeps_its_order() {
+        let value = |text| HeaderValue::from_static(text);
+        let mut fields = Fields::new();
+        for (name, text) in [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")] {
+            fields.append(name, value(text));
+        }
+        let copy = fields.only(|name| name != "b");
+        assert!(
+            copy.iter().map(|(_, value)| value).eq([value("1"), value("3"), value("4")].iter())
+        );
+        fields.retain(|name| name != "b");
+        assert_eq!(fields, copy);
     }
 
     proptest! {

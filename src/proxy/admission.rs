@@ -223,10 +223,7 @@ fn origin_of(
                         || may_go_unsigned(name.as_str())
                         || is_of_body(name.as_str()))
             };
-            let left_out: Vec<_> = headers.keys().filter(|name| !goes(name)).cloned().collect();
-            for name in left_out {
-                headers.remove(name);
-            }
+            headers.retain(goes);
             let request = StoreRequest {
                 signing: Signing::AsSent {
                     signs_trace: TRACE.iter().any(|name| claimed.covers(name)),

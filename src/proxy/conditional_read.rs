@@ -106,11 +106,7 @@ pub(super) fn refuse<'p>(
 
 /// The store's headers with these names, and those that let a web page see the answer.
 fn kept(of_store: &Fields, names: &[HeaderName]) -> Fields {
-    of_store
-        .iter()
-        .filter(|(name, _)| names.contains(name) || name.as_str().starts_with("access-control-"))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    of_store.only(|name| names.contains(name) || name.as_str().starts_with("access-control-"))
 }
 
 /// The headers of a 304: RFC 9110 §15.4.5, and S3's own.

@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use http::{HeaderName, header};
+use http::header;
 
 use crate::backend::headers::{is_of_a_vendor, is_of_body, is_reserved};
 use crate::s3::target::without_port;
@@ -39,19 +39,17 @@ pub(super) fn check(
     if !is_plain(head.path) || head.query.as_sent().contains('#') || !plain {
         return Err(S3Error::new(Code::InvalidUri));
     }
-    let mut names = head.headers.keys().map(HeaderName::as_str);
+    let names = head.headers.iter().map(|(name, _)| name.as_str());
     // A presigned URL may carry a header as a parameter.
-    let in_query = head.query.parameters().map(|(name, _)| name.to_owned());
-    let in_head = head.headers.keys().map(ToString::to_string);
-    if let Some(name) = in_head.chain(in_query).find(|name| is_reserved(name)) {
-        return Err(S3Error::not_implemented(&name, Some(RESERVED)));
+    let in_query = head.query.parameters().map(|(name, _)| name);
+    if let Some(name) = names.clone().chain(in_query).find(|name| is_reserved(name)) {
+        return Err(S3Error::not_implemented(name, Some(RESERVED)));
     }
-    if let Some(name) = names.find(|name| is_of_a_vendor(name) && claimed.covers(name)) {
+    if let Some(name) = names.clone().find(|name| is_of_a_vendor(name) && claimed.covers(name)) {
         return Err(S3Error::not_implemented(name, Some(OF_A_VENDOR)));
     }
-    let mut names = head.headers.keys().map(HeaderName::as_str);
     let ambiguous = |name: &str| name.contains('_') && !name.starts_with("x-amz-meta-");
-    if let Some(name) = names.find(|name| ambiguous(name) && claimed.covers(name)) {
+    if let Some(name) = names.clone().find(|name| ambiguous(name) && claimed.covers(name)) {
         return Err(S3Error::not_implemented(name, Some(AMBIGUOUS)));
     }
     let mut parameters = head.query.parameters().map(|(name, _)| name.to_ascii_lowercase());

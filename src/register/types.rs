@@ -141,6 +141,13 @@ pub struct Asker(pub String);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Generation(pub String);
 
+impl Generation {
+    /// The generation with this number in an epoch.
+    pub fn numbered(epoch: &EpochId, number: impl fmt::Display) -> Self {
+        Self([&epoch.0, ".", &number.to_string()].concat())
+    }
+}
+
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -415,7 +422,7 @@ impl Epoch {
     /// Begins a generation.
     pub fn next_generation(&mut self) -> Generation {
         self.generations += 1;
-        Generation([&self.id.0, ".", &self.generations.to_string()].concat())
+        Generation::numbered(&self.id, self.generations)
     }
 }
 

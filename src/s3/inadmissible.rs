@@ -109,7 +109,7 @@ pub fn reaches_other_keys(name: &str) -> Option<&'static str> {
 const SNOWBALL: &str = "snowball-auto-extract";
 
 /// Whether some server reads this name as the wanted one, which has lower-case letters and `-`.
-fn reads_as(name: &str, wanted: &str) -> bool {
+pub fn reads_as(name: &str, wanted: &str) -> bool {
     name.len() == wanted.len() && begins_as(name, wanted)
 }
 

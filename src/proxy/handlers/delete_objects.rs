@@ -100,18 +100,15 @@ pub(super) const fn delete_of(version_id: Option<&str>) -> Operation {
 
 /// The headers of the batch that apply to each of its deletes.
 fn each_delete_s_headers(batch: &Fields) -> Fields {
-    to_store(batch)
-        .into_iter()
-        .filter(|(name, _)| {
-            matches!(
-                name.as_str(),
-                "x-amz-bypass-governance-retention"
-                    | "x-amz-expected-bucket-owner"
-                    | "x-amz-mfa"
-                    | "x-amz-request-payer"
-            )
-        })
-        .collect()
+    to_store(batch).only(|name| {
+        matches!(
+            name.as_str(),
+            "x-amz-bypass-governance-retention"
+                | "x-amz-expected-bucket-owner"
+                | "x-amz-mfa"
+                | "x-amz-request-payer"
+        )
+    })
 }
 
 struct Batch<'a> {

@@ -29,7 +29,7 @@ use self::node::fitness::{Demands, Setting};
 use self::node::partitions::Partitions;
 use self::node::transport::RegisterTls;
 use self::scripts::{CLOCK, Library};
-pub use self::settings::{Address, RedisSettings, RedisTls, SentinelTopology, Topology};
+pub use self::settings::{Address, RedisSettings, RedisTls, SentinelTopology, Topology, uri_host};
 use self::topology::Router;
 use super::{RegisterError, Status, Terms};
 use crate::metrics::Metrics;

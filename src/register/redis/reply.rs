@@ -84,7 +84,7 @@ impl Reply {
     pub(super) fn generation(&mut self) -> Result<Option<Generation>, RegisterError> {
         match (self.rest.next(), &self.epoch) {
             (Some(Value::Int(number)), Some(epoch)) => {
-                Ok(Some(Generation(format!("{}.{number}", epoch.0))))
+                Ok(Some(Generation::numbered(epoch, number)))
             }
             (Some(Value::Nil), _) => Ok(None),
             _ => Err(strange("no generation")),

@@ -1,5 +1,6 @@
 //! Connection settings for Redis: a single server, Sentinels or a cluster; and the login.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -52,12 +53,13 @@ pub struct Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        write!(f, "{}:{}", uri_host(&self.host), self.port)
     }
+}
+
+/// A host as it stands before a port: an IPv6 address in brackets (RFC 3986 §3.2.2).
+pub fn uri_host(host: &str) -> Cow<'_, str> {
+    if host.contains(':') { ["[", host, "]"].concat().into() } else { host.into() }
 }
 
 /// Which servers the register is on.
