@@ -13,11 +13,14 @@
     reason = "shared with tests, which use more of it"
 )]
 mod redis_server;
+#[path = "../tests/support/steps.rs"]
+#[allow(dead_code, reason = "shared with tests, which use more of it")]
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ifmatch::register::redis::{Address, RedisRegister, RedisSettings, Topology};
+use ifmatch::register::redis::{RedisRegister, RedisSettings, Topology};
 use ifmatch::register::{
     Acquired, AnswerHeaders, ArmAnswer, ArmStep, Ask, Asker, CommitAnswer, CommitStep, Expect,
     Register as _, Settle, State, Terms, WriteId, Writers,
@@ -27,6 +30,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
 
 use self::redis_server::RedisServer;
+use self::steps::{at, settings_of};
 
 /// How many keys are written in turn.
 const KEYS: usize = 2000;
@@ -184,20 +188,13 @@ fn terms(case: Case) -> Terms {
 }
 
 fn settings(server: &RedisServer) -> RedisSettings {
+    let topology = Topology::Single { address: at(server.port()), never_promoted: false };
     RedisSettings {
-        topology: Topology::Single {
-            address: Address { host: "127.0.0.1".to_owned(), port: server.port() },
-            never_promoted: false,
-        },
-        database: 0,
-        username: None,
-        password: None,
-        tls: None,
         namespace: "ifmatch".to_owned(),
         connections: 1,
         timeout: Duration::from_secs(10),
         clock_jump_max: Duration::from_secs(5),
-        failover_lag_is_stated: false,
+        ..settings_of(topology)
     }
 }
 

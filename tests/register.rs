@@ -37,8 +37,8 @@ use tokio::time::{Instant, sleep};
 use self::cluster_servers::ClusterServers;
 use self::redis_server::{RedisServer, needs_redis};
 use self::steps::{
-    ask, ask_to_create, at, commit, granted, is_unreachable, key, object, present, tell, until,
-    write,
+    ask, ask_to_create, at, commit, granted, is_unreachable, key, object, present, settings_of,
+    tell, until, write,
 };
 
 /// Each is long beside what a loaded machine may take for one step.
@@ -604,18 +604,8 @@ async fn keeps_the_contract(open: impl Fn(&str) -> RedisRegister) {
 // === what only Redis does ===
 
 fn settings(server: &RedisServer) -> RedisSettings {
-    RedisSettings {
-        topology: Topology::Single { address: at(server.port()), never_promoted: false },
-        database: 0,
-        username: None,
-        password: None,
-        tls: None,
-        namespace: "test".to_owned(),
-        connections: 2,
-        timeout: Duration::from_secs(10),
-        clock_jump_max: Duration::from_millis(1500),
-        failover_lag_is_stated: false,
-    }
+    let topology = Topology::Single { address: at(server.port()), never_promoted: false };
+    RedisSettings { timeout: Duration::from_secs(10), ..settings_of(topology) }
 }
 
 fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {

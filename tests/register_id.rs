@@ -5,31 +5,27 @@
 #[path = "support/redis_server.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod redis_server;
+#[path = "support/steps.rs"]
+#[allow(dead_code, reason = "shared with the other tests of registers, which use more of it")]
+mod steps;
 
 use std::time::Duration;
 
 use ifmatch::register::identity::{Identified, RegisterId};
-use ifmatch::register::redis::{Address, RedisRegister, RedisSettings, Topology};
+use ifmatch::register::redis::{RedisRegister, RedisSettings, Topology};
 use ifmatch::register::{Register, RegisterError, Terms};
 use redis::aio::MultiplexedConnection;
 
 use self::redis_server::{RedisServer, needs_redis};
+use self::steps::{at, settings_of};
 
 fn register_in(server: &RedisServer, namespace: &str) -> RedisRegister {
     let settings = RedisSettings {
-        topology: Topology::Single {
-            address: Address { host: "127.0.0.1".to_owned(), port: server.port() },
-            never_promoted: false,
-        },
-        database: 0,
-        username: None,
-        password: None,
-        tls: None,
         namespace: namespace.to_owned(),
         connections: 1,
         timeout: Duration::from_secs(10),
         clock_jump_max: Duration::from_secs(3),
-        failover_lag_is_stated: false,
+        ..settings_of(Topology::Single { address: at(server.port()), never_promoted: false })
     };
     let terms = Terms { record_ttl: Duration::from_hours(1), ..Terms::default() };
     RedisRegister::connect(&settings, &terms).unwrap()

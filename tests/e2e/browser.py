@@ -46,35 +46,34 @@ async function look(step) {
 </script>"""
 
 
-class Page:
-    """A page of its own origin."""
+class Opened:
+    """A server whose page a browser opens. The page posts what it saw to /seen."""
 
     def __init__(self):
-        self._steps: list[dict] = []
-        self._seen: list[dict] | None = None
+        self._seen = None
         self._told = threading.Event()
-        page = self
+        opened = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def say(self, kind: str, body: bytes) -> None:
-                self.send_response(200)
+            def say(self, kind: str, body: bytes, status: int = 200) -> None:
+                self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
 
             def do_GET(self):
-                if self.path == "/steps":
-                    self.say("application/json", json.dumps(page._steps).encode())
-                else:
-                    self.say("text/html", PAGE)
+                opened.get(self)
 
             def do_POST(self):
-                page._seen = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path != "/seen":
+                    return opened.post(self, body)
+                opened._seen = json.loads(body)
                 self.say("text/plain", b"")
-                page._told.set()
+                opened._told.set()
 
             def log_message(self, *_):
                 pass
@@ -84,10 +83,15 @@ class Page:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
 
-    def sees(self, steps: dict[str, dict], profile: Path, timeout: float = 90) -> dict[str, dict]:
-        """What the page sees of each step, in their order: method, url, headers, body or form."""
-        plain = {"method": "GET", "headers": {}, "body": None, "form": None}
-        self._steps, self._seen = [{**plain, **step} for step in steps.values()], None
+    def get(self, request) -> None:
+        raise NotImplementedError
+
+    def post(self, request, body: bytes) -> None:
+        raise NotImplementedError
+
+    def seen(self, profile: Path, timeout: float) -> list:
+        """What the page says that it saw."""
+        self._seen = None
         self._told.clear()
         arguments = [CHROMIUM, *ARGUMENTS, f"--user-data-dir={profile}", self.origin + "/"]
         browser = Process("chromium", arguments)
@@ -95,8 +99,24 @@ class Page:
             assert self._told.wait(timeout), f"the page says nothing: {browser.tail()}"
         finally:
             browser.stop()
-        return dict(zip(steps, self._seen))
+        return self._seen
 
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class Page(Opened):
+    """A page of its own origin."""
+
+    def get(self, request) -> None:
+        if request.path == "/steps":
+            request.say("application/json", json.dumps(self._steps).encode())
+        else:
+            request.say("text/html", PAGE)
+
+    def sees(self, steps: dict[str, dict], profile: Path, timeout: float = 90) -> dict[str, dict]:
+        """What the page sees of each step, in their order: method, url, headers, body or form."""
+        plain = {"method": "GET", "headers": {}, "body": None, "form": None}
+        self._steps = [{**plain, **step} for step in steps.values()]
+        return dict(zip(steps, self.seen(profile, timeout)))

@@ -20,7 +20,6 @@ from processes import free_ports
 from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, config_text, secrets_env
 from recorder import Recorder, is_signed_by, lower
 from redis_server import until
-from scripted import ScriptedStore
 from stores import BINARY, TRACES_BINARY, Store
 from test_reload import change, reload
 
@@ -38,14 +37,6 @@ def collector():
     collector = Collector()
     yield collector
     collector.stop()
-
-
-@pytest.fixture
-def asked():
-    """A store that remembers what it was asked."""
-    store = ScriptedStore()
-    yield store
-    store.stop()
 
 
 @pytest.fixture
@@ -78,9 +69,9 @@ def parent_seen(request) -> tuple[str, str, str]:
 # === what a trace tells ===
 
 
-def test_a_conditional_write_is_one_span_with_a_child_for_each_part(start, asked, collector):
-    proxy = start(asked.store, to(collector, 'service_name = "storage"'))
-    asked.take()
+def test_a_conditional_write_is_one_span_with_a_child_for_each_part(start, store, collector):
+    proxy = start(store.store, to(collector, 'service_name = "storage"'))
+    store.take()
     answer = proxy.raw().put("/bucket/some/key", b"12345", headers={"If-Match": '"e"'},
                              unsigned={**CONTINUED, "tracestate": "vendor=1"})
     assert answer.status == 200
@@ -113,7 +104,7 @@ def test_a_conditional_write_is_one_span_with_a_child_for_each_part(start, asked
     begun = [trace[name][0].began for name in order]
     assert begun == sorted(begun)
     assert abs(root.began / 1e9 - time.time()) < 60
-    [head, put] = [request for request in asked.take() if "some" in request.target]
+    [head, put] = [request for request in store.take() if "some" in request.target]
     assert parent_seen(head) == (TRACE, trace["store HEAD"][0].id, "01")
     assert parent_seen(put) == (TRACE, trace["store PUT"][0].id, "01")
     assert {head.headers["tracestate"], put.headers["tracestate"]} == {"vendor=1"}
@@ -125,15 +116,15 @@ def test_a_conditional_write_is_one_span_with_a_child_for_each_part(start, asked
     assert collector.headers["content-type"] == "application/x-protobuf"
 
 
-def test_a_refusal_and_a_failure_tell_their_code(start, asked, collector):
-    proxy = start(asked.store, to(collector))
+def test_a_refusal_and_a_failure_tell_their_code(start, store, collector):
+    proxy = start(store.store, to(collector))
     raw = proxy.raw()
     assert raw.put("/bucket/a", b"x", headers={"If-None-Match": "*"}, unsigned=CONTINUED).status == 412
     [refused] = collector.trace(TRACE)["S3/PutObject"]
     assert refused.attributes["ifmatch.code"] == "PreconditionFailed"
     assert refused.attributes["ifmatch.decided_by"] == "gate"
     assert refused.failure is None, "it is the client's"
-    asked.answer = lambda _: (500, {}, b"")
+    store.answer = lambda _: (500, {}, b"")
     other = TRACE[::-1]
     answer = raw.put("/bucket/b", b"x", unsigned={"traceparent": f"00-{other}-{PARENT}-01"})
     assert answer.status == 503, "it is not known whether it landed"
@@ -143,16 +134,16 @@ def test_a_refusal_and_a_failure_tell_their_code(start, asked, collector):
     assert failed["store PUT"][0].attributes["http.response.status_code"] == 500
 
 
-def test_streams_name_their_span_to_the_store(start, asked, collector):
-    proxy = start(asked.store, to(collector))
-    asked.take()
+def test_streams_name_their_span_to_the_store(start, store, collector):
+    proxy = start(store.store, to(collector))
+    store.take()
     raw = proxy.raw()
     assert raw.get("/bucket/a", unsigned=CONTINUED).status == 200
     other = TRACE[::-1]
     answer = raw.put("/bucket/a?partNumber=1&uploadId=u", b"part",
                      unsigned={"traceparent": f"00-{other}-{PARENT}-01"})
     assert answer.status == 200
-    requests = asked.take()
+    requests = store.take()
     for trace, name, child in [(TRACE, "S3/GetObject", "store GET"),
                                (other, "S3/UploadPart", "store PUT")]:
         spans = collector.trace(trace)
@@ -167,29 +158,29 @@ def test_streams_name_their_span_to_the_store(start, asked, collector):
 
 @pytest.mark.parametrize("given", [
     {}, {"traceparent": f"00-{TRACE}-{PARENT}", "tracestate": "vendor=1"}])
-def test_a_trace_begins_here_where_the_client_names_none(start, asked, collector, given):
-    proxy = start(asked.store, to(collector))
-    asked.take()
+def test_a_trace_begins_here_where_the_client_names_none(start, store, collector, given):
+    proxy = start(store.store, to(collector))
+    store.take()
     assert proxy.raw().put("/bucket/new", b"x", unsigned=given).status == 200
     trace = proxy.request_logged(key="new")["trace_id"]
     assert trace != TRACE
     spans = collector.trace(trace)
     assert spans["S3/PutObject"][0].parent == ""
-    [put] = [request for request in asked.take() if request.target == "/bucket/new"]
+    [put] = [request for request in store.take() if request.target == "/bucket/new"]
     assert parent_seen(put)[:2] == (trace, spans["store PUT"][0].id)
     assert "tracestate" not in put.headers, "it belongs to another trace"
 
 
-def test_the_client_decides_whether_its_trace_is_recorded(start, asked, collector):
-    proxy = start(asked.store, to(collector, "sample_ratio = 0"))
-    asked.take()
+def test_the_client_decides_whether_its_trace_is_recorded(start, store, collector):
+    proxy = start(store.store, to(collector, "sample_ratio = 0"))
+    store.take()
     raw, other = proxy.raw(), TRACE[::-1]
     raw.put("/bucket/not", b"x", unsigned={"traceparent": f"00-{other}-{PARENT}-00"})
     raw.put("/bucket/none", b"x")
     raw.put("/bucket/yes", b"x", unsigned=CONTINUED)
     collector.trace(TRACE)
     assert {span.trace for span in collector.spans()} == {TRACE}
-    seen = {request.target: parent_seen(request) for request in asked.take()
+    seen = {request.target: parent_seen(request) for request in store.take()
             if request.method == "PUT"}
     assert (seen["/bucket/not"][0], seen["/bucket/not"][2]) == (other, "00")
     assert seen["/bucket/not"][1] != PARENT, "the store's parent is this proxy"
@@ -197,8 +188,8 @@ def test_the_client_decides_whether_its_trace_is_recorded(start, asked, collecto
     assert proxy.request_logged(key="none")["trace_id"] == seen["/bucket/none"][0]
 
 
-def test_a_share_of_all_is_recorded(start, asked, collector):
-    proxy = start(asked.store, to(collector, "sample_ratio = 0.5"))
+def test_a_share_of_all_is_recorded(start, store, collector):
+    proxy = start(store.store, to(collector, "sample_ratio = 0.5"))
     raw = proxy.raw()
     for number in range(60):
         assert raw.get(f"/bucket/{number}").status == 200
@@ -249,9 +240,9 @@ def test_signed_headers_pass_as_they_came(start, collector, monkeypatch):
 # === a collector that does not work ===
 
 
-def test_a_collector_that_is_gone_costs_nothing(start, asked):
+def test_a_collector_that_is_gone_costs_nothing(start, store):
     [port] = free_ports(1)
-    proxy = start(asked.store, f'endpoint = "http://127.0.0.1:{port}"')
+    proxy = start(store.store, f'endpoint = "http://127.0.0.1:{port}"')
     raw = proxy.raw(timeout=5)
     for number in range(100):
         assert raw.put(f"/bucket/{number}", b"x").status == 200
@@ -266,9 +257,9 @@ def test_a_collector_that_is_gone_costs_nothing(start, asked):
     assert proxy.stop() == 0
 
 
-def test_a_collector_that_hangs_delays_no_request_and_no_end(start, asked, collector):
+def test_a_collector_that_hangs_delays_no_request_and_no_end(start, store, collector):
     collector.hangs = True
-    proxy = start(asked.store, to(collector, 'timeout = "1s"'))
+    proxy = start(store.store, to(collector, 'timeout = "1s"'))
     raw = proxy.raw()
     until("it hangs", lambda: collector.asked > 0)
     began = time.monotonic()
@@ -280,9 +271,9 @@ def test_a_collector_that_hangs_delays_no_request_and_no_end(start, asked, colle
     assert time.monotonic() - began < 5, "one timeout, and not one for each batch"
 
 
-def test_spans_wait_for_a_collector_that_is_overloaded(start, asked, collector):
+def test_spans_wait_for_a_collector_that_is_overloaded(start, store, collector):
     collector.status = 503
-    proxy = start(asked.store, to(collector))
+    proxy = start(store.store, to(collector))
     assert proxy.raw().get("/bucket/waits", unsigned=CONTINUED).status == 200
     until("it was asked", lambda: collector.asked > 0)
     collector.status = 200
@@ -290,9 +281,9 @@ def test_spans_wait_for_a_collector_that_is_overloaded(start, asked, collector):
     proxy.process.wait_for_line("takes spans again")
 
 
-def test_what_a_collector_refuses_is_not_sent_again(start, asked, collector):
+def test_what_a_collector_refuses_is_not_sent_again(start, store, collector):
     collector.status = 400
-    proxy = start(asked.store, to(collector))
+    proxy = start(store.store, to(collector))
     until("they are counted", lambda: proxy.metric(
         "ifmatch_trace_spans_total", result="refused") > 0)
     collector.status = 200
@@ -302,8 +293,8 @@ def test_what_a_collector_refuses_is_not_sent_again(start, asked, collector):
     assert first == []
 
 
-def test_what_waits_is_sent_at_the_end(start, asked, collector):
-    proxy = start(asked.store, to(collector))
+def test_what_waits_is_sent_at_the_end(start, store, collector):
+    proxy = start(store.store, to(collector))
     assert proxy.raw().get("/bucket/last", unsigned=CONTINUED).status == 200
     assert proxy.stop() == 0
     assert TRACE in {span.trace for span in collector.spans()}
@@ -312,10 +303,10 @@ def test_what_waits_is_sent_at_the_end(start, asked, collector):
 # === secrets, settings ===
 
 
-def test_no_secret_is_in_a_span_and_the_collector_s_own_in_no_log(start, asked, collector,
+def test_no_secret_is_in_a_span_and_the_collector_s_own_in_no_log(start, store, collector,
                                                                  monkeypatch):
     monkeypatch.setenv("E2E_TRACE_HEADERS", f"api-key={HEADER_SECRET},x-team=a%20b")
-    proxy = start(asked.store, to(collector, 'headers_env = "E2E_TRACE_HEADERS"'))
+    proxy = start(store.store, to(collector, 'headers_env = "E2E_TRACE_HEADERS"'))
     raw = proxy.raw()
     assert raw.put("/bucket/k", b"the-body", headers={"x-amz-meta-a": "the-metadata"}).status == 200
     url = AWSRequest("GET", f"{proxy.url}/bucket/presigned",
@@ -338,9 +329,9 @@ def test_no_secret_is_in_a_span_and_the_collector_s_own_in_no_log(start, asked, 
     assert status == 200 and "E2E_TRACE_HEADERS" in shown and HEADER_SECRET not in shown
 
 
-def test_a_reload_changes_all_settings(start, asked, collector):
+def test_a_reload_changes_all_settings(start, store, collector):
     other = Collector()
-    proxy = start(asked.store, to(collector))
+    proxy = start(store.store, to(collector))
     change(proxy, (collector.url, other.url))
     told = reload(proxy)
     assert any("traces.endpoint" in str(line.get("changed")) for line in told), told
@@ -350,10 +341,10 @@ def test_a_reload_changes_all_settings(start, asked, collector):
     other.stop()
 
 
-def test_the_collector_is_reached_by_tls(start, asked, authority, other_authority):
+def test_the_collector_is_reached_by_tls(start, store, authority, other_authority):
     signed = authority.sign("collector", dns=(), ips=("127.0.0.1",))
     collector = Collector(signed)
-    proxy = start(asked.store, to(collector, f'ca_file = "{authority.file}"'))
+    proxy = start(store.store, to(collector, f'ca_file = "{authority.file}"'))
     assert proxy.raw().get("/bucket/tls", unsigned=CONTINUED).status == 200
     assert collector.trace(TRACE)["S3/GetObject"]
     change(proxy, (str(authority.file), str(other_authority.file)))

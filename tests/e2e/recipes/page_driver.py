@@ -4,13 +4,11 @@ in it, and passes the rest on to the example's server."""
 from __future__ import annotations
 
 import json
-import threading
+import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from browser import ARGUMENTS, CHROMIUM
-from processes import Process
+from browser import Opened
 
 SCRIPT = b"""<script type="module">
 const seen = [], said = document.getElementById("said");
@@ -29,64 +27,28 @@ await fetch("/seen", {method: "POST", body: JSON.stringify(seen)});
 </script>"""
 
 
-class PageDriver:
+class PageDriver(Opened):
     def __init__(self, server_url: str):
-        self._files: list = []
-        self._seen: list[str] | None = None
-        self._told = threading.Event()
-        driver = self
+        self._server_url = server_url
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def get(self, request) -> None:
+        if request.path == "/files":
+            request.say("application/json", json.dumps(self._files).encode())
+        else:
+            self.post(request)
 
-            def say(self, body: bytes, kind: str = "application/json", status: int = 200) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def passed_on(self, body: bytes | None = None) -> None:
-                try:
-                    with urllib.request.urlopen(server_url + self.path, data=body, timeout=30) as answer:
-                        page = answer.read() + (SCRIPT if self.path == "/" else b"")
-                        self.say(page, answer.headers["Content-Type"])
-                except urllib.error.HTTPError as error:
-                    self.say(error.read(), "text/plain", error.code)
-
-            def do_GET(self):
-                if self.path == "/files":
-                    self.say(json.dumps(driver._files).encode())
-                else:
-                    self.passed_on()
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.path != "/seen":
-                    return self.passed_on(body)
-                driver._seen = json.loads(body)
-                self.say(b"")
-                driver._told.set()
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+    def post(self, request, body: bytes | None = None) -> None:
+        """Passes it on to the example's server."""
+        try:
+            url = self._server_url + request.path
+            with urllib.request.urlopen(url, data=body, timeout=30) as answer:
+                page = answer.read() + (SCRIPT if request.path == "/" else b"")
+                request.say(answer.headers["Content-Type"], page)
+        except urllib.error.HTTPError as error:
+            request.say("text/plain", error.read(), error.code)
 
     def uploads(self, files: list[tuple[str, str]], profile: Path, timeout: float = 90) -> list[str]:
         """What the page says of each file that is chosen and sent."""
-        self._files, self._seen = files, None
-        self._told.clear()
-        browser = Process("chromium", [CHROMIUM, *ARGUMENTS, f"--user-data-dir={profile}", self.origin + "/"])
-        try:
-            assert self._told.wait(timeout), f"the page says nothing: {browser.tail()}"
-        finally:
-            browser.stop()
-        return self._seen
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._files = files
+        return self.seen(profile, timeout)

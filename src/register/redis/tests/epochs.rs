@@ -36,6 +36,13 @@ impl Granted {
     async fn goes_on(&self) -> bool {
         self.register.renew(&named("key"), &self.token).await.unwrap()
     }
+
+    /// Asserts that a new epoch has begun: without the lease, and with a quarantine.
+    async fn is_over(&self, what: &str) {
+        assert!(!self.goes_on().await, "{what}");
+        let answer = self.register.acquire(&named("key"), &ask("next")).await;
+        assert!(matches!(answer, Ok(Acquired::Quarantine(_))), "{what}: {answer:?}");
+    }
 }
 
 /// Leases and quarantines that no test outlasts.
@@ -134,9 +141,7 @@ async fn an_epoch_is_over_where_something_may_be_lost() {
         for command in commands {
             lost.tell(command).await;
         }
-        assert!(!lost.goes_on().await, "{what}");
-        let answer = lost.register.acquire(&named("key"), &ask("next")).await;
-        assert!(matches!(answer, Ok(Acquired::Quarantine(_))), "{what}: {answer:?}");
+        lost.is_over(what).await;
     }
 }
 
@@ -233,9 +238,7 @@ async fn a_master_that_returns_begins_an_epoch_whatever_it_kept() {
         kept.tell("REPLICAOF NO ONE").await;
         // So long after its last look the library looks again.
         sleep(format::SERVER_SEEN).await;
-        assert!(!kept.goes_on().await, "synced {synced}");
-        let answer = kept.register.acquire(&named("key"), &ask("next")).await;
-        assert!(matches!(answer, Ok(Acquired::Quarantine(_))), "synced {synced}: {answer:?}");
+        kept.is_over(&format!("synced {synced}")).await;
     }
 }
 
