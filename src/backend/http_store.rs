@@ -127,6 +127,19 @@ impl HttpStore {
         composer.compose(request, length, endpoint)
     }
 
+    /// Begins the span of a request to this node, and composes the request under it.
+    fn composed_under_span(
+        &self,
+        request: &StoreRequest,
+        length: Option<u64>,
+        node: &Node,
+    ) -> (Span, Result<Composed, Composing>) {
+        let span = spans::span(&request.method, &node.endpoint);
+        let head = self.compose(request, length, &node.endpoint);
+        let head = head.map(|head| head.traced(&span, request.signing));
+        (span, head)
+    }
+
     /// Whether objects carry the id of the write that left them.
     pub fn writes_ids(&self) -> bool {
         self.backend.write_ids
@@ -227,9 +240,7 @@ impl HttpStore {
         let order = self.order(request);
         let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
         while let Some(node) = self.next_to_send(&order, &tried) {
-            let mut span = spans::span(&request.method, &node.endpoint);
-            let head = self.compose(request, length, &node.endpoint);
-            let head = head.map(|head| head.traced(&span, request.signing));
+            let (mut span, head) = self.composed_under_span(request, length, node);
             let failed = match send(node, head.map_err(|error| error.to_string())?).await {
                 Ok(sent) => return Ok((sent, span)),
                 Err(failed) => failed,
@@ -263,9 +274,8 @@ impl HttpStore {
                 return Exchange::NotSent("no time is left for backend.clock_skew".to_owned());
             }
             wait(pause).await;
-            let mut span = spans::span(&request.method, &node.endpoint);
-            let head = self.compose(request, length, &node.endpoint);
-            let head = match head.map(|head| head.traced(&span, request.signing)) {
+            let (mut span, head) = self.composed_under_span(request, length, node);
+            let head = match head {
                 Ok(head) => head,
                 Err(error) => return Exchange::NotSent(error.to_string()),
             };
@@ -326,9 +336,8 @@ impl HttpStore {
     ) -> Exchange {
         let length =
             (!says_no_length(&request.method, sending.body)).then(|| sending.body.length_bytes());
-        let mut span = spans::span(&request.method, &node.endpoint);
-        let head = self.compose(request, length, &node.endpoint);
-        match head.map(|head| head.traced(&span, request.signing)) {
+        let (mut span, head) = self.composed_under_span(request, length, node);
+        match head {
             Ok(head) => {
                 let exchange = node.ask(head, sending).await;
                 spans::exchanged(&mut span, &exchange);
