@@ -409,6 +409,32 @@ async fn a_store_that_answers_before_the_end_of_a_streamed_body_has_not_taken_it
 }
 
 #[tokio::test]
+async fn a_request_is_whole_with_the_last_byte_that_its_head_announces() {
+    for bytes in [0, 3] {
+        let composed = request(&Method::PUT, bytes);
+        let reads = composed.head.to_bytes().len() + bytes;
+        let (connections, _task) = server(vec![vec![Turn { reads, says: OK }]]).await;
+        let metrics = Metrics::default();
+        let mut upload = connections.begin(composed, metrics.doubts.hold()).await.unwrap();
+        let body = Bytes::from(vec![b'b'; bytes]);
+        assert_eq!(upload.send(&body).await, Ok(Sent::Yes));
+        // The store is faster than whoever says that the body has ended.
+        assert_eq!(upload.early().await, Early::Answered);
+        assert_eq!(upload.answered().await.unwrap().status, StatusCode::OK, "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_of_a_body_is_sent_than_its_head_announces() {
+    let (connections, _task) = server(vec![vec![Turn { reads: 1 << 20, says: OK }]]).await;
+    let metrics = Metrics::default();
+    let composed = request(&Method::PUT, 3);
+    let mut upload = connections.begin(composed, metrics.doubts.hold()).await.unwrap();
+    assert_eq!(upload.send(&Bytes::from_static(b"ab")).await, Ok(Sent::Yes));
+    assert!(upload.send(&Bytes::from_static(b"cd")).await.is_err());
+}
+
+#[tokio::test]
 async fn what_is_no_answer_leaves_the_write_in_doubt() {
     let (body, reads) = small();
     let endless = "HTTP/1.1 100 Continue\r\n\r\n".repeat(40).leak();

@@ -39,21 +39,19 @@ impl fmt::Debug for Upload {
 /// How the body is framed (RFC 9112 §6), as its head says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
-    /// There is none.
-    NoBody,
-    Length,
+    /// So many bytes are still to be sent; none where there is no body. With the last of them the
+    /// request is whole, and the store may answer at once.
+    Length(u64),
     Chunked,
 }
 
 impl Framing {
     fn of(head: &Fields) -> Self {
         if head.contains_key(header::TRANSFER_ENCODING) {
-            Self::Chunked
-        } else if head.contains_key(header::CONTENT_LENGTH) {
-            Self::Length
-        } else {
-            Self::NoBody
+            return Self::Chunked;
         }
+        let length = head.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        Self::Length(length.and_then(|length| length.parse().ok()).unwrap_or_default())
     }
 }
 
@@ -73,7 +71,8 @@ impl Connections {
     /// The head was not sent, or not taken.
     pub async fn begin(&self, composed: Composed, at_node: Held) -> Result<Upload, Unopened> {
         let framing = Framing::of(&composed.head.headers);
-        let opening = self.opening(composed).await?;
+        let mut opening = self.opening(composed).await?;
+        opening.conversation.sent_whole = framing == Framing::Length(0);
         let (metrics, span) = (Arc::clone(&self.metrics), Span::none());
         Ok(Upload { opening, framing, metrics, at_node, span })
     }
@@ -99,26 +98,30 @@ impl Upload {
         if piece.is_empty() {
             return Ok(Sent::Yes);
         }
-        let mut size = Vec::new();
-        let part = match self.framing {
-            Framing::NoBody => return Err("its head has announced no body".to_owned()),
-            Framing::Length => Framed::bare(piece),
-            Framing::Chunked => {
-                write_chunk_size(&mut size, piece.len());
-                Framed::chunk(&size, piece)
+        let conversation = &mut self.opening.conversation;
+        match &mut self.framing {
+            Framing::Length(left) => {
+                let rest = left.checked_sub(piece.len() as u64);
+                *left = rest.ok_or("the body is longer than its head has announced")?;
+                let sent = conversation.send_or_hear(Framed::bare(piece)).await?;
+                conversation.sent_whole = sent == Sent::Yes && *left == 0;
+                Ok(sent)
             }
-        };
-        self.opening.conversation.send_or_hear(part).await
+            Framing::Chunked => {
+                let mut size = Vec::new();
+                write_chunk_size(&mut size, piece.len());
+                conversation.send_or_hear(Framed::chunk(&size, piece)).await
+            }
+        }
     }
 
     /// Ends the body, and reads the head of the answer.
     pub async fn end(mut self) -> Result<Opened, String> {
         let conversation = &mut self.opening.conversation;
-        let sent = match self.framing {
-            Framing::Chunked => conversation.send_or_hear(Framed::bare(LAST_CHUNK)).await?,
-            Framing::NoBody | Framing::Length => Sent::Yes,
-        };
-        conversation.sent_whole = sent == Sent::Yes;
+        if self.framing == Framing::Chunked {
+            let sent = conversation.send_or_hear(Framed::bare(LAST_CHUNK)).await?;
+            conversation.sent_whole = sent == Sent::Yes;
+        }
         self.answered().await
     }
 

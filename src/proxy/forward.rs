@@ -43,6 +43,22 @@ impl Forward {
         }
     }
 
+    /// Whether the store gets no body, where the client has one or not: then the head alone is the
+    /// whole request.
+    pub(super) fn is_bare(&self, has_body: bool) -> bool {
+        match self.framing {
+            Framing::Undone => self.length_bytes.unwrap_or_default() == 0,
+            Framing::Kept => !has_body,
+        }
+    }
+
+    /// A bare request, once the client's body has ended and kept its promise; with the length that
+    /// the store is told.
+    pub(super) fn bare(self) -> Result<(StoreRequest, Option<u64>), S3Error> {
+        self.check.finish()?;
+        Ok((self.request, self.length_bytes))
+    }
+
     /// The bytes that may go to the store after this piece of the client's body; they may be none.
     pub(super) fn pass_on(&mut self, piece: Bytes) -> Result<Bytes, S3Error> {
         let mut ready = Vec::new();

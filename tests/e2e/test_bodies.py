@@ -72,6 +72,23 @@ WITHOUT_BODY = [
     ("PUT", "/bucket/key", {"x-amz-copy-source": "bucket/source"})]
 
 
+@pytest.mark.parametrize("method, target", [("PUT", "/bucket/key?partNumber=1&uploadId=u"), ("PUT", "/made")])
+@pytest.mark.parametrize("broken", ["md5", "sha256", "chunks"])
+def test_nothing_is_sent_of_an_empty_body_that_breaks_its_promise(scripted, method, target, broken):
+    """Its head alone would be the whole request for the store."""
+    store, proxy = scripted
+    promise = {
+        "md5": {"headers": {"content-md5": "AAAAAAAAAAAAAAAAAAAAAA=="}},
+        "sha256": {"payload": hashlib.sha256(b"another").hexdigest()},
+        "chunks": {"payload": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "body": b"0\r\nx-amz-checksum-crc32:AAAAAQ==\r\n\r\n",
+                   "headers": {"content-encoding": "aws-chunked", "x-amz-decoded-content-length": "0",
+                               "x-amz-trailer": "x-amz-checksum-crc32"}},
+    }[broken]
+    answer = proxy.raw().request(method, target, **promise)
+    assert answer.status == 400, str(answer)
+    assert [request for request in store.take() if request.method == method] == []
+
+
 @pytest.mark.parametrize("payload", [UNSIGNED, None])
 def test_what_has_no_body_is_sent_none(scripted, payload):
     store, proxy = scripted

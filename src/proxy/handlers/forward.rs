@@ -9,6 +9,7 @@ use crate::backend::upload::{Early, Sent};
 use crate::gate::Reply;
 use crate::proxy::admitted::Passed;
 use crate::proxy::buffered::Buffered;
+use crate::proxy::forward::Forward;
 use crate::proxy::response::{Failure, Response, unreachable};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::{BodyFault, Visit};
@@ -39,6 +40,9 @@ pub(super) async fn stream<'p>(
         visit.go_on().await?;
     }
     let mut forward = outgoing::forward(request, target.path());
+    if forward.is_bare(visit.has_body()) {
+        return bare(proxy, visit, forward).await;
+    }
     let begun = proxy.store.begin_streamed(&forward.request, forward.length_bytes).await;
     let mut upload = begun.map_err(|why| unreachable(&why))?;
     loop {
@@ -68,6 +72,21 @@ pub(super) async fn stream<'p>(
         return Response::opened(upload.answered().await);
     }
     Response::opened(upload.end().await)
+}
+
+/// Sends on a request whose head alone is the whole of it for the store: so everything that was
+/// promised is checked before.
+async fn bare<'p>(
+    proxy: &'p Proxy,
+    visit: &mut Visit<'_>,
+    mut forward: Forward,
+) -> Result<Response<'p>, Failure> {
+    while let Some(piece) = visit.next_piece().await? {
+        forward.pass_on(piece).map_err(BodyFault::from)?;
+    }
+    let (request, length_bytes) = forward.bare().map_err(BodyFault::from)?;
+    let begun = proxy.store.begin_streamed(&request, length_bytes).await;
+    Response::opened(begun.map_err(|why| unreachable(&why))?.end().await)
 }
 
 /// Reads the body, verifies it, and sends it with its checksum or MD5 in the headers.
