@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::backend::Answer;
+use crate::backend::opened::Unopened;
 use crate::backend::upload::{Early, Sent};
 use crate::body::Body;
 use crate::http1::fields::Fields;
@@ -231,6 +232,42 @@ async fn a_question_is_asked_again_where_a_pooled_connection_was_dead() {
         assert_eq!(whole, b"hi");
         opened.finish();
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_before_its_content_is_none() {
+    let reads = head_bytes(&Method::GET, 0);
+    for says in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
+    ] {
+        let (connections, _task) = server(vec![vec![Turn { reads, says }]]).await;
+        let opened = connections.open(request(&Method::GET, 0)).await;
+        assert!(matches!(opened, Err(Unopened::Lost(_))), "{says}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_there_though_its_content_is_late() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let connections = to(&listener).await;
+    let (told, waits) = tokio::sync::oneshot::channel();
+    let served = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read(&mut stream, head_bytes(&Method::GET, 0)).await;
+        let (head, content) = OK.split_at(OK.len() - 2);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        waits.await.unwrap();
+        stream.write_all(content.as_bytes()).await.unwrap();
+    };
+    let asked = async {
+        let mut opened = connections.open(request(&Method::GET, 0)).await.unwrap();
+        assert!(!opened.has_content());
+        told.send(()).unwrap();
+        assert_eq!(opened.next().await.unwrap().as_deref(), Some(&b"hi"[..]));
+        assert_eq!(opened.next().await, Ok(None));
+    };
+    Box::pin(async { tokio::join!(served, asked) }).await;
 }
 
 #[tokio::test]

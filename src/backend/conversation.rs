@@ -18,6 +18,10 @@ use crate::http1::body::{BodyRest, Framed};
 const FIRST_BYTES: usize = 8 * 1024;
 const PIECE_BYTES: usize = 64 * 1024;
 
+/// How long the head of an answer waits for its content: both leave with one call of the kernel, and
+/// where a store breaks off before its content, another one can be asked.
+const CONTENT_WAIT: Duration = Duration::from_millis(200);
+
 /// How many informational answers may precede an answer (RFC 9110 §15.2).
 const INFORMATIONAL_MAX: u32 = 32;
 
@@ -37,6 +41,8 @@ pub(super) struct Conversation {
     informational: u32,
     head: Option<AnswerHead>,
     at: At,
+    /// The first piece of the body, where it was read with the head.
+    first: Option<Bytes>,
     /// Whether the whole request was sent.
     pub(super) sent_whole: bool,
 }
@@ -82,6 +88,7 @@ impl Conversation {
             informational: 0,
             head: None,
             at: At::Head,
+            first: None,
             sent_whole: false,
         }
     }
@@ -166,8 +173,24 @@ impl Conversation {
         Ok(Heard::Head)
     }
 
+    /// Waits a short while for the first piece of the body. Fails where it will not come.
+    pub(super) async fn await_content(&mut self) -> Result<(), String> {
+        if let Ok(piece) = timeout(CONTENT_WAIT, self.piece()).await {
+            self.first = piece?;
+        }
+        Ok(())
+    }
+
+    /// Whether the first piece of the body was read, or there is none.
+    pub(super) fn has_content(&self) -> bool {
+        self.first.is_some() || self.is_read()
+    }
+
     /// The next piece of the answer's body; `None` at its end. May be dropped while it waits.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
         let piece = within(self.patience, self.piece()).await;
         piece.unwrap_or_else(|_| Err("the answer stopped".to_owned()))
     }

@@ -78,10 +78,12 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// The answer whose head has been read.
-    pub(super) fn opened(self) -> Result<Opened, String> {
+    /// The answer whose head has been read, and its content unless that is late. Fails where the
+    /// content will not come.
+    pub(super) async fn opened(self) -> Result<Opened, String> {
         let Self { mut conversation, peer, pool, in_use, .. } = self;
         let head = conversation.take_head()?;
+        conversation.await_content().await?;
         let (status, headers, persists) = (head.status, from_store(head.headers), head.persists);
         Ok(Opened {
             status,
@@ -105,6 +107,11 @@ impl Opened {
     /// The next piece of the body; `None` at its end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, String> {
         self.conversation.next().await
+    }
+
+    /// Whether its content has come with the head, or there is none; otherwise it is late.
+    pub fn has_content(&self) -> bool {
+        self.conversation.has_content()
     }
 
     /// Whether the body was read to its end.
@@ -179,7 +186,7 @@ impl Connections {
             let silent = opening.reused && opening.conversation.is_silent();
             return Err((Unopened::Lost(why), silent));
         }
-        opening.opened().map_err(|why| (Unopened::Lost(why), false))
+        opening.opened().await.map_err(|why| (Unopened::Lost(why), false))
     }
 
     /// Sends the head of a request whose body follows.

@@ -132,7 +132,7 @@ impl Upload {
         let took = self.opening.began.elapsed();
         self.metrics.backend_request.observe(StoreRequestClass::Upload, took);
         let opened = match read {
-            Ok(()) => self.opening.opened(),
+            Ok(()) => self.opening.opened().await,
             Err(why) => Err(why),
         };
         match &opened {

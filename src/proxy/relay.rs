@@ -1,10 +1,7 @@
 //! Relay: passes on an answer of the store piece by piece, in constant memory.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use http::{Method, Version, header};
-use tokio::time::timeout;
 
 use super::gate_reply::stored;
 use super::location::{redirected, relocate};
@@ -15,10 +12,6 @@ use crate::metrics::labels::RefusedBy;
 
 /// How much of an answer is read ahead to learn its length.
 const READ_AHEAD_BYTES_MAX: usize = 4 << 20;
-
-/// How long the head of an answer waits for its content: both leave with one call of the kernel, and
-/// a store that breaks off before its content can be answered for.
-const HEAD_WAIT: Duration = Duration::from_millis(200);
 
 /// Passes on the store's answer. A short error is completed first.
 pub(super) async fn pass_on(
@@ -81,9 +74,8 @@ async fn read_ahead(opened: &mut Opened, ahead: &mut BytesMut) -> Result<Option<
 
 /// The first piece of the content. The head leaves with it, or alone where it is late.
 async fn first_piece(visit: &mut Visit<'_>, opened: &mut Opened) -> Result<Option<Bytes>, Cut> {
-    if let Ok(piece) = timeout(HEAD_WAIT, opened.next()).await {
-        return piece.map_err(Cut::Store);
+    if !opened.has_content() {
+        visit.send_head().await?;
     }
-    visit.send_head().await?;
     opened.next().await.map_err(Cut::Store)
 }
