@@ -10,6 +10,8 @@ ARGS   ?=
 OPTIMISED := --config profile.dev.package.ifmatch.opt-level=2
 # How long each target is fuzzed, and faults are played: make fuzz SECONDS=600
 SECONDS ?= 60
+# By how many seconds the store of the histories lags.
+LAG ?= 0
 # Where the register of the histories is: standalone, sentinel or cluster.
 REGISTER ?= standalone
 # How many seeds are simulated: make simulation SEEDS=100000
@@ -93,9 +95,9 @@ valkey: build ## the tests that need a Redis, with Valkey in its place
 	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server \
 		IFMATCH_BIN=$(CURDIR)/target/$(BINARY)/ifmatch $(PYTEST) tests/e2e -n $(JOBS) --dist loadfile -k 'crash or marker or upgrade or hammer' $(ARGS)
 
-histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again; REGISTER=sentinel, cluster
+histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again; REGISTER=sentinel, cluster; LAG=1 for a store that lags by a second
 	scripts/setup e2e
-	cd tests/e2e && ../../.venv/bin/python -m histories --seconds $(SECONDS) --register $(REGISTER) $(if $(SEED),--seed $(SEED))
+	cd tests/e2e && ../../.venv/bin/python -m histories --seconds $(SECONDS) --register $(REGISTER) --lag $(LAG) $(if $(SEED),--seed $(SEED))
 
 bench: build ## rates and CPU time beside nginx and the bare store
 	scripts/setup bench

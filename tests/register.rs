@@ -26,7 +26,7 @@ use ifmatch::register::waiters::TURN_GRANTS;
 use ifmatch::register::{
     Acquired, AnswerHeaders, ArmAnswer, ArmStep, Ask, Asker, CommitAnswer, CommitStep, DisarmStep,
     Ending, Expect, Grant, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
-    Resolution, Settle, State, Terms, Token, WriteId, Writers,
+    Resolution, ResolveStep, Settle, State, Terms, Token, View, WriteId, Writers,
 };
 use ifmatch::s3::{Current, ETag, Preconditions};
 use ifmatch::secret::Secret;
@@ -57,6 +57,8 @@ fn terms() -> Terms {
         retry_horizon: Duration::from_mins(1),
         record_ttl: Duration::from_mins(10),
         failover_lag: Duration::ZERO,
+        lag: Duration::ZERO,
+        spacing: Duration::ZERO,
         writers: Writers::Exclusive,
     }
 }
@@ -201,7 +203,9 @@ async fn a_lost_write_is_a_doubt_that_the_next_holder_resolves(register: &dyn Re
     let grant = granted(register, &key(), &ask_to_create("b")).await;
     assert_eq!((grant.state, grant.armed), (State::Unknown, None));
     assert_eq!(grant.doubt.map(|doubt| doubt.write_id), Some(WriteId("a".to_owned())));
-    let resolution = register.resolve(&key(), &grant.token, &at_key("x"), None).await;
+    let step =
+        ResolveStep { token: &grant.token, head: &at_key("x"), seen_id: None, view: View::Current };
+    let resolution = register.resolve(&key(), &step).await;
     assert_eq!(resolution, Ok(Resolution::Landed));
     let landed =
         Ending::Landed { state: present("x"), generation, headers: AnswerHeaders::default() };

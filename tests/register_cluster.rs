@@ -48,6 +48,8 @@ fn terms() -> Terms {
         retry_horizon: Duration::from_mins(1),
         record_ttl: Duration::from_mins(10),
         failover_lag: LAG,
+        lag: Duration::ZERO,
+        spacing: Duration::ZERO,
         writers: Writers::Exclusive,
     }
 }

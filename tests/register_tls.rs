@@ -37,6 +37,8 @@ const TERMS: Terms = Terms {
     retry_horizon: Duration::from_mins(1),
     record_ttl: Duration::from_mins(10),
     failover_lag: Duration::from_secs(18),
+    lag: Duration::ZERO,
+    spacing: Duration::ZERO,
     writers: Writers::Exclusive,
 };
 

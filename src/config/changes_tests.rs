@@ -100,6 +100,8 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("register.retry_horizon", "\"7m\"", Restart),
     ("register.record_ttl", "\"7h\"", Restart),
     ("register.failover_lag", "\"7s\"", Restart),
+    ("register.lag", "\"7s\"", Restart),
+    ("register.spacing", "\"7s\"", Restart),
     ("body.memory", "\"70MiB\"", LIVE),
     ("body.memory_per_body", "\"7MiB\"", LIVE),
     ("body.memory_per_client", "\"9MiB\"", LIVE),

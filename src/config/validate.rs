@@ -20,6 +20,7 @@ use super::choices::{AccessLog, Addressing, Replicas, Signatures};
 use super::keys::secret_paths;
 use super::reading::Reading;
 use super::schema::{Body, Config, Register, RegisterKind};
+use crate::register::Writers;
 use crate::register::redis::Topology;
 use crate::units::{show_duration, show_size};
 
@@ -157,6 +158,12 @@ fn times(reading: &mut Reading, register: &Register) {
     not_longer(reading, settle, ("register.settle_long", terms.settle_long), SETTLE);
     let horizon = ("register.retry_horizon", terms.retry_horizon);
     not_longer(reading, horizon, ("register.record_ttl", terms.record_ttl), RECORD_TTL);
+    for (key, time) in [("register.lag", terms.lag), ("register.spacing", terms.spacing)] {
+        not_longer(reading, (key, time), ("register.record_ttl", terms.record_ttl), LANDING);
+    }
+    if !terms.lag.is_zero() && terms.writers == Writers::Shared {
+        reading.fault(&["register.lag", "writers"], LAG);
+    }
     let RegisterKind::Redis(redis) = &register.kind else { return };
     shorter(reading, ("register.timeout", redis.timeout), lease, TIMEOUT);
     if terms.grace.is_zero() {
@@ -344,6 +351,9 @@ fn log_level(reading: &mut Reading, level: &str) {
 const MARGIN: &str = "nothing could ever be sent under a lease; leave it out for half of it";
 const SETTLE: &str = "completes and copies take at least as long to settle as plain writes";
 const RECORD_TTL: &str = "answers would be forgotten before their retries; lengthen record_ttl";
+const LANDING: &str = "the register would forget when a key was last written; lengthen record_ttl";
+const LAG: &str = "needs writers = \"exclusive\": with \"shared\" the store is asked before every write, and \
+                   may show an older state than the key's";
 const TIMEOUT: &str = "a lease would be over before the register's answer was given up";
 const GRACE: &str = "must be longer than 0s with Redis: a proxy that freezes between its check and \
                      its send would be overtaken at once";

@@ -40,6 +40,15 @@ impl<'a> Attempt<'a> {
                 Acquired::Quarantine(left) => return Err(Stop::error(refusal::quarantine(left))),
                 Acquired::Ended(ending) => return Err(ended(write, ending)),
                 Acquired::Busy { write_id, free_in } => (write_id, free_in),
+                // Only a write without a condition can end this earlier.
+                Acquired::Young(left) if Instant::now() + left > give_up => {
+                    return Err(Stop::error(refusal::young(left)));
+                }
+                Acquired::Young(left) => {
+                    sleep(jittered(pause).min(left)).await;
+                    pause = (pause * 2).min(POLL_LAST);
+                    continue;
+                }
             };
             let now = Instant::now();
             let seen = Watch::after(watch, holder, free_in, term, now);

@@ -65,18 +65,20 @@ impl<'a> Armed<'a> {
         if pre.is_none() && !by_id {
             return None;
         }
-        let landed = |seen: &Seen| {
-            let changed = pre.as_ref().is_some_and(|pre| seen.current != *pre);
+        let landed = |seen: &Seen, older: bool| {
+            let changed = !older && pre.as_ref().is_some_and(|pre| seen.current != *pre);
             (changed && write.may_leave(&seen.current))
                 || (by_id && id_carried(write, seen).as_ref() == Some(&write.write_id))
         };
         let until = self.lease.deadline.min(self.attempt.give_up);
         let mut pause = LOOK_FIRST;
         loop {
+            // Until then another state than that before the write may be older than that.
+            let older = self.lease.is_young();
             let head = gate.store.head(write.head_request());
             let seen = timeout_at(until, head).await.ok()?;
             if let Ok(seen) = seen
-                && landed(&seen)
+                && landed(&seen, older)
                 && Instant::now() < self.lease.deadline
             {
                 return Some(State::from(seen.current));

@@ -9,9 +9,10 @@ use super::{Gate, Reply, refusal};
 use crate::backend::{HeadError, HeadRequest};
 use crate::metrics::labels::Verdict;
 use crate::register::{
-    AnswerHeaders, Generation, InDoubt, RegisterError, Resolution, State, Writers,
+    AnswerHeaders, Generation, InDoubt, RegisterError, Resolution, ResolveStep, State, View,
+    Writers,
 };
-use crate::s3::{Current, ObjectName, Preconditions, Seen};
+use crate::s3::{Current, ObjectName, Preconditions, Seen, Shape};
 
 /// Why the write is not sent, and how its lease ends.
 enum Against {
@@ -63,14 +64,10 @@ impl<'a> Leased<'a> {
             }
             return Ok(self.lease.believed.clone());
         }
-        let mut seen = gate.store.head(write.head_request()).await?;
-        if let Some(doubted) = self.lease.doubt.take() {
-            self.resolve(doubted, &seen, in_doubt).await?;
-        }
+        let mut seen = self.look(in_doubt).await?;
         if write.carries_id && id_carried(write, &seen).as_ref() == Some(&write.write_id) {
             return Err(self.own_landing(&seen));
         }
-        self.lease.seen_not_applied = true;
         // An upload may be gone because it was completed, so any doubt about its completion is
         // resolved first.
         let learned = gate.learned(seen.current.clone());
@@ -80,6 +77,7 @@ impl<'a> Leased<'a> {
         }
         seen.generation = gate.generation_under(&self.lease, &seen.current);
         let judged = match write.version_id {
+            Some(_) if self.lease.is_young() => return Err(self.too_early()),
             Some(_) => {
                 let asked = HeadRequest { version_id: write.version_id, ..write.head_request() };
                 gate.store.head(asked).await?
@@ -97,6 +95,42 @@ impl<'a> Leased<'a> {
         }
     }
 
+    /// The key's state, by a HEAD or, where the store may show an older one, by the register's record.
+    async fn look(&mut self, in_doubt: &mut bool) -> Result<Seen, Against> {
+        let (gate, write) = (self.attempt.gate, self.attempt.write);
+        if let Some(doubted) = self.lease.doubt.take() {
+            let view = self.lease.view(&doubted);
+            let seen = gate.store.head(write.head_request()).await?;
+            self.resolve(doubted, &seen, view, in_doubt).await?;
+            self.lease.seen_not_applied = true;
+            return Ok(seen);
+        }
+        if !self.lease.is_young() {
+            let seen = gate.store.head(write.head_request()).await?;
+            gate.notice(write.name, &self.lease.believed, self.lease.landed, &seen.current);
+            self.lease.seen_not_applied = true;
+            return Ok(seen);
+        }
+        let Some(recorded) = self.lease.believed.known() else { return Err(self.too_early()) };
+        if self.is_told_by_record() {
+            return Ok(Seen { current: recorded, ..Seen::ABSENT });
+        }
+        let seen = gate.store.head(write.head_request()).await?;
+        if seen.current == recorded { Ok(seen) } else { Err(self.too_early()) }
+    }
+
+    /// Does the record say all that the condition is about?
+    fn is_told_by_record(&self) -> bool {
+        let write = self.attempt.write;
+        let knows_upload = write.upload_id.is_none() || self.lease.upload.is_some();
+        knows_upload && write.preconditions.shape() != Shape::Compound
+    }
+
+    /// What the store shows may be old.
+    fn too_early(&self) -> Against {
+        Against::Release(None, Stop::Young(self.lease.young_until))
+    }
+
     /// Resolves a doubt by the key's state. If the doubt is about an earlier attempt of this same
     /// write: an attempt that landed is answered as a success, one whose outcome cannot be known is
     /// reported as unknown, and after one that did not land this attempt is judged anew.
@@ -104,17 +138,24 @@ impl<'a> Leased<'a> {
         &mut self,
         doubted: InDoubt,
         seen: &Seen,
+        view: View,
         in_doubt: &mut bool,
     ) -> Result<(), Against> {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         let (token, tagged) = (&self.lease.token, id_carried(write, seen));
-        let resolution =
-            gate.register.resolve(write.name, token, &seen.current, tagged.as_ref()).await?;
+        let step = ResolveStep { token, head: &seen.current, seen_id: tagged.as_ref(), view };
+        let resolution = gate.register.resolve(write.name, &step).await?;
+        // Where the lease is lost, what was seen may still be older than the write in doubt.
+        let nothing_proven = matches!(resolution, Resolution::TooEarly | Resolution::Nothing);
+        if nothing_proven && view != View::Current {
+            return Err(self.too_early());
+        }
         if matches!(resolution, Resolution::Landed | Resolution::Undetermined) {
             self.lease.generation = Some(doubted.generation);
         }
+        let old = view != View::Current;
         if doubted.write_id != write.write_id {
-            return Ok(());
+            return if old { Err(self.too_early()) } else { Ok(()) };
         }
         let stop = match resolution {
             Resolution::DidNot => {
@@ -122,11 +163,12 @@ impl<'a> Leased<'a> {
                 return Ok(());
             }
             Resolution::Landed => Stop::AlreadyRecorded,
-            Resolution::Undetermined | Resolution::Nothing => {
+            Resolution::Undetermined | Resolution::TooEarly | Resolution::Nothing => {
                 Stop::error(refusal::outcome_unknown())
             }
         };
-        Err(Against::Release(gate.learned(seen.current.clone()), stop))
+        let learned = gate.learned(seen.current.clone()).filter(|_| !old);
+        Err(Against::Release(learned, stop))
     }
 
     /// An earlier attempt of this same write left the key's state, and the register has forgotten

@@ -6,6 +6,7 @@
 use md5::{Digest, Md5};
 
 use super::finding;
+use super::lease::Armed;
 use super::object_id::id_carried;
 use super::{Gate, Write};
 use crate::backend::Answer;
@@ -55,11 +56,11 @@ impl Gate {
     /// Unknown and the client gets no ETag.
     pub(super) async fn looked_up(
         &self,
-        write: &Write<'_>,
-        pre: &State,
+        armed: &Armed<'_>,
         new: State,
         answer: &mut Answer,
     ) -> State {
+        let write = armed.attempt.write;
         let object = matches!(write.expect(), Expect::SomeObject | Expect::CarriesId);
         // Where other writers go around the proxies, the record is not believed: a HEAD can then
         // only find an ETag for the answer.
@@ -67,11 +68,11 @@ impl Gate {
         if new != State::Unknown || !(exclusive || object) {
             return new;
         }
+        let pre = armed.shown_pre();
         if let Ok(seen) = self.store.head(write.head_request()).await {
             let carries_id = write
                 .carries_id
                 .then(|| id_carried(write, &seen).as_ref() == Some(&write.write_id));
-            let pre = pre.known();
             let mut evidence = Evidence { object, pre, exclusive, carries_id, etag: None };
             if !evidence.left(&seen.current) {
                 evidence.etag = computed_etag(write).await;

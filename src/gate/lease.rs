@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use super::{Gate, Write};
 use crate::metrics::cells::Held;
 use crate::random;
-use crate::register::{Generation, Grant, InDoubt, State, Token, Upload};
+use crate::register::{Generation, Grant, InDoubt, State, Token, Upload, View};
+use crate::s3::Current;
 
 /// The resolution of the register's clock.
 const TICK: Duration = Duration::from_millis(1);
@@ -82,6 +83,8 @@ pub(super) struct Lease {
     /// Whether another attempt of the write may have ended before the register's memory begins, and
     /// after this attempt arrived.
     pub(super) outdated: bool,
+    /// How long before the lease was granted the last write landed at the latest, where that is known.
+    pub(super) landed: Option<Duration>,
     /// A newer attempt of the same write has an unknown outcome ([`Grant::superseded`]).
     pub(super) superseded: bool,
     /// When the lease was granted.
@@ -89,6 +92,8 @@ pub(super) struct Lease {
     /// Until when this process certainly holds the lease: counted from before the register was
     /// asked.
     pub(super) deadline: Instant,
+    /// A HEAD that is sent before this moment may show an older state than the key's.
+    pub(super) young_until: Instant,
     /// A HEAD under this lease has shown that no copy of this write left the key's state.
     pub(super) seen_not_applied: bool,
     /// Counts it among the leases of this process.
@@ -132,6 +137,11 @@ impl<'a> Judged<'a> {
 }
 
 impl Armed<'_> {
+    /// The key's state before the write, if a HEAD that is sent now shows it or what came after it.
+    pub(super) fn shown_pre(&self) -> Option<Current> {
+        self.pre.known().filter(|_| !self.lease.is_young())
+    }
+
     /// The nonce to reclaim the lease with. It stays the same until a reclaim was answered: a
     /// repeated reclaim with another nonce would be blocked by the lease of the first one.
     pub(super) fn reclaim_nonce(&mut self) -> &str {
@@ -147,6 +157,23 @@ impl Armed<'_> {
 }
 
 impl Lease {
+    /// May a HEAD that is sent now show an older state than the key's?
+    pub(super) fn is_young(&self) -> bool {
+        Instant::now() < self.young_until
+    }
+
+    /// What a HEAD that is sent now can show, where this write is in doubt.
+    pub(super) fn view(&self, doubted: &InDoubt) -> View {
+        let now = Instant::now();
+        if now >= self.young_until {
+            View::Current
+        } else if now >= self.since + doubted.pre_young_for {
+            View::SinceDoubt
+        } else {
+            View::Older
+        }
+    }
+
     /// `asked` is the moment before the register was asked; the request had `arrived` before.
     ///
     /// The register computes with the age that the request had when it asked. While that question
@@ -159,6 +186,7 @@ impl Lease {
         term: Duration,
         counted: Held,
     ) -> Self {
+        let since = Instant::now();
         Self {
             token: grant.token,
             believed: grant.state,
@@ -168,8 +196,10 @@ impl Lease {
             epoch_age: grant.epoch_age,
             outdated: arrived.elapsed() + TICK > grant.epoch_age,
             superseded: grant.superseded,
-            since: Instant::now(),
+            since,
             deadline: asked + term,
+            young_until: since + grant.young_for,
+            landed: grant.landed,
             seen_not_applied: false,
             counted,
         }

@@ -14,6 +14,7 @@ mod judge;
 mod landed;
 mod landing;
 mod lease;
+mod notice;
 mod object_id;
 mod outcome;
 mod queue;

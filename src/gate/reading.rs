@@ -19,6 +19,8 @@ pub struct Pinned {
     generation: Option<Generation>,
     state: State,
     writers: Writers,
+    /// The store may show an older state than the key's.
+    young: bool,
 }
 
 /// A write is answered before it is recorded. A client that reads its own write at once may find
@@ -82,19 +84,20 @@ impl Pinned {
     /// In quarantine a write that the register has forgotten may still land.
     fn of(observed: Observation, writers: Writers) -> Option<Self> {
         let Observation { generation, state, .. } = observed;
-        observed.quarantine.is_zero().then_some(Self { generation, state, writers })
+        let young = !observed.young_for.is_zero();
+        observed.quarantine.is_zero().then_some(Self { generation, state, writers, young })
     }
 
     /// The generation as a header of the answer, if the object read belongs to it. The state that
-    /// the register knows must be the state that was read. Where other writers go around the
-    /// proxies, an unknown state would not show that they wrote.
+    /// the register knows must be the state that was read. An unknown state would not show that what
+    /// was read is older, or that a writer around the proxies left it, where that can be.
     pub fn of_answer(self, status: StatusCode, headers: &Fields) -> Option<HeaderValue> {
         let found = State::from(found(status, headers)?);
         let Some(generation) = self.generation else {
             return (found == State::Absent).then_some(ABSENT);
         };
         let belongs = match (self.state, self.writers) {
-            (State::Unknown, writers) => writers == Writers::Exclusive,
+            (State::Unknown, writers) => writers == Writers::Exclusive && !self.young,
             (known, _) => known == found,
         };
         generation.0.parse().ok().filter(|_| belongs)
@@ -124,6 +127,8 @@ mod tests {
             epoch: EpochId("e".to_owned()),
             quarantine,
             leased: false,
+            landed: None,
+            young_for: Duration::ZERO,
         };
         Pinned::of(observed, writers)
     }
@@ -158,7 +163,8 @@ mod tests {
     fn what_has_no_generation_and_is_absent_is_named_so() {
         for writers in [Writers::Shared, Writers::Exclusive] {
             let named = |status, etag: Option<&'static str>| {
-                let pinned = Pinned { generation: None, state: State::Unknown, writers };
+                let state = State::Unknown;
+                let pinned = Pinned { generation: None, state, writers, young: false };
                 let etag = etag.map(|etag| (header::ETAG, HeaderValue::from_static(etag)));
                 pinned.of_answer(status, &etag.into_iter().collect())
             };

@@ -84,6 +84,16 @@ fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() + 1).unwrap_or(u32::MAX)
 }
 
+/// For this time the store may show an older state of the key than the present one, and the register
+/// does not know that.
+pub(super) fn young(left: Duration) -> S3Error {
+    let seconds = whole_seconds(left);
+    S3Error::service_unavailable(seconds).because(format!(
+        "The store may not show yet what was last written at this key, so the condition cannot be \
+         judged. It can be in {seconds} s. Please try again then."
+    ))
+}
+
 /// More writes of the key are waiting than could be served in time.
 pub(super) fn crowded() -> S3Error {
     S3Error::slow_down(RETRY_AFTER_S)

@@ -75,8 +75,12 @@ impl<'a> Answered<'a> {
 }
 
 impl<'a> Armed<'a> {
-    /// Has a HEAD under the lease seen that the object to be deleted is not there?
+    /// Has a HEAD under the lease seen that the object to be deleted is not there? Where the store may
+    /// show an older state than that before the delete, it proves nothing.
     async fn is_gone(&self) -> bool {
+        if self.lease.is_young() {
+            return false;
+        }
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         let asked = HeadRequest { version_id: write.version_id, ..write.head_request() };
         let seen = timeout_at(self.lease.deadline, gate.store.head(asked)).await;

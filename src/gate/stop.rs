@@ -1,5 +1,7 @@
 //! How an attempt of a write ends that has not landed itself.
 
+use tokio::time::Instant;
+
 use super::{Reply, refusal};
 use crate::backend::{Answer, HeadError};
 use crate::register::{Generation, RegisterError};
@@ -15,6 +17,9 @@ pub(super) enum Stop {
     /// With an unknown outcome, for this reason: the lease stays armed, and the write is tried
     /// again as its own retry, with this generation as its doubt.
     InDoubt(String, Option<Generation>),
+    /// What the store shows may be older than the key's state, until this moment at the latest:
+    /// nothing was sent, and the write is tried again.
+    Young(Instant),
     /// An earlier attempt of this write has landed and is recorded: the journal, read again, has
     /// the answer.
     AlreadyRecorded,

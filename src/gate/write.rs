@@ -5,7 +5,9 @@
 //! own retry: it asks for the lease again like any other write, waits until no copy of the first
 //! attempt can land any more, and finds the outcome by a HEAD.
 
-use tokio::time::Instant;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
 
 use super::busy::Blocker;
 use super::landed::Landed;
@@ -19,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::{DoubtEnd, Verdict};
 use crate::register::Generation;
+use crate::s3::S3Error;
 use crate::traces::Span;
 
 /// What is known of a write between its attempts.
@@ -34,7 +37,14 @@ struct Progress {
     own_doubt: Option<Generation>,
     /// The store answered a copy of it with a server error.
     store_failed: bool,
+    /// The last pause between two looks at a store that may show an older state.
+    pause: Duration,
 }
+
+/// Pauses between two looks at a store that may show an older state than the key's. Each further one
+/// is twice as long.
+const LOOK_FIRST: Duration = Duration::from_millis(100);
+const LOOK_LAST: Duration = Duration::from_secs(1);
 
 impl Gate {
     /// Performs one write under its key's lease, waiting for a busy key up to `lease_wait`. The
@@ -84,6 +94,10 @@ impl Gate {
                     continue;
                 }
                 Stop::AlreadyRecorded => continue,
+                Stop::Young(until) => match attempt.look_later(until, progress).await {
+                    None => continue,
+                    Some(refused) => (Reply::Error(refused, None), Decider::Gate),
+                },
             };
             return progress.without_landing(reply, decided_by, started);
         }
@@ -91,6 +105,22 @@ impl Gate {
 }
 
 impl<'a> Attempt<'a> {
+    /// Waits until the store may show more than it did: what it shows may be old `until` then at the
+    /// latest. The error for the client where the write has waited long enough.
+    async fn look_later(self, until: Instant, progress: &mut Progress) -> Option<S3Error> {
+        let now = Instant::now();
+        if now < self.give_up {
+            progress.pause = (progress.pause * 2).clamp(LOOK_FIRST, LOOK_LAST);
+            sleep_until((now + progress.pause).min(until).min(self.give_up)).await;
+            return None;
+        }
+        Some(if progress.in_doubt {
+            refusal::answer_lost()
+        } else {
+            refusal::young(until.saturating_duration_since(now))
+        })
+    }
+
     /// Runs steps 4 to 8 once. Rare steps are boxed, so that the future of every write stays small.
     async fn run(self, progress: &mut Progress) -> Result<Landed<'a>, Stop> {
         let metrics = &self.gate.metrics;

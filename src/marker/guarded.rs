@@ -8,10 +8,10 @@ use tokio::sync::watch;
 use super::state::MarkerState;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
-    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Token,
-    UploadStep, WriteId,
+    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, ResolveStep,
+    Status, Token, UploadStep,
 };
-use crate::s3::{Current, ObjectName};
+use crate::s3::ObjectName;
 
 /// The register as the clients' gate sees it. Leases granted before may end as usual; new leases,
 /// and sending under existing ones, need the marker's agreement.
@@ -91,11 +91,9 @@ impl Register for Guarded {
     async fn resolve(
         &self,
         name: &ObjectName,
-        token: &Token,
-        head: &Current,
-        seen_id: Option<&WriteId>,
+        step: &ResolveStep<'_>,
     ) -> Result<Resolution, RegisterError> {
-        self.inner.resolve(name, token, head, seen_id).await
+        self.inner.resolve(name, step).await
     }
 
     async fn note_upload(

@@ -199,6 +199,8 @@ fn terms() -> Terms {
         retry_horizon: Duration::from_mins(10),
         record_ttl: Duration::from_hours(1),
         failover_lag: Duration::ZERO,
+        lag: Duration::ZERO,
+        spacing: Duration::ZERO,
         writers: Writers::Shared,
     }
 }

@@ -204,6 +204,12 @@ fn backend(out: &mut Families<'_>, of: &Metrics) -> fmt::Result {
     out.counter("backend_resends", None,
         "Requests that were sent to the store again because a pooled connection was dead.",
         &of.backend_resends)?;
+    out.counters("store_stale_heads", None,
+        "HEADs that contradicted the record of a write less than a minute old, by what they showed.",
+        of.store_stale_heads.each())?;
+    out.histogram("store_lag",
+        "How long ago a write had landed that a HEAD did not show.",
+        &of.store_lag)?;
     out.gauge("backend_up", None,
         "1 if the last request reached the store, otherwise 0.",
         of.backend_up.get())

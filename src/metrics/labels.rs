@@ -208,6 +208,20 @@ label! {
         ClockJumped = "clock_jumped",
         /// The store's marker names another register.
         OtherRegister = "other_register",
+        /// The store showed another state than was written longer ago than `register.lag`.
+        LagExceeded = "lag_exceeded",
+    }
+}
+
+label! {
+    /// What a HEAD shows that contradicts the record of its key.
+    StaleHead = "shows" {
+        /// No object, where one was written.
+        Absent = "absent",
+        /// An object that was deleted.
+        Undeleted = "undeleted",
+        /// Another object than the one that was written.
+        Other = "other",
     }
 }
 
@@ -373,7 +387,7 @@ mod tests {
                 }
             }
         }
-        let kinds = ["ClockJumped", "OtherRegister", "Overtaken", "StoodStill"];
+        let kinds = ["ClockJumped", "LagExceeded", "OtherRegister", "Overtaken", "StoodStill"];
         assert_eq!(counted, BTreeSet::from(kinds.map(str::to_owned)));
         assert_eq!(kinds.len(), Alarm::values().len());
     }

@@ -27,7 +27,7 @@ use cells::{
 };
 use labels::{
     Alarm, Connecting, DoubtEnd, ErrorCode, HeadFault, OperationClass, OperationName, Outcome,
-    RefusedBy, SpanEnd, Step, StepFailure, StepResult, StoreRequestClass, Verdict,
+    RefusedBy, SpanEnd, StaleHead, Step, StepFailure, StepResult, StoreRequestClass, Verdict,
 };
 use tls::TlsMetrics;
 
@@ -65,6 +65,8 @@ pub struct Metrics {
     pub backend_connecting: Counters<Connecting>,
     pub backend_in_use: Gauge,
     pub backend_resends: Counter,
+    pub store_stale_heads: Counters<StaleHead>,
+    pub store_lag: Histogram,
     /// 1 or 0.
     pub backend_up: Gauge,
     // certificates, and handshakes with clients
@@ -102,6 +104,8 @@ impl Default for Metrics {
             backend_connecting: Counters::default(),
             backend_in_use: Gauge::default(),
             backend_resends: Counter::default(),
+            store_stale_heads: Counters::default(),
+            store_lag: Histogram::new(Bounds::FINE),
             backend_up: Gauge::default(),
             tls: TlsMetrics::default(),
             trace_spans: Counters::default(),

@@ -20,11 +20,11 @@ use super::record::{self, Slot};
 use super::types::{Epoch, EpochId, Millis, Settle};
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
-    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Terms,
-    Token, UploadStep,
+    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, ResolveStep,
+    Status, Terms, Token, UploadStep,
 };
 use crate::random;
-use crate::s3::{Current, ObjectName};
+use crate::s3::ObjectName;
 
 /// How much memory may be used to remember keys, bytes. A leased key is never forgotten for lack of
 /// memory.
@@ -58,6 +58,8 @@ struct Inner {
     /// The part of `recent_bytes` that leased slots use which the last turn had to keep.
     kept_bytes: usize,
     turned: Millis,
+    /// When the last write landed of those whose keys were forgotten.
+    forgotten_landing: Option<Millis>,
     /// How many slots have an armed lease of a long write.
     long_armed: usize,
     /// No lease is granted any more.
@@ -94,6 +96,7 @@ impl MemoryRegister {
                 recent_bytes: 0,
                 kept_bytes: 0,
                 turned: START,
+                forgotten_landing: None,
                 long_armed: 0,
                 closing: false,
                 lock_file,
@@ -181,13 +184,14 @@ impl Inner {
     ) -> T {
         let known = self.recent.remove(name);
         let bytes_before = known.as_ref().map_or(0, |slot| bytes::of_slot(name, slot));
-        let mut slot = known.or_else(|| self.older.remove(name)).unwrap_or_default();
+        let known = known.or_else(|| self.older.remove(name));
+        let mut slot = known.unwrap_or_else(|| Box::new(self.unknown(terms, now)));
         self.long_armed -= usize::from(is_long_armed(&slot));
         let answer = step(&mut self.epoch, &mut slot, terms, now);
         self.long_armed += usize::from(is_long_armed(&slot));
         self.recent_bytes -= bytes_before;
         // A slot without any knowledge is not kept.
-        if *slot != Slot::default() {
+        if *slot != self.unknown(terms, now) {
             self.recent_bytes += bytes::of_slot(name, &slot);
             self.recent.insert(name.clone(), slot);
         }
@@ -195,9 +199,18 @@ impl Inner {
     }
 
     fn observe(&self, name: &ObjectName, terms: &Terms, now: Millis) -> Observation {
-        let unknown = Slot::default();
+        let unknown = self.unknown(terms, now);
         let known = self.recent.get(name).or_else(|| self.older.get(name));
         record::observe(&self.epoch, known.map_or(&unknown, Box::as_ref), terms, now)
+    }
+
+    /// What is known of a key that is not in memory. Where one was forgotten that the store may not
+    /// show yet, it may be this one.
+    fn unknown(&self, terms: &Terms, now: Millis) -> Slot {
+        let after = terms.lag.max(terms.spacing);
+        let mut slot = Slot::default();
+        slot.record.landed_at = self.forgotten_landing.filter(|landing| now < *landing + after);
+        slot
     }
 
     /// Writes to the file what the next process must wait for now.
@@ -225,6 +238,8 @@ impl Inner {
         let costs = self.recent.iter().map(|(name, slot)| bytes::of_slot(name, slot));
         self.recent_bytes = costs.sum();
         self.kept_bytes = self.recent_bytes;
+        let landings = forgotten.values().map(|slot| record::last_landing(slot, terms));
+        self.forgotten_landing = landings.max().flatten().max(self.forgotten_landing);
         self.long_armed -= forgotten.values().filter(|slot| is_long_armed(slot)).count();
         if full {
             // Journal lines younger than the retry horizon may be lost. Requests that arrived
@@ -324,13 +339,9 @@ impl Register for MemoryRegister {
     async fn resolve(
         &self,
         name: &ObjectName,
-        token: &Token,
-        head: &Current,
-        seen_id: Option<&super::WriteId>,
+        step: &ResolveStep<'_>,
     ) -> Result<Resolution, RegisterError> {
-        Ok(self.step(name, |_, slot, terms, now| {
-            record::resolve(slot, token, head, seen_id, terms, now)
-        }))
+        Ok(self.step(name, |_, slot, terms, now| record::resolve(slot, step, terms, now)))
     }
 
     async fn note_upload(
@@ -391,7 +402,7 @@ impl MemoryRegister {
             inner.epoch.quarantine_until = now + quarantine;
             (inner.recent, inner.older) = (HashMap::new(), HashMap::new());
             (inner.recent_bytes, inner.kept_bytes) = (0, 0);
-            inner.long_armed = 0;
+            (inner.long_armed, inner.forgotten_landing) = (0, None);
         });
     }
 }

@@ -21,6 +21,8 @@ fn terms() -> Terms {
         retry_horizon: Duration::from_mins(10),
         record_ttl: Duration::from_hours(1),
         failover_lag: Duration::ZERO,
+        lag: Duration::ZERO,
+        spacing: Duration::ZERO,
         writers: Writers::Exclusive,
     }
 }
@@ -380,6 +382,40 @@ async fn a_full_register_forgets_and_is_not_asked_by_older_requests() {
         let step = ReleaseStep { token: &grant.token, learned: None, refused: None };
         assert_eq!(register.release(&named("next"), &step).await, Ok(!arms));
     }
+}
+
+/// Its record would decide, since the store may show an older state: without it nothing does.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_forgotten_while_it_was_young_is_young() {
+    const LAG: Duration = Duration::from_mins(1);
+    let fixture = Fixture::clean();
+    let terms = Terms { lag: LAG, ..terms() };
+    let register = MemoryRegister::open_within(&fixture.path(), terms, 100_000).unwrap();
+    tokio::time::sleep(LAG).await;
+    for number in 0..1000 {
+        let key = number.to_string();
+        let token = armed(&register, &key, Settle::Plain).await;
+        commit(&register, &key, &token, None).await;
+    }
+    let create = Ask { preconditions: Preconditions::IF_NONE_MATCH_ANY, ..ask("a", Settle::Plain) };
+    let answer = register.acquire(&named("0"), &create).await;
+    assert_eq!(answer, Ok(Acquired::Young(LAG)));
+    assert_eq!(register.observe(&named("0")).await.unwrap().young_for, LAG);
+    tokio::time::sleep(LAG).await;
+    assert_eq!(register.observe(&named("0")).await.unwrap().young_for, Duration::ZERO);
+    let answer = register.acquire(&named("0"), &create).await;
+    assert!(matches!(answer, Ok(Acquired::Granted(_))), "{answer:?}");
+}
+
+/// The process before may have written a moment ago, and its records are gone.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_starts_grants_nothing_before_the_store_shows_what_was_written() {
+    const LAG: Duration = Duration::from_mins(1);
+    let fixture = Fixture::clean();
+    let terms = Terms { lag: LAG, ..terms() };
+    let register = MemoryRegister::open_within(&fixture.path(), terms, 100_000).unwrap();
+    let answer = register.acquire(&named("a"), &ask("a", Settle::Plain)).await;
+    assert!(matches!(answer, Ok(Acquired::Quarantine(left)) if left == LAG), "{answer:?}");
 }
 
 // === a slow disk ===

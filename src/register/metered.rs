@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::standing::Standing;
 use super::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
-    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, Status, Token,
-    UploadStep, WriteId,
+    ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, ResolveStep,
+    Status, Token, UploadStep,
 };
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Step, StepFailure, StepResult};
-use crate::s3::{Current, ObjectName};
+use crate::s3::ObjectName;
 use crate::traces::Span;
 
 /// A register whose steps are counted.
@@ -122,11 +122,9 @@ impl Register for Metered {
     async fn resolve(
         &self,
         name: &ObjectName,
-        token: &Token,
-        head: &Current,
-        seen_id: Option<&WriteId>,
+        step: &ResolveStep<'_>,
     ) -> Result<Resolution, RegisterError> {
-        self.timed(Step::Resolve, self.inner.resolve(name, token, head, seen_id)).await
+        self.timed(Step::Resolve, self.inner.resolve(name, step)).await
     }
 
     async fn note_upload(

@@ -22,14 +22,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::s3::{Current, ObjectName};
+use crate::s3::ObjectName;
 pub use steps::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Grant, InDoubt,
-    Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
+    Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, ResolveStep, UploadStep,
 };
 pub use types::{
     AnswerHeaders, Asker, Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms,
-    Token, Upload, UploadName, WriteId, Writers,
+    Token, Upload, UploadName, View, WriteId, Writers,
 };
 
 /// The steps of the protocol. Each is atomic; [`record`] says what each does. Every step fails with
@@ -74,14 +74,11 @@ pub trait Register: Send + Sync + fmt::Debug {
         name: &ObjectName,
         step: &ReleaseStep<'_>,
     ) -> Result<bool, RegisterError>;
-    /// Resolves the key's doubt by what a HEAD under the lease showed: the key's state, and the
-    /// write id on the object, if there is one.
+    /// Resolves the key's doubt by what a HEAD under the lease showed.
     async fn resolve(
         &self,
         name: &ObjectName,
-        token: &Token,
-        head: &Current,
-        seen_id: Option<&WriteId>,
+        step: &ResolveStep<'_>,
     ) -> Result<Resolution, RegisterError>;
     /// Remembers the key's generation before a multipart upload of it was created; `false` where
     /// the register began a new epoch meanwhile. Safe to repeat.

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 pub use super::steps::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Grant, InDoubt,
-    Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, UploadStep,
+    Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, ResolveStep, UploadStep,
 };
 use super::types::{
     AnswerHeaders, Ending, Entry, Epoch, Expect, Generation, Millis, Settle, State, Terms, Token,
-    Upload, UploadName, WriteId, Writers,
+    Upload, UploadName, View, WriteId, Writers,
 };
 use super::waiters::Waiters;
 use crate::s3::Current;
@@ -69,6 +69,8 @@ pub struct Doubt {
     pub write_id: WriteId,
     /// What was known of it.
     pub armed: Armed,
+    /// When it could land no more.
+    pub landed_by: Millis,
 }
 
 /// What the register remembers of one key. May be lost at any time.
@@ -80,6 +82,9 @@ pub struct Record {
     pub generation: Option<Generation>,
     /// The last token that committed: by it a repeated commit is recognised.
     pub last_token: Option<Token>,
+    /// When the last write of the key had landed, or could land no more, the write in doubt left out.
+    /// `None` where none of this epoch is remembered.
+    pub landed_at: Option<Millis>,
     /// A write that may have landed or not.
     pub doubt: Option<Doubt>,
     /// Recent writes and their endings, oldest first.
@@ -115,6 +120,7 @@ impl Record {
         state: State::Unknown,
         generation: None,
         last_token: None,
+        landed_at: None,
         doubt: None,
         journal: Vec::new(),
         forgotten: None,
@@ -141,12 +147,35 @@ impl Record {
 
     /// Ends a doubt that cannot be resolved: the write may have landed, so its generation counts.
     fn bury_doubt(&mut self, terms: &Terms, now: Millis) {
-        if let Some(Doubt { write_id, armed: Armed { generation, .. } }) = self.doubt.take() {
+        if let Some(Doubt { write_id, armed: Armed { generation, .. }, landed_by }) =
+            self.doubt.take()
+        {
             let ending = Ending::Undetermined { generation: generation.clone() };
             self.write_down(&write_id, ending, terms, now);
             self.generation = Some(generation);
+            self.may_have_landed(landed_by);
         }
     }
+
+    /// Notes that a write may have landed at this time at the latest.
+    fn may_have_landed(&mut self, at: Millis) {
+        self.landed_at = self.landed_at.max(Some(at));
+    }
+
+    /// When the last write may have landed, that in doubt included.
+    fn last_landing(&self) -> Option<Millis> {
+        self.landed_at.max(self.doubt.as_ref().map(|doubt| doubt.landed_by))
+    }
+
+    /// For how long the store may still show an older state than the key's.
+    fn young_for(&self, terms: &Terms, now: Millis) -> Duration {
+        time_since(self.last_landing(), terms.lag, now)
+    }
+}
+
+/// How much is left of the time that begins at this landing; nothing where no landing is remembered.
+fn time_since(landing: Option<Millis>, time: Duration, now: Millis) -> Duration {
+    landing.map_or(Duration::ZERO, |landing| now.until(landing + time))
 }
 
 /// The register's whole memory of one key, within one epoch.
@@ -211,7 +240,10 @@ impl Slot {
             doubt: self.record.doubt.as_ref().map(|doubt| InDoubt {
                 write_id: doubt.write_id.clone(),
                 generation: doubt.armed.generation.clone(),
+                pre_young_for: time_since(self.record.landed_at, terms.lag, now),
             }),
+            landed: self.record.last_landing().map(|landing| landing.until(now)),
+            young_for: self.record.young_for(terms, now),
             armed: armed.map(|armed| armed.generation.clone()),
             epoch_age: self.remembered_since(epoch).until(now),
             superseded: self.is_superseded(ask, terms, now),
@@ -227,24 +259,46 @@ impl Slot {
     /// write was committed and the lease only kept the key blocked, its landing is certain: its
     /// first copy may have landed since, with another ETag (with encryption, for example).
     fn take_over(&mut self, terms: &Terms, now: Millis) {
-        let Some(Lease { armed: Some(armed), token, write_id, .. }) = self.lease.take() else {
-            return;
-        };
+        let Some(lease) = self.lease.take() else { return };
+        let landed_by = blocked_until(&lease, terms);
+        let Lease { armed: Some(armed), token, write_id, .. } = lease else { return };
         self.record.bury_doubt(terms, now);
-        self.record.doubt = token.is_some().then_some(Doubt { write_id, armed });
+        if token.is_some() {
+            self.record.doubt = Some(Doubt { write_id, armed, landed_by });
+        } else {
+            self.record.may_have_landed(landed_by);
+        }
         self.record.state = State::Unknown;
+    }
+
+    /// Will the next holder find neither a known state nor a doubt?
+    fn is_undecided(&self) -> bool {
+        match self.lease.as_ref().filter(|lease| lease.armed.is_some()) {
+            Some(lease) => lease.token.is_none(),
+            None => self.record.state == State::Unknown && self.record.doubt.is_none(),
+        }
     }
 }
 
 /// Reads the believed state of a key: a hint, never an answer by itself.
 pub fn observe(epoch: &Epoch, slot: &Slot, terms: &Terms, now: Millis) -> Observation {
+    let quarantine = now.until(epoch.quarantine_until);
+    // What landed in earlier epochs is shown when the quarantine is over.
+    let young_for = match terms.lag {
+        Duration::ZERO => Duration::ZERO,
+        lag => time_since(last_landing(slot, terms), lag, now).max(quarantine),
+    };
+    // The first copy of a write that was sent twice may have landed since its second was recorded.
+    let unknown = !young_for.is_zero() && slot.is_undecided();
     Observation {
-        state: slot.record.state.clone(),
+        state: if unknown { State::Unknown } else { slot.record.state.clone() },
         generation: slot.record.generation.clone(),
         pending: slot.pending().cloned(),
         epoch: epoch.id.clone(),
-        quarantine: now.until(epoch.quarantine_until),
+        quarantine,
         leased: is_leased(slot, terms, now),
+        landed: slot.record.last_landing().map(|landing| landing.until(now)),
+        young_for,
     }
 }
 
@@ -256,6 +310,13 @@ pub fn pin(epoch: &mut Epoch, slot: &mut Slot, terms: &Terms, now: Millis) -> Ob
         slot.record.generation = Some(epoch.next_generation());
     }
     observe(epoch, slot, terms, now)
+}
+
+/// When the last write of the key had landed, or could land no more; of one under a lease: from when
+/// on it can land no more. `None` where none of this epoch is remembered.
+pub fn last_landing(slot: &Slot, terms: &Terms) -> Option<Millis> {
+    let armed = slot.lease.as_ref().filter(|lease| lease.armed.is_some());
+    slot.record.last_landing().max(armed.map(|lease| blocked_until(lease, terms)))
 }
 
 /// Is there a lease that blocks other writes?
@@ -307,6 +368,16 @@ pub fn acquire(
         slot.waiters.join(&ask.asker, now);
         let write_id = slot.last_seen_write().cloned();
         return Acquired::Busy { write_id, free_in: now.until(until) };
+    }
+    let landing = last_landing(slot, terms);
+    let spaced_in = time_since(landing, terms.spacing, now);
+    if !spaced_in.is_zero() {
+        slot.waiters.join(&ask.asker, now);
+        return Acquired::Busy { write_id: slot.last_seen_write().cloned(), free_in: spaced_in };
+    }
+    let young_for = time_since(landing, terms.lag, now);
+    if !young_for.is_zero() && !ask.preconditions.is_empty() && slot.is_undecided() {
+        return Acquired::Young(young_for);
     }
     slot.waiters.leave(&ask.asker, now);
     slot.take_over(terms, now);
@@ -432,13 +503,14 @@ pub fn commit(
         let alone = slot.lease.is_none() && step.token.is_of(&epoch.id);
         return match slot.record.doubt.take_if(|doubt| alone && step.is_of(doubt)) {
             Some(doubt) => commit_in_doubt(slot, doubt, step, terms, now),
-            None => commit_came_late(epoch, slot, step.token),
+            None => commit_came_late(epoch, slot, step.token, now),
         };
     };
     let record = &mut slot.record;
     record.state = if lease.tainted { State::Unknown } else { step.new.clone() };
     record.generation = Some(armed.generation.clone());
     record.doubt = None;
+    record.landed_at = Some(now);
     record.last_token = Some(step.token.clone());
     if !lease.write_id.is_alone() {
         let ending = Ending::Landed {
@@ -475,8 +547,9 @@ fn commit_in_doubt(
     terms: &Terms,
     now: Millis,
 ) -> CommitAnswer {
-    let Doubt { write_id, armed: Armed { generation, .. } } = doubt;
+    let Doubt { write_id, armed: Armed { generation, .. }, landed_by } = doubt;
     let record = &mut slot.record;
+    record.may_have_landed(landed_by);
     record.state = State::Unknown;
     record.generation = Some(generation.clone());
     record.last_token = Some(step.token.clone());
@@ -491,11 +564,17 @@ fn commit_in_doubt(
 /// A landing reported by a former holder that has lost its lease. Clearing the present holder's
 /// lease would make two holders, and a state written to the record would be overwritten by that
 /// holder's commit. So the lease is marked as tainted.
-fn commit_came_late(epoch: &mut Epoch, slot: &mut Slot, token: &Token) -> CommitAnswer {
+fn commit_came_late(
+    epoch: &mut Epoch,
+    slot: &mut Slot,
+    token: &Token,
+    now: Millis,
+) -> CommitAnswer {
     if let Some(lease) = &mut slot.lease {
         lease.tainted = true;
     }
     slot.record.state = State::Unknown;
+    slot.record.may_have_landed(now);
     slot.record.generation = Some(epoch.next_generation());
     if token.is_of(&epoch.id) { CommitAnswer::Overtaken } else { CommitAnswer::EpochChanged }
 }
@@ -562,52 +641,61 @@ fn end_without_landing(epoch: &mut Epoch, record: &mut Record, lease: &Lease, st
     record.state = if lease.tainted { State::Unknown } else { state };
 }
 
-/// Resolves the key's doubt by what a HEAD under the lease showed: the key's state, and the write
-/// id on the object, if there is one.
-pub fn resolve(
-    slot: &mut Slot,
-    token: &Token,
-    head: &Current,
-    seen_id: Option<&WriteId>,
-    terms: &Terms,
-    now: Millis,
-) -> Resolution {
-    if slot.held_by(token).is_none() {
+/// Resolves the key's doubt by what a HEAD under the lease showed.
+pub fn resolve(slot: &mut Slot, step: &ResolveStep<'_>, terms: &Terms, now: Millis) -> Resolution {
+    if slot.held_by(step.token).is_none() {
         return Resolution::Nothing;
     }
     let Some(doubt) = slot.record.doubt.take() else { return Resolution::Nothing };
-    let Doubt { write_id, armed } = &doubt;
-    let by_its_id = seen_id
-        .filter(|_| armed.expect == Expect::CarriesId)
-        .map(|seen_id| verdict_by_id(armed, head, seen_id == write_id));
-    let resolution = by_its_id.unwrap_or_else(|| match terms.writers {
-        Writers::Shared => Resolution::Undetermined,
-        Writers::Exclusive => verdict_on(armed, head),
-    });
+    let resolution = step.verdict(&doubt, terms);
+    if resolution == Resolution::TooEarly {
+        slot.record.doubt = Some(doubt);
+        return resolution;
+    }
+    let Doubt { write_id, armed: Armed { generation, .. }, landed_by } = doubt;
     let record = &mut slot.record;
-    let state = State::from(head.clone());
-    match resolution {
-        Resolution::Landed => {
-            let generation = doubt.armed.generation.clone();
-            let ending = Ending::Landed {
-                state: state.clone(),
-                generation,
-                headers: AnswerHeaders::default(),
-            };
-            record.write_down(&doubt.write_id, ending, terms, now);
-            record.generation = Some(doubt.armed.generation);
-        }
-        Resolution::Undetermined => {
-            let generation = doubt.armed.generation.clone();
-            record.write_down(&doubt.write_id, Ending::Undetermined { generation }, terms, now);
-            record.generation = Some(doubt.armed.generation);
-        }
-        Resolution::DidNot | Resolution::Nothing => {}
+    let state = State::from(step.head.clone());
+    let ending = match resolution {
+        Resolution::Landed => Some(Ending::Landed {
+            state: state.clone(),
+            generation: generation.clone(),
+            headers: AnswerHeaders::default(),
+        }),
+        Resolution::Undetermined => Some(Ending::Undetermined { generation: generation.clone() }),
+        Resolution::DidNot | Resolution::TooEarly | Resolution::Nothing => None,
+    };
+    if let Some(ending) = ending {
+        record.write_down(&write_id, ending, terms, now);
+        record.generation = Some(generation);
+        record.may_have_landed(landed_by);
     }
     // Where other writers go around the proxies, the state need not belong to the doubt's
-    // generation.
-    record.state = if terms.writers == Writers::Shared { State::Unknown } else { state };
+    // generation. And of two copies that landed, an old HEAD may have shown the first.
+    let known = terms.writers == Writers::Exclusive && step.view == View::Current;
+    record.state = if known { state } else { State::Unknown };
     resolution
+}
+
+impl ResolveStep<'_> {
+    /// What the HEAD proves about the write in doubt.
+    fn verdict(&self, doubt: &Doubt, terms: &Terms) -> Resolution {
+        let Doubt { write_id, armed, .. } = doubt;
+        let by_its_id = self
+            .seen_id
+            .filter(|_| armed.expect == Expect::CarriesId)
+            .map(|seen_id| verdict_by_id(armed, self.head, seen_id == write_id));
+        let verdict = by_its_id.unwrap_or_else(|| match terms.writers {
+            Writers::Shared => Resolution::Undetermined,
+            Writers::Exclusive => verdict_on(armed, self.head),
+        });
+        let by_id = by_its_id.is_some();
+        match (self.view, verdict) {
+            (View::Current, verdict) => verdict,
+            // What a write has left cannot be older than the write.
+            (_, Resolution::Landed) if by_id || self.view == View::SinceDoubt => verdict,
+            (View::SinceDoubt | View::Older, _) => Resolution::TooEarly,
+        }
+    }
 }
 
 /// Remembers the key's generation before an upload was created. `false` when that was in another

@@ -31,6 +31,8 @@ fn terms(writers: Writers) -> Terms {
         retry_horizon: ms(HORIZON),
         record_ttl: ms(10 * HORIZON),
         failover_lag: Duration::ZERO,
+        lag: Duration::ZERO,
+        spacing: Duration::ZERO,
         writers,
     }
 }
@@ -171,19 +173,30 @@ impl Key {
     }
 
     fn resolve(&mut self, token: &Token, head: &Current) -> Resolution {
-        resolve(&mut self.slot, token, head, None, &self.terms, self.now)
+        let step = ResolveStep { token, head, seen_id: None, view: View::Current };
+        resolve(&mut self.slot, &step, &self.terms, self.now)
     }
 
     fn resolve_by_id(&mut self, token: &Token, head: &Current, seen_id: &str) -> Resolution {
         let seen_id = WriteId(seen_id.to_owned());
-        resolve(&mut self.slot, token, head, Some(&seen_id), &self.terms, self.now)
+        let step = ResolveStep { token, head, seen_id: Some(&seen_id), view: View::Current };
+        resolve(&mut self.slot, &step, &self.terms, self.now)
     }
 
     /// What is observed of a key without a lease and without a doubt.
     fn seen(&self, state: State, generation: Option<Generation>) -> Observation {
         let epoch = self.epoch.id.clone();
         let quarantine = self.now.until(self.epoch.quarantine_until);
-        Observation { state, generation, pending: None, epoch, quarantine, leased: false }
+        Observation {
+            state,
+            generation,
+            pending: None,
+            epoch,
+            quarantine,
+            leased: false,
+            landed: last_landing(&self.slot, &self.terms).map(|landing| landing.until(self.now)),
+            young_for: Duration::ZERO,
+        }
     }
 
     /// An upload is created: how the key stands now is remembered.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::types::{
     AnswerHeaders, Asker, Ending, EpochId, Expect, Generation, Settle, State, Token, Upload,
-    UploadName, WriteId,
+    UploadName, View, WriteId,
 };
-use crate::s3::Preconditions;
+use crate::s3::{Current, Preconditions};
 
 /// A request for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,7 @@ pub struct Ask {
 
 /// The answer to [`Ask`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "most are grants, and a box would be an allocation")]
 pub enum Acquired {
     /// The epoch is young: no lease is granted for this time.
     Quarantine(Duration),
@@ -50,6 +51,9 @@ pub enum Acquired {
         /// waited longer takes the key.
         free_in: Duration,
     },
+    /// The key's state is not known, and for this time the store may show an older one: no condition
+    /// can be judged.
+    Young(Duration),
     /// The lease is the asker's.
     Granted(Grant),
 }
@@ -65,6 +69,10 @@ pub struct Grant {
     pub generation: Option<Generation>,
     /// A doubt to resolve.
     pub doubt: Option<InDoubt>,
+    /// How long ago the state's write landed at the latest; `None` where that was in another epoch.
+    pub landed: Option<Duration>,
+    /// For how long the store may still show an older state than the key's.
+    pub young_for: Duration,
     /// The generation that begins with this write, if the lease was armed at once.
     pub armed: Option<Generation>,
     /// How far back the register remembers this key: to the beginning of the epoch, or to the
@@ -84,6 +92,8 @@ pub struct InDoubt {
     pub write_id: WriteId,
     /// The generation that began with it, if it landed.
     pub generation: Generation,
+    /// For how long the store may still show an older state than the one before this write.
+    pub pre_young_for: Duration,
 }
 
 /// What the register believes about a key: a hint.
@@ -101,6 +111,10 @@ pub struct Observation {
     pub quarantine: Duration,
     /// Is there a lease that blocks others?
     pub leased: bool,
+    /// How long ago the state's write landed at the latest; `None` where that was in another epoch.
+    pub landed: Option<Duration>,
+    /// For how long the store may still show an older state than the key's.
+    pub young_for: Duration,
 }
 
 impl Observation {
@@ -143,6 +157,8 @@ pub enum Resolution {
     DidNot,
     /// The outcome cannot be known.
     Undetermined,
+    /// What was seen may be old: the doubt stays.
+    TooEarly,
     /// The lease is no longer the asker's, or there was no doubt.
     Nothing,
 }
@@ -207,6 +223,19 @@ pub struct CommitStep<'a> {
     pub quiet: Option<Duration>,
     /// The other headers of the store's answer.
     pub headers: &'a AnswerHeaders,
+}
+
+/// The arguments of resolve.
+#[derive(Debug)]
+pub struct ResolveStep<'a> {
+    /// The lease.
+    pub token: &'a Token,
+    /// The state that a HEAD under the lease has shown.
+    pub head: &'a Current,
+    /// The write id on the object, if there is one.
+    pub seen_id: Option<&'a WriteId>,
+    /// What the HEAD can have shown.
+    pub view: View,
 }
 
 /// The arguments of note_upload.

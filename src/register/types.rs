@@ -222,6 +222,17 @@ impl WriteId {
 /// too.
 const ALONE: char = '~';
 
+/// What a HEAD can have shown, at a store that lags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum View {
+    /// The key's state.
+    Current,
+    /// The state before the write in doubt, or what that write left; nothing older.
+    SinceDoubt,
+    /// Any state of the time that the store lags by.
+    Older,
+}
+
 /// How long after its last byte a write may still land.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settle {
@@ -268,6 +279,13 @@ pub struct Terms {
     /// How long after a failover a master that was replaced may still grant leases.
     #[serde(with = "Span")]
     pub failover_lag: Duration,
+    /// How long after a write the store may still show what stood there before.
+    #[serde(with = "Span")]
+    pub lag: Duration,
+    /// The least time between two writes of one key, for a store that orders writes by clocks of
+    /// its own.
+    #[serde(with = "Span")]
+    pub spacing: Duration,
     /// Whether other writers than the proxies may change objects.
     #[serde(skip)]
     pub writers: Writers,
@@ -284,6 +302,8 @@ impl Default for Terms {
             retry_horizon: Duration::from_mins(10),
             record_ttl: Duration::from_hours(24),
             failover_lag: Duration::ZERO,
+            lag: Duration::ZERO,
+            spacing: Duration::ZERO,
             writers: Writers::Shared,
         }
     }
@@ -299,9 +319,9 @@ impl Terms {
     }
 
     /// How long no lease is granted after an epoch began: after this time every earlier lease is
-    /// over.
+    /// over, and the store shows what was written under it.
     pub fn quarantine(&self) -> Duration {
-        self.lease + self.grace + self.settle + self.failover_lag
+        self.lease + self.grace + self.settle + self.failover_lag + self.lag
     }
 
     /// A text of these terms, to tell proxies with other terms apart.
@@ -311,12 +331,15 @@ impl Terms {
             Writers::Exclusive => "exclusive",
         };
         format!(
-            "lease={} grace={} settle={} settle_long={} failover_lag={} writers={mode}",
+            "lease={} grace={} settle={} settle_long={} failover_lag={} lag={} spacing={} \
+             writers={mode}",
             in_millis(self.lease),
             in_millis(self.grace),
             in_millis(self.settle),
             in_millis(self.settle_long),
-            in_millis(self.failover_lag)
+            in_millis(self.failover_lag),
+            in_millis(self.lag),
+            in_millis(self.spacing)
         )
     }
 }

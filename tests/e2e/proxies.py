@@ -48,6 +48,8 @@ class Settings:
     settle_long: float = 3
     failover_lag: float | None = None
     """As it follows from the rest, where it is not given."""
+    lag: float = 0
+    spacing: float = 0
     lease_wait: float = 5
     body_memory: str = "64MiB"
     body_memory_per_body: str = "8MiB"
@@ -100,7 +102,7 @@ class Settings:
 
     @property
     def quarantine(self) -> float:
-        return self.lease + self.grace + self.settle + (self.failover_lag or 0)
+        return self.lease + self.grace + self.settle + (self.failover_lag or 0) + self.lag
 
 
 def config_text(store_url: str, store_key: str, settings: Settings, directory: Path,
@@ -198,6 +200,8 @@ lease = {seconds(settings.lease)}
 grace = {seconds(settings.grace)}
 settle = {seconds(settings.settle)}
 settle_long = {seconds(settings.settle_long)}
+lag = {seconds(settings.lag)}
+spacing = {seconds(settings.spacing)}
 lease_wait = {seconds(settings.lease_wait)}
 {register}
 

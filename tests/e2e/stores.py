@@ -42,15 +42,17 @@ class Store:
 
 
 def embedded(directory: Path, ignore_conditions: bool = False,
-             listen: str = "127.0.0.1:0") -> Store:
-    """Our own store, as `ifmatch store` serves it; ignoring conditions, it overwrites as Garage does. The tests end
-    processes and never the power, so it need not wait for the disk."""
+             listen: str = "127.0.0.1:0", lag: float = 0) -> Store:
+    """Our own store, as `ifmatch store` serves it; ignoring conditions, it overwrites as Garage does. It may show
+    what was replaced up to `lag` seconds ago. The tests end processes and never the power, so it need not wait for
+    the disk."""
     directory.mkdir(parents=True, exist_ok=True)
     name = "embedded-ignoring" if ignore_conditions else "embedded"
     argv = [str(BINARY), "store", str(directory), "--listen", listen, "--fsync", "never"]
     process = Process(
         name,
-        argv + (["--ignore-conditions"] if ignore_conditions else []),
+        argv + ["--ignore-conditions"] * ignore_conditions
+        + (["--lag", f"{round(lag * 1000)}ms"] if lag else []),
         env={"IFMATCH_STORE_ACCESS_KEY_ID": "storekey", "IFMATCH_STORE_SECRET_ACCESS_KEY": SECRET},
     )
     url = process.wait_for_line(r"listening on (http://\S+)")[1]

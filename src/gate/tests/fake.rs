@@ -15,8 +15,8 @@ use crate::http1::fields::Fields;
 use crate::register::memory::MemoryRegister;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
-    ReclaimAnswer, ReclaimStep, RegisterError, ReleaseStep, Resolution, State, Status, Token,
-    UploadStep, Writers,
+    ReclaimAnswer, ReclaimStep, RegisterError, ReleaseStep, Resolution, ResolveStep, State, Status,
+    Token, UploadStep, Writers,
 };
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, Seen};
 
@@ -47,6 +47,8 @@ pub(super) const TERMS: Terms = Terms {
     retry_horizon: RETRY_HORIZON,
     record_ttl: Duration::from_hours(1),
     failover_lag: Duration::ZERO,
+    lag: Duration::ZERO,
+    spacing: Duration::ZERO,
     writers: Writers::Exclusive,
 };
 
@@ -63,7 +65,19 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(writers: Writers, lease_wait: Duration) -> Self {
-        let terms = Terms { writers, ..TERMS };
+        Self::with_terms(Terms { writers, ..TERMS }, lease_wait)
+    }
+
+    /// Before a store that shows what was replaced for so long.
+    pub(super) async fn lagging(lag: Duration, lease_wait: Duration) -> Self {
+        let bench = Self::with_terms(Terms { lag, ..TERMS }, lease_wait);
+        *bench.store.lag.lock().unwrap() = lag;
+        // Its register may have had a predecessor.
+        tokio::time::sleep(lag).await;
+        bench
+    }
+
+    pub(super) fn with_terms(terms: Terms, lease_wait: Duration) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let lock_file = dir.path().join("lock");
         std::fs::write(&lock_file, "clean\n").unwrap();
@@ -134,6 +148,17 @@ impl Bench {
         attempt: u32,
     ) -> Reply {
         self.perform(Operation::PutObject, preconditions, id, attempt).await
+    }
+
+    /// The same through another gate.
+    pub(super) async fn attempt_at(
+        &self,
+        gate: &Gate,
+        preconditions: Preconditions,
+        id: &str,
+        attempt: u32,
+    ) -> Reply {
+        self.perform_at(gate, Operation::PutObject, preconditions, id, attempt).await
     }
 
     async fn perform(
@@ -273,6 +298,10 @@ pub(super) struct FakeStore {
     pub(super) lands_as: Mutex<Option<String>>,
     /// Its HEADs do not see the newest landing.
     pub(super) lags: AtomicBool,
+    /// For how long its HEADs show what was replaced, the oldest of it.
+    lag: Mutex<Duration>,
+    /// What was replaced, and when.
+    replaced: Mutex<Vec<(Option<String>, Instant)>>,
     /// What stood there before it.
     before: Mutex<Option<String>>,
     /// What another writer writes as soon as the next write has landed.
@@ -297,12 +326,25 @@ impl FakeStore {
     }
 
     pub(super) fn put_around(&self, etag: &str) {
-        *self.etag.lock().unwrap() = Some(etag.to_owned());
+        self.replace(Some(etag.to_owned()));
         *self.id_field.lock().unwrap() = None;
     }
 
     pub(super) fn remove_around(&self) {
-        *self.etag.lock().unwrap() = None;
+        self.replace(None);
+    }
+
+    fn replace(&self, etag: Option<String>) {
+        let replaced = std::mem::replace(&mut *self.etag.lock().unwrap(), etag);
+        self.replaced.lock().unwrap().push((replaced, Instant::now()));
+    }
+
+    /// What a HEAD shows: what stands there, or something older.
+    fn shown(&self, newest: Option<String>) -> Option<String> {
+        let lag = *self.lag.lock().unwrap();
+        let replaced = self.replaced.lock().unwrap();
+        let old = replaced.iter().find(|(_, at)| at.elapsed() < lag);
+        old.map_or(newest, |(etag, _)| etag.clone())
     }
 
     pub(super) fn lose_bucket(&self) {
@@ -454,6 +496,7 @@ impl Store for FakeStore {
         let newest = self.etag();
         let lags = self.lags.load(Ordering::Relaxed);
         let etag = if lags { self.before.lock().unwrap().clone() } else { newest };
+        let etag = self.shown(etag);
         Ok(match etag {
             Some(etag) => Seen {
                 current: Current::Present(ETag::parse(etag.as_bytes())),
@@ -723,15 +766,14 @@ impl<L: Line> Register for Distant<L> {
     async fn resolve(
         &self,
         name: &ObjectName,
-        token: &Token,
-        head: &Current,
-        seen_id: Option<&WriteId>,
+        step: &ResolveStep<'_>,
     ) -> Result<Resolution, RegisterError> {
         let inner = Arc::clone(&self.inner);
-        let (name, token, head) = (name.clone(), token.clone(), head.clone());
-        let seen_id = seen_id.cloned();
+        let (name, token, head) = (name.clone(), step.token.clone(), step.head.clone());
+        let (seen_id, view) = (step.seen_id.cloned(), step.view);
         self.ask(Step::Resolve, async move {
-            inner.resolve(&name, &token, &head, seen_id.as_ref()).await
+            let seen_id = seen_id.as_ref();
+            inner.resolve(&name, &ResolveStep { token: &token, head: &head, seen_id, view }).await
         })
         .await
     }

@@ -3,6 +3,7 @@
 mod deletes;
 mod fake;
 mod generations;
+mod lag;
 mod simulation;
 mod uploads;
 

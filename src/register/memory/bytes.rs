@@ -29,7 +29,7 @@ pub(super) fn of_table(table: &HashMap<ObjectName, Box<Slot>>) -> usize {
 }
 
 fn of_record(record: &Record) -> usize {
-    let Record { state, generation, last_token, doubt, journal, forgotten: _, uploads } = record;
+    let Record { state, generation, last_token, doubt, journal, uploads, .. } = record;
     of_state(state)
         + generation.as_ref().map_or(0, |generation| text(&generation.0))
         + last_token.as_ref().map_or(0, |token| text(&token.0))
@@ -46,7 +46,7 @@ fn of_lease(lease: &Lease) -> usize {
     lease.token.as_ref().map_or(0, |token| text(&token.0)) + text(&lease.write_id.0) + armed
 }
 
-fn of_doubt(Doubt { write_id, armed }: &Doubt) -> usize {
+fn of_doubt(Doubt { write_id, armed, .. }: &Doubt) -> usize {
     let armed = of_state(&armed.pre) + text(&armed.generation.0);
     text(&write_id.0) + armed
 }

@@ -30,13 +30,15 @@ impl Marker {
     }
 
     /// How long the next process grants nothing. The lock proves that no other holder of a lease
-    /// lives, so only writes on their way to the store must end.
+    /// lives, so only writes on their way to the store must end, and the store must show what was
+    /// written.
     pub(super) fn quarantine(self, terms: &Terms) -> Duration {
-        match self {
+        let landed_by = match self {
             Self::Clean => Duration::ZERO,
             Self::Open => terms.settle,
             Self::Long => terms.settle_long.max(terms.settle),
-        }
+        };
+        landed_by + terms.lag
     }
 }
 

@@ -20,16 +20,16 @@
 //!
 //! | of | values |
 //! |---|---|
-//! | the record | the epoch's name, state, generation, last nonce, number of journal lines, journal |
+//! | the record | the epoch's name, state, generation, last nonce, number of journal lines, journal, when the last write landed |
 //! | the lease | nonce, write id, expires, generation, pre, expect, long (the long settle time applies), tainted, quiet_until |
 //! | the record, seldom there | doubt, time of the newest line that was dropped before the retry horizon, uploads, landing |
 //!
 //! A lease is there if it has a write id. Without a nonce it has no holder; with a generation it is
-//! armed. A doubt is a list of write id, pre, expect, generation; uploads are a list, oldest first,
-//! each of name, generation, pending generation, time. The landing is the place for what a store
-//! that lags needs to be told apart by: a list of when the state landed, size, Last-Modified,
-//! version id, and up to four predecessors, each of state and when it was replaced. This version
-//! writes none; its steps leave one where it is, unless another state lands.
+//! armed. A doubt is a list of write id, pre, expect, generation, and when it could land no more;
+//! uploads are a list, oldest first, each of name, generation, pending generation, time. The landing
+//! is the place for what reads of a store that lags need: a list of size, Last-Modified, version id,
+//! and up to four predecessors, each of state and when it was replaced. This version writes none;
+//! its steps leave one where it is, unless another state lands.
 //!
 //! The journal's lines, oldest first: length of the rest (4 bytes), time (a double), length of the
 //! write id (4 bytes), write id, ending. These numbers are big-endian.
@@ -44,7 +44,7 @@ use std::time::Duration;
 use crate::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL, UPLOAD_TTL, UPLOADS_MAX};
 use crate::register::types::in_millis;
 use crate::register::waiters::{TURN, TURN_GRANTS, WAITER_KEPT, WAITERS_MAX};
-use crate::register::{EpochId, Expect, Generation, Settle, State, Terms, Writers};
+use crate::register::{EpochId, Expect, Generation, Settle, State, Terms, View, Writers};
 use crate::s3::{Current, ETag, ObjectName, Preconditions, Shape};
 
 /// The number of this format.
@@ -191,6 +191,14 @@ pub(super) fn settle_text(settle: Settle) -> &'static str {
     }
 }
 
+pub(super) fn view_text(view: View) -> &'static str {
+    match view {
+        View::Current => "current",
+        View::SinceDoubt => "since",
+        View::Older => "older",
+    }
+}
+
 /// The terms as the first lines of the library. Redis takes numbers as texts at less cost.
 pub(super) fn terms_in_lua(terms: &Terms) -> String {
     let ms = in_millis;
@@ -201,7 +209,8 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
     format!(
         "local TERMS, FORMER_FORMAT = '{}', 'format={}'\n\
          local LEASE, GRACE, SETTLE, SETTLE_LONG = {}, {}, {}, {}\n\
-         local QUARANTINE, HORIZON, UPLOAD_TTL = {}, {}, {}\n\
+         local QUARANTINE, LAG, SPACING = {}, {}, {}\n\
+         local HORIZON, UPLOAD_TTL = {}, {}\n\
          local RECORD_TTL, RECORD_TTL_UPLOADS, PIN_TTL = '{}', '{}', '{}'\n\
          local LEASED_TTL, LEASED_TTL_UPLOADS = '{}', '{}'\n\
          local EXCLUSIVE, JOURNAL_ENTRIES_MAX, UPLOADS_MAX = {exclusive}, {JOURNAL_ENTRIES_MAX}, {UPLOADS_MAX}\n\
@@ -214,6 +223,8 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
         ms(terms.settle),
         ms(terms.settle_long),
         ms(terms.quarantine()),
+        ms(terms.lag),
+        ms(terms.spacing),
         ms(terms.retry_horizon),
         ms(UPLOAD_TTL),
         ms(record_ttl),

@@ -70,6 +70,18 @@ impl Reply {
         self.number().map(Duration::from_millis)
     }
 
+    /// A duration, or that there is none.
+    pub(super) fn optional_duration(&mut self) -> Result<Option<Duration>, RegisterError> {
+        match self.rest.next() {
+            Some(Value::Int(ms)) => {
+                let ms = u64::try_from(ms).map_err(|_| strange("below zero"))?;
+                Ok(Some(Duration::from_millis(ms)))
+            }
+            Some(Value::Nil) => Ok(None),
+            _ => Err(strange("no duration")),
+        }
+    }
+
     pub(super) fn state(&mut self) -> Result<State, RegisterError> {
         self.bytes()?.and_then(|text| state_of(&text)).ok_or_else(|| strange("no state"))
     }
@@ -95,12 +107,15 @@ impl Reply {
         self.optional_text().map(|text| text.map(WriteId))
     }
 
-    /// The write and the generation of a doubt, if there is one.
+    /// The write of a doubt, its generation, and how long the state before it is young, if there is a
+    /// doubt.
     pub(super) fn in_doubt(&mut self) -> Result<Option<InDoubt>, RegisterError> {
-        Ok(match (self.write_id()?, self.generation()?) {
-            (Some(write_id), Some(generation)) => Some(InDoubt { write_id, generation }),
-            (None, None) => None,
-            (_, _) => return Err(strange("half a doubt")),
+        Ok(match (self.write_id()?, self.generation()?, self.duration()?) {
+            (Some(write_id), Some(generation), pre_young_for) => {
+                Some(InDoubt { write_id, generation, pre_young_for })
+            }
+            (None, None, _) => None,
+            (_, _, _) => return Err(strange("half a doubt")),
         })
     }
 

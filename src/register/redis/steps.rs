@@ -8,16 +8,16 @@ use super::RedisRegister;
 use super::calls::Repeat;
 use super::format::{
     condition_text, current_text, expect_text, generation_text, refusal_text, settle_text,
-    state_text,
+    state_text, view_text,
 };
 use super::reply::Reply;
 use crate::register::types::in_millis;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Generation, Grant,
     Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution,
-    Status, Token, UploadName, UploadStep, WriteId,
+    ResolveStep, Status, Token, UploadName, UploadStep,
 };
-use crate::s3::{Current, ObjectName};
+use crate::s3::ObjectName;
 
 #[async_trait]
 impl Register for RedisRegister {
@@ -50,6 +50,7 @@ impl Register for RedisRegister {
             "busy" => {
                 Ok(Acquired::Busy { write_id: reply.write_id()?, free_in: reply.duration()? })
             }
+            "young" => Ok(Acquired::Young(reply.duration()?)),
             "granted" => Ok(Acquired::Granted(Grant {
                 token: Token::new(&reply.epoch()?, &ask.nonce),
                 state: reply.state()?,
@@ -58,6 +59,8 @@ impl Register for RedisRegister {
                 armed: reply.generation()?,
                 epoch_age: reply.duration()?,
                 superseded: reply.number()? == 1,
+                landed: reply.optional_duration()?,
+                young_for: reply.duration()?,
                 upload: reply.upload(ask.upload.as_ref())?,
             })),
             _ => Err(reply.unknown()),
@@ -163,17 +166,21 @@ impl Register for RedisRegister {
     async fn resolve(
         &self,
         name: &ObjectName,
-        token: &Token,
-        head: &Current,
-        seen_id: Option<&WriteId>,
+        step: &ResolveStep<'_>,
     ) -> Result<Resolution, RegisterError> {
-        let seen_id = seen_id.map(|id| id.0.as_bytes()).unwrap_or_default();
-        let arguments: [&[u8]; 3] = [token.0.as_bytes(), &current_text(head), seen_id];
+        let seen_id = step.seen_id.map(|id| id.0.as_bytes()).unwrap_or_default();
+        let arguments: [&[u8]; 4] = [
+            step.token.0.as_bytes(),
+            &current_text(step.head),
+            seen_id,
+            view_text(step.view).as_bytes(),
+        ];
         let reply = self.run(&self.library().resolve, name, &arguments, Repeat::Never).await?;
         match reply.word() {
             "landed" => Ok(Resolution::Landed),
             "did not" => Ok(Resolution::DidNot),
             "undetermined" => Ok(Resolution::Undetermined),
+            "too early" => Ok(Resolution::TooEarly),
             "nothing" => Ok(Resolution::Nothing),
             _ => Err(reply.unknown()),
         }
@@ -216,6 +223,8 @@ fn observation(mut reply: Reply) -> Result<Observation, RegisterError> {
         pending: reply.generation()?,
         quarantine: reply.duration()?,
         leased: reply.number()? != 0,
+        landed: reply.optional_duration()?,
+        young_for: reply.duration()?,
     })
 }
 

@@ -28,7 +28,8 @@ use crate::register::waiters::{Waiter, Waiters};
 use crate::register::{
     Acquired, AnswerHeaders, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending,
     EpochId, Expect, Generation, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError,
-    ReleaseStep, Settle, State, Terms, Token, Upload, UploadName, UploadStep, WriteId, Writers,
+    ReleaseStep, ResolveStep, Settle, State, Terms, Token, Upload, UploadName, UploadStep, View,
+    WriteId, Writers,
 };
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, ObjectName, Preconditions};
 
@@ -53,9 +54,10 @@ local function read()
       add(lease.pre, lease.expect)
     end
   end
-  add(record.state, record.generation, record.last_nonce, record.doubt and 1 or 0)
+  add(record.state, record.generation, record.last_nonce, record.landed_at or 0,
+    record.doubt and 1 or 0)
   if record.doubt then
-    add(record.doubt[1], record.doubt[2], record.doubt[3], record.doubt[4])
+    add(record.doubt[1], record.doubt[2], record.doubt[3], record.doubt[4], record.doubt[5])
   end
   add(record.forgotten or 0, #record.uploads)
   for _, upload in ipairs(record.uploads) do
@@ -145,6 +147,7 @@ enum Act {
     Resolve {
         head: Current,
         seen_id: Option<u8>,
+        view: View,
     },
     /// Unconditional writes, acquire and commit: they fill the journal.
     Writes {
@@ -258,8 +261,8 @@ fn act() -> impl Strategy<Value = Act> {
         5 => (state(), refused()).prop_map(|(pre, refused)| Act::Disarm { pre, refused }),
         8 => (prop::option::of(state()), refused())
             .prop_map(|(learned, refused)| Act::Release { learned, refused }),
-        10 => (current(), prop::option::of(0..4_u8))
-            .prop_map(|(head, seen_id)| Act::Resolve { head, seen_id }),
+        10 => (current(), prop::option::of(0..4_u8), view())
+            .prop_map(|(head, seen_id, view)| Act::Resolve { head, seen_id, view }),
         8 => (4..40_u8, 1..20_u8).prop_map(|(from, count)| Act::Writes { from, count }),
         10 => (state(), expect(), prop::option::weighted(0.7, current()))
             .prop_map(|(pre, expect, then)| Act::Lose { pre, expect, then }),
@@ -273,6 +276,10 @@ fn act() -> impl Strategy<Value = Act> {
         3 => Just(Act::SkipQuarantine),
         2 => Just(Act::ForgetLibrary),
     ]
+}
+
+fn view() -> impl Strategy<Value = View> {
+    prop_oneof![4 => Just(View::Current), 1 => Just(View::SinceDoubt), 1 => Just(View::Older)]
 }
 
 fn write_id(number: u8) -> WriteId {
@@ -305,6 +312,8 @@ fn terms(writers: Writers) -> Terms {
         retry_horizon: ms(1000),
         record_ttl: Duration::from_hours(1),
         failover_lag: Duration::ZERO,
+        lag: Duration::ZERO,
+        spacing: Duration::ZERO,
         writers,
     }
 }
@@ -717,7 +726,7 @@ impl<'a> Pair<'a> {
     ) {
         let arm = Act::Arm { pre, expect, age: 0 };
         let next = match then {
-            Some(head) => Act::Resolve { head, seen_id: None },
+            Some(head) => Act::Resolve { head, seen_id: None, view: View::Current },
             None => Act::Release { learned: Some(State::Absent), refused: None },
         };
         for (write_id, act) in [(40, arm), (41, next)] {
@@ -780,13 +789,13 @@ impl<'a> Pair<'a> {
                 )
                 .await;
             }
-            Act::Resolve { head, seen_id } => {
+            Act::Resolve { head, seen_id, view } => {
                 let seen_id = seen_id.map(write_id);
-                let seen_id = seen_id.as_ref();
+                let step = ResolveStep { token, head: &head, seen_id: seen_id.as_ref(), view };
                 self.both(
                     key,
-                    async |register, name| register.resolve(name, token, &head, seen_id).await,
-                    |_, slot, terms, now| record::resolve(slot, token, &head, seen_id, terms, now),
+                    async |register, name| register.resolve(name, &step).await,
+                    |_, slot, terms, now| record::resolve(slot, &step, terms, now),
                 )
                 .await;
             }
@@ -834,6 +843,7 @@ fn read_slot(reply: &mut Reply) -> Result<(Epoch, Slot), RegisterError> {
         state: reply.state()?,
         generation: reply.generation()?,
         last_token: token(reply.write_id()?),
+        landed_at: Some(Millis(reply.number()?)).filter(|at| at.0 > 0),
         doubt: None,
         journal: Vec::new(),
         forgotten: None,
@@ -842,7 +852,8 @@ fn read_slot(reply: &mut Reply) -> Result<(Epoch, Slot), RegisterError> {
     if reply.number()? == 1 {
         let write_id = WriteId(reply.text()?);
         let armed = read_armed(reply, |reply| Ok(reply.generation()?.unwrap()))?;
-        record.doubt = Some(Doubt { write_id, armed });
+        let landed_by = Millis(reply.number()?);
+        record.doubt = Some(Doubt { write_id, armed, landed_by });
     }
     record.forgotten = Some(Millis(reply.number()?)).filter(|at| at.0 > 0);
     for _ in 0..reply.number()? {
@@ -905,10 +916,9 @@ fn settings(server: &RedisServer, database: u32) -> RedisSettings {
     }
 }
 
-fn steps_do_what_the_transitions_do(writers: Writers) {
+fn steps_do_what_the_transitions_do(terms: Terms) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(RedisServer::start(&["--enable-debug-command", "yes"]));
-    let terms = terms(writers);
     let register = readable(&settings(&server, 0), &terms);
     let meddler = runtime.block_on(server.connection());
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
@@ -934,13 +944,21 @@ const CASES: u32 = 80;
 #[test]
 fn steps_do_what_the_transitions_do_in_exclusive_mode() {
     needs_redis!();
-    steps_do_what_the_transitions_do(Writers::Exclusive);
+    steps_do_what_the_transitions_do(terms(Writers::Exclusive));
 }
 
 #[test]
 fn steps_do_what_the_transitions_do_where_others_write_too() {
     needs_redis!();
-    steps_do_what_the_transitions_do(Writers::Shared);
+    steps_do_what_the_transitions_do(terms(Writers::Shared));
+}
+
+#[test]
+fn steps_do_what_the_transitions_do_over_a_store_that_lags() {
+    needs_redis!();
+    let (lag, spacing) = (Duration::from_millis(250), Duration::from_millis(20));
+    steps_do_what_the_transitions_do(Terms { lag, ..terms(Writers::Exclusive) });
+    steps_do_what_the_transitions_do(Terms { lag, spacing, ..terms(Writers::Exclusive) });
 }
 
 /// Leases are counted by Redis's clock. Set an hour ahead it would end them all at once.

@@ -15,6 +15,7 @@ _NOT_APPLIED = (
     "Another write of this key is in progress",
     "register of conditional writes has just started",
     "register of conditional writes cannot be reached",
+    "so the condition cannot be judged",
 )
 
 

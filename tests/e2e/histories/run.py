@@ -13,6 +13,7 @@ from histories.checker import check
 from histories.heart import Heart
 from histories.history import History, save
 from histories.nemesis import Nemesis, Strike
+from histories.operation import READ
 from histories.report import Report, Round
 from histories.scene import KEYS, TERMS, KilledStore, Registers, Scene
 from histories.workload import Crowd
@@ -35,11 +36,12 @@ REGISTERS: dict[str, Callable[[Path], Registers]] = {
 
 
 def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
-        register: str = "standalone",
+        register: str = "standalone", lag: float = 0,
         enough: Callable[[Report], bool] = lambda _: True,
         progress: Callable[[str], None] = lambda _: None) -> Report:
     """`writers` is what the proxies believe of the register in all rounds; in turn otherwise.
     `only` is part of the names of the faults that are wanted. `register` is one of `REGISTERS`.
+    `lag` is by how many seconds the store lags.
     Rounds are added until `enough` holds, since a slow machine does less in the same time; but
     none is begun after `PATIENCE` times `seconds`."""
     chance = random.Random(seed)
@@ -47,7 +49,7 @@ def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="histories-") as name, Heart() as heart:
         directory = Path(name)
-        store = KilledStore(directory / "store")
+        store = KilledStore(directory / "store", lag)
         redis = REGISTERS[register](directory / "redis")
         try:
             while True:
@@ -58,10 +60,10 @@ def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
                         break
                     left = min(seconds, ROUND)
                 number = len(report.rounds)
-                mode = writers or ("exclusive", "shared")[number % 2]
+                mode = "exclusive" if lag else writers or ("exclusive", "shared")[number % 2]
                 terms = replace(TERMS, write_ids=chance.random() < 0.5)
                 scene = Scene(directory / f"round-{number}", store, redis, mode, terms)
-                mode += " with ids" * terms.write_ids
+                mode += " with ids" * terms.write_ids + f", a lag of {lag} s" * bool(lag)
                 try:
                     done = play(scene, nemesis, chance, mode, min(left, ROUND))
                 finally:
@@ -92,8 +94,13 @@ def play(scene: Scene, nemesis: Nemesis, chance: random.Random, writers: str,
             strikes += nemesis.strike(scene, history, KEYS)
             if strikes[-1].stuck:
                 break
+    # What a store that lags has shown is no history of the key. From here on it shows the last state.
+    time.sleep(scene.store.lag)
+    settled = history.now()
     unread = crowd.last_reads(2 * scene.takeover)
     for _ in scene.alarms():
         history.remark("alarms of proxies, true or false (target/e2e-logs)")
     operations = history.operations()
-    return Round(writers, KEYS, operations, strikes, check(operations), history.remarks, unread)
+    told = [each for each in operations
+            if each.kind != READ or not scene.store.lag or each.invoked >= settled]
+    return Round(writers, KEYS, operations, strikes, check(told), history.remarks, unread)

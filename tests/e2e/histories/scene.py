@@ -47,21 +47,27 @@ class Post:
 
 
 class KilledStore:
-    """The embedded store, ignoring conditions, which can be killed and started again on its port."""
+    """The embedded store, ignoring conditions, which can be killed and started again on its port. Reads, HEADs
+    among them, may show what was replaced up to `lag` seconds ago."""
 
-    def __init__(self, directory: Path):
-        self._directory = directory
-        self.store: Store = embedded(directory, ignore_conditions=True)
+    def __init__(self, directory: Path, lag: float = 0):
+        self._directory, self.lag = directory, lag
+        self.store: Store = embedded(directory, ignore_conditions=True, lag=lag)
 
     def kill9(self) -> None:
         self.store.processes[0].kill9()
 
     def start(self) -> None:
         listen = self.store.url.removeprefix("http://")
-        self.store = embedded(self._directory, ignore_conditions=True, listen=listen)
+        self.store = embedded(self._directory, ignore_conditions=True, listen=listen, lag=self.lag)
 
     def stop(self) -> None:
         self.store.stop()
+
+
+def told_lag(lag: float) -> float:
+    """What the proxies are told of a lag: a bit more."""
+    return lag * 1.2
 
 
 class Scene:
@@ -73,7 +79,7 @@ class Scene:
         # What Sentinels and clusters say of their masters is believed for half a lease.
         lag = redis.lag if redis.kind == "standalone" else redis.lag + terms.lease / 2
         self.settings = replace(terms, register=redis.new_database(), writers=writers,
-                                failover_lag=lag)
+                                failover_lag=lag, lag=told_lag(store.lag))
         self.bucket = new_bucket(store.store)
         self.posts = [self._post(directory / f"proxy-{number}", number)
                       for number in range(proxies)]

@@ -2,6 +2,7 @@
 //! (docs/protocol.md#invariants).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -134,6 +135,13 @@ impl History {
 
     pub(super) fn current(&self, key: usize) -> &Version {
         self.keys[key].last().expect("there is a first one")
+    }
+
+    /// What a HEAD may show: what stands there, and what was replaced less than this time ago.
+    pub(super) fn visible(&self, key: usize, lag: Duration) -> &[Version] {
+        let versions = &self.keys[key];
+        let oldest = versions[1..].iter().position(|next| next.at.elapsed() < lag);
+        &versions[oldest.unwrap_or(versions.len() - 1)..]
     }
 
     /// The next number of what is sent.

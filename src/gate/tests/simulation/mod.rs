@@ -246,6 +246,11 @@ fn a_register_that_forgets_and_grants_at_once_is_found_out() {
 }
 
 #[test]
+fn a_store_that_lags_by_more_than_was_told_is_found_out() {
+    some_seed_fails(Without::Lag, "L1");
+}
+
+#[test]
 fn a_process_that_stands_still_for_too_long_is_found_out() {
     some_seed_fails(Without::Tolerance, "L1");
 }

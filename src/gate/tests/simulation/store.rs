@@ -252,7 +252,12 @@ impl Store for Link {
             if let Some(attempt) = tag_of(request.headers) {
                 history.looked.insert(attempt, Instant::now());
             }
-            history.current(key).clone()
+            let visible = history.visible(key, world.lags_by());
+            let shown = world.dice.index(visible.len());
+            if shown + 1 < visible.len() {
+                world.count(Counter::StaleHead);
+            }
+            visible[shown].clone()
         };
         world.delay().await;
         Ok(Seen {

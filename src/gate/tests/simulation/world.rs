@@ -24,7 +24,10 @@ pub(super) const SETTLE: Duration = Duration::from_millis(800);
 pub(super) const SETTLE_LONG: Duration = Duration::from_secs(4);
 /// Longer than the attempts of a call take, as the configuration's own is.
 pub(super) const RETRY_HORIZON: Duration = Duration::from_mins(2);
-pub(super) const QUARANTINE: Duration = Duration::from_millis(600 + 300 + 800);
+
+/// By how much stores lag that do.
+const LAGS: [Duration; 3] =
+    [Duration::from_millis(20), Duration::from_millis(700), Duration::from_millis(2_500)];
 
 /// Which attempt of which call a request belongs to.
 pub(super) const TAG: HeaderName = HeaderName::from_static("x-simulation-call");
@@ -71,6 +74,8 @@ pub(super) enum Without {
     Quarantine,
     /// Processes stand still for longer than is tolerated.
     Tolerance,
+    /// The store lags by more than the register was told.
+    Lag,
 }
 
 /// What was worth counting, to see that the runs do not miss what they are for.
@@ -90,10 +95,11 @@ pub(super) enum Counter {
     Cut,
     Loss,
     Foreign,
+    StaleHead,
 }
 
 impl Counter {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Call,
         Self::Success,
         Self::Replay,
@@ -108,6 +114,7 @@ impl Counter {
         Self::Cut,
         Self::Loss,
         Self::Foreign,
+        Self::StaleHead,
     ];
 }
 
@@ -115,7 +122,7 @@ pub(super) struct World {
     pub(super) dice: Dice,
     pub(super) faults: Faults,
     pub(super) without: Without,
-    pub(super) writers: Writers,
+    pub(super) terms: Terms,
     pub(super) register: Arc<MemoryRegister>,
     pub(super) names: Vec<ObjectName>,
     /// Objects carry the id of the write that left them.
@@ -158,7 +165,12 @@ impl World {
         let dice = Dice::new(plan.seed);
         let writers = dice.one_of(&[Writers::Exclusive, Writers::Exclusive, Writers::Shared]);
         let faults = Faults::drawn(&dice, writers, plan.without);
-        let terms = terms(writers);
+        let lag = match (writers, plan.without) {
+            (Writers::Shared, _) => Duration::ZERO,
+            (Writers::Exclusive, Without::Lag) => LAGS[1],
+            (Writers::Exclusive, _) => dice.one_of(&[Duration::ZERO, LAGS[0], LAGS[1], LAGS[2]]),
+        };
+        let terms = terms(writers, lag);
         std::fs::write(lock_file, "clean\n").unwrap();
         let register = Arc::new(MemoryRegister::open(lock_file, terms).unwrap());
         let keys = 1 + dice.index(3);
@@ -177,7 +189,7 @@ impl World {
         let world = Arc::new(Self {
             faults,
             without: plan.without,
-            writers,
+            terms,
             register,
             names: names.collect(),
             write_ids,
@@ -192,7 +204,7 @@ impl World {
         });
         world.note(|| {
             let faults = &world.faults;
-            format!("{writers:?}, lease_wait {lease_wait:?}, write ids {write_ids}, {faults:?}")
+            format!("{writers:?}, lag {lag:?}, lease_wait {lease_wait:?}, write ids {write_ids}, {faults:?}")
         });
         let processes = 1 + world.dice.index(4);
         let processes = (0..processes).map(|_| Process::start(&world)).collect();
@@ -253,11 +265,12 @@ impl World {
 
     /// The register forgets.
     pub(super) fn forget(&self) {
+        let long_enough = self.terms.quarantine();
         let quarantine =
-            if self.without == Without::Quarantine { Duration::ZERO } else { QUARANTINE };
+            if self.without == Without::Quarantine { Duration::ZERO } else { long_enough };
         self.register.forget(quarantine);
         self.history().epochs += 1;
-        self.state().quarantine_until = Instant::now() + QUARANTINE;
+        self.state().quarantine_until = Instant::now() + long_enough;
     }
 
     pub(super) fn in_quarantine(&self) -> bool {
@@ -266,7 +279,7 @@ impl World {
 
     pub(super) fn settings(&self) -> Settings {
         Settings {
-            terms: terms(self.writers),
+            terms: self.terms,
             margin: MARGIN,
             writes_per_key: 1000,
             lease_wait: self.lease_wait,
@@ -290,6 +303,11 @@ impl World {
     pub(super) fn lands_within(&self, long: bool) -> Duration {
         let settle = if long { SETTLE_LONG } else { SETTLE };
         if self.without == Without::Settling { settle * 4 } else { settle }
+    }
+
+    /// For how long the store may show what was replaced.
+    pub(super) fn lags_by(&self) -> Duration {
+        if self.without == Without::Lag { self.terms.lag * 4 } else { self.terms.lag }
     }
 
     /// By the store's clock.
@@ -342,7 +360,7 @@ impl Faults {
             foreign: if writers == Writers::Shared { some(400) } else { 0 },
         };
         match without {
-            Without::Nothing => {}
+            Without::Nothing | Without::Lag => {}
             Without::Settling => faults.store_silent = 250,
             Without::Quarantine => faults.losses = 300,
             Without::Tolerance => (faults.freezes, faults.store_slow) = (900, 250),
@@ -351,7 +369,7 @@ impl Faults {
     }
 }
 
-fn terms(writers: Writers) -> Terms {
+fn terms(writers: Writers, lag: Duration) -> Terms {
     Terms {
         lease: LEASE,
         grace: GRACE,
@@ -360,6 +378,8 @@ fn terms(writers: Writers) -> Terms {
         retry_horizon: RETRY_HORIZON,
         record_ttl: Duration::from_hours(1),
         failover_lag: Duration::ZERO,
+        lag,
+        spacing: Duration::ZERO,
         writers,
     }
 }

@@ -8,15 +8,19 @@
 -- Returns: {now, 'quarantine', ms left}
 --          {now, 'ended', epoch, kind, generation or false, state or code, what the answer said}
 --          {now, 'busy', write id or false, ms until the key is free}
+--          {now, 'young', ms for which no condition can be judged}
 --          {now, 'granted', epoch, state, generation or false, the doubt's write id or false, its
---            generation or false, generation if armed or false, ms that are remembered, 1 if
---            superseded, 1 if the upload is known; then its generation, its pending generation, its
---            time}
+--            generation or false, ms for which the state before it is young, generation if armed or
+--            false, ms that are remembered, 1 if superseded, ms since the last landing or false, ms
+--            for which the key is young, 1 if the upload is known; then its generation, its pending
+--            generation, its time}
 -- Defines: acquire
--- Uses:    format.rs (EXCLUSIVE, LEASE); prelude.lua (epoch, named, now); key.lua
+-- Uses:    format.rs (EXCLUSIVE, LAG, LEASE, SPACING); prelude.lua (epoch, named, now); key.lua
 --          (blocked_until, lease, new_lease, put_key, record); record.lua (bury_doubt, ending_of,
---          remembered_since, told, upload_named); arming.lua (arm_lease, is_remembered); waiters.lua
---          (kept_for_another, wait_for_key, wait_no_more)
+--          is_undecided, last_landing, may_have_landed, record_landing, remembered_since, told,
+--          upload_named);
+--          arming.lua (arm_lease, is_remembered); waiters.lua (kept_for_another, wait_for_key,
+--          wait_no_more)
 
 local function satisfied(condition)
   if condition == record.state then
@@ -51,13 +55,15 @@ end
 
 -- `is_new`: the journal has no line of this write.
 local function granted(ARGV, upload, is_new)
-  local doubt = record.doubt
+  local doubt, landing = record.doubt, record_landing()
   local answer = {now, 'granted', epoch.id, lease.generation and lease.pre or record.state,
     record.generation or false, doubt and doubt[1] or false, doubt and doubt[4] or false,
-    lease.generation or false, now - remembered_since(),
-    not is_new and superseded(ARGV) and 1 or 0, upload and 1 or 0}
+    doubt and math.max((record.landed_at or 0) + LAG - now, 0) or 0, lease.generation or false,
+    now - remembered_since(), not is_new and superseded(ARGV) and 1 or 0,
+    landing > 0 and math.max(now - landing, 0), math.max(landing + LAG - now, 0),
+    upload and 1 or 0}
   if upload then
-    answer[12], answer[13], answer[14] = upload[2], upload[3], upload[4]
+    answer[15], answer[16], answer[17] = upload[2], upload[3], upload[4]
   end
   return answer
 end
@@ -71,7 +77,9 @@ local function take_over()
   end
   bury_doubt()
   if lease.nonce then
-    record.doubt = {lease.write_id, lease.pre, lease.expect, lease.generation}
+    record.doubt = {lease.write_id, lease.pre, lease.expect, lease.generation, blocked_until()}
+  else
+    may_have_landed(blocked_until())
   end
   record.state = '?'
 end
@@ -100,6 +108,16 @@ local function acquire(KEYS, ARGV)
     wait_for_key(asker)
     local doubt = record.doubt
     return {now, 'busy', lease and lease.write_id or doubt and doubt[1] or false, free_at - now}
+  end
+  local landing = last_landing()
+  if now < landing + SPACING then
+    wait_for_key(asker)
+    local doubt = record.doubt
+    return {now, 'busy', lease and lease.write_id or doubt and doubt[1] or false,
+      landing + SPACING - now}
+  end
+  if now < landing + LAG and condition ~= 'none' and is_undecided() then
+    return {now, 'young', landing + LAG - now}
   end
   wait_no_more(asker)
   take_over()

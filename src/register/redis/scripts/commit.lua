@@ -9,7 +9,8 @@
 --          {now, 'epoch changed'}
 -- Defines: commit
 -- Uses:    prelude.lua (epoch, named, next_generation, now, of_this_epoch, token_of); key.lua
---          (drop_lease, held_by, lease, put_key, record); record.lua (landed, write_down)
+--          (drop_lease, held_by, lease, put_key, record); record.lua (landed,
+--          may_have_landed, write_down)
 
 -- A write whose id begins with ~ has no retries, so the journal need not keep its ending.
 local function write_down_landing(write_id, generation, ARGV)
@@ -26,7 +27,7 @@ local function commit(KEYS, ARGV)
   if held_by(token) and lease.generation then
     record.state = lease.tainted and '?' or new
     record.generation = lease.generation
-    record.doubt, record.landing = nil, nil
+    record.doubt, record.landing, record.landed_at = nil, nil, now
     record.last_nonce = lease.nonce
     write_down_landing(lease.write_id, lease.generation, ARGV)
     if quiet then
@@ -44,6 +45,7 @@ local function commit(KEYS, ARGV)
   if alone and doubt and named(doubt[4]) == ARGV[5] then
     record.state, record.doubt = '?', nil
     record.generation, record.last_nonce = doubt[4], string.sub(token, #epoch.id + 2)
+    may_have_landed(doubt[5])
     write_down_landing(doubt[1], doubt[4], ARGV)
     put_key()
     return {now, 'committed'}
@@ -53,6 +55,7 @@ local function commit(KEYS, ARGV)
     lease.tainted = true
   end
   record.state = '?'
+  may_have_landed(now)
   record.generation = next_generation()
   put_key()
   return {now, of_this_epoch(token) and 'overtaken' or 'epoch changed'}

@@ -18,12 +18,12 @@ local function read_key()
   -- What another epoch left is ignored, and not unpacked: it may be of another format.
   if not packed or string.sub(packed, 1, #epoch.packed_id) ~= epoch.packed_id then
     r.state, r.generation, r.last_nonce, r.lines, r.journal = '?', nil, nil, 0, ''
-    r.doubt, r.forgotten, r.uploads, r.landing = nil, nil, NOTHING, nil
+    r.landed_at, r.doubt, r.forgotten, r.uploads, r.landing = nil, nil, nil, NOTHING, nil
     lease = nil
     return
   end
   local _, uploads
-  _, r.state, r.generation, r.last_nonce, r.lines, r.journal,
+  _, r.state, r.generation, r.last_nonce, r.lines, r.journal, r.landed_at,
     l.nonce, l.write_id, l.expires, l.generation, l.pre, l.expect, l.long, l.tainted, l.quiet_until,
     r.doubt, r.forgotten, uploads, r.landing = cmsgpack.unpack(packed)
   r.uploads = uploads or NOTHING
@@ -69,14 +69,15 @@ local function put_key(ttl)
   if r.doubt or r.forgotten or uploads or r.landing then
     l = l or NOTHING
     packed_key = cmsgpack.pack(epoch.id, r.state, r.generation, r.last_nonce, r.lines, journal,
-      l.nonce, l.write_id, l.expires, l.generation, l.pre, l.expect, l.long, l.tainted,
+      r.landed_at, l.nonce, l.write_id, l.expires, l.generation, l.pre, l.expect, l.long, l.tainted,
       l.quiet_until, r.doubt, r.forgotten, uploads, r.landing)
   elseif l then
     packed_key = cmsgpack.pack(epoch.id, r.state, r.generation, r.last_nonce, r.lines, journal,
-      l.nonce, l.write_id, l.expires, l.generation, l.pre, l.expect, l.long, l.tainted,
+      r.landed_at, l.nonce, l.write_id, l.expires, l.generation, l.pre, l.expect, l.long, l.tainted,
       l.quiet_until)
   else
-    packed_key = cmsgpack.pack(epoch.id, r.state, r.generation, r.last_nonce, r.lines, journal)
+    packed_key = cmsgpack.pack(epoch.id, r.state, r.generation, r.last_nonce, r.lines, journal,
+      r.landed_at)
   end
   local ends = nil
   if lease then

@@ -3,14 +3,20 @@
 -- KEYS:    [1] the partition, [2] the key
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua)
 -- Returns: {now, 'ok', epoch, state, generation or false, pending generation or false, ms of
---          quarantine left, 1 if leased}
+--          quarantine left, 1 if leased, ms since the last landing or false, ms for which the key
+--          is young}
 -- Defines: observe
--- Uses:    prelude.lua (epoch, now); key.lua (blocked_until, lease, record); record.lua
---          (pending)
+-- Uses:    format.rs (LAG); prelude.lua (epoch, now); key.lua (blocked_until, lease, record);
+--          record.lua (is_undecided, last_landing, pending, record_landing)
 
 local function observe()
   -- An armed lease means that the state is unknown.
   local leased = lease and now < blocked_until()
-  return {now, 'ok', epoch.id, record.state, record.generation or false, pending(),
-    math.max(epoch.quarantine_until - now, 0), leased and 1 or 0}
+  local landing, quarantine = record_landing(), math.max(epoch.quarantine_until - now, 0)
+  -- What landed in earlier epochs is shown when the quarantine is over.
+  local young_for = LAG > 0 and math.max(last_landing() + LAG - now, quarantine) or 0
+  -- The first copy of a write that was sent twice may have landed since its second was recorded.
+  local unknown = young_for > 0 and is_undecided()
+  return {now, 'ok', epoch.id, unknown and '?' or record.state, record.generation or false, pending(),
+    quarantine, leased and 1 or 0, landing > 0 and math.max(now - landing, 0), young_for}
 end

@@ -3,9 +3,9 @@
 -- KEYS:    none
 -- ARGV:    none
 -- Defines: ending_of, write_down, upload_named, pending, remembered_since, landed, undetermined,
---          told, bury_doubt
+--          told, may_have_landed, record_landing, last_landing, is_undecided, bury_doubt
 -- Uses:    format.rs (HORIZON, JOURNAL_ENTRIES_MAX); prelude.lua (epoch, now); key.lua
---          (lease, record)
+--          (blocked_until, lease, record)
 
 -- The journal is the text in record.journal from record.from on, plus the line just written. (Long
 -- strings are the main cost of a step on a busy key, so no string is built that is not kept.)
@@ -121,6 +121,32 @@ local function told(ending)
   return kind, tonumber(generation), string.sub(text, length + 1), string.sub(text, 1, length)
 end
 
+-- Notes that a write may have landed at this time at the latest.
+local function may_have_landed(at)
+  record.landed_at = math.max(record.landed_at or 0, at)
+end
+
+-- When the last write had landed, or could land no more, that in doubt included; 0 if none of this
+-- epoch is remembered.
+local function record_landing()
+  local doubt = record.doubt
+  return math.max(record.landed_at or 0, doubt and doubt[5] or 0)
+end
+
+-- The same, and that under the lease included: from when on it can land no more.
+local function last_landing()
+  local landing = record_landing()
+  return lease and lease.generation and math.max(landing, blocked_until()) or landing
+end
+
+-- Will the next holder of the lease find neither a known state nor a doubt?
+local function is_undecided()
+  if lease and lease.generation then
+    return not lease.nonce
+  end
+  return record.state == '?' and not record.doubt
+end
+
 -- Ends a doubt that cannot be settled: the write may have landed, so its generation counts.
 local function bury_doubt()
   local doubt = record.doubt
@@ -130,4 +156,5 @@ local function bury_doubt()
   record.doubt = nil
   write_down(doubt[1], undetermined(doubt[4]))
   record.generation = doubt[4]
+  may_have_landed(doubt[5])
 end

@@ -142,6 +142,8 @@ fn terms() -> Terms {
         retry_horizon: std::time::Duration::ZERO,
         record_ttl: std::time::Duration::ZERO,
         failover_lag: std::time::Duration::ZERO,
+        lag: std::time::Duration::ZERO,
+        spacing: std::time::Duration::ZERO,
         writers: Writers::Exclusive,
     }
 }

@@ -55,6 +55,7 @@ impl World {
         self.now += 1;
         self.stop_old_master();
         self.drop_what_is_settled(scenario);
+        self.forget_what_was_replaced();
     }
 
     /// Time passes only when no process has to act before: a frozen one may act too late, by as much as

@@ -1,11 +1,13 @@
 //! What can go wrong, and how often within one run.
 
+use std::time::Duration;
+
 use pure_rooms::register::record::{self, Slot};
 use pure_rooms::register::{Epoch, EpochId, Settle, Terms};
 
 use crate::safeguards::Safeguard;
 use crate::store::settle;
-use crate::world::{FAILOVER_LAG, GRACE, Memory, SETTLE, Scenario, Step, Tick, World, ticks};
+use crate::world::{FAILOVER_LAG, GRACE, LAG, Memory, SETTLE, Scenario, Step, Tick, World, ticks};
 
 /// How often each fault may still happen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -162,6 +164,10 @@ impl World {
         if scenario.is_without(Safeguard::Quarantine) {
             epoch.quarantine_until = now;
         }
+        if scenario.is_without(Safeguard::QuarantineCoversLag) {
+            let shorter = Terms { lag: Duration::ZERO, ..terms };
+            epoch.quarantine_until = now + shorter.quarantine();
+        }
         let mut slot = Slot::default();
         if scenario.is_without(Safeguard::NewEpochDistrusts)
             && let Some(snapshot) = self.snapshot.take()
@@ -198,6 +204,7 @@ impl World {
         }
         self.begin_epoch(scenario, 0);
         let wait = if long { settle(Settle::Long) } else { SETTLE };
+        let wait = wait + if scenario.lags { LAG } else { 0 };
         if !scenario.is_without(Safeguard::Quarantine) {
             self.register.epoch.quarantine_until = self.register_now() + ticks(wait);
         }

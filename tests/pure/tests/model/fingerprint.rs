@@ -8,7 +8,9 @@ use pure_rooms::register::types::Entry;
 use pure_rooms::register::{Ending, Expect, Generation, Millis, Settle, Token};
 
 use crate::store::settle;
-use crate::world::{FIRST_GENERATION, GRACE, Memory, SETTLE_LONG, START, Step, Tick, World, ticks};
+use crate::world::{
+    FIRST_GENERATION, GRACE, LAG, Memory, SETTLE_LONG, START, Step, Tick, World, ticks,
+};
 
 /// What tells a state from all others.
 pub(crate) fn fingerprint(world: &World) -> u64 {
@@ -40,6 +42,7 @@ const LONG_AGO: Tick = SETTLE_LONG + 8;
 
 fn events(world: &World) -> Vec<u32> {
     let mut events = vec![world.object.event];
+    events.extend(world.replaced.iter().map(|(object, _)| object.event));
     events.extend(world.copies.iter().flat_map(|copy| [copy.event, copy.saw.version, copy.saw.at]));
     let held = world.writers.iter().filter_map(|writer| writer.held.as_ref());
     events.extend(held.flat_map(|held| [held.event, held.saw.version, held.saw.at]));
@@ -68,6 +71,11 @@ impl<'a> Print<'a> {
     /// A moment of the register that matters only while it is to come.
     fn deadline(&mut self, moment: Millis) {
         self.put(moment.0.saturating_sub(self.register_now));
+    }
+
+    /// Until when a landing leaves the key young.
+    fn young(&mut self, landing: Option<Millis>) {
+        self.deadline(landing.map_or(Millis(0), |landing| landing + ticks(LAG)));
     }
 
     fn event(&mut self, event: u32) {
@@ -101,6 +109,11 @@ impl<'a> Print<'a> {
         }
         self.put((world.object.etag, world.object.by, &world.faults, world.foreign));
         self.event(world.object.event);
+        for (object, at) in &world.replaced {
+            self.put((object.etag, object.by));
+            self.event(object.event);
+            self.moment(*at);
+        }
         for call in &world.calls {
             self.put((call.attempts, call.told, call.landed, call.overwritten, call.unsatisfied));
             self.put(call.nothing_there);
@@ -155,7 +168,9 @@ impl<'a> Print<'a> {
                 self.put((&held.token, &held.pre));
                 self.put((held.young_epoch, held.outdated, held.superseded, held.seen_not_applied));
                 self.generation(held.generation.as_ref());
+                self.put(held.young_until.saturating_sub(self.now));
                 if let Some(doubt) = &held.doubt {
+                    self.put(held.pre_young_until.saturating_sub(self.now));
                     self.put(&doubt.write_id);
                     self.generation(Some(&doubt.generation));
                 }
@@ -180,7 +195,13 @@ impl<'a> Print<'a> {
         self.generation(record.generation.as_ref());
         let last = record.last_token.as_ref().filter(|token| self.live_tokens.contains(token));
         self.put(last);
-        if let Some(Doubt { write_id, armed }) = &record.doubt {
+        if world.lags {
+            self.young(record.landed_at);
+        }
+        if let Some(Doubt { write_id, armed, landed_by }) = &record.doubt {
+            if world.lags {
+                self.young(Some(*landed_by));
+            }
             self.put(write_id);
             self.armed(armed);
         }

@@ -5,10 +5,9 @@ use pure_rooms::register::record::{self, Slot};
 use pure_rooms::register::waiters::Waiters;
 use pure_rooms::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Ending, Generation,
-    Millis, Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Terms, Token,
-    WriteId, Writers,
+    Millis, Observation, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, ResolveStep, Terms,
+    Token, WriteId, Writers,
 };
-use pure_rooms::s3::Current;
 
 use crate::safeguards::Safeguard;
 use crate::world::{Memory, Scenario};
@@ -64,6 +63,13 @@ impl Server<'_> {
         if self.without(Safeguard::JournalFirst) {
             let journal = before.record.journal.clone();
             self.memory.slot.record.journal.splice(0..0, journal);
+        }
+        if matches!(answer, Acquired::Young(_)) && self.without(Safeguard::YoungUnknownWaits) {
+            let terms = Terms { lag: std::time::Duration::ZERO, ..terms };
+            self.memory.slot = before.clone();
+            let Memory { epoch, slot } = &mut *self.memory;
+            answer = record::acquire(epoch, slot, &ask, &terms, self.now);
+            slot.waiters = Waiters::default();
         }
         if !matches!(answer, Acquired::Granted(_)) {
             self.memory.slot = before;
@@ -156,16 +162,11 @@ impl Server<'_> {
         released
     }
 
-    pub(crate) fn resolve(
-        &mut self,
-        token: &Token,
-        head: &Current,
-        seen_id: Option<&WriteId>,
-    ) -> Resolution {
+    pub(crate) fn resolve(&mut self, step: &ResolveStep<'_>) -> Resolution {
         let terms = self.terms(Safeguard::ChangedProvesNothingIfShared);
         let before = self.memory.slot.clone();
         let slot = &mut self.memory.slot;
-        let resolution = record::resolve(slot, token, head, seen_id, &terms, self.now);
+        let resolution = record::resolve(slot, step, &terms, self.now);
         if resolution == Resolution::Undetermined {
             if self.without(Safeguard::UndeterminedBurnsGeneration) {
                 self.memory.slot.record.generation = before.record.generation;

@@ -99,6 +99,18 @@ pub(crate) enum Safeguard {
     EarlyEndOnlyOnProof,
     /// A living holder reclaims its long write in a new epoch.
     Reclaim,
+    /// F20: While the store may show an older state, the record decides.
+    YoungRecordDecides,
+    /// F20: Where it is unknown then, no condition is judged.
+    YoungUnknownWaits,
+    /// F20: The quarantine is as much longer as the store lags.
+    QuarantineCoversLag,
+    /// F20: A doubt is resolved only by what cannot be older than it.
+    DoubtWaitsForLag,
+    /// F20: A wait ends early only when what is seen is not older than the write.
+    EarlyEndWaitsForLag,
+    /// F20: That an object is gone is believed only then, too.
+    GoneWaitsForLag,
 }
 
 const STATES_MAX: usize = 3_000_000;
@@ -199,6 +211,18 @@ fn scenario(safeguard: Safeguard) -> Scenario {
             calls[0].class = Settle::Long;
             with(calls, Faults { losses: 1, ..NONE })
         }
+        S::YoungRecordDecides => with(rivals(), NONE).lagging(),
+        S::YoungUnknownWaits => {
+            with(vec![put("e1"), replace("e0", "e2")], Faults { resends: 1, ..NONE }).lagging()
+        }
+        S::QuarantineCoversLag => with(rivals(), Faults { losses: 1, ..NONE }).lagging(),
+        S::DoubtWaitsForLag => with(rivals(), Faults { crashes: 1, ..NONE }).lagging(),
+        S::EarlyEndWaitsForLag => {
+            with(vec![replace("e0", "e1"), replace("e1", "e2")], lost).lagging()
+        }
+        S::GoneWaitsForLag => {
+            with(vec![create("e1"), delete_if("e1")], Faults { errors: 1, ..NONE }).lagging()
+        }
     };
     let empty = matches!(
         safeguard,
@@ -213,10 +237,15 @@ fn scenario(safeguard: Safeguard) -> Scenario {
             | S::ChangedProvesNothingIfShared
             | S::UndeterminedJournalled
             | S::BuriedDoubtJournalled
+            | S::GoneWaitsForLag
     );
     let early_end = matches!(
         safeguard,
-        S::EarlyEndOfOneCopy | S::EarlyEndByANewId | S::EarlyEndUnderLease | S::EarlyEndOnlyOnProof
+        S::EarlyEndOfOneCopy
+            | S::EarlyEndByANewId
+            | S::EarlyEndUnderLease
+            | S::EarlyEndOnlyOnProof
+            | S::EarlyEndWaitsForLag
     );
     let journal_lines = if safeguard == S::JournalKnowsItForgot { 1 } else { usize::MAX };
     let object = if empty { None } else { scenario.object };
@@ -277,6 +306,12 @@ needed! {
     early_end_under_lease: EarlyEndUnderLease,
     early_end_only_on_proof: EarlyEndOnlyOnProof,
     reclaim: Reclaim,
+    young_record_decides: YoungRecordDecides,
+    young_unknown_waits: YoungUnknownWaits,
+    quarantine_covers_lag: QuarantineCoversLag,
+    doubt_waits_for_lag: DoubtWaitsForLag,
+    early_end_waits_for_lag: EarlyEndWaitsForLag,
+    gone_waits_for_lag: GoneWaitsForLag,
     #[ignore = "hundreds of thousands of states: make model"]
     quarantine_covers_failover: QuarantineCoversFailover,
     #[ignore = "hundreds of thousands of states: make model"]

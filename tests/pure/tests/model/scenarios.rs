@@ -39,6 +39,7 @@ impl Scenario {
             rounds: 2,
             early_end: false,
             early_look: false,
+            lags: false,
             journal_lines: usize::MAX,
             without: None,
         }
@@ -61,6 +62,11 @@ impl Scenario {
     pub(crate) fn empty(mut self) -> Self {
         self.object = None;
         self
+    }
+
+    /// The store lags.
+    pub(crate) fn lagging(self) -> Self {
+        Self { lags: true, ..self }
     }
 
     /// A writer goes around the proxies.
@@ -169,6 +175,10 @@ fn rivals() -> Vec<CallSpec> {
 /// One that tries twice, and one that goes on from what it may have left.
 fn retry_and_next() -> Vec<CallSpec> {
     vec![replace("e0", "e1").twice(), replace("e1", "e2")]
+}
+
+fn in_a_row() -> Vec<CallSpec> {
+    vec![replace("e0", "e1"), replace("e1", "e2")]
 }
 
 fn create_and_delete() -> Vec<CallSpec> {
@@ -352,6 +362,43 @@ fn writers_around_the_proxies() {
         every("foreign, a lost reply", lost_replies(1)).foreign(&[Some("f1")]),
         every("foreign, a crash", crashes(1)).foreign(&[Some("f1")]),
         every("foreign, a resend", RESEND).foreign(&[Some("f1")]),
+    ]);
+}
+
+/// A HEAD may show what was replaced a short time ago.
+#[test]
+fn a_store_that_lags_and_one_fault() {
+    let every = |name, calls, faults| Scenario {
+        early_look: true,
+        ..Scenario::exclusive(name, calls).with(faults).lagging()
+    };
+    hold(vec![
+        every("lag, rivals", rivals(), NONE),
+        every("lag, rivals, a lost answer", rivals(), lost_answers(1)),
+        every("lag, rivals, a crash", rivals(), crashes(1)),
+        every("lag, blind, a resend", blind_and_next(), RESEND),
+        every("lag, rivals, a loss", rivals(), losses(1)),
+        every("lag, one after the other, a loss", in_a_row(), losses(1)),
+        every("lag, rivals, a restart", rivals(), RESTART),
+    ]);
+}
+
+#[test]
+#[ignore = "hundreds of thousands of states: make model"]
+fn a_store_that_lags_and_retries() {
+    let every = |name, calls, faults| {
+        let scenario = Scenario::exclusive(name, calls).with(faults).lagging();
+        Scenario { early_end: true, early_look: true, ..scenario }
+    };
+    let deletes = || vec![create("e1"), delete_if("e1")];
+    hold(vec![
+        every("lag, a retry, a lost answer", retry_and_next(), lost_answers(1)),
+        every("lag, a retry, a crash", retry_and_next(), crashes(1)),
+        every("lag, a retry, a loss", retry_and_next(), losses(1)),
+        every("lag, blind, a lost answer", blind_and_next(), lost_answers(1)),
+        every("lag, blind, a freeze", blind_and_next(), freezes(1)),
+        every("lag, deletes, two errors", deletes(), errors(2)).empty(),
+        every("lag, deletes, a lost answer", deletes(), lost_answers(1)).empty(),
     ]);
 }
 

@@ -6,7 +6,7 @@ use pure_rooms::register::Settle;
 use pure_rooms::s3::Shape;
 
 use crate::properties;
-use crate::world::{Author, Copy, Object, SETTLE, SETTLE_LONG, Scenario, Tick, World};
+use crate::world::{Author, Copy, LAG, Object, SETTLE, SETTLE_LONG, Scenario, Tick, World};
 
 /// How long after its connection a request of this class may still be applied.
 pub(crate) const fn settle(class: Settle) -> Tick {
@@ -59,7 +59,10 @@ impl World {
         {
             self.calls[former].overwritten = true;
         }
-        self.object = Object { etag, event, by };
+        let replaced = std::mem::replace(&mut self.object, Object { etag, event, by });
+        if scenario.lags {
+            self.replaced.push((replaced, self.now));
+        }
         for call in 0..self.calls.len() {
             self.watch_condition(scenario, call);
         }
@@ -94,6 +97,11 @@ impl World {
     /// The copy whose connection is open.
     pub(crate) fn open_copy(&self, writer: usize) -> Option<usize> {
         self.copies.iter().position(|copy| copy.writer == writer && copy.ended.is_none())
+    }
+
+    /// The store shows what was replaced for no longer than it lags.
+    pub(crate) fn forget_what_was_replaced(&mut self) {
+        self.replaced.retain(|(_, at)| self.now < at + LAG);
     }
 
     /// What can land no more is gone.

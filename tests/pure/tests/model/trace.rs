@@ -101,11 +101,16 @@ fn suffered(world: &World, fault: Fault, after: &World) -> String {
 fn did(step: Move) -> String {
     let (text, way) = match step {
         Move::Start { .. } => ("arrives", Way::Answered),
-        Move::Early => ("is looked at early, by a HEAD", Way::Answered),
+        Move::Early(0) => ("is looked at early, by a HEAD", Way::Answered),
+        Move::Early(_) => {
+            ("is looked at early, by a HEAD that shows an older state", Way::Answered)
+        }
         Move::Ask(way) => ("asks for the lease", way),
         Move::AskAgain => ("asks for the lease, to ask again", Way::AnswerLost),
         Move::GiveUp => ("has waited long enough", Way::Answered),
-        Move::Head => ("asks the store by HEAD", Way::Answered),
+        Move::Head(0) => ("asks the store by HEAD", Way::Answered),
+        Move::Head(_) => ("asks the store by HEAD, which shows an older state", Way::Answered),
+        Move::Recall => ("is judged by the record", Way::Answered),
         Move::HeadFails => ("gets no answer to its HEAD", Way::Answered),
         Move::Resolve(way) => ("resolves the doubt", way),
         Move::Release(way) => ("releases its lease", way),
@@ -122,9 +127,13 @@ fn did(step: Move) -> String {
         Move::Reclaim(way) => ("reclaims its lease", way),
         Move::HangUp => ("hangs up at its deadline", Way::Answered),
         Move::Fail => ("has its delete answered with an error", Way::Answered),
-        Move::LookAgain => ("looks by HEAD whether it is done", Way::Answered),
+        Move::LookAgain(0) => ("looks by HEAD whether it is done", Way::Answered),
+        Move::LookAgain(_) => ("looks whether it is done, and sees an older state", Way::Answered),
         Move::SendAgain => ("sends its delete again", Way::Answered),
-        Move::EarlyEnd => ("looks by HEAD whether it has landed", Way::Answered),
+        Move::EarlyEnd(0) => ("looks by HEAD whether it has landed", Way::Answered),
+        Move::EarlyEnd(_) => {
+            ("looks whether it has landed, and sees an older state", Way::Answered)
+        }
         Move::Commit(way) => ("commits", way),
         Move::Reply => ("replies", Way::Answered),
         Move::StandBy(way) => ("stands by and reclaims", way),

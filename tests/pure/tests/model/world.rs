@@ -6,7 +6,7 @@ use std::time::Duration;
 use pure_rooms::register::record::Slot;
 use pure_rooms::register::steps::InDoubt;
 use pure_rooms::register::{
-    Epoch, EpochId, Generation, Millis, Settle, State, Terms, Token, WriteId, Writers,
+    Epoch, EpochId, Generation, Millis, Settle, State, Terms, Token, View, WriteId, Writers,
 };
 use pure_rooms::s3::{Current, ETag, Preconditions};
 
@@ -24,6 +24,8 @@ pub(crate) const SETTLE: Tick = 2;
 pub(crate) const SETTLE_LONG: Tick = 9;
 /// How long a master that was voted out may go on granting.
 pub(crate) const FAILOVER_LAG: Tick = 2;
+/// How long a store that lags may show what was replaced.
+pub(crate) const LAG: Tick = 4;
 /// Longer than any run: that retries come within the horizon is an assumption.
 pub(crate) const HORIZON: Tick = 100_000;
 /// When runs begin: the first epoch is older than the horizon.
@@ -38,6 +40,7 @@ pub(crate) fn ticks(ticks: Tick) -> Duration {
 
 /// The explored space: the writers, their writes, and the faults.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) writers: Writers,
@@ -55,6 +58,8 @@ pub(crate) struct Scenario {
     pub(crate) early_end: bool,
     /// Clients may be refused before their bodies are read.
     pub(crate) early_look: bool,
+    /// The store lags.
+    pub(crate) lags: bool,
     /// How many journal lines there is room for.
     pub(crate) journal_lines: usize,
     /// The safeguard taken out.
@@ -161,6 +166,10 @@ pub(crate) struct Held {
     /// A doubt that must be resolved first.
     pub(crate) doubt: Option<InDoubt>,
     pub(crate) young_epoch: bool,
+    /// A HEAD before this moment may show an older state than the key's,
+    pub(crate) young_until: Tick,
+    /// Or, where a write is in doubt, than the state before that write.
+    pub(crate) pre_young_until: Tick,
     /// Another attempt may have been forgotten that ended after this one arrived.
     pub(crate) outdated: bool,
     pub(crate) deadline: Tick,
@@ -178,8 +187,8 @@ pub(crate) enum Step {
     Early,
     Acquire,
     Head,
-    /// What the HEAD said, and the write whose id it saw.
-    Resolve(Current, Option<WriteId>),
+    /// What the HEAD said, the write whose id it saw, and what it can have shown.
+    Resolve(Current, Option<WriteId>, View),
     Release {
         learned: Option<State>,
         refused: bool,
@@ -279,6 +288,10 @@ pub(crate) struct World {
     pub(crate) snapshot: Option<Box<Memory>>,
     pub(crate) epochs: u8,
     pub(crate) object: Object,
+    /// The store lags.
+    pub(crate) lags: bool,
+    /// What a HEAD may show instead, and when it was replaced.
+    pub(crate) replaced: Vec<(Object, Tick)>,
     pub(crate) copies: Vec<Copy>,
     pub(crate) writers: Vec<Writer>,
     pub(crate) calls: Vec<Call>,
@@ -309,6 +322,8 @@ impl Scenario {
             retry_horizon: ticks(HORIZON),
             record_ttl: ticks(2 * HORIZON),
             failover_lag: Duration::ZERO,
+            lag: ticks(if self.lags { LAG } else { 0 }),
+            spacing: Duration::ZERO,
             writers: self.writers,
         }
     }
@@ -334,6 +349,8 @@ impl Scenario {
             snapshot: None,
             epochs: 1,
             object: Object { etag: self.object, event: 0, by: Author::None },
+            lags: self.lags,
+            replaced: Vec::new(),
             copies: Vec::new(),
             writers: writers.collect(),
             calls: vec![Call::default(); self.calls.len()],
@@ -381,9 +398,15 @@ impl World {
         self.events
     }
 
-    /// What a HEAD says.
+    /// What stands at the key.
     pub(crate) fn head(&self) -> Current {
         current(self.object.etag)
+    }
+
+    /// What a HEAD may show: what stands at the key, and what the store may show instead of it.
+    pub(crate) fn shown(&self, which: usize) -> Option<&Object> {
+        let replaced = self.replaced.iter().map(|(object, _)| object);
+        std::iter::once(&self.object).chain(replaced).nth(which)
     }
 
     pub(crate) fn breaks(&mut self, law: impl Into<String>) {

@@ -1,10 +1,13 @@
 //! One attempt of a call, as `gate/write.rs` performs it: acquire, judge, arm, send, conclude. The
 //! functions have the names of those they follow.
 
+use std::time::Duration;
+
+use pure_rooms::register::types::in_millis;
 use pure_rooms::register::{
     Acquired, AnswerHeaders, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending,
-    Expect, Grant, Millis, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, Settle, State,
-    Token, WriteId, Writers,
+    Expect, Grant, Millis, ReclaimAnswer, ReclaimStep, ReleaseStep, Resolution, ResolveStep,
+    Settle, State, Token, View, WriteId, Writers,
 };
 use pure_rooms::s3::{Current, Preconditions};
 
@@ -13,8 +16,8 @@ use crate::register::Server;
 use crate::safeguards::Safeguard;
 use crate::store::settle;
 use crate::world::{
-    Author, CallSpec, Copy, GRACE, HORIZON, Held, LEASE, MARGIN, Reply, SETTLE, Saw, Scenario,
-    Standing, Step, Then, Tick, World, Writer, ticks,
+    Author, CallSpec, Copy, GRACE, HORIZON, Held, LEASE, MARGIN, Object, Reply, SETTLE, Saw,
+    Scenario, Standing, Step, Then, Tick, World, Writer, current, ticks,
 };
 
 /// How a question to the register fares.
@@ -33,12 +36,15 @@ pub(crate) enum Move {
     Start {
         early: bool,
     },
-    Early,
+    /// By a HEAD that shows this: what stands at the key, or something older.
+    Early(usize),
     Ask(Way),
     /// The answer was lost, and the register's client asks again under the same nonce.
     AskAgain,
     GiveUp,
-    Head,
+    Head(usize),
+    /// The record is young and decides.
+    Recall,
     HeadFails,
     Resolve(Way),
     Release(Way),
@@ -53,12 +59,12 @@ pub(crate) enum Move {
     Resend,
     /// A delete is answered with an error.
     Fail,
-    LookAgain,
+    LookAgain(usize),
     SendAgain,
     Renew,
     Reclaim(Way),
     HangUp,
-    EarlyEnd,
+    EarlyEnd(usize),
     Commit(Way),
     Reply,
     StandBy(Way),
@@ -103,6 +109,7 @@ impl World {
             let lost = lost.into_iter().filter(move |_| replies_may_be_lost);
             std::iter::once(build(Way::Answered)).chain(lost)
         };
+        let heads = 0..=self.replaced.len();
         match &writer.step {
             Step::Idle if self.may_start(writer) => {
                 moves.push(Move::Start { early: false });
@@ -112,15 +119,16 @@ impl World {
                 }
             }
             Step::Idle | Step::Done => {}
-            Step::Early => moves.extend([Move::Early]),
+            Step::Early => moves.extend(heads.map(Move::Early)),
             Step::Acquire => {
                 moves.extend([Move::Ask(Way::Answered), Move::GiveUp]);
                 if replies_may_be_lost {
                     moves.extend([Move::Ask(Way::AnswerLost), Move::AskAgain]);
                 }
             }
+            Step::Head if self.is_told_by_record(scenario, writer) => moves.push(Move::Recall),
             Step::Head => {
-                moves.push(Move::Head);
+                moves.extend(heads.map(Move::Head));
                 if self.faults.lost_answers > 0 {
                     moves.push(Move::HeadFails);
                 }
@@ -142,9 +150,9 @@ impl World {
                     moves.extend(ways(Move::Reclaim));
                 }
             }
-            Step::LookAgain { .. } => moves.push(Move::LookAgain),
+            Step::LookAgain { .. } => moves.extend(heads.map(Move::LookAgain)),
             Step::SendAgain { .. } => moves.push(Move::SendAgain),
-            Step::EarlyEnd => moves.push(Move::EarlyEnd),
+            Step::EarlyEnd => moves.extend(heads.map(Move::EarlyEnd)),
             Step::Landed { told, committed, .. } => {
                 if !told {
                     moves.push(Move::Reply);
@@ -207,11 +215,12 @@ impl World {
         self.writers[index].frozen = false;
         match step {
             Move::Start { early } => self.start(scenario, index, early),
-            Move::Early => self.early_look(scenario, index),
+            Move::Early(shown) => self.early_look(scenario, index, shown),
             Move::Ask(way) => self.acquire(scenario, index, way, false),
             Move::AskAgain => self.acquire(scenario, index, Way::AnswerLost, true),
             Move::GiveUp => self.give_up(scenario, index),
-            Move::Head => self.judge_by_head(scenario, index),
+            Move::Head(shown) => self.judge_by_head(scenario, index, shown),
+            Move::Recall => self.judge_by_record(scenario, index),
             Move::HeadFails => {
                 self.faults.lost_answers -= 1;
                 self.then_release(index, None, false, Then::Tell(Reply::Unknown));
@@ -234,12 +243,12 @@ impl World {
             }
             Move::Resend => self.resend(index),
             Move::Fail => self.fail(index),
-            Move::LookAgain => self.look_again(scenario, index),
+            Move::LookAgain(shown) => self.look_again(scenario, index, shown),
             Move::SendAgain => self.send_again(index),
             Move::Renew => self.renew(scenario, index),
             Move::Reclaim(way) => self.reclaim(scenario, index, way),
             Move::HangUp => self.doubt(scenario, index),
-            Move::EarlyEnd => self.early_end(scenario, index),
+            Move::EarlyEnd(shown) => self.early_end(scenario, index, shown),
             Move::Commit(way) => self.commit(scenario, index, way),
             Move::Reply => self.reply(scenario, index),
             Move::StandBy(way) => self.stand_by(scenario, index, way),
@@ -265,16 +274,21 @@ impl World {
         self.watch_condition(scenario, call);
         let observed = self.server(scenario, index).observe();
         let satisfied = observed.satisfies(&scenario.calls[call].preconditions);
+        let looked_at = early && !observed.leased && !satisfied;
+        let young = !observed.young_for.is_zero();
         let writer = &mut self.writers[index];
         writer.arrived = now;
-        writer.step =
-            if early && !observed.leased && !satisfied { Step::Early } else { Step::Acquire };
+        writer.step = if looked_at && !young { Step::Early } else { Step::Acquire };
+        if looked_at && young && observed.state.known().is_some() {
+            self.tell(scenario, index, Reply::Refused);
+        }
     }
 
-    fn early_look(&mut self, scenario: &Scenario, index: usize) {
+    fn early_look(&mut self, scenario: &Scenario, index: usize, shown: usize) {
         let generation = self.server(scenario, index).observe().generation;
         let preconditions = &scenario.calls[self.writers[index].call].preconditions;
-        if properties::holds(preconditions, &self.head(), generation.as_ref()) {
+        let (seen, _) = self.head_shows(scenario, shown);
+        if properties::holds(preconditions, &seen, generation.as_ref()) {
             self.writers[index].step = Step::Acquire;
         } else {
             self.tell(scenario, index, Reply::Refused);
@@ -316,7 +330,7 @@ impl World {
             Acquired::Quarantine(_) | Acquired::Ended(Ending::Undetermined { .. }) => {
                 self.tell(scenario, index, Reply::Unknown);
             }
-            Acquired::Busy { .. } => self.writers[index].asked = None,
+            Acquired::Busy { .. } | Acquired::Young(_) => self.writers[index].asked = None,
             Acquired::Granted(grant) => self.granted(scenario, index, grant, asked),
         }
     }
@@ -343,7 +357,12 @@ impl World {
         } else {
             Step::Head
         };
+        let after = |wait: Duration| self.now + in_millis(wait);
         writer.held = Some(Held {
+            young_until: after(grant.young_for),
+            pre_young_until: after(
+                grant.doubt.as_ref().map_or(Duration::ZERO, |doubt| doubt.pre_young_for),
+            ),
             token: grant.token,
             pre: grant.state,
             generation: grant.generation,
@@ -380,6 +399,7 @@ impl World {
             Acquired::Busy { write_id, .. } => write_id,
             // The key may be kept for a process that has waited longer.
             Acquired::Granted(_) => leased.or(doubted),
+            Acquired::Young(_) => return self.tell(scenario, index, Reply::Unknown),
             Acquired::Quarantine(_) | Acquired::Ended(_) => return,
         };
         let writer = &self.writers[index];
@@ -396,35 +416,65 @@ impl World {
         self.writers[index].held.as_mut().expect("the step needs a lease")
     }
 
-    fn judge_by_head(&mut self, scenario: &Scenario, index: usize) {
-        let (current, seen_id) = (self.head(), self.seen_id(scenario));
+    /// Does the record decide, since a HEAD may show an older state?
+    fn is_told_by_record(&self, scenario: &Scenario, writer: &Writer) -> bool {
+        writer.held.as_ref().is_some_and(|held| {
+            held.doubt.is_none()
+                && self.now < held.young_until
+                && !scenario.is_without(Safeguard::YoungRecordDecides)
+        })
+    }
+
+    fn judge_by_record(&mut self, scenario: &Scenario, index: usize) {
+        match self.held(index).pre.known() {
+            Some(current) => self.judge(scenario, index, &current, None),
+            None => self.then_release(index, None, false, Then::AskAgain),
+        }
+    }
+
+    /// What a HEAD says, and the id of the write that left it, where it has left one.
+    fn head_shows(&self, scenario: &Scenario, shown: usize) -> (Current, Option<WriteId>) {
+        let object = self.shown(shown).unwrap_or(&self.object);
+        (current(object.etag), id_on(scenario, object))
+    }
+
+    fn judge_by_head(&mut self, scenario: &Scenario, index: usize, shown: usize) {
+        let (current, seen_id) = self.head_shows(scenario, shown);
+        let version = self.shown(shown).map_or(0, |object| object.event);
         let saw = self.sees(scenario, index);
+        let saw = if shown > 0 { Saw { version, ..saw } } else { saw };
+        let now = self.now;
         let held = self.held(index);
         held.saw = saw;
         if held.doubt.is_some() {
-            self.writers[index].step = Step::Resolve(current, seen_id);
+            let view =
+                if now >= held.young_until || scenario.is_without(Safeguard::DoubtWaitsForLag) {
+                    View::Current
+                } else if now >= held.pre_young_until {
+                    View::SinceDoubt
+                } else {
+                    View::Older
+                };
+            self.writers[index].step = Step::Resolve(current, seen_id, view);
         } else {
             self.judge(scenario, index, &current, seen_id.as_ref());
         }
     }
 
-    /// The id of the write that left what stands there, where it has left one.
-    fn seen_id(&self, scenario: &Scenario) -> Option<WriteId> {
-        let Author::Call(call) = self.object.by else { return None };
-        let spec = &scenario.calls[call];
-        (spec.carries_id && spec.leaves.is_some()).then(|| write_id(call))
-    }
-
     fn resolve(&mut self, scenario: &Scenario, index: usize, way: Way) {
-        let Step::Resolve(current, seen_id) = self.writers[index].step.clone() else { return };
+        let Step::Resolve(current, seen_id, view) = self.writers[index].step.clone() else {
+            return;
+        };
         let held = self.held(index);
         let token = held.token.clone();
         let Some(doubted) = held.doubt.take() else { return };
         let own = doubted.write_id == write_id(self.writers[index].call);
         let mut resolution = Resolution::Nothing;
         if way != Way::NotReached {
-            resolution = self.server(scenario, index).resolve(&token, &current, seen_id.as_ref());
-            if resolution != Resolution::Nothing {
+            let step =
+                ResolveStep { token: &token, head: &current, seen_id: seen_id.as_ref(), view };
+            resolution = self.server(scenario, index).resolve(&step);
+            if !matches!(resolution, Resolution::Nothing | Resolution::TooEarly) {
                 properties::generation_is_seen(self, scenario, self.writers[index].on_old_master);
             }
         }
@@ -432,13 +482,22 @@ impl World {
             self.faults.lost_replies -= 1;
             return self.tell(scenario, index, Reply::Unknown);
         }
+        let nothing_proven = matches!(resolution, Resolution::TooEarly | Resolution::Nothing);
+        if nothing_proven && view != View::Current {
+            return self.then_release(index, None, false, Then::AskAgain);
+        }
         if matches!(resolution, Resolution::Landed | Resolution::Undetermined) {
             self.held(index).generation = Some(doubted.generation);
         }
+        let old = view != View::Current;
         if own && resolution != Resolution::DidNot {
             let landed = resolution == Resolution::Landed;
             let then = if landed { Then::AskAgain } else { Then::Tell(Reply::Unknown) };
-            return self.then_release(index, learned(scenario, &current), false, then);
+            let learned = learned(scenario, &current).filter(|_| !old);
+            return self.then_release(index, learned, false, then);
+        }
+        if old {
+            return self.then_release(index, None, false, Then::AskAgain);
         }
         if own {
             self.writers[index].in_doubt = false;
@@ -453,11 +512,12 @@ impl World {
         current: &Current,
         seen_id: Option<&WriteId>,
     ) {
+        let by_head = !self.is_told_by_record(scenario, &self.writers[index]);
         if seen_id == Some(&write_id(self.writers[index].call)) {
             let learned = learned(scenario, current);
             return self.then_release(index, learned, false, Then::Tell(Reply::Success));
         }
-        self.held(index).seen_not_applied = true;
+        self.held(index).seen_not_applied = by_head;
         let writer = &self.writers[index];
         let Some(held) = &writer.held else { return };
         let foreign =
@@ -557,11 +617,14 @@ impl World {
         self.writers[index].step = Step::LookAgain { first_copy, answered: self.now };
     }
 
-    fn look_again(&mut self, scenario: &Scenario, index: usize) {
+    fn look_again(&mut self, scenario: &Scenario, index: usize, shown: usize) {
         let Step::LookAgain { first_copy, answered } = self.writers[index].step else { return };
         let now = self.now;
         let (deadline, pre) = (self.held(index).deadline, self.held(index).pre.clone());
-        if self.head() == Current::Absent && now < deadline {
+        let (seen, _) = self.head_shows(scenario, shown);
+        let young =
+            now < self.held(index).young_until && !scenario.is_without(Safeguard::GoneWaitsForLag);
+        if seen == Current::Absent && !young && now < deadline {
             // The object is gone, and no other write removed it: the only copy has landed.
             let exclusive = scenario.writers == Writers::Exclusive;
             let landed = exclusive && first_copy.is_none() && matches!(pre, State::Present(_));
@@ -691,14 +754,15 @@ impl World {
     }
 
     /// What has landed cannot land again: a HEAD under the lease that proves it ends the wait.
-    fn early_end(&mut self, scenario: &Scenario, index: usize) {
-        let (now, current) = (self.now, self.head());
+    fn early_end(&mut self, scenario: &Scenario, index: usize, shown: usize) {
+        let (now, (current, seen_id)) = (self.now, self.head_shows(scenario, shown));
         let held = self.held(index);
         let in_time = now < held.deadline || scenario.is_without(Safeguard::EarlyEndUnderLease);
-        let changed = held.pre.known().is_some_and(|pre| pre != current);
+        let old = now < held.young_until && !scenario.is_without(Safeguard::EarlyEndWaitsForLag);
+        let changed = !old && held.pre.known().is_some_and(|pre| pre != current);
         let anew = held.seen_not_applied || scenario.is_without(Safeguard::EarlyEndByANewId);
         let new = State::from(current);
-        let own = anew && self.seen_id(scenario) == Some(write_id(self.writers[index].call));
+        let own = anew && seen_id == Some(write_id(self.writers[index].call));
         if in_time && (own || (changed && believes_changes(scenario))) {
             self.writers[index].stands_by = None;
             let landed = Step::Landed { new, quiet: None, told: false, committed: false };
@@ -729,7 +793,7 @@ impl World {
         let Step::Sending { first_copy, .. } = self.writers[index].step else { return };
         self.hang_up(index);
         let spec = &scenario.calls[self.writers[index].call];
-        let new = State::from(crate::world::current(spec.leaves));
+        let new = State::from(current(spec.leaves));
         let waited = |last_byte: Tick| self.now - last_byte;
         let quiet = first_copy.map(|copy| settle(spec.class).saturating_sub(waited(copy)));
         let quiet = quiet.filter(|_| !scenario.is_without(Safeguard::QuietAfterError));
@@ -886,6 +950,13 @@ impl World {
             now && over && self.now < standing.until && !standing.token.is_of(&epoch.id)
         })
     }
+}
+
+/// The id of the write that left this, where it has left one.
+fn id_on(scenario: &Scenario, object: &Object) -> Option<WriteId> {
+    let Author::Call(call) = object.by else { return None };
+    let spec = &scenario.calls[call];
+    (spec.carries_id && spec.leaves.is_some()).then(|| write_id(call))
 }
 
 /// Is "changed, so it was ours" said?

@@ -1,0 +1,98 @@
+"""A store that shows what was replaced a short time ago: two creates, right and stale conditions, through two
+proxies. Told by how much the store lags, the proxies keep their promise; not told, they notice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import urllib3
+
+from clients import Raw
+from conftest import new_bucket
+from proxies import Proxy, Settings
+from stores import embedded
+
+LAG = 2.0
+KEYS = 12
+TOLD = Settings(writers="exclusive", lag=LAG * 1.2, lease_wait=8)
+
+
+@pytest.fixture(scope="module")
+def lagging(tmp_path_factory):
+    store = embedded(tmp_path_factory.mktemp("store"), ignore_conditions=True, lag=LAG)
+    yield store
+    store.stop()
+
+
+def two_proxies(tmp_path, store, redis_server, settings):
+    """Two proxies with one register, whose quarantine is over."""
+    settings = replace(settings, register=redis_server.new_database())
+    pair = [Proxy(tmp_path / str(number), store, settings, f"lag-{number}") for number in range(2)]
+    pair[0].skip_quarantine()
+    return pair
+
+
+def story(first: Raw, second: Raw, path: str) -> list[int]:
+    """Two creates, a right and a stale replacement, a delete of what was just written, and a create after it: what each
+    was answered."""
+    def put(door: Raw, body: bytes, **condition: str):
+        return door.put(path, body, headers={name.replace("_", "-"): value for name, value in condition.items()})
+
+    created = put(first, b"one", if_none_match="*")
+    again = put(second, b"two", if_none_match="*")
+    right = put(second, b"three", if_match=created.headers["etag"])
+    stale = put(first, b"four", if_match=created.headers["etag"])
+    last = right.headers.get("etag", created.headers["etag"])
+    deleted = second.delete(path, headers={"if-match": last})
+    anew = put(first, b"five", if_none_match="*")
+    return [each.status for each in (created, again, right, stale, deleted, anew)]
+
+
+RIGHT = [200, 412, 200, 412, 204, 200]
+
+
+def stories(pair: list[Proxy], bucket: str) -> list[list[int]]:
+    first, second = (proxy.raw() for proxy in pair)
+    return [story(first, second, f"/{bucket}/key-{number}") for number in range(KEYS)]
+
+
+@pytest.mark.parametrize("write_ids", [False, True], ids=["", "with-ids"])
+def test_two_creates_over_a_store_that_lags_are_told_apart(tmp_path, lagging, redis_server, write_ids):
+    settings = replace(TOLD, write_ids=write_ids)
+    pair = two_proxies(tmp_path, lagging, redis_server, settings)
+    assert stories(pair, new_bucket(lagging)) == [RIGHT] * KEYS
+    for proxy in pair:
+        proxy.stop()
+
+
+def test_a_store_that_lags_is_noticed(tmp_path, lagging, redis_server):
+    """Not told of the lag, the proxies give wrong answers, and say in the log and in the metrics that they do."""
+    settings = replace(TOLD, lag=0, admin="127.0.0.1:0")
+    pair = two_proxies(tmp_path, lagging, redis_server, settings)
+    answers = stories(pair, new_bucket(lagging))
+    assert answers != [RIGHT] * KEYS, "the store did not lag"
+    chaos = json.loads(urllib3.PoolManager().request("GET", f"{lagging.url}/-/chaos").data)
+    assert chaos["lagging_reads"] > 0
+    seen = sum(proxy.metric("ifmatch_store_stale_heads_total", shows=shows)
+               for proxy in pair for shows in ("absent", "undeleted", "other"))
+    told = sum(proxy.metric("ifmatch_store_lag_seconds_count") for proxy in pair)
+    assert seen == told > 0
+    lines = [line for proxy in pair for line in list(proxy.process.lines)]
+    assert any("not read-after-write consistent" in line for line in lines)
+    for proxy in pair:
+        proxy.stop()
+
+
+def test_a_lag_longer_than_was_told_is_an_alarm(tmp_path, lagging, redis_server):
+    settings = replace(TOLD, lag=LAG / 100, admin="127.0.0.1:0")
+    pair = two_proxies(tmp_path, lagging, redis_server, settings)
+    bucket = new_bucket(lagging)
+    while not any(proxy.metric("ifmatch_alarms_total", which="lag_exceeded") for proxy in pair):
+        bucket_round = stories(pair, bucket)
+        assert len(bucket_round) == KEYS
+    lines = [line for proxy in pair for line in list(proxy.process.lines)]
+    assert any("ALARM: the store shows another state" in line for line in lines)
+    for proxy in pair:
+        proxy.stop()
