@@ -190,6 +190,7 @@ async fn serve(
 ) {
     let Request { call, key, operation, preconditions, upload, write_id, carries_id } = &*asked;
     let arrived = Instant::now();
+    world.history().arrives(*call, attempt);
     let name = &world.names[*key];
     if world.dice.falls(400) {
         let headers = Fields::new();

@@ -16,6 +16,8 @@ pub(super) struct History {
     pub(super) uploads: HashMap<String, Upload>,
     /// Whose landing began a generation.
     generations: HashMap<String, usize>,
+    /// How often the register had forgotten when an attempt of a call arrived.
+    arrived: HashMap<(usize, u32), usize>,
     /// When an attempt of a call last looked at its key.
     pub(super) looked: HashMap<(usize, u32), Instant>,
     /// When its sender had looked, of each copy: what is looked at later decides nothing about it.
@@ -64,6 +66,8 @@ pub(super) struct Call {
     pub(super) began: Instant,
     pub(super) told: Option<Told>,
     pub(super) landings: Vec<Option<String>>,
+    /// How often the register had forgotten when it landed for the last time.
+    pub(super) landed_in: usize,
     /// The store has refused it.
     pub(super) refused_by_store: bool,
     /// A delete that is done, there having been nothing to delete.
@@ -82,6 +86,7 @@ impl Call {
             began: Instant::now(),
             told: None,
             landings: Vec::new(),
+            landed_in: 0,
             refused_by_store: false,
             found_nothing: false,
         }
@@ -120,6 +125,8 @@ pub(super) enum Told {
 pub(super) struct Copy {
     pub(super) call: usize,
     pub(super) sent: u64,
+    /// How often the register had forgotten when its attempt arrived.
+    arrived_in: usize,
 }
 
 impl History {
@@ -156,7 +163,13 @@ impl History {
         if let Some(looked) = self.looked.get(&(call, attempt)) {
             self.judged.insert(sent, *looked);
         }
-        Copy { call, sent }
+        let arrived_in = self.arrived.get(&(call, attempt)).copied().unwrap_or_default();
+        Copy { call, sent, arrived_in }
+    }
+
+    /// An attempt of a call arrives.
+    pub(super) fn arrives(&mut self, call: usize, attempt: u32) {
+        self.arrived.insert((call, attempt), self.epochs);
     }
 
     pub(super) fn begin(&mut self, call: Call) -> usize {
@@ -174,7 +187,7 @@ impl History {
 
     /// A copy of a call is applied: the laws, where they could break.
     pub(super) fn land(&mut self, copy: Copy) -> Option<String> {
-        let Copy { call: index, sent } = copy;
+        let Copy { call: index, sent, .. } = copy;
         let call = &self.calls[index];
         let key = call.key;
         let standing = self.current(key).clone();
@@ -204,6 +217,7 @@ impl History {
         let version = Version { etag: etag.clone(), id_field, by, sent, at };
         self.keys[key].push(version);
         self.calls[index].landings.push(etag.clone());
+        self.calls[index].landed_in = self.epochs;
         for law in found {
             let Version { etag, by, sent, .. } = &standing;
             self.breaks(format!("{law}: call {index} over {etag:?} by {by:?}, sent {sent}"));
@@ -226,7 +240,8 @@ impl History {
         if call.preconditions.is_empty() || self.is_foreign_race(copy, call.key) {
             return found;
         }
-        if !call.landings.is_empty() {
+        // An attempt that comes when the register has forgotten the one before is not known for one.
+        if !call.landings.is_empty() && copy.arrived_in <= call.landed_in {
             found.push("L1: a conditional write is applied twice, with another in between");
         }
         if let Shape::GenerationMatch(wanted) = call.preconditions.shape() {
