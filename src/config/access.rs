@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Require, RuleMode};
+use super::choices::{Consistency, Require, RuleMode};
 use crate::secret::Secret;
 use crate::tls::CertificateName;
 
@@ -78,6 +78,8 @@ pub struct Rule {
     pub prefix: Option<String>,
     /// Whether their writes need a lease of the register.
     pub mode: RuleMode,
+    /// What their reads may show where the store lags.
+    pub consistency: Consistency,
     /// The condition that their writes must carry; none when absent.
     pub require: Option<Require>,
     /// Configurations that are allowed for these buckets although `require` is set.

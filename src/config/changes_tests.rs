@@ -65,6 +65,7 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("backend.write_timeout", "\"7s\"", LIVE),
     ("backend.long_write_timeout", "\"7m\"", LIVE),
     ("backend.read_timeout", "\"7s\"", Restart),
+    ("backend.read_patience", "\"7s\"", LIVE),
     ("backend.ca_file", "\"ca.pem\"", Restart),
     ("backend.client_cert_file", "\"client.pem\"", Restart),
     ("backend.client_key_file", "\"client.key\"", Restart),
@@ -146,6 +147,7 @@ const OTHER: &[(&str, &str, Effect)] = &[
     ("rule.buckets", "[\"b\"]", Applied("rule")),
     ("rule.prefix", "\"wal/\"", Applied("rule")),
     ("rule.mode", "\"pass\"", Applied("rule")),
+    ("rule.consistency", "\"guarded\"", Applied("rule")),
     ("rule.require", "\"create-only\"", Applied("rule")),
     ("rule.allow_configuration", "[\"policy\"]", Applied("rule")),
 ];

@@ -116,6 +116,17 @@ pub enum RuleMode {
     Pass,
 }
 
+/// What reads may show where the store lags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// What the store shows.
+    #[default]
+    Store,
+    /// Nothing older than what was acknowledged.
+    Guarded,
+}
+
 /// The condition that writes must carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

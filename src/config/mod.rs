@@ -32,8 +32,8 @@ pub use access::{BucketPattern, Buckets, Client, Rights, Rule};
 pub use address::{Endpoint, RegisterUrl};
 pub use changes::{Changes, changes, effective};
 pub use choices::{
-    AccessLog, Addressing, Checksums, EarlyAnswer, LogFormat, Replicas, Require, RuleMode,
-    SignatureV2, Signatures, Subresources, UnknownLength,
+    AccessLog, Addressing, Checksums, Consistency, EarlyAnswer, LogFormat, Replicas, Require,
+    RuleMode, SignatureV2, Signatures, Subresources, UnknownLength,
 };
 pub use faults::{ConfigErrors, Fault};
 pub use json_schema::json_schema;

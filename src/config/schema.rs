@@ -279,6 +279,9 @@ pub struct Backend {
     /// How long a read may wait for a byte.
     #[serde(with = "Positive")]
     pub read_timeout: Duration = Duration::from_mins(1),
+    /// How long a read of a rule's keys waits for a store that lags to show what was written.
+    #[serde(with = "Span")]
+    pub read_patience: Duration = Duration::from_secs(5),
     /// PEM certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf> = None,
     /// The certificate to show to the store, in PEM form, with its chain.

@@ -43,7 +43,7 @@ pub(super) fn all(reading: &mut Reading, config: &Config) {
     log_level(reading, &config.log.level);
     access_log(reading, &config.log.access);
     access::buckets(reading, config);
-    access::rules(reading, &config.rules);
+    access::rules(reading, config);
     access::clients(reading, config);
     if config.signatures == Signatures::Passthrough {
         access::passthrough(reading, config);

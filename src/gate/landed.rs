@@ -54,6 +54,7 @@ impl Landed<'_> {
                 new,
                 quiet,
                 headers,
+                comes_first: !attempt.gate.settings.terms.lag.is_zero(),
                 turn,
                 metrics: Arc::clone(&attempt.gate.metrics),
                 _lease: lease.counted,

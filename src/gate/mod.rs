@@ -10,6 +10,7 @@ mod conclude;
 mod doubt;
 mod early;
 pub mod finding;
+mod fresh;
 mod judge;
 mod landed;
 mod landing;
@@ -43,6 +44,7 @@ use crate::metrics::Metrics;
 use crate::random;
 use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Current, ETag, Effect, ObjectName, Operation, Preconditions, WriteClass};
+pub use fresh::Expected;
 pub use object_id::id_field;
 pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
@@ -54,6 +56,10 @@ pub const X_IFMATCH_GENERATION: HeaderName = HeaderName::from_static("x-ifmatch-
 
 /// In a read, with the value `generation`: asks for the generation in the answer.
 pub const X_IFMATCH_WANT: HeaderName = HeaderName::from_static("x-ifmatch-want");
+
+/// In answers to reads of keys whose rule is `consistency = "guarded"`: `guarded`, or `store` where the
+/// register did not know what was written, and the store's answer counts.
+pub const X_IFMATCH_CONSISTENCY: HeaderName = HeaderName::from_static("x-ifmatch-consistency");
 
 /// Everything a guarded write needs.
 #[derive(Debug)]

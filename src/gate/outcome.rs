@@ -75,6 +75,8 @@ pub struct Commit {
     pub(super) new: State,
     pub(super) quiet: Option<Duration>,
     pub(super) headers: AnswerHeaders,
+    /// It has to be recorded before the client is answered.
+    pub(super) comes_first: bool,
     /// The next writer of this process waits until the lease is gone.
     pub(super) turn: Turn,
     pub(super) metrics: Arc<Metrics>,
@@ -86,6 +88,12 @@ pub struct Commit {
 const COMMIT_ATTEMPTS: u32 = 3;
 
 impl Commit {
+    /// Whether it has to be recorded before the client is answered: where the store lags, others read
+    /// by the record what this client was told.
+    pub const fn comes_first(&self) -> bool {
+        self.comes_first
+    }
+
     /// Records the landing and ends the lease. Where the register does not answer, the lease stays
     /// armed, and the next holder of the key finds out by a HEAD.
     pub async fn record(self) {

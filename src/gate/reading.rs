@@ -129,6 +129,8 @@ mod tests {
             leased: false,
             landed: None,
             young_for: Duration::ZERO,
+            before: None,
+            before_young_for: Duration::ZERO,
         };
         Pinned::of(observed, writers)
     }

@@ -207,6 +207,9 @@ fn backend(out: &mut Families<'_>, of: &Metrics) -> fmt::Result {
     out.counters("store_stale_heads", None,
         "HEADs that contradicted the record of a write less than a minute old, by what they showed.",
         of.store_stale_heads.each())?;
+    out.counters("guarded_reads", None,
+        "Reads of keys whose rule is consistency = guarded, by how they ended.",
+        of.guarded_reads.each())?;
     out.histogram("store_lag",
         "How long ago a write had landed that a HEAD did not show.",
         &of.store_lag)?;

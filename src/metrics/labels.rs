@@ -214,6 +214,20 @@ label! {
 }
 
 label! {
+    /// How a read of a key with `consistency = "guarded"` ended.
+    GuardedRead = "outcome" {
+        /// The store's first answer was new enough.
+        First = "first",
+        /// A later one was.
+        Waited = "waited",
+        /// None was in time.
+        GivenUp = "given_up",
+        /// The register did not know what was written: the store's answer counted.
+        Unguarded = "unguarded",
+    }
+}
+
+label! {
     /// What a HEAD shows that contradicts the record of its key.
     StaleHead = "shows" {
         /// No object, where one was written.

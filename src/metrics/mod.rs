@@ -26,8 +26,9 @@ use cells::{
     Bounds, Counter, CounterTable, Counters, Gauge, Histogram, HistogramTable, Histograms,
 };
 use labels::{
-    Alarm, Connecting, DoubtEnd, ErrorCode, HeadFault, OperationClass, OperationName, Outcome,
-    RefusedBy, SpanEnd, StaleHead, Step, StepFailure, StepResult, StoreRequestClass, Verdict,
+    Alarm, Connecting, DoubtEnd, ErrorCode, GuardedRead, HeadFault, OperationClass, OperationName,
+    Outcome, RefusedBy, SpanEnd, StaleHead, Step, StepFailure, StepResult, StoreRequestClass,
+    Verdict,
 };
 use tls::TlsMetrics;
 
@@ -67,6 +68,7 @@ pub struct Metrics {
     pub backend_resends: Counter,
     pub store_stale_heads: Counters<StaleHead>,
     pub store_lag: Histogram,
+    pub guarded_reads: Counters<GuardedRead>,
     /// 1 or 0.
     pub backend_up: Gauge,
     // certificates, and handshakes with clients
@@ -106,6 +108,7 @@ impl Default for Metrics {
             backend_resends: Counter::default(),
             store_stale_heads: Counters::default(),
             store_lag: Histogram::new(Bounds::FINE),
+            guarded_reads: Counters::default(),
             backend_up: Gauge::default(),
             tls: TlsMetrics::default(),
             trace_spans: Counters::default(),

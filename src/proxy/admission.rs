@@ -299,7 +299,8 @@ fn sort(
             Admitted::Buffered(Passed { request, target })
         }
         (Effect::Read, Target::Object(name), Op::GetObject | Op::HeadObject) if !verbatim => {
-            Admitted::ObjectRead(ObjectRead { request, name, unguarded })
+            let consistent = terms.policy.consistent;
+            Admitted::ObjectRead(ObjectRead { request, name, unguarded, consistent })
         }
         (Effect::Read | Effect::Streams, target, _) => {
             // The store says whether a body that is signed for it may come.

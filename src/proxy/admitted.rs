@@ -72,6 +72,8 @@ pub(super) struct ObjectRead {
     pub(super) name: ObjectName,
     /// Whether the key's rule is `mode = "pass"`.
     pub(super) unguarded: bool,
+    /// Whether the answer may be nothing older than what was acknowledged.
+    pub(super) consistent: bool,
 }
 
 /// A request that is not guarded.

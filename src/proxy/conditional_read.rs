@@ -14,7 +14,7 @@ use super::context::REQUEST_ID;
 use super::response::{Alongside, Response};
 use super::visit::Visit;
 use crate::backend::{Answer, HttpStore, Opened, StoreRequest};
-use crate::gate::X_IFMATCH_GENERATION;
+use crate::gate::{X_IFMATCH_CONSISTENCY, X_IFMATCH_GENERATION};
 use crate::http1::fields::Fields;
 use crate::s3::{Precondition, Preconditions, Validators};
 
@@ -110,7 +110,7 @@ fn kept(of_store: &Fields, names: &[HeaderName]) -> Fields {
 }
 
 /// The headers of a 304: RFC 9110 §15.4.5, and S3's own.
-const IN_NOT_MODIFIED: [HeaderName; 11] = [
+const IN_NOT_MODIFIED: [HeaderName; 12] = [
     header::CACHE_CONTROL,
     header::CONTENT_LOCATION,
     header::DATE,
@@ -122,8 +122,9 @@ const IN_NOT_MODIFIED: [HeaderName; 11] = [
     HeaderName::from_static(REQUEST_ID),
     HeaderName::from_static("x-amz-version-id"),
     X_IFMATCH_GENERATION,
+    X_IFMATCH_CONSISTENCY,
 ];
 
 /// The headers of a 412. The object's ETag saves the client its next read.
-const IN_REFUSAL: [HeaderName; 4] =
-    [header::DATE, header::ETAG, header::VARY, X_IFMATCH_GENERATION];
+const IN_REFUSAL: [HeaderName; 5] =
+    [header::DATE, header::ETAG, header::VARY, X_IFMATCH_GENERATION, X_IFMATCH_CONSISTENCY];

@@ -99,6 +99,7 @@ impl Lasting {
             buffers: self.buffers.with_settings(body),
             deletes: self.deletes.with_limit(backend.deletes_at_once),
             body_bytes_max: body.max,
+            read_patience: backend.read_patience,
             idle_timeout: body.idle_timeout,
             handshake_timeout: config.tls.handshake_timeout,
             body_least_rate: body.least_rate,

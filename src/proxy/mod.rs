@@ -10,6 +10,7 @@ mod admitted;
 mod buffered;
 mod conditional_read;
 mod connection_slots;
+mod consistent_read;
 mod context;
 mod copy_source;
 mod cors;

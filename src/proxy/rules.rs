@@ -1,6 +1,6 @@
 //! The configured rules: how writes of each key are treated.
 
-use crate::config::{Require, Rule, RuleMode};
+use crate::config::{Consistency, Require, Rule, RuleMode};
 use crate::s3::conditional::IF_GENERATION_MATCH;
 use crate::s3::configuration::{self, Reach};
 use crate::s3::{
@@ -19,6 +19,8 @@ pub struct Rules {
 pub(super) struct KeyPolicy {
     /// Whether its writes are sent to the store without a lease.
     pub(super) unguarded: bool,
+    /// Whether its reads may show nothing older than what was acknowledged.
+    pub(super) consistent: bool,
     requirement: Option<Requirement>,
 }
 
@@ -31,12 +33,14 @@ impl Rules {
     /// The policy for this key: the first rule that matches decides.
     pub(super) fn policy(&self, name: &ObjectName) -> KeyPolicy {
         if self.marker.as_ref() == Some(name) {
-            return KeyPolicy { unguarded: false, requirement: Some(Requirement::Untouchable) };
+            let requirement = Some(Requirement::Untouchable);
+            return KeyPolicy { requirement, ..KeyPolicy::default() };
         }
         let (bucket, key) = (name.bucket.as_str(), name.key.as_str());
         let rule = self.rules.iter().find(|rule| rule.fits(bucket, key));
         rule.map_or_else(KeyPolicy::default, |rule| KeyPolicy {
             unguarded: rule.mode == RuleMode::Pass,
+            consistent: rule.consistency == Consistency::Guarded,
             requirement: rule.require.map(|require| match require {
                 Require::CreateOnly => Requirement::CreateOnly,
                 Require::MustBeConditional => Requirement::Conditional,
@@ -131,6 +135,7 @@ mod tests {
             buckets: Buckets(vec![bucket]),
             prefix: Some(prefix.to_owned()),
             mode,
+            consistency: Consistency::Store,
             require: None,
             allow_configuration: Vec::new(),
         }
@@ -146,12 +151,12 @@ mod tests {
         let marker = name("logs-1", "marker");
         let rules = Rules::new(&[once, rule(logs, "", RuleMode::Pass)], Some(&marker));
         let of = |bucket, key| rules.policy(&name(bucket, key));
-        let once = KeyPolicy { unguarded: false, requirement: Some(Requirement::CreateOnly) };
+        let default = KeyPolicy::default;
+        let once = KeyPolicy { requirement: Some(Requirement::CreateOnly), ..default() };
         assert_eq!(of("logs-1", "wal/7"), once);
-        assert_eq!(of("logs-1", "wal"), KeyPolicy { unguarded: true, requirement: None });
+        assert_eq!(of("logs-1", "wal"), KeyPolicy { unguarded: true, ..default() });
         assert_eq!(of("tables", "wal/7"), KeyPolicy::default());
-        let untouchable =
-            KeyPolicy { unguarded: false, requirement: Some(Requirement::Untouchable) };
+        let untouchable = KeyPolicy { requirement: Some(Requirement::Untouchable), ..default() };
         assert_eq!(of("logs-1", "marker"), untouchable);
         assert!(of("logs-2", "marker").unguarded);
         assert!(!KeyPolicy::default().unguarded);
@@ -189,10 +194,10 @@ mod tests {
         };
         // A condition that AWS, and so the gate, refuses with 501.
         let refused = || Err(Some("If-Match".to_owned()));
-        let passes = KeyPolicy { unguarded: true, requirement: None };
+        let passes = KeyPolicy { unguarded: true, ..KeyPolicy::default() };
         assert_eq!(preconditions(passes, "if-match"), Ok(Preconditions::NONE));
         assert_eq!(preconditions(KeyPolicy::default(), "if-match"), refused());
-        let required = KeyPolicy { unguarded: true, requirement: Some(Requirement::Conditional) };
+        let required = KeyPolicy { requirement: Some(Requirement::Conditional), ..passes };
         assert_eq!(preconditions(required, "if-match"), refused());
         let own = "x-ifmatch-if-generation-match";
         assert_eq!(preconditions(passes, own), Err(Some(own.to_owned())));

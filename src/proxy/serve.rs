@@ -60,6 +60,10 @@ impl Proxy {
         responded: Result<Response<'_>, Failure>,
     ) -> Result<(), Cut> {
         match responded {
+            Ok(Response::Whole(answer, Alongside::Record(commit))) if commit.comes_first() => {
+                commit.record().await;
+                visit.answer(answer).await
+            }
             Ok(Response::Whole(answer, alongside)) => {
                 let alongside = async {
                     match alongside {

@@ -57,6 +57,8 @@ pub struct Proxy {
     pub buffers: BufferPool,
     /// The largest body accepted, in bytes.
     pub body_bytes_max: u64,
+    /// How long a read waits for a store that lags to show what was written.
+    pub read_patience: Duration,
     /// How long a client may pause in the middle of a body.
     pub idle_timeout: Duration,
     /// How long a TLS handshake with a client may take.

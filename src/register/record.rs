@@ -219,6 +219,13 @@ impl Slot {
         armed.or(doubted).map(|armed| &armed.generation)
     }
 
+    /// The write that is under way or in doubt. One that was sent twice and is committed is neither.
+    fn unsettled(&self) -> Option<&Armed> {
+        let held = self.lease.as_ref().filter(|lease| lease.token.is_some());
+        let doubted = self.record.doubt.as_ref().map(|doubt| &doubt.armed);
+        held.and_then(|lease| lease.armed.as_ref()).or(doubted)
+    }
+
     /// The id of the write under the lease, or in doubt.
     fn last_seen_write(&self) -> Option<&WriteId> {
         let leased = self.lease.as_ref().map(|lease| &lease.write_id);
@@ -284,10 +291,11 @@ impl Slot {
 pub fn observe(epoch: &Epoch, slot: &Slot, terms: &Terms, now: Millis) -> Observation {
     let quarantine = now.until(epoch.quarantine_until);
     // What landed in earlier epochs is shown when the quarantine is over.
-    let young_for = match terms.lag {
+    let young = |landing| match terms.lag {
         Duration::ZERO => Duration::ZERO,
-        lag => time_since(last_landing(slot, terms), lag, now).max(quarantine),
+        lag => time_since(landing, lag, now).max(quarantine),
     };
+    let young_for = young(last_landing(slot, terms));
     // The first copy of a write that was sent twice may have landed since its second was recorded.
     let unknown = !young_for.is_zero() && slot.is_undecided();
     Observation {
@@ -299,6 +307,8 @@ pub fn observe(epoch: &Epoch, slot: &Slot, terms: &Terms, now: Millis) -> Observ
         leased: is_leased(slot, terms, now),
         landed: slot.record.last_landing().map(|landing| landing.until(now)),
         young_for,
+        before: slot.unsettled().map(|armed| armed.pre.clone()),
+        before_young_for: young(slot.record.landed_at),
     }
 }
 

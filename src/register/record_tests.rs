@@ -196,6 +196,8 @@ impl Key {
             leased: false,
             landed: last_landing(&self.slot, &self.terms).map(|landing| landing.until(self.now)),
             young_for: Duration::ZERO,
+            before: None,
+            before_young_for: Duration::ZERO,
         }
     }
 

@@ -115,6 +115,10 @@ pub struct Observation {
     pub landed: Option<Duration>,
     /// For how long the store may still show an older state than the key's.
     pub young_for: Duration,
+    /// Where a write is under way or in doubt: the state before it.
+    pub before: Option<State>,
+    /// For how long the store may still show an older state than that one.
+    pub before_young_for: Duration,
 }
 
 impl Observation {

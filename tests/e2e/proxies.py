@@ -50,6 +50,7 @@ class Settings:
     """As it follows from the rest, where it is not given."""
     lag: float = 0
     spacing: float = 0
+    read_patience: float = 5
     lease_wait: float = 5
     body_memory: str = "64MiB"
     body_memory_per_body: str = "8MiB"
@@ -181,6 +182,7 @@ dialect = {quoted(settings.dialect)}
 [backend]
 {nodes or f"url = {quoted(store_url)}"}
 connect_timeout = {seconds(settings.connect_timeout)}
+read_patience = {seconds(settings.read_patience)}
 region = "us-east-1"
 access_key_id = {quoted(store_key)}
 secret_access_key_env = "E2E_BACKEND_SECRET"

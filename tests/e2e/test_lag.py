@@ -12,11 +12,19 @@ import urllib3
 from clients import Raw
 from conftest import new_bucket
 from proxies import Proxy, Settings
+from redis_server import RedisServer
 from stores import embedded
 
 LAG = 2.0
 KEYS = 12
 TOLD = Settings(writers="exclusive", lag=LAG * 1.2, lease_wait=8)
+
+
+GUARDED = """
+[[rule]]
+buckets = ["*"]
+consistency = "guarded"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +104,82 @@ def test_a_lag_longer_than_was_told_is_an_alarm(tmp_path, lagging, redis_server)
     assert any("ALARM: the store shows another state" in line for line in lines)
     for proxy in pair:
         proxy.stop()
+
+
+def reads(door: Raw, path: str, etag: str | None, size: int) -> dict[str, int]:
+    """What each kind of read is answered."""
+    asked = {
+        "get": door.get(path),
+        "head": door.request("HEAD", path),
+        "range": door.get(path, headers={"range": "bytes=1-2"}),
+        "beyond": door.get(path, headers={"range": f"bytes={size}-"}),
+        "unchanged": door.get(path, headers={"if-none-match": etag or '"none"'}),
+        "changed": door.get(path, headers={"if-match": '"another"'}),
+    }
+    for name, answer in asked.items():
+        if answer.status in (200, 206, 304):
+            assert answer.headers["etag"] == etag, name
+        assert answer.headers["x-ifmatch-consistency"] == "guarded", name
+    return {name: answer.status for name, answer in asked.items()}
+
+
+SHOWN = {"get": 200, "head": 200, "range": 206, "beyond": 416, "unchanged": 304, "changed": 412}
+GONE = dict.fromkeys(SHOWN, 404)
+
+
+def test_a_guarded_read_shows_nothing_older_than_what_was_acknowledged(tmp_path, lagging, redis_server):
+    """Written through one proxy, read at once through the other. Nothing is given up, as the store lags by less than
+    a read waits."""
+    settings = replace(TOLD, rules=GUARDED, admin="127.0.0.1:0")
+    pair = two_proxies(tmp_path, lagging, redis_server, settings)
+    writer, reader = (proxy.raw() for proxy in pair)
+    bucket = new_bucket(lagging)
+    for number in range(2):
+        path = f"/{bucket}/read-{number}"
+        for body in (b"one", b"longer than one", b"two"):
+            etag = writer.put(path, body).headers["etag"]
+            assert reads(reader, path, etag, len(body)) == SHOWN
+            assert reader.get(path).body == body
+        assert writer.delete(path).status == 204
+        assert reads(reader, path, None, 0) == GONE
+        etag = writer.put(path, b"again").headers["etag"]
+        assert reads(reader, path, etag, 5) == SHOWN
+    waited = pair[1].metric("ifmatch_guarded_reads_total", outcome="waited")
+    assert waited > 0, "the store never lagged"
+    assert pair[1].metric("ifmatch_guarded_reads_total", outcome="given_up") == 0
+    for proxy in pair:
+        proxy.stop()
+
+
+def test_a_read_that_the_store_does_not_satisfy_in_time_is_503(tmp_path, lagging, redis_server):
+    """Never 404, and never an old object. The client's SDK would ask again."""
+    settings = replace(TOLD, rules=GUARDED, read_patience=0.2)
+    pair = two_proxies(tmp_path, lagging, redis_server, settings)
+    writer, reader = (proxy.raw() for proxy in pair)
+    bucket = new_bucket(lagging)
+    answers = []
+    while not any(answer.status == 503 for answer in answers):
+        path = f"/{bucket}/impatient-{len(answers)}"
+        writer.put(path, b"new")
+        answers.append(reader.get(path))
+        assert answers[-1].status == 503 or answers[-1].body == b"new"
+    refused = answers[-1]
+    assert (refused.code, refused.headers["retry-after"]) == ("ServiceUnavailable", "1")
+    assert refused.headers["x-ifmatch-consistency"] == "guarded"
+    assert "does not show yet" in refused.fields["Message"]
+    for proxy in pair:
+        proxy.stop()
+
+
+def test_without_the_register_a_guarded_read_shows_what_the_store_shows_and_says_so(tmp_path, lagging):
+    redis = RedisServer(tmp_path / "redis")
+    pair = two_proxies(tmp_path, lagging, redis, replace(TOLD, rules=GUARDED))
+    path = f"/{new_bucket(lagging)}/key"
+    doors = [proxy.raw() for proxy in pair]
+    doors[0].put(path, b"x")
+    assert doors[1].get(path).headers["x-ifmatch-consistency"] == "guarded"
+    redis.kill9()
+    assert {door.get(path).headers["x-ifmatch-consistency"] for door in doors} == {"store"}
+    for proxy in pair:
+        proxy.stop()
+    redis.stop()

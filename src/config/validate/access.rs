@@ -1,7 +1,7 @@
 //! Validation of rights: clients, requests without a signature, rules.
 
 use crate::config::access::{BucketPattern, Buckets, Client, Rule};
-use crate::config::choices::{RuleMode, Signatures};
+use crate::config::choices::{Consistency, RuleMode, Signatures};
 use crate::config::keys::path;
 use crate::config::reading::Reading;
 use crate::config::schema::Config;
@@ -30,9 +30,9 @@ pub(super) fn buckets(reading: &mut Reading, config: &Config) {
 
 /// The first matching rule decides a key. So a rule with the same settings for the same keys as an
 /// earlier one is a fault, and a rule that never decides causes a warning.
-pub(super) fn rules(reading: &mut Reading, rules: &[Rule]) {
+pub(super) fn rules(reading: &mut Reading, config: &Config) {
     let mut earlier: Vec<(usize, &Rule)> = Vec::new();
-    for (number, rule) in (1..).zip(rules) {
+    for (number, rule) in (1..).zip(&config.rules) {
         let table = format!("rule #{number}");
         let buckets = path(&table, "buckets");
         if !reading.is_faulty(&[&buckets, &path(&table, "prefix")]) {
@@ -54,6 +54,18 @@ pub(super) fn rules(reading: &mut Reading, rules: &[Rule]) {
                  whether it holds is left to the store"
             ));
         }
+        if rule.consistency == Consistency::Guarded {
+            let consistency = path(&table, "consistency");
+            if config.register.terms.lag.is_zero() {
+                reading.fault(&[&consistency, "register.lag"], NO_LAG);
+            }
+            if rule.mode == RuleMode::Pass {
+                reading.fault(&[&consistency, &path(&table, "mode")], NOT_IN_THE_REGISTER);
+            }
+            if config.signatures == Signatures::Passthrough {
+                reading.fault(&[&consistency, "signatures"], NOT_READ_FOR_THEM);
+            }
+        }
         let allowed = path(&table, "allow_configuration");
         let unknown = |name: &&String| !reaching().any(|known| known == *name);
         if let Some(name) = rule.allow_configuration.iter().find(unknown) {
@@ -68,6 +80,12 @@ pub(super) fn rules(reading: &mut Reading, rules: &[Rule]) {
         }
     }
 }
+
+const NO_LAG: &str = "\"guarded\" is for a store that lags; say by how much with register.lag";
+const NOT_IN_THE_REGISTER: &str =
+    "\"guarded\" needs mode \"guard\": of writes that pass the register knows nothing";
+const NOT_READ_FOR_THEM: &str = "\"guarded\" needs signatures = \"resign\": a read that is sent on as its sender \
+                                 signed it cannot be asked again";
 
 fn are_about_the_same(a: &Rule, b: &Rule) -> bool {
     let all_in =

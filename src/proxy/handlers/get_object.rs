@@ -9,11 +9,11 @@ use crate::backend::headers::for_head;
 use crate::clock;
 use crate::gate::{X_IFMATCH_GENERATION, X_IFMATCH_WANT};
 use crate::proxy::admitted::ObjectRead;
-use crate::proxy::conditional_read;
+use crate::proxy::consistent_read::{self, Read};
 use crate::proxy::response::{Failure, Response};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
-use crate::proxy::{outgoing, read_body};
+use crate::proxy::{conditional_read, outgoing, read_body};
 use crate::s3::Preconditions;
 
 /// Serves a read.
@@ -35,7 +35,18 @@ pub(super) async fn serve<'p>(
     } else {
         None
     };
-    let mut asked = conditional_read::ask(&proxy.store, &question, &preconditions).await;
+    let consistent = read.consistent && !request.query.has("versionId");
+    let mut asked = if consistent {
+        match consistent_read::ask(proxy, &read.name, &question, &preconditions).await {
+            Ok(Read::Fresh(opened, failing)) => Ok((opened, failing)),
+            Ok(Read::Refused(refused, opened)) => {
+                return Ok(consistent_read::refuse(visit, &refused, opened));
+            }
+            Err(why) => Err(why),
+        }
+    } else {
+        conditional_read::ask(&proxy.store, &question, &preconditions).await
+    };
     if let (Some(pinned), Ok((opened, _))) = (pinned, &mut asked)
         && let Some(generation) = pinned.of_answer(opened.status, &opened.headers)
     {

@@ -86,6 +86,11 @@ impl Reply {
         self.bytes()?.and_then(|text| state_of(&text)).ok_or_else(|| strange("no state"))
     }
 
+    /// A state, or that there is none.
+    pub(super) fn optional_state(&mut self) -> Result<Option<State>, RegisterError> {
+        self.bytes()?.map(|text| state_of(&text).ok_or_else(|| strange("no state"))).transpose()
+    }
+
     /// The epoch. Generations of this answer are its.
     pub(super) fn epoch(&mut self) -> Result<EpochId, RegisterError> {
         let epoch = EpochId(self.text()?);

@@ -225,6 +225,8 @@ fn observation(mut reply: Reply) -> Result<Observation, RegisterError> {
         leased: reply.number()? != 0,
         landed: reply.optional_duration()?,
         young_for: reply.duration()?,
+        before: reply.optional_state()?,
+        before_young_for: reply.duration()?,
     })
 }
 

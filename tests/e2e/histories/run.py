@@ -13,7 +13,6 @@ from histories.checker import check
 from histories.heart import Heart
 from histories.history import History, save
 from histories.nemesis import Nemesis, Strike
-from histories.operation import READ
 from histories.report import Report, Round
 from histories.scene import KEYS, TERMS, KilledStore, Registers, Scene
 from histories.workload import Crowd
@@ -94,13 +93,8 @@ def play(scene: Scene, nemesis: Nemesis, chance: random.Random, writers: str,
             strikes += nemesis.strike(scene, history, KEYS)
             if strikes[-1].stuck:
                 break
-    # What a store that lags has shown is no history of the key. From here on it shows the last state.
-    time.sleep(scene.store.lag)
-    settled = history.now()
     unread = crowd.last_reads(2 * scene.takeover)
     for _ in scene.alarms():
         history.remark("alarms of proxies, true or false (target/e2e-logs)")
     operations = history.operations()
-    told = [each for each in operations
-            if each.kind != READ or not scene.store.lag or each.invoked >= settled]
-    return Round(writers, KEYS, operations, strikes, check(told), history.remarks, unread)
+    return Round(writers, KEYS, operations, strikes, check(operations), history.remarks, unread)

@@ -65,6 +65,13 @@ class KilledStore:
         self.store.stop()
 
 
+GUARDED_READS = """
+[[rule]]
+buckets = ["*"]
+consistency = "guarded"
+"""
+
+
 def told_lag(lag: float) -> float:
     """What the proxies are told of a lag: a bit more."""
     return lag * 1.2
@@ -74,12 +81,14 @@ class Scene:
     """Store, Redis and proxies, and a bucket of its own."""
 
     def __init__(self, directory: Path, store: KilledStore, redis: Registers, writers: str,
-                 terms: Settings = TERMS, proxies: int = PROXIES):
+                 terms: Settings = TERMS, proxies: int = PROXIES, told: bool = True):
+        """`told`: the proxies know by how much the store lags."""
         self.store, self.redis = store, redis
         # What Sentinels and clusters say of their masters is believed for half a lease.
         lag = redis.lag if redis.kind == "standalone" else redis.lag + terms.lease / 2
         self.settings = replace(terms, register=redis.new_database(), writers=writers,
-                                failover_lag=lag, lag=told_lag(store.lag))
+                                failover_lag=lag, lag=told_lag(store.lag) * told,
+                                rules=GUARDED_READS * bool(store.lag and told))
         self.bucket = new_bucket(store.store)
         self.posts = [self._post(directory / f"proxy-{number}", number)
                       for number in range(proxies)]

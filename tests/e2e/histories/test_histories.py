@@ -86,6 +86,28 @@ def test_the_same_operations_at_the_store_alone_are_found_bad(tmp_path):
     assert all(check(reduced(violation)) for violation in violations)
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not-told"])
+def test_a_store_that_lags_keeps_its_laws_if_it_was_told(tmp_path, told):
+    """Reads and writes are linearizable. Where the proxies do not know of the lag, not even the writes alone are."""
+    store, redis = KilledStore(tmp_path / "store", lag=1), RedisServer(tmp_path / "redis")
+    scene = Scene(tmp_path, store, redis, "exclusive", replace(TERMS, settle=0.5), told=told)
+    history = History()
+    try:
+        with Crowd(run.CLIENTS, scene.doors(), scene.bucket, run.KEYS, history, random.Random(1)):
+            for second in range(3, 13, 3):
+                history.wait_written(run.KEYS, since=second, timeout=30)
+    finally:
+        scene.stop()
+        redis.stop()
+        store.stop()
+    operations = history.operations()
+    assert sum(each.kind == READ and each.outcome == OK for each in operations) > 30
+    if told:
+        assert check(operations) == []
+    else:
+        assert check([each for each in operations if each.kind != READ])
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["within-settle", "later-than-settle"])
 def test_a_write_that_lands_later_than_settle_is_found(tmp_path, late):
     """The fault is the one that the nemesis plays, but longer than is promised."""

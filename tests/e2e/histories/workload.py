@@ -119,6 +119,9 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self._avoid()
             return UNKNOWN, None, type(error).__name__
+        if answer.headers.get("x-ifmatch-consistency") == "store":
+            # It may be old, and says so.
+            return UNKNOWN, None, "unguarded"
         if answer.status == 404 and answer.code == "NoSuchKey":
             return OK, None, ""
         if answer.status != 200:

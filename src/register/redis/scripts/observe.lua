@@ -4,7 +4,8 @@
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua)
 -- Returns: {now, 'ok', epoch, state, generation or false, pending generation or false, ms of
 --          quarantine left, 1 if leased, ms since the last landing or false, ms for which the key
---          is young}
+--          is young, the state before a write under way or in doubt or false, ms for which that
+--          state is young}
 -- Defines: observe
 -- Uses:    format.rs (LAG); prelude.lua (epoch, now); key.lua (blocked_until, lease, record);
 --          record.lua (is_undecided, last_landing, pending, record_landing)
@@ -17,6 +18,10 @@ local function observe()
   local young_for = LAG > 0 and math.max(last_landing() + LAG - now, quarantine) or 0
   -- The first copy of a write that was sent twice may have landed since its second was recorded.
   local unknown = young_for > 0 and is_undecided()
+  -- A write that was sent twice and is committed is neither under way nor in doubt.
+  local before = lease and lease.nonce and lease.generation and lease.pre
+    or record.doubt and record.doubt[2] or false
   return {now, 'ok', epoch.id, unknown and '?' or record.state, record.generation or false, pending(),
-    quarantine, leased and 1 or 0, landing > 0 and math.max(now - landing, 0), young_for}
+    quarantine, leased and 1 or 0, landing > 0 and math.max(now - landing, 0), young_for, before,
+    LAG > 0 and math.max((record.landed_at or 0) + LAG - now, quarantine) or 0}
 end

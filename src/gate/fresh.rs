@@ -1,0 +1,100 @@
+//! What a read of a key may show, at a store that lags (docs/protocol.md#reads).
+
+use super::Gate;
+use crate::register::{Observation, State};
+use crate::s3::{Current, ObjectName};
+
+/// What a read of a key may show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// What the store shows: nothing that was acknowledged is younger than the store lags.
+    Anything,
+    /// What the store shows, which may be old: the register does not know what was written.
+    Unknown,
+    /// This, or the store shows something older.
+    This(Current),
+}
+
+impl Expected {
+    fn of(observed: &Observation) -> Self {
+        if !observed.quarantine.is_zero() {
+            return Self::Unknown;
+        }
+        // Under way or in doubt: what it leaves is right as well as what was there before.
+        let (state, young_for) = match &observed.before {
+            Some(before) => (before, observed.before_young_for),
+            None => (&observed.state, observed.young_for),
+        };
+        match state {
+            _ if young_for.is_zero() => Self::Anything,
+            State::Unknown => Self::Unknown,
+            State::Absent => Self::This(Current::Absent),
+            State::Present(etag) => Self::This(Current::Present(etag.clone())),
+        }
+    }
+}
+
+impl Gate {
+    /// What a read of this key may show, by what was acknowledged until now.
+    pub async fn expected(&self, name: &ObjectName) -> Expected {
+        match self.register.observe(name).await {
+            Ok(observed) => Expected::of(&observed),
+            Err(error) => {
+                tracing::debug!(%name, %error, "a read was not compared with the register");
+                Expected::Unknown
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::register::EpochId;
+    use crate::s3::ETag;
+
+    const AGES: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
+
+    fn present(etag: &str) -> State {
+        State::Present(ETag::parse(etag.as_bytes()))
+    }
+
+    fn expected(state: State, before: Option<State>, ages: [Duration; 3]) -> Expected {
+        let [quarantine, young_for, before_young_for] = ages;
+        Expected::of(&Observation {
+            state,
+            generation: None,
+            pending: None,
+            epoch: EpochId("e".to_owned()),
+            quarantine,
+            leased: before.is_some(),
+            landed: None,
+            young_for,
+            before,
+            before_young_for,
+        })
+    }
+
+    #[test]
+    fn a_young_key_shows_what_was_written_last_and_any_other_what_the_store_shows() {
+        let a = || Expected::This(State::known(&present("a")).unwrap());
+        for [young, old] in [AGES, [AGES[1], AGES[0]]] {
+            // A key at rest.
+            let is_young = !young.is_zero();
+            let this = if is_young { a() } else { Expected::Anything };
+            assert_eq!(expected(present("a"), None, [AGES[0], young, old]), this);
+            let gone = if is_young { Expected::This(Current::Absent) } else { Expected::Anything };
+            assert_eq!(expected(State::Absent, None, [AGES[0], young, old]), gone);
+            let unknown = if is_young { Expected::Unknown } else { Expected::Anything };
+            assert_eq!(expected(State::Unknown, None, [AGES[0], young, old]), unknown);
+            // A write under way: how old the state before it is decides.
+            let under_way = expected(State::Unknown, Some(present("a")), [AGES[0], AGES[1], young]);
+            assert_eq!(under_way, this);
+            let blind = expected(State::Unknown, Some(State::Unknown), [AGES[0], AGES[1], young]);
+            assert_eq!(blind, unknown);
+        }
+        assert_eq!(expected(present("a"), None, [AGES[1], AGES[1], AGES[0]]), Expected::Unknown);
+    }
+}
