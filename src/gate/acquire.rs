@@ -44,11 +44,7 @@ impl<'a> Attempt<'a> {
                 Acquired::Young(left) if Instant::now() + left > give_up => {
                     return Err(Stop::error(refusal::young(left)));
                 }
-                Acquired::Young(left) => {
-                    sleep(jittered(pause).min(left)).await;
-                    pause = (pause * 2).min(POLL_LAST);
-                    continue;
-                }
+                Acquired::Young(left) => return Err(Stop::Young(Instant::now() + left)),
             };
             let now = Instant::now();
             let seen = Watch::after(watch, holder, free_in, term, now);

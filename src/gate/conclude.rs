@@ -37,7 +37,7 @@ impl<'a> Answered<'a> {
             Finding::NotApplied => return Err(armed.refuse(Stop::Refused(answer)).await),
             Finding::Doubt(why) => return Box::pin(armed.in_doubt(copies, why)).await,
         };
-        let new = gate.looked_up(&armed, new, &mut answer).await;
+        let new = gate.looked_up(&armed, copies, new, &mut answer).await;
         let settle = gate.settings.terms.settle(write.settle());
         let quiet = first_copy.map(|last_byte| settle.saturating_sub(last_byte.elapsed()));
         Ok(Landed { armed, reply: Reply::Store(answer), new, quiet })

@@ -6,7 +6,7 @@ use super::{Decider, Gate, Outcome, Reply, refusal};
 use crate::backend::HeadRequest;
 use crate::http1::fields::Fields;
 use crate::register::Generation;
-use crate::s3::{ObjectName, Preconditions, Seen, Shape};
+use crate::s3::{ObjectName, Preconditions};
 
 impl Gate {
     /// Refuses a write whose condition cannot hold, or which would get no lease: step 2 of
@@ -34,15 +34,19 @@ impl Gate {
         if attempt >= 2 || observed.leased || observed.satisfies(preconditions) {
             return None;
         }
+        // The generation of a write under way or in doubt may be the one that is named.
+        if observed.pending.is_some() && preconditions.are_about_the_generation() {
+            return None;
+        }
         let mut seen = if observed.young_for.is_zero() {
             // A HEAD that fails here decides nothing: the gate sends its own.
             let asked = HeadRequest { name, version_id: None, headers: head_headers };
             self.store.head(asked).await.ok()?
-        } else if preconditions.shape() == Shape::Compound {
-            return None;
-        } else {
+        } else if preconditions.are_about_the_etag() {
             // A HEAD may show an older state than the record.
-            Seen { current: observed.state.known()?, ..Seen::ABSENT }
+            observed.state.known()?.into()
+        } else {
+            return None;
         };
         seen.generation = observed.generation.map(|Generation(name)| name.into());
         self.refusal_by(name, preconditions, &seen).await.map(early)

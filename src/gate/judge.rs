@@ -12,7 +12,7 @@ use crate::register::{
     AnswerHeaders, Generation, InDoubt, RegisterError, Resolution, ResolveStep, State, View,
     Writers,
 };
-use crate::s3::{Current, ObjectName, Preconditions, Seen, Shape};
+use crate::s3::{Current, ObjectName, Preconditions, Seen};
 
 /// Why the write is not sent, and how its lease ends.
 enum Against {
@@ -71,6 +71,9 @@ impl<'a> Leased<'a> {
         // An upload may be gone because it was completed, so any doubt about its completion is
         // resolved first.
         let learned = gate.learned(seen.current.clone());
+        // Either may be right: the next write asks again.
+        let contradicted = self.lease.contradicted;
+        let learned = learned.map(|state| if contradicted { State::Unknown } else { state });
         let gone = gate.is_upload_gone(write).await;
         if gone && self.lease.upload.is_none() {
             return Err(Against::Refuse(learned, upload_gone(write, &self.lease)));
@@ -107,23 +110,28 @@ impl<'a> Leased<'a> {
         }
         if !self.lease.is_young() {
             let seen = gate.store.head(write.head_request()).await?;
-            gate.notice(write.name, &self.lease.believed, self.lease.landed, &seen.current);
+            let Lease { believed, landed, .. } = &*self.lease;
+            let contradicted = gate.notice(write.name, believed, *landed, &seen.current);
+            self.lease.contradicted = contradicted;
             self.lease.seen_not_applied = true;
             return Ok(seen);
         }
         let Some(recorded) = self.lease.believed.known() else { return Err(self.too_early()) };
-        if self.is_told_by_record() {
-            return Ok(Seen { current: recorded, ..Seen::ABSENT });
+        if self.needs_date() {
+            return Err(self.too_early());
+        }
+        if write.preconditions.are_about_the_etag() {
+            return Ok(recorded.into());
         }
         let seen = gate.store.head(write.head_request()).await?;
         if seen.current == recorded { Ok(seen) } else { Err(self.too_early()) }
     }
 
-    /// Does the record say all that the condition is about?
-    fn is_told_by_record(&self) -> bool {
+    /// Does the object's date count? An older object with the same ETag has another one.
+    fn needs_date(&self) -> bool {
         let write = self.attempt.write;
-        let knows_upload = write.upload_id.is_none() || self.lease.upload.is_some();
-        knows_upload && write.preconditions.shape() != Shape::Compound
+        let upload_is_unknown = write.upload_id.is_some() && self.lease.upload.is_none();
+        upload_is_unknown || write.preconditions.are_about_the_date()
     }
 
     /// What the store shows may be old.

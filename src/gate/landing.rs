@@ -5,6 +5,7 @@
 
 use md5::{Digest, Md5};
 
+use super::doubt::Copies;
 use super::finding;
 use super::lease::Armed;
 use super::object_id::id_carried;
@@ -44,6 +45,11 @@ impl Evidence {
         self.carries_id.is_none() && self.has_changed(seen)
     }
 
+    /// Is what is seen what was written, byte for byte?
+    fn is_equal(&self, seen: &Current) -> bool {
+        matches!(seen, Current::Present(etag) if self.etag.as_ref() == Some(etag))
+    }
+
     /// Is it certain that this state was not there before, and that no other writer has left it?
     fn has_changed(&self, seen: &Current) -> bool {
         self.exclusive && self.pre.as_ref().is_some_and(|pre| pre != seen)
@@ -57,6 +63,7 @@ impl Gate {
     pub(super) async fn looked_up(
         &self,
         armed: &Armed<'_>,
+        copies: Copies,
         new: State,
         answer: &mut Answer,
     ) -> State {
@@ -81,7 +88,11 @@ impl Gate {
                 if let (true, Current::Present(etag)) = (object, &seen.current) {
                     finding::complete(answer, write.operation, etag);
                 }
-                return State::from(seen.current);
+                // Where the store lags, the HEAD may show another copy of this write than the last.
+                let alone = copies == Copies::One && evidence.carries_id.is_none();
+                let known =
+                    self.settings.terms.lag.is_zero() || alone || evidence.is_equal(&seen.current);
+                return if known { State::from(seen.current) } else { State::Unknown };
             }
             tracing::debug!(name = %write.name, "what stands there is not certainly what was written");
         }

@@ -141,6 +141,11 @@ impl Gate {
         Self { metrics, ..self }
     }
 
+    /// The register's terms.
+    pub const fn terms(&self) -> &Terms {
+        &self.settings.terms
+    }
+
     /// Where it counts.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics

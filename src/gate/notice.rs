@@ -41,19 +41,20 @@ fn contradiction(
 impl Gate {
     /// Counts a HEAD that contradicts a young record, and logs it: the store lags, or there are
     /// writers that go around the proxies although `writers = "exclusive"` says that there are none.
+    /// Returns whether it does.
     pub(super) fn notice(
         &self,
         name: &ObjectName,
         recorded: &State,
         landed: Option<Duration>,
         seen: &Current,
-    ) {
+    ) -> bool {
         static LAGS: Seldom = Seldom::new();
         let terms = &self.settings.terms;
         if terms.writers == Writers::Shared {
-            return;
+            return false;
         }
-        let Some(found) = contradiction(recorded, landed, seen, terms.lag) else { return };
+        let Some(found) = contradiction(recorded, landed, seen, terms.lag) else { return false };
         let Contradiction { shows, age } = found;
         self.metrics.store_stale_heads.count(shows);
         self.metrics.store_lag.observe(age);
@@ -68,6 +69,7 @@ impl Gate {
                            written a short time ago: it is not read-after-write consistent (see \
                            register.lag), or a writer goes around the proxies (see writers)");
         }
+        true
     }
 }
 

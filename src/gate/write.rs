@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep_until};
 use super::busy::Blocker;
 use super::landed::Landed;
 use super::lease::{Armed, Attempt, Granted};
-use super::queue::Unserved;
+use super::queue::{Turn, Unserved};
 use super::repeat::Repeated;
 use super::stop::Stop;
 use super::upload::upload_gone;
-use super::{Decider, Gate, Outcome, Reply, Settings, Write, refusal};
+use super::{Decider, Gate, Outcome, Reply, Write, refusal};
 use crate::metrics::Metrics;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::{DoubtEnd, Verdict};
@@ -59,18 +59,9 @@ impl Gate {
     async fn write_in_turn(&self, write: &Write<'_>, progress: &mut Progress) -> Outcome {
         let started = Instant::now();
         let attempt = Attempt { gate: self, write, give_up: started + self.settings.lease_wait };
-        let Settings { lease_wait, writes_per_key, .. } = self.settings;
-        let waiting = self.metrics.gate_waiting.hold();
-        let turn = self.queue.turn(write.name, writes_per_key, lease_wait);
-        let turn = Span::within("queue").over(turn).await;
-        drop(waiting);
-        let turn = match turn {
+        let mut turn = match attempt.take_turn().await {
             Ok(turn) => turn,
-            Err(unserved) => {
-                let refused = match unserved {
-                    Unserved::TooMany => refusal::crowded(),
-                    Unserved::TooLong => refusal::busy(write, Blocker::Queue),
-                };
+            Err(refused) => {
                 let reply = Reply::Error(refused, None);
                 return progress.without_landing(reply, Decider::Gate, started);
             }
@@ -94,10 +85,22 @@ impl Gate {
                     continue;
                 }
                 Stop::AlreadyRecorded => continue,
-                Stop::Young(until) => match attempt.look_later(until, progress).await {
-                    None => continue,
-                    Some(refused) => (Reply::Error(refused, None), Decider::Gate),
-                },
+                Stop::Young(until) => {
+                    // Other writes need not wait for what this one waits for.
+                    drop(turn);
+                    let refused = match attempt.look_later(until, progress).await {
+                        Some(refused) => refused,
+                        None => match attempt.take_turn().await {
+                            Ok(next) => {
+                                turn = next;
+                                continue;
+                            }
+                            Err(_) if progress.in_doubt => refusal::answer_lost(),
+                            Err(refused) => refused,
+                        },
+                    };
+                    (Reply::Error(refused, None), Decider::Gate)
+                }
             };
             return progress.without_landing(reply, decided_by, started);
         }
@@ -105,6 +108,21 @@ impl Gate {
 }
 
 impl<'a> Attempt<'a> {
+    /// Waits behind the other writes of the key in this process. The error for the client where they
+    /// are too many, or take too long.
+    async fn take_turn(self) -> Result<Turn, S3Error> {
+        let Self { gate, write, give_up } = self;
+        let waiting = gate.metrics.gate_waiting.hold();
+        let patience = give_up.saturating_duration_since(Instant::now());
+        let turn = gate.queue.turn(write.name, gate.settings.writes_per_key, patience);
+        let turn = Span::within("queue").over(turn).await;
+        drop(waiting);
+        turn.map_err(|unserved| match unserved {
+            Unserved::TooMany => refusal::crowded(),
+            Unserved::TooLong => refusal::busy(write, Blocker::Queue),
+        })
+    }
+
     /// Waits until the store may show more than it did: what it shows may be old `until` then at the
     /// latest. The error for the client where the write has waited long enough.
     async fn look_later(self, until: Instant, progress: &mut Progress) -> Option<S3Error> {

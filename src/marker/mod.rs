@@ -209,7 +209,7 @@ impl Marker {
     }
 
     /// Creates the marker as any object: under its key's lease, only if it does not exist.
-    async fn write(&self, id: &RegisterId) -> Result<(), String> {
+    async fn write(&self, id: &RegisterId) -> Result<bool, String> {
         let text = format!("{FIRST_LINE}{id}\n\n{EXPLANATION}");
         let mut headers = Fields::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
@@ -237,12 +237,14 @@ impl Marker {
             commit.record().await;
         }
         match outcome.reply {
-            Reply::Store(answer) if answer.status.is_success() => Ok(()),
+            Reply::Store(answer) if answer.status.is_success() => Ok(true),
             Reply::Store(answer) => Err(said(&answer)),
             // Another proxy created it first; its id is read next.
-            Reply::Error(error, _) if error.status() == StatusCode::PRECONDITION_FAILED => Ok(()),
+            Reply::Error(error, _) if error.status() == StatusCode::PRECONDITION_FAILED => {
+                Ok(false)
+            }
             Reply::Error(error, _) => Err(error.to_string()),
-            Reply::Replayed(..) => Ok(()),
+            Reply::Replayed(..) => Ok(true),
         }
     }
 
@@ -329,10 +331,14 @@ impl Watch {
             Ok(None) if self.misnamed.is_some() => (self.without_marker(), WHILE_OTHER_REGISTER),
             Ok(None) if !grants => (self.without_marker(), AGAIN_AFTER),
             Ok(None) => match self.marker.write(&self.own).await {
-                Ok(()) => {
-                    tracing::info!(marker = %self.marker.name, id = %self.own, "the register's marker was written");
-                    // The new marker counts once it was read; until then the old state stays.
-                    (self.without_marker(), Duration::ZERO)
+                Ok(written) => {
+                    if written {
+                        tracing::info!(marker = %self.marker.name, id = %self.own, "the register's marker was written");
+                    }
+                    // The marker counts once it was read; until then the old state stays. A store that
+                    // lags may not show it yet.
+                    let lags = !self.marker.gate.terms().lag.is_zero();
+                    (self.without_marker(), if lags { AGAIN_AFTER } else { Duration::ZERO })
                 }
                 Err(why) => {
                     tracing::warn!(marker = %self.marker.name, why, "the register's marker could not be written");

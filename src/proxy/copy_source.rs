@@ -12,13 +12,13 @@ use http::StatusCode;
 
 use super::state::Proxy;
 use crate::backend::headers::for_head_of_source;
-use crate::backend::{Answer, HeadError, HttpStore, Opened, Store, StoreRequest};
+use crate::backend::{Answer, HeadError, Opened, Store, StoreRequest};
 use crate::clock;
-use crate::gate::{Outcome, Reply, Write};
+use crate::gate::{Expected, Outcome, Reply, Write};
 use crate::http1::fields::Fields;
 use crate::s3::conditional::X_AMZ_COPY_SOURCE_IF_MATCH;
 use crate::s3::documents::parse_store_error;
-use crate::s3::{Code, CopySource, ETag, Preconditions, S3Error};
+use crate::s3::{Code, CopySource, Current, ETag, Preconditions, S3Error, Validators};
 
 /// How often a copy is tried whose source changes meanwhile.
 const ROUNDS: u32 = 3;
@@ -39,7 +39,7 @@ impl Source {
     /// copy, or has no condition on its source; an error where the source does not exist, fails a
     /// condition, or cannot be read.
     pub(super) async fn judged(
-        store: &HttpStore,
+        proxy: &Proxy,
         client: &Fields,
         object: Option<&CopySource>,
     ) -> Result<Option<Self>, S3Error> {
@@ -50,16 +50,24 @@ impl Source {
         }
         let headers = for_head_of_source(client);
         let mut judged = Self { object, preconditions, headers, pin: None };
-        judged.pin = judged.look(store).await?;
+        judged.pin = judged.look(proxy).await?;
         Ok(Some(judged))
     }
 
     /// The ETag to pin the copy to, where the conditions hold. A version needs none: it cannot
     /// change.
-    async fn look(&self, store: &HttpStore) -> Result<Option<ETag>, S3Error> {
+    async fn look(&self, proxy: &Proxy) -> Result<Option<ETag>, S3Error> {
+        let store = &proxy.store;
         let (name, version_id) = (&self.object.name, self.object.version_id());
         let key = name.key.as_str();
-        match store.look(name, version_id, self.headers.clone()).await {
+        let expected = self.expected(proxy).await;
+        let looked = store.look(name, version_id, self.headers.clone()).await;
+        if let Ok(seen) = &looked
+            && !is_shown(&expected, seen.as_ref())
+        {
+            return Err(S3Error::service_unavailable(1).because(NOT_SHOWN));
+        }
+        match looked {
             Ok(Some(validators)) => match self.preconditions.evaluate(&validators) {
                 Err(failed) => Err(failed.failed_by_source()),
                 // A weak ETag is used without its `W/`: compared strongly, as a store may do, a
@@ -80,12 +88,21 @@ impl Source {
         }
     }
 
+    /// What a HEAD of the source may show. A version does not change; a store that does not lag shows
+    /// what is there.
+    async fn expected(&self, proxy: &Proxy) -> Expected {
+        if self.object.version_id().is_some() || proxy.gate.terms().lag.is_zero() {
+            return Expected::Anything;
+        }
+        proxy.gate.expected(&self.object.name).await
+    }
+
     /// Looks at the source again after the store refused the copy with 412. An error says why the
     /// refusal was right. Otherwise the source has changed and the conditions still hold, or the
     /// store has misjudged its own ETag.
-    async fn look_again(&mut self, store: &HttpStore) -> Result<(), S3Error> {
+    async fn look_again(&mut self, proxy: &Proxy) -> Result<(), S3Error> {
         let refused = self.pin.take();
-        let seen = self.look(store).await?;
+        let seen = self.look(proxy).await?;
         if seen == refused {
             tracing::debug!(source = %self.object.name, "the store refuses a source's own ETag");
         } else {
@@ -115,7 +132,7 @@ pub(super) async fn write(proxy: &Proxy, write: &Write<'_>, source: Option<Sourc
             return outcome;
         }
         rounds -= 1;
-        let refused = match source.look_again(&proxy.store).await {
+        let refused = match source.look_again(proxy).await {
             Err(refused) => refused,
             Ok(()) if rounds == 0 => changes_all_the_time(),
             Ok(()) => continue,
@@ -136,25 +153,37 @@ fn is_refusal(reply: &Reply) -> bool {
 /// refusal the source is looked at again before an answer is given. Errors: the answer for the
 /// client in place of the store's; the inner error is a sentence that says why the store gave none.
 pub(super) async fn open(
-    store: &HttpStore,
+    proxy: &Proxy,
     request: &StoreRequest,
     mut source: Option<Source>,
 ) -> Result<Result<Opened, String>, S3Error> {
     for _ in 0..ROUNDS {
         let pinned = source.as_ref().map(|source| source.pinned(request));
-        let opened = store.open_once(pinned.as_ref().unwrap_or(request)).await;
+        let opened = proxy.store.open_once(pinned.as_ref().unwrap_or(request)).await;
         match (opened, &mut source) {
             (Ok(opened), Some(source))
                 if opened.status == StatusCode::PRECONDITION_FAILED && source.pin.is_some() =>
             {
-                store.dismiss(opened).await;
-                source.look_again(store).await?;
+                proxy.store.dismiss(opened).await;
+                source.look_again(proxy).await?;
             }
             (settled, _) => return Ok(settled),
         }
     }
     Err(changes_all_the_time())
 }
+
+/// Does the store show what was written last at the source?
+fn is_shown(expected: &Expected, seen: Option<&Validators>) -> bool {
+    match (expected, seen) {
+        (Expected::Anything, _) | (Expected::This(Current::Absent), None) => true,
+        (Expected::This(Current::Present(written)), Some(seen)) => seen.etag() == Some(written),
+        (Expected::This(_) | Expected::Unknown, _) => false,
+    }
+}
+
+const NOT_SHOWN: &str =
+    "The store may not show yet what was written at the source of the copy. Please try again.";
 
 fn changes_all_the_time() -> S3Error {
     S3Error::service_unavailable(1)

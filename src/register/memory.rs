@@ -357,7 +357,7 @@ impl Register for MemoryRegister {
     }
 
     async fn skip_quarantine(&self) -> Result<(), RegisterError> {
-        self.lock().epoch.quarantine_until = Millis(0);
+        self.lock().epoch.skip_quarantine(&self.terms);
         Ok(())
     }
 

@@ -319,9 +319,15 @@ impl Terms {
     }
 
     /// How long no lease is granted after an epoch began: after this time every earlier lease is
-    /// over, and the store shows what was written under it.
+    /// over, the store shows what was written under it, and another write is far enough from that.
     pub fn quarantine(&self) -> Duration {
-        self.lease + self.grace + self.settle + self.failover_lag + self.lag
+        self.lease + self.grace + self.settle + self.failover_lag + self.after_landing()
+    }
+
+    /// How long after a landing nothing is granted by a register that knows nothing of it: the store may
+    /// not show it, or may not order another write after it.
+    pub fn after_landing(&self) -> Duration {
+        self.lag.max(self.spacing)
     }
 
     /// A text of these terms, to tell proxies with other terms apart.
@@ -440,6 +446,11 @@ impl Epoch {
     /// An epoch that begins now: no lease is granted until every earlier lease must be over.
     pub fn begin(id: EpochId, terms: &Terms, now: Millis) -> Self {
         Self { id, since: now, quarantine_until: now + terms.quarantine(), generations: 0 }
+    }
+
+    /// Ends the quarantine, but for the time that the store needs after a landing.
+    pub fn skip_quarantine(&mut self, terms: &Terms) {
+        self.quarantine_until = self.quarantine_until.min(self.since + terms.after_landing());
     }
 
     /// Begins a generation.

@@ -71,7 +71,7 @@ impl Bench {
     /// Before a store that shows what was replaced for so long.
     pub(super) async fn lagging(lag: Duration, lease_wait: Duration) -> Self {
         let bench = Self::with_terms(Terms { lag, ..TERMS }, lease_wait);
-        *bench.store.lag.lock().unwrap() = lag;
+        bench.store.lags_by(lag);
         // Its register may have had a predecessor.
         tokio::time::sleep(lag).await;
         bench
@@ -345,6 +345,11 @@ impl FakeStore {
         let replaced = self.replaced.lock().unwrap();
         let old = replaced.iter().find(|(_, at)| at.elapsed() < lag);
         old.map_or(newest, |(etag, _)| etag.clone())
+    }
+
+    /// It lags by so much from now on.
+    pub(super) fn lags_by(&self, lag: Duration) {
+        *self.lag.lock().unwrap() = lag;
     }
 
     pub(super) fn lose_bucket(&self) {

@@ -4,12 +4,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use tokio::time::{Instant, advance};
 
 use super::fake::{Bench, Fault, TERMS, is_error, is_replay, status};
 use super::{LEASE, SETTLED, if_match};
-use crate::gate::{Gate, Reply};
+use crate::gate::{Gate, Reply, X_IFMATCH_GENERATION};
 use crate::http1::fields::Fields;
 use crate::register::{State, Terms};
 use crate::s3::{Dialect, ETag, Operation, Preconditions, Query, RequestHead};
@@ -24,14 +24,13 @@ fn present(etag: &str) -> State {
     State::Present(ETag::parse(etag.as_bytes()))
 }
 
-/// A condition that the register does not evaluate.
-fn one_of_two(etags: &'static str) -> Preconditions {
-    let headers: Fields =
-        [(header::IF_MATCH, HeaderValue::from_static(etags))].into_iter().collect();
+/// The condition of a write in the dialect of RFC 9110.
+fn rfc(operation: Operation, name: &HeaderName, value: &'static str) -> Preconditions {
+    let headers: Fields = [(name.clone(), HeaderValue::from_static(value))].into_iter().collect();
     let query = Query::default();
     let head =
         RequestHead { method: &Method::PUT, path: "/bucket/key", query: &query, headers: &headers };
-    Preconditions::of_write(head, Operation::PutObject, Dialect::Rfc).unwrap()
+    Preconditions::of_write(head, operation, Dialect::Rfc).unwrap()
 }
 
 /// The reply, and how long it took.
@@ -61,13 +60,35 @@ async fn while_a_key_is_young_its_record_decides_and_afterwards_a_head() {
     assert_eq!(bench.store.heads(), heads + 1);
 }
 
-/// The store may not show what the record knows, and a date is only in a HEAD.
+/// Lists of ETags, and deletes in that dialect, are about the ETag alone.
 #[tokio::test(start_paused = true)]
-async fn a_condition_that_the_record_cannot_judge_waits_until_the_store_shows_its_state() {
-    let bench = Bench::lagging(LAG, PATIENCE).await;
+async fn the_record_of_a_young_key_judges_all_conditions_on_its_etag() {
+    let bench = Bench::lagging(LAG, LEASE).await;
     assert_eq!(status(&bench.write(CREATE).await), 200);
-    let (reply, took) = timed(bench.write(one_of_two("\"e1\", \"e9\""))).await;
-    assert_eq!(status(&reply), 200, "{reply:?}");
+    let heads = bench.store.heads();
+    let of_put = |etags| rfc(Operation::PutObject, &header::IF_MATCH, etags);
+    assert!(is_error(&bench.write(of_put("\"e8\", \"e9\"")).await, "PreconditionFailed"));
+    assert_eq!(status(&bench.write(of_put("\"e1\", \"e9\"")).await), 200);
+    let of_delete = |etag| rfc(Operation::DeleteObject, &header::IF_MATCH, etag);
+    assert!(is_error(&bench.delete(of_delete("\"e1\"")).await, "PreconditionFailed"));
+    assert_eq!(status(&bench.delete(of_delete("\"e2\"")).await), 204);
+    assert_eq!(bench.store.heads(), heads);
+}
+
+/// An object was written, replaced, and written again with the same bytes: a HEAD may still show the
+/// date of the first.
+#[tokio::test(start_paused = true)]
+async fn a_date_is_judged_when_the_store_shows_it() {
+    let bench = Bench::lagging(LAG, PATIENCE).await;
+    let lands_as = |etag: &str| *bench.store.lands_as.lock().unwrap() = Some(etag.to_owned());
+    for etag in ["a", "b", "a"] {
+        lands_as(etag);
+        assert_eq!(status(&bench.write(Preconditions::NONE).await), 200);
+    }
+    let name = HeaderName::from_static("x-amz-if-match-last-modified-time");
+    let condition = rfc(Operation::DeleteObject, &name, "Thu, 01 Jan 1970 00:00:10 GMT");
+    let (reply, took) = timed(bench.delete(condition)).await;
+    assert!(is_error(&reply, "PreconditionFailed"), "{reply:?}");
     assert!(took.abs_diff(LAG) < Duration::from_secs(2), "{took:?}");
 }
 
@@ -185,6 +206,8 @@ async fn that_an_object_is_gone_is_not_believed_while_its_key_is_young() {
 async fn writes_of_a_key_keep_their_distance() {
     let spacing = Duration::from_secs(3);
     let bench = Bench::with_terms(Terms { spacing, ..TERMS }, LEASE);
+    // Its register may have had a predecessor.
+    advance(spacing).await;
     assert_eq!(status(&bench.write(CREATE).await), 200);
     for preconditions in [if_match("e1"), Preconditions::NONE] {
         let (reply, took) = timed(bench.write(preconditions)).await;
@@ -194,4 +217,60 @@ async fn writes_of_a_key_keep_their_distance() {
     advance(spacing).await;
     let (reply, took) = timed(bench.write(if_match("e3"))).await;
     assert_eq!((status(&reply), took), (200, Duration::ZERO));
+}
+
+/// One HEAD that is older than the store was said to lag must not be remembered.
+#[tokio::test(start_paused = true)]
+async fn what_contradicts_a_record_is_not_believed_later() {
+    let bench = Bench::lagging(Duration::from_secs(2), LEASE).await;
+    bench.store.lags_by(LAG);
+    assert_eq!(status(&bench.write(CREATE).await), 200);
+    advance(LAG).await;
+    assert_eq!(status(&bench.write(if_match("e1")).await), 200);
+    advance(Duration::from_secs(3)).await;
+    let heads = bench.store.heads();
+    assert!(is_error(&bench.write(if_match("e9")).await, "PreconditionFailed"));
+    assert_eq!(bench.store.heads(), heads + 1, "it showed e1");
+    advance(Duration::from_hours(1)).await;
+    assert!(is_error(&bench.write(if_match("e1")).await, "PreconditionFailed"));
+    assert_eq!(status(&bench.write(if_match("e2")).await), 200);
+}
+
+/// A condition that waits for a young key keeps no other write of the process waiting.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_waits_for_the_store_lets_others_pass() {
+    let bench = Bench::lagging(LAG, PATIENCE).await;
+    bench.store.hides_etags.store(true, Ordering::Relaxed);
+    assert_eq!(status(&bench.write(CREATE).await), 200);
+    assert_eq!(status(&bench.complete("u", Preconditions::NONE).await), 200);
+    let plain = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        timed(bench.write(Preconditions::NONE)).await
+    };
+    let (waited, (reply, took)) = tokio::join!(timed(bench.write(if_match("e3"))), plain);
+    assert_eq!((status(&reply), took), (200, Duration::ZERO));
+    assert!(status(&waited.0) == 200 && waited.1 < Duration::from_secs(3), "{waited:?}");
+}
+
+/// Of a write whose commit was lost the register knows the generation only as one in doubt.
+#[tokio::test(start_paused = true)]
+async fn a_generation_in_doubt_refuses_nobody_early() {
+    for lag in [Duration::ZERO, LAG] {
+        let bench = Bench::lagging(lag, PATIENCE).await;
+        let named = |reply: &Reply| {
+            let Reply::Store(answer) = reply else { panic!("{reply:?}") };
+            answer.headers.get(&X_IFMATCH_GENERATION).unwrap().to_str().unwrap().to_owned()
+        };
+        let first = named(&bench.write(Preconditions::NONE).await);
+        bench.register.lose_commits(true);
+        let second = named(&bench.write(Preconditions::NONE).await);
+        bench.register.lose_commits(false);
+        advance(SETTLED + lag).await;
+        for generation in [&first, &second] {
+            let condition = Preconditions::if_generation_match(generation.as_str());
+            assert!(bench.early_look(&condition).await.is_none(), "{lag:?}");
+        }
+        let replaced = bench.write(Preconditions::if_generation_match(second.as_str())).await;
+        assert_eq!(status(&replaced), 200, "{lag:?}: {replaced:?}");
+    }
 }

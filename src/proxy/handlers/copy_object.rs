@@ -15,7 +15,7 @@ pub(super) async fn serve<'p>(
     mut write: KeyWrite,
 ) -> Result<Response<'p>, Failure> {
     let headers = &write.request.headers;
-    let judged = Source::judged(&proxy.store, headers, write.source.as_ref()).await;
+    let judged = Source::judged(proxy, headers, write.source.as_ref()).await;
     let source = judged.map_err(|refused| of_attempt(write.retry.attempt, refused))?;
     let directive = headers.get("x-amz-metadata-directive");
     let sets_metadata =

@@ -15,7 +15,7 @@ pub(super) async fn serve<'p>(
     write: KeyWrite,
 ) -> Result<Response<'p>, Failure> {
     let headers = &write.request.headers;
-    let source = Source::judged(&proxy.store, headers, write.source.as_ref()).await?;
+    let source = Source::judged(proxy, headers, write.source.as_ref()).await?;
     let particulars = Particulars { source, ..Particulars::default() };
     guarded_write::serve(proxy, visit, write, particulars).await
 }

@@ -18,7 +18,7 @@ pub(super) async fn serve<'p>(
     copy: PartCopy,
 ) -> Result<Response<'p>, Failure> {
     let PartCopy { request, name, source, unguarded } = copy;
-    let source = Source::judged(&proxy.store, &request.headers, source.as_ref()).await?;
+    let source = Source::judged(proxy, &request.headers, source.as_ref()).await?;
     // A body has no meaning here; it had to keep its promises all the same.
     let (_, checked) = read_body::read(proxy, visit, &request).await?;
     let mut outgoing = if unguarded {
@@ -27,7 +27,7 @@ pub(super) async fn serve<'p>(
         outgoing::judged(&request, name.path(), &checked)
     };
     outgoing.sha256 = Some(EMPTY_SHA256);
-    match copy_source::open(&proxy.store, &outgoing, source).await? {
+    match copy_source::open(proxy, &outgoing, source).await? {
         // The document may need corrections. One that the store writes slowly keeps its client
         // waiting, so it is passed on as it comes.
         Ok(opened) if opened.status.is_success() && opened.is_short() => {

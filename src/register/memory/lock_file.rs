@@ -38,7 +38,7 @@ impl Marker {
             Self::Open => terms.settle,
             Self::Long => terms.settle_long.max(terms.settle),
         };
-        landed_by + terms.lag
+        landed_by + terms.after_landing()
     }
 }
 

@@ -808,7 +808,7 @@ impl<'a> Pair<'a> {
         self.both(
             key,
             async |register, _| register.skip_quarantine().await,
-            |epoch, _, _, _| epoch.quarantine_until = Millis(0),
+            |epoch, _, terms, _| epoch.skip_quarantine(terms),
         )
         .await;
     }

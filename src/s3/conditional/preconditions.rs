@@ -103,6 +103,24 @@ impl Preconditions {
         present.into_iter().find(|(_, is_present)| *is_present).map(|(first, _)| first)
     }
 
+    /// Are they about the object's ETag, its generation and its existence alone, and not about its
+    /// date or size?
+    pub fn are_about_the_etag(&self) -> bool {
+        !self.are_about_the_date() && self.if_match_size_bytes.is_none()
+    }
+
+    /// Are they about the object's date, among other things?
+    pub fn are_about_the_date(&self) -> bool {
+        self.if_unmodified_since_s.is_some()
+            || self.if_modified_since_s.is_some()
+            || self.if_match_last_modified_s.is_some()
+    }
+
+    /// Are they about the key's generation, among other things?
+    pub fn are_about_the_generation(&self) -> bool {
+        self.if_generation_match.is_some()
+    }
+
     /// Their shape.
     pub fn shape(&self) -> Shape<'_> {
         let Self {
