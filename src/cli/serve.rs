@@ -46,11 +46,12 @@ impl Serve {
         let embedded = config.embedded.clone();
         let client = config.clients.first().cloned();
         let in_memory = matches!(config.register.kind, RegisterKind::Memory { .. });
+        let waits_for_store = !config.register.terms.after_landing().is_zero();
         let set_log_level = log.set_level();
         let (upgrade, parts): (_, Vec<Box<dyn Reconfigure>>) = (self.upgrade, vec![Box::new(log)]);
         let start = Start { upgrade, sources, parts, set_log_level };
         server::run(config, start, move |started| {
-            announce(started, in_memory);
+            announce(started, in_memory, waits_for_store);
             if let (Some(dir), Some(client)) = (embedded, client) {
                 welcome(started, &dir, &client);
             }
@@ -59,27 +60,36 @@ impl Serve {
     }
 }
 
-fn announce(started: &Started, in_memory: bool) {
+/// `waits_for_store`: the quarantine covers what the store needs after a landing, too.
+fn announce(started: &Started, in_memory: bool, waits_for_store: bool) {
     for listener in &started.listening {
         println!("listening on {listener}");
     }
     let quarantine = started.register.quarantine;
     if !quarantine.is_zero() {
-        let why = if in_memory {
-            "the process before this one did not end in good order, or there was none"
-        } else {
-            "the register is new, or has restarted"
-        };
-        eprintln!(
-            "writes are answered 503 for the next {} s: {why}, and writes of another proxy may \
-             still be on their way.{}",
-            quarantine.as_secs() + 1,
-            if in_memory {
-                ""
-            } else {
-                " If no proxy was running: ifmatch register skip-quarantine"
+        let why = match (in_memory, waits_for_store) {
+            (true, true) => {
+                "a process before this one may have written, and the store may not show it yet"
             }
-        );
+            (true, false) => {
+                "the process before this one did not end in good order, or there was none, and its \
+                 writes may still be on their way"
+            }
+            (false, _) => {
+                "the register is new, or has restarted, and writes of another proxy may still be on \
+                 their way"
+            }
+        };
+        let advice = match (in_memory, waits_for_store) {
+            (true, _) => "",
+            (false, true) => {
+                " If no proxy was running, ifmatch register skip-quarantine ends all of it but \
+                 register.lag and register.spacing"
+            }
+            (false, false) => " If no proxy was running: ifmatch register skip-quarantine",
+        };
+        let seconds = quarantine.as_secs() + 1;
+        eprintln!("writes are answered 503 for the next {seconds} s: {why}.{advice}");
     }
 }
 

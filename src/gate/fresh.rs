@@ -70,7 +70,6 @@ mod tests {
             epoch: EpochId("e".to_owned()),
             quarantine,
             leased: before.is_some(),
-            landed: None,
             young_for,
             before,
             before_young_for,

@@ -127,7 +127,6 @@ mod tests {
             epoch: EpochId("e".to_owned()),
             quarantine,
             leased: false,
-            landed: None,
             young_for: Duration::ZERO,
             before: None,
             before_young_for: Duration::ZERO,

@@ -205,7 +205,7 @@ fn backend(out: &mut Families<'_>, of: &Metrics) -> fmt::Result {
         "Requests that were sent to the store again because a pooled connection was dead.",
         &of.backend_resends)?;
     out.counters("store_stale_heads", None,
-        "HEADs that contradicted the record of a write less than a minute old, by what they showed.",
+        "HEADs that contradicted the record of a write of a short time ago, by what they showed.",
         of.store_stale_heads.each())?;
     out.counters("guarded_reads", None,
         "Reads of keys whose rule is consistency = guarded, by how they ended.",

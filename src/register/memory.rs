@@ -1,7 +1,7 @@
 //! The register in this process's memory, for a fleet of one proxy.
 //!
 //! An exclusive lock on a file, held for the life of the process, ensures that no other proxy runs.
-//! The process leaves in that file what the next process must wait for: nothing after an orderly
+//! The process leaves in that file what the next process must wait for: only what the store needs after an orderly
 //! end, otherwise a quarantine.
 
 mod bytes;

@@ -305,7 +305,6 @@ pub fn observe(epoch: &Epoch, slot: &Slot, terms: &Terms, now: Millis) -> Observ
         epoch: epoch.id.clone(),
         quarantine,
         leased: is_leased(slot, terms, now),
-        landed: slot.record.last_landing().map(|landing| landing.until(now)),
         young_for,
         before: slot.unsettled().map(|armed| armed.pre.clone()),
         before_young_for: young(slot.record.landed_at),

@@ -194,7 +194,6 @@ impl Key {
             epoch,
             quarantine,
             leased: false,
-            landed: last_landing(&self.slot, &self.terms).map(|landing| landing.until(self.now)),
             young_for: Duration::ZERO,
             before: None,
             before_young_for: Duration::ZERO,

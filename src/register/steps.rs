@@ -111,8 +111,6 @@ pub struct Observation {
     pub quarantine: Duration,
     /// Is there a lease that blocks others?
     pub leased: bool,
-    /// How long ago the state's write landed at the latest; `None` where that was in another epoch.
-    pub landed: Option<Duration>,
     /// For how long the store may still show an older state than the key's.
     pub young_for: Duration,
     /// Where a write is under way or in doubt: the state before it.

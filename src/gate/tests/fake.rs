@@ -59,7 +59,7 @@ pub(super) struct Bench {
     pub(super) gate: Gate,
     name: ObjectName,
     /// Writes leave their ids on the object.
-    carries_ids: bool,
+    pub(super) carries_ids: bool,
     _dir: tempfile::TempDir,
 }
 
@@ -339,12 +339,12 @@ impl FakeStore {
         self.replaced.lock().unwrap().push((replaced, Instant::now()));
     }
 
-    /// What a HEAD shows: what stands there, or something older.
-    fn shown(&self, newest: Option<String>) -> Option<String> {
+    /// What a HEAD shows: what stands there, or something older, and which of both.
+    fn shown(&self, newest: Option<String>) -> (Option<String>, bool) {
         let lag = *self.lag.lock().unwrap();
         let replaced = self.replaced.lock().unwrap();
         let old = replaced.iter().find(|(_, at)| at.elapsed() < lag);
-        old.map_or(newest, |(etag, _)| etag.clone())
+        old.map_or((newest, false), |(etag, _)| (etag.clone(), true))
     }
 
     /// It lags by so much from now on.
@@ -501,11 +501,13 @@ impl Store for FakeStore {
         let newest = self.etag();
         let lags = self.lags.load(Ordering::Relaxed);
         let etag = if lags { self.before.lock().unwrap().clone() } else { newest };
-        let etag = self.shown(etag);
+        let (etag, is_old) = self.shown(etag);
+        // What is replaced carries no id here.
+        let id_field = self.id_field.lock().unwrap().clone().filter(|_| !is_old);
         Ok(match etag {
             Some(etag) => Seen {
                 current: Current::Present(ETag::parse(etag.as_bytes())),
-                id_field: self.id_field.lock().unwrap().clone(),
+                id_field,
                 last_modified_s: Some(self.dates_s.lock().unwrap().0),
                 size_bytes: None,
                 generation: None,

@@ -274,3 +274,21 @@ async fn a_generation_in_doubt_refuses_nobody_early() {
         assert_eq!(status(&replaced), 200, "{lag:?}: {replaced:?}");
     }
 }
+
+/// The bytes are those that stood there, so only the id tells that the write landed.
+#[tokio::test(start_paused = true)]
+async fn an_id_on_the_object_tells_a_retry_of_its_landing_before_the_lag_is_over() {
+    let mut bench = Bench::lagging(LAG, PATIENCE).await;
+    bench.carries_ids = true;
+    *bench.store.lands_as.lock().unwrap() = Some("e1".to_owned());
+    assert_eq!(status(&bench.write(CREATE).await), 200);
+    advance(LAG).await;
+    bench.store.next(Fault::LostAfterLanding);
+    let dying = impatient(&bench.another_process());
+    let lost = bench.attempt_at(&dying, if_match("e1"), "own", 1).await;
+    assert!(is_error(&lost, "ServiceUnavailable"), "equal bytes: {lost:?}");
+    let next = bench.another_process();
+    let (reply, took) = timed(bench.attempt_at(&next, if_match("e1"), "own", 2)).await;
+    assert!(is_replay(&reply, &present("e1")), "{reply:?}");
+    assert!(took < LAG + SETTLED / 2, "{took:?}");
+}

@@ -12,7 +12,7 @@ use crate::register::{RegisterError, Terms};
 /// The content of the file: what the next process must wait for if this one ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Marker {
-    /// Nothing: the process ended in good order with no write on its way.
+    /// What the store needs after a landing: the process ended in good order with no write on its way.
     Clean,
     /// A plain write may be on its way.
     Open,

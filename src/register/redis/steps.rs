@@ -223,7 +223,6 @@ fn observation(mut reply: Reply) -> Result<Observation, RegisterError> {
         pending: reply.generation()?,
         quarantine: reply.duration()?,
         leased: reply.number()? != 0,
-        landed: reply.optional_duration()?,
         young_for: reply.duration()?,
         before: reply.optional_state()?,
         before_young_for: reply.duration()?,
