@@ -1,8 +1,9 @@
 //! Shares of a limited resource: how much each client holds, and may hold, so that one client that
 //! takes everything it can leaves the others their part. No IO and no clock.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ahash::HashMap;
 
 /// A limited resource: places, or bytes. Clients are identified by their access keys; all clients
 /// without one count as one client.

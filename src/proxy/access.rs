@@ -1,6 +1,6 @@
 //! Authorization: the known clients, and what each may do.
 
-use std::collections::HashMap;
+use ahash::HashMap;
 
 use super::origin::Caller;
 use crate::clock;

@@ -7,11 +7,11 @@
 mod bytes;
 mod lock_file;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ahash::{HashMap, HashMapExt};
 use async_trait::async_trait;
 
 use self::lock_file::{LockFile, Marker};
@@ -182,18 +182,23 @@ impl Inner {
         terms: &Terms,
         now: Millis,
     ) -> T {
-        let known = self.recent.remove(name);
-        let bytes_before = known.as_ref().map_or(0, |slot| bytes::of_slot(name, slot));
-        let known = known.or_else(|| self.older.remove(name));
-        let mut slot = known.unwrap_or_else(|| Box::new(self.unknown(terms, now)));
-        self.long_armed -= usize::from(is_long_armed(&slot));
-        let answer = step(&mut self.epoch, &mut slot, terms, now);
-        self.long_armed += usize::from(is_long_armed(&slot));
-        self.recent_bytes -= bytes_before;
-        // A slot without any knowledge is not kept.
-        if *slot != self.unknown(terms, now) {
-            self.recent_bytes += bytes::of_slot(name, &slot);
-            self.recent.insert(name.clone(), slot);
+        let unknown = self.unknown(terms, now);
+        let Some(slot) = self.recent.get_mut(name) else {
+            let mut slot = self.older.remove(name).unwrap_or_else(|| Box::new(unknown.clone()));
+            let answer = take(step, (&mut self.epoch, &mut self.long_armed), &mut slot, terms, now);
+            // A slot without any knowledge is not kept.
+            if *slot != unknown {
+                self.recent_bytes += bytes::of_slot(name, &slot);
+                self.recent.insert(name.clone(), slot);
+            }
+            return answer;
+        };
+        self.recent_bytes -= bytes::of_slot(name, slot);
+        let answer = take(step, (&mut self.epoch, &mut self.long_armed), slot, terms, now);
+        if **slot == unknown {
+            self.recent.remove(name);
+        } else {
+            self.recent_bytes += bytes::of_slot(name, slot);
         }
         answer
     }
@@ -207,7 +212,7 @@ impl Inner {
     /// What is known of a key that is not in memory. Where one was forgotten that the store may not
     /// show yet, it may be this one.
     fn unknown(&self, terms: &Terms, now: Millis) -> Slot {
-        let after = terms.lag.max(terms.spacing);
+        let after = terms.after_landing();
         let mut slot = Slot::default();
         slot.record.landed_at = self.forgotten_landing.filter(|landing| now < *landing + after);
         slot
@@ -256,6 +261,20 @@ impl Inner {
             leases: slots.filter(|slot| record::is_leased(slot, terms, now)).count(),
         }
     }
+}
+
+/// Takes a step on a slot, and keeps count of the armed leases of long writes.
+fn take<T>(
+    step: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
+    (epoch, long_armed): (&mut Epoch, &mut usize),
+    slot: &mut Slot,
+    terms: &Terms,
+    now: Millis,
+) -> T {
+    *long_armed -= usize::from(is_long_armed(slot));
+    let answer = step(epoch, slot, terms, now);
+    *long_armed += usize::from(is_long_armed(slot));
+    answer
 }
 
 /// May a complete or copy be on its way to this key?

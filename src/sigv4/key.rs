@@ -1,10 +1,10 @@
 //! Signing keys: derived from a secret for one day, one region and one service, so that their
 //! signatures are valid nowhere else.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use ahash::HashMap;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;

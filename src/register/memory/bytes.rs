@@ -1,7 +1,8 @@
 //! How much memory a slot uses. With it the register limits its memory in bytes.
 
-use std::collections::HashMap;
 use std::mem::size_of;
+
+use ahash::HashMap;
 
 use crate::register::record::{Doubt, Lease, Record, Slot};
 use crate::register::types::{Ending, Entry, State, Upload};
