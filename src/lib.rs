@@ -64,3 +64,4 @@ pub mod tls;
 pub mod traces;
 pub mod units;
 pub mod whole;
+mod worker;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
-use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Commands, StoreCheck};
 use crate::backend::understanding::warn_of_power;
@@ -25,11 +25,12 @@ use crate::gate::Gate;
 use crate::lifecycle::drain::{self, Drain};
 use crate::lifecycle::handover::HandoverClient;
 pub use crate::lifecycle::handover::HandoverError;
-use crate::lifecycle::listener::{Listening, ListeningSocket};
+use crate::lifecycle::listener::ListeningSocket;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::service_manager::ServiceManager;
 use crate::lifecycle::signals;
 use crate::lifecycle::upgrade::{NotOpened, Upgrade};
+use crate::lifecycle::workers::{Acceptor, Workers};
 use crate::marker::{Marker, MarkerError};
 use crate::metrics::Metrics;
 use crate::proxy::{Door, Handshakes, Lasting, LiveProxy, Reconfigurable, gate_settings};
@@ -186,9 +187,9 @@ pub fn run(
     let upgrade = Upgrade::new(&background, at, &sockets, predecessor, connections.clone())
         .map_err(|NotOpened { path, error }| StartError::UpgradeSocket(path, error))?;
     let handed_over = upgrade.handed_over();
-    let service = Listening::new(Service::new("proxy".to_owned(), door), sockets);
-    let (accepting_ended, serving) = (service.accepting_ended(), service.runtime());
-    server.add_service(service);
+    let workers = Workers::new(config.worker_threads());
+    let serving = workers.runtimes();
+    let accepting_ended = serve_by(workers, &mut server, (door, sockets));
 
     let manager = ServiceManager::new(upgraded, handed_over.clone());
     manager.begin(&background, watched, serving);
@@ -216,6 +217,22 @@ pub fn run(
     server.run(args);
     background.block_on(closed(&*register, &observed.tracer));
     Ok(())
+}
+
+/// Has these workers serve the connections at these sockets. Returns what is cancelled when the last
+/// one was accepted.
+fn serve_by(
+    workers: Workers,
+    server: &mut Server,
+    (door, sockets): (Door, Vec<ListeningSocket>),
+) -> CancellationToken {
+    for worker in workers.services() {
+        server.add_service(worker);
+    }
+    let acceptor = Acceptor::new(door, sockets, workers);
+    let accepting_ended = acceptor.accepting_ended();
+    server.add_service(acceptor);
+    accepting_ended
 }
 
 /// Closes the register at the end of the process, and sends the last traces.
@@ -520,7 +537,9 @@ async fn looked_at_store(config: &Config, store: &HttpStore) -> Understanding {
 
 fn server_conf(config: &Config) -> ServerConf {
     ServerConf {
-        threads: config.worker_threads(),
+        // Each service has one thread (lifecycle/workers.rs).
+        threads: 1,
+        work_stealing: false,
         upstream_keepalive_pool_size: config.backend.connections,
         ca_file: Some(NO_CA_FILE.to_owned()),
         grace_period_seconds: Some(drain::NEVER.as_secs()),

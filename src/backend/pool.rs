@@ -1,14 +1,15 @@
 //! Connections to the store: opened by Pingora's connector, and kept while they are idle. They belong
 //! to the runtime that uses them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use ahash::HashMap;
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::Stream;
 use pingora::upstreams::peer::{HttpPeer, Peer};
@@ -17,6 +18,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
 
 use super::store_tls::NO_CA_FILE;
+use crate::worker;
 
 /// How long a connection may be idle.
 const IDLE: Duration = Duration::from_mins(1);
@@ -24,13 +26,26 @@ const IDLE: Duration = Duration::from_mins(1);
 /// How often connections are searched for that were closed, or have been idle for too long.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// How many shelves a pool has. Threads beyond that share them.
+const SHELVES: usize = 16;
+
 /// Idle connections of all nodes, by what they are connected to. Clones are the same pool.
+///
+/// Each thread has shelves of its own: a connection is served by the runtime in which it was opened,
+/// and to use it in another one would wake that one for each of its events.
 #[derive(Clone)]
 pub struct Pool {
     connector: Arc<TransportConnector>,
-    idle: Arc<Mutex<Shelves>>,
+    idle: Arc<IdleConnections>,
     /// How many connections may be idle, to all peers together.
     most: usize,
+}
+
+#[derive(Default)]
+struct IdleConnections {
+    shelves: [Mutex<Shelves>; SHELVES],
+    /// How many there are in all.
+    count: AtomicUsize,
 }
 
 impl fmt::Debug for Pool {
@@ -42,7 +57,6 @@ impl fmt::Debug for Pool {
 #[derive(Default)]
 struct Shelves {
     by_peer: HashMap<u64, Vec<Idle>>,
-    count: usize,
     /// Whether a task sweeps them.
     swept: bool,
 }
@@ -79,41 +93,45 @@ impl Pool {
         }
     }
 
-    fn shelves(&self) -> MutexGuard<'_, Shelves> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shelves(&self, number: usize) -> MutexGuard<'_, Shelves> {
+        self.idle.shelves[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the connection to this peer that was used last, if one is alive.
     fn take(&self, peer: u64) -> Option<Stream> {
         loop {
-            let mut idle = self.shelves().take(peer)?;
+            let mut idle = self.shelves(ours()).take(peer)?;
+            self.idle.count.fetch_sub(1, Ordering::Relaxed);
             if idle.is_alive() {
                 return Some(idle.stream);
             }
         }
     }
 
-    /// Keeps a connection to this peer. Where there are too many, the one that was idle for longest
-    /// is closed.
+    /// Keeps a connection to this peer. Where there are too many, the one of this thread that was
+    /// idle for longest is closed.
     pub(super) fn keep(&self, peer: u64, stream: Stream) {
-        let mut shelves = self.shelves();
+        let number = ours();
+        let mut shelves = self.shelves(number);
         let idle = Idle { stream, since: Instant::now() };
         shelves.by_peer.entry(peer).or_default().push(idle);
-        shelves.count += 1;
-        let superfluous = if shelves.count > self.most { shelves.take_oldest() } else { None };
+        let count = self.idle.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let superfluous = if count > self.most { shelves.take_oldest() } else { None };
+        self.idle.count.fetch_sub(superfluous.iter().len(), Ordering::Relaxed);
         let begins = !std::mem::replace(&mut shelves.swept, true);
         drop(shelves);
         drop(superfluous);
         if begins {
-            tokio::spawn(self.clone().sweep());
+            tokio::spawn(self.clone().sweep(number));
         }
     }
 
-    /// Closes what is of no use, until there is nothing left.
-    async fn sweep(self) {
+    /// Closes what is of no use on these shelves, until there is nothing left.
+    async fn sweep(self, number: usize) {
         loop {
             sleep(SWEEP).await;
-            let (closed, goes_on) = self.shelves().sweep();
+            let (closed, goes_on) = self.shelves(number).sweep();
+            self.idle.count.fetch_sub(closed.len(), Ordering::Relaxed);
             drop(closed);
             if !goes_on {
                 return;
@@ -122,20 +140,21 @@ impl Pool {
     }
 }
 
+/// The number of this thread's shelves.
+fn ours() -> usize {
+    worker::number() % SHELVES
+}
+
 impl Shelves {
     fn take(&mut self, peer: u64) -> Option<Idle> {
-        let taken = self.by_peer.get_mut(&peer)?.pop()?;
-        self.count -= 1;
-        Some(taken)
+        self.by_peer.get_mut(&peer)?.pop()
     }
 
     /// The connection that has been idle for longest.
     fn take_oldest(&mut self) -> Option<Idle> {
         let oldest = |shelf: &&mut Vec<Idle>| shelf.first().map(|idle| idle.since);
         let shelves = self.by_peer.values_mut().filter(|shelf| !shelf.is_empty());
-        let taken = shelves.min_by_key(oldest)?.remove(0);
-        self.count -= 1;
-        Some(taken)
+        Some(shelves.min_by_key(oldest)?.remove(0))
     }
 
     /// Takes out what is of no use; whether anything is left to be swept.
@@ -147,7 +166,6 @@ impl Shelves {
             );
         }
         self.by_peer.retain(|_, shelf| !shelf.is_empty());
-        self.count -= closed.len();
         self.swept = !self.by_peer.is_empty();
         (closed, self.swept)
     }

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// process always ends earlier.
 pub(crate) const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// How long an accepted connection may take from Pingora's acceptor, which has ended, to the door:
+/// How long an accepted connection may take from the acceptor, which has ended, to the door:
 /// it is not counted meanwhile, and after an upgrade no other process waits for this one to end.
 const ACCEPTED_TO_DOOR: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,6 @@
 //! The life cycle of the process: the listening socket, a zero-downtime upgrade, draining, signals.
 //!
-//! [`listener`] gives Pingora a socket that is already bound. [`upgrade`] runs the two sides of an
+//! [`listener`] binds the socket, [`workers`] accept at it and serve. [`upgrade`] runs the two sides of an
 //! upgrade over the [`handover`] of that socket. [`drain`] ends the process when its work is done,
 //! [`signals`] start that, and [`connections`] carries signals between the door and these modules.
 //! [`service_manager`] is told of all this.
@@ -13,6 +13,7 @@ pub mod phase;
 pub(crate) mod service_manager;
 pub(crate) mod signals;
 pub(crate) mod upgrade;
+pub(crate) mod workers;
 
 use tokio_util::task::TaskTracker;
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::runtime::{Handle, Runtime};
-use tokio::sync::watch;
+use tokio::runtime::Runtime;
+use tokio::task::JoinError;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connections::ConnectionTracker;
+use super::workers::Runtimes;
 use crate::register::Register;
 use crate::seldom::Seldom;
 
@@ -39,13 +40,13 @@ impl ServiceManager {
         Self { upgraded, handed_over, stopping: CancellationToken::new(), lost: Arc::default() }
     }
 
-    /// Begins to tell the status, and to feed the watchdog. `serving`: the runtime in which clients
-    /// are served, when it has started.
+    /// Begins to tell the status, and to feed the watchdog. `serving`: the runtimes in which
+    /// clients are served, when they have started.
     pub(crate) fn begin(
         &self,
         background: &Runtime,
         register: Arc<dyn Register>,
-        serving: watch::Receiver<Option<Handle>>,
+        serving: impl Future<Output = Runtimes> + Send + 'static,
     ) {
         background.spawn(self.clone().tell_status(register));
         background.spawn(self.clone().feed_watchdog(serving));
@@ -107,22 +108,26 @@ impl ServiceManager {
         }
     }
 
-    /// Feeds the watchdog (`WatchdogSec=`) while two runtimes still run a new task: this one, and the
-    /// one in which clients are served. A process whose runtimes stand still is restarted.
-    async fn feed_watchdog(self, mut serving: watch::Receiver<Option<Handle>>) {
+    /// Feeds the watchdog (`WatchdogSec=`) while the runtimes still run a new task: this one, and
+    /// those in which clients are served. A process of which one stands still is restarted.
+    async fn feed_watchdog(self, serving: impl Future<Output = Runtimes>) {
         let Some(limit) = watchdog(self.upgraded) else { return };
-        // It ends with the service; then the process ends too.
-        let Ok(Some(serving)) = serving.wait_for(Option::is_some).await.map(|it| it.clone()) else {
-            return;
-        };
+        let serving = serving.await;
         let mut rounds = interval(limit / 2);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             rounds.tick().await;
-            if let Ok(Ok(())) = timeout(limit / 4, serving.spawn(async {})).await {
+            let tasks: Vec<_> = serving.iter().map(|runtime| runtime.spawn(async {})).collect();
+            let all_run = async {
+                for task in tasks {
+                    task.await?;
+                }
+                Ok::<_, JoinError>(())
+            };
+            if let Ok(Ok(())) = timeout(limit / 4, all_run).await {
                 self.tell(&[NotifyState::Watchdog]);
             } else {
-                tracing::error!("the runtime stands still; the watchdog is not fed");
+                tracing::error!("a runtime stands still; the watchdog is not fed");
             }
         }
     }

@@ -17,6 +17,7 @@ use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -33,6 +34,10 @@ const FIRST_BYTES: usize = 16 * 1024;
 
 /// The most bytes of a body that are read at once.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// After a piece of a body of this size the connection's thread turns to others: to compute a digest of
+/// it has taken as long as a small request.
+const LONG_PIECE_BYTES: usize = 16 * 1024;
 
 /// A buffer with less room than this is not read into any more.
 const LEAST_ROOM_BYTES: usize = 8 * 1024;
@@ -64,6 +69,8 @@ pub(super) struct Wire {
     patience: Duration,
     /// Content of the body under way that has arrived, bytes.
     content_bytes: usize,
+    /// Whether others have to have their turn before the next piece is read.
+    yields: bool,
     /// Whether the client has closed its side, or has disconnected.
     ended: bool,
     /// The connection is counted for as long as it is open.
@@ -102,6 +109,7 @@ impl Wire {
             pace: Pace::new(LeastRate { bytes_per_s: 0, grace: patience }),
             patience,
             content_bytes: 0,
+            yields: false,
             ended: false,
             place: Some(place),
         }
@@ -173,9 +181,16 @@ impl Wire {
 
     /// The next piece of the body's content; `None` at its end. May be dropped while it waits.
     pub(super) async fn next_piece(&mut self) -> Result<Option<Bytes>, Broken> {
+        if std::mem::take(&mut self.yields) {
+            yield_now().await;
+        }
         let piece = self.piece().await;
         match &piece {
-            Ok(piece) => self.content_bytes += piece.as_ref().map_or(0, Bytes::len),
+            Ok(piece) => {
+                let bytes = piece.as_ref().map_or(0, Bytes::len);
+                self.content_bytes += bytes;
+                self.yields = bytes >= LONG_PIECE_BYTES;
+            }
             Err(broken) => self.rest = Err(*broken),
         }
         piece

@@ -1,5 +1,8 @@
 //! A client's connection, with bytes that arrive in pieces of every size.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use tokio::io::{DuplexStream, duplex};
 use tokio_util::task::TaskTracker;
 
@@ -56,6 +59,29 @@ async fn a_body_ends_where_its_head_says_and_what_follows_stays() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn others_have_their_turn_between_the_pieces_of_a_long_body() {
+    const BYTES: usize = 1 << 20;
+    let (mut wire, mut client) = wire();
+    client.write_all(&vec![0; BYTES]).await.unwrap();
+    wire.begin(Framing::Length(BYTES as u64), LEAST);
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&turns);
+    let others = tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Relaxed);
+            yield_now().await;
+        }
+    });
+    let mut pieces = 0;
+    while wire.next_piece().await.unwrap().is_some() {
+        pieces += 1;
+    }
+    others.abort();
+    let turns = turns.load(Relaxed);
+    assert!(turns >= pieces && pieces > 1, "{turns} turns of others, {pieces} pieces");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
@@ -15,14 +15,15 @@ use crate::register::RegisterError;
 use crate::register::redis::error::CallError;
 use crate::register::redis::settings::Address;
 use crate::secret::Secret;
+use crate::worker;
 
-/// A fixed number of connections, used in turn. Each carries any number of calls at once; the
+/// A fixed number of connections, one for each thread: its calls and its answers then wake no other
+/// thread. Where there are more threads, they share. Each carries any number of calls at once; the
 /// answers come in the order of the calls.
 pub(crate) struct Connections {
     address: Address,
     access: Access,
     slots: Vec<Mutex<Option<Connection>>>,
-    next: AtomicUsize,
 }
 
 /// How connections are opened, to any server.
@@ -58,23 +59,17 @@ pub(crate) enum OpenError {
     Refused(RedisError),
 }
 
-/// The next connection in turn, held exclusively as long as this lives.
+/// The connection of a thread, held exclusively as long as this lives.
 pub(crate) struct Turn<'a>(MutexGuard<'a, Option<Connection>>);
 
 impl Connections {
     pub(crate) fn new(address: Address, access: Access, count: usize) -> Self {
-        Self {
-            address,
-            access,
-            slots: (0..count.max(1)).map(|_| Mutex::new(None)).collect(),
-            next: AtomicUsize::new(0),
-        }
+        Self { address, access, slots: (0..count.max(1)).map(|_| Mutex::new(None)).collect() }
     }
 
-    /// The next connection in turn.
-    pub(crate) async fn next(&self) -> Turn<'_> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len();
-        Turn(self.slots[turn].lock().await)
+    /// The connection of this thread.
+    pub(crate) async fn ours(&self) -> Turn<'_> {
+        Turn(self.slots[worker::number() % self.slots.len()].lock().await)
     }
 
     /// A new connection.

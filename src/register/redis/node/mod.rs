@@ -66,7 +66,7 @@ impl Node {
         partitions: &Partitions,
         own: &[u64],
     ) -> Result<Connection, CallError> {
-        let mut turn = self.connections.next().await;
+        let mut turn = self.connections.ours().await;
         let found = turn.open_one();
         let unfit = self.health.unfit.load(Ordering::Relaxed);
         if let (Some(connection), false) = (&found, unfit) {
