@@ -47,6 +47,7 @@ pub mod http1;
 pub mod lifecycle;
 pub mod marker;
 pub mod metrics;
+mod patience;
 pub mod protobuf;
 pub mod proxy;
 pub mod random;

@@ -27,6 +27,7 @@ use crate::descriptors;
 use crate::http1::request::Request;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Connecting, StoreRequestClass};
+use crate::patience::until;
 use crate::tls::{CertificateInfo, FileFault};
 
 /// The head of a request as it is sent.
@@ -238,7 +239,7 @@ impl Connections {
         let Sending { body, deadline, fresh, keep_alive } = sending;
         let Composed { head, server_name } = composed;
         let peer = self.peer(server_name.as_deref())?;
-        let connecting = timeout_at(deadline, self.connect(&peer, fresh));
+        let connecting = until(deadline, self.connect(&peer, fresh));
         let (stream, reused) = connecting.await.unwrap_or_else(|_| {
             let why = "no connection in time".to_owned();
             Err(NoConnection { why, fault: ConnectFault::Time })

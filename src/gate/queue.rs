@@ -1,12 +1,13 @@
 //! Queues of writes inside this process, one for each key. One write of a key at a time asks the
 //! register, in the order of arrival. The others cost the register nothing.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ahash::HashMap;
 use tokio::sync::{Mutex as TurnMutex, OwnedMutexGuard};
 
+use crate::patience::within;
 use crate::s3::ObjectName;
 
 type Queues = Arc<Mutex<HashMap<ObjectName, KeyQueue>>>;
@@ -67,7 +68,7 @@ impl Queue {
             Arc::clone(&queue_of_key.turn)
         };
         let slot = QueueSlot { queues: Arc::clone(&self.queues), name: name.clone() };
-        match tokio::time::timeout(patience, turn.lock_owned()).await {
+        match within(patience, turn.lock_owned()).await {
             Ok(guard) => Ok(Turn { _guard: guard, _slot: slot }),
             Err(_) => Err(Unserved::TooLong),
         }

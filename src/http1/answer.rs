@@ -1,12 +1,14 @@
 //! Reader of the head of an answer (RFC 9112 §4), and of where its body ends (§6.3).
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, StatusCode, Version, header};
+use http::{HeaderValue, StatusCode, Version, header};
 
 use super::{Framing, has_no_content, persists};
 use crate::http1::fields::Fields;
+use crate::http1::names::field_name;
 
 /// The longest head that is read, bytes.
 pub const HEAD_BYTES_MAX: usize = 256 * 1024;
@@ -37,9 +39,10 @@ pub struct BadAnswer(&'static str);
 ///
 /// Fails where the bytes are not the head of an answer.
 pub fn take_head(came: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHead>, BadAnswer> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut answer = httparse::Response::new(&mut fields);
-    let bytes = match answer.parse(came) {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut answer = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let bytes = match parser.parse_response_with_uninit_headers(&mut answer, came, &mut fields) {
         Ok(httparse::Status::Complete(bytes)) => bytes,
         Ok(httparse::Status::Partial) if came.len() <= HEAD_BYTES_MAX => return Ok(None),
         Ok(httparse::Status::Partial) => return Err(BadAnswer("its head is too long")),
@@ -70,7 +73,7 @@ pub fn take_head(came: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHead
 fn headers(head: &Bytes, places: Vec<(Range<usize>, Range<usize>)>) -> Result<Fields, BadAnswer> {
     let mut headers = Fields::with_capacity(places.len());
     for (name, value) in places {
-        let name = HeaderName::from_bytes(&head[name]);
+        let name = field_name(&head[name]);
         let value = HeaderValue::from_maybe_shared(head.slice(value));
         let (Ok(name), Ok(value)) = (name, value) else {
             return Err(BadAnswer("a field is malformed"));

@@ -5,6 +5,7 @@ pub mod answer_head;
 pub mod body;
 pub mod chunks;
 pub mod fields;
+pub mod names;
 pub mod pace;
 pub mod request;
 

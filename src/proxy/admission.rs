@@ -64,7 +64,7 @@ pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3
     };
     let content = Content::of(head, operation);
     let (origin, headers, query) = origin_of(came, line, signed.proof, meant);
-    let mut request = Request {
+    let mut request = Box::new(Request {
         operation,
         method: came.method.clone(),
         headers,
@@ -73,7 +73,7 @@ pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3
         origin,
         promise: signed.promise,
         expects_continue,
-    };
+    });
     settle(&mut request, effect, findings.terms.source.as_ref());
     if effect != Effect::Read && operation != Operation::PostObject {
         context.room = Some(proxy.place_for_write(request.origin.access_key_id())?);
@@ -266,7 +266,7 @@ fn settle(request: &mut Request, effect: Effect, source: Option<&CopySource>) {
 fn sort(
     proxy: &Proxy,
     effect: Effect,
-    mut request: Request,
+    mut request: Box<Request>,
     target: Target,
     terms: Terms,
 ) -> Result<Admitted, S3Error> {
@@ -282,7 +282,7 @@ fn sort(
             Admitted::FormVerbatim(request, bucket)
         }
         (Effect::WritesKeysInBody, Target::Bucket(bucket), Op::PostObject) => {
-            let Request { headers, expects_continue, .. } = request;
+            let Request { headers, expects_continue, .. } = *request;
             Admitted::Form(Form { bucket, headers, expects_continue })
         }
         (Effect::WritesKeysInBody, Target::Bucket(bucket), _) => {

@@ -38,10 +38,11 @@ pub(super) enum Admitted {
     /// A browser's form upload.
     Form(Form),
     /// The same, sent on as it came.
-    FormVerbatim(Request, BucketName),
+    FormVerbatim(Box<Request>, BucketName),
 }
 
-/// The parts that all requests but preflights and forms have in common.
+/// The parts that all requests but preflights and forms have in common. They are large: each kind of
+/// request holds them in a box, so that it can be handed on.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) operation: Operation,
@@ -68,7 +69,7 @@ pub(super) struct Preflight {
 /// A read of an object.
 #[derive(Debug)]
 pub(super) struct ObjectRead {
-    pub(super) request: Request,
+    pub(super) request: Box<Request>,
     pub(super) name: ObjectName,
     /// Whether the key's rule is `mode = "pass"`.
     pub(super) unguarded: bool,
@@ -79,21 +80,21 @@ pub(super) struct ObjectRead {
 /// A request that is not guarded.
 #[derive(Debug)]
 pub(super) struct Passed {
-    pub(super) request: Request,
+    pub(super) request: Box<Request>,
     pub(super) target: Target,
 }
 
 /// A CreateMultipartUpload for a guarded key.
 #[derive(Debug)]
 pub(super) struct UploadStart {
-    pub(super) request: Request,
+    pub(super) request: Box<Request>,
     pub(super) name: ObjectName,
 }
 
 /// An UploadPartCopy.
 #[derive(Debug)]
 pub(super) struct PartCopy {
-    pub(super) request: Request,
+    pub(super) request: Box<Request>,
     pub(super) name: ObjectName,
     pub(super) source: Option<CopySource>,
     /// Whether the key's rule is `mode = "pass"`.
@@ -103,7 +104,7 @@ pub(super) struct PartCopy {
 /// A write of one key.
 #[derive(Debug)]
 pub(super) struct KeyWrite {
-    pub(super) request: Request,
+    pub(super) request: Box<Request>,
     pub(super) name: ObjectName,
     pub(super) preconditions: Preconditions,
     /// Whether the key's rule is `mode = "pass"`.
@@ -116,7 +117,7 @@ pub(super) struct KeyWrite {
 /// Deletes of several keys.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) request: Request,
+    pub(super) request: Box<Request>,
     pub(super) bucket: BucketName,
     pub(super) retry: Retry,
 }

@@ -27,6 +27,7 @@ use crate::http1::Framing;
 use crate::http1::body::{BodyRest, Framed};
 use crate::http1::chunks::BadChunks;
 use crate::http1::pace::{LeastRate, Pace, TooSlow};
+use crate::patience::within;
 use crate::tls::Shown;
 
 /// The most bytes that are read at once between two requests: a head and a small body.
@@ -228,7 +229,7 @@ impl Wire {
         }
         let room = wanted.min(self.ahead.capacity());
         let mut space = (&mut self.ahead).limit(room);
-        let came = timeout(self.patience, stream.read_buf(&mut space)).await;
+        let came = within(self.patience, stream.read_buf(&mut space)).await;
         let fault = match came {
             Ok(Ok(bytes)) if bytes > 0 => return Ok(()),
             Ok(Ok(_)) => Broken::CutShort,
@@ -246,7 +247,7 @@ impl Wire {
     /// Writes content with what frames it, before and behind: at once where that works.
     pub(super) async fn write(&mut self, framed: Framed<'_>) -> io::Result<()> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        match timeout(self.patience, write_at_once(stream, framed)).await {
+        match within(self.patience, write_at_once(stream, framed)).await {
             Ok(written) => written,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }

@@ -21,7 +21,7 @@ async fn read(framing: Framing, came: &[u8], step: usize) -> (Result<Vec<u8>, Br
     let sent = async {
         for piece in came.chunks(step) {
             client.write_all(piece).await.unwrap();
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         drop(client);
     };

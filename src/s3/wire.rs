@@ -1,16 +1,18 @@
 //! Checks of a request's head as bytes, before any parser: a head that two readers could take for
 //! two different requests is refused (RFC 9112 §11.2).
 
+use std::mem::MaybeUninit;
 use std::str;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{HeaderValue, Method, Version};
 use memchr::memchr3;
 
 use super::code::Code;
 use super::error::S3Error;
 use crate::http1::Framing;
 use crate::http1::fields::Fields;
+use crate::http1::names::field_name;
 
 /// The longest head accepted, in bytes. AWS accepts 8 KiB; some stores allow more metadata.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -77,13 +79,13 @@ pub struct ReceivedHead {
 ///
 /// Fails as [`check_head`] does.
 pub fn read_head(head: &Bytes) -> Result<ReceivedHead, S3Error> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let request = parse(head, &mut fields)?;
     let framing = check(head, &request)?;
     match in_origin_form(head).map(Bytes::from) {
         None => received(head, &request, framing),
         Some(head) => {
-            let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+            let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
             let request = parse(&head, &mut fields)?;
             received(&head, &request, framing)
         }
@@ -98,7 +100,7 @@ fn received(
 ) -> Result<ReceivedHead, S3Error> {
     let mut headers = Fields::with_capacity(request.headers.len());
     for field in request.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
+        let name = field_name(field.name.as_bytes());
         let name = name.map_err(|_| malformed("a field with a name that is none"))?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
         let value = value.map_err(|_| malformed("a control character in a field"))?;
@@ -120,16 +122,17 @@ fn received(
 /// 400 `BadRequest` or `RequestHeaderSectionTooLarge`; 405 for CONNECT; 501 for a transfer coding
 /// other than `chunked`; 505 for another version than 1.0 and 1.1.
 pub fn check_head(head: &[u8]) -> Result<Framing, S3Error> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     check(head, &parse(head, &mut fields)?)
 }
 
 fn parse<'h, 'b>(
     head: &'b [u8],
-    fields: &'h mut [httparse::Header<'b>],
+    fields: &'h mut [MaybeUninit<httparse::Header<'b>>],
 ) -> Result<httparse::Request<'h, 'b>, S3Error> {
-    let mut request = httparse::Request::new(fields);
-    match request.parse(head) {
+    // Room for all fields, of which most requests use few, is not filled first.
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(head, fields) {
         Ok(httparse::Status::Complete(bytes)) if bytes == head.len() => Ok(request),
         Ok(_) => Err(malformed("the head does not end where it ends")),
         Err(httparse::Error::TooManyHeaders) => Err(too_large()),

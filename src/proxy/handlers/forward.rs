@@ -39,7 +39,7 @@ pub(super) async fn stream<'p>(
         // Every check has passed; the body may come. The store is not asked for this.
         visit.go_on().await?;
     }
-    let mut forward = outgoing::forward(request, target.path());
+    let mut forward = outgoing::forward(*request, target.path());
     if forward.is_bare(visit.has_body()) {
         return bare(proxy, visit, forward).await;
     }

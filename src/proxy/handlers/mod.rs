@@ -48,7 +48,7 @@ pub(super) async fn serve<'p>(
         }
         Admitted::Form(form) => Box::pin(post_object::serve(proxy, visit, form)).await,
         Admitted::FormVerbatim(request, bucket) => {
-            Box::pin(post_object_verbatim::serve(proxy, visit, request, bucket)).await
+            Box::pin(post_object_verbatim::serve(proxy, visit, *request, bucket)).await
         }
     }
 }
