@@ -155,22 +155,25 @@ fn drop_connection(headers: &mut Fields) {
     };
     headers.retain(|name| {
         let name = name.as_str();
-        !OF_CONNECTION.contains(&name) && (connection.is_empty() || !names(name))
+        !is_of_connection(name) && (connection.is_empty() || !names(name))
     });
 }
 
 /// RFC 9110 §7.6.1, and others seen in practice.
-const OF_CONNECTION: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+fn is_of_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// The headers of HTTP itself that S3 defines.
 const PLAIN: [&str; 18] = [

@@ -68,13 +68,6 @@ impl Name for &str {
     }
 }
 
-/// For names that stand in another field; letters count as they stand in a [`HeaderName`].
-impl Name for &[u8] {
-    fn is(&self, field: &HeaderName) -> bool {
-        field.as_str().as_bytes().eq_ignore_ascii_case(self)
-    }
-}
-
 impl Name for HeaderName {
     fn is(&self, field: &HeaderName) -> bool {
         self == field

@@ -112,10 +112,12 @@ pub fn bucket_in_host(headers: &Fields, domains: &[String]) -> Result<Option<Str
         (Some(_), Some(_)) => None,
     };
     // RFC 9112 §3.2: a request with several Host headers, or an invalid one, gets 400.
-    let host = host
-        .ok_or_else(|| S3Error::new(Code::InvalidRequest).because("Invalid Host header."))?
-        .trim()
-        .to_ascii_lowercase();
+    let host =
+        host.ok_or_else(|| S3Error::new(Code::InvalidRequest).because("Invalid Host header."))?;
+    if domains.is_empty() {
+        return Ok(None);
+    }
+    let host = host.trim().to_ascii_lowercase();
     let name = without_port(&host);
     // A full domain name may end in a dot.
     let name = name.strip_suffix('.').unwrap_or(name);

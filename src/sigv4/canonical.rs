@@ -36,11 +36,16 @@ impl CanonicalRequest<'_> {
             text.extend_from_slice(line.as_bytes());
             text.push(b'\n');
         }
+        // Each signed name is looked for among all fields, whose names are spelled out once.
+        let fields: Vec<_> = self.headers.iter().map(|(name, it)| (name.as_str(), it)).collect();
         // On bytes: to search a text for characters costs several times as much.
         for name in self.signed_headers.as_bytes().split(|byte| *byte == b';') {
             text.extend_from_slice(name);
             text.push(b':');
-            for (i, value) in self.headers.get_all(name).enumerate() {
+            let of_name = fields.iter().filter(|(field, _)| {
+                field.len() == name.len() && field.as_bytes().eq_ignore_ascii_case(name)
+            });
+            for (i, (_, value)) in of_name.enumerate() {
                 if i > 0 {
                     text.push(b',');
                 }
