@@ -1,12 +1,25 @@
 //! Waiting for what is usually there at once: only what is not costs a look at the clock and a timer.
+//! And letting others have their turn after long work.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
+
+/// A piece of a body of this size is long: to compute a digest of it, or to hand it to the kernel, takes
+/// as long as a small request.
+pub(crate) const LONG_PIECE_BYTES: usize = 16 * 1024;
+
+/// Lets the other connections of this thread have their turn, where work on so many bytes was long.
+pub(crate) async fn turn_to_others_after(bytes: usize) {
+    if bytes >= LONG_PIECE_BYTES {
+        yield_now().await;
+    }
+}
 
 /// Does some work, for no longer than this.
 pub(crate) async fn within<T>(
@@ -37,8 +50,6 @@ pub(crate) async fn until<T>(
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
-
-    use tokio::task::yield_now;
 
     use super::*;
 

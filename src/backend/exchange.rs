@@ -12,6 +12,7 @@ use super::{Answer, KeepAlive};
 use crate::body::Body;
 use crate::http1::body::Framed;
 use crate::http1::request::Request;
+use crate::patience::turn_to_others_after;
 use crate::s3::documents::is_prologue;
 
 /// The longest answer to a write, in bytes: it is read whole.
@@ -82,6 +83,7 @@ async fn send(conversation: &mut Conversation, head: &Request, body: &Body) -> R
             return Ok(());
         }
         wire.clear();
+        turn_to_others_after(piece.as_ref().map_or(0, Bytes::len)).await;
         if piece.is_none() {
             break;
         }

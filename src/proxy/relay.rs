@@ -9,6 +9,7 @@ use super::visit::{Cut, Visit};
 use crate::backend::{HttpStore, Opened};
 use crate::http1::has_no_content;
 use crate::metrics::labels::RefusedBy;
+use crate::patience::turn_to_others_after;
 
 /// How much of an answer is read ahead to learn its length.
 const READ_AHEAD_BYTES_MAX: usize = 4 << 20;
@@ -50,7 +51,9 @@ pub(super) async fn pass_on(
         visit.piece(ahead.freeze()).await?;
         last = first_piece(visit, &mut opened).await?;
         while let Some(content) = last.take_if(|_| !opened.is_read()) {
+            let bytes = content.len();
             visit.piece(content).await?;
+            turn_to_others_after(bytes).await;
             last = opened.next().await.map_err(Cut::Store)?;
         }
     }

@@ -27,7 +27,7 @@ use crate::http1::Framing;
 use crate::http1::body::{BodyRest, Framed};
 use crate::http1::chunks::BadChunks;
 use crate::http1::pace::{LeastRate, Pace, TooSlow};
-use crate::patience::within;
+use crate::patience::{LONG_PIECE_BYTES, within};
 use crate::tls::Shown;
 
 /// The most bytes that are read at once between two requests: a head and a small body.
@@ -35,10 +35,6 @@ const FIRST_BYTES: usize = 16 * 1024;
 
 /// The most bytes of a body that are read at once.
 const PIECE_BYTES: usize = 64 * 1024;
-
-/// After a piece of a body of this size the connection's thread turns to others: to compute a digest of
-/// it has taken as long as a small request.
-const LONG_PIECE_BYTES: usize = 16 * 1024;
 
 /// A buffer with less room than this is not read into any more.
 const LEAST_ROOM_BYTES: usize = 8 * 1024;
