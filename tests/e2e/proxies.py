@@ -98,6 +98,8 @@ class Settings:
     admin_token: bool = False
     """Whether it has a token, `ADMIN_TOKEN`."""
     shutdown_delay: float = 0
+    threads: int = 0
+    """0 is one for each core. With one, a connection to the store is used again by the next request."""
     traces: str = ""
     """The keys of the table `[traces]`; the build with traces is then run."""
 
@@ -171,6 +173,7 @@ clock_skew = {seconds(settings.clock_skew)}"""
                       if settings.upgrade_socket else "")
     return f"""\
 listen = "127.0.0.1:0"
+threads = {settings.threads}
 shutdown_delay = {seconds(settings.shutdown_delay)}
 {upgrade_socket}
 domains = {json.dumps(settings.domains)}

@@ -306,7 +306,7 @@ def test_a_proxy_starts_without_one_of_the_nodes_and_not_without_all(start, node
 def test_a_write_whose_answer_is_lost_with_its_node_is_settled(start, nodes, bucket, fault):
     """It has landed, and is seen to have landed at another node. One that was sent over a connection
     that had been used before, which then broke, is sent once more, to another node."""
-    proxy = start(writers="exclusive", lease_wait=15)
+    proxy = start(writers="exclusive", lease_wait=15, threads=1)
     raw = proxy.raw()
     old = raw.put(f"/{bucket}/key", b"0").etag
     first = node_of(nodes, "key ")
