@@ -34,8 +34,8 @@ pub(super) fn run() -> Result<(), Failure> {
         "Two processes each add 1 to a counter: read it, wait until both have read, write it back \
          with\nIf-Match: <the ETag that was read>. A process that gets 412 reads again and retries.\n"
     );
-    let store = Process::store(dir.path(), &secret)?;
-    let proxy = Process::proxy(dir.path(), &secret, &store.address)?;
+    let store = Process::store(dir.path(), &secret, &["--ignore-conditions"])?;
+    let proxy = Process::proxy(dir.path(), &secret, &store.address, None)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let (alone, guarded) = runtime.block_on(async {
         let alone = play(&store.address, &secret).await?;
@@ -93,12 +93,12 @@ async fn play(address: &str, secret: &str) -> Result<Ending, Failure> {
 }
 
 /// One of the two processes.
-struct Client {
+pub(super) struct Client {
     store: HttpStore,
 }
 
 impl Client {
-    async fn new(address: &str, secret: &str) -> Result<Self, Failure> {
+    pub(super) async fn new(address: &str, secret: &str) -> Result<Self, Failure> {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
         let port = port.parse().map_err(|_| Failure::Run(format!("no port in {address}")))?;
         let backend = Backend {
@@ -146,13 +146,13 @@ impl Client {
         self.ask(Method::PUT, COUNTER, value, headers).await
     }
 
-    async fn create_bucket(&self) -> Result<(), Failure> {
+    pub(super) async fn create_bucket(&self) -> Result<(), Failure> {
         self.ask(Method::PUT, "/demo", "", Fields::new()).await.map(drop)
     }
 
     /// Sends a request, and again while the answer is 503: a proxy that has just started waits for
     /// its quarantine.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         method: Method,
         path: &str,
@@ -189,26 +189,39 @@ impl Client {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A process of this program, ended when dropped.
-struct Process {
+pub(super) struct Process {
     child: Child,
-    address: String,
+    pub(super) address: String,
 }
 
 impl Process {
-    fn store(dir: &Path, secret: &str) -> Result<Self, Failure> {
+    /// A store in this directory, with these flags.
+    pub(super) fn store(dir: &Path, secret: &str, flags: &[&str]) -> Result<Self, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .args(["store", "--ignore-conditions"])
+            .arg("store")
+            .args(flags)
             .arg(dir.join("objects"))
             .env("IFMATCH_STORE_ACCESS_KEY_ID", ACCESS_KEY)
             .env("IFMATCH_STORE_SECRET_ACCESS_KEY", secret);
         Self::start(command)
     }
 
-    fn proxy(dir: &Path, secret: &str, store: &str) -> Result<Self, Failure> {
+    /// A proxy in front of this store, with this configuration besides.
+    pub(super) fn proxy(
+        dir: &Path,
+        secret: &str,
+        store: &str,
+        config: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        std::fs::create_dir_all(dir)?;
         let mut command = Command::new(std::env::current_exe()?);
+        command.arg("serve");
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
+        }
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--backend-url"])
+            .args(["--listen", "127.0.0.1:0", "--backend-url"])
             .arg(format!("http://{store}"))
             .env("IFMATCH_REGISTER_LOCK_FILE", dir.join("register.lock"))
             // The store has only this client: no write of an earlier proxy can be on its way to it.
@@ -217,7 +230,8 @@ impl Process {
             .env("IFMATCH_BACKEND_SECRET_ACCESS_KEY", secret)
             .env("IFMATCH_ACCESS_KEY_ID", ACCESS_KEY)
             .env("IFMATCH_SECRET_ACCESS_KEY", secret)
-            .env("IFMATCH_LOG_LEVEL", "error");
+            .env("IFMATCH_LOG_LEVEL", "error")
+            .env("IFMATCH_LOG_ACCESS", "off");
         Self::start(command)
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a terminal")]
 
 mod demo;
+mod demo_lag;
 mod failure;
 mod health;
 mod logging;
@@ -40,8 +41,7 @@ enum Command {
     /// Serve as a proxy in front of an S3 store.
     Serve(serve::Serve),
     /// Play a lost update, first against a store alone, then through the proxy.
-    #[command(after_help = embedded::ABSENCE)]
-    Demo,
+    Demo(Demo),
     /// Check the configuration and print it as it would be used.
     CheckConfig(CheckConfig),
     /// Ask a running process whether it is ready.
@@ -55,6 +55,15 @@ enum Command {
     Completions(pages::Completions),
     /// Print the manual page.
     Man(pages::Man),
+}
+
+/// `ifmatch demo`
+#[derive(Debug, clap::Args)]
+#[command(after_help = embedded::ABSENCE)]
+struct Demo {
+    /// Play instead what a store does to two clients that shows what was replaced for so long.
+    #[arg(long, default_value = "0s", value_parser = store::duration, value_name = "DURATION")]
+    lag: std::time::Duration,
 }
 
 /// `ifmatch check-config`
@@ -79,7 +88,8 @@ pub fn main() -> ExitCode {
     tls::install_provider();
     let ended = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
-        Command::Demo => demo::run(),
+        Command::Demo(Demo { lag }) if lag.is_zero() => demo::run(),
+        Command::Demo(Demo { lag }) => demo_lag::run(lag),
         Command::CheckConfig(check) => check.run(),
         Command::Health(health) => health.run(),
         Command::Register(command) => command.run(),

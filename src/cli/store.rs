@@ -82,7 +82,7 @@ impl From<MisbehaviourArguments> for Misbehaviour {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     units::parse_duration(text).ok_or_else(|| "write it as 500ms, 5s or 1m".to_owned())
 }
 

@@ -123,6 +123,16 @@ def test_demo_shows_the_lost_update_and_its_cure():
     assert len(done.stdout.strip().splitlines()) >= 4, done.stdout
 
 
+def test_demo_shows_what_a_store_that_lags_does_and_its_cure():
+    done = run("demo", "--lag", "1s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.rsplit(maxsplit=3) for line in done.stdout.splitlines() if re.search(r"\d +\d+ +\d+$", line)]
+    counts = {name.strip(): [int(each) for each in columns] for name, *columns in rows}
+    assert len(counts) == 4 and all(told == 0 for _, _, told in counts.values()), done.stdout
+    assert counts["second creates that succeeded"][1] > 0, done.stdout
+    assert counts["reads that showed something older"][0] > 0, done.stdout
+
+
 def test_help_names_every_command():
     text = run("--help").stdout
     for command in ("serve", "demo", "check-config", "register"):
