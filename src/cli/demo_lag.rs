@@ -43,7 +43,7 @@ pub(super) fn run(lag: Duration) -> Result<(), Failure> {
         Ok::<_, Failure>(endings)
     })?;
     print!("{}", table(&endings));
-    let wrong = endings.last().is_none_or(|told| told.is_wrong());
+    let wrong = endings.last().is_none_or(Ending::is_wrong);
     if wrong {
         return Err(Failure::Run("the proxy that was told gave a wrong answer: a bug".to_owned()));
     }

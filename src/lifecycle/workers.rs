@@ -25,7 +25,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::listener::ListeningSocket;
-use crate::descriptors;
+use crate::{descriptors, worker};
 
 /// How long to wait after a connection could not be accepted: where descriptors are missing, and
 /// otherwise.
@@ -82,6 +82,9 @@ impl Workers {
 #[async_trait]
 impl Service for Worker {
     async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
+        // Workers take numbers one after the other, before other threads ask: so each has a connection to
+        // Redis of its own where there are as many.
+        worker::number();
         self.started.send_modify(|started| started.push(Arc::new(Handle::current())));
         // Its runtime lives on for the requests under way, until the process ends.
         shuts_down(&mut shutdown).await;

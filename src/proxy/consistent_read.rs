@@ -43,6 +43,9 @@ enum Verdict {
     Stale,
     /// That a range is not within an object whose ETag it does not say.
     NotInRange,
+    /// No state, and for a reason that may lie in an older one: an encryption, an archive, a missing
+    /// right to see that nothing is there.
+    Unclear,
 }
 
 /// Judges an answer about a key that was left in this state.
@@ -57,6 +60,9 @@ fn verdict(expected: &Current, status: StatusCode, headers: &Fields) -> Verdict 
         }
         (Current::Present(_), StatusCode::NOT_FOUND) => Verdict::Stale,
         (Current::Present(_), StatusCode::RANGE_NOT_SATISFIABLE) => Verdict::NotInRange,
+        (_, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED) => {
+            Verdict::Unclear
+        }
         (_, _) => Verdict::Fresh,
     }
 }
@@ -84,13 +90,25 @@ pub(super) async fn ask(
                 (verdict(written, opened.status, &opened.headers), "guarded")
             }
         };
+        let now = Instant::now();
         let fresh = match verdict {
             Verdict::Fresh => true,
+            // In the end it may be true.
+            Verdict::Unclear => now >= give_up,
             Verdict::Deleted => {
                 proxy.metrics.guarded_reads.count(outcome);
                 return Ok(Read::Refused(S3Error::no_such_key(name.key.as_str()), opened));
             }
-            Verdict::Stale => false,
+            // It may have been written since the register was asked.
+            Verdict::Stale => match proxy.gate.expected(name).await {
+                Expected::This(written) => {
+                    self::verdict(&written, opened.status, &opened.headers) == Verdict::Fresh
+                }
+                Expected::Anything | Expected::Unknown => false,
+            },
+            Verdict::NotInRange if request.query.iter().any(|(name, _)| name == "partNumber") => {
+                now >= give_up
+            }
             Verdict::NotInRange => is_beyond(proxy, request, &expected).await?,
         };
         if fresh {
@@ -103,7 +121,6 @@ pub(super) async fn ask(
             opened.headers.insert(X_IFMATCH_CONSISTENCY, HeaderValue::from_static(word));
             return Ok(Read::Fresh(opened, failing));
         }
-        let now = Instant::now();
         if now >= give_up {
             proxy.metrics.guarded_reads.count(GuardedRead::GivenUp);
             return Ok(Read::Refused(S3Error::service_unavailable(1).because(NOT_SHOWN), opened));
@@ -185,7 +202,10 @@ mod tests {
         assert_eq!(of(&written, 416, None), Verdict::NotInRange);
         assert_eq!(of(&Current::Absent, 404, None), Verdict::Fresh);
         assert_eq!(of(&Current::Absent, 416, None), Verdict::Deleted);
-        for status in [301, 400, 403, 500, 503] {
+        for status in [400, 403, 405] {
+            assert_eq!(of(&written, status, None), Verdict::Unclear, "{status}");
+        }
+        for status in [301, 500, 503] {
             for expected in [&written, &Current::Absent] {
                 assert_eq!(of(expected, status, None), Verdict::Fresh, "{status} shows no state");
             }

@@ -102,8 +102,10 @@ impl Source {
     /// store has misjudged its own ETag.
     async fn look_again(&mut self, proxy: &Proxy) -> Result<(), S3Error> {
         let refused = self.pin.take();
+        let settled = self.expected(proxy).await == Expected::Anything;
         let seen = self.look(proxy).await?;
-        if seen == refused {
+        // Where the store lags, what refused the copy may have been an older source.
+        if seen == refused && settled {
             tracing::debug!(source = %self.object.name, "the store refuses a source's own ETag");
         } else {
             self.pin = seen;

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, Version, header};
 
 use super::gate_reply::answer;
 use super::location::relocate;
-use super::response::{LateResponse, record};
+use super::response::{LateResponse, answer_and_record};
 use super::visit::{Cut, Visit};
 use crate::gate::{Commit, Outcome};
 use crate::http1::fields::Fields;
@@ -43,10 +43,10 @@ pub(super) async fn write(visit: &mut Visit<'_>, mut late: LateResponse<'_>) -> 
     if progress == Progress::Silent {
         let written = (late.operation, &late.name);
         let (answer, commit) = answer(visit, written, late.may_tell, outcome);
-        return tokio::join!(visit.answer(answer), record(commit)).0;
+        return answer_and_record(visit.answer(answer), commit).await;
     }
     let (document, commit) = document(visit, &late, outcome);
-    tokio::join!(progress.finish(visit, document), record(commit)).0
+    answer_and_record(progress.finish(visit, document), commit).await
 }
 
 /// The document that ends an answer, and the landing to record.

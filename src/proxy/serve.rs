@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::admission::admit;
 use super::context::Context;
-use super::response::{Alongside, Failure, Response};
+use super::response::{Alongside, Failure, Response, answer_and_record};
 use super::state::Proxy;
 use super::visit::{Cut, Visit};
 use super::wire::Wire;
@@ -60,15 +60,13 @@ impl Proxy {
         responded: Result<Response<'_>, Failure>,
     ) -> Result<(), Cut> {
         match responded {
-            Ok(Response::Whole(answer, Alongside::Record(commit))) if commit.comes_first() => {
-                commit.record().await;
-                visit.answer(answer).await
+            Ok(Response::Whole(answer, Alongside::Record(commit))) => {
+                answer_and_record(visit.answer(answer), Some(commit)).await
             }
             Ok(Response::Whole(answer, alongside)) => {
                 let alongside = async {
                     match alongside {
-                        Alongside::Nothing => {}
-                        Alongside::Record(commit) => commit.record().await,
+                        Alongside::Nothing | Alongside::Record(_) => {}
                         Alongside::Dismiss(opened) => self.store.dismiss(opened).await,
                     }
                 };

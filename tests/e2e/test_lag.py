@@ -145,6 +145,17 @@ def test_a_guarded_read_shows_nothing_older_than_what_was_acknowledged(tmp_path,
         assert reads(reader, path, None, 0) == GONE
         etag = writer.put(path, b"again").headers["etag"]
         assert reads(reader, path, etag, 5) == SHOWN
+        s3 = pair[0].boto()
+        source = s3.put_object(Bucket=bucket, Key=f"source-{number}", Body=b"copied")["ETag"]
+        copied = s3.copy_object(Bucket=bucket, Key=f"read-{number}", CopySourceIfMatch=source,
+                                CopySource={"Bucket": bucket, "Key": f"source-{number}"})
+        assert reads(reader, path, copied["CopyObjectResult"]["ETag"], 6) == SHOWN
+        upload = {"Bucket": bucket, "Key": f"read-{number}"}
+        upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+        part = s3.upload_part(**upload, PartNumber=1, Body=b"one part")["ETag"]
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part}]}
+        whole = s3.complete_multipart_upload(**upload, MultipartUpload=parts)["ETag"]
+        assert reads(reader, path, whole, 8) == SHOWN
     waited = pair[1].metric("ifmatch_guarded_reads_total", outcome="waited")
     assert waited > 0, "the store never lagged"
     assert pair[1].metric("ifmatch_guarded_reads_total", outcome="given_up") == 0
