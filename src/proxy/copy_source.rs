@@ -8,7 +8,10 @@
 //! it shows itself for a multipart object. So after a refusal the source is looked at again, and a
 //! store that refuses the right ETag is asked without it.
 
+use std::time::Duration;
+
 use http::StatusCode;
+use tokio::time::{Instant, sleep_until};
 
 use super::state::Proxy;
 use crate::backend::headers::for_head_of_source;
@@ -19,6 +22,10 @@ use crate::http1::fields::Fields;
 use crate::s3::conditional::X_AMZ_COPY_SOURCE_IF_MATCH;
 use crate::s3::documents::parse_store_error;
 use crate::s3::{Code, CopySource, Current, ETag, Preconditions, S3Error, Validators};
+
+/// The first pause before a source is looked at again that a store does not show yet. Each further one
+/// is twice as long.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
 
 /// How often a copy is tried whose source changes meanwhile.
 const ROUNDS: u32 = 3;
@@ -60,14 +67,7 @@ impl Source {
         let store = &proxy.store;
         let (name, version_id) = (&self.object.name, self.object.version_id());
         let key = name.key.as_str();
-        let expected = self.expected(proxy).await;
-        let looked = store.look(name, version_id, self.headers.clone()).await;
-        if let Ok(seen) = &looked
-            && !is_shown(&expected, seen.as_ref())
-        {
-            return Err(S3Error::service_unavailable(1).because(NOT_SHOWN));
-        }
-        match looked {
+        match self.shown(proxy).await? {
             Ok(Some(validators)) => match self.preconditions.evaluate(&validators) {
                 Err(failed) => Err(failed.failed_by_source()),
                 // A weak ETag is used without its `W/`: compared strongly, as a store may do, a
@@ -85,6 +85,26 @@ impl Source {
                 (_, None) => S3Error::no_such_key(key),
             }),
             Err(error) => Err(unseen(&error)),
+        }
+    }
+
+    /// What a HEAD of the source shows, once that is not older than what was written there. 503 where the
+    /// store does not show it in time.
+    async fn shown(&self, proxy: &Proxy) -> Result<Result<Option<Validators>, HeadError>, S3Error> {
+        let (name, version_id) = (&self.object.name, self.object.version_id());
+        let (give_up, mut pause) = (Instant::now() + proxy.read_patience, PAUSE_FIRST);
+        loop {
+            let expected = self.expected(proxy).await;
+            let looked = proxy.store.look(name, version_id, self.headers.clone()).await;
+            let is_old = matches!(&looked, Ok(seen) if !is_shown(&expected, seen.as_ref()));
+            let now = Instant::now();
+            if !is_old {
+                return Ok(looked);
+            } else if now >= give_up {
+                return Err(S3Error::service_unavailable(1).because(NOT_SHOWN));
+            }
+            sleep_until((now + pause).min(give_up)).await;
+            pause *= 2;
         }
     }
 

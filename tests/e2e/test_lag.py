@@ -39,6 +39,8 @@ def two_proxies(tmp_path, store, redis_server, settings):
     settings = replace(settings, register=redis_server.new_database())
     pair = [Proxy(tmp_path / str(number), store, settings, f"lag-{number}") for number in range(2)]
     pair[0].skip_quarantine()
+    # That leaves the lag.
+    pair[0].wait_writable(new_bucket(store))
     return pair
 
 
