@@ -119,6 +119,8 @@ impl<A> fmt::Debug for Acceptor<A> {
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> Service for Acceptor<A> {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
+        // Also where accepting fails: whoever waits for its end would wait for ever.
+        let _ended = self.accepting_ended.clone().drop_guard();
         let workers = self.workers.runtimes().await;
         let mut accepting = JoinSet::new();
         for socket in self.sockets.drain(..) {
@@ -126,7 +128,6 @@ impl<A: ServerApp + Send + Sync + 'static> Service for Acceptor<A> {
             accepting.spawn(accept_all(socket, app, workers.clone(), shutdown));
         }
         accepting.join_all().await;
-        self.accepting_ended.cancel();
     }
 
     fn name(&self) -> &'static str {

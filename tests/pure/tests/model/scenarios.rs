@@ -376,8 +376,6 @@ fn a_store_that_lags_and_one_fault() {
         every("lag, rivals", rivals(), NONE),
         every("lag, rivals, a lost answer", rivals(), lost_answers(1)),
         every("lag, rivals, a crash", rivals(), crashes(1)),
-        every("lag, blind, a resend", blind_and_next(), RESEND),
-        every("lag, rivals, a loss", rivals(), losses(1)),
         every("lag, one after the other, a loss", in_a_row(), losses(1)),
         every("lag, rivals, a restart", rivals(), RESTART),
     ]);
@@ -395,6 +393,8 @@ fn a_store_that_lags_and_retries() {
         every("lag, a retry, a lost answer", retry_and_next(), lost_answers(1)),
         every("lag, a retry, a crash", retry_and_next(), crashes(1)),
         every("lag, a retry, a loss", retry_and_next(), losses(1)),
+        every("lag, blind, a resend", blind_and_next(), RESEND),
+        every("lag, rivals, a loss", rivals(), losses(1)),
         every("lag, blind, a lost answer", blind_and_next(), lost_answers(1)),
         every("lag, blind, a freeze", blind_and_next(), freezes(1)),
         every("lag, deletes, two errors", deletes(), errors(2)).empty(),
