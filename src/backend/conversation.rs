@@ -20,7 +20,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// How long the head of an answer waits for its content: both leave with one call of the kernel, and
 /// where a store breaks off before its content, another one can be asked.
-const CONTENT_WAIT: Duration = Duration::from_millis(200);
+pub(super) const CONTENT_WAIT: Duration = Duration::from_millis(200);
 
 /// How many informational answers may precede an answer (RFC 9110 §15.2).
 const INFORMATIONAL_MAX: u32 = 32;
@@ -174,9 +174,17 @@ impl Conversation {
     }
 
     /// Waits a short while for the first piece of the body. Fails where it will not come.
-    pub(super) async fn await_content(&mut self) -> Result<(), String> {
+    pub(super) async fn await_content_briefly(&mut self) -> Result<(), String> {
         if let Ok(piece) = timeout(CONTENT_WAIT, self.piece()).await {
             self.first = piece?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the first piece of the body. Fails where it will not come.
+    pub(super) async fn await_content(&mut self) -> Result<(), String> {
+        if !self.has_content() {
+            self.first = self.next().await?;
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ impl Opening {
     pub(super) async fn opened(self) -> Result<Opened, String> {
         let Self { mut conversation, peer, pool, in_use, .. } = self;
         let head = conversation.take_head()?;
-        conversation.await_content().await?;
+        conversation.await_content_briefly().await?;
         let (status, headers, persists) = (head.status, from_store(head.headers), head.persists);
         Ok(Opened {
             status,
@@ -102,6 +102,12 @@ impl Opened {
     /// The same answer, counted among what is under way at its node.
     pub(super) fn at_node(self, under_way: Held) -> Self {
         Self { _at_node: Some(under_way), ..self }
+    }
+
+    /// The same answer, once its content has begun. Fails where that will not come.
+    pub(super) async fn with_content(mut self) -> Result<Self, String> {
+        self.conversation.await_content().await?;
+        Ok(self)
     }
 
     /// The next piece of the body; `None` at its end.

@@ -177,16 +177,26 @@ impl Node {
         }
     }
 
-    /// Sends a read whose answer is passed on as it comes. Its head is not waited for when the node
+    /// Sends a read whose answer is passed on as it comes. Its content is not waited for when the node
     /// is taken out.
     pub(super) async fn open(&self, composed: Composed) -> Result<Opened, Unopened> {
         let under_way = self.standing.begin();
         let opened = tokio::select! {
             biased;
-            opened = self.connections.open(composed) => opened,
+            opened = self.opened(composed) => opened,
             () = self.standing.goes_down() => Err(Unopened::Lost(TAKEN_OUT.to_owned())),
         };
         self.noted(opened).await.map(|opened| opened.at_node(under_way))
+    }
+
+    /// The answer to a read. That of a node which may be taken out is returned once its content has
+    /// begun: until then nothing was passed on, and another node can be asked.
+    async fn opened(&self, composed: Composed) -> Result<Opened, Unopened> {
+        let opened = self.connections.open(composed).await?;
+        if !self.standing.is_checked() {
+            return Ok(opened);
+        }
+        opened.with_content().await.map_err(Unopened::Lost)
     }
 
     /// The same for a request that changes something: once, and whatever becomes of the node.

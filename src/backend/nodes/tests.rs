@@ -1,5 +1,6 @@
 //! A store of several nodes, each a server that answers everything with 200.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,8 +8,9 @@ use std::time::Duration;
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+use crate::backend::conversation::CONTENT_WAIT;
 use crate::backend::nodes::NONE_UP;
 use crate::backend::questions::question;
 use crate::backend::{Exchange, HeadRequest, HttpStore, Sending, Store, StoreRequest};
@@ -117,6 +119,31 @@ async fn what_could_not_be_sent_goes_to_the_next_node_and_the_dead_one_is_taken_
     let levels = store.node_levels();
     assert_eq!(levels.iter().map(is_up).collect::<Vec<_>>(), [true, false]);
     assert_eq!(levels[1].requests, 3, "three connections that failed were enough");
+}
+
+#[tokio::test]
+async fn a_read_is_asked_elsewhere_where_its_node_stands_still_before_the_content() {
+    let still = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let one = endpoint(still.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        let (mut stream, _) = still.accept().await.unwrap();
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nETag: \"e\"\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        // Neither the content nor the end of the connection comes.
+        std::future::pending::<()>().await;
+    });
+    let (two, answered) = node().await;
+    let store = store(vec![one, two], Duration::ZERO).await;
+    let read = question(Method::GET, name(0).path(), Vec::new(), Fields::new());
+    let [still, other] = store.nodes.all() else { panic!("two nodes") };
+    let busy = other.standing.begin();
+    let mut opening = pin!(store.open(&read));
+    let early = timeout(2 * CONTENT_WAIT, &mut opening).await;
+    assert!(early.is_err(), "a head alone is no answer of a node that may be taken out: {early:?}");
+    drop(busy);
+    still.standing.take_out("it stands still");
+    let opened = opening.await.unwrap();
+    assert_eq!((opened.is_read(), answered.load(Ordering::Relaxed)), (true, 1));
 }
 
 #[tokio::test]
