@@ -67,31 +67,32 @@ fn announce(started: &Started, in_memory: bool, waits_for_store: bool) {
     }
     let quarantine = started.register.quarantine;
     if !quarantine.is_zero() {
-        let why = match (in_memory, waits_for_store) {
-            (true, true) => {
-                "a process before this one may have written, and the store may not show it yet"
-            }
-            (true, false) => {
+        let (why, advice) = match (in_memory, waits_for_store) {
+            (true, true) => (
+                "a process before this one may have written, and the store may not show it yet",
+                "",
+            ),
+            (true, false) => (
                 "the process before this one did not end in good order, or there was none, and its \
-                 writes may still be on their way"
-            }
-            (false, _) => {
-                "the register is new, or has restarted, and writes of another proxy may still be on \
-                 their way"
-            }
-        };
-        let advice = match (in_memory, waits_for_store) {
-            (true, _) => "",
-            (false, true) => {
+                 writes may still be on their way",
+                "",
+            ),
+            (false, true) => (
+                ANOTHER_PROXY,
                 " If no proxy was running, ifmatch register skip-quarantine ends all of it but \
-                 register.lag and register.spacing"
+                 register.lag and register.spacing",
+            ),
+            (false, false) => {
+                (ANOTHER_PROXY, " If no proxy was running: ifmatch register skip-quarantine")
             }
-            (false, false) => " If no proxy was running: ifmatch register skip-quarantine",
         };
         let seconds = quarantine.as_secs() + 1;
         eprintln!("writes are answered 503 for the next {seconds} s: {why}.{advice}");
     }
 }
+
+const ANOTHER_PROXY: &str = "the register is new, or has restarted, and writes of another proxy may \
+     still be on their way";
 
 /// Help for the first use.
 fn welcome(started: &Started, dir: &Path, client: &Client) {

@@ -1,7 +1,7 @@
 //! What a read of a key may show, at a store that lags (docs/protocol.md#reads).
 
 use super::Gate;
-use crate::register::{Observation, State};
+use crate::register::Observation;
 use crate::s3::{Current, ObjectName};
 
 /// What a read of a key may show.
@@ -20,33 +20,27 @@ impl Expected {
         if !observed.quarantine.is_zero() {
             return Self::Unknown;
         }
-        // Under way or in doubt: what was there before is right, and what it leaves as well. But once
-        // that was seen, the store may still show what was there before; and its client may have been
-        // told of a success that could not be recorded.
-        let (state, young_for) = match &observed.before {
-            Some(_) if observed.before_young_for.is_zero() => return Self::store(observed),
-            Some(before) => (before, observed.before_young_for),
-            None => (&observed.state, observed.young_for),
-        };
-        match state {
-            _ if young_for.is_zero() => Self::Anything,
-            State::Unknown => Self::Unknown,
-            State::Absent => Self::This(Current::Absent),
-            State::Present(etag) => Self::This(Current::Present(etag.clone())),
+        if observed.young_for.is_zero() {
+            return Self::Anything;
         }
-    }
-}
-
-impl Expected {
-    /// What the store shows, which is certainly not old only if it does not lag.
-    fn store(observed: &Observation) -> Self {
-        if observed.young_for.is_zero() { Self::Anything } else { Self::Unknown }
+        let shown = match &observed.before {
+            // Under way or in doubt: what was there before is right, and what it leaves as well. But
+            // once that was seen, the store may still show what was there before; and its client may
+            // have been told of a success that could not be recorded.
+            Some(_) if observed.before_young_for.is_zero() => return Self::Unknown,
+            Some(before) => before,
+            None => &observed.state,
+        };
+        shown.known().map_or(Self::Unknown, Self::This)
     }
 }
 
 impl Gate {
     /// What a read of this key may show, by what was acknowledged until now.
     pub async fn expected(&self, name: &ObjectName) -> Expected {
+        if self.settings.terms.lag.is_zero() {
+            return Expected::Anything;
+        }
         match self.register.observe(name).await {
             Ok(observed) => Expected::of(&observed),
             Err(error) => {
@@ -62,7 +56,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::register::EpochId;
+    use crate::register::{EpochId, State};
     use crate::s3::ETag;
 
     const AGES: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];

@@ -64,7 +64,7 @@ impl<'a> Leased<'a> {
             }
             return Ok(self.lease.believed.clone());
         }
-        let mut seen = self.look(in_doubt).await?;
+        let (mut seen, contradicts) = self.look(in_doubt).await?;
         if write.carries_id && id_carried(write, &seen).as_ref() == Some(&write.write_id) {
             return Err(self.own_landing(&seen));
         }
@@ -72,8 +72,7 @@ impl<'a> Leased<'a> {
         // resolved first.
         let learned = gate.learned(seen.current.clone());
         // Either may be right: the next write asks again.
-        let contradicted = self.lease.contradicted;
-        let learned = learned.map(|state| if contradicted { State::Unknown } else { state });
+        let learned = learned.map(|state| if contradicts { State::Unknown } else { state });
         let gone = gate.is_upload_gone(write).await;
         if gone && self.lease.upload.is_none() {
             return Err(Against::Refuse(learned, upload_gone(write, &self.lease)));
@@ -99,32 +98,32 @@ impl<'a> Leased<'a> {
     }
 
     /// The key's state, by a HEAD or, where the store may show an older one, by the register's record.
-    async fn look(&mut self, in_doubt: &mut bool) -> Result<Seen, Against> {
+    /// And whether it contradicts the record of a write that landed a short time ago.
+    async fn look(&mut self, in_doubt: &mut bool) -> Result<(Seen, bool), Against> {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         if let Some(doubted) = self.lease.doubt.take() {
             let view = self.lease.view(&doubted);
             let seen = gate.store.head(write.head_request()).await?;
             self.resolve(doubted, &seen, view, in_doubt).await?;
             self.lease.seen_not_applied = true;
-            return Ok(seen);
+            return Ok((seen, false));
         }
         if !self.lease.is_young() {
             let seen = gate.store.head(write.head_request()).await?;
             let Lease { believed, landed, .. } = &*self.lease;
-            let contradicted = gate.notice(write.name, believed, *landed, &seen.current);
-            self.lease.contradicted = contradicted;
+            let contradicts = gate.notice(write.name, believed, *landed, &seen.current);
             self.lease.seen_not_applied = true;
-            return Ok(seen);
+            return Ok((seen, contradicts));
         }
         let Some(recorded) = self.lease.believed.known() else { return Err(self.too_early()) };
         if self.needs_date() {
             return Err(self.too_early());
         }
         if write.preconditions.are_about_the_etag() {
-            return Ok(recorded.into());
+            return Ok((recorded.into(), false));
         }
         let seen = gate.store.head(write.head_request()).await?;
-        if seen.current == recorded { Ok(seen) } else { Err(self.too_early()) }
+        if seen.current == recorded { Ok((seen, false)) } else { Err(self.too_early()) }
     }
 
     /// Does the object's date count? An older object with the same ETag has another one.

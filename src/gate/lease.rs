@@ -67,7 +67,6 @@ pub(super) struct Armed<'a> {
 
 /// A lease held by this process.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub(super) struct Lease {
     /// The lease's name.
     pub(super) token: Token,
@@ -95,8 +94,6 @@ pub(super) struct Lease {
     pub(super) deadline: Instant,
     /// A HEAD that is sent before this moment may show an older state than the key's.
     pub(super) young_until: Instant,
-    /// A HEAD under this lease contradicts the record of a write that landed a short time ago.
-    pub(super) contradicted: bool,
     /// A HEAD under this lease has shown that no copy of this write left the key's state.
     pub(super) seen_not_applied: bool,
     /// Counts it among the leases of this process.
@@ -203,7 +200,6 @@ impl Lease {
             deadline: asked + term,
             young_until: since + grant.young_for,
             landed: grant.landed,
-            contradicted: false,
             seen_not_applied: false,
             counted,
         }

@@ -61,12 +61,9 @@ async fn ask_again(
 ) -> Result<(Opened, Option<Precondition>), String> {
     let mut plain = request.clone();
     Preconditions::default().replace_in(&mut plain.headers);
-    let mut look = plain.clone();
-    look.method = Method::HEAD;
-    look.headers.remove(header::IF_RANGE);
-    let asks_range = look.headers.remove(header::RANGE).is_some();
-    let seen = store.open(&look).await?;
+    let seen = store.open(&look(request)).await?;
     let failing = judge(&seen, preconditions);
+    let asks_range = request.headers.contains_key(header::RANGE);
     if failing.is_some() || (request.method == Method::HEAD && !asks_range) {
         return Ok((seen, failing));
     }
@@ -74,6 +71,16 @@ async fn ask_again(
     let opened = store.open(&plain).await?;
     let failing = judge(&opened, preconditions);
     Ok((opened, failing))
+}
+
+/// A HEAD of the whole object, without conditions.
+pub(super) fn look(request: &StoreRequest) -> StoreRequest {
+    let mut look = request.clone();
+    look.method = Method::HEAD;
+    Preconditions::default().replace_in(&mut look.headers);
+    look.headers.remove(header::IF_RANGE);
+    look.headers.remove(header::RANGE);
+    look
 }
 
 /// The condition that fails for the object in this answer, if one does.

@@ -7,9 +7,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use http::header::{self, HeaderValue};
-use http::{Method, StatusCode};
-use tokio::time::{Instant, sleep_until};
 
 use super::conditional_read;
 use super::response::{Alongside, Response};
@@ -19,9 +18,10 @@ use crate::backend::{Opened, StoreRequest};
 use crate::gate::{Expected, X_IFMATCH_CONSISTENCY};
 use crate::http1::fields::Fields;
 use crate::metrics::labels::GuardedRead;
+use crate::patience::Pauses;
 use crate::s3::{Current, ETag, ObjectName, Precondition, Preconditions, S3Error};
 
-/// Pauses before the store is asked again. Each further one is twice as long.
+/// The first pause before the store is asked again.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 
 /// How a read ended.
@@ -49,7 +49,11 @@ enum Verdict {
 }
 
 /// Judges an answer about a key that was left in this state.
-fn verdict(expected: &Current, status: StatusCode, headers: &Fields) -> Verdict {
+fn verdict(expected: &Current, opened: &Opened) -> Verdict {
+    verdict_by(expected, opened.status, &opened.headers)
+}
+
+fn verdict_by(expected: &Current, status: StatusCode, headers: &Fields) -> Verdict {
     let shows_object = status.is_success() || status == StatusCode::NOT_MODIFIED;
     let etag = headers.get(header::ETAG).map(|etag| ETag::parse(etag.as_bytes()));
     match (expected, status) {
@@ -75,81 +79,68 @@ pub(super) async fn ask(
     request: &StoreRequest,
     preconditions: &Preconditions,
 ) -> Result<Read, String> {
-    let give_up = Instant::now() + proxy.read_patience;
-    let (mut pause, mut outcome) = (PAUSE_FIRST, GuardedRead::First);
+    let mut pauses = Pauses::new(PAUSE_FIRST, proxy.read_patience);
+    let mut outcome = GuardedRead::First;
     loop {
         // First the register, then the store: what is written in between is newer than expected, and
         // asked for again.
         let expected = proxy.gate.expected(name).await;
         let (mut opened, failing) =
             conditional_read::ask(&proxy.store, request, preconditions).await?;
-        let (verdict, word) = match &expected {
-            Expected::Anything => (Verdict::Fresh, "guarded"),
-            Expected::Unknown => (Verdict::Fresh, "store"),
-            Expected::This(written) => {
-                (verdict(written, opened.status, &opened.headers), "guarded")
-            }
-        };
-        let now = Instant::now();
-        let fresh = match verdict {
-            Verdict::Fresh => true,
-            // In the end it may be true.
-            Verdict::Unclear => now >= give_up,
-            Verdict::Deleted => {
-                proxy.metrics.guarded_reads.count(outcome);
-                return Ok(Read::Refused(S3Error::no_such_key(name.key.as_str()), opened));
-            }
-            // It may have been written since the register was asked.
-            Verdict::Stale => match proxy.gate.expected(name).await {
-                Expected::This(written) => {
-                    self::verdict(&written, opened.status, &opened.headers) == Verdict::Fresh
+        let is_last = pauses.are_over();
+        let fresh = match &expected {
+            Expected::Anything | Expected::Unknown => true,
+            Expected::This(written) => match verdict(written, &opened) {
+                Verdict::Fresh => true,
+                // In the end it may be true.
+                Verdict::Unclear => is_last,
+                Verdict::Deleted => {
+                    proxy.metrics.guarded_reads.count(outcome);
+                    return Ok(Read::Refused(S3Error::no_such_key(name.key.as_str()), opened));
                 }
-                Expected::Anything | Expected::Unknown => false,
+                // It may have been written since the register was asked.
+                Verdict::Stale => match proxy.gate.expected(name).await {
+                    Expected::This(written) => verdict(&written, &opened) == Verdict::Fresh,
+                    Expected::Anything | Expected::Unknown => false,
+                },
+                Verdict::NotInRange if asks_for_part(request) => is_last,
+                Verdict::NotInRange => is_beyond(proxy, request, written).await?,
             },
-            Verdict::NotInRange if request.query.iter().any(|(name, _)| name == "partNumber") => {
-                now >= give_up
-            }
-            Verdict::NotInRange => is_beyond(proxy, request, &expected).await?,
         };
         if fresh {
-            let unguarded = expected == Expected::Unknown;
-            proxy.metrics.guarded_reads.count(if unguarded {
-                GuardedRead::Unguarded
-            } else {
-                outcome
-            });
+            let (outcome, word) = match expected {
+                Expected::Unknown => (GuardedRead::Unguarded, "store"),
+                Expected::Anything | Expected::This(_) => (outcome, "guarded"),
+            };
+            proxy.metrics.guarded_reads.count(outcome);
             opened.headers.insert(X_IFMATCH_CONSISTENCY, HeaderValue::from_static(word));
             return Ok(Read::Fresh(opened, failing));
         }
-        if now >= give_up {
+        if is_last {
             proxy.metrics.guarded_reads.count(GuardedRead::GivenUp);
             return Ok(Read::Refused(S3Error::service_unavailable(1).because(NOT_SHOWN), opened));
         }
         proxy.store.dismiss(opened).await;
-        sleep_until((now + pause).min(give_up)).await;
-        (pause, outcome) = (pause * 2, GuardedRead::Waited);
+        pauses.pass().await;
+        outcome = GuardedRead::Waited;
     }
+}
+
+fn asks_for_part(request: &StoreRequest) -> bool {
+    request.query.iter().any(|(name, _)| name == "partNumber")
 }
 
 /// Is the range of this request beyond the end of what was written? A HEAD says how long that is.
 async fn is_beyond(
     proxy: &Proxy,
     request: &StoreRequest,
-    expected: &Expected,
+    written: &Current,
 ) -> Result<bool, String> {
-    let mut look = request.clone();
-    Preconditions::default().replace_in(&mut look.headers);
-    look.method = Method::HEAD;
-    look.headers.remove(header::IF_RANGE);
-    let range = look.headers.remove(header::RANGE);
-    let seen = proxy.store.open(&look).await?;
-    let shown = match expected {
-        Expected::This(written) => verdict(written, seen.status, &seen.headers) == Verdict::Fresh,
-        Expected::Anything | Expected::Unknown => true,
-    };
+    let seen = proxy.store.open(&conditional_read::look(request)).await?;
+    let shown = verdict(written, &seen) == Verdict::Fresh;
     let length = seen.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let length = length.and_then(|length| length.parse().ok());
-    let range = range.as_ref().and_then(|range| range.to_str().ok());
+    let range = request.headers.get(header::RANGE).and_then(|range| range.to_str().ok());
     let beyond =
         shown && range.zip(length).is_some_and(|(range, length)| starts_after(range, length));
     proxy.store.dismiss(seen).await;
@@ -186,7 +177,7 @@ mod tests {
     fn of(expected: &Current, status: u16, etag: Option<&'static str>) -> Verdict {
         let etag = etag.map(|etag| (header::ETAG, HeaderValue::from_static(etag)));
         let headers: Fields = etag.into_iter().collect();
-        verdict(expected, StatusCode::from_u16(status).unwrap(), &headers)
+        verdict_by(expected, StatusCode::from_u16(status).unwrap(), &headers)
     }
 
     #[test]

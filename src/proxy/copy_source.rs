@@ -11,7 +11,6 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::time::{Instant, sleep_until};
 
 use super::state::Proxy;
 use crate::backend::headers::for_head_of_source;
@@ -19,12 +18,12 @@ use crate::backend::{Answer, HeadError, Opened, Store, StoreRequest};
 use crate::clock;
 use crate::gate::{Expected, Outcome, Reply, Write};
 use crate::http1::fields::Fields;
+use crate::patience::Pauses;
 use crate::s3::conditional::X_AMZ_COPY_SOURCE_IF_MATCH;
 use crate::s3::documents::parse_store_error;
 use crate::s3::{Code, CopySource, Current, ETag, Preconditions, S3Error, Validators};
 
-/// The first pause before a source is looked at again that a store does not show yet. Each further one
-/// is twice as long.
+/// The first pause before a source is looked at again that a store does not show yet.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 
 /// How often a copy is tried whose source changes meanwhile.
@@ -92,26 +91,23 @@ impl Source {
     /// store does not show it in time.
     async fn shown(&self, proxy: &Proxy) -> Result<Result<Option<Validators>, HeadError>, S3Error> {
         let (name, version_id) = (&self.object.name, self.object.version_id());
-        let (give_up, mut pause) = (Instant::now() + proxy.read_patience, PAUSE_FIRST);
+        let mut pauses = Pauses::new(PAUSE_FIRST, proxy.read_patience);
         loop {
             let expected = self.expected(proxy).await;
             let looked = proxy.store.look(name, version_id, self.headers.clone()).await;
             let is_old = matches!(&looked, Ok(seen) if !is_shown(&expected, seen.as_ref()));
-            let now = Instant::now();
             if !is_old {
                 return Ok(looked);
-            } else if now >= give_up {
+            } else if pauses.are_over() {
                 return Err(S3Error::service_unavailable(1).because(NOT_SHOWN));
             }
-            sleep_until((now + pause).min(give_up)).await;
-            pause *= 2;
+            pauses.pass().await;
         }
     }
 
-    /// What a HEAD of the source may show. A version does not change; a store that does not lag shows
-    /// what is there.
+    /// What a HEAD of the source may show. A version does not change.
     async fn expected(&self, proxy: &Proxy) -> Expected {
-        if self.object.version_id().is_some() || proxy.gate.terms().lag.is_zero() {
+        if self.object.version_id().is_some() {
             return Expected::Anything;
         }
         proxy.gate.expected(&self.object.name).await

@@ -63,15 +63,10 @@ impl Proxy {
             Ok(Response::Whole(answer, Alongside::Record(commit))) => {
                 answer_and_record(visit.answer(answer), Some(commit)).await
             }
-            Ok(Response::Whole(answer, alongside)) => {
-                let alongside = async {
-                    match alongside {
-                        Alongside::Nothing | Alongside::Record(_) => {}
-                        Alongside::Dismiss(opened) => self.store.dismiss(opened).await,
-                    }
-                };
-                tokio::join!(visit.answer(answer), alongside).0
+            Ok(Response::Whole(answer, Alongside::Dismiss(opened))) => {
+                tokio::join!(visit.answer(answer), self.store.dismiss(opened)).0
             }
+            Ok(Response::Whole(answer, Alongside::Nothing)) => visit.answer(answer).await,
             Ok(Response::Stream(opened)) => relay::pass_on(&self.store, visit, opened).await,
             Ok(Response::Late(late)) => Box::pin(keep_alive::write(visit, late)).await,
             Err(Failure::Refused(error)) => visit.refuse(&error).await,
