@@ -1,4 +1,4 @@
-//! Tells the compiler the commit and the version of the compiler, for `ifmatch --version`.
+//! Tells the compiler the commit, its own version and its level of optimisation, for `ifmatch --version`.
 //!
 //! The commit is that of the checkout when the sources were last compiled, or the one that `git
 //! archive` wrote into a tarball. Nothing else of the machine enters: the same commit and compiler
@@ -22,6 +22,8 @@ fn main() {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let compiler = said_by(Command::new(rustc).arg("--version"));
     println!("cargo::rustc-env=BUILD_COMPILER={}", compiler.as_deref().unwrap_or("unknown"));
+    let optimised = std::env::var("OPT_LEVEL").unwrap_or_default();
+    println!("cargo::rustc-env=BUILD_OPT_LEVEL={optimised}");
 }
 
 /// What builds without its checkout, such as an image, can name the commit.

@@ -1,4 +1,4 @@
-//! The version, commit and compiler of this build; build.rs finds out the last two.
+//! The version, commit and compiler of this build; build.rs finds out all but the version.
 
 /// The version in Cargo.toml.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -17,4 +17,6 @@ pub const LONG: &str = concat!(
     env!("BUILD_COMMIT"),
     "\nbuilt by ",
     env!("BUILD_COMPILER"),
+    ", opt-level ",
+    env!("BUILD_OPT_LEVEL"),
 );

@@ -22,6 +22,9 @@
 //! - [`backend`]: the store.
 //! - [`gate`]: the guarded write, from beginning to end.
 //! - [`marker`]: the object in the store that names its register.
+//! - [`probe`]: what a store does, measured.
+//! - [`present`]: the keys that are asked for most, and the writes under way, for people.
+//! - [`audit`]: what the register believes beside what the store shows, for operators.
 //! - [`proxy`]: connections of clients and the handling of their requests.
 //! - [`lifecycle`]: the listening socket, upgrades, draining, signals.
 //! - [`traces`]: spans of requests, for a collector of OpenTelemetry.
@@ -33,6 +36,7 @@
 
 pub mod admin;
 mod at_once;
+pub mod audit;
 pub mod backend;
 pub mod body;
 pub mod built;
@@ -48,6 +52,8 @@ pub mod lifecycle;
 pub mod marker;
 pub mod metrics;
 mod patience;
+pub mod present;
+pub mod probe;
 pub mod protobuf;
 pub mod proxy;
 pub mod random;

@@ -60,7 +60,12 @@ pub(crate) struct Pauses {
 impl Pauses {
     /// Pauses of which the first is so long; the patience begins now.
     pub(crate) fn new(first: Duration, patience: Duration) -> Self {
-        Self { next: first, end: Instant::now() + patience }
+        Self::until(first, Instant::now() + patience)
+    }
+
+    /// The same, with a patience that ends then.
+    pub(crate) fn until(first: Duration, end: Instant) -> Self {
+        Self { next: first, end }
     }
 
     /// Whether what is asked now is asked for the last time.

@@ -2,7 +2,12 @@
 
 /// A random id, unique for all practical purposes: 32 hex digits.
 pub fn id() -> String {
-    uuid().simple().to_string()
+    uuid().simple().encode_lower(&mut uuid::Uuid::encode_buffer()).to_owned()
+}
+
+/// The same with upper-case digits, as AWS writes the ids of requests.
+pub fn upper_case_id() -> String {
+    uuid().simple().encode_upper(&mut uuid::Uuid::encode_buffer()).to_owned()
 }
 
 /// A number from 0 to 255.

@@ -6,7 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-use crate::config::{self, Changes, Config, ConfigErrors, Fault, Sources};
+use crate::config::{self, Changes, Config, ConfigErrors, Fault, Rule, Sources};
 
 /// A part of the process that has settings which can change while it runs.
 #[async_trait]
@@ -78,6 +78,11 @@ impl Reloader {
     /// The configuration in effect, as `check-config` prints it.
     pub async fn description(&self) -> String {
         self.running.lock().await.describe().to_owned()
+    }
+
+    /// The rules in effect.
+    pub async fn rules(&self) -> Vec<Rule> {
+        self.running.lock().await.rules.clone()
     }
 
     /// Reloads, and logs the result.

@@ -1,7 +1,9 @@
 //! The server: builds all parts from the configuration and runs them.
 
+pub mod beside;
 mod certificates;
 mod observed;
+mod probed;
 mod traced;
 
 use std::fmt;
@@ -22,13 +24,15 @@ use crate::config::{Addressing, Config, RegisterKind, Sources};
 use crate::descriptors;
 use crate::embedded::{self, EmbeddedError};
 use crate::gate::Gate;
+use crate::lifecycle::connections::ConnectionTracker;
 use crate::lifecycle::drain::{self, Drain};
 use crate::lifecycle::handover::HandoverClient;
 pub use crate::lifecycle::handover::HandoverError;
 use crate::lifecycle::listener::ListeningSocket;
+use crate::lifecycle::memory;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::service_manager::ServiceManager;
-use crate::lifecycle::signals;
+use crate::lifecycle::signals::Awaited;
 use crate::lifecycle::upgrade::{NotOpened, Upgrade};
 use crate::lifecycle::workers::{Acceptor, Workers};
 use crate::marker::{Marker, MarkerError};
@@ -45,6 +49,8 @@ use crate::tls::{FileFault, Reload, ServerTls};
 use crate::traces::Tracer;
 use certificates::{in_use, reloaded};
 use observed::{Observed, admin_socket};
+pub use probed::NotServing;
+use probed::not_to_serve;
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +86,9 @@ pub enum StartError {
         "the store at {0} cannot be used: {1}. Check backend.url and that the store is running"
     )]
     Backend(String, String),
+    /// The store was asked, or could not be, whether it does what is configured.
+    #[error(transparent)]
+    Probed(#[from] NotServing),
     /// The register.
     #[error("{0}. Check register.url")]
     Register(#[from] RegisterError),
@@ -167,25 +176,26 @@ pub fn run(
     let live = LiveProxy::new(lasting.proxy(&config));
 
     let reclaiming = live.current().gate.reclaiming();
-    let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
-    server.bootstrap();
+    let mut server = bootstrapped(&config);
     parts.push(Box::new(Reconfigurable::new(lasting, live.clone())));
-    parts.extend(reloaded(tls.as_ref(), &certificates));
-    parts.extend(observed.reconfigured());
+    parts.extend(reloaded(tls.as_ref(), &certificates).into_iter().chain(observed.reconfigured()));
     let reloader = Arc::new(Reloader::new(sources, as_read, parts));
     let listening = listeners(&config, &sockets);
-    let handshakes = handshakes(tls, &listening, &observed);
-    let door = Door::new(live.clone(), handshakes);
+    let door = Door::new(live.clone(), handshakes(tls, &listening, &observed));
     let connections = door.connections();
     let commands = Commands { set_log_level, reloader: Arc::clone(&reloader) };
     let levels = observed.levels(live, connections.clone());
     let admin = observed.admin(&config, levels, (store_check, commands, certificates));
     background.spawn(admin::listener::serve_at(admin_socket, admin));
+    let mut signals = Awaited::install(&background)?;
+    // Nothing waits behind it: the process that this one replaces serves on.
+    let closing = closed(&*register, &observed.tracer);
+    if let Some(ended) = not_to_serve(&background, &config, &observed, (&mut signals, closing)) {
+        return Ok(ended?);
+    }
     let first = listen_at_all(&background, &sockets)?;
-    let at = config.upgrade_socket.clone();
     let upgraded = predecessor.is_some();
-    let upgrade = Upgrade::new(&background, at, &sockets, predecessor, connections.clone())
-        .map_err(|NotOpened { path, error }| StartError::UpgradeSocket(path, error))?;
+    let upgrade = opened_upgrade(&background, &config, &sockets, (predecessor, &connections))?;
     let handed_over = upgrade.handed_over();
     let workers = Workers::new(config.worker_threads());
     let serving = workers.runtimes();
@@ -193,9 +203,9 @@ pub fn run(
 
     let manager = ServiceManager::new(upgraded, handed_over.clone());
     manager.begin(&background, watched, serving);
-    signals::reload_at_hangups(&background, reloader, manager.clone())?;
+    signals.reload_at_hangups(&background, reloader, manager.clone());
     let (life, delay) = (observed.life, config.shutdown_delay);
-    let args = signals::run_args(&background, handed_over.clone(), life.clone(), delay)?;
+    let args = signals.run_args(handed_over.clone(), life.clone(), delay);
     let started = Started { listening, register: status };
     let told = manager.clone();
     let ready = move || {
@@ -217,6 +227,18 @@ pub fn run(
     server.run(args);
     background.block_on(closed(&*register, &observed.tracer));
     Ok(())
+}
+
+/// The side of an upgrade that takes over, and later hands over.
+fn opened_upgrade(
+    background: &Runtime,
+    config: &Config,
+    sockets: &[ListeningSocket],
+    (predecessor, connections): (Option<HandoverClient>, &ConnectionTracker),
+) -> Result<Upgrade, StartError> {
+    let at = config.upgrade_socket.clone();
+    Upgrade::new(background, at, sockets, predecessor, connections.clone())
+        .map_err(|NotOpened { path, error }| StartError::UpgradeSocket(path, error))
 }
 
 /// Has these workers serve the connections at these sockets. Returns what is cancelled when the last
@@ -246,11 +268,13 @@ async fn closed(register: &dyn Register, tracer: &Tracer) {
 /// Lives longer than Pingora's own runtimes: the store in this process and the end of the work run
 /// here.
 fn background_runtime(config: &Config) -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(if config.embedded.is_some() { config.worker_threads() } else { 1 })
         .thread_name("background")
         .enable_all()
-        .build()
+        .build()?;
+    runtime.spawn(memory::give_back());
+    Ok(runtime)
 }
 
 /// From now on connections wait instead of being refused. Returns the first address.
@@ -446,6 +470,26 @@ pub async fn adopt_register(config: &Config) -> Result<(RegisterId, bool), Start
     Ok(marker.adopt().await?)
 }
 
+/// Fails where a marker is configured that does not name the configured register.
+///
+/// # Errors
+/// As above.
+pub async fn confirm_register(config: &Config) -> Result<(), StartError> {
+    let store = reachable_store(config, Arc::default(), Arc::default()).await?;
+    match marker(config, open(config)?, Arc::new(store), &Observed::default()) {
+        Some(marker) => Ok(marker.confirm().await?),
+        None => Ok(()),
+    }
+}
+
+/// The store as configured, which was asked whether it accepts the credential: for a command.
+///
+/// # Errors
+/// When it cannot be reached, or does not.
+pub async fn open_store(config: &Config) -> Result<HttpStore, StartError> {
+    reachable_store(config, Arc::default(), Arc::default()).await
+}
+
 /// The register as configured.
 ///
 /// # Errors
@@ -535,8 +579,9 @@ async fn looked_at_store(config: &Config, store: &HttpStore) -> Understanding {
     understanding
 }
 
-fn server_conf(config: &Config) -> ServerConf {
-    ServerConf {
+/// Pingora's server, without services.
+fn bootstrapped(config: &Config) -> Server {
+    let conf = ServerConf {
         // Each service has one thread (lifecycle/workers.rs).
         threads: 1,
         work_stealing: false,
@@ -545,7 +590,10 @@ fn server_conf(config: &Config) -> ServerConf {
         grace_period_seconds: Some(drain::NEVER.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
-    }
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    server
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ impl Front {
             secret: client.secret_access_key.clone(),
             session_token: None,
         };
-        let watchers = (metrics, Tracer::new(Arc::default()));
+        let watchers = (metrics, Tracer::new(Arc::default()), Arc::default());
         let lasting = Lasting::new(&config, register, (store, understanding), keys, watchers);
         let live = LiveProxy::new(lasting.proxy(&config));
         Self { live, credential, _directory: directory }

@@ -9,6 +9,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize as _, Deserializer, Error as _, Unexpected};
 use serde::ser::{Serialize, Serializer};
 
+/// A duration in whole milliseconds.
+pub fn in_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The form of a [`Duration`]: a whole number and a unit.
 #[derive(Debug)]
 pub struct Span;

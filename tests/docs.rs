@@ -1,5 +1,5 @@
-//! docs/protocol.md names a test for each of its lines: they exist. What it promises, and what breaks
-//! that, the README says in the same words. What sources cite of the pages is there, and so is what a
+//! docs/guarantees.md and docs/protocol.md name a test for each of their lines: they exist. What is
+//! promised, and what breaks that, the README says in the same words. What sources cite of the pages is there, and so is what a
 //! decision names.
 
 use std::collections::HashSet;
@@ -33,8 +33,10 @@ fn every_test_that_the_protocol_names_exists() {
     for directory in ["src", "tests"] {
         collect(&root.join(directory), &mut names);
     }
-    let document = std::fs::read_to_string(root.join("docs/protocol.md")).unwrap();
-    let body = document.split_once("## What breaks it").unwrap().1;
+    let page = |name: &str| std::fs::read_to_string(root.join("docs").join(name)).unwrap();
+    let (guarantees, protocol) = (page("guarantees.md"), page("protocol.md"));
+    let breaks = guarantees.split_once("## What breaks it").unwrap().1;
+    let body = [breaks, protocol.split_once("## Words").unwrap().1].concat();
     let quoted = body.split('`').skip(1).step_by(2);
     let is_name = |word: &&str| word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase());
     let settings = [
@@ -54,6 +56,85 @@ fn every_test_that_the_protocol_names_exists() {
     assert!(missing.is_empty(), "no such tests: {missing:?}");
 }
 
+/// What an operator looks for.
+const TASKS: [&str; 21] = [
+    "## Install it",
+    "## Start it and check it",
+    "## Put it in front of a store",
+    "## Behind HAProxy, nginx or Envoy",
+    "### HAProxy",
+    "### nginx",
+    "### Envoy",
+    "## The register",
+    "## Change settings without a restart",
+    "### Rotate a secret",
+    "## TLS",
+    "## Upgrade without downtime",
+    "## Limits",
+    "## Sizing",
+    "## Backup",
+    "## Failure drills",
+    "## Watch it",
+    "### Alerts",
+    "## The log",
+    "## Traces",
+    "## What shows it",
+];
+
+#[test]
+fn the_page_for_operators_has_its_parts_and_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/operations.md")).unwrap();
+    for task in TASKS {
+        assert_eq!(page.lines().filter(|line| *line == task).count(), 1, "{task}");
+    }
+    let mut names = HashSet::new();
+    for directory in ["src", "tests"] {
+        collect(&root.join(directory), &mut names);
+    }
+    // No setting has so many words, except one.
+    let is_name = |word: &&str| {
+        word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit())
+            && (word.starts_with("test_") || word.matches('_').count() > 3)
+            && !word.starts_with("ifmatch_")
+            && *word != "previous_secret_access_key_file"
+    };
+    let is_code = |line: &&str| line.starts_with("    ");
+    let prose = page.lines().filter(|line| !is_code(line)).collect::<Vec<_>>().join("\n");
+    let wanted: Vec<_> = quoted(&prose).filter(is_name).collect();
+    assert!(wanted.len() > 50, "the page was not read: {wanted:?}");
+    let missing: Vec<_> = wanted.iter().filter(|name| !names.contains(**name)).collect();
+    assert!(missing.is_empty(), "no such tests: {missing:?}");
+    let table = page.split_once("## What shows it").unwrap().1;
+    for (letter, last) in [('T', 9), ('M', 8), ('A', 5), ('N', 7)] {
+        for number in 1..=last {
+            let named = format!("{letter}{number}");
+            let rows = table.lines().filter(|line| {
+                let first = line.split('|').nth(1).unwrap_or_default();
+                first.split(',').any(|word| word.trim() == named)
+            });
+            assert_eq!(rows.count(), 1, "a row for {named}");
+        }
+    }
+}
+
+#[test]
+fn each_subject_of_the_store_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = HashSet::new();
+    collect(&root.join("tests/e2e"), &mut names);
+    let page = std::fs::read_to_string(root.join("docs/store.md")).unwrap();
+    let part = page.split_once("## What shows it").unwrap().1.split("\n## ").next().unwrap();
+    let rows: Vec<_> = part.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 25, "the table was not read: {rows:?}");
+    for row in rows {
+        let tests: Vec<_> = quoted(row).filter(|word| word.starts_with("test_")).collect();
+        assert!(!tests.is_empty(), "no test: {row}");
+        let missing: Vec<_> = tests.iter().filter(|name| !names.contains(**name)).collect();
+        assert!(missing.is_empty(), "no such tests: {missing:?}");
+    }
+}
+
 /// The text between two marks, its lines made one.
 fn between(text: &str, from: &str, to: &str) -> String {
     let rest = text.split_once(from).unwrap_or_else(|| panic!("no {from:?}")).1;
@@ -62,16 +143,20 @@ fn between(text: &str, from: &str, to: &str) -> String {
 }
 
 #[test]
-fn the_readme_promises_what_the_protocol_does() {
+fn the_readme_promises_what_the_guarantees_do() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let protocol = std::fs::read_to_string(root.join("docs/protocol.md")).unwrap();
+    let guarantees = std::fs::read_to_string(root.join("docs/guarantees.md")).unwrap();
     let promise = between(&readme, "**The promise.**", "**What breaks it.**");
-    assert_eq!(promise, between(&protocol, "## The promise", "## What breaks it"));
-    let list = between(&protocol, "## What breaks it", "## Words");
+    assert_eq!(promise, between(&guarantees, "## The promise", "## What breaks it"));
+    let list = guarantees.split_once("## What breaks it").unwrap().1;
+    let list = list.split_whitespace().collect::<Vec<_>>().join(" ");
     let sentences: Vec<_> = list.split("**").skip(1).step_by(2).collect();
     assert!(sentences.len() > 5, "the list was not read: {sentences:?}");
-    assert_eq!(between(&readme, "**What breaks it.**", "[docs/protocol.md]"), sentences.join(" "));
+    assert_eq!(
+        between(&readme, "**What breaks it.**", "[docs/guarantees.md]"),
+        sentences.join(" ")
+    );
 }
 
 // === citations ===

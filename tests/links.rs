@@ -32,6 +32,19 @@ fn has_anchor(page: &str, wanted: &str) -> bool {
 }
 
 #[test]
+fn the_index_of_the_pages_names_each_of_them() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let index = std::fs::read_to_string(docs.join("README.md")).unwrap();
+    let of_docs = pages().into_iter().filter(|page| page.parent() == Some(&docs));
+    let names = of_docs.map(|page| page.file_name().unwrap().to_string_lossy().into_owned());
+    let names: Vec<_> = names.filter(|name| name != "README.md").collect();
+    assert!(names.len() > 8, "the pages were not found: {names:?}");
+    let missing: Vec<_> =
+        names.iter().filter(|name| !index.contains(&format!("]({name})"))).collect();
+    assert!(missing.is_empty(), "docs/README.md does not name {missing:?}");
+}
+
+#[test]
 fn links_between_pages_lead_somewhere() {
     let mut links = 0;
     for page in pages() {

@@ -12,6 +12,9 @@ mod redis_server;
 #[path = "support/steps.rs"]
 #[allow(dead_code, reason = "shared with the tests of Sentinel and Cluster, which use more of it")]
 mod steps;
+#[path = "support/wire.rs"]
+#[allow(dead_code, reason = "shared with the tests of TLS")]
+mod wire;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,11 +26,13 @@ use ifmatch::register::memory::MemoryRegister;
 use ifmatch::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL};
 use ifmatch::register::redis::{RedisRegister, RedisSettings, Topology};
 use ifmatch::register::waiters::TURN_GRANTS;
+use ifmatch::register::young::YOUNG_MAX;
 use ifmatch::register::{
     Acquired, AnswerHeaders, ArmAnswer, ArmStep, Ask, Asker, CommitAnswer, CommitStep, DisarmStep,
-    Ending, Expect, Grant, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
-    Resolution, ResolveStep, Settle, State, Terms, Token, View, WriteId, Writers,
+    Ending, Expect, Grant, KeyRange, ReclaimAnswer, ReclaimStep, Register, RegisterError,
+    ReleaseStep, Resolution, ResolveStep, Settle, State, Terms, Token, View, WriteId, Writers,
 };
+use ifmatch::s3::listing::{Change, Description, Position, Written};
 use ifmatch::s3::{Current, ETag, Preconditions};
 use ifmatch::secret::Secret;
 use redis::aio::MultiplexedConnection;
@@ -40,6 +45,7 @@ use self::steps::{
     ask, ask_to_create, at, commit, granted, is_unreachable, key, object, present, settings_of,
     tell, until, write,
 };
+use self::wire::Wire;
 
 /// Each is long beside what a loaded machine may take for one step.
 const LEASE: Duration = Duration::from_millis(1600);
@@ -127,6 +133,7 @@ async fn what_was_written_is_observed(register: &dyn Register) {
     assert_ne!(first, second, "the same bytes, another generation");
     let after = register.observe(&key()).await.unwrap();
     assert_eq!((after.state, after.generation, after.leased), (present("x"), Some(second), false));
+    assert!(before.landed.is_none() && after.landed.is_some());
 }
 
 /// One process with a writer always ready, and another that asks in vain between any two of them.
@@ -260,6 +267,7 @@ async fn a_resent_write_keeps_its_key_quiet(register: &dyn Register) {
         new: present("x"),
         quiet: Some(quiet),
         headers: &AnswerHeaders::default(),
+        written: &Written::default(),
     };
     assert_eq!(register.commit(&key(), &step).await, Ok(CommitAnswer::Committed));
     let seen = register.observe(&key()).await.unwrap();
@@ -517,6 +525,178 @@ async fn a_living_holder_reclaims_what_a_register_that_has_just_begun_forgot(
     assert_eq!(answer, Ok(ReclaimAnswer::TooLate), "the quarantine has passed");
 }
 
+/// Long enough to write and list all keys on a loaded machine.
+const LAG: Duration = Duration::from_secs(4);
+
+fn over_a_store_that_lags() -> Terms {
+    Terms { lag: LAG, ..terms() }
+}
+
+/// The young keys of a range: each with its ETag, or `-` where it was deleted.
+async fn listed(
+    register: &dyn Register,
+    prefix: &str,
+    position: &Position,
+    limit: usize,
+) -> (Vec<(String, String)>, Option<String>) {
+    let bucket = object("any").bucket;
+    let range = KeyRange { bucket: &bucket, prefix, position, limit };
+    let young = register.young_keys(&range).await.unwrap();
+    assert!(!young.incomplete && young.quarantine.is_zero(), "{young:?}");
+    let etag = |state| match state {
+        State::Present(etag) => etag.to_string(),
+        State::Absent => "-".to_owned(),
+        State::Unknown => "?".to_owned(),
+    };
+    let keys = young.keys.into_iter().map(|(key, young)| (key, etag(young.last.state)));
+    (keys.collect(), young.horizon)
+}
+
+/// Keys of all partitions are found in order, with what was written last, until they are old.
+async fn what_was_written_lately_is_listed(register: &dyn Register) {
+    const KEYS: usize = 200;
+    let named = |number: usize| format!("table/{number:03}");
+    for number in 0..KEYS {
+        let description =
+            Some(Description { size_bytes: number as u64, modified_s: 9, is_standard: true });
+        let grant = granted(register, &object(&named(number)), &ask("one")).await;
+        let step = CommitStep {
+            token: &grant.token,
+            generation: None,
+            new: present("one"),
+            quiet: None,
+            headers: &AnswerHeaders::default(),
+            written: &Written { description, change: Change::Unnamed },
+        };
+        let committed = register.commit(&object(&named(number)), &step).await;
+        assert_eq!(committed, Ok(CommitAnswer::Committed));
+    }
+    write(register, &object("other"), "a", "x").await;
+    write(register, &object(&named(7)), "two", "two").await;
+    let grant = granted(register, &object(&named(8)), &ask("delete")).await;
+    commit(register, &object(&named(8)), &grant.token, State::Absent).await.unwrap();
+    granted(register, &object(&named(9)), &ask("under way")).await;
+    let written = Instant::now();
+
+    let (all, horizon) = listed(register, "table/", &Position::First, 1000).await;
+    assert_eq!((all.len(), horizon), (KEYS, None), "in time: {:?}", written.elapsed());
+    for (number, (key, etag)) in all.iter().enumerate() {
+        let expected = match number {
+            7 => "\"two\"",
+            8 => "-",
+            _ => "\"one\"",
+        };
+        assert_eq!((key, etag.as_str()), (&named(number), expected));
+    }
+    let bucket = object("any").bucket;
+    let range = KeyRange { bucket: &bucket, prefix: "", position: &Position::First, limit: 1000 };
+    let known = register.young_keys(&range).await.unwrap().keys;
+    for key in [&named(0), &named(7), &named(8), &named(9), "other"] {
+        let (observed, lately) = register.observe_writes(&object(key)).await.unwrap();
+        assert_eq!(lately.as_ref(), known.get(key), "{key}");
+        assert!(lately.is_some() && !observed.before_young_for.is_zero(), "{key}");
+    }
+    let (observed, lately) = register.observe_writes(&object("never written")).await.unwrap();
+    assert_eq!((observed.before_young_for, lately), (Duration::ZERO, None));
+    let after = Position::After(named(KEYS - 2));
+    let range = KeyRange { bucket: &bucket, prefix: "table/", position: &after, limit: 1000 };
+    let last = register.young_keys(&range).await.unwrap();
+    let description = last.keys[&named(KEYS - 1)].last.written.description;
+    let expected = Description { size_bytes: KEYS as u64 - 1, modified_s: 9, is_standard: true };
+    assert_eq!((last.keys.len(), description), (1, Some(expected)));
+    let others = listed(register, "", &Position::AfterAll("o".to_owned()), 1000).await.0;
+    assert_eq!(others.len(), KEYS);
+    // Each part of a cluster's register has fewer keys than it is asked for.
+    let (some, horizon) = listed(register, "table/", &Position::First, 50).await;
+    let horizon = horizon.unwrap_or_else(|| named(KEYS - 1));
+    assert!(some.len() >= 50 && some.last().unwrap().0 == horizon);
+    assert_eq!(some, all[..some.len()], "nothing before the horizon is missing");
+
+    sleep(LAG).await;
+    assert_eq!(listed(register, "", &Position::First, 1000).await, (Vec::new(), None));
+    let (observed, lately) = register.observe_writes(&object(&named(7))).await.unwrap();
+    assert_eq!((observed.before_young_for, lately), (Duration::ZERO, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_register_lists_what_was_written_lately() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("lock");
+    let register = MemoryRegister::open(&file, over_a_store_that_lags()).unwrap();
+    register.skip_quarantine().await.unwrap();
+    sleep(LAG).await;
+    what_was_written_lately_is_listed(&register).await;
+}
+
+#[tokio::test]
+async fn the_redis_register_lists_what_was_written_lately() {
+    needs_redis!();
+    let server = RedisServer::start(&[]).await;
+    let register = RedisRegister::connect(&settings(&server), &over_a_store_that_lags()).unwrap();
+    register.skip_quarantine().await.unwrap();
+    until_it_is_over(&register).await;
+    what_was_written_lately_is_listed(&register).await;
+    let left = of_all(&mut server.connection().await, "PTTL", "{test:*}~*").await;
+    let most = i64::try_from(2 * LAG.as_millis()).unwrap();
+    assert!(left.iter().all(|ms| (0..=most).contains(ms)), "they go by themselves: {left:?}");
+}
+
+#[tokio::test]
+async fn the_redis_register_lists_what_was_written_lately_in_a_cluster() {
+    needs_redis!();
+    let cluster = ClusterServers::start(0, "1000", Wire::Plain).await;
+    let failover_lag = Duration::from_secs(1) + LEASE / 2;
+    let terms = Terms { failover_lag, ..over_a_store_that_lags() };
+    let topology = Topology::Cluster(vec![at(cluster.servers[0].port())]);
+    let settings = RedisSettings { topology, ..settings(&cluster.servers[0]) };
+    let register = RedisRegister::connect(&settings, &terms).unwrap();
+    register.skip_quarantine().await.unwrap();
+    until_it_is_over(&register).await;
+    what_was_written_lately_is_listed(&register).await;
+}
+
+/// Waits for the end of the quarantine.
+async fn until_it_is_over(register: &dyn Register) {
+    until("the quarantine ends", async || {
+        register.check().await.unwrap().quarantine == Duration::ZERO
+    })
+    .await;
+}
+
+/// More keys than a set takes are not remembered, and the register says so.
+#[tokio::test]
+async fn more_young_keys_than_there_is_room_for_are_told() {
+    needs_redis!();
+    let server = RedisServer::start(&[]).await;
+    let register = RedisRegister::connect(&settings(&server), &over_a_store_that_lags()).unwrap();
+    register.skip_quarantine().await.unwrap();
+    until_it_is_over(&register).await;
+    write(&register, &key(), "a", "x").await;
+    let mut meddler = server.connection().await;
+    let sets: Vec<String> =
+        redis::cmd("KEYS").arg("{test:*}~*").query_async(&mut meddler).await.unwrap();
+    for first in (0..YOUNG_MAX).step_by(YOUNG_MAX / 16) {
+        let mut filling = redis::cmd("ZADD");
+        filling.arg(&sets[0]);
+        for number in first..first + YOUNG_MAX / 16 {
+            filling.arg(0).arg(format!("bucket/filler/{number}\x000 e - - A"));
+        }
+        let _: i64 = filling.query_async(&mut meddler).await.unwrap();
+    }
+    let bucket = key().bucket;
+    let first = Position::First;
+    let range = KeyRange { bucket: &bucket, prefix: "key", position: &first, limit: 9 };
+    assert!(!register.young_keys(&range).await.unwrap().incomplete);
+    write(&register, &key(), "b", "y").await;
+    let full = register.young_keys(&range).await.unwrap();
+    // Unless the next stretch of time has begun in between, whose set is empty.
+    let has_moved = full.keys.get("key").is_some_and(|young| young.last.state == present("y"));
+    assert!(full.incomplete || has_moved, "{full:?}");
+    // What was written before is not taken for it.
+    let (_, lately) = register.observe_writes(&key()).await.unwrap();
+    assert!(lately.is_none_or(|young| has_moved && young.last.state == present("y")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_memory_register_keeps_the_contract() {
     let directory = tempfile::tempdir().unwrap();
@@ -579,7 +759,7 @@ async fn the_redis_register_keeps_the_contract() {
 #[tokio::test]
 async fn the_redis_register_keeps_the_contract_in_a_cluster() {
     needs_redis!();
-    let cluster = ClusterServers::start(0, "1000").await;
+    let cluster = ClusterServers::start(0, "1000", Wire::Plain).await;
     // The cluster's timeout and half a lease.
     let terms = Terms { failover_lag: Duration::from_secs(1) + LEASE / 2, ..terms() };
     keeps_the_contract(|name| {
@@ -907,8 +1087,9 @@ async fn the_rights_that_are_asked_for_are_enough() {
         ..settings(&server)
     };
     let sentence = refusal(&settings, &terms()).await;
-    let alone = sentence.split(';').next().unwrap();
-    let rights: Vec<&str> = alone.split(' ').filter(|word| word.starts_with('+')).collect();
+    let (cluster, _) = sentence.split_once("; in a cluster").unwrap();
+    let rights: Vec<&str> =
+        cluster.split([' ', ';']).filter(|word| word.starts_with('+')).collect();
     assert!(rights.contains(&"+fcall"), "{sentence}");
     tell(&mut meddler, &format!("ACL SETUSER proxy {}", rights.join(" "))).await;
     let register = RedisRegister::connect(&settings, &terms()).unwrap();
@@ -919,6 +1100,12 @@ async fn the_rights_that_are_asked_for_are_enough() {
     }
     let id = RegisterId::new();
     assert_eq!(register.name_if_nameless(&id).await, Ok(id));
+    let over_lag = RedisSettings { namespace: "test:lag".to_owned(), ..settings };
+    let register = RedisRegister::connect(&over_lag, &over_a_store_that_lags()).unwrap();
+    register.skip_quarantine().await.unwrap();
+    until_it_is_over(&register).await;
+    write(&register, &key(), "a", "x").await;
+    assert_eq!(listed(&register, "", &Position::First, 9).await.0.len(), 1);
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@ mod redis_server;
 #[path = "support/steps.rs"]
 #[allow(dead_code, reason = "shared with the tests of one Redis and of Sentinel")]
 mod steps;
+#[path = "support/wire.rs"]
+#[allow(dead_code, reason = "shared with the tests of TLS")]
+mod wire;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -31,6 +34,7 @@ use self::steps::{
     ask, ask_to_create, at, commit, granted, is_unreachable, object, present, settings_of, tell,
     until, watched, write,
 };
+use self::wire::Wire;
 
 const LEASE: Duration = Duration::from_millis(1600);
 /// Of the servers, in milliseconds.
@@ -54,8 +58,10 @@ fn terms() -> Terms {
     }
 }
 
-fn settings(seeds: &[&RedisServer]) -> RedisSettings {
-    settings_of(Topology::Cluster(seeds.iter().map(|seed| at(seed.port())).collect()))
+/// By the ports of some of its servers.
+fn settings(seeds: &[u16], wire: Wire) -> RedisSettings {
+    let topology = Topology::Cluster(seeds.iter().copied().map(at).collect());
+    RedisSettings { tls: wire.tls(), ..settings_of(topology) }
 }
 
 /// A key in each partition that a register has written, and the slot of each.
@@ -134,9 +140,19 @@ async fn has_begun_anew(register: &RedisRegister, name: &ObjectName, old: &Token
 #[tokio::test]
 async fn a_slot_that_moves_begins_anew_and_the_others_go_on() {
     needs_redis!();
-    let cluster = ClusterServers::start(0, NODE_TIMEOUT).await;
+    a_slot_moves(Wire::Plain).await;
+}
+
+#[tokio::test]
+async fn a_slot_that_moves_by_tls_begins_anew_and_the_others_go_on() {
+    needs_redis!();
+    a_slot_moves(Wire::Tls).await;
+}
+
+async fn a_slot_moves(wire: Wire) {
+    let cluster = ClusterServers::start(0, NODE_TIMEOUT, wire).await;
     // One seed is enough to find them all.
-    let register = watched(&settings(&[&cluster.servers[1]]), &terms());
+    let register = watched(&settings(&cluster.ports[1..2], wire), &terms());
     register.skip_quarantine().await.unwrap();
     let mut connection = cluster.servers[0].connection().await;
     let keys = Keys::write(&register, &mut connection).await;
@@ -181,8 +197,18 @@ async fn a_slot_that_moves_begins_anew_and_the_others_go_on() {
 #[tokio::test]
 async fn a_master_that_froze_is_replaced_and_not_asked_when_it_wakes() {
     needs_redis!();
-    let cluster = ClusterServers::start(1, NODE_TIMEOUT).await;
-    let register = watched(&settings(&[&cluster.servers[1], &cluster.servers[2]]), &terms());
+    a_master_freezes(Wire::Plain).await;
+}
+
+#[tokio::test]
+async fn a_master_that_froze_is_replaced_by_tls_and_not_asked_when_it_wakes() {
+    needs_redis!();
+    a_master_freezes(Wire::Tls).await;
+}
+
+async fn a_master_freezes(wire: Wire) {
+    let cluster = ClusterServers::start(1, NODE_TIMEOUT, wire).await;
+    let register = watched(&settings(&cluster.ports[1..3], wire), &terms());
     register.skip_quarantine().await.unwrap();
     let mut connection = cluster.servers[1].connection().await;
     let keys = Keys::write(&register, &mut connection).await;
@@ -219,16 +245,16 @@ async fn a_master_that_froze_is_replaced_and_not_asked_when_it_wakes() {
 #[tokio::test]
 async fn a_server_that_the_others_know_nothing_of_is_not_asked() {
     needs_redis!();
-    let (loner, _) = cluster_servers::server(NODE_TIMEOUT, &[]).await;
-    let mut at_loner = loner.connection().await;
+    let loner = cluster_servers::server(NODE_TIMEOUT, Wire::Plain).await;
+    let mut at_loner = loner.redis.connection().await;
     tell(&mut at_loner, "CLUSTER ADDSLOTSRANGE 0 16383").await;
     until("it serves", async || {
         redis::cmd("GET").arg("any").query_async::<redis::Value>(&mut at_loner).await.is_ok()
     })
     .await;
-    let cluster = ClusterServers::start(0, NODE_TIMEOUT).await;
-    let [first, second, third] = &cluster.servers[..] else { panic!("it has three") };
-    let register = watched(&settings(&[&loner, first, second, third]), &terms());
+    let cluster = ClusterServers::start(0, NODE_TIMEOUT, Wire::Plain).await;
+    let seeds = [&[loner.port], &cluster.ports[..]].concat();
+    let register = watched(&settings(&seeds, Wire::Plain), &terms());
     register.skip_quarantine().await.unwrap();
     let keys = Keys::write(&register, &mut at_loner).await;
     keys.are_untouched(&register, 0..64).await;
@@ -243,8 +269,8 @@ async fn a_server_that_the_others_know_nothing_of_is_not_asked() {
 #[tokio::test]
 async fn a_cluster_that_has_lost_a_part_of_its_slots_grants_nothing() {
     needs_redis!();
-    let mut cluster = ClusterServers::start(0, NODE_TIMEOUT).await;
-    let settings = settings(&cluster.servers.iter().collect::<Vec<_>>());
+    let mut cluster = ClusterServers::start(0, NODE_TIMEOUT, Wire::Plain).await;
+    let settings = settings(&cluster.ports, Wire::Plain);
     let register = watched(&settings, &terms());
     register.skip_quarantine().await.unwrap();
     let mut connection = cluster.servers[0].connection().await;
@@ -271,23 +297,23 @@ async fn servers_that_are_no_cluster_or_too_slow_a_one_are_refused_with_a_senten
         sentence
     };
     let alone = RedisServer::start(&[]).await;
-    let sentence = refusal(&settings(&[&alone]), &terms()).await;
+    let sentence = refusal(&settings(&[alone.port()], Wire::Plain), &terms()).await;
     assert!(sentence.contains("write redis:// in register.url"), "{sentence}");
 
-    let cluster = ClusterServers::start(0, NODE_TIMEOUT).await;
-    let all: Vec<_> = cluster.servers.iter().collect();
+    let cluster = ClusterServers::start(0, NODE_TIMEOUT, Wire::Plain).await;
+    let all = settings(&cluster.ports, Wire::Plain);
     let hasty = Terms { failover_lag: LAG.mul_f64(0.99), ..terms() };
-    let sentence = refusal(&settings(&all), &hasty).await;
+    let sentence = refusal(&all, &hasty).await;
     assert!(sentence.contains("register.failover_lag, for all proxies, to 1.8 s"), "{sentence}");
 
-    for server in &all {
+    for server in &cluster.servers {
         let user = "ACL SETUSER blind on >hunter2 ~* +@all -config";
         tell(&mut server.connection().await, user).await;
     }
     let blind = RedisSettings {
         username: Some("blind".to_owned()),
         password: Some(Secret::new("hunter2")),
-        ..settings(&all)
+        ..all.clone()
     };
     let sentence = refusal(&blind, &hasty).await;
     assert!(sentence.contains("CONFIG GET is refused"), "{sentence}");
@@ -297,7 +323,7 @@ async fn servers_that_are_no_cluster_or_too_slow_a_one_are_refused_with_a_senten
     let sentence = refusal(&wrong, &terms()).await;
     assert!(sentence.contains("refuses the user name or the password"), "{sentence}");
 
-    let no_server = RedisSettings { topology: Topology::Cluster(vec![at(1)]), ..settings(&[]) };
+    let no_server = settings(&[1], Wire::Plain);
     let checked = RedisRegister::connect(&no_server, &terms()).unwrap().check().await;
     assert!(is_unreachable(&checked), "{checked:?}");
 }

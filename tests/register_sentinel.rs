@@ -8,6 +8,9 @@ mod redis_server;
 #[path = "support/steps.rs"]
 #[allow(dead_code, reason = "shared with the tests of one Redis and of Cluster")]
 mod steps;
+#[path = "support/wire.rs"]
+#[allow(dead_code, reason = "shared with the tests of TLS")]
+mod wire;
 
 use std::fs;
 use std::time::Duration;
@@ -23,6 +26,7 @@ use self::steps::{
     ask, ask_to_create, at, commit, granted, is_unreachable, key, present, settings_of, tell,
     until, watched, write,
 };
+use self::wire::Wire;
 
 const LEASE: Duration = Duration::from_millis(800);
 /// As long as what Sentinels say is believed.
@@ -45,8 +49,14 @@ fn terms() -> Terms {
 }
 
 fn settings(sentinels: &[RedisServer], master: &str) -> RedisSettings {
+    let ports: Vec<_> = sentinels.iter().map(RedisServer::port).collect();
+    settings_at(&ports, master)
+}
+
+/// By the ports of the Sentinels.
+fn settings_at(sentinels: &[u16], master: &str) -> RedisSettings {
     settings_of(Topology::Sentinels(SentinelTopology {
-        sentinels: sentinels.iter().map(|sentinel| at(sentinel.port())).collect(),
+        sentinels: sentinels.iter().copied().map(at).collect(),
         master: master.to_owned(),
         username: None,
         password: None,
@@ -55,6 +65,11 @@ fn settings(sentinels: &[RedisServer], master: &str) -> RedisSettings {
 
 /// A Sentinel that calls the Redis on this port `main`.
 async fn sentinel(master: u16, quorum: u8) -> RedisServer {
+    sentinel_with(master, quorum, &[]).await
+}
+
+/// The same, with these options more.
+async fn sentinel_with(master: u16, quorum: u8, options: &[String]) -> RedisServer {
     RedisServer::start_with(|port, directory| {
         let file = directory.join("sentinel.conf");
         let text = format!(
@@ -65,7 +80,8 @@ async fn sentinel(master: u16, quorum: u8) -> RedisServer {
             directory.display()
         );
         fs::write(&file, text).unwrap();
-        vec![file.to_str().unwrap().to_owned(), "--sentinel".to_owned()]
+        let words = [file.to_str().unwrap().to_owned(), "--sentinel".to_owned()];
+        words.into_iter().chain(options.iter().cloned()).collect()
     })
     .await
 }
@@ -74,12 +90,20 @@ async fn sentinel(master: u16, quorum: u8) -> RedisServer {
 struct Set {
     servers: Vec<RedisServer>,
     sentinels: Vec<RedisServer>,
+    /// Where the register and the servers reach the Sentinels.
+    ports: Vec<u16>,
+    wire: Wire,
 }
 
 impl Set {
-    async fn start() -> Self {
-        let servers = join_all((0..3).map(|_| RedisServer::start(&[]))).await;
-        let master = servers[0].port();
+    async fn start(wire: Wire) -> Self {
+        let start = async |options: Vec<String>| {
+            let options: Vec<_> = options.iter().map(String::as_str).collect();
+            RedisServer::start(&options).await
+        };
+        let servers = join_all((0..3).map(|_| wire.started(start))).await;
+        let (servers, ports): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
+        let master = ports[0];
         for replica in &servers[1..] {
             tell(&mut replica.connection().await, &format!("REPLICAOF 127.0.0.1 {master}")).await;
         }
@@ -90,7 +114,9 @@ impl Set {
             info.matches("state=online").count() == 2
         })
         .await;
-        let sentinels = join_all((0..3).map(|_| sentinel(master, 2))).await;
+        let start = async |options: Vec<String>| sentinel_with(master, 2, &options).await;
+        let sentinels = join_all((0..3).map(|_| wire.started(start))).await;
+        let (sentinels, ports): (Vec<_>, Vec<_>) = sentinels.into_iter().unzip();
         for sentinel in &sentinels {
             let mut connection = sentinel.connection().await;
             until("a Sentinel knows all of them", async || {
@@ -104,7 +130,11 @@ impl Set {
             })
             .await;
         }
-        Self { servers, sentinels }
+        Self { servers, sentinels, ports, wire }
+    }
+
+    fn settings(&self) -> RedisSettings {
+        RedisSettings { tls: self.wire.tls(), ..settings_at(&self.ports, "main") }
     }
 }
 
@@ -131,8 +161,18 @@ async fn a_new_master_begins_anew(register: &RedisRegister, old: &ifmatch::regis
 #[tokio::test]
 async fn a_killed_master_is_replaced_and_what_it_granted_is_over() {
     needs_redis!();
-    let mut set = Set::start().await;
-    let register = watched(&settings(&set.sentinels, "main"), &terms());
+    a_master_is_killed(Wire::Plain).await;
+}
+
+#[tokio::test]
+async fn a_killed_master_is_replaced_by_tls_and_what_it_granted_is_over() {
+    needs_redis!();
+    a_master_is_killed(Wire::Tls).await;
+}
+
+async fn a_master_is_killed(wire: Wire) {
+    let mut set = Set::start(wire).await;
+    let register = watched(&set.settings(), &terms());
     register.skip_quarantine().await.unwrap();
     write(&*register, &key(), "a", "x").await;
     let old = granted(&*register, &key(), &ask_to_create("b")).await.token;
@@ -144,8 +184,18 @@ async fn a_killed_master_is_replaced_and_what_it_granted_is_over() {
 #[tokio::test]
 async fn a_master_that_hands_over_is_left_for_the_new_one() {
     needs_redis!();
-    let set = Set::start().await;
-    let register = watched(&settings(&set.sentinels, "main"), &terms());
+    a_master_hands_over(Wire::Plain).await;
+}
+
+#[tokio::test]
+async fn a_master_that_hands_over_by_tls_is_left_for_the_new_one() {
+    needs_redis!();
+    a_master_hands_over(Wire::Tls).await;
+}
+
+async fn a_master_hands_over(wire: Wire) {
+    let set = Set::start(wire).await;
+    let register = watched(&set.settings(), &terms());
     register.skip_quarantine().await.unwrap();
     write(&*register, &key(), "a", "x").await;
     let old = granted(&*register, &key(), &ask_to_create("b")).await.token;

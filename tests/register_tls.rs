@@ -12,10 +12,12 @@ mod redis_server;
 #[path = "support/steps.rs"]
 #[allow(dead_code, reason = "shared with the tests of one Redis and of Sentinel")]
 mod steps;
+#[path = "support/wire.rs"]
+#[allow(dead_code, reason = "shared with the tests of Sentinel and of Cluster")]
+mod wire;
 
 use std::cell::Cell;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -25,9 +27,10 @@ use ifmatch::register::redis::{
 use ifmatch::register::{Register, Terms, Writers};
 use ifmatch::tls::{ClientFiles, Reload as _};
 
-use self::cluster_servers::TlsCluster;
+use self::cluster_servers::ClusterServers;
 use self::redis_server::{RedisServer, free_port, needs_redis};
 use self::steps::{at, key, present, settings_of, until, write};
+use self::wire::{Wire, file, options, server, tls};
 
 const TERMS: Terms = Terms {
     lease: Duration::from_secs(6),
@@ -41,48 +44,6 @@ const TERMS: Terms = Terms {
     spacing: Duration::ZERO,
     writers: Writers::Exclusive,
 };
-
-/// A file of tests/data/tls.
-fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls").join(name)
-}
-
-/// The options of a Redis with this certificate on a port for TLS.
-fn options(certificate: &str, clients: &str, tls_port: u16) -> Vec<String> {
-    let key = if certificate == "client" { "client.key" } else { "server.key" };
-    let words = [
-        ("--tls-port", tls_port.to_string()),
-        ("--tls-cert-file", file(&format!("{certificate}.pem")).display().to_string()),
-        ("--tls-key-file", file(key).display().to_string()),
-        ("--tls-ca-cert-file", file("authority.pem").display().to_string()),
-        ("--tls-auth-clients", clients.to_owned()),
-    ];
-    words.into_iter().flat_map(|(option, value)| [option.to_owned(), value]).collect()
-}
-
-/// A Redis with a plain port, for the test, and a port for TLS.
-async fn server(certificate: &str, clients: &str) -> (RedisServer, u16) {
-    let tls_port = Cell::new(0);
-    let server = RedisServer::start_with(|port, directory| {
-        tls_port.set(free_port());
-        let (port, directory) = (port.to_string(), directory.display().to_string());
-        let plain = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir", &directory];
-        let plain = plain.iter().map(|word| (*word).to_owned());
-        plain.chain(options(certificate, clients, tls_port.get())).collect()
-    })
-    .await;
-    (server, tls_port.get())
-}
-
-/// Trusts this authority, and shows this certificate.
-fn tls(authority: &str, shown: Option<&str>) -> RedisTls {
-    let files = ClientFiles {
-        ca_file: Some(file(&format!("{authority}.pem"))),
-        cert_file: shown.map(|name| file(&format!("{name}.pem"))),
-        key_file: shown.map(|_| file("client.key")),
-    };
-    RedisTls { files, server_name: None }
-}
 
 fn named(name: &str) -> RedisTls {
     RedisTls { server_name: Some(name.to_owned()), ..tls("authority", None) }
@@ -217,7 +178,7 @@ async fn sentinels_and_the_master_that_they_name_are_reached_by_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_master_of_a_cluster_is_reached_by_tls() {
     needs_redis!();
-    let cluster = TlsCluster::start(|port| options("server", "yes", port)).await;
+    let cluster = ClusterServers::start(0, "1000", Wire::Tls).await;
     let by = |tls| RedisSettings {
         tls: Some(tls),
         ..settings_of(Topology::Cluster(vec![at(cluster.ports[0])]))

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Admin;
+use super::status::keep::keep;
 use crate::lifecycle::phase::Phase;
 use crate::seldom::Seldom;
 
@@ -112,9 +113,10 @@ async fn serve(socket: AdminSocket, admin: Arc<Admin>) {
     if let Ok(listen) = listener.local_addr() {
         tracing::info!(%listen, "the admin listener serves");
     }
-    let life = admin.life.clone();
+    let (life, watching) = (admin.life.clone(), Arc::clone(&admin));
     tokio::select! {
         () = accept(&listener, admin) => {}
+        () = keep(&watching) => {}
         () = handed_over(&life) => {}
     }
 }

@@ -3,12 +3,13 @@
 //! but the values that it shows (docs/decisions/0071-the-admin-listener.md).
 //!
 //! [`request`] decides what is asked and whether it may be: pure. [`health`] judges the process,
-//! [`status`] describes it, and [`routes`] answers. [`listener`] accepts connections, within limits
-//! on size, time and number.
+//! [`status`] describes it, [`page`] shows that to people, and [`routes`] answers. [`listener`] accepts
+//! connections, within limits on size, time and number.
 
 mod answer;
 pub mod health;
 pub mod listener;
+mod page;
 mod process;
 mod request;
 mod routes;
@@ -19,12 +20,15 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use listener::{AdminSocket, NotBound};
+use status::watch::Watch;
 pub use store_check::StoreCheck;
 
+use crate::config::KeyNames;
 use crate::lifecycle::phase::Life;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::Build;
 use crate::metrics::levels::Levels;
+use crate::present::Present;
 use crate::register::standing::Standing;
 use crate::reload::Reloader;
 use crate::secret::Secret;
@@ -61,7 +65,30 @@ pub struct Admin {
     pub commands: Commands,
     /// The token that an operator sends; without one nothing can be changed.
     pub token: Option<Secret>,
+    /// The keys that are asked for, and the writes under way.
+    pub present: Arc<Present>,
+    /// What is shown of the configuration.
+    pub shown: Configured,
+    /// When the process began, in seconds since 1970.
+    pub started_s: i64,
+    /// What was seen from second to second.
+    pub watch: Watched,
 }
+
+/// What is shown of the configuration, and what decides what is shown.
+#[derive(Debug, Clone)]
+pub struct Configured {
+    /// Where the register is: a word.
+    pub register: &'static str,
+    /// The store's addresses.
+    pub store: String,
+    /// Who sees the names of keys.
+    pub key_names: KeyNames,
+}
+
+/// What was seen from second to second, since the listener began.
+#[derive(Debug, Default)]
+pub struct Watched(Watch);
 
 impl fmt::Debug for Commands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,8 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, Method, StatusCode};
 use subtle::ConstantTimeEq as _;
@@ -21,7 +23,16 @@ pub(super) enum Route {
     /// Should it get requests?
     Readyz(Readiness),
     Metrics,
-    Status,
+    /// The status page. `names`: names of keys may be shown.
+    Page {
+        names: bool,
+    },
+    /// Asks a browser for the token, and leads to the page.
+    SignIn,
+    /// The status as JSON.
+    Status {
+        names: bool,
+    },
     Config,
     LogLevel,
     Reload,
@@ -44,31 +55,39 @@ pub(super) struct Readiness {
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) sentence: &'static str,
+    /// Whether a browser is to ask its user for the token.
+    pub(super) asks: bool,
 }
 
 const NOT_FOUND: Refusal = Refusal {
     status: StatusCode::NOT_FOUND,
-    sentence: "There is nothing here. See /livez, /readyz, /metrics, /status.json and /config.",
+    sentence: "There is nothing here. See /, /livez, /readyz, /metrics, /status.json and /config.",
+    asks: false,
 };
 const METHOD: Refusal = Refusal {
     status: StatusCode::METHOD_NOT_ALLOWED,
     sentence: "What reads is asked with GET, and what changes something with POST.",
+    asks: false,
 };
 const QUERY: Refusal = Refusal {
     status: StatusCode::BAD_REQUEST,
     sentence: "The query is not understood. /readyz knows writes=1, store=1 and verbose.",
+    asks: false,
 };
 const NAME: Refusal = Refusal {
     status: StatusCode::MISDIRECTED_REQUEST,
     sentence: "Without a token this port is asked by its address or as localhost, not by a name.",
+    asks: false,
 };
 const TOKEN: Refusal = Refusal {
     status: StatusCode::UNAUTHORIZED,
     sentence: "This needs the token of admin.token_file: Authorization: Bearer TOKEN.",
+    asks: false,
 };
 const NO_TOKEN: Refusal = Refusal {
     status: StatusCode::FORBIDDEN,
     sentence: "This needs a token, and admin.token_file is not set.",
+    asks: false,
 };
 
 /// What the listener requires of a request.
@@ -92,13 +111,26 @@ pub(super) fn admit(head: &http::request::Parts, guard: Guard<'_>) -> Result<Rou
     if !allowed {
         return Err(METHOD);
     }
-    if is_health || guard.is_told(&head.headers) {
-        return Ok(route);
+    if is_health || guard.is_told(&head.headers, !changes) {
+        return Ok(route.told());
     }
-    if changes || !guard.loopback {
-        return Err(if guard.token.is_some() { TOKEN } else { NO_TOKEN });
+    let is_page = matches!(route, Route::Page { .. } | Route::SignIn);
+    if changes || !guard.loopback || route == Route::SignIn {
+        let token = Refusal { asks: is_page, ..TOKEN };
+        return Err(if guard.token.is_some() { token } else { NO_TOKEN });
     }
     if is_address(&head.headers) { Ok(route) } else { Err(NAME) }
+}
+
+impl Route {
+    /// The same, asked by somebody who knows the token.
+    fn told(self) -> Self {
+        match self {
+            Self::Page { .. } => Self::Page { names: true },
+            Self::Status { .. } => Self::Status { names: true },
+            other => other,
+        }
+    }
 }
 
 fn route(path: &str, query: &str) -> Result<Route, Refusal> {
@@ -106,7 +138,9 @@ fn route(path: &str, query: &str) -> Result<Route, Refusal> {
         "/livez" | "/healthz" => Route::Livez,
         "/readyz" => return Ok(Route::Readyz(readiness(query)?)),
         "/metrics" => Route::Metrics,
-        "/status.json" => Route::Status,
+        "/" | "/status" => Route::Page { names: false },
+        "/sign-in" => Route::SignIn,
+        "/status.json" => Route::Status { names: false },
         "/config" => Route::Config,
         "/log-level" => Route::LogLevel,
         "/reload" => Route::Reload,
@@ -138,14 +172,27 @@ fn readiness(query: &str) -> Result<Readiness, Refusal> {
 
 impl Guard<'_> {
     /// Does the request carry the token? The comparison takes the same time wherever they differ.
-    fn is_told(&self, headers: &HeaderMap) -> bool {
+    ///
+    /// A browser can only send it as a password, under any name (RFC 7617). It sends that along with
+    /// whatever another site's page makes it ask here, so what changes something is not to be had
+    /// with it.
+    fn is_told(&self, headers: &HeaderMap, by_password: bool) -> bool {
         let (Some(token), Some(sent)) = (self.token, headers.get(AUTHORIZATION)) else {
             return false;
         };
-        let sent = sent.as_bytes();
         // RFC 7235 §2.1: the scheme's case does not matter.
-        let scheme = sent.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
-        scheme.is_some() && sent[7..].ct_eq(token.expose().as_bytes()).into()
+        let after = |scheme: &[u8]| {
+            let (found, rest) = sent.as_bytes().split_at_checked(scheme.len())?;
+            found.eq_ignore_ascii_case(scheme).then_some(rest)
+        };
+        let is_token = |sent: &[u8]| bool::from(sent.ct_eq(token.expose().as_bytes()));
+        if let Some(sent) = after(b"bearer ") {
+            return is_token(sent);
+        }
+        let decoded = after(b"basic ").filter(|_| by_password).map(|sent| BASE64.decode(sent));
+        let Some(Ok(pair)) = decoded else { return false };
+        let password = pair.splitn(2, |byte| *byte == b':').nth(1);
+        password.is_some_and(is_token)
     }
 }
 

@@ -25,7 +25,7 @@ fn status(
 
 const LOCAL: [(&str, &str); 1] = [("host", "127.0.0.1:9001")];
 const TOLD: [(&str, &str); 2] = [("host", "x.example"), ("authorization", "Bearer s3cret")];
-const READS: [&str; 3] = ["/metrics", "/status.json", "/config"];
+const READS: [&str; 5] = ["/", "/status", "/metrics", "/status.json", "/config"];
 
 #[test]
 fn health_is_open_to_everybody() {
@@ -70,6 +70,62 @@ fn only_the_whole_token_counts() {
     assert_eq!(status(("GET", "/metrics"), &headers, (false, Some("s3cret"))), 200);
 }
 
+fn admitted(target: &str, headers: &[(&str, &str)], loopback: bool) -> Result<Route, Refusal> {
+    let token = Secret::new("s3cret");
+    admit(&head("GET", target, headers), Guard { loopback, token: Some(&token) })
+}
+
+#[test]
+fn a_browser_sends_the_token_as_a_password_and_only_reads_with_it() {
+    let password = |pair: &str| format!("Basic {}", BASE64.encode(pair));
+    for (sent, expected) in [
+        (password("operator:s3cret"), 200),
+        (password(":s3cret"), 200),
+        (password("operator:s3cret").replace("Basic", "bASIC"), 200),
+        (password("operator:s3cret:"), 401),
+        (password("s3cret"), 401),
+        (password("s3cret:"), 401),
+        ("Basic !!!".to_owned(), 401),
+    ] {
+        let headers = [("host", "x.example"), ("authorization", &*sent)];
+        for target in READS {
+            assert_eq!(
+                status(("GET", target), &headers, (false, Some("s3cret"))),
+                expected,
+                "{sent}"
+            );
+        }
+        for target in ["/log-level", "/reload", "/drain"] {
+            assert_eq!(status(("POST", target), &headers, (true, Some("s3cret"))), 401, "{sent}");
+        }
+    }
+    // Where there is no token, none is right.
+    let headers = [("host", "x.example"), ("authorization", "Basic Og==")];
+    assert_eq!(status(("GET", "/"), &headers, (false, None)), 403);
+}
+
+#[test]
+fn only_the_page_has_a_browser_ask_for_the_token() {
+    for (target, asks) in [("/", true), ("/status", true), ("/sign-in", true), ("/config", false)] {
+        assert_eq!(admitted(target, &LOCAL, false).unwrap_err(), Refusal { asks, ..TOKEN });
+    }
+    // To sign in is to show the token, on this machine too.
+    assert_eq!(admitted("/sign-in", &LOCAL, true).unwrap_err(), Refusal { asks: true, ..TOKEN });
+    assert_eq!(admitted("/sign-in", &TOLD, true), Ok(Route::SignIn));
+    assert_eq!(status(("GET", "/sign-in"), &LOCAL, (true, None)), 403);
+}
+
+#[test]
+fn names_are_for_those_who_have_told_the_token() {
+    for (target, route) in [
+        ("/", (|names| Route::Page { names }) as fn(bool) -> Route),
+        ("/status.json", |names| Route::Status { names }),
+    ] {
+        assert_eq!(admitted(target, &LOCAL, true), Ok(route(false)));
+        assert_eq!(admitted(target, &TOLD, true), Ok(route(true)));
+    }
+}
+
 #[test]
 fn a_page_of_another_site_gets_nothing() {
     for (host, expected) in [
@@ -102,5 +158,5 @@ fn a_check_that_is_not_known_is_refused_and_not_passed() {
     assert_eq!(asked("writes=1&store=0"), Ok(writes));
     assert_eq!(asked("write=1"), Err(400));
     assert_eq!(asked("writes=yes"), Err(400));
-    assert_eq!(status(("GET", "/"), &LOCAL, (true, None)), 404);
+    assert_eq!(status(("GET", "/elsewhere"), &LOCAL, (true, None)), 404);
 }

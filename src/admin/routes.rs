@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use super::answer::{Answer, answer, json, refused, text};
 use super::health::{Facts, checks, is_ready};
 use super::request::{Guard, Readiness, Route, admit};
-use super::{Admin, health, process, status};
+use super::status::gather;
+use super::{Admin, health, page, process};
 use crate::config::Changes;
 use crate::metrics::exposition::Exposed;
 use crate::metrics::format::Format;
@@ -37,7 +38,9 @@ impl Admin {
                 let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
                 self.exposition(Format::accepted(accept)).await
             }
-            Route::Status => json(&status::status(self)),
+            Route::Page { names } => page::answer(&gather::status(self, names).await),
+            Route::SignIn => page::lead_to(),
+            Route::Status { names } => json(&gather::status(self, names).await),
             Route::Config => text(StatusCode::OK, self.commands.reloader.description().await),
             Route::Reload => self.reload().await,
             Route::LogLevel => self.log_level(body).await,

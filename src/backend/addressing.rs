@@ -4,17 +4,17 @@ use crate::config::{Addressing, Endpoint};
 
 /// Host and path of a request to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HostAndPath<'a> {
+pub struct HostAndPath<'a> {
     /// The bucket in the host, before the endpoint's own name.
-    pub(super) host_bucket: Option<&'a str>,
+    pub host_bucket: Option<&'a str>,
     /// The path, without the bucket where the host has it.
-    pub(super) path: &'a str,
+    pub path: &'a str,
 }
 
 /// Finds host and path for a path in path style (`/bucket/key`). In virtual-host style the host
 /// contains the bucket (AWS: Virtual hosting of buckets), unless the bucket's name cannot be a
 /// label of a host name: then path style is used, as SDKs do.
-pub(super) fn host_and_path(addressing: Addressing, path: &str) -> HostAndPath<'_> {
+pub fn host_and_path(addressing: Addressing, path: &str) -> HostAndPath<'_> {
     let in_path = HostAndPath { host_bucket: None, path };
     let (Addressing::VirtualHost, Some(bucket_and_key)) = (addressing, path.strip_prefix('/'))
     else {
@@ -30,7 +30,7 @@ pub(super) fn host_and_path(addressing: Addressing, path: &str) -> HostAndPath<'
 
 impl HostAndPath<'_> {
     /// The `Host` field.
-    pub(super) fn authority(&self, endpoint: &Endpoint) -> String {
+    pub fn authority(&self, endpoint: &Endpoint) -> String {
         match self.host_bucket {
             Some(bucket) => format!("{bucket}.{}", endpoint.authority()),
             None => endpoint.authority(),
@@ -38,7 +38,7 @@ impl HostAndPath<'_> {
     }
 
     /// The name for TLS (SNI), where it is not the endpoint's own.
-    pub(super) fn server_name(&self, endpoint: &Endpoint) -> Option<String> {
+    pub fn server_name(&self, endpoint: &Endpoint) -> Option<String> {
         self.host_bucket.map(|bucket| format!("{bucket}.{}", endpoint.host))
     }
 }

@@ -66,7 +66,7 @@ impl Composer<'_> {
             return compose_as_sent(request, length);
         }
         let addressed = host_and_path(self.addressing, &request.path);
-        let mut headers = request.headers.clone();
+        let mut headers = request.headers.with_room(FIELDS_OF_OURS);
         if self.drops_checksums {
             drop_checksums(&mut headers);
         }
@@ -92,6 +92,9 @@ impl Composer<'_> {
         Ok(Composed { head, server_name: addressed.server_name(endpoint) })
     }
 }
+
+/// How many fields are added here: the host, the length, and those of the signature.
+const FIELDS_OF_OURS: usize = 6;
 
 /// A browser's preflight, unsigned: the sender is not authenticated.
 pub(super) fn preflight(

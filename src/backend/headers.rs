@@ -67,7 +67,7 @@ pub fn may_go_unsigned(name: &str) -> bool {
         "user-agent",
     ];
     // The proxy reads its own headers here; they have no meaning to a store.
-    PLAIN.contains(&name)
+    is_plain(name)
         || of_http.contains(&name)
         || TRACE.contains(&name)
         || name.starts_with("x-ifmatch-")
@@ -146,16 +146,17 @@ fn without_connection(headers: &Fields) -> Fields {
 }
 
 fn drop_connection(headers: &mut Fields) {
-    let connection: Vec<_> = headers.get_all(header::CONNECTION).cloned().collect();
-    let names = |name: &str| {
-        let mut options = connection
-            .iter()
-            .flat_map(|value| value.to_str().unwrap_or_default().split(',').map(str::trim));
-        options.any(|option| name.eq_ignore_ascii_case(option))
-    };
+    let options = headers.get_all(header::CONNECTION);
+    let options = options.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    // Usually none: `close` and `keep-alive` are not the names of fields that are there.
+    let named: Vec<_> = options
+        .map(str::trim)
+        .filter(|option| headers.contains_key(*option))
+        .map(str::to_ascii_lowercase)
+        .collect();
     headers.retain(|name| {
         let name = name.as_str();
-        !is_of_connection(name) && (connection.is_empty() || !names(name))
+        !is_of_connection(name) && !named.iter().any(|option| option == name)
     });
 }
 
@@ -175,27 +176,30 @@ fn is_of_connection(name: &str) -> bool {
     )
 }
 
-/// The headers of HTTP itself that S3 defines.
-const PLAIN: [&str; 18] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "access-control-request-headers",
-    "access-control-request-method",
-    "cache-control",
-    "content-disposition",
-    "content-encoding",
-    "content-language",
-    "content-md5",
-    "content-type",
-    "expires",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "range",
-];
+/// Whether it is a header of HTTP itself that S3 defines.
+fn is_plain(name: &str) -> bool {
+    matches!(
+        name,
+        "accept"
+            | "accept-encoding"
+            | "accept-language"
+            | "access-control-request-headers"
+            | "access-control-request-method"
+            | "cache-control"
+            | "content-disposition"
+            | "content-encoding"
+            | "content-language"
+            | "content-md5"
+            | "content-type"
+            | "expires"
+            | "if-match"
+            | "if-modified-since"
+            | "if-none-match"
+            | "if-range"
+            | "if-unmodified-since"
+            | "range"
+    )
+}
 
 fn passes(name: &str) -> bool {
     const OF_CLIENT: [&str; 5] = [
@@ -211,7 +215,7 @@ fn passes(name: &str) -> bool {
             && !name.starts_with("x-amz-copy-source-if-")
             && !is_reserved(name);
     }
-    PLAIN.contains(&name) || matches!(name, "origin" | "user-agent")
+    is_plain(name) || matches!(name, "origin" | "user-agent")
 }
 
 /// The headers of a browser's preflight, which is not signed: only those of the preflight itself

@@ -27,6 +27,15 @@ use crate::sigv4::SigningKeys;
 use crate::tls::{CertificateInfo, FileFault, Reload};
 use crate::traces::Span;
 
+/// The node of the store that is asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedFirst {
+    /// The one with the least under way.
+    LeastBusy,
+    /// The one that gets the writes of the request's key: it shows them before the others do.
+    NodeOfItsKey,
+}
+
 /// An S3 store, with the proxy's own credential.
 #[derive(Debug)]
 pub struct HttpStore {
@@ -82,9 +91,16 @@ impl HttpStore {
     #[must_use]
     pub fn with_settings(&self, backend: &Backend, domains: &[String]) -> Self {
         let Backend { checksums, write_ids, clock_skew, .. } = *backend;
+        let strong_headers = backend.strong_headers.clone();
         Self {
             nodes: Arc::clone(&self.nodes),
-            backend: Backend { clock_skew, checksums, write_ids, ..self.backend.clone() },
+            backend: Backend {
+                clock_skew,
+                checksums,
+                write_ids,
+                strong_headers,
+                ..self.backend.clone()
+            },
             domains: domains.to_vec(),
             signer: Arc::clone(&self.signer),
             keys: Arc::clone(&self.keys),
@@ -140,6 +156,23 @@ impl HttpStore {
         (span, head)
     }
 
+    /// Adds the headers by which this store is asked to be consistent.
+    pub fn ask_strongly(&self, headers: &mut Fields) {
+        for (name, value) in self.backend.strong_headers.iter() {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+
+    /// The request with those headers, where there are any.
+    pub(super) fn strong<'a>(&self, request: &'a StoreRequest) -> Cow<'a, StoreRequest> {
+        if self.backend.strong_headers.is_empty() || request.signing != Signing::Anew {
+            return Cow::Borrowed(request);
+        }
+        let mut request = request.clone();
+        self.ask_strongly(&mut request.headers);
+        Cow::Owned(request)
+    }
+
     /// Whether objects carry the id of the write that left them.
     pub fn writes_ids(&self) -> bool {
         self.backend.write_ids
@@ -176,24 +209,44 @@ impl HttpStore {
     /// Sends a read of a client, whose answer is passed on as it comes: to the node with the least
     /// under way, and to the others where that gives no answer.
     pub async fn open(&self, request: &StoreRequest) -> Result<Opened, String> {
+        self.open_by(AskedFirst::LeastBusy, request).await
+    }
+
+    /// The same; which node is asked first is the caller's choice. The others follow where that gives no
+    /// answer.
+    pub async fn open_by(
+        &self,
+        first: AskedFirst,
+        request: &StoreRequest,
+    ) -> Result<Opened, String> {
         let compose = |endpoint: &_| self.compose(request, None, endpoint);
-        Box::pin(self.open_somewhere((&request.method, request.signing), compose)).await
+        let order = match first {
+            AskedFirst::LeastBusy => None,
+            AskedFirst::NodeOfItsKey => Some(self.order(request)),
+        };
+        let about = (&request.method, request.signing);
+        Box::pin(self.open_somewhere(about, order.as_deref(), compose)).await
     }
 
     /// Sends a browser's preflight, unsigned: the sender is not authenticated.
     pub async fn preflight(&self, path: &str, headers: Fields) -> Result<Opened, String> {
         let compose =
             |endpoint: &_| preflight(self.backend.addressing, path, headers.clone(), endpoint);
-        Box::pin(self.open_somewhere((&Method::OPTIONS, Signing::Anew), compose)).await
+        Box::pin(self.open_somewhere((&Method::OPTIONS, Signing::Anew), None, compose)).await
     }
 
     async fn open_somewhere(
         &self,
         (method, signing): (&Method, Signing),
+        order: Option<&[usize]>,
         compose: impl Fn(&Endpoint) -> Result<Composed, Composing>,
     ) -> Result<Opened, String> {
         let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
-        while let Some(node) = self.nodes.least_busy(&tried) {
+        let next = |tried: &[usize]| match order {
+            Some(order) => self.nodes.next_of(order, tried),
+            None => self.nodes.least_busy(tried),
+        };
+        while let Some(node) = next(&tried) {
             let mut span = spans::span(method, &node.endpoint);
             let head = compose(&node.endpoint).map(|head| head.traced(&span, signing));
             match node.open(head.map_err(|error| error.to_string())?).await {
@@ -270,7 +323,9 @@ impl HttpStore {
         let (mut tried, mut why) = (Vec::new(), NONE_UP.to_owned());
         while let Some(node) = self.next_to_send(&order, &tried) {
             let pause = self.pause_around(node, &order);
-            if Instant::now() + pause > sending.deadline {
+            // The clock need not be asked about the first attempt: who sends has asked it.
+            let may_be_late = !pause.is_zero() || !tried.is_empty();
+            if may_be_late && Instant::now() + pause > sending.deadline {
                 return Exchange::NotSent("no time is left for backend.clock_skew".to_owned());
             }
             wait(pause).await;

@@ -1,6 +1,6 @@
 //! The backend: requests to the store, and their possible outcomes.
 
-mod addressing;
+pub mod addressing;
 mod checks;
 pub mod choice;
 mod composing;
@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use crate::body::Body;
 use crate::http1::fields::Fields;
 use crate::s3::{ObjectName, Seen};
-pub use http_store::HttpStore;
+pub use http_store::{AskedFirst, HttpStore};
 pub use opened::Opened;
 pub(crate) use store_tls::NO_CA_FILE;
 pub use understanding::Understanding;

@@ -226,9 +226,20 @@ impl Opened {
     ///
     /// # Errors
     /// It breaks off; a sentence.
-    pub async fn collect(mut self) -> Result<Answer, String> {
+    pub async fn collect(self) -> Result<Answer, String> {
+        self.collect_up_to(usize::MAX).await
+    }
+
+    /// Reads an answer of so many bytes at most to its end.
+    ///
+    /// # Errors
+    /// It breaks off, or is longer; a sentence.
+    pub async fn collect_up_to(mut self, bytes_max: usize) -> Result<Answer, String> {
         let mut body = BytesMut::new();
         while let Some(piece) = self.next().await? {
+            if body.len() + piece.len() > bytes_max {
+                return Err(format!("its answer is longer than {bytes_max} bytes"));
+            }
             body.extend_from_slice(&piece);
         }
         let (status, headers) = (self.status, std::mem::take(&mut self.headers));

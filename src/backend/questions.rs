@@ -28,8 +28,9 @@ impl HttpStore {
         &self,
         name: &ObjectName,
         version_id: Option<&str>,
-        headers: Fields,
+        mut headers: Fields,
     ) -> Result<Option<Validators>, HeadError> {
+        self.ask_strongly(&mut headers);
         let version = version_id.map(|id| ("versionId".to_owned(), encode_query(id)));
         let query = version.into_iter().collect();
         let answer = answered(self.question(Method::HEAD, name.path(), query, headers).await)?;
@@ -110,14 +111,16 @@ pub(super) fn question(
 #[async_trait]
 impl Store for HttpStore {
     async fn exchange(&self, request: &StoreRequest, sending: Sending<'_>) -> Exchange {
-        self.send(request, sending).await
+        self.send(&self.strong(request), sending).await
     }
 
     async fn head(&self, request: HeadRequest<'_>) -> Result<Seen, HeadError> {
         let HeadRequest { name, version_id, headers } = request;
         let version = version_id.map(|id| ("versionId".to_owned(), encode_query(id)));
         let query = version.into_iter().collect();
-        let asked = self.question(Method::HEAD, name.path(), query, headers.clone()).await;
+        let mut headers = headers.clone();
+        self.ask_strongly(&mut headers);
+        let asked = self.question(Method::HEAD, name.path(), query, headers).await;
         let answer = answered(asked)?;
         match answer.status {
             StatusCode::OK => {

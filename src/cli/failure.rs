@@ -9,6 +9,8 @@ pub(super) enum Failure {
     Usage(String),
     /// The command could not do its work.
     Run(String),
+    /// The same, and the log has said why.
+    Logged,
 }
 
 impl From<ConfigErrors> for Failure {

@@ -1,8 +1,10 @@
 //! Logging: log lines go to standard error, as text or JSON; those about requests may have a file of
-//! their own. A reload changes the filter and the file.
+//! their own. A reload changes the filter and the file. As JSON, panics are lines of it too.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::panic::{self, PanicHookInfo};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,6 +22,10 @@ use crate::admin::SetLogLevel;
 use crate::config::{AccessLog, Config, Fault, Log, LogFormat};
 use crate::reload::{Prepared, Reconfigure};
 use crate::seldom::Seldom;
+
+/// Of the lines about the life of the process, which are written whatever `log.level` says: where it
+/// listens, that it does not write yet, why it ended.
+pub(super) const LIFE: &str = "ifmatch::life";
 
 /// Starts logging.
 pub(super) fn begin(log: &Log) -> Result<Logging, Failure> {
@@ -47,8 +53,25 @@ pub(super) fn begin(log: &Log) -> Result<Logging, Failure> {
         }
     };
     begun.map_err(|error| Failure::Run(error.to_string()))?;
+    if log.format == LogFormat::Json {
+        // The standard library's own hook writes lines of text.
+        panic::set_hook(Box::new(log_panic));
+    }
     let access = Mutex::new(log.access.clone());
     Ok(Logging(Arc::new(Running { set_filter, writer, access })))
+}
+
+/// Writes what a panic says as one line.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let said = info.payload_as_str().unwrap_or("it says nothing");
+    let at = info.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    // Only where RUST_BACKTRACE asks for it.
+    let backtrace = Backtrace::capture();
+    let asked_for = backtrace.status() == BacktraceStatus::Captured;
+    let backtrace = asked_for.then(|| tracing::field::display(backtrace));
+    tracing::error!(target: LIFE, at, thread, backtrace, "panic: {said}");
 }
 
 /// The running log, as a part of the process that can be reconfigured.
@@ -115,6 +138,7 @@ fn filter(log: &Log) -> Result<EnvFilter, tracing_subscriber::filter::ParseError
         // its own line for each request.
         .add_directive(directive("pingora_core=off"))
         .add_directive(directive("s3s=off"))
+        .add_directive(directive(&format!("{LIFE}=info")))
         .add_directive(directive(&requests)))
 }
 
@@ -178,3 +202,46 @@ impl Write for Place {
 }
 
 static LINE_LOST: Seldom = Seldom::new();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(line)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_one_line_of_json() {
+        let kept = Kept::default();
+        let written = kept.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || written.clone())
+            .json()
+            .flatten_event(true)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(log_panic));
+            let caught = panic::catch_unwind(|| panic!("two\nlines"));
+            panic::set_hook(before);
+            caught.unwrap_err();
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["message"], "panic: two\nlines");
+        assert_eq!(line["level"], "ERROR");
+        assert!(line["at"].as_str().unwrap().starts_with("src/cli/logging.rs:"), "{line}");
+    }
+}

@@ -1,25 +1,29 @@
 //! The command line: parses arguments and prints results. Only this module prints.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a terminal")]
 
+mod check_config;
 mod demo;
 mod demo_lag;
 mod failure;
 mod health;
 mod logging;
 mod pages;
+mod probe;
+mod probe_report;
+mod probe_store;
+mod probe_store_report;
+mod probe_work;
 mod register;
 mod serve;
 mod settings;
 mod store;
+mod verbs;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::failure::Failure;
-use self::settings::Settings;
-use crate::config::{Config, Sources, json_schema};
 use crate::{built, embedded, tls};
 
 /// Conditional writes that survive retries, on any S3.
@@ -43,12 +47,19 @@ enum Command {
     /// Play a lost update, first against a store alone, then through the proxy.
     Demo(Demo),
     /// Check the configuration and print it as it would be used.
-    CheckConfig(CheckConfig),
+    CheckConfig(check_config::CheckConfig),
     /// Ask a running process whether it is ready.
     Health(health::Health),
+    /// Find out what the store does with conditions, with odd requests, and after writes.
+    Probe(probe::Probe),
     /// Look at the register.
     #[command(subcommand)]
     Register(register::Command),
+    /// Say what holds for the keys of a bucket: rules, writers, lag, versioning.
+    BucketInfo(verbs::bucket_info::BucketInfo),
+    /// Multipart uploads that were begun and neither completed nor aborted.
+    #[command(subcommand)]
+    Uploads(verbs::uploads::Command),
     /// Serve the embedded store alone, without the proxy: for trying and testing.
     Store(store::StoreArguments),
     /// Print the script by which a shell completes the commands.
@@ -66,20 +77,6 @@ struct Demo {
     lag: std::time::Duration,
 }
 
-/// `ifmatch check-config`
-#[derive(Debug, Args)]
-#[command(after_help = embedded::ABSENCE)]
-struct CheckConfig {
-    #[command(flatten)]
-    settings: Settings,
-    /// As for `serve --embedded DIR`. Nothing is created in the directory.
-    #[arg(long, value_name = "DIR")]
-    embedded: Option<PathBuf>,
-    /// Print the JSON schema of the configuration file instead, for editors.
-    #[arg(long)]
-    schema: bool,
-}
-
 /// Exit code for a configuration that cannot be used; clap's own, for the same kind of mistake.
 const EXIT_USAGE: u8 = 2;
 
@@ -92,7 +89,10 @@ pub fn main() -> ExitCode {
         Command::Demo(Demo { lag }) => demo_lag::run(lag),
         Command::CheckConfig(check) => check.run(),
         Command::Health(health) => health.run(),
+        Command::Probe(probe) => probe.run(),
         Command::Register(command) => command.run(),
+        Command::BucketInfo(info) => info.run(),
+        Command::Uploads(command) => command.run(),
         Command::Store(store) => store.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),
@@ -107,21 +107,6 @@ pub fn main() -> ExitCode {
             eprintln!("ifmatch: {text}");
             ExitCode::FAILURE
         }
-    }
-}
-
-impl CheckConfig {
-    fn run(self) -> Result<(), Failure> {
-        if self.schema {
-            print!("{}", json_schema());
-            return Ok(());
-        }
-        let sources = Sources { only_look: true, ..self.settings.sources(self.embedded)? };
-        let config = Config::load(sources)?;
-        print!("{}", config.describe());
-        for warning in &config.warnings {
-            eprintln!("warning: {warning}");
-        }
-        Ok(())
+        Err(Failure::Logged) => ExitCode::FAILURE,
     }
 }

@@ -4,6 +4,10 @@ use clap::Subcommand;
 
 use super::failure::Failure;
 use super::settings::Settings;
+use super::verbs::IN_MEMORY;
+use super::verbs::diff::{Diff, Fsck};
+use super::verbs::inspect::Inspect;
+use super::verbs::list::List;
 use crate::config::{Config, RegisterKind};
 use crate::server::{adopt_register, open_register};
 
@@ -17,6 +21,16 @@ pub(super) enum Command {
     /// Give a register that has lost its memory the id that the marker names. Only when it is the
     /// register of all proxies that write to this store.
     Adopt(Settings),
+    /// Say what the register believes of a key, beside what the store shows. Exits with 1 where they
+    /// contradict each other and the key is not young.
+    Inspect(Inspect),
+    /// List the keys that the register knows, and what it believes of each.
+    List(List),
+    /// Compare the keys that the register knows with what the store shows of them. Exits with 1 where
+    /// they differ and the keys are not young.
+    Diff(Diff),
+    /// As diff, and with --fix mend the records that the store contradicts.
+    Fsck(Fsck),
 }
 
 impl Command {
@@ -32,6 +46,10 @@ impl Command {
                 println!("register {id}: {how}");
                 Ok(())
             }
+            Self::Inspect(inspect) => runtime.block_on(inspect.run()),
+            Self::List(list) => runtime.block_on(list.run()),
+            Self::Diff(diff) => runtime.block_on(diff.run()),
+            Self::Fsck(fsck) => runtime.block_on(fsck.run()),
         }
     }
 }
@@ -39,11 +57,7 @@ impl Command {
 fn in_redis(settings: Settings) -> Result<Config, Failure> {
     let config = settings.load(None)?;
     if let RegisterKind::Memory { .. } = config.register.kind {
-        return Err(Failure::Usage(
-            "the register is in the memory of the process that serves, and cannot be reached from \
-             another one. This command is for a register in Redis"
-                .to_owned(),
-        ));
+        return Err(Failure::Usage(IN_MEMORY.to_owned()));
     }
     Ok(config)
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::failure::Failure;
 use super::logging;
 use super::settings::Settings;
-use crate::config::{Client, Config, RegisterKind};
+use crate::config::{Client, Config, LogFormat, RegisterKind};
 use crate::embedded;
 use crate::reload::Reconfigure;
 use crate::server::{self, HandoverError, Start, StartError, Started};
@@ -50,21 +50,38 @@ impl Serve {
         let set_log_level = log.set_level();
         let (upgrade, parts): (_, Vec<Box<dyn Reconfigure>>) = (self.upgrade, vec![Box::new(log)]);
         let start = Start { upgrade, sources, parts, set_log_level };
-        server::run(config, start, move |started| {
-            announce(started, in_memory, waits_for_store);
-            if let (Some(dir), Some(client)) = (embedded, client) {
+        let format = config.log.format;
+        let ended = server::run(config, start, move |started| {
+            announce(started, format);
+            tell_of_quarantine(started, in_memory, waits_for_store);
+            if let (Some(dir), Some(client)) = (embedded, client)
+                && format == LogFormat::Text
+            {
                 welcome(started, &dir, &client);
             }
-        })?;
-        Ok(())
+        });
+        match (ended, format) {
+            (Err(error), LogFormat::Json) => {
+                tracing::error!(target: logging::LIFE, "{error}");
+                Err(Failure::Logged)
+            }
+            (ended, _) => Ok(ended?),
+        }
+    }
+}
+
+/// Says where clients connect: to people, or to what reads the log.
+fn announce(started: &Started, format: LogFormat) {
+    for listener in &started.listening {
+        match format {
+            LogFormat::Text => println!("listening on {listener}"),
+            LogFormat::Json => tracing::info!(target: logging::LIFE, "listening on {listener}"),
+        }
     }
 }
 
 /// `waits_for_store`: the quarantine covers what the store needs after a landing, too.
-fn announce(started: &Started, in_memory: bool, waits_for_store: bool) {
-    for listener in &started.listening {
-        println!("listening on {listener}");
-    }
+fn tell_of_quarantine(started: &Started, in_memory: bool, waits_for_store: bool) {
     let quarantine = started.register.quarantine;
     if !quarantine.is_zero() {
         let (why, advice) = match (in_memory, waits_for_store) {
@@ -87,14 +104,17 @@ fn announce(started: &Started, in_memory: bool, waits_for_store: bool) {
             }
         };
         let seconds = quarantine.as_secs() + 1;
-        eprintln!("writes are answered 503 for the next {seconds} s: {why}.{advice}");
+        tracing::warn!(
+            target: logging::LIFE,
+            "writes are answered 503 for the next {seconds} s: {why}.{advice}"
+        );
     }
 }
 
 const ANOTHER_PROXY: &str = "the register is new, or has restarted, and writes of another proxy may \
      still be on their way";
 
-/// Help for the first use.
+/// Help for the first use. It shows a secret, so it is for a terminal and never for the log.
 fn welcome(started: &Started, dir: &Path, client: &Client) {
     let Some(endpoint) = started.listening.first() else { return };
     println!(

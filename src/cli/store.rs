@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::logging;
 use crate::config::Log;
 use crate::embedded::{self, Fsync, Misbehaviour, Options};
+use crate::lifecycle::memory;
 use crate::lifecycle::signals::told_to_stop;
 use crate::secret::Secret;
 use crate::sigv4::Credential;
@@ -45,9 +46,12 @@ pub(super) struct StoreArguments {
 /// What the store does wrong on purpose. GET /-/chaos counts what it did.
 #[derive(Debug, Args)]
 struct MisbehaviourArguments {
-    /// Show in GET, HEAD and listings what stood there up to so long ago, such as 5s.
+    /// Show in GET, HEAD, copies and listings what stood there up to so long ago, such as 5s.
     #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
     lag: Duration,
+    /// Show the versions that are asked for by their ids with this lag, if it is less than --lag.
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    lag_of_versions: Option<Duration>,
     /// Give objects dates of a clock that goes so many seconds ahead of the machine's, or behind it.
     #[arg(long, default_value_t, value_name = "SECONDS", allow_negative_numbers = true)]
     clock_skew: i64,
@@ -72,6 +76,7 @@ impl From<MisbehaviourArguments> for Misbehaviour {
     fn from(arguments: MisbehaviourArguments) -> Self {
         Self {
             lag: arguments.lag,
+            lag_of_versions: arguments.lag_of_versions.map(|lag| lag.min(arguments.lag)),
             clock_skew_s: arguments.clock_skew,
             fail: arguments.fail,
             slow: arguments.slow,
@@ -110,6 +115,7 @@ impl StoreArguments {
             listen: self.listen,
         };
         let runtime = tokio::runtime::Runtime::new()?;
+        runtime.spawn(memory::give_back());
         runtime.block_on(async {
             let store = embedded::serve(self.dir, &credential, options, told_to_stop())
                 .await

@@ -116,11 +116,12 @@ impl Endpoint {
     pub fn authority(&self) -> String {
         let implied = if self.https { 443 } else { 80 };
         let host = uri_host(&self.host);
-        if self.port == implied {
-            host.into_owned()
-        } else {
-            [&host, ":", &self.port.to_string()].concat()
-        }
+        if self.port == implied { host.into_owned() } else { self.address() }
+    }
+
+    /// `host:port`, IPv6 in brackets.
+    pub fn address(&self) -> String {
+        format!("{}:{}", uri_host(&self.host), self.port)
     }
 }
 

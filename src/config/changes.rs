@@ -72,6 +72,10 @@ pub fn effective(running: &Config, read: &Config) -> Config {
             client_key_file: store.client_key_file,
             connections: store.connections,
             subresources: store.subresources,
+            probe_at_start: store.probe_at_start,
+            probe_bucket: store.probe_bucket,
+            probe_prefix: store.probe_prefix,
+            probe_timeout: store.probe_timeout,
             ..new.backend
         },
         register: Register { lease_wait: new.register.lease_wait, ..register },

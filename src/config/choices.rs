@@ -65,6 +65,18 @@ impl<'de> Deserialize<'de> for Subresources {
     }
 }
 
+/// Who sees the names of keys at the admin listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyNames {
+    /// Who sends the token.
+    Token,
+    /// Everybody who may see the status.
+    Always,
+    /// Nobody.
+    Never,
+}
+
 /// How requests to the store name the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -83,6 +95,18 @@ pub enum Checksums {
     Send,
     /// They are removed, since the store would refuse them.
     Drop,
+}
+
+/// Whether the store is asked at the start if it does what is configured of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeAtStart {
+    /// It is not asked.
+    Off,
+    /// What it does otherwise is a warning.
+    Warn,
+    /// With a store that does otherwise, or that cannot be asked, the process does not serve.
+    Refuse,
 }
 
 /// Whether a replica of Redis may become the master.
@@ -116,7 +140,7 @@ pub enum RuleMode {
     Pass,
 }
 
-/// What reads may show where the store lags.
+/// What reads and listings may show where the store lags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Consistency {

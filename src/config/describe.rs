@@ -150,32 +150,40 @@ impl Page<'_> {
 
     /// The meaning of a missing value; `None` where a missing value is not shown.
     fn meaning(&self, path: &str) -> Option<&'static str> {
-        let key = path.rsplit('.').next().unwrap_or_default();
-        Some(match (path, key) {
-            ("backend.url", _) if self.embedded => "the store of --embedded",
-            ("backend.url" | "backend.urls" | "register.lock_file" | "anonymous.read_only", _) => {
+        Some(match path {
+            "backend.url" if self.embedded => "the store of --embedded",
+            "backend.url" | "backend.urls" | "register.lock_file" | "anonymous.read_only" => {
                 return None;
             }
-            ("register.sentinel_username", _) if !self.by_sentinels => return None,
-            ("register.sentinel_username", _) => "the Sentinels' default user",
-            ("upgrade_socket", _) if self.lives_here => {
+            "register.sentinel_username" if !self.by_sentinels => return None,
+            "upgrade_socket" if self.lives_here => {
                 "no process can take over a register or a store in this process"
             }
-            ("upgrade_socket", _) => "the port is not known before the start",
-            ("region", _) => "any region that a client signs for is accepted",
-            ("tls.cert_file" | "tls.key_file", _) => "clients connect without TLS",
-            ("tls.client_ca_file", _) => "no client certificate is asked for",
-            ("backend.health_bucket", _) => "checks ask for the store itself",
-            ("register.server_name", _) => "each server's own name or address",
-            (_, "ca_file") => "the system's certificate authorities are trusted",
-            ("register.marker", _) => "a second register for this store would not be noticed",
-            ("limits.connections_per_address", _) => "one address may have all connections",
-            ("admin.listen", _) => "there is no admin listener, so no health checks and no metrics",
-            ("anonymous.buckets", _) => "every request must be signed",
-            (_, "certificate_names") => "no certificate has to be shown",
-            (_, "prefix") => "all keys of these buckets",
-            (_, "require") => "no condition is required",
-            _ => "nothing",
+            "upgrade_socket" => "the port is not known before the start",
+            _ => meaning(path),
         })
+    }
+}
+
+/// What it means that this key has no value, wherever it has none.
+pub(super) fn meaning(path: &str) -> &'static str {
+    match (path, path.rsplit('.').next().unwrap_or_default()) {
+        ("register.sentinel_username", _) => "the Sentinels' default user",
+        ("upgrade_socket", _) => "no process can take over",
+        ("region", _) => "any region that a client signs for is accepted",
+        ("tls.cert_file" | "tls.key_file", _) => "clients connect without TLS",
+        ("tls.client_ca_file", _) => "no client certificate is asked for",
+        ("backend.probe_bucket", _) => "nothing is written into any bucket at the start",
+        ("backend.health_bucket", _) => "checks ask for the store itself",
+        ("register.server_name", _) => "each server's own name or address",
+        (_, "ca_file") => "the system's certificate authorities are trusted",
+        ("register.marker", _) => "a second register for this store would not be noticed",
+        ("limits.connections_per_address", _) => "one address may have all connections",
+        ("admin.listen", _) => "there is no admin listener, so no health checks and no metrics",
+        ("anonymous.buckets", _) => "every request must be signed",
+        (_, "certificate_names") => "no certificate has to be shown",
+        (_, "prefix") => "all keys of these buckets",
+        (_, "require") => "no condition is required",
+        _ => "nothing",
     }
 }

@@ -45,6 +45,12 @@ impl Faults {
         self.0.iter().any(|fault| paths.contains(&fault.path.as_str()))
     }
 
+    /// Why a key that is missing must be there.
+    pub(super) fn missing(&self, path: &str) -> Option<&str> {
+        let at = self.0.iter().find(|fault| fault.path == path)?;
+        at.message.strip_prefix("is missing: ")
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

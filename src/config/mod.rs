@@ -18,10 +18,12 @@ mod faults;
 mod json_schema;
 mod keys;
 mod overlay;
+mod page;
 mod reading;
 mod schema;
 mod secrets;
 mod sources;
+mod strong_headers;
 mod validate;
 mod values;
 
@@ -32,16 +34,18 @@ pub use access::{BucketPattern, Buckets, Client, Rights, Rule};
 pub use address::{Endpoint, RegisterUrl};
 pub use changes::{Changes, changes, effective};
 pub use choices::{
-    AccessLog, Addressing, Checksums, Consistency, EarlyAnswer, LogFormat, Replicas, Require,
-    RuleMode, SignatureV2, Signatures, Subresources, UnknownLength,
+    AccessLog, Addressing, Checksums, Consistency, EarlyAnswer, KeyNames, LogFormat, ProbeAtStart,
+    Replicas, Require, RuleMode, SignatureV2, Signatures, Subresources, UnknownLength,
 };
 pub use faults::{ConfigErrors, Fault};
 pub use json_schema::json_schema;
+pub use page::settings_page;
 pub use schema::{
     Admin, Backend, Body, Certificate, Config, EmbeddedStore, Limits, Log, Register, RegisterKind,
     Tls, Traces, UpgradeSocket,
 };
 pub use sources::{Flags, Sources, of_process};
+pub use strong_headers::StrongHeaders;
 
 use embedded::Directory;
 use faults::Faults;

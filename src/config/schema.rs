@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::access::{Client, Rights, Rule};
 use super::address::{Endpoint, RegisterUrl};
 use super::choices::{
-    AccessLog, Addressing, Checksums, EarlyAnswer, LogFormat, Replicas, SignatureV2, Signatures,
-    Subresources, UnknownLength,
+    AccessLog, Addressing, Checksums, EarlyAnswer, KeyNames, LogFormat, ProbeAtStart, Replicas,
+    SignatureV2, Signatures, Subresources, UnknownLength,
 };
+use super::strong_headers::StrongHeaders;
 use crate::embedded::Fsync;
 use crate::register::redis::{RedisSettings, RedisTls};
 use crate::register::{Terms, Writers};
@@ -308,6 +309,17 @@ pub struct Backend {
     pub checksums: Checksums = Checksums::Send,
     /// Whether objects carry the id of the write that left them.
     pub write_ids: bool = false,
+    /// Headers by which this store is asked to be consistent, each as `name: value`.
+    pub strong_headers: StrongHeaders = StrongHeaders::default(),
+    /// Whether the store is asked at the start if it does what is configured of it.
+    pub probe_at_start: ProbeAtStart = ProbeAtStart::Off,
+    /// The bucket that this writes scratch objects into.
+    pub probe_bucket: Option<String> = None,
+    /// What their keys begin with; a random part follows.
+    pub probe_prefix: String = ".ifmatch-probe/".to_owned(),
+    /// How long all of it may take; four times `register.lag` is added.
+    #[serde(with = "Positive")]
+    pub probe_timeout: Duration = Duration::from_secs(5),
 }
 }
 
@@ -487,6 +499,10 @@ pub struct Limits {
     /// Connections of clients.
     #[serde(with = "Count::<1, 1_048_576>")]
     pub connections: usize = 0,
+    /// Memory for the pages of guarded listings, which are read whole, in bytes; a client may have half of
+    /// it.
+    #[serde(with = "Size")]
+    pub listing_memory: u64 = 256 << 20,
     /// Connections from one address; no limit when absent.
     #[serde(with = "Count::<1, 1_048_576>")]
     pub connections_per_address: Option<usize> = None,
@@ -524,6 +540,8 @@ pub struct Admin {
     pub listen: Option<SocketAddr> = None,
     /// The token that operators send.
     pub token: Option<Secret> = None,
+    /// Who sees the names of keys on the status page and in status.json.
+    pub key_names: KeyNames = KeyNames::Token,
 }
 }
 

@@ -155,6 +155,17 @@ fn the_shipped_example_shows_every_key_with_its_default() {
 }
 
 #[test]
+fn the_page_for_people_is_that_of_the_types() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let kept = fs::read_to_string(root.join("docs/configuration.md")).unwrap_or_default();
+    let remedy = "cargo run -- check-config --page > docs/configuration.md";
+    assert!(kept == settings_page(), "docs/configuration.md is old: {remedy}");
+    let rows = kept.lines().filter(|line| line.starts_with("| `")).count();
+    let all: usize = TABLES.iter().map(|table| keys_in_file(table).len()).sum();
+    assert_eq!(rows, all, "each key has a row");
+}
+
+#[test]
 fn the_schema_for_editors_is_that_of_the_types() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let kept = fs::read_to_string(root.join("config/ifmatch.schema.json")).unwrap_or_default();

@@ -22,6 +22,7 @@ use super::reading::Reading;
 use super::schema::{Body, Config, Register, RegisterKind};
 use crate::register::Writers;
 use crate::register::redis::Topology;
+use crate::s3::listing::PAGE_MEMORY_MAX;
 use crate::units::{show_duration, show_size};
 
 /// Notes all faults of a configuration, and all warnings.
@@ -40,6 +41,7 @@ pub(super) fn all(reading: &mut Reading, config: &Config) {
     body(reading, &config.body);
     let (each, of_all) = (config.limits.writes_per_client, config.limits.writes);
     not_more(reading, ("limits.writes_per_client", each), ("limits.writes", of_all), "clients");
+    listing_memory(reading, config.limits.listing_memory);
     log_level(reading, &config.log.level);
     access_log(reading, &config.log.access);
     access::buckets(reading, config);
@@ -270,6 +272,18 @@ fn admin(reading: &mut Reading, config: &Config) {
             "admin.listen = \"{listen}\" can be reached by other machines, and admin.token_file is \
              not set: only health checks are answered there, no metrics"
         ));
+    }
+}
+
+/// Checks that one page of the largest size has room.
+fn listing_memory(reading: &mut Reading, bytes: u64) {
+    if bytes < PAGE_MEMORY_MAX {
+        let message = format!(
+            "{} has no room for the largest page of a listing, which takes {}",
+            show_size(bytes),
+            show_size(PAGE_MEMORY_MAX)
+        );
+        reading.fault(&["limits.listing_memory"], message);
     }
 }
 

@@ -11,8 +11,9 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, StatusCode};
 use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error, S3ErrorCode};
 use serde::Serialize;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use super::misses::Misses;
 use super::parts::Misbehaviour;
 use super::replicas::Replicas;
 use crate::random;
@@ -36,6 +37,7 @@ pub(super) trait Serves: Clone + Send + Sync + 'static {
 pub(super) struct Chaos {
     wanted: Misbehaviour,
     lot: Mutex<Lot>,
+    misses: Mutex<Misses>,
     counts: Counts,
 }
 
@@ -57,6 +59,9 @@ struct Counts {
     lagging_reads: AtomicU64,
     /// Listings that showed an earlier moment.
     lagging_listings: AtomicU64,
+    /// Reads that were told once more that something is not there, as it had not been when it was asked
+    /// for before.
+    cached_misses: AtomicU64,
     /// Reads by the replica that served them.
     reads_by_replica: [AtomicU64; OBJECT_REPLICAS],
     /// Listings by the replica that served them.
@@ -68,6 +73,10 @@ struct Counts {
     slowed: AtomicU64,
     /// Writes that landed after their connection was cut.
     late: AtomicU64,
+    /// Writes, and entries of batches, whose conditions were ignored.
+    ignored_conditions: AtomicU64,
+    /// Writes that were dated by a clock that goes wrong.
+    skewed_dates: AtomicU64,
 }
 
 /// What happens to a request.
@@ -85,16 +94,54 @@ impl Chaos {
         let objects = Replicas::new(|| thrown(&mut dice));
         let listings = Replicas::new(|| thrown(&mut dice));
         let lot = Mutex::new(Lot { dice, objects, listings });
-        Self { wanted, lot, counts: Counts::default() }
+        Self { wanted, lot, misses: Mutex::default(), counts: Counts::default() }
     }
 
-    /// How far back the replica looks that serves a read.
-    pub(super) fn ago_of_a_read(&self) -> Duration {
+    /// How far back reads look at most: of what stands there now, or of a version by its id.
+    fn lag(&self, of_version: bool) -> Duration {
+        self.wanted.lag_of_versions.filter(|_| of_version).unwrap_or(self.wanted.lag)
+    }
+
+    /// The replica that serves a read, and how far back it looks.
+    pub(super) fn replica_of_a_read(&self, of_version: bool) -> (usize, Duration) {
         let mut lot = self.lot();
         let Lot { dice, objects, .. } = &mut *lot;
         let (replica, lag) = objects.serve(|| thrown(dice));
         self.counts.reads_by_replica[replica].fetch_add(1, Ordering::Relaxed);
-        self.wanted.lag.mul_f64(lag)
+        (replica, self.lag(of_version).mul_f64(lag))
+    }
+
+    /// How long ago a replica has shown that something was not there, if it says so again.
+    pub(super) fn age_of_miss(
+        &self,
+        replica: usize,
+        what: &str,
+        of_version: bool,
+    ) -> Option<Duration> {
+        let misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
+        misses.age(replica, what, self.lag(of_version))
+    }
+
+    /// A replica that looked so far back has shown that something was not there.
+    pub(super) fn missed(&self, replica: usize, what: String, ago: Duration) {
+        let Some(moment) = Instant::now().checked_sub(ago) else { return };
+        let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
+        misses.note(replica, what, moment, self.wanted.lag);
+    }
+
+    /// A miss was shown again.
+    pub(super) fn miss_was_cached(&self) {
+        self.counts.cached_misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The conditions of so many writes were ignored.
+    pub(super) fn conditions_ignored(&self, writes: usize) {
+        self.counts.ignored_conditions.fetch_add(writes as u64, Ordering::Relaxed);
+    }
+
+    /// A write was dated by a clock that goes wrong.
+    pub(super) fn date_skewed(&self) {
+        self.counts.skewed_dates.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How far back the replica looks that serves a listing.

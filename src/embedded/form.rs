@@ -9,18 +9,17 @@ use http::header::{self, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use s3s::dto::StreamingBlob;
 use s3s::service::S3Service;
-use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3ErrorCode};
+use s3s::{Body, HttpError, HttpRequest, HttpResponse};
 
+use super::answers::refused;
 use super::head::make_fit;
-use super::store::broken_off;
+use super::store::{broken_off, converted};
 use crate::clock;
 use crate::s3::encoding::{decode, encode_path};
 use crate::s3::form_success::{FormSuccess, Posted};
 use crate::s3::tagging::tagging_header;
 use crate::s3::{Code, FormReader, PostForm, PostPolicy, S3Error, Spelling};
-use crate::sigv4::{
-    Accepted, AwsError as _, Credential, PolicyClaim, SigningKeys, authenticate_policy,
-};
+use crate::sigv4::{Accepted, Credential, PolicyClaim, SigningKeys, authenticate_policy};
 
 /// Whether a request is a form.
 pub(super) fn is_form(request: &HttpRequest) -> bool {
@@ -49,11 +48,7 @@ impl Forms {
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let (put, form, target) = match self.put(head.uri.path(), &head.headers, body).await {
             Ok(put) => put,
-            Err(refused) => {
-                return converted(refused)
-                    .to_http_response()
-                    .map_err(|error| HttpError::new(Box::new(error)));
-            }
+            Err(error) => return refused(converted(error)),
         };
         let stored = self.store.call(put).await?;
         let is_stored = stored.status().is_success();
@@ -105,21 +100,11 @@ impl Forms {
     /// is ignored, as elsewhere in this store.
     fn admit(&self, form: &PostForm, bucket: &str) -> Result<PostPolicy, S3Error> {
         let unsigned = || S3Error::access_denied().because("Signature is required");
-        let encoded = form.field("policy").ok_or_else(unsigned)?;
-        let claim = PolicyClaim {
-            policy: encoded,
-            algorithm: form.field("x-amz-algorithm"),
-            credential: form.field("x-amz-credential"),
-            date: form.field("x-amz-date"),
-            signature: form.field("x-amz-signature"),
-            security_token: None,
-            version_2: form.field("awsaccesskeyid").zip(form.field("signature")),
-        };
+        let claim = PolicyClaim::of(form)?.ok_or_else(unsigned)?;
+        let claim = PolicyClaim { security_token: None, ..claim };
         let accepted = Accepted { version_2: true, ..Accepted::default() };
-        authenticate_policy(&claim, &self.clients, &self.keys, &accepted).map_err(|refused| {
-            S3Error::of_parts(refused.status(), refused.code(), refused.message(), Vec::new())
-        })?;
-        let policy = PostPolicy::parse(encoded)?;
+        authenticate_policy(&claim, &self.clients, &self.keys, &accepted).map_err(S3Error::from)?;
+        let policy = PostPolicy::parse(claim.policy)?;
         policy.check(form, bucket, clock::unix_seconds())?;
         Ok(policy)
     }
@@ -170,15 +155,6 @@ impl File {
             self.reader.feed(&piece.map_err(broken_off)?);
         }
     }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "it is an argument of map_err")]
-fn converted(refused: S3Error) -> s3s::S3Error {
-    let code = S3ErrorCode::from_bytes(refused.code().as_bytes());
-    let code = code.unwrap_or(S3ErrorCode::InternalError);
-    let mut error = s3s::S3Error::with_message(code, refused.message().to_owned());
-    error.set_status_code(refused.status());
-    error
 }
 
 /// A form's fields as headers of a PutObject (AWS: POST Object, form fields). A field of AWS's that is

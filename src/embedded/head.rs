@@ -1,6 +1,5 @@
 //! A request's head, made fit for `s3s`: it refuses what AWS ignores, or keeps as it is.
 
-use bytes::Bytes;
 use http::header::{
     EXPIRES, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE,
 };
@@ -13,10 +12,6 @@ pub(super) struct TakenOut {
     /// An `Expires` that is no date.
     pub(super) expires: Option<String>,
 }
-
-/// A request's document as it was sent, for the store to compare it with what the head says of it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Document(pub(super) Bytes);
 
 /// The conditions whose value is an ETag or `*`.
 const ETAGS: [HeaderName; 4] = [

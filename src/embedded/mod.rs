@@ -8,7 +8,11 @@ pub mod absent;
 #[cfg(feature = "embedded")]
 mod answers;
 #[cfg(feature = "embedded")]
+mod asked;
+#[cfg(feature = "embedded")]
 mod chaos;
+#[cfg(feature = "embedded")]
+mod cors;
 #[cfg(feature = "embedded")]
 mod entry;
 #[cfg(feature = "embedded")]
@@ -17,11 +21,15 @@ mod form;
 mod front;
 #[cfg(feature = "embedded")]
 mod head;
+#[cfg(feature = "embedded")]
+mod misses;
 mod parts;
 #[cfg(feature = "embedded")]
 mod replicas;
 #[cfg(feature = "embedded")]
 mod serve;
+#[cfg(feature = "embedded")]
+mod signature;
 #[cfg(feature = "embedded")]
 mod store;
 

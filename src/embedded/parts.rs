@@ -32,8 +32,10 @@ pub enum Fsync {
 /// What a store does wrong on purpose; nothing by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Misbehaviour {
-    /// GET, HEAD and listings of objects show what stood there up to so long ago.
+    /// GET, HEAD, copies and listings of objects show what stood there up to so long ago.
     pub lag: Duration,
+    /// The same for GET, HEAD and copies of a version by its id; at most `lag`, which counts where there is none.
+    pub lag_of_versions: Option<Duration>,
     /// How far its clock goes ahead of the machine's, in seconds: the dates of objects show it.
     pub clock_skew_s: i64,
     /// The share of requests that are answered 500, from 0 to 1: half of them are served all the

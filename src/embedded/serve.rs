@@ -43,7 +43,7 @@ pub async fn serve(
     });
     let store = opened.await.map_err(|error| error.to_string()).flatten();
     let store = store.map_err(|reason| EmbeddedError::Directory { dir, reason })?;
-    let service = Served { entry: Entry::new(store, credential), chaos };
+    let service = Served { entry: Entry::new(store, credential, options), chaos };
     let listen = options.listen;
     let listener = TcpListener::bind(listen)
         .await

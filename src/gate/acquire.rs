@@ -8,6 +8,7 @@ use super::busy::Watch;
 use super::lease::{Attempt, Granted};
 use super::stop::Stop;
 use super::{Reply, Write, refusal};
+use crate::present::writes::WaitsFor;
 use crate::random;
 use crate::register::{Acquired, Ask, Ending, Generation};
 
@@ -19,17 +20,18 @@ impl<'a> Attempt<'a> {
     /// Asks the register for the lease, again and again while the key is busy. `own_doubt` is the
     /// generation of an earlier copy of this write whose outcome is unknown.
     pub(super) async fn acquire(self, own_doubt: Option<&Generation>) -> Result<Granted<'a>, Stop> {
-        let Self { gate, write, give_up } = self;
+        let Self { gate, write, give_up, .. } = self;
+        let mut asked = Instant::now();
+        self.waits_from(WaitsFor::Register, asked);
         let mut pause = POLL_FIRST;
         let (mut watch, term) = (None, gate.settings.terms.lease);
         loop {
-            let asked = Instant::now();
             let ask = Ask {
                 asker: gate.asker.clone(),
                 nonce: random::id(),
                 write_id: write.write_id.clone(),
                 settle: write.settle(),
-                age: write.arrived.elapsed(),
+                age: asked - write.arrived,
                 preconditions: write.preconditions.clone(),
                 expect: write.expect(),
                 upload: write.upload(),
@@ -53,8 +55,11 @@ impl<'a> Attempt<'a> {
                 return Err(Stop::error(refusal::busy(write, blocker)));
             }
             watch = Some(seen);
+            let blocks = if own_doubt.is_some() { WaitsFor::Settling } else { WaitsFor::Lease };
+            self.waits_until(blocks, now + free_in);
             sleep(jittered(pause).min(free_in.max(POLL_FIRST)).min(give_up - now)).await;
             pause = (pause * 2).min(POLL_LAST);
+            asked = Instant::now();
         }
     }
 }

@@ -11,6 +11,7 @@ use super::object_id::id_carried;
 use super::reclaim::Reclaimer;
 use super::stop::Stop;
 use crate::metrics::labels::DoubtEnd;
+use crate::present::writes::WaitsFor;
 use crate::register::{AnswerHeaders, State, Writers};
 use crate::s3::Seen;
 
@@ -36,6 +37,8 @@ impl<'a> Armed<'a> {
     ) -> Result<Landed<'a>, Stop> {
         let (metrics, write) = (&self.attempt.gate.metrics, self.attempt.write);
         let _doubt = metrics.doubts.hold();
+        self.attempt.under_way.in_doubt(true);
+        self.attempt.waits_until(WaitsFor::Landing, self.lease.deadline);
         let reclaiming = Reclaimer::new(&mut self).keep_reclaiming();
         if copies == Copies::One
             && let Some(new) = self.seen_to_land().await

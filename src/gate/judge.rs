@@ -8,6 +8,7 @@ use super::upload::upload_gone;
 use super::{Gate, Reply, refusal};
 use crate::backend::{HeadError, HeadRequest};
 use crate::metrics::labels::Verdict;
+use crate::present::writes::WaitsFor;
 use crate::register::{
     AnswerHeaders, Generation, InDoubt, RegisterError, Resolution, ResolveStep, State, View,
     Writers,
@@ -44,6 +45,7 @@ impl<'a> Leased<'a> {
     /// A lease that the register did not arm at once belongs to a write that needs a HEAD first, or
     /// that has come too late.
     pub(super) async fn judge(mut self, in_doubt: &mut bool) -> Result<Judged<'a>, Stop> {
+        self.attempt.waits_for(WaitsFor::Head);
         match self.state_to_write_over(in_doubt).await {
             Ok(pre) => Ok(Judged { leased: self, pre }),
             Err(Against::Refuse(learned, stop)) => Err(self.refuse(learned, stop).await),

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::{Gate, Write};
 use crate::metrics::cells::Held;
+use crate::present::writes::{UnderWay, WaitsFor};
 use crate::random;
 use crate::register::{Generation, Grant, InDoubt, State, Token, Upload, View};
 use crate::s3::Current;
@@ -29,6 +30,8 @@ const TICK: Duration = Duration::from_millis(1);
 pub(super) struct Attempt<'a> {
     pub(super) gate: &'a Gate,
     pub(super) write: &'a Write<'a>,
+    /// What can be seen of the write.
+    pub(super) under_way: &'a UnderWay,
     /// When the attempt stops waiting for a busy key.
     pub(super) give_up: Instant,
 }
@@ -109,12 +112,33 @@ pub(super) enum Granted<'a> {
     Armed(Armed<'a>),
 }
 
+impl Attempt<'_> {
+    /// Shows what the write waits for from this moment on.
+    pub(super) fn waits_from(&self, what: WaitsFor, since: Instant) {
+        self.under_way.waits_for(what, || since.into_std(), None);
+    }
+
+    /// The same, from now on.
+    pub(super) fn waits_for(&self, what: WaitsFor) {
+        self.under_way.waits_for(what, || Instant::now().into_std(), None);
+    }
+
+    /// The same, where it is known until when that lasts at the latest. The write waits no longer than its
+    /// patience.
+    pub(super) fn waits_until(&self, what: WaitsFor, until: Instant) {
+        let until = until.min(self.give_up).into_std();
+        self.under_way.waits_for(what, || Instant::now().into_std(), Some(until));
+    }
+}
+
 impl<'a> Attempt<'a> {
     /// `asked` is the moment before the register was asked.
     pub(super) fn granted(self, mut grant: Grant, asked: Instant) -> Granted<'a> {
         let begins = grant.armed.take();
         let term = self.gate.settings.terms.lease;
         let counted = self.gate.metrics.leases.hold();
+        self.under_way.has_lease(true);
+        self.gate.present.writes.settles(self.write.name.as_pair());
         let lease = Lease::new(grant, (asked, self.write.arrived), term, counted);
         let lease = Box::new(lease);
         match begins {
@@ -194,7 +218,7 @@ impl Lease {
             doubt: grant.doubt,
             upload: grant.upload,
             epoch_age: grant.epoch_age,
-            outdated: arrived.elapsed() + TICK > grant.epoch_age,
+            outdated: since - arrived + TICK > grant.epoch_age,
             superseded: grant.superseded,
             since,
             deadline: asked + term,

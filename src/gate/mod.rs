@@ -41,10 +41,11 @@ use crate::backend::{HeadRequest, KeepAlive, Store, StoreRequest};
 use crate::body::Body;
 use crate::http1::fields::Fields;
 use crate::metrics::Metrics;
+use crate::present::Present;
 use crate::random;
 use crate::register::{Asker, Expect, Register, Settle, Terms, UploadName, WriteId};
 use crate::s3::{Current, ETag, Effect, ObjectName, Operation, Preconditions, WriteClass};
-pub use fresh::Expected;
+pub use fresh::{Expected, Sight, VersionSight};
 pub use object_id::id_field;
 pub use outcome::{Commit, Decider, Outcome, Reply};
 use queue::Queue;
@@ -73,6 +74,8 @@ pub struct Gate {
     /// The writes in doubt whose leases this process reclaims.
     reclaiming: TaskTracker,
     metrics: Arc<Metrics>,
+    /// Where the writes under way can be seen.
+    present: Arc<Present>,
 }
 
 /// The gate's settings.
@@ -131,14 +134,20 @@ impl Gate {
     /// A gate in front of this store, with this register.
     pub fn new(register: Arc<dyn Register>, store: Arc<dyn Store>, settings: Settings) -> Self {
         let (queue, reclaiming) = (Queue::default(), TaskTracker::new());
-        let (asker, metrics) = (Asker(random::id()), Arc::default());
-        Self { register, store, settings, queue, asker, reclaiming, metrics }
+        let (asker, metrics, present) = (Asker(random::id()), Arc::default(), Arc::default());
+        Self { register, store, settings, queue, asker, reclaiming, metrics, present }
     }
 
     /// The same gate, which counts in these metrics.
     #[must_use]
     pub fn counted_by(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// The same gate, whose writes under way can be seen here.
+    #[must_use]
+    pub fn seen_in(self, present: Arc<Present>) -> Self {
+        Self { present, ..self }
     }
 
     /// The register's terms.
@@ -162,6 +171,7 @@ impl Gate {
             asker: self.asker.clone(),
             reclaiming: self.reclaiming.clone(),
             metrics: Arc::clone(&self.metrics),
+            present: Arc::clone(&self.present),
         }
     }
 

@@ -8,10 +8,6 @@ use crate::register::{State, Writers};
 use crate::s3::{Current, ObjectName};
 use crate::seldom::Seldom;
 
-/// How long after its landing a write is missed in what a HEAD shows. What is missing later can have
-/// gone by a rule of the store.
-const MISSED_FOR: Duration = Duration::from_mins(1);
-
 /// A HEAD that contradicts the record of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Contradiction {
@@ -20,15 +16,14 @@ struct Contradiction {
     age: Duration,
 }
 
-/// Does a HEAD contradict a record whose write landed a short time ago? `lag` is how long the store may
-/// show an older state, as far as it is known.
+/// Does a HEAD contradict a record whose write landed less than `missed_for` ago?
 fn contradiction(
     recorded: &State,
     landed: Option<Duration>,
     seen: &Current,
-    lag: Duration,
+    missed_for: Duration,
 ) -> Option<Contradiction> {
-    let age = landed.filter(|age| *age < MISSED_FOR + 2 * lag)?;
+    let age = landed.filter(|age| *age < missed_for)?;
     let shows = match (recorded.known()?, seen) {
         (recorded, seen) if recorded == *seen => return None,
         (Current::Present(_), Current::Absent) => StaleHead::Absent,
@@ -54,7 +49,9 @@ impl Gate {
         if terms.writers == Writers::Shared {
             return false;
         }
-        let Some(found) = contradiction(recorded, landed, seen, terms.lag) else { return false };
+        let Some(found) = contradiction(recorded, landed, seen, terms.missed_for()) else {
+            return false;
+        };
         let Contradiction { shows, age } = found;
         self.metrics.store_stale_heads.count(shows);
         self.metrics.store_lag.observe(age);
@@ -76,6 +73,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::register::Terms;
     use crate::s3::ETag;
 
     #[test]
@@ -83,7 +81,13 @@ mod tests {
         let present = |etag: &str| Current::Present(ETag::parse(etag.as_bytes()));
         let at = |recorded: State, age_s, seen: Current, lag_s| {
             let (age, lag) = (Duration::from_secs(age_s), Duration::from_secs(lag_s));
-            contradiction(&recorded, Some(age), &seen, lag).map(|found| found.shows)
+            contradiction(
+                &recorded,
+                Some(age),
+                &seen,
+                Terms { lag, ..Terms::default() }.missed_for(),
+            )
+            .map(|found| found.shows)
         };
         for (recorded, seen, shows) in [
             (present("a"), Current::Absent, Some(StaleHead::Absent)),

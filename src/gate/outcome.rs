@@ -8,9 +8,11 @@ use crate::backend::Answer;
 use crate::metrics::Metrics;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::Alarm;
+use crate::present::writes::UnderWay;
 use crate::register::{
     AnswerHeaders, CommitAnswer, CommitStep, Generation, Register, RegisterError, State, Token,
 };
+use crate::s3::listing::Written;
 use crate::s3::{ETag, ObjectName, S3Error};
 
 /// The answer to a write, and what is left to do for it.
@@ -75,6 +77,7 @@ pub struct Commit {
     pub(super) new: State,
     pub(super) quiet: Option<Duration>,
     pub(super) headers: AnswerHeaders,
+    pub(super) written: Written,
     /// It has to be recorded before the client is answered.
     pub(super) comes_first: bool,
     /// The next writer of this process waits until the lease is gone.
@@ -82,6 +85,8 @@ pub struct Commit {
     pub(super) metrics: Arc<Metrics>,
     /// Counts the lease until it ends with this commit.
     pub(super) _lease: Held,
+    /// Shows the write until then.
+    pub(super) _under_way: UnderWay,
 }
 
 /// How often a commit is tried. Each try takes the register's timeout at most.
@@ -103,6 +108,7 @@ impl Commit {
             new: self.new.clone(),
             quiet: self.quiet,
             headers: &self.headers,
+            written: &self.written,
         };
         let mut unanswered = false;
         for attempt in 1..=COMMIT_ATTEMPTS {

@@ -2,12 +2,12 @@
 //! register, in the order of arrival. The others cost the register nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ahash::HashMap;
 use tokio::sync::{Mutex as TurnMutex, OwnedMutexGuard};
+use tokio::time::Instant;
 
-use crate::patience::within;
+use crate::patience::until;
 use crate::s3::ObjectName;
 
 type Queues = Arc<Mutex<HashMap<ObjectName, KeyQueue>>>;
@@ -50,13 +50,13 @@ struct QueueSlot {
 }
 
 impl Queue {
-    /// Waits in the key's queue, for at most this time, and only if the queue has fewer members
+    /// Waits in the key's queue, until this moment at most, and only if the queue has fewer members
     /// than this number.
     pub(super) async fn turn(
         &self,
         name: &ObjectName,
         members_max: usize,
-        patience: Duration,
+        give_up: Instant,
     ) -> Result<Turn, Unserved> {
         let turn = {
             let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +68,7 @@ impl Queue {
             Arc::clone(&queue_of_key.turn)
         };
         let slot = QueueSlot { queues: Arc::clone(&self.queues), name: name.clone() };
-        match within(patience, turn.lock_owned()).await {
+        match until(give_up, turn.lock_owned()).await {
             Ok(guard) => Ok(Turn { _guard: guard, _slot: slot }),
             Err(_) => Err(Unserved::TooLong),
         }
@@ -90,6 +90,8 @@ impl Drop for QueueSlot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::s3::{BucketName, EmptySegments, ObjectKey};
 
@@ -100,19 +102,22 @@ mod tests {
         }
     }
 
-    const LONG: Duration = Duration::from_mins(1);
+    fn late() -> Instant {
+        Instant::now() + Duration::from_mins(1)
+    }
+
     const MANY: usize = 100;
 
     #[tokio::test(start_paused = true)]
     async fn writers_of_one_key_take_turns_in_the_order_they_came() {
         let queue = Arc::new(Queue::default());
         let order = Arc::new(Mutex::new(Vec::new()));
-        let first = queue.turn(&name("a"), MANY, LONG).await.unwrap();
+        let first = queue.turn(&name("a"), MANY, late()).await.unwrap();
         let mut waiting = Vec::new();
         for number in 0..5 {
             let (queue, order) = (Arc::clone(&queue), Arc::clone(&order));
             waiting.push(tokio::spawn(async move {
-                let _turn = queue.turn(&name("a"), MANY, LONG).await.unwrap();
+                let _turn = queue.turn(&name("a"), MANY, late()).await.unwrap();
                 order.lock().unwrap().push(number);
             }));
             tokio::task::yield_now().await;
@@ -129,30 +134,30 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn keys_do_not_wait_for_each_other_and_patience_ends() {
         let queue = Queue::default();
-        let held = queue.turn(&name("a"), MANY, LONG).await.unwrap();
-        assert!(queue.turn(&name("b"), MANY, Duration::ZERO).await.is_ok());
-        let late = queue.turn(&name("a"), MANY, Duration::from_secs(1)).await;
+        let held = queue.turn(&name("a"), MANY, late()).await.unwrap();
+        assert!(queue.turn(&name("b"), MANY, Instant::now()).await.is_ok());
+        let late = queue.turn(&name("a"), MANY, Instant::now() + Duration::from_secs(1)).await;
         assert_eq!(late.unwrap_err(), Unserved::TooLong);
         drop(held);
-        assert!(queue.turn(&name("a"), MANY, Duration::ZERO).await.is_ok());
+        assert!(queue.turn(&name("a"), MANY, Instant::now()).await.is_ok());
         assert!(queue.queues.lock().unwrap().is_empty());
     }
     #[tokio::test(start_paused = true)]
     async fn a_full_line_takes_the_next_write_when_one_leaves() {
         let queue = Queue::default();
         let name = name("a");
-        let held = queue.turn(&name, 2, LONG).await.unwrap();
-        let waiting = queue.turn(&name, 2, LONG);
+        let held = queue.turn(&name, 2, late()).await.unwrap();
+        let waiting = queue.turn(&name, 2, late());
         let third = async {
             tokio::task::yield_now().await;
-            let refused = queue.turn(&name, 2, LONG).await.unwrap_err();
+            let refused = queue.turn(&name, 2, late()).await.unwrap_err();
             drop(held);
             refused
         };
         let (second, refused) = tokio::join!(waiting, third);
         assert_eq!(refused, Unserved::TooMany);
         drop(second.unwrap());
-        assert!(queue.turn(&name, 1, Duration::ZERO).await.is_ok());
+        assert!(queue.turn(&name, 1, Instant::now()).await.is_ok());
         assert!(queue.queues.lock().unwrap().is_empty());
     }
 }

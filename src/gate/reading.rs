@@ -130,6 +130,7 @@ mod tests {
             young_for: Duration::ZERO,
             before: None,
             before_young_for: Duration::ZERO,
+            landed: None,
         };
         Pinned::of(observed, writers)
     }

@@ -61,11 +61,9 @@ impl<'a> Answered<'a> {
             let last_byte = (!self.armed.has_landed()).then_some(answered);
             return Repeated::Gone(self.armed.gone(last_byte));
         }
-        if !self.armed.has_time() {
-            return Repeated::Sent(self);
-        }
+        let Some(now) = self.armed.has_time() else { return Repeated::Sent(self) };
         self.armed.attempt.gate.metrics.backend_resends.count();
-        let second = self.armed.send().await;
+        let second = self.armed.send(now).await;
         let last_byte = second.first_copy.map_or(answered, |copy| copy.max(answered));
         if second.has_failed_openly() && second.armed.is_gone().await {
             return Repeated::Gone(second.armed.gone(Some(Instant::now())));

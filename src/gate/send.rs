@@ -7,6 +7,7 @@ use super::reclaim::Reclaimer;
 use super::stop::Stop;
 use crate::backend::{Exchange, Sending};
 use crate::metrics::labels::Alarm;
+use crate::present::writes::WaitsFor;
 use crate::register::{ArmAnswer, ArmStep, ReclaimAnswer, Settle};
 
 /// An armed lease whose write was sent, or could not be sent.
@@ -36,11 +37,12 @@ impl<'a> Judged<'a> {
             return Err(Stop::not_sent());
         }
         let asked = Instant::now();
+        self.leased.attempt.waits_from(WaitsFor::Register, asked);
         let step = ArmStep {
             token: &self.leased.lease.token,
             pre: self.pre.clone(),
             expect: write.expect(),
-            age: write.arrived.elapsed(),
+            age: asked - write.arrived,
         };
         match gate.register.arm(write.name, step).await? {
             ArmAnswer::Armed(begins) => Ok(self.armed(begins, asked + gate.settings.terms.lease)),
@@ -54,20 +56,23 @@ impl<'a> Judged<'a> {
 }
 
 impl<'a> Armed<'a> {
-    /// Whether the lease lasts for long enough to send anything.
-    pub(super) fn has_time(&self) -> bool {
-        Instant::now() + self.attempt.gate.settings.margin < self.lease.deadline
+    /// The present time, if the lease lasts for long enough to send anything.
+    pub(super) fn has_time(&self) -> Option<Instant> {
+        let now = Instant::now();
+        (now + self.attempt.gate.settings.margin < self.lease.deadline).then_some(now)
     }
 
     /// Sends the write, and once more where a pooled connection was dead. Renews the lease
-    /// meanwhile; a holder that cannot renew drops the connection at its deadline.
-    pub(super) async fn send(mut self) -> Answered<'a> {
+    /// meanwhile; a holder that cannot renew drops the connection at its deadline. `now`: when it was
+    /// seen that there is time for it.
+    pub(super) async fn send(mut self, now: Instant) -> Answered<'a> {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
+        self.attempt.waits_from(WaitsFor::Store, now);
         let patience = match write.settle() {
             Settle::Plain => gate.settings.write_timeout,
             Settle::Long => gate.settings.long_write_timeout,
         };
-        let until = Instant::now() + patience;
+        let until = now + patience;
         // The first of two copies may land for as long as a write of its class may. For a long
         // write the quarantine of a register that lost its state is too short, and once the write
         // is committed no process reclaims its lease. So a long write is never sent twice.
@@ -87,7 +92,7 @@ impl<'a> Armed<'a> {
             // An answer that has arrived counts before anything else.
             biased;
             sent = exchange => sent,
-            () = self.keep() => {
+            () = self.keep(now) => {
                 (Exchange::Lost("the lease could not be renewed".to_owned()), None)
             }
         };
@@ -100,13 +105,13 @@ impl<'a> Armed<'a> {
         Answered { armed: self, exchange, first_copy }
     }
 
-    /// Renews the lease while that works; returns when the lease has run out. Reclaims it where the
-    /// register has forgotten it in the meantime.
-    async fn keep(&mut self) {
+    /// Renews the lease while that works, from now on; returns when the lease has run out. Reclaims it
+    /// where the register has forgotten it in the meantime.
+    async fn keep(&mut self, mut now: Instant) {
         let (gate, write) = (self.attempt.gate, self.attempt.write);
         let term = gate.settings.terms.lease;
         loop {
-            sleep_until((Instant::now() + term / 3).min(self.lease.deadline)).await;
+            sleep_until((now + term / 3).min(self.lease.deadline)).await;
             let asked = Instant::now();
             let renewal = gate.register.renew(write.name, &self.lease.token);
             match timeout_at(self.lease.deadline, renewal).await {
@@ -126,7 +131,8 @@ impl<'a> Armed<'a> {
                 }
                 Err(_) => {}
             }
-            if Instant::now() >= self.lease.deadline {
+            now = Instant::now();
+            if now >= self.lease.deadline {
                 return;
             }
         }

@@ -20,6 +20,7 @@ use super::{Decider, Gate, Outcome, Reply, Write, refusal};
 use crate::metrics::Metrics;
 use crate::metrics::cells::Held;
 use crate::metrics::labels::{DoubtEnd, Verdict};
+use crate::present::writes::{LeftInDoubt, UnderWay, WaitsFor};
 use crate::register::Generation;
 use crate::s3::S3Error;
 use crate::traces::Span;
@@ -31,6 +32,8 @@ struct Progress {
     granted: Option<Instant>,
     /// A copy was sent whose outcome is still unknown.
     in_doubt: bool,
+    /// When that was noticed last.
+    last_doubt: Option<Instant>,
     /// Counts the write among the doubts, once it was in doubt.
     doubt: Option<Held>,
     /// The generation with which the last such copy was armed, where the write may be sent again.
@@ -51,14 +54,23 @@ impl Gate {
     /// write goes on if the client disconnects.
     pub async fn write(&self, write: &Write<'_>) -> Outcome {
         let mut progress = Progress::default();
-        let outcome = self.write_in_turn(write, &mut progress).await;
+        let (name, started) = (write.name.as_pair(), Instant::now());
+        let under_way = self.present.writes.begin(name, write.operation.name(), started.into_std());
+        let outcome = self.write_in_turn(write, &under_way, &mut progress, started).await;
         progress.count(&self.metrics, &outcome);
+        self.show_doubt(write, &progress, &outcome);
         outcome
     }
 
-    async fn write_in_turn(&self, write: &Write<'_>, progress: &mut Progress) -> Outcome {
-        let started = Instant::now();
-        let attempt = Attempt { gate: self, write, give_up: started + self.settings.lease_wait };
+    async fn write_in_turn(
+        &self,
+        write: &Write<'_>,
+        under_way: &UnderWay,
+        progress: &mut Progress,
+        started: Instant,
+    ) -> Outcome {
+        let give_up = started + self.settings.lease_wait;
+        let attempt = Attempt { gate: self, write, under_way, give_up };
         let mut turn = match attempt.take_turn().await {
             Ok(turn) => turn,
             Err(refused) => {
@@ -81,6 +93,7 @@ impl Gate {
                 Stop::InDoubt(why, generation) => {
                     tracing::warn!(name = %write.name, why, "a write's outcome is unknown");
                     (progress.in_doubt, progress.own_doubt) = (true, generation);
+                    progress.last_doubt = Some(Instant::now());
                     progress.doubt.get_or_insert_with(|| self.metrics.doubts.hold());
                     continue;
                 }
@@ -107,14 +120,35 @@ impl Gate {
     }
 }
 
+impl Gate {
+    /// Shows a write that has ended in doubt, for as long as its key may be blocked.
+    fn show_doubt(&self, write: &Write<'_>, progress: &Progress, outcome: &Outcome) {
+        let Some(noticed) = progress.last_doubt else { return };
+        if progress.doubt_end(outcome) != DoubtEnd::Unknown {
+            return;
+        }
+        let (bucket, key) = write.name.as_pair();
+        let terms = &self.settings.terms;
+        // At most a whole lease was left when the doubt was noticed.
+        let free = noticed + terms.lease + terms.grace + terms.settle(write.settle());
+        self.present.writes.leave_in_doubt(LeftInDoubt {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            operation: write.operation.name(),
+            ended: Instant::now().into_std(),
+            free: free.into_std(),
+        });
+    }
+}
+
 impl<'a> Attempt<'a> {
     /// Waits behind the other writes of the key in this process. The error for the client where they
     /// are too many, or take too long.
     async fn take_turn(self) -> Result<Turn, S3Error> {
-        let Self { gate, write, give_up } = self;
+        let Self { gate, write, give_up, .. } = self;
+        self.waits_for(WaitsFor::Turn);
         let waiting = gate.metrics.gate_waiting.hold();
-        let patience = give_up.saturating_duration_since(Instant::now());
-        let turn = gate.queue.turn(write.name, gate.settings.writes_per_key, patience);
+        let turn = gate.queue.turn(write.name, gate.settings.writes_per_key, give_up);
         let turn = Span::within("queue").over(turn).await;
         drop(waiting);
         turn.map_err(|unserved| match unserved {
@@ -129,6 +163,8 @@ impl<'a> Attempt<'a> {
         let now = Instant::now();
         if now < self.give_up {
             progress.pause = (progress.pause * 2).clamp(LOOK_FIRST, LOOK_LAST);
+            self.under_way.has_lease(false);
+            self.waits_until(WaitsFor::Lag, until);
             sleep_until((now + progress.pause).min(until).min(self.give_up)).await;
             return None;
         }
@@ -142,6 +178,8 @@ impl<'a> Attempt<'a> {
     /// Runs steps 4 to 8 once. Rare steps are boxed, so that the future of every write stays small.
     async fn run(self, progress: &mut Progress) -> Result<Landed<'a>, Stop> {
         let metrics = &self.gate.metrics;
+        self.under_way.has_lease(false);
+        self.under_way.in_doubt(progress.in_doubt);
         let waiting = metrics.gate_waiting.hold();
         let granted = self.acquire(progress.own_doubt.as_ref());
         let granted = Span::within("lease").over(granted).await?;
@@ -149,8 +187,9 @@ impl<'a> Attempt<'a> {
         let armed = match granted {
             Granted::Leased(leased) => {
                 progress.granted = Some(leased.lease.since);
-                let judged = Box::pin(leased.judge(&mut progress.in_doubt)).await?;
-                judged.arm().await?
+                let judged = Box::pin(leased.judge(&mut progress.in_doubt)).await;
+                self.under_way.in_doubt(progress.in_doubt);
+                judged?.arm().await?
             }
             Granted::Armed(armed) => {
                 progress.granted = Some(armed.lease.since);
@@ -160,11 +199,11 @@ impl<'a> Attempt<'a> {
         if let Some(condition) = self.write.preconditions.first() {
             metrics.conditions.count(condition, Verdict::Held);
         }
-        if !armed.has_time() {
+        let Some(now) = armed.has_time() else {
             armed.disarm(None).await;
             return Err(Stop::not_sent());
-        }
-        let mut answered = armed.send().await;
+        };
+        let mut answered = armed.send(now).await;
         progress.store_failed |= answered.failed();
         if answered.is_repeatable() {
             match Box::pin(answered.repeat()).await {

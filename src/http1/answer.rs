@@ -71,7 +71,7 @@ pub fn take_head(came: &mut BytesMut, to_head: bool) -> Result<Option<AnswerHead
 }
 
 fn headers(head: &Bytes, places: Vec<(Range<usize>, Range<usize>)>) -> Result<Fields, BadAnswer> {
-    let mut headers = Fields::with_capacity(places.len());
+    let mut headers = Fields::with_capacity(places.len() + FIELDS_ADDED_USUAL);
     for (name, value) in places {
         let name = field_name(&head[name]);
         let value = HeaderValue::from_maybe_shared(head.slice(value));
@@ -82,6 +82,9 @@ fn headers(head: &Bytes, places: Vec<(Range<usize>, Range<usize>)>) -> Result<Fi
     }
     Ok(headers)
 }
+
+/// How many fields are added to an answer before a client gets it.
+const FIELDS_ADDED_USUAL: usize = 6;
 
 /// Where the body ends, and whether all readers agree on that (RFC 9112 §6.3).
 fn framing(

@@ -3,13 +3,14 @@
 
 use super::fields::Fields;
 use super::request::write_field;
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, StatusCode};
 
 /// `100 Continue` (RFC 9110 §15.2.1), whole.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Appends an answer's head to `out`, with its empty line.
 pub fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &Fields) {
+    out.reserve(HEAD_BYTES_USUAL);
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
@@ -21,25 +22,28 @@ pub fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &Fields) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// The bytes of a usual head, and some more.
+const HEAD_BYTES_USUAL: usize = 480;
+
 /// The name as it is usually spelled. Names are case-insensitive, but some clients of HTTP/1.1 look
 /// for these as they have always been written.
 fn title(name: &HeaderName) -> &str {
-    match *name {
-        header::ACCEPT_RANGES => "Accept-Ranges",
-        header::CACHE_CONTROL => "Cache-Control",
-        header::CONNECTION => "Connection",
-        header::CONTENT_ENCODING => "Content-Encoding",
-        header::CONTENT_LENGTH => "Content-Length",
-        header::CONTENT_RANGE => "Content-Range",
-        header::CONTENT_TYPE => "Content-Type",
-        header::DATE => "Date",
-        header::ETAG => "ETag",
-        header::LAST_MODIFIED => "Last-Modified",
-        header::LOCATION => "Location",
-        header::RETRY_AFTER => "Retry-After",
-        header::SERVER => "Server",
-        header::TRANSFER_ENCODING => "Transfer-Encoding",
-        _ => name.as_str(),
+    match name.as_str() {
+        "accept-ranges" => "Accept-Ranges",
+        "cache-control" => "Cache-Control",
+        "connection" => "Connection",
+        "content-encoding" => "Content-Encoding",
+        "content-length" => "Content-Length",
+        "content-range" => "Content-Range",
+        "content-type" => "Content-Type",
+        "date" => "Date",
+        "etag" => "ETag",
+        "last-modified" => "Last-Modified",
+        "location" => "Location",
+        "retry-after" => "Retry-After",
+        "server" => "Server",
+        "transfer-encoding" => "Transfer-Encoding",
+        other => other,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The fields of a message, in their order.
 //!
-//! A message has few of them. To compare their names costs less than to hash one name, and most
-//! lookups are for fields that are not there: so this is a list, and no map.
+//! A message has few of them. To compare their names costs less than to hash one name, so this is a
+//! list, and no map. Most lookups are for fields that are not there: a set of marks, one for each name,
+//! says so without a look at the list.
 
 #[cfg(test)]
 use std::ops::Index;
@@ -12,6 +13,26 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
     list: Vec<(HeaderName, HeaderValue)>,
+    /// The marks of all names in the list, and of some that were removed from it.
+    marks: u64,
+}
+
+/// How many marks there are.
+pub(super) const MARKS: usize = 64;
+
+/// The mark of a name, the same for each of its spellings. Other names may have the same one. The names
+/// of S3 begin alike: they differ in their lengths, in their middles and at their ends.
+pub(super) const fn mark_of(name: &[u8]) -> usize {
+    let [.., last] = name else { return 0 };
+    let middle = name[name.len() / 2];
+    // Upper and lower case of a letter differ in this bit alone.
+    let lower = 0x20;
+    (name.len() + 5 * (*last | lower) as usize + 7 * (middle | lower) as usize) % MARKS
+}
+
+/// The set of this mark alone.
+const fn only(name: &str) -> u64 {
+    1 << mark_of(name.as_bytes())
 }
 
 /// A name that a field can be given.
@@ -59,6 +80,9 @@ impl<'a, N: Name> Iterator for Values<'a, N> {
 pub trait Name {
     /// Whether it is the name of this field.
     fn is(&self, field: &HeaderName) -> bool;
+
+    /// Its text, in any case.
+    fn text(&self) -> &str;
 }
 
 impl Name for &str {
@@ -66,11 +90,19 @@ impl Name for &str {
         let field = field.as_str();
         field.len() == self.len() && field.eq_ignore_ascii_case(self)
     }
+
+    fn text(&self) -> &str {
+        self
+    }
 }
 
 impl Name for HeaderName {
     fn is(&self, field: &HeaderName) -> bool {
         self == field
+    }
+
+    fn text(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -78,17 +110,29 @@ impl<N: Name> Name for &N {
     fn is(&self, field: &HeaderName) -> bool {
         N::is(self, field)
     }
+
+    fn text(&self) -> &str {
+        N::text(self)
+    }
 }
 
 impl Fields {
     /// No fields.
     pub const fn new() -> Self {
-        Self { list: Vec::new() }
+        Self { list: Vec::new(), marks: 0 }
     }
 
     /// No fields yet, and room for so many.
     pub fn with_capacity(fields: usize) -> Self {
-        Self { list: Vec::with_capacity(fields) }
+        Self { list: Vec::with_capacity(fields), marks: 0 }
+    }
+
+    /// A copy, with room for so many more.
+    #[must_use]
+    pub fn with_room(&self, more: usize) -> Self {
+        let mut list = Vec::with_capacity(self.list.len() + more);
+        list.extend_from_slice(&self.list);
+        Self { list, marks: self.marks }
     }
 
     /// How many there are; one that is repeated counts each time.
@@ -101,19 +145,34 @@ impl Fields {
         self.list.is_empty()
     }
 
+    /// The fields among which this one is searched: none where it cannot be there. Inlined, so that the
+    /// mark of a name in the code is computed by the compiler.
+    #[inline]
+    fn searched(&self, name: &impl Name) -> &[(HeaderName, HeaderValue)] {
+        if self.marks & only(name.text()) == 0 { &[] } else { &self.list }
+    }
+
+    #[inline]
+    fn place(&self, name: &impl Name) -> Option<usize> {
+        self.searched(name).iter().position(|(field, _)| name.is(field))
+    }
+
     /// The first value of a field.
+    #[inline]
     pub fn get(&self, name: impl Name) -> Option<&HeaderValue> {
-        self.list.iter().find(|(field, _)| name.is(field)).map(|(_, value)| value)
+        self.searched(&name).iter().find(|(field, _)| name.is(field)).map(|(_, value)| value)
     }
 
     /// The values of a field, in their order.
+    #[inline]
     pub fn get_all<N: Name>(&self, name: N) -> Values<'_, N> {
-        Values { rest: self.list.iter(), name }
+        Values { rest: self.searched(&name).iter(), name }
     }
 
     /// Whether the field is there.
+    #[inline]
     pub fn contains_key(&self, name: impl Name) -> bool {
-        self.list.iter().any(|(field, _)| name.is(field))
+        self.place(&name).is_some()
     }
 
     /// All fields, in their order.
@@ -132,10 +191,7 @@ impl Fields {
 
     /// Sets a field: it has this value only.
     pub fn insert(&mut self, name: impl IntoName, value: HeaderValue) {
-        let Some(place) = self.list.iter().position(|(field, _)| name.is(field)) else {
-            self.list.push((name.into_name(), value));
-            return;
-        };
+        let Some(place) = self.place(&name) else { return self.append(name, value) };
         self.list[place].1 = value;
         let mut at = 0..;
         self.list.retain(|(field, _)| at.next().is_some_and(|it| it <= place) || !name.is(field));
@@ -143,12 +199,13 @@ impl Fields {
 
     /// Adds a field behind the others.
     pub fn append(&mut self, name: impl IntoName, value: HeaderValue) {
+        self.marks |= only(name.text());
         self.list.push((name.into_name(), value));
     }
 
     /// Removes a field, and returns its first value.
     pub fn remove(&mut self, name: impl Name) -> Option<HeaderValue> {
-        let place = self.list.iter().position(|(field, _)| name.is(field))?;
+        let place = self.place(&name)?;
         let (_, value) = self.list.remove(place);
         self.list.retain(|(field, _)| !name.is(field));
         Some(value)
@@ -179,7 +236,9 @@ impl Eq for Fields {}
 
 impl FromIterator<(HeaderName, HeaderValue)> for Fields {
     fn from_iter<I: IntoIterator<Item = (HeaderName, HeaderValue)>>(fields: I) -> Self {
-        Self { list: fields.into_iter().collect() }
+        let mut all = Self::new();
+        all.extend(fields);
+        all
     }
 }
 
@@ -192,7 +251,10 @@ impl From<&HeaderMap> for Fields {
 
 impl Extend<(HeaderName, HeaderValue)> for Fields {
     fn extend<I: IntoIterator<Item = (HeaderName, HeaderValue)>>(&mut self, fields: I) {
+        let before = self.list.len();
         self.list.extend(fields);
+        self.marks |=
+            self.list[before..].iter().fold(0, |all, (name, _)| all | only(name.as_str()));
     }
 }
 

@@ -3,41 +3,61 @@
 use http::HeaderName;
 use http::header::InvalidHeaderName;
 
+use super::fields::{MARKS, mark_of};
+
 /// Reads the name of a field. Names that nearly every message has are not copied: they cost no
 /// memory, and their clones nothing.
 ///
 /// Fails where the bytes are no name.
 pub fn field_name(name: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
-    let is_usual = |usual: &&HeaderName| name.eq_ignore_ascii_case(usual.as_str().as_bytes());
-    match name.first() {
-        Some(b'x' | b'X' | b'a' | b'A') => match USUAL.iter().find(is_usual) {
-            Some(usual) => Ok(usual.clone()),
-            None => HeaderName::from_bytes(name),
-        },
+    let usual = usize::from(PLACES[mark_of(name)]);
+    match USUAL.get(usual) {
+        Some(usual) if name.eq_ignore_ascii_case(usual.as_str().as_bytes()) => Ok(usual.clone()),
         _ => HeaderName::from_bytes(name),
     }
 }
 
-/// Those that the `http` crate does not know. They begin with `x` or `a`.
-static USUAL: [HeaderName; 17] = [
-    HeaderName::from_static("x-amz-date"),
-    HeaderName::from_static("x-amz-content-sha256"),
-    HeaderName::from_static("amz-sdk-request"),
-    HeaderName::from_static("amz-sdk-invocation-id"),
-    HeaderName::from_static("x-amz-sdk-checksum-algorithm"),
-    HeaderName::from_static("x-amz-checksum-crc32"),
-    HeaderName::from_static("x-amz-checksum-crc32c"),
-    HeaderName::from_static("x-amz-checksum-crc64nvme"),
-    HeaderName::from_static("x-amz-checksum-sha256"),
-    HeaderName::from_static("x-amz-checksum-type"),
-    HeaderName::from_static("x-amz-security-token"),
-    HeaderName::from_static("x-amz-trailer"),
-    HeaderName::from_static("x-amz-decoded-content-length"),
-    HeaderName::from_static("x-amz-user-agent"),
-    HeaderName::from_static("x-amz-request-id"),
-    HeaderName::from_static("x-amz-id-2"),
-    HeaderName::from_static("x-amz-version-id"),
-];
+/// Where a name with each mark is among the usual ones; behind all of them where none has it.
+const PLACES: [u8; MARKS] = {
+    let mut places = [u8::MAX; MARKS];
+    let mut place = 0;
+    while (place as usize) < NAMES.len() {
+        let mark = mark_of(NAMES[place as usize].as_bytes());
+        assert!(places[mark] == u8::MAX, "two of the usual names have the same mark");
+        places[mark] = place;
+        place += 1;
+    }
+    places
+};
+
+/// Makes the names as texts and as names of fields.
+macro_rules! usual {
+    ($($name:literal)+) => {
+        const NAMES: &[&str] = &[$($name),+];
+        static USUAL: [HeaderName; NAMES.len()] = [$(HeaderName::from_static($name)),+];
+    };
+}
+
+// Those that the `http` crate does not know.
+usual! {
+    "x-amz-date"
+    "x-amz-content-sha256"
+    "amz-sdk-request"
+    "amz-sdk-invocation-id"
+    "x-amz-sdk-checksum-algorithm"
+    "x-amz-checksum-crc32"
+    "x-amz-checksum-crc32c"
+    "x-amz-checksum-crc64nvme"
+    "x-amz-checksum-sha256"
+    "x-amz-checksum-type"
+    "x-amz-security-token"
+    "x-amz-trailer"
+    "x-amz-decoded-content-length"
+    "x-amz-user-agent"
+    "x-amz-request-id"
+    "x-amz-id-2"
+    "x-amz-version-id"
+}
 
 #[cfg(test)]
 mod tests {
@@ -57,8 +77,12 @@ mod tests {
 
     #[test]
     fn every_usual_name_is_found() {
-        for name in &USUAL {
-            assert!(matches!(name.as_str().as_bytes()[0], b'x' | b'a'), "{name}");
+        for (place, name) in NAMES.iter().enumerate() {
+            assert_eq!(
+                usize::from(PLACES[mark_of(name.to_uppercase().as_bytes())]),
+                place,
+                "{name}"
+            );
         }
     }
 }

@@ -20,8 +20,8 @@ pub struct Request {
 #[error("the target of the request has a space or a control character, or is empty")]
 pub struct BadTarget;
 
-/// The bytes of a usual head.
-const HEAD_BYTES_USUAL: usize = 1024;
+/// The bytes of a usual head, and some more. The allocator has more to do for a KiB.
+const HEAD_BYTES_USUAL: usize = 960;
 
 impl Request {
     /// A head with this target, in origin form. Fails where the target would not be read as one.

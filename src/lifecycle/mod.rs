@@ -9,6 +9,7 @@ pub(crate) mod connections;
 pub(crate) mod drain;
 pub(crate) mod handover;
 pub(crate) mod listener;
+pub(crate) mod memory;
 pub mod phase;
 pub(crate) mod service_manager;
 pub(crate) mod signals;

@@ -25,24 +25,76 @@ struct Signals {
     shutdown_delay: Duration,
 }
 
-/// The signal handlers. They are installed before the first client is served: otherwise a signal
-/// that comes before Pingora waits for it would kill the process.
-struct Awaited {
+/// The signal handlers. They are installed before the first client is served, and before the first
+/// object is written that has to be removed: otherwise a signal that comes before Pingora waits for it
+/// would kill the process. What has come in the meantime is not lost.
+#[derive(Debug)]
+pub(crate) struct Awaited {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
     hangup: Signal,
+    /// For those that reload the configuration, until somebody waits for them.
+    reload: Option<Signal>,
 }
 
 impl Awaited {
-    /// Must be called within a runtime.
-    fn install() -> io::Result<Self> {
+    /// From here on signals are handled, and kill the process no more.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    pub(crate) fn install(background: &Runtime) -> io::Result<Self> {
+        let _runtime = background.enter();
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
+            reload: Some(signal(SignalKind::hangup())?),
         })
+    }
+
+    /// Returns at the next signal to stop, whichever.
+    pub(crate) async fn told_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
+            () = terminal_gone(&mut self.hangup) => {}
+        }
+    }
+
+    /// The arguments for Pingora's server. After a signal to stop, clients are accepted for another `shutdown_delay`, so that a load balancer has time
+    /// to look elsewhere.
+    pub(crate) fn run_args(
+        self,
+        handed_over: CancellationToken,
+        life: Life,
+        shutdown_delay: Duration,
+    ) -> RunArgs {
+        let awaited = Mutex::new(Some(self));
+        RunArgs {
+            shutdown_signal: Box::new(Signals { awaited, handed_over, life, shutdown_delay }),
+        }
+    }
+
+    /// From here on each SIGHUP reloads the configuration; one that has come before, too.
+    pub(crate) fn reload_at_hangups(
+        &mut self,
+        background: &Runtime,
+        reloader: Arc<Reloader>,
+        manager: ServiceManager,
+    ) {
+        let Some(mut hangups) = self.reload.take() else { return };
+        background.spawn(async move {
+            while hangups.recv().await.is_some() {
+                manager.reloading();
+                reloader.reopen_files();
+                // Told in the log, which is all that a signal can be answered with.
+                let _ = reloader.reload_and_tell().await;
+                manager.ready();
+            }
+        });
     }
 }
 
@@ -50,7 +102,8 @@ impl Awaited {
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
         let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Awaited { mut terminate, mut interrupt, mut quit, mut hangup }) = awaited else {
+        let Some(Awaited { mut terminate, mut interrupt, mut quit, mut hangup, .. }) = awaited
+        else {
             // Pingora asks only once.
             return std::future::pending().await;
         };
@@ -82,47 +135,6 @@ impl ShutdownSignalWatch for Signals {
     }
 }
 
-/// The arguments for Pingora's server. From here on signals are handled. After one to stop, clients
-/// are accepted for another `shutdown_delay`, so that a load balancer has time to look elsewhere.
-///
-/// # Errors
-/// When the handlers cannot be installed.
-pub(crate) fn run_args(
-    background: &Runtime,
-    handed_over: CancellationToken,
-    life: Life,
-    shutdown_delay: Duration,
-) -> io::Result<RunArgs> {
-    let _runtime = background.enter();
-    let awaited = Mutex::new(Some(Awaited::install()?));
-    Ok(RunArgs {
-        shutdown_signal: Box::new(Signals { awaited, handed_over, life, shutdown_delay }),
-    })
-}
-
-/// From here on each SIGHUP reloads the configuration. Before, one ends the process.
-///
-/// # Errors
-/// When the handler cannot be installed.
-pub(crate) fn reload_at_hangups(
-    background: &Runtime,
-    reloader: Arc<Reloader>,
-    manager: ServiceManager,
-) -> io::Result<()> {
-    let _runtime = background.enter();
-    let mut hangups = signal(SignalKind::hangup())?;
-    background.spawn(async move {
-        while hangups.recv().await.is_some() {
-            manager.reloading();
-            reloader.reopen_files();
-            // Told in the log, which is all that a signal can be answered with.
-            let _ = reloader.reload_and_tell().await;
-            manager.ready();
-        }
-    });
-    Ok(())
-}
-
 /// Returns when the terminal that this process was started on is gone, which a SIGHUP says too.
 async fn terminal_gone(hangup: &mut Signal) {
     if !io::stdin().is_terminal() {
@@ -131,15 +143,17 @@ async fn terminal_gone(hangup: &mut Signal) {
     while hangup.recv().await.is_some() && io::stdin().is_terminal() {}
 }
 
-/// Returns at the next SIGTERM or SIGINT; never where signals cannot be waited for.
-pub(crate) async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Returns at the next SIGTERM or SIGINT after this call, which is within a runtime; never where signals
+/// cannot be waited for.
+pub(crate) fn told_to_stop() -> impl Future<Output = ()> + Send + 'static {
+    let handlers = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = handlers else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }

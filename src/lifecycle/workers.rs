@@ -32,6 +32,9 @@ use crate::{descriptors, worker};
 const PAUSE_WITHOUT_DESCRIPTORS: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How often a worker's own timer ends: sooner than any that a usual request sets.
+const TICK: Duration = Duration::from_millis(250);
+
 /// The runtimes of the workers that have started, each as often as it has connections and once more.
 pub(crate) type Runtimes = Vec<Arc<Handle>>;
 
@@ -86,6 +89,7 @@ impl Service for Worker {
         // Redis of its own where there are as many.
         worker::number();
         self.started.send_modify(|started| started.push(Arc::new(Handle::current())));
+        tokio::spawn(tick());
         // Its runtime lives on for the requests under way, until the process ends.
         shuts_down(&mut shutdown).await;
     }
@@ -203,6 +207,15 @@ async fn serve<A: ServerApp + Send + Sync>(
     let _ = digest.peer_addr.set(Some(client.into()));
     stream.set_socket_digest(digest);
     app.process_new(Box::new(stream), shutdown).await;
+}
+
+/// A timer that ends before all others of a runtime has its thread woken, by a call of the kernel, even
+/// where that thread itself sets it: each write did so for the renewal of its lease. No timer of theirs is
+/// the first to end while there is this one.
+async fn tick() {
+    loop {
+        sleep(TICK).await;
+    }
 }
 
 /// Returns when the server shuts down.

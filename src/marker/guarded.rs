@@ -7,9 +7,9 @@ use tokio::sync::watch;
 
 use super::state::MarkerState;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, KeyRange, Observation,
     ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, ResolveStep,
-    Status, Token, UploadStep,
+    Status, Token, UploadStep, YoungKey, YoungKeys,
 };
 use crate::s3::ObjectName;
 
@@ -36,6 +36,13 @@ impl Guarded {
 impl Register for Guarded {
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
         self.inner.observe(name).await
+    }
+
+    async fn observe_writes(
+        &self,
+        name: &ObjectName,
+    ) -> Result<(Observation, Option<YoungKey>), RegisterError> {
+        self.inner.observe_writes(name).await
     }
 
     async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
@@ -102,6 +109,10 @@ impl Register for Guarded {
         step: &UploadStep<'_>,
     ) -> Result<bool, RegisterError> {
         self.inner.note_upload(name, step).await
+    }
+
+    async fn young_keys(&self, range: &KeyRange<'_>) -> Result<YoungKeys, RegisterError> {
+        self.inner.young_keys(range).await
     }
 
     async fn check(&self) -> Result<Status, RegisterError> {

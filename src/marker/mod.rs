@@ -182,6 +182,20 @@ impl Marker {
         Ok((named, before.is_none()))
     }
 
+    /// Fails unless the marker names this register: for a command that changes records.
+    ///
+    /// # Errors
+    /// When it does not, or one of the two has no id.
+    pub async fn confirm(&self) -> Result<(), MarkerError> {
+        let marker = self.name.clone();
+        let named = self.read().await?.ok_or_else(|| MarkerError::Unmarked(marker.clone()))?;
+        match self.identified.name().await? {
+            Some(ours) if ours == named => Ok(()),
+            Some(ours) => Err(MarkerError::OtherRegister { marker, named, ours }),
+            None => Err(MarkerError::Nameless { marker, named }),
+        }
+    }
+
     /// The id in the marker; `None` when there is no marker.
     async fn read(&self) -> Result<Option<RegisterId>, MarkerError> {
         let request = self.request(Method::GET, Fields::new(), EMPTY_SHA256);

@@ -361,6 +361,7 @@ async fn what_was_granted_before_may_end_but_nothing_more_is_sent() {
         new,
         quiet: None,
         headers: &AnswerHeaders::default(),
+        written: &crate::s3::listing::Written::default(),
     };
     assert_eq!(proxy.register.commit(&key, &commit).await, Ok(CommitAnswer::Committed));
     let token = &judging.token;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::label::Label;
-use super::native::{Native, NativeBuckets};
+use super::native::{Distribution, Native, NativeBuckets};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -81,6 +81,12 @@ impl<A: Label, B: Label> CounterTable<A, B> {
         if let Some(cell) = self.cells.get(row.number() * self.width + column.number()) {
             cell.count();
         }
+    }
+
+    /// The pairs that were counted, with their numbers.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let all = self.each().map(|([(_, row), (_, column)], count)| (row, column, count));
+        all.filter(|(.., count)| *count > 0)
     }
 
     /// The pairs with their numbers, of those rows in which anything was counted.
@@ -205,6 +211,11 @@ impl Histogram {
         seconds(self.sum_nanos.get())
     }
 
+    /// The durations until now.
+    pub fn distribution(&self) -> Distribution {
+        self.native.distribution()
+    }
+
     /// The same durations in the buckets of a native histogram.
     pub(super) fn native(&self) -> Native {
         self.native.read()
@@ -235,6 +246,11 @@ impl<L: Label> Histograms<L> {
         if let Some(cell) = self.cells.get(value.number()) {
             cell.observe(duration);
         }
+    }
+
+    /// The values in which anything was counted, with their durations.
+    pub fn distributions(&self) -> Vec<(&'static str, Distribution)> {
+        self.each().map(|([(_, value)], histogram)| (value, histogram.distribution())).collect()
     }
 
     /// The values in which anything was counted, with their histograms.

@@ -210,9 +210,15 @@ fn backend(out: &mut Families<'_>, of: &Metrics) -> fmt::Result {
     out.counters("guarded_reads", None,
         "Reads of keys whose rule is consistency = guarded, by how they ended.",
         of.guarded_reads.each())?;
+    out.counters("guarded_listings", None,
+        "Pages of listings with keys whose rule is consistency = guarded, by what was answered.",
+        of.guarded_listings.each())?;
     out.histogram("store_lag",
         "How long ago a write had landed that a HEAD did not show.",
         &of.store_lag)?;
+    out.gauge("backend_contradictions", None,
+        "Settings with which the store is trusted, and which it contradicted when this process started.",
+        of.backend_contradictions.get())?;
     out.gauge("backend_up", None,
         "1 if the last request reached the store, otherwise 0.",
         of.backend_up.get())
@@ -252,11 +258,18 @@ fn levels(out: &mut Families<'_>, of: &dyn Levels) -> fmt::Result {
     out.gauge("body_memory", Some(&Unit::Bytes),
         "Memory that holds request bodies.",
         memory.now)?;
+    let listings = of.listing_memory();
+    out.gauge("listing_memory", Some(&Unit::Bytes),
+        "Memory that pages of guarded listings take.",
+        listings.now)?;
     out.gauge("spool", Some(&Unit::Bytes),
         "Disk that holds request bodies.",
         spool.now)?;
     if let Some(limit) = memory.limit {
         out.gauge("body_memory_limit", Some(&Unit::Bytes), "The setting body.memory.", limit)?;
+    }
+    if let Some(limit) = listings.limit {
+        out.gauge("listing_memory_limit", Some(&Unit::Bytes), "The setting limits.listing_memory.", limit)?;
     }
     if let Some(limit) = spool.limit {
         out.gauge("spool_limit", Some(&Unit::Bytes), "The setting body.spool.", limit)?;

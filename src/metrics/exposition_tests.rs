@@ -35,6 +35,10 @@ impl Levels for Still {
         Level { now: 4096, limit: Some(1 << 20) }
     }
 
+    fn listing_memory(&self) -> Level {
+        Level { now: 2048, limit: Some(1 << 21) }
+    }
+
     fn spool(&self) -> Level {
         Level { now: 0, limit: Some(1 << 30) }
     }

@@ -218,12 +218,28 @@ label! {
     GuardedRead = "outcome" {
         /// The store's first answer was new enough.
         First = "first",
+        /// The version that was written was asked for by its id, and was there.
+        ByVersion = "by_version",
         /// A later one was.
         Waited = "waited",
         /// None was in time.
         GivenUp = "given_up",
         /// The register did not know what was written: the store's answer counted.
         Unguarded = "unguarded",
+    }
+}
+
+label! {
+    /// How a listing with keys of `consistency = "guarded"` was answered.
+    GuardedListing = "outcome" {
+        /// With the store's page: nothing in it is young.
+        Passed = "passed",
+        /// With a page in which young keys were corrected.
+        Merged = "merged",
+        /// With the store's page, which may be old.
+        Unguarded = "unguarded",
+        /// With 503: the store did not say in time what an object is that it does not list yet.
+        GivenUp = "given_up",
     }
 }
 
@@ -264,6 +280,8 @@ label! {
         Resolve = "resolve",
         /// Remembering the beginning of an upload.
         NoteUpload = "note_upload",
+        /// Reading the young keys of a listing.
+        YoungKeys = "young_keys",
     }
 }
 

@@ -67,6 +67,8 @@ pub trait Levels: fmt::Debug + Send + Sync {
     fn in_flight(&self, kind: InFlight) -> Level;
     /// Bodies in memory, in bytes.
     fn body_memory(&self) -> Level;
+    /// Pages of guarded listings, in bytes.
+    fn listing_memory(&self) -> Level;
     /// Bodies on disk, in bytes.
     fn spool(&self) -> Level;
     /// The register.

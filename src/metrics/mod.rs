@@ -7,7 +7,7 @@
 //! - [`cells`]: the atomic numbers. [`label`], [`labels`]: the closed sets that they are counted by.
 //! - [`levels`]: the numbers that other parts keep anyway. [`tls`]: what is counted of TLS.
 //! - [`exposition`]: names, units and help texts of all metrics. [`mod@format`]: the form of a scrape.
-//! - `native`: the buckets of native histograms, beside those in [`cells`].
+//! - [`native`]: the buckets of native histograms, beside those in [`cells`].
 //! - [`process`]: the process's own numbers, from the text of `/proc`.
 
 pub mod cells;
@@ -18,7 +18,7 @@ pub mod format;
 pub mod label;
 pub mod labels;
 pub mod levels;
-mod native;
+pub mod native;
 pub mod process;
 pub mod tls;
 
@@ -26,9 +26,9 @@ use cells::{
     Bounds, Counter, CounterTable, Counters, Gauge, Histogram, HistogramTable, Histograms,
 };
 use labels::{
-    Alarm, Connecting, DoubtEnd, ErrorCode, GuardedRead, HeadFault, OperationClass, OperationName,
-    Outcome, RefusedBy, SpanEnd, StaleHead, Step, StepFailure, StepResult, StoreRequestClass,
-    Verdict,
+    Alarm, Connecting, DoubtEnd, ErrorCode, GuardedListing, GuardedRead, HeadFault, OperationClass,
+    OperationName, Outcome, RefusedBy, SpanEnd, StaleHead, Step, StepFailure, StepResult,
+    StoreRequestClass, Verdict,
 };
 use tls::TlsMetrics;
 
@@ -69,8 +69,11 @@ pub struct Metrics {
     pub store_stale_heads: Counters<StaleHead>,
     pub store_lag: Histogram,
     pub guarded_reads: Counters<GuardedRead>,
+    pub guarded_listings: Counters<GuardedListing>,
     /// 1 or 0.
     pub backend_up: Gauge,
+    /// Settings that the store contradicted when it was asked at the start.
+    pub backend_contradictions: Gauge,
     // certificates, and handshakes with clients
     pub tls: TlsMetrics,
     /// Of traces.
@@ -109,7 +112,9 @@ impl Default for Metrics {
             store_stale_heads: Counters::default(),
             store_lag: Histogram::new(Bounds::FINE),
             guarded_reads: Counters::default(),
+            guarded_listings: Counters::default(),
             backend_up: Gauge::default(),
+            backend_contradictions: Gauge::default(),
             tls: TlsMetrics::default(),
             trace_spans: Counters::default(),
             config_loaded_s: Gauge::default(),

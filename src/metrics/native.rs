@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Two to the power of this number of buckets make a doubling.
 pub(super) const SCHEMA: i32 = 3;
@@ -56,11 +57,45 @@ impl NativeBuckets {
         }
     }
 
+    pub(super) fn distribution(&self) -> Distribution {
+        Distribution(self.0.iter().map(|cell| cell.load(Relaxed)).collect())
+    }
+
     pub(super) fn read(&self) -> Native {
         let mut each = (INDEX_OF_ZERO..).zip(self.0.iter().map(|cell| cell.load(Relaxed)));
         let zeros = each.next().map_or(0, |(_, count)| count);
         let buckets = each.filter(|(_, count)| *count > 0).collect();
         Native { zero_threshold_s: 2_f64.powi(FIRST), zeros, buckets }
+    }
+}
+
+/// How often each duration was counted, up to a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Distribution(Vec<u64>);
+
+impl Distribution {
+    /// What was counted after this earlier moment.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = earlier.0.iter().chain(std::iter::repeat(&0));
+        Self(self.0.iter().zip(before).map(|(now, then)| now.saturating_sub(*then)).collect())
+    }
+
+    /// How many durations were counted.
+    pub fn count(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The duration that this share of all did not exceed, to within 9 percent; `None` where there
+    /// are none.
+    pub fn quantile(&self, percent: u64) -> Option<Duration> {
+        let wanted = (self.count() * percent.min(100)).div_ceil(100).max(1);
+        let mut counted = 0;
+        let place = self.0.iter().position(|count| {
+            counted += count;
+            counted >= wanted
+        })?;
+        ENDS.get(place).or_else(|| ENDS.last()).map(|end| Duration::from_nanos(*end))
     }
 }
 
@@ -82,6 +117,25 @@ mod tests {
         let read = buckets.read();
         assert_eq!(read.count(), 1);
         read.buckets.first().map(|(index, _)| *index)
+    }
+
+    #[test]
+    fn a_quantile_is_known_to_within_nine_percent_and_of_any_span() {
+        let buckets = NativeBuckets::new();
+        assert_eq!(buckets.distribution().quantile(50), None);
+        (1..=1_000).for_each(|ms| buckets.observe(ms * 1_000_000));
+        let first = buckets.distribution();
+        assert_eq!(first.count(), 1_000);
+        for (percent, ms) in [(1, 10), (50, 500), (99, 990), (100, 1_000)] {
+            let found = first.quantile(percent).unwrap();
+            let ms = Duration::from_millis(ms);
+            assert!(ms <= found && found <= ms * 110 / 100, "{percent}: {found:?}");
+        }
+        buckets.observe(u64::MAX);
+        let later = buckets.distribution().since(&first);
+        assert_eq!(later.count(), 1);
+        assert_eq!(later.quantile(50), Some(Duration::from_nanos(*ENDS.last().unwrap())));
+        assert_eq!(later.since(&Distribution::default()), later);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use http::header::{self, HeaderName};
 
 use super::access::{Asked, is_of_a_read};
 use super::admitted::{
-    Admitted, Batch, Form, KeyWrite, ObjectRead, PartCopy, Passed, Preflight, Request, Retry,
-    UploadStart,
+    Admitted, Batch, Form, KeyWrite, Listing, ObjectRead, PartCopy, Passed, Preflight, Request,
+    Retry, UploadStart, Wanted,
 };
 use super::context::Context;
 use super::cors::Asking;
@@ -23,9 +23,11 @@ use crate::config::Signatures;
 use crate::http1::fields::Fields;
 use crate::metrics::labels::RefusedBy;
 use crate::s3::copy_source::X_AMZ_COPY_SOURCE;
+use crate::s3::listing::versions::VersionsRequest;
+use crate::s3::listing::{ListRequest, Start};
 use crate::s3::{
-    Code, Content, CopySource, Effect, Operation, Preconditions, Query, RequestHead, S3Error,
-    Target, check_arguments, classify, inadmissible_at,
+    BucketName, Code, Content, CopySource, Effect, Operation, Preconditions, Query, RequestHead,
+    S3Error, Target, check_arguments, classify, inadmissible_at,
 };
 use crate::sigv4::{EffectiveRequest, PromisedChecksum, unframe};
 use crate::tls::Shown;
@@ -60,7 +62,7 @@ pub(super) fn admit(proxy: &Proxy, visit: &mut Visit<'_>) -> Result<Admitted, S3
     let findings = asked.judge(context)?;
     let expects_continue = expects_continue(head, came.version);
     let Some(signed) = findings.signed else {
-        return form(target, meant.headers, expects_continue);
+        return form(target, meant.headers.into_owned(), expects_continue);
     };
     let content = Content::of(head, operation);
     let (origin, headers, query) = origin_of(came, line, signed.proof, meant);
@@ -213,7 +215,8 @@ fn origin_of(
     proof: Proof,
     meant: EffectiveRequest<'_>,
 ) -> (Origin, Fields, Query) {
-    let EffectiveRequest { mut headers, query, .. } = meant;
+    let EffectiveRequest { headers, query, .. } = meant;
+    let (mut headers, query) = (headers.into_owned(), query.into_owned());
     match proof {
         Proof::Verified(verified) => (Origin::Verified(verified), headers, query),
         Proof::Claimed(claimed) => {
@@ -302,6 +305,18 @@ fn sort(
             let consistent = terms.policy.consistent;
             Admitted::ObjectRead(ObjectRead { request, name, unguarded, consistent })
         }
+        (
+            Effect::Read,
+            Target::Bucket(bucket),
+            Op::ListObjects | Op::ListObjectsV2 | Op::ListObjectVersions,
+        ) if !verbatim && is_corrected(proxy, &request, &bucket) => {
+            let wanted = match request.operation {
+                Op::ListObjectVersions => VersionsRequest::of(&request.query).map(Wanted::Versions),
+                operation => ListRequest::of(operation, &request.query)?.map(Wanted::Keys),
+            };
+            let wanted = wanted.unwrap_or(Wanted::OfTheStore);
+            Admitted::Listing(Listing { request, bucket, wanted })
+        }
         (Effect::Read | Effect::Streams, target, _) => {
             // The store says whether a body that is signed for it may come.
             request.expects_continue &= !verbatim;
@@ -314,6 +329,14 @@ fn sort(
             return Err(S3Error::new(Code::AccessDenied));
         }
     })
+}
+
+/// Whether a listing may have keys whose reads are consistent, or goes on where one had: only this
+/// proxy can read such a token.
+fn is_corrected(proxy: &Proxy, request: &Request, bucket: &BucketName) -> bool {
+    let prefix = request.query.get("prefix").unwrap_or_default();
+    proxy.rules.may_be_consistent(bucket, prefix)
+        || request.query.get("continuation-token").is_some_and(Start::is_token)
 }
 
 /// Whether this request, which is not guarded, has its body buffered. That is so for a document

@@ -6,6 +6,8 @@ use http::header::HeaderName;
 
 use super::origin::Origin;
 use crate::http1::fields::Fields;
+use crate::s3::listing::ListRequest;
+use crate::s3::listing::versions::VersionsRequest;
 use crate::s3::{
     BucketName, Content, CopySource, ObjectName, Operation, Preconditions, Query, RequestHead,
     Target,
@@ -19,6 +21,8 @@ pub(super) enum Admitted {
     Preflight(Preflight),
     /// A read of an object, whose conditions are judged here too.
     ObjectRead(ObjectRead),
+    /// A listing of a bucket's keys, some of which may be read consistently.
+    Listing(Listing),
     /// Any other read.
     Read(Passed),
     /// A request that changes no object's content and whose body is streamed.
@@ -64,6 +68,26 @@ pub(super) struct Request {
 pub(super) struct Preflight {
     pub(super) path: String,
     pub(super) headers: Fields,
+}
+
+/// A listing of a bucket's keys.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) request: Box<Request>,
+    pub(super) bucket: BucketName,
+    /// What is listed, where the answer can be corrected.
+    pub(super) wanted: Wanted,
+}
+
+/// The page that a listing wants.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// A page of ListObjects or ListObjectsV2.
+    Keys(ListRequest),
+    /// A page of ListObjectVersions.
+    Versions(VersionsRequest),
+    /// One that only the store can answer.
+    OfTheStore,
 }
 
 /// A read of an object.

@@ -13,20 +13,21 @@ use http::{Method, StatusCode};
 use super::context::REQUEST_ID;
 use super::response::{Alongside, Response};
 use super::visit::Visit;
-use crate::backend::{Answer, HttpStore, Opened, StoreRequest};
+use crate::backend::{Answer, AskedFirst, HttpStore, Opened, StoreRequest};
 use crate::gate::{X_IFMATCH_CONSISTENCY, X_IFMATCH_GENERATION};
 use crate::http1::fields::Fields;
 use crate::s3::{Precondition, Preconditions, Validators};
 
-/// Asks the store for an object. The request carries these conditions. Returns the store's answer,
+/// Asks the store for an object, at this node first. The request carries these conditions. Returns the store's answer,
 /// and the condition that fails, if any: then the answer may not be passed on. The error is a
 /// sentence that says why the store did not answer.
 pub(super) async fn ask(
     store: &HttpStore,
+    first: AskedFirst,
     request: &StoreRequest,
     preconditions: &Preconditions,
 ) -> Result<(Opened, Option<Precondition>), String> {
-    let opened = store.open(request).await?;
+    let opened = store.open_by(first, request).await?;
     if preconditions.is_empty() {
         return Ok((opened, None));
     }
@@ -49,26 +50,27 @@ pub(super) async fn ask(
         }
     }
     store.dismiss(opened).await;
-    ask_again(store, request, preconditions).await
+    ask_again(store, first, request, preconditions).await
 }
 
 /// Asks without the conditions. A HEAD of the whole object comes first: if the conditions fail, the
 /// body need not be sent.
 async fn ask_again(
     store: &HttpStore,
+    first: AskedFirst,
     request: &StoreRequest,
     preconditions: &Preconditions,
 ) -> Result<(Opened, Option<Precondition>), String> {
     let mut plain = request.clone();
     Preconditions::default().replace_in(&mut plain.headers);
-    let seen = store.open(&look(request)).await?;
+    let seen = store.open_by(first, &look(request)).await?;
     let failing = judge(&seen, preconditions);
     let asks_range = request.headers.contains_key(header::RANGE);
     if failing.is_some() || (request.method == Method::HEAD && !asks_range) {
         return Ok((seen, failing));
     }
     store.dismiss(seen).await;
-    let opened = store.open(&plain).await?;
+    let opened = store.open_by(first, &plain).await?;
     let failing = judge(&opened, preconditions);
     Ok((opened, failing))
 }

@@ -1,9 +1,10 @@
 //! Reads over a store that lags, of keys whose rule is `consistency = "guarded"`: an answer shows
 //! nothing older than what was acknowledged (docs/protocol.md#reads).
 //!
-//! The register says what was written last, where that is young. An answer of the store that shows
-//! something older is dismissed, and the store is asked again, with growing pauses: a cache in between
-//! may keep a 404 for as long as it is asked for. In the end the client gets 503, which SDKs repeat.
+//! The register says what was written last, where that is young. Where it knows the id of that version, the
+//! store is asked for that, which is there or not, and never old. An answer that shows something older
+//! is dismissed, and the store is asked again, with growing pauses: a cache in between may keep a 404 for
+//! as long as it is asked for. In the end the client gets 503, which SDKs repeat.
 
 use std::time::Duration;
 
@@ -11,212 +12,217 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 
 use super::conditional_read;
+use super::freshness::{
+    Known, Verdict, X_AMZ_DELETE_MARKER, X_AMZ_VERSION_ID, shows_object, starts_after,
+};
 use super::response::{Alongside, Response};
 use super::state::Proxy;
 use super::visit::Visit;
-use crate::backend::{Opened, StoreRequest};
-use crate::gate::{Expected, X_IFMATCH_CONSISTENCY};
+use crate::backend::{AskedFirst, Opened, StoreRequest};
+use crate::gate::X_IFMATCH_CONSISTENCY;
 use crate::http1::fields::Fields;
 use crate::metrics::labels::GuardedRead;
 use crate::patience::Pauses;
-use crate::s3::{Current, ETag, ObjectName, Precondition, Preconditions, S3Error};
+use crate::s3::encoding::encode_query;
+use crate::s3::listing::VersionId;
+use crate::s3::{ObjectName, Precondition, Preconditions, S3Error};
 
 /// The first pause before the store is asked again.
-const PAUSE_FIRST: Duration = Duration::from_millis(100);
+pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(100);
 
 /// How a read ended.
 pub(super) enum Read {
     /// With this answer, and the condition that fails for it, if any.
     Fresh(Opened, Option<Precondition>),
     /// With this error in place of the store's answer.
-    Refused(S3Error, Opened),
+    Refused(Refusal, Opened),
 }
 
-/// What an answer of the store shows.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// What was written last, or something newer; or no state at all.
-    Fresh,
-    /// An object that was deleted.
-    Deleted,
-    /// Something older.
-    Stale,
-    /// That a range is not within an object whose ETag it does not say.
-    NotInRange,
-    /// No state, and for a reason that may lie in an older one: an encryption, an archive, a missing
-    /// right to see that nothing is there.
-    Unclear,
+/// An error in place of the store's answer.
+pub(super) struct Refusal {
+    error: S3Error,
+    headers: Fields,
 }
 
-/// Judges an answer about a key that was left in this state.
-fn verdict(expected: &Current, opened: &Opened) -> Verdict {
-    verdict_by(expected, opened.status, &opened.headers)
+/// A read of a key.
+pub(super) struct Asked<'a> {
+    pub(super) name: &'a ObjectName,
+    /// The version that the client asks for; `None` for the current one.
+    pub(super) version: Option<VersionId>,
+    /// For the store, with these conditions.
+    pub(super) request: &'a StoreRequest,
+    pub(super) preconditions: &'a Preconditions,
 }
 
-fn verdict_by(expected: &Current, status: StatusCode, headers: &Fields) -> Verdict {
-    let shows_object = status.is_success() || status == StatusCode::NOT_MODIFIED;
-    let etag = headers.get(header::ETAG).map(|etag| ETag::parse(etag.as_bytes()));
-    match (expected, status) {
-        (Current::Absent, _) if shows_object => Verdict::Deleted,
-        (Current::Absent, StatusCode::RANGE_NOT_SATISFIABLE) => Verdict::Deleted,
-        (Current::Present(written), _) if shows_object && etag.as_ref() != Some(written) => {
-            Verdict::Stale
-        }
-        (Current::Present(_), StatusCode::NOT_FOUND) => Verdict::Stale,
-        (Current::Present(_), StatusCode::RANGE_NOT_SATISFIABLE) => Verdict::NotInRange,
-        (_, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED) => {
-            Verdict::Unclear
-        }
-        (_, _) => Verdict::Fresh,
-    }
+/// What became of asking for the current version by its id.
+enum Exact {
+    /// This is it, and the condition that fails for it, if any.
+    Shown(Opened, Option<Precondition>),
+    /// The store does not know it yet.
+    NotYet(Opened),
+    /// The store does not say.
+    Refused(Opened),
 }
 
 /// Asks the store for an object until its answer is not older than what was acknowledged. The error is
 /// a sentence that says why the store did not answer.
-pub(super) async fn ask(
-    proxy: &Proxy,
-    name: &ObjectName,
-    request: &StoreRequest,
-    preconditions: &Preconditions,
-) -> Result<Read, String> {
+pub(super) async fn ask(proxy: &Proxy, asked: &Asked<'_>) -> Result<Read, String> {
     let mut pauses = Pauses::new(PAUSE_FIRST, proxy.read_patience);
-    let mut outcome = GuardedRead::First;
+    let (mut has_waited, mut takes_ids) = (false, true);
     loop {
         // First the register, then the store: what is written in between is newer than expected, and
         // asked for again.
-        let expected = proxy.gate.expected(name).await;
-        let (mut opened, failing) =
-            conditional_read::ask(&proxy.store, request, preconditions).await?;
-        let is_last = pauses.are_over();
-        let fresh = match &expected {
-            Expected::Anything | Expected::Unknown => true,
-            Expected::This(written) => match verdict(written, &opened) {
-                Verdict::Fresh => true,
-                // In the end it may be true.
-                Verdict::Unclear => is_last,
-                Verdict::Deleted => {
-                    proxy.metrics.guarded_reads.count(outcome);
-                    return Ok(Read::Refused(S3Error::no_such_key(name.key.as_str()), opened));
+        let known = asked.known(proxy).await;
+        if let Some(id) = known.current_id().filter(|_| takes_ids) {
+            match asked.exactly(proxy, &known, id).await? {
+                Exact::Shown(opened, failing) => {
+                    let outcome =
+                        if has_waited { GuardedRead::Waited } else { GuardedRead::ByVersion };
+                    return Ok(fresh(proxy, &known, outcome, (opened, failing)));
                 }
-                // It may have been written since the register was asked.
-                Verdict::Stale => match proxy.gate.expected(name).await {
-                    Expected::This(written) => verdict(&written, &opened) == Verdict::Fresh,
-                    Expected::Anything | Expected::Unknown => false,
-                },
-                Verdict::NotInRange if asks_for_part(request) => is_last,
-                Verdict::NotInRange => is_beyond(proxy, request, written).await?,
-            },
+                Exact::NotYet(opened) => proxy.store.dismiss(opened).await,
+                Exact::Refused(opened) => {
+                    proxy.store.dismiss(opened).await;
+                    takes_ids = false;
+                }
+            }
+        }
+        let (request, preconditions) = (asked.request, asked.preconditions);
+        let first = asked_first(&known);
+        let (opened, failing) =
+            conditional_read::ask(&proxy.store, first, request, preconditions).await?;
+        let is_last = pauses.are_over();
+        let is_fresh = match known.verdict(opened.status, &opened.headers) {
+            Verdict::Fresh => true,
+            // In the end it may be true.
+            Verdict::Unclear => is_last,
+            Verdict::Deleted => {
+                proxy.metrics.guarded_reads.count(waited(has_waited));
+                return Ok(Read::Refused(asked.deleted(&known), opened));
+            }
+            // It may have been written since the register was asked.
+            Verdict::Stale => {
+                let known = asked.known(proxy).await;
+                let verdict = known.verdict(opened.status, &opened.headers);
+                !known.is_anything() && !known.is_unknown() && verdict == Verdict::Fresh
+            }
+            Verdict::NotInRange if asked.is_for_part() => is_last,
+            Verdict::NotInRange => asked.is_beyond(proxy, &known).await?,
         };
-        if fresh {
-            let (outcome, word) = match expected {
-                Expected::Unknown => (GuardedRead::Unguarded, "store"),
-                Expected::Anything | Expected::This(_) => (outcome, "guarded"),
-            };
-            proxy.metrics.guarded_reads.count(outcome);
-            opened.headers.insert(X_IFMATCH_CONSISTENCY, HeaderValue::from_static(word));
-            return Ok(Read::Fresh(opened, failing));
+        if is_fresh {
+            return Ok(fresh(proxy, &known, waited(has_waited), (opened, failing)));
         }
         if is_last {
             proxy.metrics.guarded_reads.count(GuardedRead::GivenUp);
-            return Ok(Read::Refused(S3Error::service_unavailable(1).because(NOT_SHOWN), opened));
+            let error = S3Error::service_unavailable(1).because(NOT_SHOWN);
+            return Ok(Read::Refused(Refusal { error, headers: Fields::new() }, opened));
         }
         proxy.store.dismiss(opened).await;
         pauses.pass().await;
-        outcome = GuardedRead::Waited;
+        has_waited = true;
     }
 }
 
-fn asks_for_part(request: &StoreRequest) -> bool {
-    request.query.iter().any(|(name, _)| name == "partNumber")
-}
-
-/// Is the range of this request beyond the end of what was written? A HEAD says how long that is.
-async fn is_beyond(
+/// The answer of a read that shows nothing older than what is known.
+fn fresh(
     proxy: &Proxy,
-    request: &StoreRequest,
-    written: &Current,
-) -> Result<bool, String> {
-    let seen = proxy.store.open(&conditional_read::look(request)).await?;
-    let shown = verdict(written, &seen) == Verdict::Fresh;
-    let length = seen.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    let length = length.and_then(|length| length.parse().ok());
-    let range = request.headers.get(header::RANGE).and_then(|range| range.to_str().ok());
-    let beyond =
-        shown && range.zip(length).is_some_and(|(range, length)| starts_after(range, length));
-    proxy.store.dismiss(seen).await;
-    Ok(beyond)
+    known: &Known,
+    outcome: GuardedRead,
+    (mut opened, failing): (Opened, Option<Precondition>),
+) -> Read {
+    let (outcome, word) =
+        if known.is_unknown() { (GuardedRead::Unguarded, "store") } else { (outcome, "guarded") };
+    proxy.metrics.guarded_reads.count(outcome);
+    if opened.status == StatusCode::NOT_FOUND {
+        // The store may say of an older moment that nothing was there.
+        name_marker(&mut opened.headers, known);
+    }
+    opened.headers.insert(X_IFMATCH_CONSISTENCY, HeaderValue::from_static(word));
+    Read::Fresh(opened, failing)
 }
 
-/// Does this one range begin at or after the end of an object of so many bytes? (RFC 9110 §14.1.2)
-fn starts_after(range: &str, length: u64) -> bool {
-    let Some((first, last)) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-'))
-    else {
-        return false;
-    };
-    match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
-        (Ok(first), _) => first >= length,
-        (Err(_), Ok(suffix)) => first.trim().is_empty() && (suffix == 0 || length == 0),
-        (Err(_), Err(_)) => false,
+/// Names the delete marker that is the current version, where one is known (AWS: Working with delete
+/// markers).
+fn name_marker(headers: &mut Fields, known: &Known) {
+    if let Some(id) = known.marker_id()
+        && let Ok(id) = HeaderValue::from_str(id.as_str())
+    {
+        headers.insert(X_AMZ_DELETE_MARKER, HeaderValue::from_static("true"));
+        headers.insert(X_AMZ_VERSION_ID, id);
     }
 }
 
-/// The answer in place of an older one of the store.
-pub(super) fn refuse<'p>(visit: &mut Visit<'_>, refused: &S3Error, opened: Opened) -> Response<'p> {
-    let guarded = [(X_IFMATCH_CONSISTENCY, HeaderValue::from_static("guarded"))];
-    let answer = visit.error(refused, guarded.into_iter().collect());
-    Response::Whole(answer, Alongside::Dismiss(opened))
+fn waited(has_waited: bool) -> GuardedRead {
+    if has_waited { GuardedRead::Waited } else { GuardedRead::First }
 }
 
-const NOT_SHOWN: &str =
-    "The store does not show yet what was written at this key. Please try again.";
+/// What may be old is asked where it was written.
+fn asked_first(known: &Known) -> AskedFirst {
+    if known.is_anything() { AskedFirst::LeastBusy } else { AskedFirst::NodeOfItsKey }
+}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(expected: &Current, status: u16, etag: Option<&'static str>) -> Verdict {
-        let etag = etag.map(|etag| (header::ETAG, HeaderValue::from_static(etag)));
-        let headers: Fields = etag.into_iter().collect();
-        verdict_by(expected, StatusCode::from_u16(status).unwrap(), &headers)
-    }
-
-    #[test]
-    fn an_answer_is_fresh_that_shows_what_was_written_or_no_state_at_all() {
-        let written = Current::Present(ETag::parse(b"a"));
-        for status in [200, 206, 304] {
-            assert_eq!(of(&written, status, Some("\"a\"")), Verdict::Fresh, "{status}");
-            assert_eq!(of(&written, status, Some("\"b\"")), Verdict::Stale, "{status}");
-            assert_eq!(of(&written, status, None), Verdict::Stale, "{status}");
-            assert_eq!(of(&Current::Absent, status, Some("\"a\"")), Verdict::Deleted, "{status}");
-        }
-        assert_eq!(of(&written, 404, None), Verdict::Stale);
-        assert_eq!(of(&written, 416, None), Verdict::NotInRange);
-        assert_eq!(of(&Current::Absent, 404, None), Verdict::Fresh);
-        assert_eq!(of(&Current::Absent, 416, None), Verdict::Deleted);
-        for status in [400, 403, 405] {
-            assert_eq!(of(&written, status, None), Verdict::Unclear, "{status}");
-        }
-        for status in [301, 500, 503] {
-            for expected in [&written, &Current::Absent] {
-                assert_eq!(of(expected, status, None), Verdict::Fresh, "{status} shows no state");
+impl Asked<'_> {
+    async fn known(&self, proxy: &Proxy) -> Known {
+        match &self.version {
+            None => Known::Current(proxy.gate.sight(self.name).await),
+            Some(id) => {
+                Known::Version(proxy.gate.sight_of_version(self.name, id).await, id.clone())
             }
         }
     }
 
-    #[test]
-    fn a_range_begins_after_an_object_of_this_length() {
-        for (range, length, after) in [
-            ("bytes=5-", 5, true),
-            ("bytes=5-9", 5, true),
-            ("bytes=4-9", 5, false),
-            ("bytes=-0", 5, true),
-            ("bytes=-3", 5, false),
-            ("bytes=-3", 0, true),
-            ("bytes=0-", 0, true),
-            ("bytes=a-", 5, false),
-            ("lines=9-", 5, false),
-        ] {
-            assert_eq!(starts_after(range, length), after, "{range} of {length}");
-        }
+    /// Asks for the current version by its id. It is there as it was written, or it is not there.
+    async fn exactly(&self, proxy: &Proxy, known: &Known, id: &VersionId) -> Result<Exact, String> {
+        let mut request = self.request.clone();
+        request.query.push(("versionId".to_owned(), encode_query(id.as_str())));
+        let first = AskedFirst::NodeOfItsKey;
+        let (opened, failing) =
+            conditional_read::ask(&proxy.store, first, &request, self.preconditions).await?;
+        Ok(match known.verdict(opened.status, &opened.headers) {
+            Verdict::Fresh if shows_object(opened.status) => Exact::Shown(opened, failing),
+            Verdict::NotInRange => Exact::Shown(opened, failing),
+            Verdict::Stale if opened.status == StatusCode::NOT_FOUND => Exact::NotYet(opened),
+            _ => Exact::Refused(opened),
+        })
+    }
+
+    /// 404, where the store shows what was deleted.
+    fn deleted(&self, known: &Known) -> Refusal {
+        let (key, mut headers) = (self.name.key.as_str(), Fields::new());
+        name_marker(&mut headers, known);
+        let error = match &self.version {
+            None => S3Error::no_such_key(key),
+            Some(id) => S3Error::no_such_version(key, id.as_str()),
+        };
+        Refusal { error, headers }
+    }
+
+    fn is_for_part(&self) -> bool {
+        self.request.query.iter().any(|(name, _)| name == "partNumber")
+    }
+
+    /// Is the range of this request beyond the end of what was written? A HEAD says how long that is.
+    async fn is_beyond(&self, proxy: &Proxy, known: &Known) -> Result<bool, String> {
+        let look = conditional_read::look(self.request);
+        let seen = proxy.store.open_by(asked_first(known), &look).await?;
+        let shown = known.verdict(seen.status, &seen.headers) == Verdict::Fresh;
+        let length = seen.headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+        let length = length.and_then(|length| length.parse().ok());
+        let range = self.request.headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+        let beyond =
+            shown && range.zip(length).is_some_and(|(range, length)| starts_after(range, length));
+        proxy.store.dismiss(seen).await;
+        Ok(beyond)
     }
 }
+
+/// The answer in place of an older one of the store.
+pub(super) fn refuse<'p>(visit: &mut Visit<'_>, refused: Refusal, opened: Opened) -> Response<'p> {
+    let Refusal { error, mut headers } = refused;
+    headers.insert(X_IFMATCH_CONSISTENCY, HeaderValue::from_static("guarded"));
+    let answer = visit.error(&error, headers);
+    Response::Whole(answer, Alongside::Dismiss(opened))
+}
+
+pub(super) const NOT_SHOWN: &str =
+    "The store does not show yet what was written at this key. Please try again.";

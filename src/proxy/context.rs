@@ -12,6 +12,7 @@ use crate::gate::{self, Decider, Reply};
 use crate::http1::fields::Fields;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{ErrorCode, OperationClass, OperationName, Outcome, RefusedBy};
+use crate::present::hot_keys::{Did, HotKeys};
 use crate::random;
 use crate::s3::{Code, Effect, Operation, Target};
 use crate::shares::Share;
@@ -69,8 +70,8 @@ pub(super) struct LogLine {
 impl LogLine {
     /// Sets the fields about the target.
     pub(super) fn target(&mut self, target: &Target) {
-        self.bucket = target.bucket().map(ToString::to_string).unwrap_or_default();
-        self.key = target.object().map(|name| name.key.to_string()).unwrap_or_default();
+        self.bucket = target.bucket().map(|bucket| bucket.as_str().to_owned()).unwrap_or_default();
+        self.key = target.object().map(|name| name.key.as_str().to_owned()).unwrap_or_default();
     }
 
     /// Sets the trace that the client says this request belongs to.
@@ -127,7 +128,7 @@ impl Context {
     pub(super) fn new(under_way: TaskTrackerToken) -> Self {
         Self {
             arrived: Instant::now(),
-            request_id: random::id().to_ascii_uppercase(),
+            request_id: random::upper_case_id(),
             log: LogLine::default(),
             room: None,
             cors: None,
@@ -143,15 +144,33 @@ impl Context {
         metrics: &Metrics,
         status: Option<u16>,
         (bytes_in, bytes_out): (usize, usize),
+        now: Instant,
     ) {
         let line = &self.log;
         metrics.requests.count(OperationName(line.operation), line.outcome(status));
         let class = line.operation.map_or(OperationClass::Other, OperationClass::of);
-        metrics.request_duration.observe(class, self.arrived.elapsed());
+        metrics.request_duration.observe(class, now - self.arrived);
         metrics.request_bytes.add(bytes_in as u64);
         metrics.response_bytes.add(bytes_out as u64);
         if status.is_some_and(|status| status >= 400) {
             metrics.refusals.count(line.refused_by(), ErrorCode::spelled(&line.code));
+        }
+    }
+
+    /// Counts that the key was asked for. What strangers ask for does not count: they could push out
+    /// what is asked for in truth.
+    pub(super) fn count_key(&self, hot_keys: &HotKeys, status: Option<u16>, now: Instant) {
+        let line = &self.log;
+        let Some(operation) = line.operation.filter(|_| !line.key.is_empty()) else { return };
+        let refused = status.is_none_or(|status| status >= 400);
+        let is_stranger = refused
+            && matches!(
+                line.refused_by(),
+                RefusedBy::Request | RefusedBy::Signature | RefusedBy::Access
+            );
+        if !is_stranger {
+            let did = Did { write: operation.effect() != Effect::Read, refused };
+            hot_keys.count((&line.bucket, &line.key), did, now.into_std());
         }
     }
 

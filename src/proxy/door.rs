@@ -217,7 +217,7 @@ impl Door {
             context.log.client_gone();
         }
         let status = Some(error.status().as_u16());
-        context.count(&self.metrics, status, (0, answer.len()));
+        context.count(&self.metrics, status, (0, answer.len()), Instant::now());
         context.write_log_line(status, (0, answer.len()), None);
         wire.give_up();
     }

@@ -9,52 +9,7 @@ use crate::backend::headers::is_reserved;
 use crate::http1::fields::Fields;
 use crate::s3::tagging::tagging_header;
 use crate::s3::{Operation, PostForm, Query, RequestHead, S3Error, check_arguments};
-use crate::sigv4::{Algorithm, BodyPromise, PayloadKind, PolicyClaim};
-
-/// The fields that AWS requires beside the policy for Signature Version 4.
-const VERSION_4: [(&str, &str); 4] = [
-    ("x-amz-algorithm", "X-Amz-Algorithm"),
-    ("x-amz-credential", "X-Amz-Credential"),
-    ("x-amz-date", "X-Amz-Date"),
-    ("x-amz-signature", "X-Amz-Signature"),
-];
-
-/// The same for Version 2.
-const VERSION_2: [(&str, &str); 2] =
-    [("awsaccesskeyid", "AWSAccessKeyId"), ("signature", "Signature")];
-
-/// What the form claims about its signature; `None` when it has no field of one (AWS: a form
-/// without a policy is an anonymous one). 400 `InvalidArgument` where some fields are missing; it
-/// names the missing one.
-pub(super) fn signed_policy(form: &PostForm) -> Result<Option<PolicyClaim<'_>>, S3Error> {
-    let has = |(field, _): &(&str, &str)| form.field(field).is_some();
-    // A date and a token belong to both versions.
-    let of_version_4 = [VERSION_4[0], VERSION_4[1], VERSION_4[3]].iter().any(has);
-    let of_version_2 = VERSION_2.iter().any(has);
-    let traces = of_version_4
-        || of_version_2
-        || ["policy", "x-amz-date", "x-amz-security-token"].iter().any(|f| has(&(f, "")));
-    if !traces {
-        return Ok(None);
-    }
-    let policy = form.field("policy").ok_or_else(|| missing("policy"))?;
-    let needed = if of_version_4 { &VERSION_4[..] } else { &VERSION_2[..] };
-    if let Some((_, name)) = needed.iter().find(|field| !has(field)) {
-        return Err(missing(name));
-    }
-    if let Some(algorithm) = form.field("x-amz-algorithm").filter(|it| *it != ALGORITHM) {
-        return Err(S3Error::invalid_argument(ONLY_ALGORITHM, "X-Amz-Algorithm", algorithm));
-    }
-    Ok(Some(PolicyClaim {
-        policy,
-        algorithm: form.field("x-amz-algorithm"),
-        credential: form.field("x-amz-credential"),
-        date: form.field("x-amz-date"),
-        signature: form.field("x-amz-signature"),
-        security_token: form.field("x-amz-security-token"),
-        version_2: form.field("awsaccesskeyid").zip(form.field("signature")),
-    }))
-}
+use crate::sigv4::{Algorithm, BodyPromise, PayloadKind};
 
 /// The access key that the form claims, which is not proved; empty if there is none.
 pub(super) fn claimed_access_key_id(form: &PostForm) -> String {
@@ -62,14 +17,6 @@ pub(super) fn claimed_access_key_id(form: &PostForm) -> String {
         form.field("x-amz-credential").and_then(|it| Some(it.split_once('/')?.0.to_owned()));
     let of_version_2 = || form.field("awsaccesskeyid").map(str::to_owned);
     of_version_4.or_else(of_version_2).unwrap_or_default()
-}
-
-fn missing(name: &str) -> S3Error {
-    let sentence = format!(
-        "Bucket POST must contain a field named '{name}'.  If it is specified, please check the \
-         order of the fields."
-    );
-    S3Error::invalid_argument(sentence, name, "")
 }
 
 /// The form's fields as headers of a PutObject (AWS: PostObject, form fields). Only listed fields
@@ -138,9 +85,6 @@ pub(super) fn promise_of(headers: &Fields) -> Result<BodyPromise, S3Error> {
     promise.check_announced(headers)?;
     Ok(promise)
 }
-
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-const ONLY_ALGORITHM: &str = "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"";
 
 /// The effect of an unknown field on the object is unknown, so the field cannot be dropped.
 const UNCONDITIONAL: &str = "A form carries no condition, and would overwrite what it was to spare";
@@ -225,43 +169,5 @@ mod tests {
         for field in ["x-amz-meta-ifmatch-id", "X-Amz-Meta-Ifmatch-Id", "x-amz-meta-ifmatch_id"] {
             assert!(headers(field).unwrap().is_empty(), "{field}");
         }
-    }
-
-    #[test]
-    fn a_part_of_a_signature_is_refused_by_the_name_of_what_is_missing() {
-        let missing = |fields: &[(&str, &str)]| match signed_policy(&form(fields)) {
-            Ok(claim) => claim.map_or("anonymous", |_| "signed").to_owned(),
-            Err(error) => {
-                assert_eq!((error.status().as_u16(), error.code()), (400, "InvalidArgument"));
-                error.field("ArgumentName").unwrap_or_default().to_owned()
-            }
-        };
-        let policy = ("policy", "e30=");
-        let v4 = [
-            ("x-amz-algorithm", ALGORITHM),
-            ("x-amz-credential", "c"),
-            ("x-amz-date", "d"),
-            ("x-amz-signature", "s"),
-        ];
-        let v2 = [("AWSAccessKeyId", "a"), ("signature", "s")];
-        assert_eq!(missing(&[]), "anonymous");
-        assert_eq!(missing(&[&[policy], &v4[..]].concat()), "signed");
-        assert_eq!(missing(&[&[policy], &v2[..]].concat()), "signed");
-        let token = ("x-amz-security-token", "t");
-        assert_eq!(missing(&[&[policy, token], &v2[..]].concat()), "signed");
-        assert_eq!(missing(&[policy]), "AWSAccessKeyId");
-        assert_eq!(missing(&[policy, v2[0]]), "Signature");
-        assert_eq!(missing(&[policy, v2[1]]), "AWSAccessKeyId");
-        for (lacking, (_, name)) in VERSION_4.iter().enumerate() {
-            let mut fields = v4.to_vec();
-            fields.remove(lacking);
-            assert_eq!(missing(&[&[policy], &fields[..]].concat()), *name);
-        }
-        assert_eq!(missing(&v4), "policy");
-        assert_eq!(missing(&v2), "policy");
-        assert_eq!(missing(&[token]), "policy");
-        let mut other = v4;
-        other[0].1 = "AWS4-HMAC-SHA1";
-        assert_eq!(missing(&[&[policy], &other[..]].concat()), "X-Amz-Algorithm");
     }
 }

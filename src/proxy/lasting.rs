@@ -18,7 +18,9 @@ use crate::body::BufferPool;
 use crate::config::{self, Config, SignatureV2, UnknownLength};
 use crate::gate::{self, Gate};
 use crate::metrics::Metrics;
+use crate::present::Present;
 use crate::register::Register;
+use crate::s3::listing::PAGE_MEMORY_MAX;
 use crate::s3::{Naming, Reserved};
 use crate::shares::Shares;
 use crate::sigv4::SigningKeys;
@@ -35,11 +37,13 @@ pub struct Lasting {
     buffers: BufferPool,
     deletes: DeleteLimiter,
     writes: Shares,
+    listings: Shares,
     strangers: PreAuthSlots,
     read_sampling: ReadSampling,
     in_flight: TaskTracker,
     tracer: Tracer,
     metrics: Arc<Metrics>,
+    present: Arc<Present>,
 }
 
 impl Lasting {
@@ -49,12 +53,13 @@ impl Lasting {
         register: Arc<dyn Register>,
         (store, understanding): (Arc<HttpStore>, Understanding),
         keys: Arc<SigningKeys>,
-        (metrics, tracer): (Arc<Metrics>, Tracer),
+        (metrics, tracer, present): (Arc<Metrics>, Tracer, Arc<Present>),
     ) -> Self {
         let limits = &config.limits;
         Self {
             gate: Gate::new(register, Arc::clone(&store) as _, gate_settings(config))
-                .counted_by(Arc::clone(&metrics)),
+                .counted_by(Arc::clone(&metrics))
+                .seen_in(Arc::clone(&present)),
             cors: Arc::new(Policies::new(Arc::clone(&store))),
             store,
             understanding: Arc::new(understanding),
@@ -62,11 +67,13 @@ impl Lasting {
             buffers: buffer_pool(&config.body),
             deletes: DeleteLimiter::new(config.backend.deletes_at_once),
             writes: Shares::new(limits.writes as u64, limits.writes_per_client as u64),
+            listings: Shares::new(limits.listing_memory, of_one_listing_client(limits)),
             strangers: PreAuthSlots::new(limits.strangers),
             read_sampling: ReadSampling::one_of(1),
             in_flight: TaskTracker::new(),
             tracer,
             metrics,
+            present,
         }
     }
 
@@ -109,13 +116,22 @@ impl Lasting {
                 per_address: limits.connections_per_address,
             },
             writes: self.writes.with_limits(all_writes, limits.writes_per_client as u64),
+            listings: self
+                .listings
+                .with_limits(limits.listing_memory, of_one_listing_client(limits)),
             strangers: self.strangers.with_limit(limits.strangers),
             read_sampling: self.read_sampling.with_share(config.log.sample_reads as u64),
             in_flight: self.in_flight.clone(),
             tracer: self.tracer.clone(),
             metrics: Arc::clone(&self.metrics),
+            present: Arc::clone(&self.present),
         }
     }
+}
+
+/// One page of the largest size always has room, even if half is less.
+fn of_one_listing_client(limits: &config::Limits) -> u64 {
+    (limits.listing_memory / 2).max(PAGE_MEMORY_MAX)
 }
 
 fn buffer_pool(body: &config::Body) -> BufferPool {

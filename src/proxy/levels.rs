@@ -41,6 +41,10 @@ impl Levels for ProxyLevels {
         within(self.live.current().buffers.memory_level())
     }
 
+    fn listing_memory(&self) -> Level {
+        within(self.live.current().listings.level())
+    }
+
     fn spool(&self) -> Level {
         within(self.live.current().buffers.spool_level())
     }

@@ -475,12 +475,14 @@ fn sources(directory: &Path, found: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// All other code is handed the parsed query: two parsers could differ over a request.
+/// All other code is handed the parsed query: two parsers could differ over a request. The embedded store is
+/// a server of its own.
 #[test]
 fn the_query_of_a_request_is_parsed_once_and_by_admission_alone() {
     let mut found = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    let parsing = found.iter().flat_map(|(path, code)| {
+    let of_proxy = found.iter().filter(|(path, _)| !path.iter().any(|name| name == "embedded"));
+    let parsing = of_proxy.flat_map(|(path, code)| {
         code.matches("Query::parse(").map(move |_| path.file_name().unwrap().to_str().unwrap())
     });
     assert_eq!(parsing.collect::<Vec<_>>(), ["admission.rs"]);

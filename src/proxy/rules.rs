@@ -4,7 +4,8 @@ use crate::config::{Consistency, Require, Rule, RuleMode};
 use crate::s3::conditional::IF_GENERATION_MATCH;
 use crate::s3::configuration::{self, Reach};
 use crate::s3::{
-    Dialect, Effect, ObjectName, Operation, Preconditions, RequestHead, Requirement, S3Error,
+    BucketName, Dialect, Effect, ObjectName, Operation, Preconditions, RequestHead, Requirement,
+    S3Error,
 };
 
 /// The rules, in order, and the name of the marker, which no client may touch.
@@ -28,6 +29,18 @@ impl Rules {
     /// The configured rules, and the register's marker.
     pub fn new(rules: &[Rule], marker: Option<&ObjectName>) -> Self {
         Self { rules: rules.to_vec(), marker: marker.cloned() }
+    }
+
+    /// Whether a listing of this prefix may have keys whose reads show nothing older than what was
+    /// acknowledged.
+    pub(super) fn may_be_consistent(&self, bucket: &BucketName, prefix: &str) -> bool {
+        self.rules.iter().any(|rule| {
+            let of_rule = rule.prefix.as_deref().unwrap_or_default();
+            let meet = of_rule.starts_with(prefix) || prefix.starts_with(of_rule);
+            rule.consistency == Consistency::Guarded
+                && rule.buckets.contains(bucket.as_str())
+                && meet
+        })
     }
 
     /// The policy for this key: the first rule that matches decides.
@@ -120,8 +133,7 @@ mod tests {
     use super::*;
     use crate::config::{BucketPattern, Buckets};
     use crate::http1::fields::Fields;
-    use crate::s3::Query;
-    use crate::s3::{BucketName, EmptySegments, ObjectKey};
+    use crate::s3::{EmptySegments, ObjectKey, Query};
 
     fn name(bucket: &str, key: &str) -> ObjectName {
         ObjectName {
@@ -160,6 +172,26 @@ mod tests {
         assert_eq!(of("logs-1", "marker"), untouchable);
         assert!(of("logs-2", "marker").unguarded);
         assert!(!KeyPolicy::default().unguarded);
+    }
+
+    #[test]
+    fn a_listing_is_consistent_where_a_rule_reaches_into_it() {
+        let guarded = |bucket, prefix| Rule {
+            consistency: Consistency::Guarded,
+            ..rule(BucketPattern::Name(bucket), prefix, RuleMode::Guard)
+        };
+        let pass = rule(BucketPattern::Name("tables".to_owned()), "wal/tmp/", RuleMode::Pass);
+        let rules = Rules::new(&[pass, guarded("tables".to_owned(), "wal/")], None);
+        let bucket = |name| BucketName::parse(name).unwrap();
+        for (name, prefix, may) in [
+            ("tables", "", true),
+            ("tables", "w", true),
+            ("tables", "wal/1", true),
+            ("tables", "x", false),
+            ("others", "", false),
+        ] {
+            assert_eq!(rules.may_be_consistent(&bucket(name), prefix), may, "{name} {prefix}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! the response. Every answer but that to a malformed head is written here.
 
 use http::StatusCode;
+use tokio::time::Instant;
 
 use super::admission::admit;
 use super::context::Context;
@@ -38,7 +39,11 @@ impl Proxy {
             visit.log().client_gone();
         }
         let (bytes, may_go_on) = (visit.content_bytes(), visit.may_go_on());
-        context.count(&self.metrics, status, bytes);
+        let now = Instant::now();
+        context.count(&self.metrics, status, bytes, now);
+        if let Some(hot_keys) = &self.present.hot_keys {
+            context.count_key(hot_keys, status, now);
+        }
         context.describe(&mut span, status, bytes);
         context.write_log_line(status, bytes, Some(&self.read_sampling));
         may_go_on

@@ -17,6 +17,7 @@ use crate::body::BufferPool;
 use crate::config::{EarlyAnswer, Signatures};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
+use crate::present::Present;
 use crate::s3::{Dialect, Naming, Reserved, S3Error};
 use crate::shares::{NoRoom, Share, Shares};
 use crate::sigv4::SigningKeys;
@@ -73,6 +74,8 @@ pub struct Proxy {
     pub connection_limits: ConnectionLimits,
     /// Slots for requests that change something.
     pub writes: Shares,
+    /// Memory for the pages of guarded listings.
+    pub listings: Shares,
     /// Slots for requests that are not authenticated yet.
     pub strangers: PreAuthSlots,
     /// The CORS policies.
@@ -85,6 +88,8 @@ pub struct Proxy {
     pub tracer: Tracer,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
+    /// Where it can be seen what they ask for.
+    pub present: Arc<Present>,
 }
 
 impl Proxy {

@@ -18,13 +18,15 @@ use self::lock_file::{LockFile, Marker};
 use super::identity::{Identified, RegisterId};
 use super::record::{self, Slot};
 use super::types::{Epoch, EpochId, Millis, Settle};
+use super::young::{Mark, YoungIndex};
 use super::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, KeyRange, Observation,
     ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, ResolveStep,
-    Status, Terms, Token, UploadStep,
+    Status, Terms, Token, UploadStep, YoungKey, YoungKeys,
 };
 use crate::random;
 use crate::s3::ObjectName;
+use crate::s3::listing::Written;
 
 /// How much memory may be used to remember keys, bytes. A leased key is never forgotten for lack of
 /// memory.
@@ -60,6 +62,8 @@ struct Inner {
     turned: Millis,
     /// When the last write landed of those whose keys were forgotten.
     forgotten_landing: Option<Millis>,
+    /// What was written lately, for listings.
+    young: YoungIndex,
     /// How many slots have an armed lease of a long write.
     long_armed: usize,
     /// No lease is granted any more.
@@ -97,6 +101,7 @@ impl MemoryRegister {
                 kept_bytes: 0,
                 turned: START,
                 forgotten_landing: None,
+                young: YoungIndex::default(),
                 long_armed: 0,
                 closing: false,
                 lock_file,
@@ -123,7 +128,7 @@ impl MemoryRegister {
         name: &ObjectName,
         step: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
     ) -> T {
-        self.alone(|inner, now| inner.step(name, step, &self.terms, now))
+        self.alone(|inner, now| inner.step(name, None, step, &self.terms, now))
     }
 
     /// Runs a step after which a write may be sent. The answer is given only once the lock file
@@ -137,9 +142,10 @@ impl MemoryRegister {
             if inner.closing {
                 return Err(RegisterError::Unreachable("closing".to_owned()));
             }
-            let answer = inner.step(name, step, &self.terms, now);
-            inner.leave_marker(now)?;
-            Ok((answer, now.until(self.now())))
+            let answer = inner.step(name, None, step, &self.terms, now);
+            let took =
+                if inner.leave_marker(now)? { now.until(self.now()) } else { Duration::ZERO };
+            Ok((answer, took))
         })
     }
 
@@ -148,15 +154,16 @@ impl MemoryRegister {
         START + self.started.elapsed()
     }
 
-    /// Runs a step by which a write may have ended.
+    /// Runs a step by which a write may have ended. `written`: of what it has left.
     fn ending_step<T>(
         &self,
         name: &ObjectName,
+        written: Option<&Written>,
         step: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
     ) -> T {
         self.alone(|inner, now| {
             let before = inner.long_armed;
-            let answer = inner.step(name, step, &self.terms, now);
+            let answer = inner.step(name, written, step, &self.terms, now);
             if inner.long_armed < before
                 && let Err(error) = inner.leave_marker(now)
             {
@@ -175,9 +182,11 @@ impl MemoryRegister {
 }
 
 impl Inner {
+    /// `written`: of what the step says to have landed.
     fn step<T>(
         &mut self,
         name: &ObjectName,
+        written: Option<&Written>,
         step: impl FnOnce(&mut Epoch, &mut Slot, &Terms, Millis) -> T,
         terms: &Terms,
         now: Millis,
@@ -185,7 +194,9 @@ impl Inner {
         let unknown = self.unknown(terms, now);
         let Some(slot) = self.recent.get_mut(name) else {
             let mut slot = self.older.remove(name).unwrap_or_else(|| Box::new(unknown.clone()));
+            let before = Mark::where_it_lags(&slot, terms.lag);
             let answer = take(step, (&mut self.epoch, &mut self.long_armed), &mut slot, terms, now);
+            self.young.note_step(name, before, &slot, written, (terms.lag, now));
             // A slot without any knowledge is not kept.
             if *slot != unknown {
                 self.recent_bytes += bytes::of_slot(name, &slot);
@@ -194,7 +205,9 @@ impl Inner {
             return answer;
         };
         self.recent_bytes -= bytes::of_slot(name, slot);
+        let before = Mark::where_it_lags(slot, terms.lag);
         let answer = take(step, (&mut self.epoch, &mut self.long_armed), slot, terms, now);
+        self.young.note_step(name, before, slot, written, (terms.lag, now));
         if **slot == unknown {
             self.recent.remove(name);
         } else {
@@ -218,8 +231,8 @@ impl Inner {
         slot
     }
 
-    /// Writes to the file what the next process must wait for now.
-    fn leave_marker(&mut self, now: Millis) -> Result<(), RegisterError> {
+    /// Writes to the file what the next process must wait for now. Whether that took any time.
+    fn leave_marker(&mut self, now: Millis) -> Result<bool, RegisterError> {
         let inherited =
             now < self.epoch.quarantine_until && self.lock_file.inherited() == Marker::Long;
         let long = self.long_armed > 0 || inherited;
@@ -259,6 +272,7 @@ impl Inner {
         Status {
             quarantine: now.until(self.epoch.quarantine_until),
             leases: slots.filter(|slot| record::is_leased(slot, terms, now)).count(),
+            servers: Vec::new(),
         }
     }
 }
@@ -286,6 +300,18 @@ fn is_long_armed(slot: &Slot) -> bool {
 impl Register for MemoryRegister {
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
         Ok(self.alone(|inner, now| inner.observe(name, &self.terms, now)))
+    }
+
+    async fn observe_writes(
+        &self,
+        name: &ObjectName,
+    ) -> Result<(Observation, Option<YoungKey>), RegisterError> {
+        Ok(self.alone(|inner, now| {
+            let observed = inner.observe(name, &self.terms, now);
+            let slot = inner.recent.get(name).or_else(|| inner.older.get(name));
+            let landing = slot.and_then(|slot| slot.record.landed_at);
+            (observed, inner.young.of(name, landing, self.terms.lag, now))
+        }))
     }
 
     async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
@@ -331,7 +357,7 @@ impl Register for MemoryRegister {
         name: &ObjectName,
         step: &CommitStep<'_>,
     ) -> Result<CommitAnswer, RegisterError> {
-        Ok(self.ending_step(name, |epoch, slot, terms, now| {
+        Ok(self.ending_step(name, Some(step.written), |epoch, slot, terms, now| {
             record::commit(epoch, slot, step, terms, now)
         }))
     }
@@ -341,7 +367,7 @@ impl Register for MemoryRegister {
         name: &ObjectName,
         step: &DisarmStep<'_>,
     ) -> Result<bool, RegisterError> {
-        Ok(self.ending_step(name, |epoch, slot, terms, now| {
+        Ok(self.ending_step(name, None, |epoch, slot, terms, now| {
             record::disarm(epoch, slot, step, terms, now)
         }))
     }
@@ -371,6 +397,14 @@ impl Register for MemoryRegister {
         Ok(self.step(name, |epoch, slot, _, now| record::note_upload(epoch, slot, step, now)))
     }
 
+    async fn young_keys(&self, range: &KeyRange<'_>) -> Result<YoungKeys, RegisterError> {
+        Ok(self.alone(|inner, now| {
+            let mut young = inner.young.range(range, self.terms.lag, now);
+            young.quarantine = now.until(inner.epoch.quarantine_until);
+            young
+        }))
+    }
+
     async fn check(&self) -> Result<Status, RegisterError> {
         Ok(self.alone(|inner, now| inner.status(&self.terms, now)))
     }
@@ -386,11 +420,11 @@ impl Register for MemoryRegister {
     async fn close(&self) -> Result<(), RegisterError> {
         self.alone(|inner, now| {
             inner.closing = true;
-            let Status { quarantine, leases } = inner.status(&self.terms, now);
+            let Status { quarantine, leases, .. } = inner.status(&self.terms, now);
             if leases > 0 || !quarantine.is_zero() {
                 return Ok(());
             }
-            inner.lock_file.leave(Marker::Clean)
+            inner.lock_file.leave(Marker::Clean).map(|_| ())
         })
     }
 }
@@ -422,6 +456,7 @@ impl MemoryRegister {
             (inner.recent, inner.older) = (HashMap::new(), HashMap::new());
             (inner.recent_bytes, inner.kept_bytes) = (0, 0);
             (inner.long_armed, inner.forgotten_landing) = (0, None);
+            inner.young = YoungIndex::default();
         });
     }
 }

@@ -88,6 +88,7 @@ async fn commit(register: &MemoryRegister, key: &str, token: &Token, quiet: Opti
         new: State::Absent,
         quiet,
         headers: &AnswerHeaders::default(),
+        written: &Written::default(),
     };
     let answer = register.commit(&named(key), &step).await;
     assert_eq!(answer, Ok(CommitAnswer::Committed));

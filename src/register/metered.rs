@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::standing::Standing;
 use super::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, KeyRange, Observation,
     ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution, ResolveStep,
-    Status, Token, UploadStep,
+    Status, Token, UploadStep, YoungKey, YoungKeys,
 };
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Step, StepFailure, StepResult};
@@ -37,6 +37,15 @@ impl Metered {
         step: Step,
         answer: impl Future<Output = Result<T, RegisterError>> + Send,
     ) -> Result<T, RegisterError> {
+        self.timed_until(step, answer).await.0
+    }
+
+    /// Also returns when the step ended.
+    async fn timed_until<T>(
+        &self,
+        step: Step,
+        answer: impl Future<Output = Result<T, RegisterError>> + Send,
+    ) -> (Result<T, RegisterError>, Instant) {
         let (began, mut span) = (Instant::now(), Span::to_register(step.as_str()));
         let answer = span.over(answer).await;
         let result = match &answer {
@@ -47,8 +56,9 @@ impl Metered {
                 StepResult::Failed
             }
         };
-        self.metrics.register_step.observe(step, result, began.elapsed());
-        answer
+        let ended = Instant::now();
+        self.metrics.register_step.observe(step, result, ended - began);
+        (answer, ended)
     }
 }
 
@@ -67,14 +77,22 @@ impl Register for Metered {
         self.timed(Step::Observe, self.inner.observe(name)).await
     }
 
+    async fn observe_writes(
+        &self,
+        name: &ObjectName,
+    ) -> Result<(Observation, Option<YoungKey>), RegisterError> {
+        self.timed(Step::Observe, self.inner.observe_writes(name)).await
+    }
+
     async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
         self.timed(Step::Pin, self.inner.pin(name)).await
     }
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
-        let acquired = self.timed(Step::Acquire, self.inner.acquire(name, ask)).await;
+        let step = self.timed_until(Step::Acquire, self.inner.acquire(name, ask));
+        let (acquired, ended) = step.await;
         if let Ok(Acquired::Granted(grant)) = &acquired {
-            self.standing.saw_epoch(grant.epoch_age, Instant::now());
+            self.standing.saw_epoch(grant.epoch_age, ended);
         }
         acquired
     }
@@ -133,6 +151,10 @@ impl Register for Metered {
         step: &UploadStep<'_>,
     ) -> Result<bool, RegisterError> {
         self.timed(Step::NoteUpload, self.inner.note_upload(name, step)).await
+    }
+
+    async fn young_keys(&self, range: &KeyRange<'_>) -> Result<YoungKeys, RegisterError> {
+        self.timed(Step::YoungKeys, self.inner.young_keys(range)).await
     }
 
     async fn check(&self) -> Result<Status, RegisterError> {

@@ -16,6 +16,7 @@ pub mod standing;
 pub mod steps;
 pub mod types;
 pub mod waiters;
+pub mod young;
 
 use std::fmt;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use types::{
     AnswerHeaders, Asker, Ending, Epoch, EpochId, Expect, Generation, Millis, Settle, State, Terms,
     Token, Upload, UploadName, View, WriteId, Writers,
 };
+pub use young::{KeyRange, YoungKey, YoungKeys, YoungWrite};
 
 /// The steps of the protocol. Each is atomic; [`record`] says what each does. Every step fails with
 /// a [`RegisterError`] when the register could not be asked. Then the caller does not know whether
@@ -39,6 +41,13 @@ pub use types::{
 pub trait Register: Send + Sync + fmt::Debug {
     /// Reads the believed state of a key.
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError>;
+    /// As [`Self::observe`], and what was written at the key less than the store's lag ago; `None` where
+    /// nothing was, or where that is not known: the observation tells the two apart
+    /// ([`Observation::before_young_for`]).
+    async fn observe_writes(
+        &self,
+        name: &ObjectName,
+    ) -> Result<(Observation, Option<YoungKey>), RegisterError>;
     /// As [`Self::observe`], and gives the key a generation where it has none. A later request that
     /// names this generation can be told whether a write came since. A key that was not written is
     /// remembered for [`record::PIN_TTL`] only. Safe to repeat.
@@ -87,6 +96,8 @@ pub trait Register: Send + Sync + fmt::Debug {
         name: &ObjectName,
         step: &UploadStep<'_>,
     ) -> Result<bool, RegisterError>;
+    /// The keys of a range that were written less than the store's lag ago, and what was written there.
+    async fn young_keys(&self, range: &KeyRange<'_>) -> Result<YoungKeys, RegisterError>;
     /// Reads every partition of the register, so that new epochs begin now and not at the first
     /// write, and so that an unsuitable register is refused.
     async fn check(&self) -> Result<Status, RegisterError>;
@@ -102,6 +113,19 @@ pub struct Status {
     /// For how long no lease will be granted.
     pub quarantine: Duration,
     /// How many leases are held or block a key.
+    pub leases: usize,
+    /// The servers that hold it; none where it is in this process.
+    pub servers: Vec<RegisterServer>,
+}
+
+/// A server that holds a part of the register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisterServer {
+    /// Its address.
+    pub name: String,
+    /// For how long it will grant no lease.
+    pub quarantine: Duration,
+    /// How many leases are held there or block a key.
     pub leases: usize,
 }
 

@@ -308,6 +308,7 @@ pub fn observe(epoch: &Epoch, slot: &Slot, terms: &Terms, now: Millis) -> Observ
         young_for,
         before: slot.unsettled().map(|armed| armed.pre.clone()),
         before_young_for: young(slot.record.landed_at),
+        landed: slot.record.last_landing().map(|landing| landing.until(now)),
     }
 }
 
@@ -506,9 +507,10 @@ pub fn commit(
     if slot.record.last_token.as_ref() == Some(step.token) {
         return CommitAnswer::Committed;
     }
-    let held =
-        slot.held_by(step.token).and_then(|lease| Some((lease.clone(), lease.armed.clone()?)));
-    let Some((lease, armed)) = held else {
+    let is_held =
+        |lease: &mut Lease| lease.armed.is_some() && lease.token.as_ref() == Some(step.token);
+    let held = slot.lease.take_if(is_held);
+    let Some((armed, lease)) = held.and_then(|mut lease| Some((lease.armed.take()?, lease))) else {
         let alone = slot.lease.is_none() && step.token.is_of(&epoch.id);
         return match slot.record.doubt.take_if(|doubt| alone && step.is_of(doubt)) {
             Some(doubt) => commit_in_doubt(slot, doubt, step, terms, now),
@@ -524,7 +526,7 @@ pub fn commit(
     if !lease.write_id.is_alone() {
         let ending = Ending::Landed {
             state: step.new.clone(),
-            generation: armed.generation,
+            generation: armed.generation.clone(),
             headers: step.headers.clone(),
         };
         record.write_down(&lease.write_id, ending, terms, now);
@@ -532,6 +534,7 @@ pub fn commit(
     slot.lease = step.quiet.map(|quiet| Lease {
         token: None,
         expires: Millis(0),
+        armed: Some(armed),
         quiet_until: now + quiet,
         ..lease
     });

@@ -141,6 +141,7 @@ impl Key {
             new,
             quiet: quiet.map(ms),
             headers: &AnswerHeaders::default(),
+            written: &crate::s3::listing::Written::default(),
         };
         commit(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
     }
@@ -148,8 +149,14 @@ impl Key {
     /// As its holder does, which knows the generation that it was armed with.
     fn commit_known(&mut self, token: &Token, generation: &Generation) -> CommitAnswer {
         let (generation, new) = (Some(generation), present("x"));
-        let step =
-            CommitStep { token, generation, new, quiet: None, headers: &AnswerHeaders::default() };
+        let step = CommitStep {
+            token,
+            generation,
+            new,
+            quiet: None,
+            headers: &AnswerHeaders::default(),
+            written: &crate::s3::listing::Written::default(),
+        };
         commit(&mut self.epoch, &mut self.slot, &step, &self.terms, self.now)
     }
 
@@ -197,6 +204,7 @@ impl Key {
             young_for: Duration::ZERO,
             before: None,
             before_young_for: Duration::ZERO,
+            landed: self.slot.record.last_landing().map(|landing| landing.until(self.now)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{RegisterError, Status};
+use super::{RegisterError, RegisterServer, Status};
 use crate::metrics::levels::RegisterLevels;
 
 /// What is known of the register.
@@ -18,12 +18,19 @@ struct Known {
     surveyed: Option<(Instant, Result<Status, RegisterError>)>,
     /// When the youngest epoch began.
     epoch: Option<Instant>,
+    /// The servers, as the last survey named them that found all of them fit.
+    servers: Vec<RegisterServer>,
 }
 
 impl Standing {
     /// Notes what a survey found.
     pub fn surveyed(&self, found: Result<Status, RegisterError>, now: Instant) {
-        self.known(|known| known.surveyed = Some((now, found)));
+        self.known(|known| {
+            if let Ok(status) = &found {
+                known.servers.clone_from(&status.servers);
+            }
+            known.surveyed = Some((now, found));
+        });
     }
 
     /// Notes an epoch of this age.
@@ -43,6 +50,12 @@ impl Standing {
             Some((_, Err(error))) => Err(error.clone()),
             None => Err(RegisterError::Unreachable("it was not looked at yet".to_owned())),
         })
+    }
+
+    /// The servers that hold the register, as the last survey named them that found all of them fit;
+    /// none where it is in this process.
+    pub fn servers(&self) -> Vec<RegisterServer> {
+        self.known(|known| known.servers.clone())
     }
 
     /// For the metrics.
@@ -75,7 +88,12 @@ mod tests {
     fn a_quarantine_ends_by_the_clock_and_an_error_stays_until_the_next_survey() {
         let (standing, now) = (Standing::default(), Instant::now());
         assert!(standing.quarantine(now).is_err());
-        standing.surveyed(Ok(Status { quarantine: 5 * S, leases: 3 }), now);
+        let name = "redis://r1:6379/0".to_owned();
+        let server = RegisterServer { name, quarantine: 5 * S, leases: 3 };
+        standing.surveyed(
+            Ok(Status { quarantine: 5 * S, leases: 3, servers: vec![server.clone()] }),
+            now,
+        );
         assert_eq!(standing.quarantine(now + 2 * S), Ok(3 * S));
         assert_eq!(standing.quarantine(now + 9 * S), Ok(Duration::ZERO));
         assert_eq!(standing.levels(now).leases, 3);
@@ -83,6 +101,7 @@ mod tests {
         standing.surveyed(Err(gone.clone()), now);
         assert_eq!(standing.quarantine(now + 9 * S), Err(gone));
         assert!(!standing.levels(now).usable);
+        assert_eq!(standing.servers(), [server], "those that were there before");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::types::{
     AnswerHeaders, Asker, Ending, EpochId, Expect, Generation, Settle, State, Token, Upload,
     UploadName, View, WriteId,
 };
+use crate::s3::listing::Written;
 use crate::s3::{Current, Preconditions};
 
 /// A request for a lease.
@@ -117,6 +118,9 @@ pub struct Observation {
     pub before: Option<State>,
     /// For how long the store may still show an older state than that one.
     pub before_young_for: Duration,
+    /// How long ago the last write landed at the latest, the one in doubt included; `None` where none
+    /// of this epoch is remembered.
+    pub landed: Option<Duration>,
 }
 
 impl Observation {
@@ -225,6 +229,8 @@ pub struct CommitStep<'a> {
     pub quiet: Option<Duration>,
     /// The other headers of the store's answer.
     pub headers: &'a AnswerHeaders,
+    /// What the store's answer says of the write, for listings.
+    pub written: &'a Written,
 }
 
 /// The arguments of resolve.

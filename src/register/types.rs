@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::s3::{Current, ETag, Preconditions, Shape};
+pub use crate::units::in_millis;
 use crate::units::{Positive, Span};
 
 /// A moment on the register's own clock: milliseconds since the Unix epoch (for Redis, its `TIME`).
@@ -35,11 +36,6 @@ impl Millis {
     pub fn before(self, ago: Duration) -> Self {
         Self(self.0.saturating_sub(in_millis(ago)))
     }
-}
-
-/// A duration in whole milliseconds, as the register counts.
-pub fn in_millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The state of a key, as the register believes it.
@@ -209,7 +205,10 @@ pub struct WriteId(pub String);
 impl WriteId {
     /// The id of a request that is never taken for a retry; `name` must be unique.
     pub fn alone(name: &str) -> Self {
-        Self(format!("{ALONE}{name}"))
+        let mut id = String::with_capacity(ALONE.len_utf8() + name.len());
+        id.push(ALONE);
+        id.push_str(name);
+        Self(id)
     }
 
     /// Can no later request have this id? Then the journal need not keep the landing.
@@ -330,14 +329,22 @@ impl Terms {
         self.lag.max(self.spacing)
     }
 
+    /// How long after its landing a write is missed in what a HEAD shows. What is missing later can have
+    /// gone by a rule of the store.
+    pub fn missed_for(&self) -> Duration {
+        MISSED_FOR + 2 * self.lag
+    }
+
     /// A text of these terms, to tell proxies with other terms apart.
     pub fn fingerprint(&self) -> String {
         let mode = match self.writers {
             Writers::Shared => "shared",
             Writers::Exclusive => "exclusive",
         };
+        // A version whose steps leave no young keys, or none with versions, is told apart where they count.
+        let young = if self.lag.is_zero() { "" } else { "+versions" };
         format!(
-            "lease={} grace={} settle={} settle_long={} failover_lag={} lag={} spacing={} \
+            "lease={} grace={} settle={} settle_long={} failover_lag={} lag={}{young} spacing={} \
              writers={mode}",
             in_millis(self.lease),
             in_millis(self.grace),
@@ -349,6 +356,9 @@ impl Terms {
         )
     }
 }
+
+/// See [`Terms::missed_for`], for a store that does not lag.
+const MISSED_FOR: Duration = Duration::from_mins(1);
 
 /// The headers of the store's answer to a write that a retry has to be told too, without its ETag
 /// (a version, a delete marker): header lines, as many as fit. Empty where the answer was never

@@ -192,13 +192,12 @@ fn redirect(head: RequestHead<'_>) -> Result<(), S3Error> {
 
 /// AWS: PutObjectAcl.
 fn grants(head: RequestHead<'_>) -> Result<(), S3Error> {
-    let granted = head.headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"));
-    if granted && head.headers.contains_key(ACL) {
+    let is_grant = |name: &HeaderName| name.as_str().starts_with("x-amz-grant-");
+    if head.headers.contains_key(ACL) && head.headers.iter().any(|(name, _)| is_grant(name)) {
         return Err(S3Error::new(Code::InvalidRequest)
             .because("Specifying both Canned ACLs and Header Grants is not allowed"));
     }
-    let grants = head.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-grant-"));
-    for (name, value) in grants {
+    for (name, value) in head.headers.iter().filter(|(name, _)| is_grant(name)) {
         let value = value.to_str().unwrap_or_default();
         if !value.split(',').all(|grantee| is_grantee(grantee.trim())) {
             let message = "Argument format not recognized";

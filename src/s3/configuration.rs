@@ -1,5 +1,7 @@
 //! Bucket configuration: which subresources of a bucket let the store itself, or other clients,
-//! change objects without a proxy (AWS: the subresources of a bucket).
+//! change objects without a proxy (AWS: the subresources of a bucket). And whether it keeps versions.
+
+use super::xml;
 
 /// What the store does by itself once this is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,4 +52,27 @@ pub fn reach(name: &str) -> Option<Reach> {
 /// The names of the configurations that need the right to configure.
 pub fn reaching() -> impl Iterator<Item = &'static str> {
     CONFIGURATIONS.iter().filter(|(_, reach)| *reach != Reach::Nothing).map(|(name, _)| *name)
+}
+
+/// What GetBucketVersioning's answer says: `Enabled`, `Suspended`, or nothing where versions were never
+/// kept. `None` for another document.
+pub fn versioning_status(document: &[u8]) -> Option<String> {
+    let root = xml::parse(document).filter(|root| root.name == "VersioningConfiguration")?;
+    Some(root.child_text("Status").unwrap_or_default().trim_ascii().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_says_whether_it_keeps_versions() {
+        let of = |inside| {
+            let document = format!("<VersioningConfiguration>{inside}</VersioningConfiguration>");
+            versioning_status(document.as_bytes())
+        };
+        assert_eq!(of("<Status> Enabled </Status>").as_deref(), Some("Enabled"));
+        assert_eq!(of("<MfaDelete>Disabled</MfaDelete>").as_deref(), Some(""));
+        assert_eq!(versioning_status(b"<Error/>"), None);
+    }
 }

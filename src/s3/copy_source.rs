@@ -57,6 +57,12 @@ impl CopySource {
         self.version_id.as_deref()
     }
 
+    /// The same object, in the version with this id.
+    #[must_use]
+    pub fn at_version(&self, id: &str) -> Self {
+        Self { name: self.name.clone(), version_id: Some(id.to_owned()) }
+    }
+
     /// The header's value, in one spelling.
     pub fn header_value(&self) -> Option<HeaderValue> {
         let path = format!("{}/{}", self.name.bucket, encode_path(self.name.key.as_str()));

@@ -187,6 +187,11 @@ impl S3Error {
         self.fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
+    /// All of its fields: names and values.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (&**name, value.as_str()))
+    }
+
     /// Seconds for a `Retry-After` header, if one is to be sent.
     pub const fn retry_after_s(&self) -> Option<u32> {
         self.retry_after_s

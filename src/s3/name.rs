@@ -50,6 +50,11 @@ pub struct Segments {
     pub dots: DotSegments,
 }
 
+impl Segments {
+    /// All are kept: of keys that were admitted before.
+    pub const ANY: Self = Self { empty: EmptySegments::Kept, dots: DotSegments::Kept };
+}
+
 impl From<EmptySegments> for Segments {
     fn from(empty: EmptySegments) -> Self {
         Self { empty, dots: DotSegments::Refused }
@@ -137,6 +142,11 @@ pub struct ObjectName {
 }
 
 impl ObjectName {
+    /// The bucket and the key as texts.
+    pub fn as_pair(&self) -> (&str, &str) {
+        (self.bucket.as_str(), self.key.as_str())
+    }
+
     /// The path-style path by which the store is asked for this object, however the client spelled
     /// it.
     pub fn path(&self) -> String {

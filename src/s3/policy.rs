@@ -42,8 +42,10 @@ impl PostPolicy {
             serde_json::from_slice(&json).map_err(|_| invalid("Invalid JSON."))?;
         let expiration = document.get("expiration").and_then(Value::as_str);
         let expiration = expiration.ok_or_else(|| invalid("Policy missing expiration."))?;
-        let expires = OffsetDateTime::parse(expiration, &Rfc3339)
-            .map_err(|_| invalid("Invalid 'expiration' value."))?;
+        // The parser takes a space for the `T` of ISO 8601.
+        let expires = Some(expiration).filter(|text| text.get(10..11) == Some("T"));
+        let expires = expires.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+        let expires = expires.ok_or_else(|| invalid("Invalid 'expiration' value."))?;
         let conditions = document.get("conditions").and_then(Value::as_array);
         let conditions = conditions.ok_or_else(|| invalid("Policy missing conditions."))?;
         Ok(Self {

@@ -130,6 +130,9 @@ fn what_is_no_policy_is_refused_and_never_read_as_less_strict() {
         r#"{"conditions": []}"#,
         r#"{"expiration": "2026-01-01T00:00:00Z"}"#,
         r#"{"expiration": "tomorrow", "conditions": []}"#,
+        r#"{"expiration": "2026-11-30 17:00:00+00:00", "conditions": []}"#,
+        r#"{"expiration": "2026-11-30t17:00:00Z", "conditions": []}"#,
+        r#"{"expiration": "2026-11-30T17:00:00", "conditions": []}"#,
         r#"{"expiration": 5, "conditions": []}"#,
     ] {
         assert!(PostPolicy::parse(&STANDARD.encode(json)).is_err(), "{json}");

@@ -6,7 +6,7 @@ use std::str;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Version};
-use memchr::memchr3;
+use memchr::{memchr, memchr3};
 
 use super::code::Code;
 use super::error::S3Error;
@@ -81,8 +81,9 @@ pub struct ReceivedHead {
 pub fn read_head(head: &Bytes) -> Result<ReceivedHead, S3Error> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let request = parse(head, &mut fields)?;
-    let framing = check(head, &request)?;
-    match in_origin_form(head).map(Bytes::from) {
+    let authority = authority(head);
+    let framing = check(authority.as_ref(), &request)?;
+    match authority.map(|authority| Bytes::from(without_authority(head, &authority))) {
         None => received(head, &request, framing),
         Some(head) => {
             let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
@@ -123,7 +124,8 @@ fn received(
 /// other than `chunked`; 505 for another version than 1.0 and 1.1.
 pub fn check_head(head: &[u8]) -> Result<Framing, S3Error> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    check(head, &parse(head, &mut fields)?)
+    let request = parse(head, &mut fields)?;
+    check(authority(head).as_ref(), &request)
 }
 
 fn parse<'h, 'b>(
@@ -143,7 +145,10 @@ fn parse<'h, 'b>(
     }
 }
 
-fn check(head: &[u8], request: &httparse::Request<'_, '_>) -> Result<Framing, S3Error> {
+fn check(
+    authority: Option<&Authority<'_>>,
+    request: &httparse::Request<'_, '_>,
+) -> Result<Framing, S3Error> {
     let version_1_0 = request.version == Some(0);
     let only = |name: &str| only_value(request.headers, name);
     let host = only("host")?;
@@ -153,8 +158,8 @@ fn check(head: &[u8], request: &httparse::Request<'_, '_>) -> Result<Framing, S3
     if host.is_some_and(|host| !is_host(host)) {
         return Err(malformed("a Host header that names no host"));
     }
-    if let Some(authority) = authority(head) {
-        check_authority(&authority, host)?;
+    if let Some(authority) = authority {
+        check_authority(authority, host)?;
     }
     let length = only("content-length")?;
     let length_bytes = match length {
@@ -198,7 +203,11 @@ struct Authority<'a> {
 
 /// Finds the authority in the target of a head; `None` when the target has another form.
 fn authority(head: &[u8]) -> Option<Authority<'_>> {
-    let start = head.iter().position(|byte| *byte == b' ')? + 1;
+    let start = memchr(b' ', head)? + 1;
+    // In origin form, as nearly always.
+    if head.get(start) == Some(&b'/') {
+        return None;
+    }
     let target = head[start..].split(|byte| matches!(byte, b' ' | b'\r')).next()?;
     let is_scheme = |(scheme, _): &(&[u8], _)| {
         target.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
@@ -252,7 +261,10 @@ fn is_host(value: &[u8]) -> bool {
 /// form, and its authority as the Host header where it has none; `None` where nothing has to change
 /// (RFC 9112 §3.2.1, §3.2.4).
 pub fn in_origin_form(head: &[u8]) -> Option<Vec<u8>> {
-    let authority = authority(head)?;
+    authority(head).map(|authority| without_authority(head, &authority))
+}
+
+fn without_authority(head: &[u8], authority: &Authority<'_>) -> Vec<u8> {
     let rest = &head[authority.end..];
     let path: &[u8] = match rest.first() {
         Some(b'/') => b"",
@@ -267,7 +279,7 @@ pub fn in_origin_form(head: &[u8]) -> Option<Vec<u8>> {
         whole.extend_from_slice(&[b"Host: ", authority.named, b"\r\n"].concat());
     }
     whole.extend_from_slice(fields);
-    Some(whole)
+    whole
 }
 
 /// Whether the request line has three parts and ends with a version.

@@ -7,13 +7,15 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::traced::{Traced, tracer};
-use crate::admin::{Admin, AdminSocket, Commands, NotBound, StoreCheck};
-use crate::config::{Config, Fault};
+use crate::admin::{Admin, AdminSocket, Commands, Configured, NotBound, StoreCheck, Watched};
+use crate::config::{Config, Fault, RegisterKind};
 use crate::lifecycle::connections::ConnectionTracker;
 use crate::lifecycle::phase::Life;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::Build;
+use crate::present::Present;
 use crate::proxy::{LiveProxy, ProxyLevels};
+use crate::register::redis::Topology;
 use crate::register::standing::Standing;
 use crate::register::{RegisterError, Status};
 use crate::reload::{Prepared, Reconfigure};
@@ -28,6 +30,7 @@ pub(super) struct Observed {
     pub(super) standing: Arc<Standing>,
     pub(super) life: Life,
     pub(super) tracer: Tracer,
+    pub(super) present: Arc<Present>,
 }
 
 impl Observed {
@@ -37,12 +40,16 @@ impl Observed {
         let metrics = Arc::<Metrics>::default();
         metrics.config_loaded_s.set(clock::unix_seconds());
         let tracer = tracer(background, config, &metrics)?;
-        Ok(Self { metrics, tracer, ..Self::default() })
+        let present = match config.admin.listen {
+            Some(_) => Present::new(config.worker_threads(), Instant::now().into_std()),
+            None => Present::default(),
+        };
+        Ok(Self { metrics, tracer, present: Arc::new(present), ..Self::default() })
     }
 
     /// What sees each request.
-    pub(super) fn watchers(&self) -> (Arc<Metrics>, Tracer) {
-        (Arc::clone(&self.metrics), self.tracer.clone())
+    pub(super) fn watchers(&self) -> (Arc<Metrics>, Tracer, Arc<Present>) {
+        (Arc::clone(&self.metrics), self.tracer.clone(), Arc::clone(&self.present))
     }
 
     /// What a reload changes here: the tracer's settings, and when the configuration was loaded.
@@ -78,8 +85,28 @@ impl Observed {
             build: Build { version: built::VERSION, commit: built::COMMIT, rustc: built::COMPILER },
             commands,
             token: config.admin.token.clone(),
+            present: Arc::clone(&self.present),
+            shown: shown(config),
+            started_s: clock::unix_seconds(),
+            watch: Watched::default(),
         }
     }
+}
+
+fn shown(config: &Config) -> Configured {
+    let register = match &config.register.kind {
+        RegisterKind::Memory { .. } => "memory",
+        RegisterKind::Redis(redis) => match redis.topology {
+            Topology::Single { .. } => "redis",
+            Topology::Sentinels(_) => "redis+sentinel",
+            Topology::Cluster(_) => "redis+cluster",
+        },
+    };
+    let store = match config.embedded {
+        Some(_) => "in this process".to_owned(),
+        None => config.backend.show(),
+    };
+    Configured { register, store, key_names: config.admin.key_names }
 }
 
 /// Notes when the configuration in effect was loaded.

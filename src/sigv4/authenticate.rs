@@ -95,7 +95,7 @@ fn check_signature(
         method: head.method.as_str(),
         path: &path,
         query: &canonical::query(head.query.pairs_as_sent().filter(signed_pair)),
-        headers: head.headers,
+        fields: head.headers,
         signed_headers: claim.signed_headers,
         payload: claim.payload,
     };

@@ -73,9 +73,14 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
     }
 
-    /// The header that carries it: `x-amz-checksum-` and the name.
+    /// The header that carries it.
     pub fn header(self) -> HeaderName {
-        HeaderName::from_static(match self {
+        HeaderName::from_static(self.header_name())
+    }
+
+    /// The name of that header: `x-amz-checksum-` and its own.
+    pub const fn header_name(self) -> &'static str {
+        match self {
             Self::Crc32 => "x-amz-checksum-crc32",
             Self::Crc32c => "x-amz-checksum-crc32c",
             Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
@@ -86,7 +91,7 @@ impl Algorithm {
             Self::Xxhash64 => "x-amz-checksum-xxhash64",
             Self::Xxhash3 => "x-amz-checksum-xxhash3",
             Self::Xxhash128 => "x-amz-checksum-xxhash128",
-        })
+        }
     }
 
     /// The algorithm whose checksum a header carries; `None` for other headers,

@@ -22,13 +22,13 @@ pub struct ChunkSeed {
 
 impl ChunkSeed {
     /// The expected signature of a chunk with this SHA-256 digest.
-    pub(super) fn chunk_signature(&self, chunk: &[u8; 32]) -> Signature {
+    pub fn chunk_signature(&self, chunk: &[u8; 32]) -> Signature {
         let content = [EMPTY_SHA256, Hex::of(chunk).as_str()].join("\n");
         self.sign("AWS4-HMAC-SHA256-PAYLOAD", &content)
     }
 
     /// The expected signature of the trailing headers; `canonical`: `name:value\n` for each.
-    pub(super) fn trailer_signature(&self, canonical: &[u8]) -> Signature {
+    pub fn trailer_signature(&self, canonical: &[u8]) -> Signature {
         let digest = Hex::of(&Sha256::digest(canonical).into());
         self.sign("AWS4-HMAC-SHA256-TRAILER", digest.as_str())
     }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use http::{HeaderName, header};
+use memchr::memrchr;
 
 use super::auth_error::AuthError;
 use super::canonical::ALGORITHM;
@@ -201,26 +202,27 @@ impl Claimed {
 
 /// `host` and every `x-amz-*` header must be signed: otherwise anything on the way could add them.
 pub(super) fn check_signed_headers(headers: &Fields, signed: &str) -> Result<(), AuthError> {
-    let signed: Vec<&[u8]> = signed.as_bytes().split(|byte| *byte == b';').collect();
+    let mut names = Vec::with_capacity(NAMES_USUAL);
+    names.extend(signed.as_bytes().split(|byte| *byte == b';'));
+    let signed = names;
     let is_signed = |name: &str| signed.contains(&name.as_bytes());
-    let must_be = |name: &&str| name.starts_with("x-amz-") || *name == "host";
-    let mut names: Vec<String> = headers
-        .keys()
-        .map(HeaderName::as_str)
-        .filter(must_be)
-        .filter(|name| !is_signed(name))
-        .map(str::to_owned)
-        .collect();
-    // A missing host is not signed either, unless as an empty one.
-    if names.is_empty() && !is_signed("host") {
-        names.push("host".into());
-    }
-    if names.is_empty() {
+    let must_be = |name: &str| name.starts_with("x-amz-") || name == "host";
+    let is_missing = |name: &HeaderName| must_be(name.as_str()) && !is_signed(name.as_str());
+    if is_signed("host") && !headers.iter().any(|(name, _)| is_missing(name)) {
         return Ok(());
+    }
+    let names = headers.keys().filter(|name| is_missing(name));
+    let mut names: Vec<String> = names.map(|name| name.as_str().to_owned()).collect();
+    // A missing host is not signed either, unless as an empty one.
+    if names.is_empty() {
+        names.push("host".into());
     }
     names.sort_unstable();
     Err(AuthError::HeadersNotSigned { names })
 }
+
+/// How many headers a usual signature covers, and some more.
+const NAMES_USUAL: usize = 16;
 
 /// The components after the algorithm in an `Authorization` header.
 #[derive(Default)]
@@ -276,10 +278,14 @@ pub(super) struct ScopeText<'a> {
 impl<'a> ScopeText<'a> {
     pub(super) fn parse(text: &'a str, expected_region: Option<&str>) -> Result<Self, ScopeFault> {
         // From the right: an access key may contain a slash.
-        let mut parts = text.rsplitn(5, '/');
-        let mut part = || parts.next().ok_or(ScopeFault::Form);
+        let mut access_key_id = text;
+        let mut part = || -> Result<&'a str, ScopeFault> {
+            let slash = memrchr(b'/', access_key_id.as_bytes()).ok_or(ScopeFault::Form)?;
+            let part = &access_key_id[slash + 1..];
+            access_key_id = &access_key_id[..slash];
+            Ok(part)
+        };
         let (terminator, service, region, date) = (part()?, part()?, part()?, part()?);
-        let access_key_id = part()?;
         if access_key_id.is_empty() {
             return Err(ScopeFault::Form);
         }
@@ -343,7 +349,8 @@ impl fmt::Display for ScopeFault {
     }
 }
 
-fn expires_seconds(text: &str) -> Result<u32, AuthError> {
+/// How long a presigned request says that it is valid, in seconds: a week at most.
+pub fn expires_seconds(text: &str) -> Result<u32, AuthError> {
     let seconds: i64 = text.parse().map_err(|_| query_error("X-Amz-Expires should be a number"))?;
     if seconds < 0 {
         return Err(query_error("X-Amz-Expires must be non-negative"));

@@ -1,6 +1,8 @@
 //! The effective request: parameters of a presigned URL that stand for headers are moved to the
 //! headers, and the parameters of the signature are removed from the query.
 
+use std::borrow::Cow;
+
 use http::{HeaderName, HeaderValue};
 
 use super::auth_error::AuthError;
@@ -24,9 +26,9 @@ pub struct EffectiveRequest<'a> {
     /// Where the request's signature is.
     pub mechanism: Mechanism,
     /// The headers as sent, and those that the query stands for.
-    pub headers: Fields,
+    pub headers: Cow<'a, Fields>,
     /// The rest of the query.
-    pub query: Query,
+    pub query: Cow<'a, Query>,
 }
 
 impl<'a> EffectiveRequest<'a> {
@@ -37,21 +39,22 @@ impl<'a> EffectiveRequest<'a> {
         #[cfg(test)]
         crate::readings::count("head");
         let mechanism = Mechanism::of(&sent)?;
-        let mut headers = sent.headers.clone();
-        let mut query = sent.query.clone();
+        let mut headers = Cow::Borrowed(sent.headers);
+        let mut query = Cow::Borrowed(sent.query);
         let mut all_of_query = true;
         for (name, value) in sent.query.parameters() {
             let lower = name.to_ascii_lowercase();
             match Part::of(mechanism, name, &lower) {
                 Part::OfQuery => continue,
                 Part::Nothing => {}
-                Part::Header => add(&mut headers, &lower, value)?,
+                Part::Header => add(headers.to_mut(), &lower, value)?,
                 Part::Misplaced => return Err(AuthError::OnlyWherePresigned { name: lower }),
             }
             all_of_query = false;
         }
         if !all_of_query {
             query
+                .to_mut()
                 .retain(|name| Part::of(mechanism, name, &name.to_ascii_lowercase()).is_of_query());
         }
         Ok(Self { sent, mechanism, headers, query })

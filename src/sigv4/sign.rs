@@ -7,8 +7,9 @@ use super::canonical::{self, ALGORITHM, CanonicalRequest};
 use super::credential::Credential;
 use super::date::AmzDate;
 use super::key::SigningKeys;
-use super::names::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
+use super::names::{UNSIGNED_PAYLOAD, X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use crate::http1::fields::Fields;
+use crate::s3::encoding::encode_query;
 
 /// The signed parts besides the header fields.
 #[derive(Debug, Clone, Copy)]
@@ -59,12 +60,13 @@ pub fn sign(
         token.set_sensitive(true);
         headers.insert(X_AMZ_SECURITY_TOKEN, token);
     }
-    let signed_headers = signed_headers(headers);
+    let signed = fields_in_order(headers, is_signed);
+    let signed_headers = names(&signed);
     let canonical = CanonicalRequest {
         method: request.method.as_str(),
         path: request.path,
         query: &canonical::query(request.query.iter().copied()),
-        headers,
+        fields: &*signed,
         signed_headers: &signed_headers,
         payload: request.payload,
     };
@@ -87,15 +89,85 @@ pub fn sign(
     Ok(())
 }
 
-fn signed_headers(headers: &Fields) -> String {
-    let is_signed = |name: &&str| {
-        matches!(*name, "host" | "content-type" | "content-md5") || name.starts_with("x-amz-")
+/// Signs a request by parameters of its query (AWS: Authenticating Requests: Using Query Parameters), for so
+/// many seconds. All of these headers are signed, of which one must be `host`; the content is not.
+/// Returns the parameters to send besides those of the request, encoded.
+///
+/// # Errors
+/// There is no `host`.
+pub fn presign(
+    request: &Outgoing<'_>,
+    headers: &Fields,
+    credential: &Credential,
+    region: &str,
+    keys: &SigningKeys,
+    (now_unix, expires_s): (i64, u32),
+) -> Result<Vec<(String, String)>, SignError> {
+    if !headers.contains_key(header::HOST) {
+        return Err(SignError::NoHost);
+    }
+    let date = AmzDate::from_unix(now_unix);
+    let key = keys.key(credential, date.day(), region);
+    let signed = fields_in_order(headers, |_| true);
+    let signed_headers = names(&signed);
+    let scope = format!("{}/{}", credential.access_key_id, key.scope_text());
+    let mut added = vec![
+        ("X-Amz-Algorithm", ALGORITHM.to_owned()),
+        ("X-Amz-Credential", scope),
+        ("X-Amz-Date", date.as_str().to_owned()),
+        ("X-Amz-Expires", expires_s.to_string()),
+        ("X-Amz-SignedHeaders", signed_headers.clone()),
+    ];
+    if let Some(token) = &credential.session_token {
+        added.push(("X-Amz-Security-Token", token.expose().to_owned()));
+    }
+    let mut added: Vec<_> =
+        added.into_iter().map(|(name, value)| (name.to_owned(), encode_query(&value))).collect();
+    let all = added.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let canonical = CanonicalRequest {
+        method: request.method.as_str(),
+        path: request.path,
+        query: &canonical::query(request.query.iter().copied().chain(all)),
+        fields: &*signed,
+        signed_headers: &signed_headers,
+        payload: UNSIGNED_PAYLOAD,
     };
-    let mut names: Vec<&str> =
-        headers.keys().map(http::HeaderName::as_str).filter(is_signed).collect();
-    names.sort_unstable();
-    names.join(";")
+    let signature = canonical::signature(&date, &key, &canonical.to_bytes()).to_hex();
+    added.push(("X-Amz-Signature".to_owned(), signature.as_str().to_owned()));
+    Ok(added)
 }
+
+/// Whether a header of ours with this name is signed.
+fn is_signed(name: &str) -> bool {
+    matches!(name, "host" | "content-type" | "content-md5") || name.starts_with("x-amz-")
+}
+
+/// The fields whose names are wanted, in the order of their names.
+fn fields_in_order(
+    headers: &Fields,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Vec<(&str, &HeaderValue)> {
+    let mut wanted = Vec::with_capacity(headers.len());
+    let fields = headers.iter().map(|(name, value)| (name.as_str(), value));
+    wanted.extend(fields.filter(|(name, _)| is_wanted(name)));
+    // The values of one field keep their order.
+    wanted.sort_by_key(|(name, _)| *name);
+    wanted
+}
+
+/// The names of these fields, each once, joined by `;`.
+fn names(signed: &[(&str, &HeaderValue)]) -> String {
+    let mut names = String::with_capacity(SIGNED_HEADERS_BYTES_USUAL);
+    for field in signed.chunk_by(|(a, _), (b, _)| a == b) {
+        if !names.is_empty() {
+            names.push(';');
+        }
+        names.push_str(field[0].0);
+    }
+    names
+}
+
+const SIGNED_HEADERS_BYTES_USUAL: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -118,6 +190,37 @@ mod tests {
         sign(&outgoing(), &mut headers, credential, "us-east-1", &SigningKeys::default(), 0)
             .expect("a host and plain texts");
         headers
+    }
+
+    /// AWS: Authenticating Requests: Using Query Parameters, its example.
+    #[test]
+    fn a_presigned_url_is_that_of_aws() {
+        let credential = Credential {
+            access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret: Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+            session_token: None,
+        };
+        let mut headers = Fields::new();
+        headers.insert("host", HeaderValue::from_static("examplebucket.s3.amazonaws.com"));
+        let request = Outgoing { method: &Method::GET, path: "/test.txt", query: &[], payload: "" };
+        let keys = SigningKeys::default();
+        let at = (1_369_353_600, 86_400);
+        let added = presign(&request, &headers, &credential, "us-east-1", &keys, at).unwrap();
+        let value = |wanted: &str| {
+            let pair = added.iter().find(|(name, _)| name == wanted);
+            pair.map(|(_, value)| value.as_str()).unwrap_or_default()
+        };
+        assert_eq!(
+            value("X-Amz-Credential"),
+            "AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request"
+        );
+        assert_eq!(
+            value("X-Amz-Signature"),
+            "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+        );
+        let nowhere = Fields::new();
+        let refused = presign(&request, &nowhere, &credential, "us-east-1", &keys, at);
+        assert!(matches!(refused, Err(SignError::NoHost)));
     }
 
     #[test]

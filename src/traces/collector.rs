@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::answer::Taken;
 use super::settings::Settings;
 use crate::tls::{ClientTls, FileFault};
 use crate::whole::Whole;
@@ -61,7 +62,11 @@ struct Connection {
 
 impl Collector {
     /// Sends an `ExportTraceServiceRequest`, within the time that one export may take.
-    pub(super) async fn send(&mut self, to: &Arc<Target>, request: Vec<u8>) -> Result<(), Unsent> {
+    pub(super) async fn send(
+        &mut self,
+        to: &Arc<Target>,
+        request: Vec<u8>,
+    ) -> Result<Taken, Unsent> {
         let request = Bytes::from(request);
         // Where it takes too long, its connection is dropped with it.
         let sent = timeout(to.settings.timeout, self.send_at_length(to, request)).await;
@@ -70,27 +75,27 @@ impl Collector {
     }
 
     /// The same without a limit: on the open connection, and on a new one where that has ended.
-    async fn send_at_length(&mut self, to: &Arc<Target>, request: Bytes) -> Result<(), Unsent> {
+    async fn send_at_length(&mut self, to: &Arc<Target>, request: Bytes) -> Result<Taken, Unsent> {
         let used = self.open.take().filter(|open| Arc::ptr_eq(&open.to, to) && open.is_usable());
         if let Some(mut connection) = used
-            && let Ok(status) = connection.post(request.clone()).await
+            && let Ok((status, said)) = connection.post(request.clone()).await
         {
             self.open = Some(connection);
-            return taken(status);
+            return taken(status, &said);
         }
         let again = |error: io::Error| Unsent::Again(error.to_string());
         let mut connection = Connection::open(to).await.map_err(again)?;
-        let status = connection.post(request).await;
-        let status = status.map_err(|error| Unsent::Again(error.to_string()))?;
+        let answer = connection.post(request).await;
+        let (status, said) = answer.map_err(|error| Unsent::Again(error.to_string()))?;
         self.open = Some(connection);
-        taken(status)
+        taken(status, &said)
     }
 }
 
-/// What a status says of the spans (OTLP: "OTLP/HTTP Response").
-fn taken(status: StatusCode) -> Result<(), Unsent> {
+/// What a status and a body say of the spans (OTLP: "OTLP/HTTP Response").
+fn taken(status: StatusCode, said: &[u8]) -> Result<Taken, Unsent> {
     match status.as_u16() {
-        200..=299 => Ok(()),
+        200..=299 => Ok(Taken::read(said)),
         429 | 502..=504 => Err(Unsent::Again(format!("it answers {status}"))),
         _ => Err(Unsent::Refused(format!("it answers {status}"))),
     }
@@ -128,7 +133,7 @@ impl Connection {
     }
 
     /// Posts a message and reads the answer to its end.
-    async fn post(&mut self, message: Bytes) -> hyper::Result<StatusCode> {
+    async fn post(&mut self, message: Bytes) -> hyper::Result<(StatusCode, Vec<u8>)> {
         self.sender.ready().await?;
         let settings = &self.to.settings;
         let mut request = Request::new(Whole::new(message));
@@ -145,17 +150,26 @@ impl Connection {
             headers.insert(name, value.clone());
         }
         let (answer, mut body) = self.sender.send_request(request).await?.into_parts();
-        drained(&mut body).await?;
-        Ok(answer.status)
+        let said = drained(&mut body).await?;
+        Ok((answer.status, said))
     }
 }
 
-/// Reads a body to its end: only then may another request follow.
-async fn drained(body: &mut Incoming) -> hyper::Result<()> {
-    while std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context))
+/// Of an answer so much is kept: it has a number, and a text for people.
+const ANSWER_MAX: usize = 16 * 1024;
+
+/// Reads a body to its end: only then may another request follow. Returns it, unless it is too long.
+async fn drained(body: &mut Incoming) -> hyper::Result<Vec<u8>> {
+    let (mut said, mut is_whole) = (Vec::new(), true);
+    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context))
         .await
         .transpose()?
-        .is_some()
-    {}
-    Ok(())
+    {
+        let piece = frame.into_data().unwrap_or_default();
+        is_whole &= said.len() + piece.len() <= ANSWER_MAX;
+        if is_whole {
+            said.extend_from_slice(&piece);
+        }
+    }
+    Ok(if is_whole { said } else { Vec::new() })
 }

@@ -7,11 +7,13 @@ use arc_swap::ArcSwapOption;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::Taken;
 use super::collector::{Collector, Target, Unsent};
 use super::otlp::{self, Resource};
 use super::queue::{Queue, spans};
 use super::span::Spans;
 use crate::metrics::labels::SpanEnd;
+use crate::seldom::Seldom;
 
 /// How long a span waits for others to be sent with.
 const GATHERING: Duration = Duration::from_secs(1);
@@ -19,6 +21,8 @@ const GATHERING: Duration = Duration::from_secs(1);
 /// The pause after a failure. Each further one is twice as long.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LAST: Duration = Duration::from_secs(30);
+
+static IN_PART: Seldom = Seldom::new();
 
 pub(super) struct Exporter {
     pub(super) target: Arc<ArcSwapOption<Target>>,
@@ -66,11 +70,11 @@ impl Exporter {
             let resource = Resource { service_name, instance: &self.instance };
             let sent = collector.send(&target, otlp::request(&resource, batch)).await;
             let why = match sent {
-                Ok(()) => {
+                Ok(taken) => {
                     if !std::mem::replace(is_reached, true) {
                         tracing::info!("the collector of traces takes spans again");
                     }
-                    return self.queue.count(SpanEnd::Exported, all);
+                    return self.count_taken(&taken, all, &target);
                 }
                 Err(Unsent::Refused(why)) => {
                     Self::tell(is_reached, &target, &why);
@@ -87,6 +91,19 @@ impl Exporter {
                 () = sleep(pause) => {}
             }
             pause = (pause * 2).min(PAUSE_LAST);
+        }
+    }
+
+    /// Counts a batch that the collector took, but for the spans in it that it did not want.
+    fn count_taken(&self, taken: &Taken, all: usize, target: &Target) {
+        let refused = usize::try_from(taken.refused).unwrap_or(usize::MAX).min(all);
+        self.queue.count(SpanEnd::Exported, all - refused);
+        self.queue.count(SpanEnd::Refused, refused);
+        if *taken != Taken::default()
+            && let Some(left_out) = IN_PART.due()
+        {
+            let (collector, why) = (&target.settings.authority, &taken.why);
+            tracing::warn!(%collector, refused, why, left_out, "the collector of traces complains of spans that it took");
         }
     }
 

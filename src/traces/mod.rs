@@ -3,12 +3,14 @@
 //!
 //! - [`parent`]: the place of a request in a trace, as headers tell it (W3C: Trace Context).
 //! - `recorder`: spans while they last. `span`, `otlp`: ended ones, and their form on the wire.
-//! - `queue`, `export`, `collector`: what waits to be sent, and how it is sent.
+//! - `queue`, `export`, `collector`, `answer`: what waits to be sent, how it is sent, what came of it.
 //!
 //! Only a build with the cargo feature `otel` has more than the first. In any other build [`absent`]
 //! replaces the rest, so that no other code has to ask which build it is in.
 
 pub mod absent;
+#[cfg(feature = "otel")]
+mod answer;
 #[cfg(feature = "otel")]
 mod collector;
 #[cfg(feature = "otel")]

@@ -7,47 +7,30 @@ use futures_util::future::join_all;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 
-use crate::redis_server::{RedisServer, free_port};
+use crate::redis_server::RedisServer;
 use crate::steps::{tell, until};
+use crate::wire::Wire;
 
 /// Its servers: the masters, with a third of the slots each, then their replicas.
 pub(crate) struct ClusterServers {
     pub(crate) servers: Vec<RedisServer>,
-    pub(crate) ids: Vec<String>,
-}
-
-/// Three masters that are also reached by TLS, and speak TLS among themselves.
-pub(crate) struct TlsCluster {
-    _cluster: ClusterServers,
-    /// The ports for TLS.
+    /// Where the register and the other servers reach each.
     pub(crate) ports: Vec<u16>,
-}
-
-impl TlsCluster {
-    /// `options` are a server's, given its port for TLS.
-    pub(crate) async fn start(options: impl Fn(u16) -> Vec<String>) -> Self {
-        let servers = join_all((0..3).map(|_| async {
-            let port = free_port();
-            let mut options = options(port);
-            options.extend(["--tls-cluster".to_owned(), "yes".to_owned()]);
-            let options: Vec<_> = options.iter().map(String::as_str).collect();
-            (server("1000", &options).await, port)
-        }));
-        let (servers, ports): (Vec<_>, Vec<_>) = servers.await.into_iter().unzip();
-        Self { _cluster: ClusterServers::formed(servers, 0).await, ports }
-    }
+    pub(crate) ids: Vec<String>,
 }
 
 impl ClusterServers {
     /// Three masters, and a replica of each of the first so many. Waits until all are well.
-    pub(crate) async fn start(replicas: usize, node_timeout: &str) -> Self {
-        let servers = join_all((0..3 + replicas).map(|_| server(node_timeout, &[]))).await;
+    pub(crate) async fn start(replicas: usize, node_timeout: &str, wire: Wire) -> Self {
+        let servers = join_all((0..3 + replicas).map(|_| server(node_timeout, wire))).await;
         Self::formed(servers, replicas).await
     }
 
-    /// Makes a cluster of servers and the ports of their buses.
-    async fn formed(servers: Vec<(RedisServer, u16)>, replicas: usize) -> Self {
-        let (servers, buses): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
+    /// Makes a cluster of servers.
+    async fn formed(servers: Vec<Server>, replicas: usize) -> Self {
+        let buses: Vec<_> = servers.iter().map(|server| server.bus).collect();
+        let ports: Vec<_> = servers.iter().map(|server| server.port).collect();
+        let servers: Vec<_> = servers.into_iter().map(|server| server.redis).collect();
         let mut connections = join_all(servers.iter().map(RedisServer::connection)).await;
         let mut ids = Vec::new();
         for (number, connection) in connections.iter_mut().enumerate() {
@@ -60,7 +43,7 @@ impl ClusterServers {
             let met = format!("CLUSTER MEET 127.0.0.1 {} {}", servers[0].port(), buses[0]);
             tell(connection, &met).await;
         }
-        let cluster = Self { servers, ids };
+        let cluster = Self { servers, ports, ids };
         for number in 0..replicas {
             let connection = &mut connections[3 + number];
             until("a replica knows its master", async || {
@@ -121,7 +104,7 @@ impl ClusterServers {
             .await
             .unwrap();
         let mut migrate = redis::cmd("MIGRATE");
-        migrate.arg("127.0.0.1").arg(target.port()).arg("").arg(0).arg(5000).arg("KEYS").arg(keys);
+        migrate.arg("127.0.0.1").arg(self.ports[to]).arg("").arg(0).arg(5000).arg("KEYS").arg(keys);
         let _: Value = migrate.query_async(&mut source).await.unwrap();
         between("moved").await;
         let owner = format!("CLUSTER SETSLOT {slot} NODE {}", self.ids[to]);
@@ -135,19 +118,34 @@ impl ClusterServers {
     }
 }
 
-/// A server that is ready to be part of a cluster, and its bus's port.
-pub(crate) async fn server(node_timeout: &str, more: &[&str]) -> (RedisServer, u16) {
+/// A server that is ready to be part of a cluster.
+pub(crate) struct Server {
+    pub(crate) redis: RedisServer,
+    /// Where the register and the other servers reach it.
+    pub(crate) port: u16,
+    bus: u16,
+}
+
+pub(crate) async fn server(node_timeout: &str, wire: Wire) -> Server {
     // Its own choice would be 10,000 ports higher, where there may be none.
     let bus = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let options = [
-        "--cluster-enabled",
-        "yes",
-        "--cluster-node-timeout",
-        node_timeout,
-        "--cluster-port",
-        &bus.to_string(),
-    ];
-    (RedisServer::start(&[&options, more].concat()).await, bus)
+    let start = async |mut more: Vec<String>| {
+        if wire == Wire::Tls {
+            more.extend(["--tls-cluster".to_owned(), "yes".to_owned()]);
+        }
+        let options = [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-node-timeout",
+            node_timeout,
+            "--cluster-port",
+            &bus.to_string(),
+        ];
+        let more: Vec<_> = more.iter().map(String::as_str).collect();
+        RedisServer::start(&[&options, more.as_slice()].concat()).await
+    };
+    let (redis, port) = wire.started(start).await;
+    Server { redis, port, bus }
 }
 
 async fn cluster_info(connection: &mut MultiplexedConnection) -> BTreeMap<String, String> {

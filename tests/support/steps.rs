@@ -96,6 +96,7 @@ pub(crate) async fn commit(
                 new,
                 quiet: None,
                 headers: &AnswerHeaders::default(),
+                written: &ifmatch::s3::listing::Written::default(),
             },
         )
         .await

@@ -56,8 +56,8 @@ pub(super) fn rules(reading: &mut Reading, config: &Config) {
         }
         if rule.consistency == Consistency::Guarded {
             let consistency = path(&table, "consistency");
-            if config.register.terms.lag.is_zero() {
-                reading.fault(&[&consistency, "register.lag"], NO_LAG);
+            if config.register.terms.lag.is_zero() && config.backend.strong_headers.is_empty() {
+                reading.fault(&[&consistency, "register.lag", "backend.strong_headers"], NO_LAG);
             }
             if rule.mode == RuleMode::Pass {
                 reading.fault(&[&consistency, &path(&table, "mode")], NOT_IN_THE_REGISTER);
@@ -81,7 +81,8 @@ pub(super) fn rules(reading: &mut Reading, config: &Config) {
     }
 }
 
-const NO_LAG: &str = "\"guarded\" is for a store that lags; say by how much with register.lag";
+const NO_LAG: &str = "\"guarded\" is for a store that lags; say by how much with register.lag, or how it \
+                      is asked to be consistent with backend.strong_headers";
 const NOT_IN_THE_REGISTER: &str =
     "\"guarded\" needs mode \"guard\": of writes that pass the register knows nothing";
 const NOT_READ_FOR_THEM: &str = "\"guarded\" needs signatures = \"resign\": a read that is sent on as its sender \
@@ -175,10 +176,14 @@ pub(super) fn passthrough(reading: &mut Reading, config: &Config) {
     for path in clients.into_iter().chain(ours).collect::<Vec<_>>() {
         reading.faults.push(path, FOR_RESIGN);
     }
-    if config.backend.write_ids {
+    let added = [
+        ("backend.write_ids", config.backend.write_ids),
+        ("backend.strong_headers", !config.backend.strong_headers.is_empty()),
+    ];
+    for (path, _) in added.into_iter().filter(|(_, is_set)| *is_set) {
         let message = "contradicts signatures = \"passthrough\": nothing can be added to a request \
                        that its sender has signed";
-        reading.fault(&["backend.write_ids"], message);
+        reading.fault(&[path], message);
     }
     if config.embedded.is_some() {
         let message = "\"passthrough\" contradicts --embedded: only this process knows the key of \

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::config::choices::ProbeAtStart;
 use crate::config::reading::Reading;
 use crate::config::schema::Backend;
-use crate::s3::BucketName;
+use crate::s3::{BucketName, ObjectKey};
 use crate::units::show_duration;
 
 /// Notes all faults of the nodes, and of the settings for them.
@@ -19,6 +20,7 @@ pub(super) fn all(reading: &mut Reading, backend: &Backend, settle: Duration) {
         let message = format!("\"{bucket}\" is not the name of a bucket");
         reading.fault(&["backend.health_bucket"], message);
     }
+    probe(reading, backend);
     if backend.resolve_interval < RESOLVE_INTERVAL_MIN {
         reading.fault(&["backend.resolve_interval"], "must be at least 5s");
     }
@@ -26,6 +28,30 @@ pub(super) fn all(reading: &mut Reading, backend: &Backend, settle: Duration) {
         clock_skew(reading, backend.clock_skew, settle);
     }
 }
+
+/// The bucket is named by whoever owns it: an object that comes and goes may start work there.
+fn probe(reading: &mut Reading, backend: &Backend) {
+    match &backend.probe_bucket {
+        None if backend.probe_at_start != ProbeAtStart::Off => {
+            let message =
+                "is missing: a probe at the start writes scratch objects, and deletes them";
+            reading.fault(&["backend.probe_bucket", "backend.probe_at_start"], message);
+        }
+        Some(bucket) if BucketName::parse(bucket).is_err() => {
+            let message = format!("\"{bucket}\" is not the name of a bucket");
+            reading.fault(&["backend.probe_bucket"], message);
+        }
+        _ => {}
+    }
+    let prefix = &backend.probe_prefix;
+    if let Err(error) = ObjectKey::parse(&format!("{prefix}{PROBE_KEY}"), backend.segments()) {
+        let message = format!("\"{prefix}\" cannot begin the keys of objects: {}", error.message());
+        reading.fault(&["backend.probe_prefix"], message);
+    }
+}
+
+/// As long as what follows the prefix may be.
+const PROBE_KEY: &str = "0123456789abcdef/1/a-question-of-a-probe-with-a-long-name";
 
 /// The key that names the nodes.
 pub(super) fn path(backend: &Backend) -> &'static str {

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{Extensions, HeaderMap};
+use http::HeaderMap;
 use md5::{Digest as _, Md5};
 use s3s::checksum::ChecksumHasher;
 use s3s::dto::StreamingBlob;
@@ -19,7 +19,6 @@ use super::checksums;
 use super::failure::{broken_off, internal};
 use super::files::{Files, NewFile};
 use super::records::{Algorithm, Checksum, Content, Description, Object};
-use crate::embedded::head::Document;
 
 /// The largest body (AWS: PutObject, UploadPart), in bytes.
 pub(super) const BODY_BYTES_MAX: u64 = 5 << 30;
@@ -112,33 +111,45 @@ pub(super) async fn receive(
     Ok(received)
 }
 
-/// Holds a document to what its request declares (AWS: "Checking object integrity"), and refuses one of
-/// which nothing is declared.
-pub(super) fn check_document(headers: &HeaderMap, extensions: &mut Extensions) -> S3Result<()> {
-    let Document(document) = extensions.remove().unwrap_or_default();
+/// Holds a document to what its request declares (AWS: "Checking object integrity"): its MD5, and its
+/// sum unless that is another's.
+pub(in crate::embedded) fn check_document(
+    headers: &HeaderMap,
+    trailers: Option<TrailingHeaders>,
+    document: &[u8],
+    has_sum: bool,
+) -> S3Result<()> {
     let md5 = headers.get("content-md5").and_then(|md5| md5.to_str().ok()).map(str::to_owned);
-    let declared = Declared {
-        md5,
-        trailers: extensions.remove(),
-        ..Declared::of(headers, checksums::in_fields(headers)?)?
+    let declared = if has_sum {
+        Declared::of(headers, checksums::in_fields(headers)?)?
+    } else {
+        Declared::default()
     };
+    let declared = Declared { md5, trailers, ..declared };
     let algorithm = declared.checksum.as_ref().map(|checksum| checksum.algorithm);
     let algorithm = algorithm.or(declared.announced);
     if declared.md5.is_none() && algorithm.is_none() {
-        return Err(s3_error!(
-            InvalidRequest,
-            "Missing required header for this request: Content-MD5"
-        ));
+        return Ok(());
     }
     let mut hasher = algorithm.map(Algorithm::hasher).unwrap_or_default();
-    hasher.update(&document);
+    hasher.update(document);
     let received = Received {
         file: None,
         size: document.len() as u64,
-        md5: hex::encode(Md5::digest(&document)),
+        md5: hex::encode(Md5::digest(document)),
         checksum: checksums::sum(hasher),
     };
     check(&received, declared)
+}
+
+/// Refuses a document of which nothing is declared (AWS: DeleteObjects).
+pub(super) fn must_be_declared(headers: &HeaderMap) -> S3Result<()> {
+    // What they say was checked in front.
+    let has_sum = Algorithm::ALL.iter().any(|known| headers.contains_key(known.field()));
+    if has_sum || headers.contains_key("content-md5") || headers.contains_key("x-amz-trailer") {
+        return Ok(());
+    }
+    Err(s3_error!(InvalidRequest, "Missing required header for this request: Content-MD5"))
 }
 
 fn check(received: &Received, declared: Declared) -> S3Result<()> {

@@ -1,23 +1,22 @@
-//! Buckets, and what is set of them: versioning, CORS, tags, location.
+//! Buckets, and what is set of them: versioning, tags, location. CORS rules: [`super::cors`].
 
+use http::StatusCode;
 use s3s::dto::{
-    self, BucketLocationConstraint, BucketVersioningStatus, CORSRule, CreateBucketInput,
-    CreateBucketOutput, DeleteBucketCorsInput, DeleteBucketCorsOutput, DeleteBucketInput,
-    DeleteBucketOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput, GetBucketCorsInput,
-    GetBucketCorsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetBucketTaggingInput,
-    GetBucketTaggingOutput, GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput,
-    HeadBucketOutput, ListBucketsInput, ListBucketsOutput, PutBucketCorsInput, PutBucketCorsOutput,
-    PutBucketTaggingInput, PutBucketTaggingOutput, PutBucketVersioningInput,
-    PutBucketVersioningOutput,
+    self, BucketLocationConstraint, BucketVersioningStatus, CreateBucketInput, CreateBucketOutput,
+    DeleteBucketInput, DeleteBucketOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
+    GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput, HeadBucketOutput,
+    ListBucketsInput, ListBucketsOutput, PutBucketTaggingInput, PutBucketTaggingOutput,
+    PutBucketVersioningInput, PutBucketVersioningOutput,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::described::{refuse, timestamp_ms};
 use super::failure::Refused;
 use super::index::{Read as _, Unwritten};
-use super::records::{Bucket, CorsRule, Tags, Versioning};
+use super::records::{Bucket, Tags, Versioning};
 use super::tags::{BUCKET_TAGS_MAX, of_document, shown};
-use super::{Store, find, listing};
+use super::{Store, Unread, find, listing};
 
 /// The region of buckets that were created without a location.
 const REGION: &str = "us-east-1";
@@ -30,26 +29,17 @@ impl Store {
         request: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
         let input = request.input;
-        let is_private = |acl: &dto::BucketCannedACL| acl.as_str() == "private";
-        refuse(&[
-            ("x-amz-acl", input.acl.as_ref().is_some_and(|acl| !is_private(acl))),
-            ("x-amz-grant-full-control", input.grant_full_control.is_some()),
-            ("x-amz-grant-read", input.grant_read.is_some()),
-            ("x-amz-grant-read-acp", input.grant_read_acp.is_some()),
-            ("x-amz-grant-write", input.grant_write.is_some()),
-            ("x-amz-grant-write-acp", input.grant_write_acp.is_some()),
-            (
-                "x-amz-bucket-object-lock-enabled",
-                input.object_lock_enabled_for_bucket.unwrap_or(false),
-            ),
-        ])?;
-        let created_ms = self.now().milliseconds();
+        let created_ms = self.now_of_write().milliseconds();
         let location = input.create_bucket_configuration.and_then(|made| made.location_constraint);
         let location = location.map(|location| location.as_str().to_owned());
         let location = location.filter(|location| !location.is_empty());
         let name = input.bucket.clone();
         let written = self.index.write(move |tables| -> Result<_, Unwritten<Refused>> {
-            if tables.bucket(&name)?.is_some() {
+            if let Some(bucket) = tables.bucket(&name)? {
+                // AWS: CreateBucket. In us-east-1 it is created once more, and nothing changes.
+                if location.is_none() && bucket.location.is_none() {
+                    return Ok(());
+                }
                 return Err(s3_error!(
                     BucketAlreadyOwnedByYou,
                     "Your previous request to create the named bucket succeeded and you already \
@@ -104,7 +94,13 @@ impl Store {
         request: S3Request<ListBucketsInput>,
     ) -> S3Result<S3Response<ListBucketsOutput>> {
         let ListBucketsInput { continuation_token: after, prefix, max_buckets, .. } = request.input;
-        let most = max_buckets.and_then(|most| usize::try_from(most).ok()).unwrap_or(PAGE_MAX);
+        let most = max_buckets.map_or(Some(PAGE_MAX), |most| usize::try_from(most).ok());
+        let most = most.filter(|most| (1..=PAGE_MAX).contains(most)).ok_or_else(|| {
+            s3_error!(
+                InvalidArgument,
+                "Argument max-buckets must be an integer between 1 and {PAGE_MAX}"
+            )
+        })?;
         let read = self.index.read(|index| -> Result<_, Refused> { Ok(index.all_buckets()?) });
         let mut buckets = read.await?;
         buckets.retain(|(name, _)| {
@@ -160,7 +156,8 @@ impl Store {
         let versioning = match wanted.status.as_ref().map(BucketVersioningStatus::as_str) {
             Some(BucketVersioningStatus::ENABLED) => Versioning::Enabled,
             Some(BucketVersioningStatus::SUSPENDED) => Versioning::Suspended,
-            _ => {
+            Some(_) => return Err(s3_error!(MalformedXML)),
+            None => {
                 return Err(s3_error!(
                     IllegalVersioningConfigurationException,
                     "The Versioning element must be specified"
@@ -169,58 +166,6 @@ impl Store {
         };
         self.change(bucket, move |bucket| bucket.versioning = versioning).await?;
         Ok(S3Response::new(PutBucketVersioningOutput::default()))
-    }
-
-    pub(super) async fn cors(
-        &self,
-        request: S3Request<GetBucketCorsInput>,
-    ) -> S3Result<S3Response<GetBucketCorsOutput>> {
-        let rules = self.bucket(request.input.bucket).await?.cors;
-        if rules.is_empty() {
-            return Err(s3_error!(
-                NoSuchCORSConfiguration,
-                "The CORS configuration does not exist"
-            ));
-        }
-        let rules = rules.into_iter().map(|rule| CORSRule {
-            id: rule.id,
-            allowed_headers: rule.allowed_headers,
-            allowed_methods: rule.allowed_methods,
-            allowed_origins: rule.allowed_origins,
-            expose_headers: rule.expose_headers,
-            max_age_seconds: rule.max_age_seconds,
-        });
-        Ok(S3Response::new(GetBucketCorsOutput { cors_rules: Some(rules.collect()) }))
-    }
-
-    pub(super) async fn set_cors(
-        &self,
-        request: S3Request<PutBucketCorsInput>,
-    ) -> S3Result<S3Response<PutBucketCorsOutput>> {
-        let PutBucketCorsInput { bucket, cors_configuration, .. } = request.input;
-        let rules = cors_configuration.cors_rules.into_iter().map(|rule| CorsRule {
-            id: rule.id,
-            allowed_headers: rule.allowed_headers,
-            allowed_methods: rule.allowed_methods,
-            allowed_origins: rule.allowed_origins,
-            expose_headers: rule.expose_headers,
-            max_age_seconds: rule.max_age_seconds,
-        });
-        let rules: Vec<_> = rules.collect();
-        if rules.is_empty() {
-            return Err(s3_error!(MalformedXML));
-        }
-        rules.iter().try_for_each(check_cors)?;
-        self.change(bucket, move |bucket| bucket.cors = rules).await?;
-        Ok(S3Response::new(PutBucketCorsOutput::default()))
-    }
-
-    pub(super) async fn remove_cors(
-        &self,
-        request: S3Request<DeleteBucketCorsInput>,
-    ) -> S3Result<S3Response<DeleteBucketCorsOutput>> {
-        self.change(request.input.bucket, |bucket| bucket.cors = Vec::new()).await?;
-        Ok(S3Response::new(DeleteBucketCorsOutput::default()))
     }
 
     pub(super) async fn bucket_tags(
@@ -241,7 +186,10 @@ impl Store {
         let PutBucketTaggingInput { bucket, tagging, .. } = request.input;
         let tags = of_document(tagging, BUCKET_TAGS_MAX)?;
         self.change(bucket, move |bucket| bucket.tags = tags).await?;
-        Ok(S3Response::new(PutBucketTaggingOutput::default()))
+        // AWS: PutBucketTagging, its example.
+        let mut response = S3Response::new(PutBucketTaggingOutput::default());
+        response.extensions.insert(Unread(StatusCode::NO_CONTENT));
+        Ok(response)
     }
 
     pub(super) async fn remove_bucket_tags(
@@ -252,11 +200,11 @@ impl Store {
         Ok(S3Response::new(DeleteBucketTaggingOutput::default()))
     }
 
-    async fn bucket(&self, name: String) -> Result<Bucket, Refused> {
+    pub(super) async fn bucket(&self, name: String) -> Result<Bucket, Refused> {
         self.index.read(move |index| find::bucket(index, &name)).await
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         name: String,
         change: impl FnOnce(&mut Bucket) + Send + 'static,
@@ -267,23 +215,5 @@ impl Store {
             Ok(tables.put_bucket(&name, &bucket)?)
         });
         written.await
-    }
-}
-
-/// AWS: PutBucketCors.
-fn check_cors(rule: &CorsRule) -> S3Result<()> {
-    let allowed = ["GET", "PUT", "POST", "DELETE", "HEAD"];
-    if let Some(method) = rule.allowed_methods.iter().find(|m| !allowed.contains(&m.as_str())) {
-        return Err(s3_error!(
-            InvalidRequest,
-            "Found unsupported HTTP method in CORS config. Unsupported method is {method}"
-        ));
-    }
-    match rule.allowed_origins.iter().find(|origin| origin.matches('*').count() > 1) {
-        Some(origin) => Err(s3_error!(
-            InvalidRequest,
-            "AllowedOrigin \"{origin}\" can not have more than one wildcard."
-        )),
-        None => Ok(()),
     }
 }

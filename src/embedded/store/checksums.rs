@@ -8,11 +8,13 @@ use s3s::checksum::ChecksumHasher;
 use s3s::dto::{self, ChecksumAlgorithm, ChecksumType};
 use s3s::{S3Result, s3_error};
 
+use super::failure::not_implemented;
 use super::records::{Algorithm, Checksum, Part};
 
 impl Algorithm {
     /// Every algorithm that is supported.
-    const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
 
     /// From the name that AWS gives it.
     pub(super) fn of(name: &ChecksumAlgorithm) -> S3Result<Self> {
@@ -32,7 +34,7 @@ impl Algorithm {
     }
 
     /// The header or trailer field that carries it.
-    const fn field(self) -> &'static str {
+    pub(super) const fn field(self) -> &'static str {
         match self {
             Self::Crc32 => "x-amz-checksum-crc32",
             Self::Crc32c => "x-amz-checksum-crc32c",
@@ -182,12 +184,24 @@ pub(super) fn announced(headers: &HeaderMap) -> S3Result<Option<Algorithm>> {
     known.map(Some).ok_or_else(|| s3_error!(InvalidRequest, "{unknown}"))
 }
 
-/// The checksum in a trailer.
+/// The checksum in a trailer, or in a head. One that would not be compared is refused.
 pub(super) fn in_fields(trailers: &HeaderMap) -> S3Result<Option<Checksum>> {
+    let is_known = |name: &str| Algorithm::ALL.iter().any(|known| known.field() == name);
+    let unknown = trailers.keys().find(|name| {
+        let name = name.as_str();
+        name.starts_with("x-amz-checksum-") && !is_known(name) && !NO_SUMS.contains(&name)
+    });
+    if let Some(name) = unknown {
+        return Err(not_implemented(name.as_str()));
+    }
     of_fields(Algorithm::ALL.map(|algorithm| {
         trailers.get(algorithm.field())?.to_str().ok().map(|value| value.trim().to_owned())
     }))
 }
+
+/// The headers of such names that are no checksums.
+const NO_SUMS: [&str; 3] =
+    ["x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"];
 
 /// The type of a checksum.
 pub(super) fn kind(checksum: &Checksum) -> ChecksumType {
@@ -200,10 +214,22 @@ pub(super) fn kind_of(whole: bool) -> ChecksumType {
     ChecksumType::from_static(kind)
 }
 
+/// Whether a type that a request names is that of a whole object's checksum.
+pub(super) fn is_whole(asked: &ChecksumType) -> S3Result<bool> {
+    match asked.as_str() {
+        ChecksumType::FULL_OBJECT => Ok(true),
+        ChecksumType::COMPOSITE => Ok(false),
+        _ => Err(s3_error!(InvalidRequest, "Value for x-amz-checksum-type header is invalid.")),
+    }
+}
+
 /// AWS: the `Checksum` element.
 pub(super) fn element(checksum: &Checksum) -> dto::Checksum {
+    // AWS leaves out the number of parts, which it writes behind a composite checksum elsewhere.
+    let value = checksum.value.split('-').next().unwrap_or_default().to_owned();
+    let bare = Checksum { value, ..checksum.clone() };
     let mut element = dto::Checksum { checksum_type: Some(kind(checksum)), ..<_>::default() };
-    show!(element, Some(checksum));
+    show!(element, Some(&bare));
     element
 }
 

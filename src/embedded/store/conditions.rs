@@ -27,6 +27,11 @@ impl OfWrite {
         Err(not_implemented(unsupported))
     }
 
+    /// The header of the one that there is.
+    pub(super) fn name(&self) -> &'static str {
+        if self.if_match.is_some() { "If-Match" } else { "If-None-Match" }
+    }
+
     /// Whether there is any.
     pub(super) fn is_given(&self) -> bool {
         self.if_match.is_some() || self.if_none_match.is_some()

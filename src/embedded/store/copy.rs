@@ -16,8 +16,8 @@ use super::body::{BODY_BYTES_MAX, Declared, Received, receive};
 use super::checksums::{self, show};
 use super::conditions::of_read;
 use super::content::Opened;
-use super::described::{described, refuse_customer_keys, refuse_unsupported, timestamp_ms};
-use super::failure::{Refused, internal};
+use super::described::{described, timestamp_ms};
+use super::failure::{Refused, internal, with_elements};
 use super::find::{self, Target, part_number};
 use super::objects::Landed;
 use super::records::{Algorithm, Content, Description};
@@ -58,7 +58,7 @@ impl Source {
 impl Store {
     /// AWS: CopyObject. A delete marker is no source, also if it is named.
     async fn open_source(&self, source: Source) -> S3Result<Opened> {
-        let opened = self.open_object(source.target(), false).await;
+        let opened = self.open_object(source.target()).await;
         opened.map_err(|Refused(refused)| match refused.code() {
             S3ErrorCode::MethodNotAllowed => s3_error!(
                 InvalidRequest,
@@ -74,8 +74,6 @@ impl Store {
         request: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
         let mut input = request.input;
-        refuse_unsupported!(input)?;
-        refuse_customer_keys!(input, copy_source_sse_customer_algorithm)?;
         find::check_key(&input.key)?;
         let source = Source::of(&request.headers, &input.copy_source)?;
         let directives = Directives::of(&input)?;
@@ -91,7 +89,8 @@ impl Store {
         let opened = self.open_source(source).await?;
         let now = self.now().milliseconds() / 1000;
         conditions.judge_source(&opened.found.version, &opened.found.object, now)?;
-        let source_version_id = opened.found.version_id.clone();
+        // AWS names no null version here.
+        let source_version_id = opened.found.version.id.clone();
         let copied = opened.found.object.described.clone();
         let described = directives.combined(copied, given);
         let algorithm = input.checksum_algorithm.as_ref().map(Algorithm::of).transpose()?;
@@ -160,7 +159,6 @@ impl Store {
         request: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let mut input = request.input;
-        refuse_customer_keys!(input, copy_source_sse_customer_algorithm)?;
         let number = part_number(input.part_number)?;
         let source = Source::of(&request.headers, &input.copy_source)?;
         let conditions = of_read!(source: input);
@@ -168,7 +166,8 @@ impl Store {
         let opened = self.open_source(source).await?;
         let now = self.now().milliseconds() / 1000;
         conditions.judge_source(&opened.found.version, &opened.found.object, now)?;
-        let source_version_id = opened.found.version_id.clone();
+        // AWS names no null version here.
+        let source_version_id = opened.found.version.id.clone();
         let size = opened.found.object.size;
         let range = input.copy_source_range.as_deref().map(|range| range_of(range, size));
         let range = range.transpose()?.unwrap_or(0..size);
@@ -249,12 +248,16 @@ impl Directives {
 
 /// AWS: UploadPartCopy, `x-amz-copy-source-range`: `bytes=first-last`, all of which must be there.
 fn range_of(range: &str, size: u64) -> S3Result<Range<u64>> {
+    let wrong_as = |error| {
+        let elements = [("ArgumentName", "x-amz-copy-source-range"), ("ArgumentValue", range)];
+        with_elements(error, elements.into_iter())
+    };
     let wrong = || {
-        s3_error!(
+        wrong_as(s3_error!(
             InvalidArgument,
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first \
              and last are the zero-based offsets of the first and last bytes to copy"
-        )
+        ))
     };
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let bounds = range.strip_prefix("bytes=").and_then(|bounds| bounds.split_once('-'));
@@ -264,11 +267,17 @@ fn range_of(range: &str, size: u64) -> S3Result<Range<u64>> {
     if first > last {
         return Err(wrong());
     }
-    if last >= size {
+    if first >= size {
         return Err(s3_error!(
+            InvalidRequest,
+            "The specified copy range is invalid for the source object size"
+        ));
+    }
+    if last >= size {
+        return Err(wrong_as(s3_error!(
             InvalidArgument,
             "Range specified is not valid for source object of size: {size}"
-        ));
+        )));
     }
     Ok(first..last + 1)
 }

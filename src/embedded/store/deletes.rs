@@ -1,12 +1,13 @@
 //! DeleteObject and DeleteObjects.
 
+use http::header::IF_NONE_MATCH;
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     ETagCondition, Error, ObjectIdentifier,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
-use super::body::check_document;
+use super::body::must_be_declared;
 use super::conditions::OfDelete;
 use super::failure::Refused;
 use super::index::{Read as _, Unwritten, Writing};
@@ -32,10 +33,15 @@ impl Store {
         &self,
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let DeleteObjectInput { bucket, key, version_id, mfa, .. } = request.input;
-        super::described::refuse(&[("x-amz-mfa", mfa.is_some())])?;
+        let DeleteObjectInput { bucket, key, version_id, .. } = request.input;
         let mut conditions = OfDelete::default();
-        if !self.options.ignore_conditions {
+        if self.options.ignore_conditions {
+            let is_given = request.headers.contains_key(IF_NONE_MATCH)
+                || request.input.if_match.is_some()
+                || request.input.if_match_size.is_some()
+                || request.input.if_match_last_modified_time.is_some();
+            self.chaos.conditions_ignored(usize::from(is_given));
+        } else {
             // AWS: DeleteObject. These two are for directory buckets.
             super::described::refuse(&[
                 ("x-amz-if-match-size", request.input.if_match_size.is_some()),
@@ -47,7 +53,7 @@ impl Store {
             ])?;
             conditions.etag = request.input.if_match;
         }
-        let now = self.now();
+        let now = self.now_of_write();
         let written = self.index.write(move |tables| {
             delete(tables, (&bucket, &key), version_id.as_deref(), &conditions, now)
         });
@@ -61,16 +67,25 @@ impl Store {
 
     pub(super) async fn delete_batch(
         &self,
-        mut request: S3Request<DeleteObjectsInput>,
+        request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        let DeleteObjectsInput { bucket, delete: batch, mfa, .. } = request.input;
-        super::described::refuse(&[("x-amz-mfa", mfa.is_some())])?;
-        check_document(&request.headers, &mut request.extensions)?;
-        if batch.objects.is_empty() || batch.objects.len() > OBJECTS_MAX {
+        let DeleteObjectsInput { bucket, delete: batch, .. } = request.input;
+        must_be_declared(&request.headers)?;
+        let has_no_key = batch.objects.iter().any(|object| object.key.is_empty());
+        if batch.objects.is_empty() || batch.objects.len() > OBJECTS_MAX || has_no_key {
             return Err(s3_error!(MalformedXML));
         }
         let quiet = batch.quiet.unwrap_or(false);
-        let (now, ignores) = (self.now(), self.options.ignore_conditions);
+        let (now, ignores) = (self.now_of_write(), self.options.ignore_conditions);
+        if ignores {
+            let is_conditional = |object: &&ObjectIdentifier| {
+                object.e_tag.is_some()
+                    || object.size.is_some()
+                    || object.last_modified_time.is_some()
+            };
+            let conditional = batch.objects.iter().filter(is_conditional);
+            self.chaos.conditions_ignored(conditional.count());
+        }
         let written = self.index.write(move |tables| -> Result<_, Unwritten<Refused>> {
             find::bucket(tables, &bucket)?;
             let (mut gone, mut errors) = (Vec::new(), Vec::new());
@@ -100,6 +115,10 @@ fn delete_one(
     now: Now,
 ) -> Result<Deleted, Unwritten<Refused>> {
     find::check_key(&object.key)?;
+    if let Some(id) = &object.version_id {
+        // AWS: in a batch that is its code.
+        find::check_version_id(id).map_err(|_| find::no_such_version())?;
+    }
     let conditions = if ignores_conditions {
         OfDelete::default()
     } else {

@@ -46,32 +46,6 @@ macro_rules! described {
     };
 }
 
-/// Refuses fields that ask for what this store does not do.
-macro_rules! refuse_unsupported {
-    ($input:expr) => {
-        $crate::embedded::store::described::refuse(&[
-            (
-                "x-amz-acl",
-                $input.acl.as_ref().is_some_and(|acl| {
-                    !["private", "bucket-owner-full-control", "bucket-owner-read"]
-                        .contains(&acl.as_str())
-                }),
-            ),
-            ("x-amz-grant-full-control", $input.grant_full_control.is_some()),
-            ("x-amz-grant-read", $input.grant_read.is_some()),
-            ("x-amz-grant-read-acp", $input.grant_read_acp.is_some()),
-            ("x-amz-grant-write-acp", $input.grant_write_acp.is_some()),
-            ("x-amz-server-side-encryption", $input.server_side_encryption.is_some()),
-            (
-                "x-amz-server-side-encryption-customer-algorithm",
-                $input.sse_customer_algorithm.is_some(),
-            ),
-            ("x-amz-object-lock-mode", $input.object_lock_mode.is_some()),
-            ("x-amz-object-lock-legal-hold", $input.object_lock_legal_hold_status.is_some()),
-        ])
-    };
-}
-
 /// Puts a description into the answer to a read.
 macro_rules! show_described {
     ($output:expr, $described:expr) => {
@@ -91,24 +65,7 @@ macro_rules! show_described {
     };
 }
 
-/// Refuses keys for encryption that a client brings (AWS: SSE-C), of this object or of the source of
-/// a copy.
-macro_rules! refuse_customer_keys {
-    ($input:expr $(, $source:ident)?) => {
-        $crate::embedded::store::described::refuse(&[
-            (
-                "x-amz-server-side-encryption-customer-algorithm",
-                $input.sse_customer_algorithm.is_some(),
-            ),
-            $((
-                "x-amz-copy-source-server-side-encryption-customer-algorithm",
-                $input.$source.is_some(),
-            ),)?
-        ])
-    };
-}
-
-pub(super) use {described, refuse_customer_keys, refuse_unsupported, show_described};
+pub(super) use {described, show_described};
 
 /// Refuses with AWS's 501 if one of these is asked for.
 pub(super) fn refuse(asked: &[(&str, bool)]) -> S3Result<()> {

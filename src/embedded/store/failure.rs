@@ -56,16 +56,38 @@ impl From<Refused> for Unwritten<Refused> {
 pub(in crate::embedded) const ERROR_FIELD: HeaderName =
     HeaderName::from_static("x-embedded-error-field");
 
-/// An error whose document has one more element. The text must be one that a header field can have.
-pub(super) fn with_element(mut error: S3Error, element: &str, text: &str) -> S3Error {
-    if let Ok(field) = HeaderValue::from_str(&format!("{element}:{text}")) {
-        error.set_headers(HeaderMap::from_iter([(ERROR_FIELD, field)]));
+/// An error whose document has one more element.
+pub(super) fn with_element(error: S3Error, element: &str, text: &str) -> S3Error {
+    with_elements(error, [(element, text)].into_iter())
+}
+
+/// An error whose document has more elements: those whose text a header field can have.
+pub(in crate::embedded) fn with_elements<'e>(
+    mut error: S3Error,
+    elements: impl Iterator<Item = (&'e str, &'e str)>,
+) -> S3Error {
+    let mut headers = HeaderMap::new();
+    for (element, text) in elements {
+        if let Ok(field) = HeaderValue::from_bytes(format!("{element}:{text}").as_bytes()) {
+            headers.append(ERROR_FIELD, field);
+        }
     }
+    error.set_headers(headers);
     error
 }
 
+/// An error of the rules that the store shares with the proxy.
+#[allow(clippy::needless_pass_by_value, reason = "it is an argument of map_err")]
+pub(in crate::embedded) fn converted(refused: crate::s3::S3Error) -> S3Error {
+    let code = S3ErrorCode::from_bytes(refused.code().as_bytes());
+    let code = code.unwrap_or(S3ErrorCode::InternalError);
+    let mut error = S3Error::with_message(code, refused.message().to_owned());
+    error.set_status_code(refused.status());
+    with_elements(error, refused.fields())
+}
+
 /// AWS's 501 for a field of the head that asks for what this store does not do.
-pub(super) fn not_implemented(name: &str) -> S3Error {
+pub(in crate::embedded) fn not_implemented(name: &str) -> S3Error {
     let error = s3_error!(
         NotImplemented,
         "A header you provided implies functionality that is not implemented: {name}"

@@ -1,10 +1,12 @@
 //! Finding the version of a key that a request is about.
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use s3s::{S3Error, S3Result, s3_error};
 
 use super::described::{http_date, timestamp_ms};
-use super::failure::Refused;
+use super::failure::{Refused, with_elements};
 use super::index::{Placed, Read};
 use super::records::{Bucket, Object, Version, Versioning};
 
@@ -39,11 +41,25 @@ pub(super) struct Target {
     version_id: Option<String>,
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bucket, key, version_id } = self;
+        write!(f, "{bucket}/{key}")?;
+        version_id.as_ref().map_or(Ok(()), |id| write!(f, "?versionId={id}"))
+    }
+}
+
 impl Target {
     pub(super) fn new(bucket: String, key: String, version_id: Option<String>) -> Self {
         Self { bucket, key, version_id }
     }
 
+    /// Whether it is a version by its id.
+    pub(super) fn names_version(&self) -> bool {
+        self.version_id.is_some()
+    }
+
+    /// Looks for it.
     pub(super) fn find(&self, index: &impl Read) -> Result<Found, Refused> {
         object(index, (&self.bucket, &self.key), self.version_id.as_deref())
     }
@@ -76,6 +92,22 @@ pub(super) fn object(
     }
 }
 
+/// The same, whose tags are asked for: a delete marker has none, also where it is not named (AWS:
+/// GetObjectTagging).
+pub(super) fn tagged(
+    index: &impl Read,
+    (bucket_name, key): (&str, &str),
+    version_id: Option<&str>,
+) -> Result<Found, Refused> {
+    if version_id.is_none()
+        && let Some(Placed { version, .. }) = index.latest(bucket_name, key)?
+        && version.object.is_none()
+    {
+        return Err(is_a_marker(&version, true).into());
+    }
+    object(index, (bucket_name, key), version_id)
+}
+
 /// The id of a version, if answers are to name it.
 pub(super) fn shown_id(bucket: &Bucket, version: &Version) -> Option<String> {
     (bucket.versioning != Versioning::Off).then(|| version.id().to_owned())
@@ -86,7 +118,7 @@ pub(super) fn no_such_key() -> S3Error {
     s3_error!(NoSuchKey, "The specified key does not exist.")
 }
 
-fn no_such_version() -> S3Error {
+pub(super) fn no_such_version() -> S3Error {
     s3_error!(NoSuchVersion, "The specified version does not exist.")
 }
 
@@ -117,7 +149,11 @@ fn is_a_marker(version: &Version, was_named: bool) -> S3Error {
 pub(super) fn check_version_id(id: &str) -> S3Result<()> {
     let is_one =
         id == "null" || (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    if is_one { Ok(()) } else { Err(s3_error!(InvalidArgument, "Invalid version id specified")) }
+    if is_one {
+        return Ok(());
+    }
+    let error = s3_error!(InvalidArgument, "Invalid version id specified");
+    Err(with_elements(error, [("ArgumentName", "versionId"), ("ArgumentValue", id)].into_iter()))
 }
 
 /// Refuses a key that is too long (AWS: KeyTooLongError).

@@ -56,11 +56,12 @@ impl Wish {
         key.get(..self.prefix.len() + end)
     }
 
-    /// Where the entries behind this one begin. A common prefix stands for all its keys.
-    pub(super) fn behind(&self, entry: &str) -> Vec<u8> {
-        let from = match self.rolled_up(entry) {
-            Some(rolled_up) if rolled_up == entry => behind_all_with(entry.as_bytes()),
-            _ => just_behind(entry.as_bytes()),
+    /// Where the entries behind a name begin. A common prefix stands before all its keys, so a name under
+    /// it is behind it.
+    pub(super) fn behind(&self, name: &str) -> Vec<u8> {
+        let from = match self.rolled_up(name) {
+            Some(rolled_up) => behind_all_with(rolled_up.as_bytes()),
+            None => just_behind(name.as_bytes()),
         };
         from.max(self.prefix.clone().into_bytes())
     }
@@ -225,6 +226,7 @@ impl Store {
         let next = page.next().map(|next| BASE64_URL_SAFE_NO_PAD.encode(next));
         let (truncated, count) = (page.truncated, page.entries.len());
         let (objects, prefixes) = shown(page.entries, encoding, input.fetch_owner.unwrap_or(false));
+        let start_after = input.start_after.filter(|_| token.is_none());
         Ok(S3Response::new(ListObjectsV2Output {
             name: Some(wish.bucket),
             prefix: Some(encoding.apply(&wish.prefix)),
@@ -237,7 +239,7 @@ impl Store {
             common_prefixes: Some(prefixes),
             delimiter: wish.delimiter.map(|delimiter| encoding.apply(&delimiter)),
             encoding_type: input.encoding_type,
-            start_after: input.start_after.map(|after| encoding.apply(&after)),
+            start_after: start_after.map(|after| encoding.apply(&after)),
             ..<_>::default()
         }))
     }
@@ -264,7 +266,7 @@ impl Store {
             name: Some(wish.bucket),
             prefix: Some(encoding.apply(&wish.prefix)),
             key_marker: Some(encoding.apply(&key_marker)),
-            version_id_marker: version_marker,
+            version_id_marker: Some(version_marker.unwrap_or_default()),
             max_keys: i32::try_from(wish.most).ok(),
             is_truncated: Some(page.next.is_some()),
             delimiter: wish.delimiter.map(|delimiter| encoding.apply(&delimiter)),
@@ -299,7 +301,7 @@ fn versions(
     find::bucket(index, &wish.bucket)?;
     let mut page = VersionPage::default();
     let mut from = (wish.start(Some(&key)), u64::MAX);
-    if let Some(id) = version_id {
+    if let Some(id) = version_id.filter(|_| wish.rolled_up(&key).is_none()) {
         find::check_version_id(&id)?;
         // A version that was deleted since the last page tells its place by its id. Only `null` does
         // not: then the key's versions are shown from the first on, rather than some of them never.
@@ -344,7 +346,10 @@ impl VersionPage {
             let (is_latest, owner) = (Some(is_latest), Some(owner()));
             match placed.version.object {
                 Some(object) => {
+                    let algorithm = object.checksum.as_ref().map(|sum| sum.algorithm.name());
                     versions.push(ObjectVersion {
+                        checksum_algorithm: algorithm.map(|name| vec![name.to_owned().into()]),
+                        checksum_type: object.checksum.as_ref().map(super::checksums::kind),
                         e_tag: Some(ETag::Strong(object.etag.clone())),
                         size: Some(signed(object.size)),
                         storage_class: Some(object.described.class().into()),

@@ -8,12 +8,15 @@
 //! `s3s` speaks the protocol: XML, signatures, the framing of bodies. [`operations`] lists what is
 //! answered here.
 
+mod attributes;
 mod body;
 mod buckets;
 mod checksums;
+mod complete;
 mod conditions;
 mod content;
 mod copy;
+mod cors;
 mod deletes;
 mod described;
 mod failure;
@@ -25,7 +28,9 @@ mod multipart;
 mod names;
 mod objects;
 mod operations;
+mod reads;
 mod records;
+mod selection;
 mod sized;
 mod standing;
 mod tags;
@@ -41,14 +46,18 @@ use std::time::Duration;
 use super::chaos::Chaos;
 use super::parts::{Fsync, Options};
 use crate::clock;
+pub(super) use attributes::BareETag;
+pub(super) use body::check_document;
+pub(super) use cors::{Asked, Verdict};
 use failure::Refused;
-pub(super) use failure::internal;
-pub(super) use failure::{ERROR_FIELD, broken_off};
+pub(super) use failure::{
+    ERROR_FIELD, broken_off, converted, internal, not_implemented, with_elements,
+};
 use files::Files;
-use find::Found;
+use find::Target;
 use index::{Index, Read as _, Snapshot};
 pub(super) use listing::OWNER;
-pub(super) use objects::{BareETag, OnlyAPart};
+pub(super) use reads::Unread;
 use tokio::task::spawn_blocking;
 
 /// The names of the two parts of a store's directory.
@@ -116,18 +125,28 @@ impl Store {
         !self.options.misbehaviour.lag.is_zero()
     }
 
-    /// What a reader of a key is shown: what stands there, or what stood there `lag` ago.
-    fn view(
-        &self,
-        find: impl Fn(&Snapshot) -> Result<Found, Refused>,
-    ) -> Result<Arc<Snapshot>, Refused> {
+    /// What a reader of a key is shown: what stands there, or what stood there `lag` ago. A replica that
+    /// has shown that nothing stood there shows that again, for as long as it may lag.
+    fn view(&self, target: &Target) -> Result<Arc<Snapshot>, Refused> {
         let now = self.index.now()?;
         if !self.lags() {
             return Ok(now);
         }
-        let Some(past) = self.index.past(self.chaos.ago_of_a_read()) else { return Ok(now) };
-        let sequence = |found: Result<Found, Refused>| found.ok().map(|found| found.sequence);
-        if sequence(find(&past)) != sequence(find(&now)) {
+        let (replica, ago) = self.chaos.replica_of_a_read(target.names_version());
+        let Some(mut past) = self.index.past(ago) else { return Ok(now) };
+        let sequence = |index: &Snapshot| target.find(index).ok().map(|found| found.sequence);
+        let mut shown = sequence(&past);
+        let what = target.to_string();
+        if shown.is_none() {
+            self.chaos.missed(replica, what, ago);
+        } else if let Some(age) = self.chaos.age_of_miss(replica, &what, target.names_version())
+            && let Some(missed) = self.index.past(age)
+            && sequence(&missed).is_none()
+        {
+            self.chaos.miss_was_cached();
+            (past, shown) = (missed, None);
+        }
+        if shown != sequence(&now) {
             self.chaos.lagged();
         }
         Ok(past)
@@ -154,6 +173,14 @@ impl Store {
     }
 
     /// The time of a write.
+    fn now_of_write(&self) -> Now {
+        if self.options.misbehaviour.clock_skew_s != 0 {
+            self.chaos.date_skewed();
+        }
+        self.now()
+    }
+
+    /// The time by the store's own clock.
     fn now(&self) -> Now {
         let skew = self.options.misbehaviour.clock_skew_s.saturating_mul(1_000_000);
         Now { microseconds: clock::unix_microseconds().saturating_add_signed(skew) }

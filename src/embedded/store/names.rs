@@ -4,6 +4,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::EncodingType;
 use s3s::{S3Result, s3_error};
 
+use super::failure::with_elements;
+
 /// What AWS leaves as it is.
 const ENCODED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b' ');
@@ -22,8 +24,11 @@ impl Encoding {
         match asked.map(EncodingType::as_str) {
             None => Ok(Self::AsTheyAre),
             Some(EncodingType::URL) => Ok(Self::Url),
-            Some(_) => {
-                Err(s3_error!(InvalidArgument, "Invalid Encoding Method specified in Request"))
+            Some(other) => {
+                let error =
+                    s3_error!(InvalidArgument, "Invalid Encoding Method specified in Request");
+                let elements = [("ArgumentName", "encoding-type"), ("ArgumentValue", other)];
+                Err(with_elements(error, elements.into_iter()))
             }
         }
     }

@@ -43,6 +43,9 @@ pub(super) struct CorsRule {
 /// Names and values, in the order in which they were given.
 pub(super) type Tags = Vec<(String, String)>;
 
+/// The id that AWS shows of the version that has none.
+pub(super) const NULL: &str = "null";
+
 /// One version of a key: an object, or a delete marker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Version {
@@ -59,7 +62,7 @@ pub(super) struct Version {
 impl Version {
     /// The id as AWS shows it.
     pub(super) fn id(&self) -> &str {
-        self.id.as_deref().unwrap_or("null")
+        self.id.as_deref().unwrap_or(NULL)
     }
 }
 

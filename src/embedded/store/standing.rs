@@ -3,7 +3,7 @@
 
 use super::failure::Refused;
 use super::index::{Broken, Placed, Read, Writing};
-use super::records::{Bucket, Object, Version, Versioning};
+use super::records::{Bucket, NULL, Object, Version, Versioning};
 use super::{Now, find};
 use crate::random;
 
@@ -52,7 +52,7 @@ impl<'k> Standing<'k> {
         } else {
             let replaced = match self.latest {
                 Some(latest) if latest.version.id.is_none() => Some(latest),
-                Some(_) => tables.version(self.bucket_name, self.key, "null")?,
+                Some(_) => tables.version(self.bucket_name, self.key, NULL)?,
                 None => None,
             };
             if let Some(replaced) = replaced {
@@ -101,4 +101,10 @@ impl<'k> Standing<'k> {
         }
         Ok(())
     }
+}
+
+/// The id of a version in the answer to the PutObject or the complete that made it: that of the null
+/// version is not told (AWS: PutObject, the examples). That of a copy or a delete marker is.
+pub(super) fn told(id: Option<String>) -> Option<String> {
+    id.filter(|id| id != NULL)
 }

@@ -8,10 +8,11 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::Store;
-use super::failure::Refused;
+use super::failure::{Refused, with_element, with_elements};
 use super::find::{self, Found};
 use super::index::{Placed, Unwritten};
 use super::records::{Tags, Version};
+use crate::s3::encoding::decode_query;
 
 /// How many tags an object may have, and a bucket.
 const OBJECT_TAGS_MAX: usize = 10;
@@ -24,25 +25,30 @@ const VALUE_MAX: usize = 256;
 pub(super) fn of_header(field: Option<String>) -> S3Result<Tags> {
     let Some(field) = field else { return Ok(Tags::new()) };
     let wrong = || {
-        s3_error!(
+        let error = s3_error!(
             InvalidArgument,
             "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query \
              parameters without tag name duplicates."
-        )
+        );
+        let elements = [("ArgumentName", "x-amz-tagging"), ("ArgumentValue", field.as_str())];
+        with_elements(error, elements.into_iter())
     };
     let pairs = field.split('&').filter(|pair| !pair.is_empty());
     let tags: Option<Tags> = pairs
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decoded(name)?, decoded(value)?))
+            Some((decode_query(name)?, decode_query(value)?))
         })
         .collect();
-    checked(tags.ok_or_else(wrong)?, OBJECT_TAGS_MAX)
+    let tags = tags.ok_or_else(wrong)?;
+    if tags.iter().enumerate().any(|(number, tag)| is_named_before(&tags, number, &tag.0)) {
+        return Err(wrong());
+    }
+    checked(tags, OBJECT_TAGS_MAX)
 }
 
-fn decoded(text: &str) -> Option<String> {
-    let text = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+fn is_named_before(tags: &Tags, number: usize, name: &str) -> bool {
+    tags[..number].iter().any(|(earlier, _)| earlier == name)
 }
 
 /// The tags in a document.
@@ -61,17 +67,32 @@ fn checked(tags: Tags, max: usize) -> S3Result<Tags> {
         return Err(error);
     }
     for (number, (name, value)) in tags.iter().enumerate() {
-        if name.is_empty() || name.chars().count() > NAME_MAX {
-            return Err(s3_error!(InvalidTag, "The TagKey you have provided is invalid"));
+        if name.starts_with("aws:") {
+            let message = "System tags cannot be added/updated by requester";
+            return Err(with_element(s3_error!(InvalidTag, "{message}"), "TagKey", name));
         }
-        if value.chars().count() > VALUE_MAX {
-            return Err(s3_error!(InvalidTag, "The TagValue you have provided is invalid"));
+        if name.is_empty() || name.chars().count() > NAME_MAX || !name.chars().all(is_allowed) {
+            let error = s3_error!(InvalidTag, "The TagKey you have provided is invalid");
+            return Err(with_element(error, "TagKey", name));
         }
-        if tags[..number].iter().any(|(earlier, _)| earlier == name) {
-            return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
+        if value.chars().count() > VALUE_MAX || !value.chars().all(is_allowed) {
+            let error = s3_error!(InvalidTag, "The TagValue you have provided is invalid");
+            let elements = [("TagKey", name.as_str()), ("TagValue", value.as_str())];
+            return Err(with_elements(error, elements.into_iter()));
+        }
+        if is_named_before(&tags, number, name) {
+            let error = s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key");
+            return Err(with_element(error, "TagKey", name));
         }
     }
     Ok(tags)
+}
+
+/// AWS: "Categorizing your objects using tags": letters, numbers and spaces of any script, and some
+/// signs.
+fn is_allowed(character: char) -> bool {
+    let is_space = character.is_whitespace() && !character.is_control();
+    character.is_alphanumeric() || is_space || "+-=._:/@".contains(character)
 }
 
 /// Tags as a document has them.
@@ -86,7 +107,7 @@ impl Store {
     ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
         let GetObjectTaggingInput { bucket, key, version_id, .. } = request.input;
         let read = self.index.read(move |index| -> Result<_, Refused> {
-            find::object(index, (&bucket, &key), version_id.as_deref())
+            find::tagged(index, (&bucket, &key), version_id.as_deref())
         });
         let Found { object, version_id, .. } = read.await?;
         let tag_set = shown(object.described.tags);
@@ -119,7 +140,7 @@ impl Store {
         tags: Tags,
     ) -> Result<Option<String>, Refused> {
         let written = self.index.write(move |tables| -> Result<_, Unwritten<Refused>> {
-            let found = find::object(tables, (&bucket, &key), version_id.as_deref())?;
+            let found = find::tagged(tables, (&bucket, &key), version_id.as_deref())?;
             let Found { sequence, version, mut object, version_id } = found;
             object.described.tags = tags;
             let version = Version { object: Some(object), ..version };

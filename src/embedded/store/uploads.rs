@@ -21,8 +21,10 @@ use super::{Store, find, multipart};
 struct Page {
     uploads: Vec<(String, String, Upload)>,
     prefixes: Vec<String>,
-    /// The last entry, if there are more behind it: the key, and the upload's id.
-    next: Option<(String, Option<String>)>,
+    /// The last entry: the key, and the upload's id.
+    last: Option<(String, Option<String>)>,
+    /// Whether there are more behind it.
+    truncated: bool,
 }
 
 fn page(
@@ -34,11 +36,11 @@ fn page(
     find::bucket(index, &wish.bucket)?;
     let mut page = Page::default();
     // Without a key, an id as a marker means nothing (AWS: ListMultipartUploads).
-    let mut from = match id_marker.filter(|_| !key_marker.is_empty()) {
+    let is_place = !key_marker.is_empty() && wish.rolled_up(key_marker).is_none();
+    let mut from = match id_marker.filter(|_| is_place) {
         Some(id) => (key_marker.as_bytes().to_vec(), format!("{id}\0")),
         None => (wish.start(Some(key_marker)), String::new()),
     };
-    let mut last = None;
     while let Some((key, id, upload)) = index.upload_from(&wish.bucket, &from.0, &from.1)? {
         if !key.starts_with(&wish.prefix) {
             if key.as_bytes() < wish.prefix.as_bytes() {
@@ -48,17 +50,17 @@ fn page(
             break;
         }
         if page.uploads.len() + page.prefixes.len() >= wish.most {
-            page.next = last;
+            page.truncated = wish.most > 0;
             break;
         }
         if let Some(prefix) = wish.rolled_up(&key) {
             from = (behind_all_with(prefix.as_bytes()), String::new());
-            last = Some((prefix.to_owned(), None));
+            page.last = Some((prefix.to_owned(), None));
             page.prefixes.push(prefix.to_owned());
             continue;
         }
         from = (key.clone().into_bytes(), format!("{id}\0"));
-        last = Some((key.clone(), Some(id.clone())));
+        page.last = Some((key.clone(), Some(id.clone())));
         page.uploads.push((key, id, upload));
     }
     Ok(page)
@@ -74,22 +76,23 @@ impl Store {
         let wish =
             Wish::new(input.bucket, input.prefix, input.delimiter.as_ref(), input.max_uploads)?;
         let key_marker = input.key_marker.unwrap_or_default();
-        let id_marker = input.upload_id_marker.filter(|id| !id.is_empty());
+        let id_marker =
+            input.upload_id_marker.filter(|id| !id.is_empty() && !key_marker.is_empty());
         let (wished, key, id) = (wish.clone(), key_marker.clone(), id_marker.clone());
         let page = self.index.read(move |index| page(index, &wished, &key, id.as_deref())).await?;
-        let truncated = page.next.is_some();
-        let (next_key, next_id) = page.next.unwrap_or_default();
+        // AWS: ListMultipartUploads. It names the last upload also where there are no more.
+        let (next_key, next_id) = page.last.unwrap_or_default();
         let prefixes = page.prefixes.iter();
         let prefixes = prefixes.map(|prefix| CommonPrefix { prefix: Some(encoding.apply(prefix)) });
         Ok(S3Response::new(ListMultipartUploadsOutput {
             bucket: Some(wish.bucket),
             key_marker: Some(encoding.apply(&key_marker)),
             upload_id_marker: Some(id_marker.unwrap_or_default()),
-            next_key_marker: truncated.then(|| encoding.apply(&next_key)),
-            next_upload_id_marker: next_id,
+            next_key_marker: Some(encoding.apply(&next_key)),
+            next_upload_id_marker: Some(next_id.unwrap_or_default()),
             max_uploads: i32::try_from(wish.most).ok(),
-            is_truncated: Some(truncated),
-            prefix: Some(encoding.apply(&wish.prefix)),
+            is_truncated: Some(page.truncated),
+            prefix: (!wish.prefix.is_empty()).then(|| encoding.apply(&wish.prefix)),
             delimiter: wish.delimiter.map(|delimiter| encoding.apply(&delimiter)),
             encoding_type: input.encoding_type,
             common_prefixes: Some(prefixes.collect()),
@@ -113,7 +116,8 @@ impl Store {
         });
         let (upload, mut parts) = read.await?;
         parts.retain(|(number, _)| i32::from(*number) > after);
-        let truncated = parts.len() > most;
+        // A page of nothing has no next one: it would be the same again.
+        let truncated = most > 0 && parts.len() > most;
         parts.truncate(most);
         let shown = parts.iter().map(|(number, part)| {
             let mut shown = Part {
@@ -123,7 +127,8 @@ impl Store {
                 last_modified: Some(timestamp_ms(part.modified_ms)),
                 ..<_>::default()
             };
-            show!(shown, &part.checksum);
+            // Of an upload without an algorithm AWS checks the sums of parts, and shows none.
+            show!(shown, part.checksum.as_ref().filter(|_| upload.algorithm.is_some()));
             shown
         });
         Ok(S3Response::new(ListPartsOutput {
@@ -131,7 +136,7 @@ impl Store {
             key: Some(input.key),
             upload_id: Some(input.upload_id),
             part_number_marker: Some(after),
-            next_part_number_marker: parts.last().map(|(number, _)| i32::from(*number)),
+            next_part_number_marker: Some(parts.last().map_or(0, |(number, _)| i32::from(*number))),
             max_parts: i32::try_from(most).ok().or(Some(PAGE_MAX)),
             is_truncated: Some(truncated),
             parts: Some(shown.collect()),

@@ -14,9 +14,9 @@ use crate::backend::{Answer, Exchange, HeadError, HeadRequest, Sending, Signing}
 use crate::http1::fields::Fields;
 use crate::register::memory::MemoryRegister;
 use crate::register::{
-    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Observation,
+    Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, KeyRange, Observation,
     ReclaimAnswer, ReclaimStep, RegisterError, ReleaseStep, Resolution, ResolveStep, State, Status,
-    Token, UploadStep, Writers,
+    Token, UploadStep, Writers, YoungKey, YoungKeys,
 };
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, Seen};
 
@@ -682,6 +682,15 @@ impl<L: Line> Register for Distant<L> {
         self.ask(Step::Observe, async move { inner.observe(&name).await }).await
     }
 
+    async fn observe_writes(
+        &self,
+        name: &ObjectName,
+    ) -> Result<(Observation, Option<YoungKey>), RegisterError> {
+        let inner = Arc::clone(&self.inner);
+        let name = name.clone();
+        self.ask(Step::Observe, async move { inner.observe_writes(&name).await }).await
+    }
+
     async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
         let inner = Arc::clone(&self.inner);
         let name = name.clone();
@@ -725,7 +734,14 @@ impl<L: Line> Register for Distant<L> {
             inner
                 .commit(
                     &name,
-                    &CommitStep { token: &token, generation, new, quiet, headers: &headers },
+                    &CommitStep {
+                        token: &token,
+                        generation,
+                        new,
+                        quiet,
+                        headers: &headers,
+                        written: &crate::s3::listing::Written::default(),
+                    },
                 )
                 .await
         })
@@ -817,6 +833,17 @@ impl<L: Line> Register for Distant<L> {
         let (name, upload, before) = (name.clone(), step.name.clone(), step.before.clone());
         self.ask(Step::NoteUpload, async move {
             inner.note_upload(&name, &UploadStep { name: &upload, before: &before }).await
+        })
+        .await
+    }
+
+    async fn young_keys(&self, range: &KeyRange<'_>) -> Result<YoungKeys, RegisterError> {
+        let inner = Arc::clone(&self.inner);
+        let (bucket, prefix) = (range.bucket.clone(), range.prefix.to_owned());
+        let (position, limit) = (range.position.clone(), range.limit);
+        self.ask(Step::Manage, async move {
+            let range = KeyRange { bucket: &bucket, prefix: &prefix, position: &position, limit };
+            inner.young_keys(&range).await
         })
         .await
     }

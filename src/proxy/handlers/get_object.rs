@@ -5,16 +5,18 @@
 //! not judged here if the sender has signed the request for the store: such a sender may learn
 //! nothing from the proxy.
 
+use crate::backend::AskedFirst;
 use crate::backend::headers::for_head;
 use crate::clock;
 use crate::gate::{X_IFMATCH_GENERATION, X_IFMATCH_WANT};
 use crate::proxy::admitted::ObjectRead;
-use crate::proxy::consistent_read::{self, Read};
+use crate::proxy::consistent_read::{self, Asked, Read};
 use crate::proxy::response::{Failure, Response};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
 use crate::proxy::{conditional_read, outgoing, read_body};
 use crate::s3::Preconditions;
+use crate::s3::listing::VersionId;
 
 /// Serves a read.
 pub(super) async fn serve<'p>(
@@ -35,17 +37,22 @@ pub(super) async fn serve<'p>(
     } else {
         None
     };
-    let consistent = read.consistent && !request.query.has("versionId");
-    let mut asked = if consistent {
-        match consistent_read::ask(proxy, &read.name, &question, &preconditions).await {
+    let version = request.query.get("versionId").map(VersionId::parse);
+    // What is no id names no version that was written.
+    let mut asked = if read.consistent && version != Some(None) {
+        proxy.store.ask_strongly(&mut question.headers);
+        let version = version.flatten();
+        let (name, request, preconditions) = (&read.name, &question, &preconditions);
+        let read = Asked { name, version, request, preconditions };
+        match consistent_read::ask(proxy, &read).await {
             Ok(Read::Fresh(opened, failing)) => Ok((opened, failing)),
             Ok(Read::Refused(refused, opened)) => {
-                return Ok(consistent_read::refuse(visit, &refused, opened));
+                return Ok(consistent_read::refuse(visit, refused, opened));
             }
             Err(why) => Err(why),
         }
     } else {
-        conditional_read::ask(&proxy.store, &question, &preconditions).await
+        conditional_read::ask(&proxy.store, AskedFirst::LeastBusy, &question, &preconditions).await
     };
     if let (Some(pinned), Ok((opened, _))) = (pinned, &mut asked)
         && let Some(generation) = pinned.of_answer(opened.status, &opened.headers)

@@ -10,6 +10,10 @@ mod delete_objects_verbatim;
 mod forward;
 mod get_object;
 mod guarded_write;
+mod list_object_versions;
+mod list_objects;
+mod listing;
+mod listing_asker;
 mod options_object;
 mod post_object;
 mod post_object_verbatim;
@@ -34,6 +38,7 @@ pub(super) async fn serve<'p>(
     match admitted {
         Admitted::Write(write) => serve_write(proxy, visit, write).await,
         Admitted::ObjectRead(read) => get_object::serve(proxy, visit, read).await,
+        Admitted::Listing(listing) => Box::pin(listing::serve(proxy, visit, listing)).await,
         Admitted::Read(passed) => forward::read(proxy, visit, passed).await,
         Admitted::Stream(passed) => Box::pin(forward::stream(proxy, visit, passed)).await,
         Admitted::Buffered(passed) => Box::pin(forward::buffered(proxy, visit, passed)).await,

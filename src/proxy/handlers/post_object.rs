@@ -14,7 +14,7 @@ use crate::http1::fields::Fields;
 use crate::proxy::access::Asked;
 use crate::proxy::admitted::Form;
 use crate::proxy::context::Context;
-use crate::proxy::form_fields::{promise_of, put_headers, signed_policy};
+use crate::proxy::form_fields::{promise_of, put_headers};
 use crate::proxy::gate_reply::{etag_left, refusal, replay_headers, stored};
 use crate::proxy::incoming_form::IncomingForm;
 use crate::proxy::location::location;
@@ -30,7 +30,7 @@ use crate::s3::{
     BucketName, ETag, ObjectKey, ObjectName, Operation, PostForm, PostPolicy, Preconditions,
     S3Error, Spelling, Target,
 };
-use crate::sigv4::{Accepted, CheckedBody, WhichSecret, authenticate_policy};
+use crate::sigv4::{Accepted, CheckedBody, PolicyClaim, WhichSecret, authenticate_policy};
 
 /// Serves a form.
 pub(super) async fn serve<'p>(
@@ -69,7 +69,7 @@ fn admit(
     bucket: BucketName,
 ) -> Result<(Upload, Option<PostPolicy>, Caller), S3Error> {
     let (came, Context { log, .. }) = visit.parts();
-    let caller = match signed_policy(&form)? {
+    let caller = match PolicyClaim::of(&form)? {
         None => Caller::Anonymous,
         Some(claim) => {
             let accepted = Accepted {

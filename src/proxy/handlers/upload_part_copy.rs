@@ -5,7 +5,7 @@
 
 use crate::backend::EMPTY_SHA256;
 use crate::proxy::admitted::PartCopy;
-use crate::proxy::copy_source::{self, Source};
+use crate::proxy::copy_source::{self, Copied, Source};
 use crate::proxy::response::{Failure, Response};
 use crate::proxy::state::Proxy;
 use crate::proxy::visit::Visit;
@@ -30,12 +30,14 @@ pub(super) async fn serve<'p>(
     match copy_source::open(proxy, &outgoing, source).await? {
         // The document may need corrections. One that the store writes slowly keeps its client
         // waiting, so it is passed on as it comes.
-        Ok(opened) if opened.status.is_success() && opened.is_short() => {
-            match proxy.store.collect(opened).await {
+        Ok(Copied::Whole(answer)) => Ok(Response::whole(gate_reply::stored(visit, answer))),
+        Ok(Copied::Opened(opened)) if opened.status.is_success() && opened.is_short() => {
+            match proxy.store.collect(*opened).await {
                 Ok(answer) => Ok(Response::whole(gate_reply::stored(visit, answer))),
                 Err(why) => Response::opened(Err(why)),
             }
         }
-        opened => Response::opened(opened),
+        Ok(Copied::Opened(opened)) => Response::opened(Ok(*opened)),
+        Err(why) => Response::opened(Err(why)),
     }
 }

@@ -124,13 +124,14 @@ impl LockFile {
     pub(super) fn take_id(&mut self, id: RegisterId) -> Result<(), RegisterError> {
         self.id = Some(id);
         let standing = self.standing.take().unwrap_or(self.inherited);
-        self.leave(standing).inspect_err(|_| self.id = None)
+        self.leave(standing).map(|_| ()).inspect_err(|_| self.id = None)
     }
 
     /// Writes what the next process must wait for, and syncs it to the disk to survive a power cut.
-    pub(super) fn leave(&mut self, marker: Marker) -> Result<(), RegisterError> {
+    /// Whether that took any time: it was not in the file already.
+    pub(super) fn leave(&mut self, marker: Marker) -> Result<bool, RegisterError> {
         if self.standing == Some(marker) {
-            return Ok(());
+            return Ok(false);
         }
         // Not synced here: if the write is lost, the next process only waits longer than needed.
         let relief = self.standing == Some(Marker::Long) && marker == Marker::Open;
@@ -138,7 +139,7 @@ impl LockFile {
         self.write(marker, !relief)
             .map_err(|error| RegisterError::Unreachable(format!("lock file: {error}")))?;
         self.standing = Some(marker);
-        Ok(())
+        Ok(true)
     }
 
     fn write(&mut self, marker: Marker, synced: bool) -> io::Result<()> {

@@ -145,7 +145,7 @@ impl RedisRegister {
 
     /// As [`Self::unless_guided`], after a call: the connection to such a server is no longer of
     /// use.
-    fn on_demoted(&self, error: CallError, route: &Route) -> CallError {
+    pub(super) fn on_demoted(&self, error: CallError, route: &Route) -> CallError {
         if error == CallError::Demoted {
             route.connection.spoil();
         }

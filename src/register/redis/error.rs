@@ -38,6 +38,10 @@ impl From<&RedisError> for CallError {
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::Demoted,
             ErrorKind::Server(ServerErrorKind::Moved) => Self::Moved(words_of(error)),
+            // A step about several partitions of a cluster, one of which has moved.
+            _ if error.detail().is_some_and(|said| said.starts_with(NOT_LOCAL)) => {
+                Self::Moved(words_of(error))
+            }
             _ => Self::Other(register_error(error)),
         }
     }
@@ -124,8 +128,13 @@ const PASSING: [&str; 9] = [
 ];
 
 /// The commands that the proxies give, and those that the steps give.
-const RIGHTS: &str = "+fcall +function|load +mget +get +set +del +pexpire +type +time +info +ping; in \
-                      a cluster +cluster, with a database number +select";
+const RIGHTS: &str = "+fcall +function|load +mget +get +set +del +pexpire +type +time +info +ping; \
+                      with register.lag +zadd +zcard +zrangebylex +zremrangebylex +exists +unlink; in a \
+                      cluster +cluster, with a database number +select; for ifmatch register list, \
+                      diff and fsck +scan";
+
+/// What a function is told that touches a key of another server.
+const NOT_LOCAL: &str = "Script attempted to access a non local key";
 
 const FULL: &str = "it has used up its maxmemory. Raise that, or let nothing but ifmatch use this \
                     Redis. Until then nothing new is written; what is under way can end";

@@ -6,6 +6,8 @@
 //! |---|---|---|
 //! | `{<namespace>:<p>}` | string, no TTL | a partition: its epoch |
 //! | `{<namespace>:<p>}<bucket>/<key>` | string, TTL `record_ttl` after the end of its lease; with uploads 7 days at least, 10 minutes where only a reader was told its generation | a key: its lease and its record |
+//! | `{<namespace>:young}~<n>` | sorted set, all scores 0, TTL twice the lag | a shelf: the keys that were written in the stretch of time `n`, which is as long as the lag; in a cluster each partition has its own, `{<namespace>:<p>}~<n>` |
+//! | the same without `<n>` | string, TTL twice the lag | there where entries of such a set were left out |
 //! | `{<namespace>:id}` | string, no TTL | the register's id, where a marker is configured |
 //!
 //! The partition number `p` is [`partition_of`]. A partition holds six words with a space between
@@ -38,14 +40,26 @@
 //! of another epoch is ever read. For a landing the journal keeps the other headers of the answer,
 //! as header lines after their length. States, expectations, conditions and endings are short
 //! texts: see the functions here, and `landed` and `undetermined` in `record.lua`.
+//!
+//! An entry of the sets is `<bucket>/<key>`, NUL, and these words with a space between each: when its
+//! write had landed, or could land no more, in ms; the end of its epoch's name; the object's size in bytes and its time in seconds
+//! since 1970, each `-` where it is not known; what was done to the key's versions ([`written_text`]);
+//! and, to the end, the state that the write left. Where one of its writes is about a version, those before it follow in the same form, each
+//! after a NUL, the newest first; and `*`, if there were more.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::register::record::{JOURNAL_ENTRIES_MAX, PIN_TTL, UPLOAD_TTL, UPLOADS_MAX};
 use crate::register::types::in_millis;
 use crate::register::waiters::{TURN, TURN_GRANTS, WAITER_KEPT, WAITERS_MAX};
-use crate::register::{EpochId, Expect, Generation, Settle, State, Terms, View, Writers};
-use crate::s3::{Current, ETag, ObjectName, Preconditions, Shape};
+use crate::register::young::YOUNG_MAX;
+use crate::register::{
+    EpochId, Expect, Generation, Millis, Settle, State, Terms, View, Writers, YoungKey, YoungWrite,
+};
+use crate::s3::listing::{Change, Description, VersionId, Written};
+use crate::s3::{BucketName, Current, ETag, ObjectKey, ObjectName, Preconditions, Segments, Shape};
 
 /// The number of this format.
 pub(super) const FORMAT: u32 = 5;
@@ -56,6 +70,10 @@ pub(super) const PARTITIONS: u64 = 64;
 
 /// How many numbers of generations a library reserves at once.
 pub(super) const GENERATIONS: u32 = 1024;
+
+/// A cluster has [`PARTITIONS`] shelves of young keys. They fill evenly, so each may take more than its
+/// share.
+const CLUSTER_SHELVES: usize = 16;
 
 /// How long a server that was seen to be a master is taken for one, where it lets itself be written.
 /// A read-only replica, the default, refuses each step by itself.
@@ -98,6 +116,16 @@ pub(super) fn keys_of(namespace: &str, name: &ObjectName) -> Keys {
     let partition = partition_key(namespace, number);
     let key = format!("{partition}{name}");
     Keys { number, partition, key }
+}
+
+/// The object about which something is stored under this name; `None` for every other name.
+pub(super) fn known_name(namespace: &str, stored: &[u8]) -> Option<ObjectName> {
+    let rest = std::str::from_utf8(stored).ok()?.strip_prefix('{')?.strip_prefix(namespace)?;
+    let (number, name) = rest.strip_prefix(':')?.split_once('}')?;
+    let (bucket, key) = name.split_once('/')?;
+    let bucket = BucketName::parse(bucket).ok()?;
+    let key = ObjectKey::parse(key, Segments::ANY).ok()?;
+    (number.parse() == Ok(partition_of(name))).then_some(ObjectName { bucket, key })
 }
 
 /// What all proxies must agree on, including this format.
@@ -199,13 +227,94 @@ pub(super) fn view_text(view: View) -> &'static str {
     }
 }
 
+/// What the store's answer says of a write, as the functions take it. Only objects of the class `STANDARD`
+/// are described. The last word says what was done to the versions: `?` where that is not known, `-`
+/// where the answer named none; else `+` for an object, `!` for a delete marker, `x` for what is gone,
+/// and the version's id.
+pub(super) fn written_text(written: &Written) -> Cow<'static, str> {
+    let described = match written.description {
+        Some(Description { size_bytes, modified_s, .. }) => format!("{size_bytes} {modified_s}"),
+        None if written.change == Change::Unnamed => return Cow::Borrowed("- - -"),
+        None if written.change == Change::Unknown => return Cow::Borrowed("- - ?"),
+        None => "- -".to_owned(),
+    };
+    let (kind, id) = match &written.change {
+        Change::Unknown => ("?", ""),
+        Change::Unnamed => ("-", ""),
+        Change::Put(id) => ("+", id.as_str()),
+        Change::Marker(id) => ("!", id.as_str()),
+        Change::Gone(id) => ("x", id.as_str()),
+    };
+    Cow::Owned([&described, " ", kind, id].concat())
+}
+
+fn change_of(word: &[u8]) -> Option<Change> {
+    let (kind, id) = word.split_first()?;
+    let id = || VersionId::parse(std::str::from_utf8(id).ok()?);
+    match kind {
+        b'?' if word.len() == 1 => Some(Change::Unknown),
+        b'-' if word.len() == 1 => Some(Change::Unnamed),
+        b'+' => id().map(Change::Put),
+        b'!' => id().map(Change::Marker),
+        b'x' => id().map(Change::Gone),
+        _ => None,
+    }
+}
+
+/// By this an entry of a young set names its epoch: the last 10 characters of its name.
+pub(super) fn tag_of(epoch: &EpochId) -> &[u8] {
+    let name = epoch.0.as_bytes();
+    name.last_chunk::<10>().map_or(name, <[u8; 10]>::as_slice)
+}
+
+/// Reads an entry of a young set: the key of this bucket, and what was written there. What another epoch
+/// than these left is taken for old. `None` for anything else.
+pub(super) fn young_of(
+    bucket: &BucketName,
+    epochs: &HashSet<Vec<u8>>,
+    entry: &[u8],
+) -> Option<(String, YoungKey)> {
+    let mut parts = entry.split(|byte| *byte == 0);
+    let name = std::str::from_utf8(parts.next()?).ok()?;
+    let key = name.strip_prefix(bucket.as_str())?.strip_prefix('/')?;
+    let mut young = YoungKey::new(young_write_of(epochs, parts.next()?)?);
+    for part in parts {
+        if young.is_cut {
+            return None;
+        }
+        match part {
+            b"*" => young.is_cut = true,
+            write => young.older.push(young_write_of(epochs, write)?),
+        }
+    }
+    Some((key.to_owned(), young))
+}
+
+fn young_write_of(epochs: &HashSet<Vec<u8>>, write: &[u8]) -> Option<YoungWrite> {
+    let mut words = write.splitn(6, |byte| *byte == b' ');
+    let number = |word: &[u8]| std::str::from_utf8(word).ok()?.parse::<u64>().ok();
+    let landed_at = number(words.next()?)?;
+    let is_current = epochs.contains(words.next()?);
+    let (size_bytes, modified_s) = (number(words.next()?), number(words.next()?));
+    let description = size_bytes.zip(modified_s).map(|(size_bytes, modified_s)| Description {
+        size_bytes,
+        modified_s,
+        is_standard: true,
+    });
+    let change = change_of(words.next()?)?;
+    let state = state_of(words.next()?)?;
+    let landed_at = Millis(if is_current { landed_at } else { 0 });
+    Some(YoungWrite::new(landed_at, state, Written { description, change }))
+}
+
 /// The terms as the first lines of the library. Redis takes numbers as texts at less cost.
-pub(super) fn terms_in_lua(terms: &Terms) -> String {
+pub(super) fn terms_in_lua(terms: &Terms, is_cluster: bool) -> String {
     let ms = in_millis;
     let exclusive = terms.writers == Writers::Exclusive;
     let record_ttl = terms.record_ttl.max(terms.retry_horizon);
     let with_uploads = record_ttl.max(UPLOAD_TTL);
     let leased = terms.lease + terms.grace + terms.settle.max(terms.settle_long);
+    let young_max = if is_cluster { YOUNG_MAX / CLUSTER_SHELVES } else { YOUNG_MAX };
     format!(
         "local TERMS, FORMER_FORMAT = '{}', 'format={}'\n\
          local LEASE, GRACE, SETTLE, SETTLE_LONG = {}, {}, {}, {}\n\
@@ -215,7 +324,9 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
          local LEASED_TTL, LEASED_TTL_UPLOADS = '{}', '{}'\n\
          local EXCLUSIVE, JOURNAL_ENTRIES_MAX, UPLOADS_MAX = {exclusive}, {JOURNAL_ENTRIES_MAX}, {UPLOADS_MAX}\n\
          local TURN, WAITER_KEPT, WAITERS_MAX, TURN_GRANTS = {}, {}, {WAITERS_MAX}, {TURN_GRANTS}\n\
-         local GENERATIONS, SERVER_SEEN = {GENERATIONS}, {}\n",
+         local GENERATIONS, SERVER_SEEN = {GENERATIONS}, {}\n\
+         local CLUSTER, PARTITIONS = {is_cluster}, {PARTITIONS}\n\
+         local YOUNG_MAX, OLDER_MAX, YOUNG_TTL = {young_max}, {}, '{}'\n",
         terms_line(terms),
         FORMAT - 1,
         ms(terms.lease),
@@ -235,6 +346,8 @@ pub(super) fn terms_in_lua(terms: &Terms) -> String {
         ms(TURN),
         ms(WAITER_KEPT),
         ms(SERVER_SEEN),
+        YoungKey::OLDER_MAX,
+        ms(terms.lag * 2),
     )
 }
 
@@ -264,6 +377,24 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_stored_key_comes_back_as_it_was() {
+        for name in ["bucket/key", "bucket//a//../b}{", "bucket/ü \n"] {
+            let (bucket, key) = name.split_once('/').unwrap();
+            let key = ObjectKey::parse(key, Segments::ANY).unwrap();
+            let name = ObjectName { bucket: BucketName::parse(bucket).unwrap(), key };
+            let stored = keys_of("ifmatch", &name).key;
+            assert_eq!(known_name("ifmatch", stored.as_bytes()), Some(name));
+            assert_eq!(known_name("if", stored.as_bytes()), None);
+        }
+        for other in
+            ["{ifmatch:7}", "{ifmatch:id}", "{ifmatch:8}bucket/key", "{ifmatch:young}~12", "x", ""]
+        {
+            assert_eq!(known_name("ifmatch", other.as_bytes()), None, "{other}");
+        }
+        assert_eq!(known_name("ifmatch", b"{ifmatch:7}bucket/\xff"), None);
+    }
+
+    #[test]
     fn every_state_comes_back_as_it_was() {
         let tags: [&[u8]; 6] = [b"", b"abc-2", b"\"\"", b"\" x \"", b"\xff\0\n", b"A"];
         for tag in tags {
@@ -276,6 +407,72 @@ mod tests {
         }
         assert_eq!(state_of(b""), None);
         assert_eq!(state_of(b"absent"), None);
+    }
+
+    #[test]
+    fn an_entry_of_a_young_set_is_read_to_its_end() {
+        let bucket = BucketName::parse("bucket").unwrap();
+        let epochs = HashSet::from([b"now".to_vec()]);
+        let read = |entry: &[u8]| young_of(&bucket, &epochs, entry);
+        let described = Some(Description { size_bytes: 5, modified_s: 9, is_standard: true });
+        let id = || VersionId::parse("v=1").unwrap();
+        let write = |at, state: &[u8], description, change| {
+            let written = Written { description, change };
+            YoungWrite::new(Millis(at), state_of(state).unwrap(), written)
+        };
+        let of = |last| YoungKey::new(last);
+        let key = b"bucket/a/b \x01\x00";
+        for (entry, young) in [
+            (&b"12 now 5 9 - Pe t"[..], of(write(12, b"Pe t", described, Change::Unnamed))),
+            (b"12 now - - +v=1 P", of(write(12, b"P", None, Change::Put(id())))),
+            (b"12 now - - !v=1 A", of(write(12, b"A", None, Change::Marker(id())))),
+            (b"12 now 5 - xv=1 ?", of(write(12, b"?", None, Change::Gone(id())))),
+            (b"12 then 5 - ? ?", of(write(0, b"?", None, Change::Unknown))),
+            (
+                b"12 now 5 9 +v=1 Pe t\x0011 now - - ? ?\x009 then - - - A\x00*",
+                YoungKey {
+                    last: write(12, b"Pe t", described, Change::Put(id())),
+                    older: vec![
+                        write(11, b"?", None, Change::Unknown),
+                        write(0, b"A", None, Change::Unnamed),
+                    ],
+                    is_cut: true,
+                },
+            ),
+        ] {
+            let entry = [key, entry].concat();
+            assert_eq!(read(&entry), Some(("a/b \u{1}".to_owned(), young)));
+        }
+        for other in [
+            "other/a\x0012 now - - - A",
+            "bucket/a",
+            "bucket/a\x0012 now - - A",
+            "bucket/a\x0012 now - - + A",
+            "bucket/a\x0012 now - - -x A",
+            "bucket/a\x00x now - - - A",
+            "bucket/a\x0012 now - - - A\x00*\x0012 now - - - A",
+        ] {
+            assert_eq!(read(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_an_answer_said_comes_back_as_it_was() {
+        let described = Description { size_bytes: 5, modified_s: 9, is_standard: true };
+        let id = || VersionId::parse("3/L4k+x").unwrap();
+        for (description, change, text) in [
+            (None, Change::Unknown, "- - ?"),
+            (None, Change::Unnamed, "- - -"),
+            (Some(described), Change::Unnamed, "5 9 -"),
+            (Some(described), Change::Unknown, "5 9 ?"),
+            (Some(described), Change::Put(id()), "5 9 +3/L4k+x"),
+            (None, Change::Marker(id()), "- - !3/L4k+x"),
+            (None, Change::Gone(VersionId::null()), "- - xnull"),
+        ] {
+            let word = text.rsplit(' ').next().unwrap();
+            assert_eq!(change_of(word.as_bytes()), Some(change.clone()));
+            assert_eq!(written_text(&Written { description, change }), text);
+        }
     }
 
     #[test]

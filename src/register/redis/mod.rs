@@ -6,13 +6,14 @@
 //!   [`node`]: one server, its connections, its clock, its fitness.
 //! - [`scripts`]: the steps in Lua; [`format`]: what they leave in Redis; [`reply`]: what they answer.
 //! - [`calls`]: a step run on its server; [`steps`]: all steps of [`Register`](super::Register);
-//!   [`survey`]: what is done on every master at once; [`identity`]: the register's id.
+//!   [`survey`]: what is done on every master at once; [`known`]: a walk over all keys; [`identity`]: the register's id.
 //! - [`error`]: what an error of Redis means.
 
 mod calls;
 mod error;
 mod format;
 mod identity;
+mod known;
 mod node;
 mod reply;
 mod scripts;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::format::terms_line;
+pub use self::known::Walk;
 use self::node::fitness::{Demands, Setting};
 use self::node::partitions::Partitions;
 use self::node::transport::RegisterTls;
@@ -42,6 +44,8 @@ pub struct RedisRegister {
     settings: RedisSettings,
     router: Router,
     partitions: Arc<Partitions>,
+    /// How long after a write the store may still show what stood there before.
+    lag: Duration,
     tls: Option<Arc<RegisterTls>>,
 }
 
@@ -63,7 +67,9 @@ impl RedisRegister {
         terms: &Terms,
         metrics: Arc<Metrics>,
     ) -> Result<Self, RegisterError> {
-        Self::with_library(settings, terms, Library::new(terms, CLOCK, ""), metrics)
+        let is_cluster = matches!(settings.topology, Topology::Cluster(_));
+        let library = Library::new(terms, is_cluster, CLOCK, "");
+        Self::with_library(settings, terms, library, metrics)
     }
 
     fn with_library(
@@ -99,9 +105,9 @@ impl RedisRegister {
             failover_lag: terms.failover_lag,
             lag_is_stated: settings.failover_lag_is_stated,
         };
-        let terms = terms_line(terms);
-        let partitions = Partitions { namespace, library, terms, demands, metrics };
-        Ok(Self { settings: settings.clone(), router, partitions: Arc::new(partitions), tls })
+        let (lag, terms) = (terms.lag, terms_line(terms));
+        let partitions = Arc::new(Partitions { namespace, library, terms, demands, metrics });
+        Ok(Self { settings: settings.clone(), router, partitions, lag, tls })
     }
 
     /// The same register over connections of its own, for another runtime. The two share what they
@@ -112,6 +118,7 @@ impl RedisRegister {
             settings: self.settings.clone(),
             router: self.router.apart(&self.settings),
             partitions: Arc::clone(&self.partitions),
+            lag: self.lag,
             tls: self.tls.clone(),
         }
     }

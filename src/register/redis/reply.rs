@@ -156,6 +156,18 @@ impl Reply {
         }
     }
 
+    /// The rest, which is lists of strings.
+    pub(super) fn lists(self) -> impl Iterator<Item = Result<Vec<Vec<u8>>, RegisterError>> {
+        let string = |value| match value {
+            Value::BulkString(bytes) => Ok(bytes),
+            _ => Err(strange("no string")),
+        };
+        self.rest.map(move |list| match list {
+            Value::Array(values) => values.into_iter().map(string).collect(),
+            _ => Err(strange("no list")),
+        })
+    }
+
     pub(super) fn text(&mut self) -> Result<String, RegisterError> {
         self.optional_text()?.ok_or_else(|| strange("no text"))
     }
@@ -174,7 +186,7 @@ impl Reply {
     }
 }
 
-fn strange(what: &str) -> RegisterError {
+pub(super) fn strange(what: &str) -> RegisterError {
     RegisterError::Unsuitable(format!(
         "a step answered what this version does not understand ({what}). Let only ifmatch write \
          under register.namespace"

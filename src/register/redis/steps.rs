@@ -1,5 +1,6 @@
 //! The calls of [`Register`]: each encodes its arguments for the function and decodes the answer.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,25 +9,39 @@ use super::RedisRegister;
 use super::calls::Repeat;
 use super::format::{
     condition_text, current_text, expect_text, generation_text, refusal_text, settle_text,
-    state_text, view_text,
+    state_text, tag_of, view_text, written_text, young_of,
 };
-use super::reply::Reply;
+use super::reply::{Reply, strange};
 use crate::register::types::in_millis;
 use crate::register::{
     Acquired, ArmAnswer, ArmStep, Ask, CommitAnswer, CommitStep, DisarmStep, Generation, Grant,
-    Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep, Resolution,
-    ResolveStep, Status, Token, UploadName, UploadStep,
+    KeyRange, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError, ReleaseStep,
+    Resolution, ResolveStep, Status, Token, UploadName, UploadStep, YoungKey, YoungKeys,
 };
 use crate::s3::ObjectName;
 
 #[async_trait]
 impl Register for RedisRegister {
     async fn observe(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
-        observation(self.run(&self.library().observe, name, &[], Repeat::Once).await?)
+        observation(&mut self.run(&self.library().observe, name, &[], Repeat::Once).await?)
+    }
+
+    async fn observe_writes(
+        &self,
+        name: &ObjectName,
+    ) -> Result<(Observation, Option<YoungKey>), RegisterError> {
+        let mut reply = self.run(&self.library().observe, name, &[b"writes"], Repeat::Once).await?;
+        let at = reply.at;
+        let observed = observation(&mut reply)?;
+        let Some(entry) = reply.bytes()? else { return Ok((observed, None)) };
+        let of_epoch = HashSet::from([tag_of(&observed.epoch).to_vec()]);
+        let (_, young) = young_of(&name.bucket, &of_epoch, &entry)
+            .ok_or_else(|| strange("no entry of a young set"))?;
+        Ok((observed, young.at(self.lag, at)))
     }
 
     async fn pin(&self, name: &ObjectName) -> Result<Observation, RegisterError> {
-        observation(self.run(&self.library().pin, name, &[], Repeat::Once).await?)
+        observation(&mut self.run(&self.library().pin, name, &[], Repeat::Once).await?)
     }
 
     async fn acquire(&self, name: &ObjectName, ask: &Ask) -> Result<Acquired, RegisterError> {
@@ -125,12 +140,14 @@ impl Register for RedisRegister {
     ) -> Result<CommitAnswer, RegisterError> {
         let quiet = step.quiet.map(millis).unwrap_or_default();
         let generation = step.generation.map(|Generation(name)| name.as_bytes());
-        let arguments: [&[u8]; 5] = [
+        let written = written_text(step.written);
+        let arguments: [&[u8]; 6] = [
             step.token.0.as_bytes(),
             &state_text(&step.new),
             quiet.as_bytes(),
             generation.unwrap_or_default(),
             step.headers.as_str().as_bytes(),
+            written.as_bytes(),
         ];
         let reply = self.run(&self.library().commit, name, &arguments, Repeat::Once).await?;
         match reply.word() {
@@ -201,6 +218,10 @@ impl Register for RedisRegister {
         self.run(&self.library().note_upload, name, &arguments, Repeat::Once).await?.is_ok()
     }
 
+    async fn young_keys(&self, range: &KeyRange<'_>) -> Result<YoungKeys, RegisterError> {
+        self.young_keys_of_all(range).await
+    }
+
     async fn check(&self) -> Result<Status, RegisterError> {
         self.survey_all().await
     }
@@ -215,7 +236,7 @@ impl Register for RedisRegister {
     }
 }
 
-fn observation(mut reply: Reply) -> Result<Observation, RegisterError> {
+fn observation(reply: &mut Reply) -> Result<Observation, RegisterError> {
     Ok(Observation {
         epoch: reply.epoch()?,
         state: reply.state()?,
@@ -226,6 +247,7 @@ fn observation(mut reply: Reply) -> Result<Observation, RegisterError> {
         young_for: reply.duration()?,
         before: reply.optional_state()?,
         before_young_for: reply.duration()?,
+        landed: reply.optional_duration()?,
     })
 }
 

@@ -25,16 +25,19 @@ use crate::register::fixture::ask;
 use crate::register::record::{self, Armed, Doubt, Lease, Record, Slot};
 use crate::register::types::{Entry, Epoch, Millis};
 use crate::register::waiters::{Waiter, Waiters};
+use crate::register::young::{Mark, YoungIndex};
 use crate::register::{
     Acquired, AnswerHeaders, ArmAnswer, ArmStep, Ask, Asker, CommitStep, DisarmStep, Ending,
-    EpochId, Expect, Generation, Observation, ReclaimAnswer, ReclaimStep, Register, RegisterError,
-    ReleaseStep, ResolveStep, Settle, State, Terms, Token, Upload, UploadName, UploadStep, View,
-    WriteId, Writers,
+    EpochId, Expect, Generation, KeyRange, Observation, ReclaimAnswer, ReclaimStep, Register,
+    RegisterError, ReleaseStep, ResolveStep, Settle, State, Terms, Token, Upload, UploadName,
+    UploadStep, View, WriteId, Writers, YoungKey, YoungKeys,
 };
+use crate::s3::listing::{Change, Description, Position, VersionId, Written};
 use crate::s3::{BucketName, Current, ETag, EmptySegments, ObjectKey, ObjectName, Preconditions};
 
-/// In place of Redis's `TIME`: a clock that the test turns.
-const TEST_CLOCK: &str = "local function clock() return tonumber(redis.call('GET', 'clock')) end\n";
+/// In place of Redis's `TIME`: a clock that the test turns. Times to live count by Redis's own.
+const TEST_CLOCK: &str = "local function clock() return tonumber(redis.call('GET', 'clock')) end\n\
+                          YOUNG_TTL = '3600000'\n";
 
 /// Says all that is known of a partition and one key of it.
 const READ: &str = r"
@@ -90,7 +93,7 @@ end)
 
 /// A register with the test's clock, which can be read.
 fn readable(settings: &RedisSettings, terms: &Terms) -> RedisRegister {
-    let library = Library::new(terms, TEST_CLOCK, READ);
+    let library = Library::new(terms, false, TEST_CLOCK, READ);
     RedisRegister::with_library(settings, terms, library, Arc::default()).unwrap()
 }
 
@@ -169,6 +172,8 @@ enum Act {
     },
     Wait(u64),
     Survey,
+    /// What was written lately is listed.
+    YoungKeys,
     ForgetRecord,
     Flush,
     ChangeReplid,
@@ -250,7 +255,7 @@ fn act() -> impl Strategy<Value = Act> {
     let quiet = prop::option::weighted(0.3, prop::sample::select(vec![1, 50, 500]));
     let wait = prop::sample::select(vec![1, 40, 99, 100, 101, 179, 180, 181, 449, 450, 1000, 1001]);
     prop_oneof![
-        2 => Just(Act::Observe),
+        8 => Just(Act::Observe),
         4 => Just(Act::Pin),
         10 => note_upload,
         20 => acquire,
@@ -270,6 +275,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(waits, again)| Act::Contend { waits, again }),
         24 => wait.prop_map(Act::Wait),
         8 => Just(Act::Survey),
+        8 => Just(Act::YoungKeys),
         2 => Just(Act::ForgetRecord),
         1 => Just(Act::Flush),
         2 => Just(Act::ChangeReplid),
@@ -366,6 +372,10 @@ struct Pair<'a> {
     renamed_since: bool,
     /// The library has seen all leases of the epoch.
     counts_all: bool,
+    /// What the transitions have left for listings.
+    young: YoungIndex,
+    /// What the commit that is under way says of its object.
+    written: Option<Written>,
 }
 
 impl<'a> Pair<'a> {
@@ -385,6 +395,8 @@ impl<'a> Pair<'a> {
             seen: None,
             renamed_since: false,
             counts_all: true,
+            young: YoungIndex::default(),
+            written: None,
         }
     }
 
@@ -464,6 +476,7 @@ impl<'a> Pair<'a> {
         if self.epoch.is_none() {
             self.epoch = Some(Epoch::begin(epoch.id.clone(), &self.terms, self.now));
             self.slots = Default::default();
+            self.young = YoungIndex::default();
             (self.is_renamed, self.counts_all) = (false, true);
         }
         (epoch, slots)
@@ -480,8 +493,11 @@ impl<'a> Pair<'a> {
         let answer = scripted(self.register, &self.names[key]).await.unwrap();
         let (epoch, slots) = self.begun().await;
         let own = self.epoch.as_mut().unwrap();
+        let before = Mark::where_it_lags(&self.slots[key], self.terms.lag);
         let expected = pure(own, &mut self.slots[key], &self.terms, self.now);
         assert_eq!(answer, expected);
+        let at = (self.terms.lag, self.now);
+        self.young.note_step(&self.names[key], before, &self.slots[key], self.written.as_ref(), at);
         assert_eq!((&epoch, &slots), (&*own, &self.slots));
         answer
     }
@@ -532,12 +548,30 @@ impl<'a> Pair<'a> {
     async fn commit(&mut self, key: usize, token: &Token, new: State, quiet: Option<u64>) {
         let armed = self.armed.get(token).cloned();
         let quiet = quiet.map(Duration::from_millis);
+        let size_bytes = self.now.0;
+        // Keys differ in whether their bucket keeps versions.
+        let id = || VersionId::parse(&format!("v{size_bytes}")).unwrap();
+        let change = match (key % 2, &new, size_bytes % 8) {
+            (_, _, 0) => Change::Unknown,
+            (0, ..) => Change::Unnamed,
+            (_, State::Present(_), _) => Change::Put(id()),
+            (_, State::Absent, _) => Change::Marker(id()),
+            (_, State::Unknown, _) => Change::Gone(id()),
+        };
+        let description = size_bytes.is_multiple_of(2).then_some(Description {
+            size_bytes,
+            modified_s: 7,
+            is_standard: true,
+        });
+        let written = Written { description, change };
+        self.written = Some(written.clone());
         let step = CommitStep {
             token,
             generation: armed.as_ref(),
             new,
             quiet,
             headers: &AnswerHeaders::of([("x-amz-version-id", "v:1"), ("x-amz-delete-marker", "")]),
+            written: &written,
         };
         self.both(
             key,
@@ -545,6 +579,7 @@ impl<'a> Pair<'a> {
             |epoch, slot, terms, now| record::commit(epoch, slot, &step, terms, now),
         )
         .await;
+        self.written = None;
     }
 
     fn ask(&mut self, writer: usize, write_id: u8, again: bool) -> Ask {
@@ -594,6 +629,20 @@ impl<'a> Pair<'a> {
         assert_eq!((Some(&epoch), &slots), (self.epoch.as_ref(), &self.slots));
     }
 
+    /// The young keys on both sides. A survey before has all partitions known to the library.
+    async fn young_keys(&mut self) {
+        self.survey().await;
+        let bucket = &self.names[0].bucket;
+        let range = KeyRange { bucket, prefix: "", position: &Position::First, limit: 9 };
+        let found = self.register.young_keys(&range).await.unwrap();
+        if found.quarantine.is_zero() {
+            assert_eq!(found, self.young.range(&range, self.terms.lag, self.now));
+        }
+        let until = self.epoch.as_ref().unwrap().quarantine_until;
+        // Other partitions may have a longer one.
+        assert!(self.terms.lag.is_zero() || found.quarantine >= self.now.until(until));
+    }
+
     async fn observe(&mut self, key: usize) -> Observation {
         self.both(
             key,
@@ -601,6 +650,14 @@ impl<'a> Pair<'a> {
             |epoch, slot, terms, now| record::observe(epoch, slot, terms, now),
         )
         .await
+    }
+
+    /// What is observed, and what was written lately, on both sides.
+    async fn observe_writes(&mut self, key: usize) {
+        let observed = self.observe(key).await;
+        let (name, landing) = (&self.names[key], self.slots[key].record.landed_at);
+        let expected = self.young.of(name, landing, self.terms.lag, self.now);
+        assert_eq!(self.register.observe_writes(name).await.unwrap(), (observed, expected));
     }
 
     async fn pin(&mut self, key: usize, writer: usize) {
@@ -633,6 +690,7 @@ impl<'a> Pair<'a> {
                 self.meddle("FLUSHALL").await;
                 self.wait(0).await;
                 self.epoch = None;
+                self.young = YoungIndex::default();
             }
             Act::ChangeReplid => {
                 self.meddle("DEBUG CHANGE-REPL-ID").await;
@@ -647,6 +705,7 @@ impl<'a> Pair<'a> {
                 self.slots[key].record = Record::UNKNOWN;
             }
             Act::Survey => self.survey().await,
+            Act::YoungKeys => self.young_keys().await,
             Act::SkipQuarantine => self.skip_quarantine(key).await,
             Act::NoteUpload { upload, lost } => self.note_upload(key, upload, lost).await,
             Act::Acquire { write_id, long, age, preconditions, expect, upload, again, own } => {
@@ -678,7 +737,7 @@ impl<'a> Pair<'a> {
             Act::Contend { waits, again } => self.contend(key, writer, waits, again).await,
             Act::Lose { pre, expect, then } => self.lose(key, writer, pre, expect, then).await,
             Act::Observe => {
-                self.observe(key).await;
+                self.observe_writes(key).await;
             }
             Act::Pin => self.pin(key, writer).await,
             act => {
@@ -998,5 +1057,94 @@ async fn a_clock_that_jumps_ends_the_epoch_and_grants_nothing() {
         assert!(told, "{what}: {renewed:?}");
         set_clock(now).await;
         assert!(other.renew(&first, &token).await.is_err(), "{what}: and back");
+    }
+}
+
+/// What the register noted before the clock was set back is not believed when its time comes again.
+#[tokio::test]
+async fn what_another_epoch_noted_is_not_listed() {
+    needs_redis!();
+    let server = RedisServer::start(&[]).await;
+    let mut meddler = server.connection().await;
+    let lag = Duration::from_millis(250);
+    let terms = Terms { lag, ..terms(Writers::Exclusive) };
+    let register = readable(&settings(&server, 0), &terms);
+    let mut set_clock = async |at: u64| {
+        let () = cmd("SET").arg("clock").arg(at).query_async(&mut meddler).await.unwrap();
+    };
+    let listed = async || {
+        let bucket = named("key").bucket;
+        let position = Position::First;
+        let range = KeyRange { bucket: &bucket, prefix: "", position: &position, limit: 9 };
+        register.young_keys(&range).await.unwrap()
+    };
+    let write = async |id: &str, new: State| {
+        let Acquired::Granted(grant) = register.acquire(&named("key"), &ask(id)).await.unwrap()
+        else {
+            panic!("not granted")
+        };
+        let headers = AnswerHeaders::default();
+        let (token, written) = (&grant.token, &Written::default());
+        let step =
+            CommitStep { token, generation: None, new, quiet: None, headers: &headers, written };
+        register.commit(&named("key"), &step).await.unwrap();
+    };
+    set_clock(1_000_000).await;
+    register.check().await.unwrap();
+    set_clock(1_010_000).await;
+    write("delete", State::Absent).await;
+    assert_eq!(listed().await.keys["key"].last.state, State::Absent);
+
+    set_clock(950_000).await;
+    let mut forget = cmd("DEL");
+    (0..format::PARTITIONS).for_each(|number| {
+        forget.arg(format::partition_key("test", number));
+    });
+    let () = forget.query_async(&mut server.connection().await).await.unwrap();
+    assert!(!listed().await.quarantine.is_zero());
+    set_clock(980_000).await;
+    let created = State::Present(ETag::parse(b"new"));
+    write("create", created.clone()).await;
+    assert_eq!(listed().await.keys["key"].last.state, created);
+    set_clock(1_010_100).await;
+    assert_eq!(listed().await, YoungKeys::default());
+}
+
+/// In one stretch of time, in the next, and when there were more writes than are remembered.
+#[tokio::test]
+async fn the_writes_before_the_last_are_remembered_as_far_as_there_is_room() {
+    needs_redis!();
+    let server = RedisServer::start(&[]).await;
+    let mut meddler = server.connection().await;
+    let terms = Terms { lag: Duration::from_secs(1), ..terms(Writers::Exclusive) };
+    let register = readable(&settings(&server, 0), &terms);
+    let mut set_clock = async |at: u64| {
+        let () = cmd("SET").arg("clock").arg(at).query_async(&mut meddler).await.unwrap();
+    };
+    set_clock(1_000_000).await;
+    register.check().await.unwrap();
+    let began = 1_020_990;
+    for count in 1..=20 {
+        set_clock(began + count).await;
+        let name = named("key");
+        let id = format!("write-{count}");
+        let Acquired::Granted(grant) = register.acquire(&name, &ask(&id)).await.unwrap() else {
+            panic!("not granted")
+        };
+        let change = Change::Gone(VersionId::parse(&id).unwrap());
+        let (token, headers) = (&grant.token, &AnswerHeaders::default());
+        let written = &Written { description: None, change };
+        let new = State::Unknown;
+        let step = CommitStep { token, generation: None, new, quiet: None, headers, written };
+        register.commit(&name, &step).await.unwrap();
+
+        let (bucket, position) = (name.bucket, Position::First);
+        let range = KeyRange { bucket: &bucket, prefix: "", position: &position, limit: 9 };
+        let young = register.young_keys(&range).await.unwrap().keys.remove("key").unwrap();
+        let times = [&young.last].into_iter().chain(&young.older);
+        let times: Vec<_> = times.map(|write| write.landed_at.0 - began).collect();
+        let oldest = count.saturating_sub(YoungKey::OLDER_MAX as u64).max(1);
+        assert_eq!(times, (oldest..=count).rev().collect::<Vec<_>>());
+        assert_eq!(young.is_cut, oldest > 1);
     }
 }

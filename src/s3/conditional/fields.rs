@@ -105,6 +105,11 @@ pub(super) fn read_date_s(text: &str) -> Option<i64> {
     Some(since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
 }
 
+/// The time of an answer by its `Date`, in seconds since 1970.
+pub fn sent_at_s(headers: &Fields) -> Option<i64> {
+    date_s(headers, &header::DATE)
+}
+
 /// The modification time of an object by an answer's header, in seconds since 1970.
 pub fn last_modified_s(headers: &Fields) -> Option<i64> {
     date_s(headers, &header::LAST_MODIFIED)

@@ -15,7 +15,7 @@ mod representation;
 mod requirement;
 mod write;
 
-pub use fields::last_modified_s;
+pub use fields::{last_modified_s, sent_at_s};
 pub use precondition::{IF_GENERATION_MATCH, Precondition};
 pub use preconditions::{Preconditions, Shape};
 pub use read::X_AMZ_COPY_SOURCE_IF_MATCH;

@@ -25,7 +25,9 @@ pub mod register {
     pub mod steps;
     pub mod types;
     pub mod waiters;
+    pub mod young;
 
     pub use steps::*;
     pub use types::*;
+    pub use young::*;
 }

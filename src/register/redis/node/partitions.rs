@@ -55,7 +55,7 @@ impl Partitions {
         if let Some(wanted) = wanted {
             self.judge_configuration(requests, wanted).await?;
         }
-        let mut status = Status { quarantine: Duration::ZERO, leases: 0 };
+        let mut status = Status { quarantine: Duration::ZERO, leases: 0, servers: Vec::new() };
         // On a server that has only the register's id, no leases are counted by the clock.
         let mut at = partitions.is_empty().then_some(Millis(0));
         let mut elsewhere = None;
@@ -136,6 +136,27 @@ impl Partitions {
         }
         self.load(requests).await.map_err(|error| CallError::from(&error))?;
         answers(requests).await
+    }
+
+    /// Runs a step that is about all partitions of a server at once, and loads the library where it is
+    /// missing. `partitions`: those of the server, in a cluster.
+    pub(crate) async fn run_over(
+        &self,
+        requests: &mut MultiplexedConnection,
+        step: &Step,
+        arguments: &[&[u8]],
+        partitions: &[u64],
+    ) -> RedisResult<Value> {
+        let mut command = cmd("FCALL");
+        command.arg(&step.function).arg(0).arg(new_epoch_id().0).arg(arguments);
+        command.arg(&self.namespace).arg(partitions);
+        match command.query_async(requests).await {
+            Err(error) if is_not_loaded(&error) => {
+                self.load(requests).await?;
+                command.query_async(requests).await
+            }
+            answer => answer,
+        }
     }
 
     /// Loads the library of the steps. Never in place of one that is there, which would lose its

@@ -3,7 +3,8 @@
 -- KEYS:    [1] the partition, [2] the key
 -- ARGV:    [1] name of a new epoch, should one begin (prelude.lua); [2] token; [3] state after the
 --          write; [4] ms for which a first copy may still land, or ''; [5] generation that the
---          lease was armed with, or ''; [6] what the store's answer said besides
+--          lease was armed with, or ''; [6] what the store's answer said besides; [7] for listings:
+--          the object's size and time, each - where it is not known, and what was done to the key's versions (format.rs)
 -- Returns: {now, 'committed'}
 --          {now, 'overtaken'}
 --          {now, 'epoch changed'}
@@ -24,6 +25,7 @@ local function commit(KEYS, ARGV)
   if record.last_nonce and token == token_of(record.last_nonce) then
     return {now, 'committed'}
   end
+  record.said = ARGV[7]
   if held_by(token) and lease.generation then
     record.state = lease.tainted and '?' or new
     record.generation = lease.generation

@@ -11,7 +11,7 @@ use crate::register::Terms;
 pub(super) const CLOCK: &str = include_str!("clock.lua");
 
 /// The files after the clock, in their order.
-const FILES: [&str; 19] = [
+const FILES: [&str; 20] = [
     include_str!("prelude.lua"),
     include_str!("key.lua"),
     include_str!("record.lua"),
@@ -29,6 +29,7 @@ const FILES: [&str; 19] = [
     include_str!("release.lua"),
     include_str!("resolve.lua"),
     include_str!("note_upload.lua"),
+    include_str!("young_keys.lua"),
     include_str!("survey.lua"),
     include_str!("skip_quarantine.lua"),
 ];
@@ -58,6 +59,7 @@ pub(super) struct Library {
     pub release: Step,
     pub resolve: Step,
     pub note_upload: Step,
+    pub young_keys: Step,
     pub survey: Step,
     pub skip_quarantine: Step,
 }
@@ -65,9 +67,12 @@ pub(super) struct Library {
 impl Library {
     /// `clock` is Lua that defines `clock`: [`CLOCK`], except in tests, which set the time themselves
     /// and may have `more` functions.
-    pub(super) fn new(terms: &Terms, clock: &str, more: &str) -> Self {
-        let code =
-            [terms_in_lua(terms), without_comments(clock), without_comments(&FILES.concat())];
+    pub(super) fn new(terms: &Terms, is_cluster: bool, clock: &str, more: &str) -> Self {
+        let code = [
+            terms_in_lua(terms, is_cluster),
+            without_comments(clock),
+            without_comments(&FILES.concat()),
+        ];
         let code = [&code.concat(), more].concat();
         // Every other text is another library, with other names: versions and terms live side by
         // side, and none replaces another's memory.
@@ -87,6 +92,7 @@ impl Library {
             release: step("release"),
             resolve: step("resolve"),
             note_upload: step("note_upload"),
+            young_keys: step("young_keys"),
             survey: step("survey"),
             skip_quarantine: step("skip_quarantine"),
         }
@@ -109,12 +115,16 @@ const OF_A_KEY: [&str; 11] = [
 ];
 const OF_A_PARTITION: [&str; 2] = ["survey", "skip_quarantine"];
 
+/// The step that is about many partitions, which begins each of them itself.
+const OF_PARTITIONS: &str = "young_keys";
+
 /// The text of a library with this name.
 fn library_text(library: &str, code: &str) -> String {
-    let of_a_key = OF_A_KEY.map(|step| registration(library, step, "read_key() "));
-    let of_a_partition = OF_A_PARTITION.map(|step| registration(library, step, ""));
+    let of_a_key = OF_A_KEY.map(|step| registration(library, step, &[BEGIN, "read_key() "]));
+    let of_a_partition = OF_A_PARTITION.map(|step| registration(library, step, &[BEGIN]));
+    let of_partitions = registration(library, OF_PARTITIONS, &[]);
     let first = format!("#!lua name={library}\n");
-    [&first, code, &of_a_key.concat(), &of_a_partition.concat()].concat()
+    [&first, code, &of_a_key.concat(), &of_a_partition.concat(), &of_partitions].concat()
 }
 
 /// The name of a step's function in Redis.
@@ -124,20 +134,23 @@ fn function(library: &str, step: &str) -> String {
 
 /// Without the flag `no-writes`, Redis refuses the function on a replica, and on a master that has
 /// lost its replicas, before it runs (Redis: Eval flags). When Redis is out of memory, it refuses
-/// steps that store something new, and still runs those that end something. `read` is Lua that goes
-/// before the step.
-fn registration(library: &str, step: &str, read: &str) -> String {
-    let function = function(library, step);
+/// steps that store something new, and still runs those that end something. A server of a cluster
+/// lets a function touch keys of several slots only with a flag. `before` is Lua that goes before the
+/// step.
+fn registration(library: &str, step: &str, before: &[&str]) -> String {
+    let (function, before) = (function(library, step), before.concat());
     let flags = match step {
         "acquire" | "note_upload" | "pin" => "",
+        OF_PARTITIONS => "'allow-oom', 'allow-cross-slot-keys'",
         _ => "'allow-oom'",
     };
     format!(
         "redis.register_function{{function_name = '{function}', flags = {{{flags}}}, \
-         callback = function(KEYS, ARGV) local refused = begin(KEYS, ARGV) \
-         if refused then return refused end {read}return {step}(KEYS, ARGV) end}}\n"
+         callback = function(KEYS, ARGV) {before}return {step}(KEYS, ARGV) end}}\n"
     )
 }
+
+const BEGIN: &str = "local refused = begin(KEYS, ARGV) if refused then return refused end ";
 
 /// Removes comments: Redis keeps the text of every library.
 fn without_comments(text: &str) -> String {

@@ -5,7 +5,7 @@
 -- Returns: what observe returns
 -- Defines: pin
 -- Uses:    format.rs (PIN_TTL); prelude.lua (call, key, next_generation); key.lua (lease, put_key,
---          record); observe.lua (observe)
+--          record); observe.lua (observed)
 
 local function pin()
   if not record.generation then
@@ -16,5 +16,5 @@ local function pin()
   else
     call('PEXPIRE', key, PIN_TTL, 'GT')
   end
-  return observe()
+  return observed()
 end

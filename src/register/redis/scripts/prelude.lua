@@ -10,11 +10,11 @@
 -- Returns: {now, 'replica'}
 --          {now, 'terms', the partition's terms}
 --          nil: the step goes on
--- Defines: begin; call, now, partition, key: of this call; packed: the string of the key, or false;
---          epoch: the partition's, with its id, since, quarantine_until, and, as far as this
+-- Defines: begin, begin_each, memory; call, now, partition, key: of this call; packed: the string of the key, or false;
+--          epoch: the partition's, with its id, since, quarantine_until, shelf, and, as far as this
 --          library knows, leases: until when each blocks, and waiters, both by key;
 --          server_replid, put_epoch, next_generation, token_of, of_this_epoch, named
--- Uses:    format.rs (FORMER_FORMAT, GENERATIONS, LEASE, QUARANTINE, SERVER_SEEN, TERMS); clock.lua
+-- Uses:    format.rs (CLUSTER, FORMER_FORMAT, GENERATIONS, LEASE, QUARANTINE, SERVER_SEEN, TERMS); clock.lua
 --          (clock)
 
 local call, now, partition, key, packed, epoch
@@ -58,11 +58,13 @@ local function put_epoch(of, quarantine_until, reserved, replid)
   of.stored, of.quarantine_until, of.reserved, of.replid = line, quarantine_until, reserved, replid
 end
 
--- An epoch of which this library knows nothing more yet. What is stored of a key begins with its
--- packed_id (key.lua).
+-- An epoch of which this library knows nothing more yet. What is noted on a shelf has its tag. What is stored of a key begins with its
+-- packed_id (key.lua). The shelf is where the partition's young keys are noted: one for all, but in a
+-- cluster a function may touch keys of one slot only.
 local function new_epoch(id, since)
+  local shelf = CLUSTER and partition or string.gsub(partition, ':%d+}$', ':young}')
   return {id = id, packed_id = cmsgpack.pack(id), since = since, leases = {}, waiters = {},
-    n = 0, last = 0}
+    n = 0, last = 0, shelf = shelf, tag = string.sub(id, -10)}
 end
 
 -- Goes on with an epoch that another library began, or changed.
@@ -82,12 +84,13 @@ local function begin_epoch(id)
   memory[partition], epoch = new, new
 end
 
--- The full check: of the server, and of an epoch that the library does not vouch for.
-local function check(stored, new_id)
-  if not is_master() then
-    return {now, 'replica'}
-  end
-  if epoch and stored == epoch.stored and epoch.reign == reign then
+local function is_vouched(stored)
+  return epoch and stored == epoch.stored and epoch.reign == reign
+end
+
+-- The check of an epoch, after the look at the server.
+local function check_epoch(stored, new_id)
+  if is_vouched(stored) then
     return nil
   end
   if not stored and call('TYPE', partition).ok ~= 'none' then
@@ -106,6 +109,18 @@ local function check(stored, new_id)
   return nil
 end
 
+-- The full check: of the server, and of the epoch.
+local function check(stored, new_id)
+  if not is_master() then
+    return {now, 'replica'}
+  end
+  return check_epoch(stored, new_id)
+end
+
+local function was_seen_lately()
+  return now >= server_seen and now < server_seen + SERVER_SEEN
+end
+
 local function begin(KEYS, ARGV)
   call, now = redis.call, clock()
   partition, key = KEYS[1], KEYS[2]
@@ -114,12 +129,60 @@ local function begin(KEYS, ARGV)
   local found = key and call('MGET', partition, key) or call('MGET', partition)
   local stored = found[1]
   packed = found[2]
-  local vouched = epoch and stored == epoch.stored and epoch.reign == reign
-  -- Steps about no key are rare, and look at the server always.
-  if not key or not vouched or now < server_seen or now >= server_seen + SERVER_SEEN then
+  -- Steps about one partition and no key are rare, and look at the server always.
+  if not key or not is_vouched(stored) or not was_seen_lately() then
     return check(stored, ARGV[1])
   end
   return nil
+end
+
+-- What is stored at these keys. A cluster lets one command read keys of one slot only.
+local function stored_at(keys)
+  if not CLUSTER then
+    return call('MGET', unpack(keys))
+  end
+  local stored = {}
+  for i, of in ipairs(keys) do
+    stored[i] = call('MGET', of)[1]
+  end
+  return stored
+end
+
+-- The same for a step about several partitions. Returns what refuses it, or else the ms until the last
+-- of their quarantines is over.
+local function begin_each(partitions, new_id)
+  call, now = redis.call, clock()
+  local stored, quarantine = stored_at(partitions), 0
+  local vouched, quarantine_until = was_seen_lately(), 0
+  for i, of in ipairs(partitions) do
+    epoch = memory[of]
+    if not is_vouched(stored[i]) then
+      vouched = false
+      break
+    end
+    if epoch.quarantine_until > quarantine_until then
+      quarantine_until = epoch.quarantine_until
+    end
+  end
+  -- So it is nearly always, and the partitions are many.
+  if vouched then
+    return nil, math.max(quarantine_until - now, 0)
+  end
+  if not is_master() then
+    return {now, 'replica'}
+  end
+  for i, of in ipairs(partitions) do
+    partition, epoch = of, memory[of]
+    if not is_vouched(stored[i]) then
+      -- Each new epoch has a name of its own.
+      local refused = check_epoch(stored[i], new_id .. 'p' .. i)
+      if refused then
+        return refused
+      end
+    end
+    quarantine = math.max(quarantine, epoch.quarantine_until - now)
+  end
+  return nil, quarantine
 end
 
 -- Numbers of generations are reserved in blocks, each for one library, so that most need no write.

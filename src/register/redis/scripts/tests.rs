@@ -179,7 +179,7 @@ fn every_file_names_the_arguments_that_it_reads() {
 #[test]
 fn every_file_names_what_it_uses_of_others() {
     let files = files();
-    let constants = terms_in_lua(&terms());
+    let constants = terms_in_lua(&terms(), false);
     let mut supplied: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     supplied.insert("format.rs", names(&constants).1);
     for file in &files {
@@ -209,7 +209,7 @@ fn every_file_names_what_it_uses_of_others() {
 #[test]
 fn every_file_stands_after_those_that_it_uses() {
     let files = files();
-    let library = Library::new(&terms(), CLOCK, "");
+    let library = Library::new(&terms(), false, CLOCK, "");
     let place = |name: &str| {
         let file = files.iter().find(|file| file.name == name).unwrap();
         library
@@ -226,18 +226,21 @@ fn every_file_stands_after_those_that_it_uses() {
 
 #[test]
 fn another_text_is_another_library() {
-    let (one, again) = (Library::new(&terms(), CLOCK, ""), Library::new(&terms(), CLOCK, ""));
+    let (one, again) =
+        (Library::new(&terms(), false, CLOCK, ""), Library::new(&terms(), false, CLOCK, ""));
     let other_terms = Terms { lease: std::time::Duration::from_secs(2), ..terms() };
     assert_eq!(one.text, again.text);
-    for other in [Library::new(&other_terms, CLOCK, ""), Library::new(&terms(), CLOCK, "-- new\n")]
-    {
+    for other in [
+        Library::new(&other_terms, false, CLOCK, ""),
+        Library::new(&terms(), false, CLOCK, "-- new\n"),
+    ] {
         assert_ne!(one.commit.function, other.commit.function);
     }
 }
 
 #[test]
 fn a_library_has_another_name_as_soon_as_any_of_its_text_differs() {
-    let library = Library::new(&Terms::default(), CLOCK, "");
+    let library = Library::new(&Terms::default(), false, CLOCK, "");
     let (first, _) = library.text.split_once('\n').unwrap();
     let name = first.strip_prefix("#!lua name=").unwrap();
     // The name is a digest of all that Redis is told, but the name itself.

@@ -57,7 +57,7 @@ fn of_version(server: &RedisServer, version: &str) -> RedisRegister {
         never_promoted: true,
     };
     let settings = RedisSettings { topology, ..settings(server, 0) };
-    let library = Library::new(&long_terms(), CLOCK, version);
+    let library = Library::new(&long_terms(), false, CLOCK, version);
     RedisRegister::with_library(&settings, &long_terms(), library, Arc::default()).unwrap()
 }
 
@@ -123,6 +123,7 @@ async fn an_epoch_goes_on_while_nothing_is_lost() {
         new: State::Absent,
         quiet: None,
         headers: &AnswerHeaders::default(),
+        written: &Written::default(),
     };
     let answer = kept.register.commit(&named("key"), &committed).await;
     assert_eq!(answer, Ok(CommitAnswer::Committed));
@@ -319,6 +320,7 @@ end)
         new: State::Absent,
         quiet: None,
         headers: &AnswerHeaders::default(),
+        written: &Written::default(),
     };
     assert_eq!(register.commit(&named("key"), &step).await, Ok(CommitAnswer::Committed));
     assert_eq!(landing(None).await, None);

@@ -814,6 +814,7 @@ impl World {
                 new: new.clone(),
                 quiet,
                 headers: &AnswerHeaders::default(),
+                written: &pure_rooms::s3::listing::Written::default(),
             };
             self.server(scenario, index).commit(step);
         }

@@ -1,0 +1,87 @@
+//! Watching the process from second to second, for what one look cannot know: how fast numbers grow,
+//! and since when something has been wrong.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use super::history::{AllDurations, History, Sample};
+use super::standing::{Since, standing};
+use super::{Status, Traffic};
+use crate::metrics::Metrics;
+
+/// What was seen until now.
+#[derive(Debug)]
+pub(crate) struct Watch(Mutex<Seen>);
+
+#[derive(Debug)]
+struct Seen {
+    history: History,
+    since: Since,
+    /// How many lines with ALARM there were, and when the last one was seen.
+    lines: BTreeMap<&'static str, (u64, i64)>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        let history = History::new(Instant::now().into_std());
+        Self(Mutex::new(Seen { history, since: Since::default(), lines: BTreeMap::new() }))
+    }
+}
+
+impl Watch {
+    /// Notes the counters as they are now.
+    pub(super) fn add(&self, metrics: &Metrics) {
+        let now = Instant::now().into_std();
+        self.seen(|seen| seen.history.add(now, sample(metrics), || durations(metrics)));
+    }
+
+    /// The traffic until now.
+    pub(super) fn traffic(&self, metrics: &Metrics) -> Traffic {
+        let (now, durations) = (Instant::now().into_std(), durations(metrics));
+        self.seen(|seen| seen.history.traffic(now, sample(metrics), &durations))
+    }
+
+    /// Fills in what stands now, and since when.
+    pub(super) fn date(&self, status: &mut Status) {
+        self.seen(|seen| {
+            for (which, count) in &status.alarms {
+                let known = seen.lines.entry(which).or_default();
+                if *count > known.0 {
+                    *known = (*count, status.now_s);
+                }
+            }
+            let lines = seen.lines.iter().filter(|(_, (count, _))| *count > 0);
+            status.last_alarms_s = lines.map(|(which, (_, last_s))| (*which, *last_s)).collect();
+            status.standing_alarms = standing(status);
+            seen.since.date(&mut status.standing_alarms, status.now_s);
+        });
+    }
+
+    /// No code that holds the lock can panic.
+    fn seen<T>(&self, with: impl FnOnce(&mut Seen) -> T) -> T {
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn durations(metrics: &Metrics) -> AllDurations {
+    metrics.request_duration.distributions()
+}
+
+fn sample(metrics: &Metrics) -> Sample {
+    let mut sample = Sample {
+        request_bytes: metrics.request_bytes.get(),
+        response_bytes: metrics.response_bytes.get(),
+        ..Sample::default()
+    };
+    for (_, outcome, count) in metrics.requests.counts() {
+        sample.requests += count;
+        match outcome {
+            "refused" => sample.refused += count,
+            "failed" | "store broke off" => sample.failed += count,
+            _ => {}
+        }
+    }
+    sample
+}
