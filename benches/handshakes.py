@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from drives import Driven
+
 CLIENTS = 4
 """Processes, each with one connection at a time."""
 
@@ -57,9 +59,7 @@ def client(address: tuple[str, int], requests: list[bytes], seconds: float, cont
     results.put((errors, times))
 
 
-def load(url: str, requests: Path, seconds: float, continues: bool,
-         ) -> tuple[int, float, float, float]:
-    """Requests answered, seconds taken, and the latencies of half and of 99 % in ms."""
+def load(url: str, requests: Path, seconds: float, continues: bool) -> Driven:
     parts = urlsplit(url)
     address, each = (parts.hostname, parts.port), read_requests(requests)
     forked = multiprocessing.get_context("fork")
@@ -76,14 +76,14 @@ def load(url: str, requests: Path, seconds: float, continues: bool,
     errors, times = sum(errors for errors, _ in found), sorted(t for _, times in found for t in times)
     if errors or len(times) < 2:
         raise SystemExit(f"{errors} of {len(times)} requests to {url} failed")
-    return len(times), took, statistics.median(times) * 1e3, times[len(times) * 99 // 100] * 1e3
+    return Driven(len(times), took, statistics.median(times) * 1e3, times[len(times) * 99 // 100] * 1e3)
 
 
-def whole(url: str, requests: Path, seconds: float) -> tuple[int, float, float, float]:
+def whole(urls: list[str], requests: Path, seconds: float) -> Driven:
     """Each handshake is a whole one."""
-    return load(url, requests, seconds, continues=False)
+    return load(urls[0], requests, seconds, continues=False)
 
 
-def continued(url: str, requests: Path, seconds: float) -> tuple[int, float, float, float]:
+def continued(urls: list[str], requests: Path, seconds: float) -> Driven:
     """Each handshake continues the session before it."""
-    return load(url, requests, seconds, continues=True)
+    return load(urls[0], requests, seconds, continues=True)

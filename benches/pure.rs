@@ -19,6 +19,7 @@ use ifmatch::register::{
     AnswerHeaders, Asker, Epoch, EpochId, Expect, Millis, Settle, State, Terms, Token, WriteId,
     Writers,
 };
+use ifmatch::s3::listing::Written;
 use ifmatch::s3::{
     Current, Dialect, ETag, Naming, Operation, Precondition, Preconditions, Query, RequestHead,
     Seen, Target, classify,
@@ -195,6 +196,7 @@ fn register(criterion: &mut Criterion) {
                 new,
                 quiet: None,
                 headers: &AnswerHeaders::default(),
+                written: &Written::default(),
             };
             let committed = commit(&mut epoch, &mut slot, &step, &terms, now);
             assert_eq!(committed, CommitAnswer::Committed);

@@ -1,5 +1,6 @@
 //! What one write costs Redis: the CPU time of a real `redis-server` for the steps of a guarded PUT,
-//! over the register that production runs. `cargo bench --bench register`; another server by
+//! over the register that production runs. And what a store that lags costs it: memory for each young
+//! key, CPU time for each page of a listing. `cargo bench --bench register`; another server by
 //! `IFMATCH_TEST_REDIS_SERVER`, another number of rounds by `ROUNDS`.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap ends the measurement")]
@@ -23,8 +24,9 @@ use std::time::Duration;
 use ifmatch::register::redis::{RedisRegister, RedisSettings, Topology};
 use ifmatch::register::{
     Acquired, AnswerHeaders, ArmAnswer, ArmStep, Ask, Asker, CommitAnswer, CommitStep, Expect,
-    Register as _, Settle, State, Terms, WriteId, Writers,
+    KeyRange, Register as _, Settle, State, Terms, WriteId, Writers,
 };
+use ifmatch::s3::listing::{Change, Description, Position, Written};
 use ifmatch::s3::{BucketName, ETag, EmptySegments, ObjectKey, ObjectName, Preconditions};
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
@@ -46,21 +48,66 @@ struct Case {
     /// The writes have ids, so that the journals keep them.
     ids: bool,
     in_flight: usize,
+    /// How long the store lags.
+    lag: Duration,
 }
 
-const CASES: [Case; 6] = [
+/// Longer than all that is written and listed.
+const LAG: Duration = Duration::from_mins(5);
+
+const CASES: [Case; 7] = [
     Case {
         name: "exclusive, 16 in flight",
         writers: Writers::Exclusive,
         ids: false,
         in_flight: 16,
+        lag: Duration::ZERO,
     },
-    Case { name: "exclusive, 16, with ids", writers: Writers::Exclusive, ids: true, in_flight: 16 },
-    Case { name: "exclusive, 1 in flight", writers: Writers::Exclusive, ids: false, in_flight: 1 },
-    Case { name: "shared, 16 in flight", writers: Writers::Shared, ids: false, in_flight: 16 },
-    Case { name: "shared, 16, with ids", writers: Writers::Shared, ids: true, in_flight: 16 },
-    Case { name: "shared, 1 in flight", writers: Writers::Shared, ids: false, in_flight: 1 },
+    Case {
+        name: "exclusive, 16, with ids",
+        writers: Writers::Exclusive,
+        ids: true,
+        in_flight: 16,
+        lag: Duration::ZERO,
+    },
+    Case {
+        name: "exclusive, 1 in flight",
+        writers: Writers::Exclusive,
+        ids: false,
+        in_flight: 1,
+        lag: Duration::ZERO,
+    },
+    Case {
+        name: "shared, 16 in flight",
+        writers: Writers::Shared,
+        ids: false,
+        in_flight: 16,
+        lag: Duration::ZERO,
+    },
+    Case {
+        name: "shared, 16, with ids",
+        writers: Writers::Shared,
+        ids: true,
+        in_flight: 16,
+        lag: Duration::ZERO,
+    },
+    Case {
+        name: "shared, 1 in flight",
+        writers: Writers::Shared,
+        ids: false,
+        in_flight: 1,
+        lag: Duration::ZERO,
+    },
+    OVER_LAG,
 ];
+
+const OVER_LAG: Case = Case {
+    name: "exclusive, 16, over a lag",
+    writers: Writers::Exclusive,
+    ids: false,
+    in_flight: 16,
+    lag: LAG,
+};
 
 fn main() {
     if redis_server::is_missing() {
@@ -82,19 +129,110 @@ fn main() {
             case.name,
         );
     }
+    runtime.block_on(measure_listings());
+}
+
+/// How many keys are young.
+const YOUNG: usize = 60_000;
+/// How many pages one number is measured over.
+const PAGES: u32 = 1000;
+
+/// Prints what young keys cost in memory, and pages of listings in CPU time.
+async fn measure_listings() {
+    let mut used = Vec::new();
+    for lag in [Duration::ZERO, LAG] {
+        let server = RedisServer::start(&[]).await;
+        let case = Case { lag, ..OVER_LAG };
+        let register = Arc::new(open(&server, case).await);
+        let pid = process_of(&server).await;
+        if !lag.is_zero() {
+            print_pages(&register, pid, "nothing is young", "tables/").await;
+        }
+        let before = memory(&server).await;
+        write_all(&register, case, YOUNG, YOUNG, &Preconditions::NONE).await;
+        used.push(memory(&server).await - before);
+        if lag.is_zero() {
+            continue;
+        }
+        for (what, prefix) in [
+            ("60,000 keys are young, none in range", "zzz/"),
+            ("60,000 keys are young, 10 in range", "tables/part-0001"),
+            ("60,000 keys are young, 1,000 in range", "tables/part-01"),
+            ("60,000 keys are young, all in range", "tables/"),
+        ] {
+            print_pages(&register, pid, what, prefix).await;
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let young = YOUNG as f64;
+    println!(
+        "{:.0} bytes of Redis for a young key more than for an old one",
+        (used[1] - used[0]) / young
+    );
+}
+
+async fn print_pages(register: &RedisRegister, pid: u32, what: &str, prefix: &str) {
+    let bucket = BucketName::parse("warehouse").unwrap();
+    let (position, mut found) = (Position::First, 0);
+    // As for a page of 1,000 entries.
+    let range = KeyRange { bucket: &bucket, prefix, position: &position, limit: 2000 };
+    let before = cpu_time(pid);
+    for _ in 0..PAGES {
+        found = register.young_keys(&range).await.unwrap().keys.len();
+    }
+    let each = (cpu_time(pid) - before) / f64::from(PAGES);
+    println!("{what:<40} {each:6.0} µs of Redis a page, which is given {found} of them");
+}
+
+/// The bytes that the server uses for its data.
+async fn memory(server: &RedisServer) -> f64 {
+    let info: String =
+        redis::cmd("INFO").arg("memory").query_async(&mut server.connection().await).await.unwrap();
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory_dataset:"));
+    used.unwrap().trim().parse().unwrap()
+}
+
+/// A register whose quarantine is over.
+async fn open(server: &RedisServer, case: Case) -> RedisRegister {
+    let register = RedisRegister::connect(&settings(server), &terms(case)).unwrap();
+    register.skip_quarantine().await.unwrap();
+    if !case.lag.is_zero() {
+        // That leaves the lag. Epochs that end themselves then begin long ago.
+        end_quarantine(server).await;
+    }
+    register
+}
+
+/// Lets all epochs have begun, and their quarantines be over, for a long time.
+async fn end_quarantine(server: &RedisServer) {
+    let mut meddler = server.connection().await;
+    let partitions: Vec<String> =
+        redis::cmd("KEYS").arg("{ifmatch:*}").query_async(&mut meddler).await.unwrap();
+    for partition in partitions {
+        let line: String =
+            redis::cmd("GET").arg(&partition).query_async(&mut meddler).await.unwrap();
+        let mut words: Vec<_> = line.splitn(4, ' ').collect();
+        (words[1], words[2]) = ("1", "1");
+        let () = redis::cmd("SET")
+            .arg(&partition)
+            .arg(words.join(" "))
+            .query_async(&mut meddler)
+            .await
+            .unwrap();
+    }
 }
 
 /// Microseconds of Redis's CPU time for one write: all, and what the steps took by its own count.
 async fn measure(case: Case) -> [f64; 2] {
     let server = RedisServer::start(&[]).await;
-    let register = Arc::new(RedisRegister::connect(&settings(&server), &terms(case)).unwrap());
-    register.skip_quarantine().await.unwrap();
+    let register = Arc::new(open(&server, case).await);
     let pid = process_of(&server).await;
     // Every key has an ETag before.
-    write_all(&register, case, KEYS, Preconditions::NONE).await;
+    write_all(&register, case, KEYS, KEYS, &Preconditions::NONE).await;
     let mut meddler = server.connection().await;
     let before = [cpu_time(pid), time_in_steps(&mut meddler).await];
-    write_all(&register, case, WRITES, Preconditions::if_match(ETag::parse(ETAG))).await;
+    let right = Preconditions::if_match(ETag::parse(ETAG));
+    write_all(&register, case, WRITES, KEYS, &right).await;
     let after = [cpu_time(pid), time_in_steps(&mut meddler).await];
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     let writes = WRITES as f64;
@@ -115,18 +253,20 @@ async fn time_in_steps(connection: &mut MultiplexedConnection) -> f64 {
     used.sum()
 }
 
+/// Writes so many times, to so many keys in turn.
 async fn write_all(
     register: &Arc<RedisRegister>,
     case: Case,
     writes: usize,
-    preconditions: Preconditions,
+    keys: usize,
+    preconditions: &Preconditions,
 ) {
     let mut writers = JoinSet::new();
     for writer in 0..case.in_flight {
         let (register, preconditions) = (Arc::clone(register), preconditions.clone());
         writers.spawn(async move {
             for number in (writer..writes).step_by(case.in_flight) {
-                write(&register, case, number, &preconditions).await;
+                write(&register, case, number % keys, &preconditions).await;
             }
         });
     }
@@ -137,11 +277,8 @@ async fn write_all(
 async fn write(register: &RedisRegister, case: Case, number: usize, wanted: &Preconditions) {
     let name = ObjectName {
         bucket: BucketName::parse("warehouse").unwrap(),
-        key: ObjectKey::parse(
-            &format!("tables/part-{:05}.parquet", number % KEYS),
-            EmptySegments::Kept,
-        )
-        .unwrap(),
+        key: ObjectKey::parse(&format!("tables/part-{number:05}.parquet"), EmptySegments::Kept)
+            .unwrap(),
     };
     let nonce = uuid::Uuid::new_v4().simple().to_string();
     let write_id = if case.ids { WriteId(nonce.clone()) } else { WriteId::alone(&nonce) };
@@ -173,18 +310,27 @@ async fn write(register: &RedisRegister, case: Case, number: usize, wanted: &Pre
         };
         generation
     };
+    let written = Written {
+        description: Some(Description {
+            size_bytes: 1 << 20,
+            modified_s: 1_790_000_000,
+            is_standard: true,
+        }),
+        change: Change::Unnamed,
+    };
     let step = CommitStep {
         token: &grant.token,
         generation: Some(&generation),
         new: state,
         quiet: None,
         headers: &AnswerHeaders::default(),
+        written: &written,
     };
     assert_eq!(register.commit(&name, &step).await, Ok(CommitAnswer::Committed));
 }
 
 fn terms(case: Case) -> Terms {
-    Terms { writers: case.writers, ..Terms::default() }
+    Terms { writers: case.writers, lag: case.lag, ..Terms::default() }
 }
 
 fn settings(server: &RedisServer) -> RedisSettings {

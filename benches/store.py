@@ -35,13 +35,15 @@ import time
 from pathlib import Path
 from typing import Callable
 
-import end_to_end as bench
-from end_to_end import ACCESS_KEY, BINARY, BUCKET, KEYS, REGION, SECRET, SMALL_BODY, Connection, Server
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
-from processes import Process, stop_all
+from drives import wrk  # noqa: E402
+from measure import CONNECTIONS  # noqa: E402
+from processes import Process, stop_all  # noqa: E402
+from servers import BINARY, Server  # noqa: E402
+from signing import (  # noqa: E402
+    ACCESS_KEY, BUCKET, HOST, KEYS, REGION, SECRET, SMALL_BODY, Connection, key_path, signed, write_requests)
 
-# What moto takes for its own name. Any other host it takes for the name of a bucket.
-HOST = bench.HOST = "localhost"
 RESIGN = 100
 """A thread has a new signer when it comes to a multiple of this: among 16 threads, often enough."""
 PATIENCE_SECONDS = 600
@@ -87,17 +89,17 @@ def page(after: int | None = None) -> bytes:
     """The first page of the listing, or the one that follows an object."""
     query = "list-type=2"
     if after is not None:
-        query += "&start-after=" + bench.key_path(after).removeprefix(f"/{BUCKET}/").replace("/", "%2F")
-    return bench.signed("GET", f"/{BUCKET}?{query}")
+        query += "&start-after=" + key_path(after).removeprefix(f"/{BUCKET}/").replace("/", "%2F")
+    return signed("GET", f"/{BUCKET}?{query}")
 
 
-def write_requests(directory: Path) -> dict[str, Path]:
+def requests_in(directory: Path) -> dict[str, Path]:
     """Made anew for each load: a signature is good for a quarter of an hour."""
-    paths, signer = [bench.key_path(number) for number in range(KEYS)], Signer.new()
-    return bench.write_requests({
-        "PUT": [signer.put(path, SMALL_BODY) for path in paths],
-        "GET": [bench.signed("GET", path) for path in paths],
-    }, directory)
+    paths, signer = [key_path(number) for number in range(KEYS)], Signer.new()
+    return {
+        "PUT": write_requests([signer.put(path, SMALL_BODY) for path in paths], directory / "puts"),
+        "GET": write_requests([signed("GET", path) for path in paths], directory / "gets"),
+    }
 
 
 # === stores ===
@@ -164,14 +166,14 @@ def fill(store: Store) -> float:
                 connection = Connection(store.server.url)
             if number % RESIGN == 0:
                 signer = Signer.new()
-            status = connection.send(signer.put(bench.key_path(number), SMALL_BODY))
+            status = connection.send(signer.put(key_path(number), SMALL_BODY))
             if status != 200:
                 failed.append(f"{store.name}, object {number}: {status}")
         connection.close()
 
-    once(store.server, bench.signed("PUT", f"/{BUCKET}"))
+    once(store.server, signed("PUT", f"/{BUCKET}"))
     began = time.monotonic()
-    threads = [threading.Thread(target=work) for _ in range(bench.CONNECTIONS)]
+    threads = [threading.Thread(target=work) for _ in range(CONNECTIONS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -195,12 +197,12 @@ def once(server: Server, request: bytes) -> float:
 
 def measure(store: Store, scratch: Path, seconds: float) -> None:
     """One round."""
-    for what, file in write_requests(scratch).items():
+    for what, file in requests_in(scratch).items():
         before = store.server.cpu_seconds()
-        count, took, _, p99 = bench.wrk(store.server.url, file, seconds)
-        store.note(what, count / took)
-        store.note(f"{what} CPU", (store.server.cpu_seconds() - before) / count * 1e6)
-        store.note(f"{what} p99", p99)
+        driven = wrk(CONNECTIONS)([store.server.url], file, seconds)
+        store.note(what, driven.count / driven.seconds)
+        store.note(f"{what} CPU", (store.server.cpu_seconds() - before) / driven.count * 1e6)
+        store.note(f"{what} p99", driven.p99_ms)
     for what, request in ("first page", page()), ("middle page", page(store.objects // 2)):
         # At least one; many where a page takes milliseconds.
         until, times = time.monotonic() + seconds / 2, []
@@ -219,7 +221,7 @@ def start_again(store: Store) -> None:
     store.server.process.kill9()
     began = time.monotonic()
     store.server = store.start(store.directory)
-    once(store.server, bench.signed("GET", bench.key_path(0)))
+    once(store.server, signed("GET", key_path(0)))
     store.note("start", (time.monotonic() - began) * 1e3)
 
 
