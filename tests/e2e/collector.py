@@ -37,6 +37,8 @@ class Collector:
     def __init__(self, signed: Signed | None = None):
         self.status = 200
         """What each request is answered; `hangs` is asked first."""
+        self.said = b""
+        """The body of each answer."""
         self.hangs = False
         self.bodies: list[bytes] = []
         """Of the requests that were answered with 200."""
@@ -61,8 +63,9 @@ class Collector:
                     collector.bodies.append(body)
                 self.send_response(collector.status)
                 self.send_header("Content-Type", "application/x-protobuf")
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(collector.said)))
                 self.end_headers()
+                self.wfile.write(collector.said)
 
             def log_message(self, *_):
                 pass

@@ -176,8 +176,9 @@ def serve(store, tmp_path):
     """Starts a proxy with this `[tls]`, and more tables after it."""
     running: list[Proxy] = []
 
-    def start(tls: str, more: str = "", **settings) -> Served:
-        text = f'[tls]\nlisten = "127.0.0.1:0"\n{tls}\n{more}'
+    def start(tls: str, more: str = "", ports: int = 1, **settings) -> Served:
+        listen = '"127.0.0.1:0"' if ports == 1 else str(["127.0.0.1:0"] * ports)
+        text = f'[tls]\nlisten = {listen}\n{tls}\n{more}'
         proxy = Proxy(tmp_path / str(len(running)), store.store,
                       Settings(settle=0, rules=text, **settings))
         running.append(proxy)
@@ -301,6 +302,15 @@ def alone(guarded) -> Endpoint:
     """The same store without the proxy: what a test expects of the proxy must fail here."""
     store = guarded.store
     return Endpoint(store.url, store.access_key, store.secret_key, guarded.bucket)
+
+
+@pytest.fixture(scope="session", params=["proxy", "store"])
+def judging(request) -> Endpoint:
+    """What judges conditions: the proxy in front of a store that does not, and the embedded store without one."""
+    if request.param == "proxy":
+        return request.getfixturevalue("proxied")
+    store = request.getfixturevalue("store_named")("embedded")
+    return Endpoint(store.url, store.access_key, store.secret_key, new_bucket(store))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import re
 import signal
@@ -91,13 +92,14 @@ class Process:
         return self.child.poll() is None
 
     def wait_for_line(self, pattern: str, timeout: float = 30, since: int = 0) -> re.Match[str]:
-        """Returns the match of the first line (from line number `since`) that has `pattern`."""
+        """Returns the match of the first line (from line number `since`) that has `pattern`, or whose message
+        has it, where the line is JSON."""
         deadline = time.monotonic() + timeout
         wanted = re.compile(pattern)
         with self._news:
             while True:
                 for line in self.lines[since:]:
-                    if match := wanted.search(line):
+                    if match := wanted.search(line) or wanted.search(message_of(line)):
                         return match
                 since = len(self.lines)
                 if not self.running() and not any(pump.is_alive() for pump in self._pumps):
@@ -141,6 +143,16 @@ class Process:
             pump.join(2)
         _alive.discard(self)
         return status
+
+
+def message_of(line: str) -> str:
+    """The message of a log line that is JSON; otherwise nothing."""
+    if not line.startswith("{"):
+        return ""
+    try:
+        return str(json.loads(line).get("message", ""))
+    except ValueError:
+        return ""
 
 
 def wait_for_port(port: int, processes: list[Process], timeout: float = 60) -> None:

@@ -39,6 +39,9 @@ class Settings:
     """Of checks of the nodes; with several nodes only. So are the next two."""
     health_timeout: float = 0.5
     clock_skew: float = 0.05
+    health_bucket: str | None = None
+    resolve_interval: float | None = None
+    """As it is by default, where it is not given."""
     connect_timeout: float = 5
     writers: str = "shared"
     dialect: str = "aws"
@@ -51,6 +54,8 @@ class Settings:
     lag: float = 0
     spacing: float = 0
     read_patience: float = 5
+    listing_memory: str | None = None
+    """As it is by default, where it is not given."""
     lease_wait: float = 5
     body_memory: str = "64MiB"
     body_memory_per_body: str = "8MiB"
@@ -62,6 +67,8 @@ class Settings:
     body_least_rate: str = "1KiB"
     """A second."""
     log_level: str = "info"
+    log_access: str | None = None
+    """As it is by default, where it is not given."""
     anonymous: tuple[str, ...] = ()
     """Buckets open to all."""
     anonymous_read_only: bool = True
@@ -82,6 +89,11 @@ class Settings:
     reserved: list[str] | None = None
     """As it is by default, where it is not given."""
     write_ids: bool = False
+    strong_headers: tuple[str, ...] = ()
+    probe_at_start: str | None = None
+    """As it is by default, where it is not given; "off"."""
+    probe_bucket: str = "probed"
+    probe_timeout: float = 5
     writes: int = 4096
     writes_per_client: int | None = None
     writes_per_key: int = 256
@@ -93,6 +105,8 @@ class Settings:
     upgrade_socket: Path | None = None
     marker: str | None = None
     """Bucket and key."""
+    register_tls: str = ""
+    """The keys of `[register]` that are about TLS to Redis, as the file has them."""
     admin: str | None = None
     """Where the admin listener listens, if there is to be one."""
     admin_token: bool = False
@@ -126,6 +140,7 @@ def config_text(store_url: str, store_key: str, settings: Settings, directory: P
         register = f"timeout = {seconds(settings.lease / 4)}"
         if settings.failover_lag is not None:
             register += f"\nfailover_lag = {seconds(settings.failover_lag)}"
+    register += f"\n{settings.register_tls}"
     if settings.marker:
         register += f"\nmarker = {quoted(settings.marker)}"
     clients = "" if settings.signatures == "passthrough" else f"""
@@ -163,11 +178,18 @@ read_only = {json.dumps(settings.anonymous_read_only)}"""
     if settings.client_certificate:
         cert, key = map(quoted, settings.client_certificate)
         ca_file += f"\nclient_cert_file = {cert}\nclient_key_file = {key}"
+    probe = "" if not settings.probe_at_start else f"""\
+probe_at_start = {quoted(settings.probe_at_start)}
+probe_bucket = {quoted(settings.probe_bucket)}
+probe_timeout = {seconds(settings.probe_timeout)}"""
     nodes = "" if not settings.nodes else f"""\
 urls = {json.dumps(settings.nodes)}
 health_interval = {seconds(settings.health_interval)}
 health_timeout = {seconds(settings.health_timeout)}
-clock_skew = {seconds(settings.clock_skew)}"""
+clock_skew = {seconds(settings.clock_skew)}
+{optional("health_bucket", settings.health_bucket)}"""
+    resolve = (f"resolve_interval = {seconds(settings.resolve_interval)}"
+               if settings.resolve_interval else "")
     traces = f"[traces]\n{settings.traces}\n" if settings.traces else ""
     upgrade_socket = (f"upgrade_socket = {quoted(settings.upgrade_socket)}"
                       if settings.upgrade_socket else "")
@@ -184,6 +206,7 @@ dialect = {quoted(settings.dialect)}
 
 [backend]
 {nodes or f"url = {quoted(store_url)}"}
+{resolve}
 connect_timeout = {seconds(settings.connect_timeout)}
 read_patience = {seconds(settings.read_patience)}
 region = "us-east-1"
@@ -195,8 +218,10 @@ deletes_at_once = {settings.deletes_at_once}
 addressing = {quoted(settings.addressing)}
 checksums = {quoted(settings.checksums)}
 write_ids = {json.dumps(settings.write_ids)}
+strong_headers = {json.dumps(settings.strong_headers)}
 subresources = {json.dumps(settings.subresources)}
 {reserved}
+{probe}
 {ca_file}
 
 [register]
@@ -227,11 +252,13 @@ writes = {settings.writes}
 writes_per_key = {settings.writes_per_key}
 strangers = {settings.strangers}
 connections = {settings.connections}
+{optional("listing_memory", settings.listing_memory)}
 {per_address}
 
 [log]
 format = "json"
 level = {quoted(settings.log_level)}
+{optional("access", settings.log_access)}
 
 [admin]
 {optional("listen", settings.admin)}
@@ -258,9 +285,10 @@ class Proxy:
 
     def __init__(self, directory: Path, store: Store, settings: Settings = Settings(),
                  name: str = "ifmatch", backend_url: str | None = None,
-                 arguments: tuple[str, ...] = ()):
+                 arguments: tuple[str, ...] = (), within: tuple[str, ...] = ()):
+        """`within`: a command that runs the program, such as one that changes what it sees."""
         self.directory, self.store, self.settings, self.name = directory, store, settings, name
-        self.arguments = arguments
+        self.arguments, self.within = arguments, within
         (directory / "spool").mkdir(parents=True, exist_ok=True)
         self.config = directory / "ifmatch.toml"
         self.config.write_text(config_text(backend_url or store.url, store.access_key, settings,
@@ -274,7 +302,7 @@ class Proxy:
 
     def start(self) -> None:
         binary = TRACES_BINARY if self.settings.traces else BINARY
-        command = [str(binary), "serve", "--config", str(self.config), *self.arguments]
+        command = [*self.within, str(binary), "serve", "--config", str(self.config), *self.arguments]
         self.process = Process(self.name, command, env=secrets_env(self.store))
         self.url = self.process.wait_for_line(r"^listening on (http://\S+)")[1]
 

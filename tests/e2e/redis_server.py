@@ -11,6 +11,7 @@ from typing import Callable
 
 import redis
 
+from certificates import Signed
 from processes import NotReady, Process, free_ports
 from relay import Relay
 
@@ -93,6 +94,34 @@ class RedisServer:
 
     def stop(self) -> None:
         self.process.stop()
+
+
+class TlsRedis(RedisServer):
+    """One that is reached by TLS too, at a port of its own. The test itself uses the plain one."""
+
+    def __init__(self, directory: Path, signed: Signed, authority: Path, clients: str = "yes"):
+        """`clients`: "yes" asks them for a certificate of the authority, "no" for none."""
+        self.tls_port: int | None = None
+        self._tls = {"tls-cert-file": signed.cert, "tls-key-file": signed.key,
+                     "tls-ca-cert-file": authority, "tls-auth-clients": clients}
+        super().__init__(directory)
+
+    def start(self) -> None:
+        port = self.tls_port or free_ports(1)[0]
+        words = (("--" + name, str(value)) for name, value in self._tls.items())
+        self.options = ("--tls-port", str(port), *itertools.chain(*words))
+        super().start()
+        self.tls_port = port
+
+    def replace(self, signed: Signed, authority: Path) -> None:
+        """Connections from now on get this certificate, and show one of this authority."""
+        self.client().config_set("tls-ca-cert-file", str(authority))
+        self.client().execute_command("CONFIG", "SET", "tls-cert-file", str(signed.cert),
+                                      "tls-key-file", str(signed.key))
+
+    def new_database(self) -> str:
+        plain = super().new_database()
+        return plain.replace("redis:", "rediss:").replace(f":{self.port}/", f":{self.tls_port}/")
 
 
 class SentinelSet:

@@ -183,11 +183,17 @@ def _close(each: socket.socket) -> None:
 class TlsFront:
     """Takes TLS off and forwards: SDKs send checksums as trailers over https only."""
 
-    def __init__(self, target_url: str, certificate: str, key: str):
+    def __init__(self, target_url: str, certificate: str, key: str, client_authority: str | None = None):
+        """`client_authority`: clients must show a certificate that it has signed."""
         parts = urlsplit(target_url)
         self._target = (parts.hostname, parts.port)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate, key)
+        self.shown: list[str] = []
+        """The serial numbers of the clients' certificates, connection by connection."""
+        if client_authority:
+            self._context.load_verify_locations(client_authority)
+            self._context.verify_mode = ssl.CERT_REQUIRED
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         server = asyncio.run_coroutine_threadsafe(
@@ -196,6 +202,8 @@ class TlsFront:
         self.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     async def _serve(self, reader, writer) -> None:
+        if certificate := writer.get_extra_info("peercert"):
+            self.shown.append(certificate["serialNumber"])
         target_reader, target_writer = await asyncio.open_connection(*self._target)
         pipes = [asyncio.create_task(_pipe(reader, target_writer)),
                  asyncio.create_task(_pipe(target_reader, writer))]
@@ -205,6 +213,21 @@ class TlsFront:
             pipe.cancel()
         for each in (writer, target_writer):
             each.close()
+
+    def show(self, certificate: str, key: str) -> None:
+        """Shows this certificate on connections from now on."""
+        self._between_handshakes(self._context.load_cert_chain, certificate, key)
+
+    def trust(self, client_authority: str) -> None:
+        """Accepts clients of this authority, too."""
+        self._between_handshakes(self._context.load_verify_locations, client_authority)
+
+    def _between_handshakes(self, load, *arguments: str) -> None:
+        """A certificate is loaded before its key: a handshake between the two would fail."""
+        async def loaded() -> None:
+            load(*arguments)
+
+        asyncio.run_coroutine_threadsafe(loaded(), self._loop).result(10)
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._end_connections(), self._loop).result(10)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Callable
@@ -21,11 +23,23 @@ class Request:
     body: bytes
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    """With the few that are usual, a crowd's connections wait for seconds."""
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class ScriptedStore:
     """`answer` is called for each request; to begin with everything is there and is empty."""
 
-    def __init__(self):
+    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 0)):
         self.answer: Callable[[Request], Response] = lambda _: (200, {"ETag": '"e"'}, b"")
+        self.ahead_s = 0
+        """By how many seconds the dates of answers are ahead."""
         self._seen: list[Request] = []
         scripted = self
 
@@ -49,13 +63,16 @@ class ScriptedStore:
 
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = handle_any
 
+            def date_time_string(self, timestamp=None):
+                return super().date_time_string(time.time() + scripted.ahead_s)
+
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Server(address, Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{self._server.server_port}"
+        self.port = self._server.server_port
+        url = f"http://{address[0]}:{self.port}"
         self.store = Store("scripted", url, "storekey", "storesecret")
 
     def take(self) -> list[Request]:

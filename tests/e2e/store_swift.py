@@ -16,7 +16,7 @@ def swift(directory: Path) -> Store:
     return on_free_ports(5, directory, _start)
 
 
-def _directory_with_xattrs(wanted: Path) -> Path:
+def directory_with_xattrs(wanted: Path) -> Path:
     """Swift keeps its metadata in user xattrs, which not every temporary directory has."""
     for candidate in (wanted, ROOT / "target" / "e2e-swift" / str(os.getpid()) / wanted.name):
         shutil.rmtree(candidate, ignore_errors=True)
@@ -31,15 +31,13 @@ def _directory_with_xattrs(wanted: Path) -> Path:
 
 
 def _start(wanted: Path, ports: list[int], processes: list[Process]) -> Store:
-    base = _directory_with_xattrs(wanted)
+    base = directory_with_xattrs(wanted)
     proxy, account, container, obj, cache = ports
     etc, devices, run = base / "etc", base / "srv", base / "run"
     for each in (etc, devices / "d1", run):
         each.mkdir(parents=True)
-    user = _user_name()
-    # Debian's Swift runs on Debian's Python, whatever a version manager put in front of it.
-    env = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "SWIFT_DIR": str(etc), "PYTHONPATH": "",
-           "VIRTUAL_ENV": ""}
+    user = user_name()
+    env = swift_environment(etc)
     common = {"user": user, "etc": etc, "devices": devices, "log": run / "no-syslog"}
     (etc / "swift.conf").write_text(SWIFT_CONF)
     (etc / "proxy-server.conf").write_text(
@@ -47,7 +45,7 @@ def _start(wanted: Path, ports: list[int], processes: list[Process]) -> Store:
     for kind, port in (("account", account), ("container", container), ("object", obj)):
         (etc / f"{kind}-server.conf").write_text(
             STORAGE_CONF.format(kind=kind, port=port, **common))
-        _build_ring(etc, kind, port, env)
+        build_ring(etc, kind, [(port, "d1")], env)
 
     def launch(program: str, *arguments: str) -> None:
         processes.append(Process(program, [program, *arguments], env=env, cwd=etc))
@@ -64,9 +62,15 @@ def _start(wanted: Path, ports: list[int], processes: list[Process]) -> Store:
     return Store("swift", f"http://127.0.0.1:{proxy}", "testkey:testkey", SECRET, processes)
 
 
-def _build_ring(etc: Path, kind: str, port: int, env: dict[str, str]) -> None:
-    for step in (["create", "4", "1", "1"], ["add", f"r1z1-127.0.0.1:{port}/d1", "1"],
-                 ["rebalance"]):
+def swift_environment(etc: Path) -> dict[str, str]:
+    """Debian's Swift runs on Debian's Python, whatever a version manager put in front of it."""
+    return {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "SWIFT_DIR": str(etc), "PYTHONPATH": "", "VIRTUAL_ENV": ""}
+
+
+def build_ring(etc: Path, kind: str, devices: list[tuple[int, str]], env: dict[str, str]) -> None:
+    """A ring with a replica on each device, which is a server's port and a name."""
+    added = [["add", f"r1z{zone}-127.0.0.1:{port}/{name}", "1"] for zone, (port, name) in enumerate(devices, 1)]
+    for step in (["create", "4", str(len(devices)), "1"], *added, ["rebalance"]):
         ring = Process(f"ring-{kind}", ["swift-ring-builder", f"{kind}.builder", *step],
                        env=env, cwd=etc)
         # Exit status 1 is a warning (a ring with one device is not balanced).
@@ -74,7 +78,7 @@ def _build_ring(etc: Path, kind: str, port: int, env: dict[str, str]) -> None:
             raise AssertionError(f"swift-ring-builder {step[0]} failed:\n{ring.tail()}")
 
 
-def _user_name() -> str:
+def user_name() -> str:
     import pwd
 
     return pwd.getpwuid(os.getuid()).pw_name

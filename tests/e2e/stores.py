@@ -42,9 +42,10 @@ class Store:
 
 
 def embedded(directory: Path, ignore_conditions: bool = False,
-             listen: str = "127.0.0.1:0", lag: float = 0) -> Store:
+             listen: str = "127.0.0.1:0", lag: float = 0,
+             lag_of_versions: float | None = None) -> Store:
     """Our own store, as `ifmatch store` serves it; ignoring conditions, it overwrites as Garage does. It may show
-    what was replaced up to `lag` seconds ago. The tests end processes and never the power, so it need not wait for
+    what was replaced up to `lag` seconds ago, and versions by their ids with another lag. The tests end processes and never the power, so it need not wait for
     the disk."""
     directory.mkdir(parents=True, exist_ok=True)
     name = "embedded-ignoring" if ignore_conditions else "embedded"
@@ -52,7 +53,8 @@ def embedded(directory: Path, ignore_conditions: bool = False,
     process = Process(
         name,
         argv + ["--ignore-conditions"] * ignore_conditions
-        + (["--lag", f"{round(lag * 1000)}ms"] if lag else []),
+        + (["--lag", f"{round(lag * 1000)}ms"] if lag else [])
+        + (["--lag-of-versions", f"{round(lag_of_versions * 1000)}ms"] if lag_of_versions is not None else []),
         env={"IFMATCH_STORE_ACCESS_KEY_ID": "storekey", "IFMATCH_STORE_SECRET_ACCESS_KEY": SECRET},
     )
     url = process.wait_for_line(r"listening on (http://\S+)")[1]

@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -117,12 +118,65 @@ def test_the_command_asks_for_the_health(start, store):
     assert proxy.command("health", "--url", "ftp://x").returncode == 2
 
 
+def test_it_is_alive_while_every_limit_is_reached(start, store):
+    """Requests wait for the store: no connection and no write more is taken at the clients' port."""
+    go, come = threading.Event(), threading.Semaphore(0)
+
+    def stalled(_):
+        come.release()
+        assert go.wait(60)
+        return 200, {"ETag": '"e"'}, b""
+
+    proxy = start(store.store, replace(LISTENING, connections=4, writes=2, writes_per_client=2))
+    proxy.wait_writable("bucket")
+    raw = proxy.raw()
+    store.answer = stalled
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            asked = [pool.submit(raw.put, f"/bucket/{number}", b"x")
+                     for number in range(2)]
+            asked += [pool.submit(raw.get, f"/bucket/{number}") for number in range(2)]
+            for _ in asked:
+                assert come.acquire(timeout=30)
+            refused = raw.get("/bucket/one-too-many")
+            assert (refused.status, refused.code) == (503, "SlowDown")
+            for kind, most in (("connections", 4), ("writes", 2)):
+                assert proxy.metric("ifmatch_in_flight", kind=kind) == most
+                assert proxy.metric("ifmatch_in_flight_limit", kind=kind) == most
+            began = time.monotonic()
+            for target in ("/livez", "/healthz", "/readyz"):
+                assert proxy.admin(target) == (200, "ok\n")
+            assert time.monotonic() - began < 5
+        finally:
+            go.set()
+        assert [each.result(60).status for each in asked] == [200] * 4
+
+
+def test_paths_of_the_admin_listener_are_buckets_like_any_other(start, store):
+    """At the clients' port: there they belong to who owns such a bucket."""
+    proxy = start(store.store)
+    proxy.wait_writable("bucket")
+    raw = proxy.raw()
+    for name in ("livez", "readyz", "healthz", "metrics", "config", "status.json"):
+        store.take()
+        assert raw.put(f"/{name}/key", b"x").status == 200
+        assert raw.get(f"/{name}").status == 200
+        assert {(each.method, each.target.partition("?")[0]) for each in store.take()} >= {
+            ("PUT", f"/{name}/key"), ("GET", f"/{name}")}
+        strangers = http.client.HTTPConnection(raw.host, raw.port, timeout=30)
+        strangers.request("GET", f"/{name}")
+        answer = strangers.getresponse()
+        assert answer.status == 403 and b"<Code>AccessDenied</Code>" in answer.read()
+        assert store.take() == [], "nobody has signed it"
+        strangers.close()
+
+
 # === who may read, and do what ===
 
 
 def test_a_page_of_another_site_reads_nothing(start, store):
     proxy = start(store.store)
-    for target in ("/metrics", "/status.json", "/config"):
+    for target in ("/", "/metrics", "/status.json", "/config"):
         assert status_of(proxy, target) == 200
         assert proxy.admin(target, Host="evil.example")[0] == 421
     assert proxy.admin("/readyz", Host="evil.example")[0] == 200
@@ -270,7 +324,7 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(start, store):
             start(store.store, replace(LISTENING, admin=f"127.0.0.1:{port}"))
     told = str(refused.value)
     assert "ended with 1" in told, told
-    assert f"ifmatch: the admin listener cannot listen on 127.0.0.1:{port}" in told, told
+    assert f"the admin listener cannot listen on 127.0.0.1:{port}" in told, told
     assert "Choose another with admin.listen" in told
 
 
@@ -305,7 +359,8 @@ def test_a_scrape_asks_neither_the_store_nor_redis(start, store, own_redis):
         before = commands()
         between = commands() - before
         for _ in range(20):
-            for target in ("/metrics", "/status.json", "/config", "/readyz?writes=1", "/livez"):
+            for target in ("/", "/metrics", "/status.json", "/config", "/readyz?writes=1",
+                           "/livez"):
                 proxy.admin(target)
         assert commands() - before - between == between
     assert store.take() == []

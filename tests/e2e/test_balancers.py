@@ -1,9 +1,10 @@
-"""Behind HAProxy and nginx, with the configurations that packaging/balancers has, clients see what
+"""Behind HAProxy, nginx and Envoy, with the configurations that packaging/balancers has, clients see what
 they see without: conditions, long completes, large bodies, connections that stay."""
 
 from __future__ import annotations
 
 import http.client
+import signal
 import socket
 import threading
 import time
@@ -14,10 +15,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from balancers import KINDS, Balancer
+from balancers import KINDS, AlwaysReady, Balancer, Target
 from clients import Raw, Wire, boto, code_of
 from conftest import Front, new_bucket
 from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, in_front_of
+from secured import Load
 from stores import Store
 from test_slow_answers import DECLARATION, DONE, Completing, SlowStore
 
@@ -34,14 +36,15 @@ def behind(store_named, tmp_path_factory):
     store = store_named("embedded-ignoring")
     bucket = new_bucket(store)
     directory = tmp_path_factory.mktemp("behind")
-    proxy = in_front_of(store, bucket, directory, Settings(early_answer="read"), "ifmatch-behind")
+    settings = Settings(early_answer="read", admin="127.0.0.1:0")
+    proxy = in_front_of(store, bucket, directory, settings, "ifmatch-behind")
     yield Front(proxy, store, bucket)
     assert proxy.stop() == 0
 
 
 @pytest.fixture(scope="module", params=sorted(KINDS))
 def balancer(request, behind, tmp_path_factory):
-    target = behind.proxy.url.removeprefix("http://")
+    target = Target.of(behind.proxy)
     running = Balancer(request.param, tmp_path_factory.mktemp(request.param), target)
     yield running
     running.stop()
@@ -125,10 +128,11 @@ def test_white_space_of_a_long_complete_comes_at_once(kind, tmp_path):
     store = SlowStore()
     url = f"http://127.0.0.1:{store.server.server_port}"
     slow = Store(url=url, access_key="storekey", secret_key="storesecret", name="slow store")
-    settings = Settings(lease=6, grace=0, settle=0, settle_long=0.5, lease_wait=0)
+    settings = Settings(lease=6, grace=0, settle=0, settle_long=0.5, lease_wait=0,
+                        admin="127.0.0.1:0")
     proxy = Proxy(tmp_path / "proxy", slow, settings)
     proxy.wait_writable("bucket")
-    balancer = Balancer(kind, tmp_path / kind, proxy.url.removeprefix("http://"))
+    balancer = Balancer(kind, tmp_path / kind, Target.of(proxy))
     try:
         store.will_send(b" ", DECLARATION + DONE)
         with Completing(raw(balancer), "key") as client:
@@ -158,9 +162,53 @@ def test_a_write_is_sent_once(kind, tmp_path):
                     taken.append(len(head))
                 connection.close()
         threading.Thread(target=serve, daemon=True).start()
-        balancer = Balancer(kind, tmp_path, f"127.0.0.1:{listening.getsockname()[1]}")
+        health = AlwaysReady()
+        balancer = Balancer(kind, tmp_path, Target(listening.getsockname()[1], health.port))
         try:
-            assert raw(balancer).put("/bucket/key", b"body").status == 502
+            # Envoy has another code for it.
+            assert raw(balancer).put("/bucket/key", b"body").status in (502, 503)
         finally:
             balancer.stop()
+            health.stop()
     assert len(taken) == 1
+
+
+def test_nginx_leaves_out_a_process_that_is_gone(behind, tmp_path):
+    """After the one request that found it gone."""
+    with socket.socket() as gone:
+        # Bound and not listening, it refuses.
+        gone.bind(("127.0.0.1", 0))
+        absent = Target(gone.getsockname()[1], 1)
+        balancer = Balancer("nginx", tmp_path, absent, Target.of(behind.proxy))
+        try:
+            client = raw(balancer)
+            answers = [client.put(behind.path("key"), b"x").status for _ in range(12)]
+        finally:
+            balancer.stop()
+    assert answers.count(502) == 1 and answers.count(200) == 11, answers
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["envoy", "haproxy"])
+def test_a_process_that_ends_is_left_out_before_it_is_gone(kind, store, redis_server, tmp_path):
+    """Its health check says so at the admin port, and for `shutdown_delay` it serves on. nginx asks for no health."""
+    settings = Settings(early_answer="read", admin="127.0.0.1:0", shutdown_delay=4, settle=0,
+                        register=redis_server.new_database())
+    proxies = [in_front_of(store.store, "bucket", tmp_path / name, settings, name)
+               for name in ("leaves", "stays")]
+    balancer = Balancer(kind, tmp_path / kind, *map(Target.of, proxies))
+    load = Load(raw(balancer))
+    try:
+        load.wait_more()
+        proxies[0].process.signal(signal.SIGTERM)
+        assert proxies[0].process.child.wait(30) == 0
+        load.wait_more()
+    finally:
+        load.end()
+        balancer.stop()
+        for proxy in proxies:
+            proxy.stop()
+    assert not load.failures, load.failures[:5]
+    for proxy in proxies:
+        served = [line for line in proxy.requests_logged() if str(line.get("key")).startswith("load-")]
+        assert served, f"{proxy.name} was asked nothing"

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from amounts import amount
 from clients import UNSIGNED
 from crowd import Plan
 from processes import Process
@@ -22,7 +24,8 @@ from stores import Store
 
 MIB = 1 << 20
 CROWD = 200
-SIZE = 64 * MIB
+SIZE = amount(16, 64) * MIB
+"""Of each body. All of them together are many times what the memory may hold."""
 
 BODY_MEMORY = 64 * MIB
 CONNECTION_BYTES = 640 * 1024
@@ -125,7 +128,7 @@ def report(capsys, what: str, before: int, peak: int, allowed: int) -> None:
     assert peak < allowed
 
 
-def test_200_uploads_of_64_mib_at_once(proxy, capsys):
+def test_200_uploads_at_once(proxy, capsys):
     before, allowed = resident(proxy), PROCESS_BYTES + BODY_MEMORY + CROWD * CONNECTION_BYTES
     free = os.statvfs(proxy.directory)
     if free.f_bavail * free.f_frsize < 1.5 * CROWD * SIZE / 2:
@@ -145,7 +148,7 @@ def test_200_uploads_of_64_mib_at_once(proxy, capsys):
     until("the files are closed", lambda: not spooled(proxy))
 
 
-def test_200_downloads_of_64_mib_at_once(proxy, capsys):
+def test_200_downloads_at_once(proxy, capsys):
     before, allowed = resident(proxy), PROCESS_BYTES + BODY_MEMORY + CROWD * CONNECTION_BYTES
     proxy.memory_peak_reset()
     get = heads(proxy, "GET", f"/bucket/made-up-{SIZE}?number={{number}}", CROWD, None)
@@ -155,6 +158,31 @@ def test_200_downloads_of_64_mib_at_once(proxy, capsys):
         assert crowd.line() == f'ended: {{"200": {CROWD}}}'
     report(capsys, f"{CROWD} downloads of {SIZE // MIB} MiB", before, proxy.memory_peak_bytes(),
            allowed)
+
+
+def test_1000_uploads_take_what_has_come_and_it_is_given_back(proxy, capsys):
+    """Their clients have sent one half, and go away."""
+    before, count, half = resident(proxy), 1000, 64 * 1024
+    put = heads(proxy, "PUT", "/bucket/upload-{number}", count, 2 * half)
+    allowed = int(1.3 * count * half) + count * 32 * 1024
+
+    def grown() -> int:
+        return resident(proxy) - before
+
+    uploads = []
+    for head in put:
+        uploads.append(socket.create_connection(("127.0.0.1", port_of(proxy)), timeout=30))
+        uploads[-1].sendall(head.encode() + bytes(half))
+    until("all that was sent is there", lambda: grown() > 0.95 * count * half)
+    assert proxy.raw().put("/bucket/meanwhile", b"served").status == 200
+    with capsys.disabled():
+        print(f"\n  {count} uploads, of each {half // 1024} KiB: {grown() / MIB:.0f} MiB, "
+              f"{allowed / MIB:.0f} MiB allowed")
+    assert grown() < allowed
+    for upload in uploads:
+        upload.close()
+    # A process that does nothing gives nothing back by itself.
+    until("it is given back", lambda: grown() < 0.4 * count * half, timeout=8)
 
 
 def test_2000_connections_that_say_little(proxy, capsys):

@@ -135,7 +135,7 @@ def test_demo_shows_what_a_store_that_lags_does_and_its_cure():
 
 def test_help_names_every_command():
     text = run("--help").stdout
-    for command in ("serve", "demo", "check-config", "register"):
+    for command in ("serve", "demo", "check-config", "probe", "register"):
         assert command in text
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter as Tally
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from amounts import amount
 from conftest import new_bucket
 from hammer import WRITERS, CasCounter, create_race
 from proxies import Proxy, Settings, in_front_of
 from clients import boto
 
-ROUNDS = int(os.environ.get("E2E_ROUNDS", "200"))
+ROUNDS = amount(60, 200)
 STORE = "embedded-ignoring"
 
 

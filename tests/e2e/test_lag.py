@@ -15,7 +15,7 @@ from proxies import Proxy, Settings
 from redis_server import RedisServer
 from stores import embedded
 
-LAG = 2.0
+LAG = 1.0
 KEYS = 12
 TOLD = Settings(writers="exclusive", lag=LAG * 1.2, lease_wait=8)
 

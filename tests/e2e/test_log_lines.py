@@ -7,13 +7,13 @@ import os
 import resource
 import socket
 import struct
-import threading
 import time
 
 import pytest
 
 from clients import UNSIGNED
 from conftest import new_bucket
+from listener import accept_each
 from proxies import Proxy, Settings, in_front_of
 from stores import Store
 
@@ -54,17 +54,8 @@ class RawStore:
         self.says: bytes = b""
         self.goes_on = False
         """Whether it sends on until it is not read any more."""
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = accept_each(self._serve)
         self.store = Store("raw", f"http://127.0.0.1:{self._listener.getsockname()[1]}", "k", "s")
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as requests:

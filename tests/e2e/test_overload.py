@@ -14,6 +14,7 @@ import pytest
 
 from clients import UNSIGNED, Raw
 from proxies import LIMITED_BUCKET, LIMITED_KEY, LIMITED_SECRET, Proxy, Settings
+from redis_server import until
 from scripted import ScriptedStore
 
 WRITES, PER_KEY = 4, 2
@@ -252,8 +253,11 @@ CONNECTIONS, PER_ADDRESS = 20, 8
 def filled(tmp_path):
     store = ScriptedStore()
     proxy = Proxy(tmp_path, store.store, Settings(
-        settle=0, connections=CONNECTIONS, connections_per_address=PER_ADDRESS))
+        settle=0, connections=CONNECTIONS, connections_per_address=PER_ADDRESS,
+        admin="127.0.0.1:0"))
     proxy.wait_writable("bucket")
+    # The proxy learns a moment later that this connection has ended. Until then it counts.
+    until("no connection is left", lambda: proxy.metric("ifmatch_in_flight", kind="connections") == 0)
     yield proxy
     proxy.stop()
     store.stop()
@@ -314,7 +318,10 @@ def test_who_waits_longest_for_a_request_makes_room_for_a_new_connection(filled)
     assert [get(filled, each)[0] for each in idle] == [200] * CONNECTIONS
     assert get(filled, idle[0])[0] == 200  # not the longest any more
     assert get(filled, connect(filled, "127.0.0.9"))[0] == 200
-    assert [is_closed(each) for each in idle] == [False, True] + [False] * (CONNECTIONS - 2)
+    # A client may have its answer a moment before the proxy begins to wait for what it asks next, and two workers
+    # serve: so it is one of the first.
+    [closed] = [number for number, each in enumerate(idle) if is_closed(each)]
+    assert 1 <= closed < PER_ADDRESS
 
 
 def served(proxy: Proxy, number: int) -> http.client.HTTPConnection:

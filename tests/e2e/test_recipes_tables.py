@@ -73,17 +73,22 @@ def test_each_array_is_in_the_icechunk_repository(pair, tmp_path):
     assert not rows_wrong(there, [f"array{number}" for number in well], [f"array{number}" for number in open_ends])
 
 
+def written(crew: Crew) -> list[str]:
+    """The pairs that a writer was told are written. Its other lines say that it was fenced."""
+    return [line.split()[1] for number in crew.pids for line in crew.lines(number) if line.startswith("written")]
+
+
 def test_what_a_slatedb_writer_was_told_is_written_is_there(pair, tmp_path, options, monkeypatch):
     path = "recipe-slatedb"
     command = [PYTHON / "slatedb_writer.py", path, *(f"key{{n}}-{turn}={{n}}" for turn in range(3))]
     with Crew(pair, command, tmp_path / "crew", imports=("slatedb.uniffi",), AWS_ALLOW_HTTP="true",
               SLATEDB_UNIFFI_RUNTIME_THREADS="1") as crew:
-        crew.until(lambda: any(crew.lines(number) for number in crew.pids), "the first has written")
+        crew.until(lambda: written(crew), "the first has written")
         victims = crew.kill_some(KILLED, lambda number: len(crew.lines(number)) < 3)
         crew.finish()
         fenced = {number for number, status in crew.statuses.items() if status == 3}
         assert not crew.failed(but=fenced | set(victims))
-        told = [line.split()[1] for number in crew.pids for line in crew.lines(number) if line.startswith("written")]
+        told = written(crew)
     assert told and fenced, crew.statuses
     for name, value in options.items():
         monkeypatch.setenv(name, value)

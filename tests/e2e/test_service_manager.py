@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -119,20 +120,24 @@ def test_the_end_of_its_terminal_ends_a_process_in_good_order(store, tmp_path):
 
     log = (tmp_path / "terminal.log").open("w+")
     command = [str(BINARY), "serve", "--config", str(config.config)]
-    child = subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, stderr=log, text=True,
+    child = subprocess.Popen(command, stdin=terminal, stdout=log, stderr=log, text=True,
                              env={**os.environ, **secrets_env(store.store)},
                              start_new_session=True, preexec_fn=take_terminal)
     try:
         os.close(terminal)
-        assert child.stdout.readline().startswith("listening on")
+        said(child, tmp_path / "terminal.log", "listening on")
         os.kill(child.pid, signal.SIGHUP)
-        deadline = time.monotonic() + 30
-        while "was reloaded" not in (tmp_path / "terminal.log").read_text():
-            assert child.poll() is None and time.monotonic() < deadline
-            time.sleep(0.02)
+        said(child, tmp_path / "terminal.log", "was reloaded")
         os.close(master)
         assert child.wait(60) == 0
     finally:
         child.kill()
         child.wait()
         log.close()
+
+
+def said(child: subprocess.Popen, log: Path, words: str) -> None:
+    deadline = time.monotonic() + 30
+    while words not in log.read_text():
+        assert child.poll() is None and time.monotonic() < deadline, f"never: {words}"
+        time.sleep(0.02)

@@ -9,9 +9,7 @@ from embedded import Bucket
 
 def test_a_bucket_is_made_once_and_deleted_when_it_is_empty(embedded):
     assert embedded("head_bucket")["ResponseMetadata"]["HTTPStatusCode"] == 200
-    assert embedded.refuses("create_bucket") == (409, "BucketAlreadyOwnedByYou")
     embedded.put("key")
-    assert embedded.refuses("create_bucket") == (409, "BucketAlreadyOwnedByYou")
     assert embedded.refuses("delete_bucket") == (409, "BucketNotEmpty")
     assert embedded.keys() == ["key"]
     embedded("delete_object", "key")
@@ -21,6 +19,26 @@ def test_a_bucket_is_made_once_and_deleted_when_it_is_empty(embedded):
     assert embedded.refuses("delete_bucket") == (404, "NoSuchBucket")
     embedded("create_bucket")
     assert embedded.keys() == [] and "Uploads" not in embedded("list_multipart_uploads")
+
+
+def test_a_bucket_of_us_east_1_is_made_again_and_stays_as_it_is(embedded):
+    """As at AWS, where any other region refuses it."""
+    embedded.put("key")
+    embedded.versioned()
+    assert embedded("create_bucket")["Location"] == f"/{embedded.name}"
+    assert embedded.keys() == ["key"] and embedded("get_bucket_versioning")["Status"] == "Enabled"
+    there = {"LocationConstraint": "eu-central-1"}
+    owned = (409, "BucketAlreadyOwnedByYou")
+    assert embedded.refuses("create_bucket", CreateBucketConfiguration=there) == owned
+    other = Bucket(embedded.store, embedded.name + "-there")
+    other("create_bucket", CreateBucketConfiguration=there)
+    assert other.refuses("create_bucket") == other.refuses("create_bucket", CreateBucketConfiguration=there) == owned
+
+
+@pytest.mark.parametrize("most", [0, -1, 10_001])
+def test_a_page_of_buckets_has_one_to_ten_thousand(embedded, most):
+    answer = embedded.raw.get(f"/?max-buckets={most}")
+    assert (answer.status, answer.code) == (400, "InvalidArgument"), answer
 
 
 def test_a_new_bucket_has_nothing_of_the_one_before(embedded):
@@ -99,7 +117,7 @@ def test_cors_rules_that_cannot_be_are_refused(embedded, rule, code):
 
 def test_tags_of_a_bucket_are_set_read_and_taken_away(embedded):
     assert embedded.refuses("get_bucket_tagging") == (404, "NoSuchTagSet")
-    for tags in ([{"Key": "a", "Value": "1"}, {"Key": "\u00e4", "Value": ""}], [{"Key": "b", "Value": "<&>"}]):
+    for tags in ([{"Key": "a", "Value": "1"}, {"Key": "\u00e4", "Value": ""}], [{"Key": "b", "Value": "+ -=._:/@"}]):
         embedded("put_bucket_tagging", Tagging={"TagSet": tags})
         assert embedded("get_bucket_tagging")["TagSet"] == tags
     twice = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]

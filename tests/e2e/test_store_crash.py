@@ -276,6 +276,7 @@ def test_the_test_of_kills_sees_a_lost_and_a_torn_object(tmp_path):
     with pytest.raises(AssertionError, match="writer 0"):
         check(plain, versioned, [writer])
     plain.put(key, b"x" * 100)
+    until("what was replaced is gone", lambda: files_in(tmp_path / "store") == 1)
     [file] = [Path(root, name) for root, _, names in os.walk(tmp_path / "store" / "objects") for name in names]
     file.write_bytes(b"y" * 100)
     with pytest.raises(FlexibleChecksumError):
@@ -287,6 +288,7 @@ def test_the_test_of_kills_sees_a_lost_and_a_torn_object(tmp_path):
 
 SIZE = 6 * MIB
 TURNS = 100
+LARGE, BOUND = 96 * MIB, 48 * MIB
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +303,11 @@ def memory_of(process: Process, name: str) -> int:
     """In bytes; VmRSS is now, VmHWM the most there ever was."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(status.partition(f"{name}:")[2].split()[0]) * 1024
+
+
+def forget_peak(process: Process) -> None:
+    """The most memory there ever was is what there is now."""
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")
 
 
 def version(turn: int, size: int = SIZE) -> bytes:
@@ -364,6 +371,7 @@ def test_readers_see_one_of_the_versions_while_it_is_replaced_a_hundred_times(bu
     bucket, process, directory = busy
     key, seen, over = "replaced", Counter(), threading.Event()
     bucket.put(key, version(0))
+    forget_peak(process)
     before = memory_of(process, "VmHWM")
 
     def read() -> None:
@@ -394,6 +402,26 @@ def test_readers_see_one_of_the_versions_while_it_is_replaced_a_hundred_times(bu
     assert len(seen) > 5, "the readers saw it change"
     assert memory_of(process, "VmHWM") - before < 64 * MIB
     until("what is replaced is removed", lambda: files_in(directory) == files_needed(bucket))
+
+
+def test_no_object_is_in_memory_as_a_whole_however_it_comes_or_goes(busy):
+    """Each is larger than the memory that all of them may take."""
+    bucket, process, _ = busy
+    whole, half = version(1, LARGE), LARGE // 2
+    forget_peak(process)
+    before = memory_of(process, "VmHWM")
+    bucket.put("large", whole)
+    slow = SlowReader(bucket, "large")
+    bucket.put_in_parts("large", whole[:half], whole[half:])
+    assert slow.rest() == whole, "it was replaced while it was read"
+    bucket("copy_object", "of parts", CopySource=f"{bucket.name}/large")
+    upload = bucket.begin("of one part")
+    part = bucket("upload_part_copy", "of one part", UploadId=upload, PartNumber=1, CopySource=f"{bucket.name}/large")
+    bucket.complete("of one part", upload, [{"PartNumber": 1, "ETag": part["CopyPartResult"]["ETag"]}])
+    for key in ("large", "of parts", "of one part"):
+        assert bucket.body(key) == whole
+    took = memory_of(process, "VmHWM") - before
+    assert took < BOUND < LARGE, f"{took / MIB} MiB"
 
 
 # === the directory ===

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import http.client
+import json
 
 import pytest
 import urllib3
@@ -63,6 +67,8 @@ def test_a_form_is_answered_as_it_asks(embedded, version, status):
 REFUSED = {
     "public": ({"acl": "public-read"}, {}, b"x", (501, "NotImplemented")),
     "tags that are none": ({"tagging": "<Tagging>"}, {}, b"x", (400, "MalformedXML")),
+    "tags of AWS": ({"tagging": TAGS.replace("<Key>k", "<Key>aws:k")}, {}, b"x", (400, "InvalidTag")),
+    "signs in tags": ({"tagging": TAGS.replace("v 1", "a#b")}, {}, b"x", (400, "InvalidTag")),
     "encryption": ({"x-amz-server-side-encryption": "AES256"}, {}, b"x", (501, "NotImplemented")),
     "what is unknown": ({"x-amz-append": "1"}, {}, b"x", (501, "NotImplemented")),
     "too large": ({}, {}, b"x" * 101, (400, "EntityTooLarge")),
@@ -88,6 +94,32 @@ def test_a_form_that_nobody_signed_is_refused(embedded, version):
     answer = post({"url": made["url"], "fields": {"key": "key"}})
     assert (answer.status, code_of(answer)) == (403, "AccessDenied")
     assert embedded.keys() == []
+
+
+@pytest.mark.parametrize("field", ["x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature", "policy",
+                                   "AWSAccessKeyId", "signature"])
+def test_a_form_that_is_signed_by_half_is_told_what_is_missing(embedded, field):
+    version = "s3v4" if field.startswith("x-amz-") or field == "policy" else "s3"
+    made = form(embedded, "key", {}, Config(signature_version=version, region_name="us-east-1"))
+    del made["fields"][field]
+    answer = post(made)
+    assert (answer.status, code_of(answer)) == (400, "InvalidArgument"), answer.data
+    assert f"<ArgumentName>{field}</ArgumentName>".lower() in answer.data.decode().lower()
+    assert embedded.keys() == []
+
+
+@pytest.mark.parametrize("expires", ["2037-11-30 17:00:00+00:00", "2037-11-30t17:00:00Z", "2037-11-30T17:00:00",
+                                     "30 Nov 2037 17:00:00 GMT", "2037-11-30", ""])
+def test_a_policy_ends_at_a_date_of_iso_8601(embedded, expires):
+    for expiration, status in ((expires, 400), ("2037-11-30T17:00:00.000Z", 204)):
+        policy = {"expiration": expiration, "conditions": [{"key": "key"}, {"bucket": embedded.name}]}
+        encoded = base64.b64encode(json.dumps(policy).encode())
+        digest = hmac.new(embedded.store.secret_key.encode(), encoded, hashlib.sha1).digest()
+        fields = {"key": "key", "policy": encoded.decode(), "AWSAccessKeyId": embedded.store.access_key,
+                  "signature": base64.b64encode(digest).decode()}
+        answer = post({"url": f"{embedded.store.url}{embedded.path()}", "fields": fields})
+        assert answer.status == status, answer.data
+        assert status == 204 or code_of(answer) == "InvalidPolicyDocument" and embedded.keys() == []
 
 
 def test_a_form_that_breaks_off_writes_nothing(embedded, version):

@@ -106,6 +106,7 @@ def test_a_token_counts_and_a_name_to_start_after_no_more(filled):
     second = filled("list_objects_v2", MaxKeys=3, StartAfter="a/1", ContinuationToken=first["NextContinuationToken"])
     assert shown_by(second) == KEYS[KEYS.index("a/1") + 4:][:3]
     assert second["ContinuationToken"] == first["NextContinuationToken"]
+    assert first["StartAfter"] == "a/1" and "StartAfter" not in second, "AWS repeats what counted"
 
 
 def test_pages_go_on_where_their_last_key_was_deleted(embedded):
@@ -323,3 +324,23 @@ def test_a_listing_of_objects_leaves_out_what_is_hidden_by_a_marker(history):
         bucket("delete_object", key)
     page = bucket("list_objects_v2", Delimiter="/")
     assert shown_by(page) == ["a", "a/"], "a prefix with nothing but markers is none"
+
+
+@pytest.mark.parametrize("operation, after", [("list_objects_v2", "StartAfter"), ("list_objects", "Marker"),
+                                              ("list_object_versions", "KeyMarker")])
+def test_a_common_prefix_stands_before_all_its_keys(filled, operation, after):
+    """So a listing that begins behind one of these does not show it again."""
+    for name in ("a/b/", "a/b/1", "a/b/zzz"):
+        page = filled(operation, Prefix="a/", Delimiter="/", **{after: name})
+        keys = [each["Key"] for each in page.get("Contents", page.get("Versions", []))]
+        assert (keys, page.get("CommonPrefixes", [])) == ([], []), name
+    page = filled(operation, Prefix="a/", Delimiter="/", **{after: "a/b"})
+    assert [each["Prefix"] for each in page["CommonPrefixes"]] == ["a/b/"]
+
+
+def test_an_entry_of_a_version_has_aws_s_fields(embedded):
+    embedded.put("key", b"x", ChecksumAlgorithm="SHA256")
+    page = embedded("list_object_versions")
+    assert page["VersionIdMarker"] == ""
+    [version] = page["Versions"]
+    assert (version["ChecksumAlgorithm"], version["ChecksumType"]) == (["SHA256"], "FULL_OBJECT")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from embedded import PART, Bucket
-from test_store_writes import SUMS, sum_of
 
 SMALL = b"a part that is the last"
 
@@ -27,12 +25,17 @@ def test_an_object_is_made_of_its_parts_in_the_order_of_their_numbers(embedded):
     told = embedded.complete("key", upload, [parts[number] for number in sorted(parts)])
     ordered = [bodies[number] for number in sorted(bodies)]
     assert (told["ETag"], told["Bucket"], told["Key"]) == (etag_of(*ordered), embedded.name, "key")
-    assert told["Location"].endswith(f"/{embedded.name}/key")
+    assert told["Location"] == f"{embedded.store.url}/{embedded.name}/key"
     assert embedded.body("key") == b"".join(ordered)
     head = embedded("head_object", "key")
     assert (head["ETag"], head["ContentLength"]) == (told["ETag"], sum(map(len, ordered)))
     [entry] = embedded("list_objects_v2")["Contents"]
     assert (entry["ETag"], entry["Size"]) == (told["ETag"], head["ContentLength"])
+
+
+def test_a_location_is_a_uri(embedded):
+    for key, path in (("a b+c/\u00e4?#", "a%20b%2Bc/%C3%A4%3F%23"), ("%41", "%2541"), ("a//b/", "a//b/")):
+        assert embedded.put_in_parts(key, b"x")["Location"] == f"{embedded.store.url}/{embedded.name}/{path}"
 
 
 def test_the_only_part_may_be_small_or_empty(embedded):
@@ -115,14 +118,6 @@ def test_a_complete_that_is_sent_again_with_other_parts_is_another(embedded):
     for other in ({**part, "ETag": '"' + "0" * 32 + '"'}, {**part, "PartNumber": 2}):
         assert embedded.complete_refused("key", upload, [other]) == (404, "NoSuchUpload")
     assert embedded.body("key") == SMALL
-
-
-def test_a_checksum_is_not_promised_of_an_upload_that_has_none(embedded):
-    upload = embedded.begin("key")
-    part = {"PartNumber": 1, "ETag": embedded.part("key", upload, 1, SMALL)["ETag"]}
-    refused = embedded.complete_refused("key", upload, [part], ChecksumSHA256=sum_of("sha256", SMALL))
-    assert refused[0] == 400
-    embedded.complete("key", upload, [part])
 
 
 def test_one_of_several_completes_at_once_makes_the_object_and_all_are_told_so(embedded):
@@ -216,6 +211,13 @@ def test_parts_are_listed_page_by_page(embedded):
         assert shown == [(number, number, parts[number]["ETag"]) for number in numbers], size
 
 
+def test_a_page_of_no_parts_is_the_last_one(embedded):
+    upload = embedded.begin("key")
+    embedded.part("key", upload, 1, b"x")
+    page = embedded("list_parts", "key", UploadId=upload, MaxParts=0)
+    assert (page["MaxParts"], page["IsTruncated"]) == (0, False) and "Parts" not in page
+
+
 UPLOADS = ["a", "a/1", "a/1", "a/2", "b", "b", "b", "c/d/e", "\u00e4"]
 
 
@@ -271,114 +273,34 @@ def test_a_completed_upload_is_listed_no_more(uploads):
     assert [(each["Key"], each["UploadId"]) for each in page["Uploads"]] == begun[1:]
 
 
-# === checksums ===
-
-BODIES = [b"1" * PART, b"2" * PART, SMALL]
-
-
-def summed_upload(bucket: Bucket, algorithm: str, kind: str) -> tuple[str, list[dict]]:
-    """An upload with parts, each with its sum."""
-    upload, field = bucket.begin("key", ChecksumAlgorithm=algorithm, ChecksumType=kind), f"Checksum{algorithm}"
-    return upload, [bucket.part("key", upload, number, body, **{field: sum_of(algorithm.lower(), body)})
-                    for number, body in enumerate(BODIES, 1)]
-
-
-@pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256"])
-def test_a_composite_checksum_is_that_of_the_parts_sums(embedded, algorithm):
-    upload, parts = summed_upload(embedded, algorithm, "COMPOSITE")
-    sums = b"".join(SUMS[algorithm.lower()](body) for body in BODIES)
-    wanted = f"{sum_of(algorithm.lower(), sums)}-3"
-    told = embedded.complete("key", upload, parts)
-    field = f"Checksum{algorithm}"
-    assert (told[field], told["ChecksumType"]) == (wanted, "COMPOSITE")
-    head = embedded("head_object", "key", ChecksumMode="ENABLED")
-    assert (head[field], head["ChecksumType"]) == (wanted, "COMPOSITE")
-
-
-def test_a_checksum_of_the_whole_is_that_of_all_bytes(embedded):
-    upload, parts = summed_upload(embedded, "CRC32", "FULL_OBJECT")
-    wanted = sum_of("crc32", b"".join(BODIES))
-    assert embedded.complete_refused("key", upload, parts, ChecksumCRC32=sum_of("crc32", b"?"),
-                                     ChecksumType="FULL_OBJECT") == (400, "BadDigest")
-    told = embedded.complete("key", upload, parts, ChecksumCRC32=wanted, ChecksumType="FULL_OBJECT")
-    assert (told["ChecksumCRC32"], told["ChecksumType"]) == (wanted, "FULL_OBJECT")
-    head = embedded("head_object", "key", ChecksumMode="ENABLED")
-    assert (head["ChecksumCRC32"], head["ChecksumType"]) == (wanted, "FULL_OBJECT")
-
-
-@pytest.mark.parametrize("algorithm", ["crc32c", "crc64nvme"])
-def test_a_checksum_of_the_whole_is_put_together_by_the_store(embedded, algorithm):
-    """The same bytes in one PUT, whose sum the store checks, must have the same sum."""
-    field, bodies = f"Checksum{algorithm.upper()}", [bytes(PART), SMALL]
-    upload = embedded.begin("key", ChecksumAlgorithm=algorithm.upper(), ChecksumType="FULL_OBJECT")
-    parts = []
-    for number, body in enumerate(bodies, 1):
-        target = embedded.path("key", f"partNumber={number}&uploadId={upload}")
-        answer = embedded.raw.put(target, body)
-        parts.append({"PartNumber": number, "ETag": answer.etag})
-        listed = embedded("list_parts", "key", UploadId=upload)["Parts"][-1]
-        assert listed["PartNumber"] == number and field in listed, "the store sums what the upload asks for"
-    told = embedded.complete("key", upload, parts)
-    assert told["ChecksumType"] == "FULL_OBJECT"
-    answer = embedded.raw.put(embedded.path("at once"), b"".join(bodies), headers={
-        f"x-amz-checksum-{algorithm}": told[field]})
-    assert answer.status == 200, answer
-
-
-@pytest.mark.parametrize("algorithm, kind", [
-    ("SHA1", "FULL_OBJECT"), ("SHA256", "FULL_OBJECT"), ("CRC64NVME", "COMPOSITE")])
-def test_a_kind_of_checksum_that_cannot_be_is_refused(embedded, algorithm, kind):
-    refused = embedded.refuses("create_multipart_upload", "key", ChecksumAlgorithm=algorithm, ChecksumType=kind)
-    assert refused == (400, "InvalidRequest")
-
-
-@pytest.mark.parametrize("algorithm, kind", [("CRC32", "COMPOSITE"), ("CRC32C", "COMPOSITE"), ("SHA1", "COMPOSITE"),
-                                             ("SHA256", "COMPOSITE"), ("CRC64NVME", "FULL_OBJECT")])
-def test_each_algorithm_has_its_own_kind_by_default(embedded, algorithm, kind):
-    told = embedded("create_multipart_upload", "key", ChecksumAlgorithm=algorithm)
-    assert (told["ChecksumAlgorithm"], told["ChecksumType"]) == (algorithm, kind)
-    [listed] = embedded("list_multipart_uploads")["Uploads"]
-    assert (listed["ChecksumAlgorithm"], listed["ChecksumType"]) == (algorithm, kind)
-    page = embedded("list_parts", "key", UploadId=told["UploadId"])
-    assert (page["ChecksumAlgorithm"], page["ChecksumType"]) == (algorithm, kind)
-
-
-def test_a_part_with_another_kind_of_sum_is_refused(embedded):
-    upload = embedded.begin("key", ChecksumAlgorithm="SHA256")
-    refused = embedded.refuses("upload_part", "key", UploadId=upload, PartNumber=1, Body=b"x",
-                               ChecksumCRC32=sum_of("crc32", b"x"))
-    assert refused == (400, "InvalidRequest")
-    assert "Parts" not in embedded("list_parts", "key", UploadId=upload)
-
-
-def test_a_listed_part_with_another_sum_is_refused(embedded):
-    upload = embedded.begin("key", ChecksumAlgorithm="SHA256")
-    part = embedded.part("key", upload, 1, b"x", ChecksumSHA256=sum_of("sha256", b"x"))
-    wrong = {**part, "ChecksumSHA256": sum_of("sha256", b"y")}
-    assert embedded.complete_refused("key", upload, [wrong]) == (400, "InvalidPart")
-    embedded.complete("key", upload, [part])
-
-
-def test_a_composite_checksum_needs_those_of_the_listed_parts(embedded):
-    upload = embedded.begin("key", ChecksumAlgorithm="SHA256")
-    part = embedded.part("key", upload, 1, b"x", ChecksumSHA256=sum_of("sha256", b"x"))
-    bare = {name: part[name] for name in ("PartNumber", "ETag")}
-    assert embedded.complete_refused("key", upload, [bare]) == (400, "InvalidRequest")
-
-
-def test_a_complete_may_promise_the_object_s_size(embedded):
+def test_the_last_page_says_where_it_ends(embedded):
+    """AWS says it of uploads and parts, also where there is nothing more, or nothing at all."""
+    page = embedded("list_multipart_uploads")
+    assert (page["NextKeyMarker"], page["NextUploadIdMarker"], page["UploadIdMarker"]) == ("", "", "")
+    assert "Prefix" not in page
     upload = embedded.begin("key")
-    part = embedded.part("key", upload, 1, SMALL)
-    for wrong in (len(SMALL) - 1, len(SMALL) + 1):
-        assert embedded.complete_refused("key", upload, [part], MpuObjectSize=wrong) == (400, "InvalidRequest")
-    embedded.complete("key", upload, [part], MpuObjectSize=len(SMALL))
+    page = embedded("list_multipart_uploads", Prefix="k", UploadIdMarker="of no key")
+    assert (page["NextKeyMarker"], page["NextUploadIdMarker"], page["UploadIdMarker"]) == ("key", upload, "")
+    assert page["Prefix"] == "k" and not page["IsTruncated"]
+    assert embedded("list_parts", "key", UploadId=upload)["NextPartNumberMarker"] == 0
+    embedded.part("key", upload, 3, b"x")
+    page = embedded("list_parts", "key", UploadId=upload)
+    assert (page["NextPartNumberMarker"], page["IsTruncated"]) == (3, False)
 
 
-@pytest.mark.parametrize("md5, code", [(base64.b64encode(hashlib.md5(b"?").digest()).decode(), "BadDigest"),
-                                       ("abc", "InvalidDigest")])
-def test_an_md5_of_a_part_is_checked(embedded, md5, code):
-    upload = embedded.begin("key")
-    target = embedded.path("key", f"partNumber=1&uploadId={upload}")
-    answer = embedded.raw.put(target, SMALL, headers={"Content-MD5": md5})
-    assert (answer.status, answer.code) == (400, code), answer
-    assert "Parts" not in embedded("list_parts", "key", UploadId=upload)
+def test_uploads_under_a_common_prefix_are_behind_it(embedded):
+    for key in ("a/1", "a/2", "b"):
+        embedded.begin(key)
+    for marker in ("a/", "a/1", "a/zzz"):
+        page = embedded("list_multipart_uploads", Delimiter="/", KeyMarker=marker)
+        assert ([each["Key"] for each in page["Uploads"]], page.get("CommonPrefixes", [])) == (["b"], []), marker
+
+
+def test_an_upload_without_an_algorithm_shows_no_sums_of_its_parts(embedded):
+    for algorithm in ({}, {"ChecksumAlgorithm": "SHA256"}):
+        answer = embedded.raw.request("POST", embedded.path("key", "uploads"), {
+            "x-amz-checksum-algorithm": value for value in algorithm.values()}, b"")
+        upload = answer.body.decode().partition("<UploadId>")[2].partition("<")[0]
+        embedded.part("key", upload, 1, b"x", ChecksumAlgorithm="SHA256")
+        [part] = embedded("list_parts", "key", UploadId=upload)["Parts"]
+        assert ("ChecksumSHA256" in part) == bool(algorithm)

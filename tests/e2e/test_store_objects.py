@@ -1,4 +1,4 @@
-"""Objects of the embedded store: what is said of them, read of them, and on which conditions."""
+"""Objects of the embedded store: what is said of them, their tags, and who may reach them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 import urllib3
 
 from clients import UNSIGNED, Raw, boto
-from dates import dates_around
 from embedded import MIB, PART, TRAILER, Bucket, with_trailer
 
 # === what is said of an object ===
@@ -140,6 +139,7 @@ def test_attributes_are_those_that_were_asked_for(embedded):
     embedded.put_in_parts("parts", bytes(PART), b"x")
     told = embedded("get_object_attributes", "parts", ObjectAttributes=every)
     assert told["ObjectParts"]["TotalPartsCount"] == 2
+    assert "Parts" not in told["ObjectParts"], "AWS shows parts of objects with a checksum alone"
     answer = embedded.raw.get(embedded.path("key", "attributes"), headers={"x-amz-object-attributes": "Colour"})
     assert (answer.status, answer.code) == (400, "InvalidArgument"), answer
 
@@ -157,15 +157,17 @@ def tags_of(bucket: Bucket, key: str) -> dict[str, str]:
 def test_tags_are_set_read_replaced_and_taken_away(embedded):
     embedded.put("key", b"x", Tagging="a=1&b%20c=d+e&empty=")
     assert tags_of(embedded, "key") == {"a": "1", "b c": "d e", "empty": ""}
-    assert embedded("get_object", "key")["TagCount"] == 3
+    for method in ("GET", "HEAD"):
+        assert embedded.raw.request(method, embedded.path("key")).headers["x-amz-tagging-count"] == "3"
     before = embedded("head_object", "key")
-    embedded("put_object_tagging", "key", Tagging=tags(z="\u00e4", y="<&>"))
-    assert tags_of(embedded, "key") == {"z": "\u00e4", "y": "<&>"}
+    embedded("put_object_tagging", "key", Tagging=tags(z="\u00e4", y="+ -=._:/@"))
+    assert tags_of(embedded, "key") == {"z": "\u00e4", "y": "+ -=._:/@"}
     embedded("put_object_tagging", "key", Tagging=tags())
     assert tags_of(embedded, "key") == {}
     embedded("put_object_tagging", "key", Tagging=tags(z="1"))
     embedded("delete_object_tagging", "key")
     assert tags_of(embedded, "key") == {} and "TagCount" not in embedded("get_object", "key")
+    assert "x-amz-tagging-count" not in embedded.raw.head(embedded.path("key")).headers
     after = embedded("head_object", "key")
     assert (after["ETag"], after["LastModified"]) == (before["ETag"], before["LastModified"])
 
@@ -173,6 +175,8 @@ def test_tags_are_set_read_replaced_and_taken_away(embedded):
 WRONG_TAGS = {
     "eleven": tags(**{f"name{number}": "v" for number in range(11)}), "a long name": tags(**{"n" * 129: "v"}),
     "a long value": tags(n="v" * 257), "no name": {"TagSet": [{"Key": "", "Value": "v"}]},
+    "a name of AWS": tags(**{"aws:cloudformation:stack": "v"}), "a sign in a name": tags(**{"a<b": "v"}),
+    "a sign in a value": tags(n="a&b"), "a line": tags(n="a\nb"),
     "a name twice": {"TagSet": [{"Key": "n", "Value": "1"}, {"Key": "n", "Value": "2"}]},
 }
 
@@ -188,178 +192,32 @@ def test_wrong_tags_are_refused_and_the_old_ones_stay(embedded, wrong):
     assert status == 400 and embedded.keys() == ["key"]
 
 
+@pytest.mark.parametrize("wrong", WRONG_TAGS)
+def test_wrong_tags_are_refused_wherever_they_come_in(embedded, wrong):
+    header = urlencode([(tag["Key"], tag["Value"]) for tag in WRONG_TAGS[wrong]["TagSet"]])
+    embedded.put("source", b"x")
+    assert embedded.refuses("create_multipart_upload", "key", Tagging=header)[0] == 400
+    assert embedded.refuses("copy_object", "key", CopySource=f"{embedded.name}/source", Tagging=header,
+                            TaggingDirective="REPLACE")[0] == 400
+    if wrong != "eleven":
+        assert embedded.refuses("put_bucket_tagging", Tagging=WRONG_TAGS[wrong]) == (400, "InvalidTag")
+    assert embedded.keys() == ["source"] and "Uploads" not in embedded("list_multipart_uploads")
+
+
+@pytest.mark.parametrize("header", ["a%2", "a=%zz", "%=b", "a=b%", "%ff=a"])
+def test_tags_that_cannot_be_read_are_refused(embedded, header):
+    for way, headers in (("put", {}), ("copy", {"x-amz-copy-source": f"{embedded.name}/key",
+                                                 "x-amz-tagging-directive": "REPLACE"})):
+        answer = embedded.raw.put(embedded.path("key"), headers={**headers, "x-amz-tagging": header})
+        assert (answer.status, answer.code) == (400, "InvalidArgument"), (way, str(answer))
+    assert embedded.keys() == []
+
+
 def test_names_and_values_of_tags_may_be_as_long_as_aws_s(embedded):
     longest = {f"{number}{'n' * 127}": "\u00e4" * 256 for number in range(10)}
     embedded.put("key")
     embedded("put_object_tagging", "key", Tagging=tags(**longest))
     assert tags_of(embedded, "key") == longest
-
-
-# === parts of an object ===
-
-TEN = b"0123456789"
-RANGES = {
-    "bytes=0-0": b"0", "bytes=4-7": b"4567", "bytes=7-": b"789", "bytes=0-": TEN, "bytes=-3": b"789",
-    "bytes=-10": TEN, "bytes=-11": TEN, "bytes=9-9": b"9", "bytes=5-1000": b"56789",
-    "bytes=0-9223372036854775806": TEN,
-}
-UNSATISFIABLE = ["bytes=10-", "bytes=10-10", "bytes=1000-2000", "bytes=-0"]
-NO_RANGES = ["bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "items=0-1", "0-1", "bytes=0-1,3-4", "bytes=1--2"]
-
-
-@pytest.fixture(scope="module")
-def ten(store_named) -> Bucket:
-    bucket = Bucket.new(store_named("embedded"))
-    bucket.put("ten", TEN)
-    bucket.put("empty")
-    return bucket
-
-
-@pytest.mark.parametrize("asked", RANGES)
-def test_a_range_is_answered_with_its_bytes(ten, asked):
-    answer = ten.raw.get(ten.path("ten"), headers={"Range": asked})
-    first = TEN.index(RANGES[asked])
-    said = f"bytes {first}-{first + len(RANGES[asked]) - 1}/10"
-    assert (answer.status, answer.body, answer.headers["content-range"]) == (206, RANGES[asked], said)
-    assert answer.headers["content-length"] == str(len(RANGES[asked]))
-
-
-@pytest.mark.parametrize("asked", RANGES)
-def test_a_range_is_told_of(ten, asked):
-    first = TEN.index(RANGES[asked])
-    said = f"bytes {first}-{first + len(RANGES[asked]) - 1}/10"
-    head = ten.raw.head(ten.path("ten"), headers={"Range": asked})
-    assert (head.status, head.headers["content-range"]) == (206, said)
-    assert head.headers["content-length"] == str(len(RANGES[asked]))
-
-
-@pytest.mark.parametrize("asked", UNSATISFIABLE)
-def test_a_range_that_is_not_there_is_said_to_be(ten, asked):
-    answer = ten.raw.get(ten.path("ten"), headers={"Range": asked})
-    assert (answer.status, answer.code) == (416, "InvalidRange"), answer
-    assert ten.raw.head(ten.path("ten"), headers={"Range": asked}).status == 416
-
-
-@pytest.mark.parametrize("asked", ["bytes=0-", "bytes=0-0"])
-def test_an_empty_object_has_no_range(ten, asked):
-    assert ten.raw.get(ten.path("empty"), headers={"Range": asked}).status == 416
-
-
-@pytest.mark.parametrize("asked", NO_RANGES)
-def test_what_is_no_range_is_no_wish(ten, asked):
-    """AWS has one range in an answer at most; asked for several, it sends the whole."""
-    answer = ten.raw.get(ten.path("ten"), headers={"Range": asked})
-    assert (answer.status, answer.body) == (200, TEN), answer
-    assert "content-range" not in answer.headers
-
-
-@pytest.fixture(scope="module")
-def in_parts(store_named) -> tuple[Bucket, list[bytes]]:
-    bucket = Bucket.new(store_named("embedded"))
-    bodies = [bytes([letter]) * size for letter, size in ((65, PART), (66, PART + 1), (67, 3))]
-    bucket.put_in_parts("parts", *bodies)
-    bucket.put("plain", TEN)
-    return bucket, bodies
-
-
-def test_ranges_cross_the_borders_of_parts(in_parts):
-    bucket, bodies = in_parts
-    whole = b"".join(bodies)
-    assert bucket.body("parts") == whole
-    borders = [0, PART, 2 * PART + 1, len(whole)]
-    for first in {max(0, border + step) for border in borders for step in (-2, -1, 0, 1)}:
-        for last in {first, first + 1, *(border + step for border in borders for step in (-1, 0))}:
-            if first <= last and first < len(whole):
-                answer = bucket("get_object", "parts", Range=f"bytes={first}-{last}")
-                assert answer["Body"].read() == whole[first:last + 1], (first, last)
-
-
-def test_a_part_is_read_by_its_number(in_parts):
-    bucket, bodies = in_parts
-    whole, start = b"".join(bodies), 0
-    for number, body in enumerate(bodies, 1):
-        said = f"bytes {start}-{start + len(body) - 1}/{len(whole)}"
-        for operation in ("get_object", "head_object"):
-            told = bucket(operation, "parts", PartNumber=number)
-            assert operation == "head_object" or told["ResponseMetadata"]["HTTPStatusCode"] == 206
-            assert (told["PartsCount"], told["ContentLength"], told["ContentRange"]) == (3, len(body), said)
-            assert "Body" not in told or told["Body"].read() == body
-        start += len(body)
-    told = bucket("get_object", "plain", PartNumber=1)
-    assert told["Body"].read() == TEN and "PartsCount" not in told
-    assert told["ContentRange"] == "bytes 0-9/10"
-
-
-@pytest.mark.parametrize("key, query, headers, refused", [
-    ("parts", "partNumber=4", {}, (416, "InvalidPartNumber")),
-    ("plain", "partNumber=2", {}, (416, "InvalidPartNumber")),
-    ("parts", "partNumber=1", {"Range": "bytes=0-1"}, (400, "InvalidRequest")),
-    ("parts", "partNumber=x", {}, (400, "InvalidArgument")),
-    *(("parts", f"partNumber={number}", {}, (400, "InvalidArgument"))
-      for number in (0, -1, 10001))])
-def test_a_part_that_there_cannot_be_is_refused(in_parts, key, query, headers, refused):
-    bucket, _ = in_parts
-    answer = bucket.raw.get(bucket.path(key, query), headers=headers)
-    assert (answer.status, answer.code) == refused, answer
-    assert bucket.raw.head(bucket.path(key, query), headers=headers).status == refused[0]
-
-
-# === conditions of reads ===
-
-READS = [
-    ({"If-Match": "{etag}"}, 200), ({"If-Match": "*"}, 200), ({"If-Match": "other"}, 412),
-    ({"If-Match": "{bare}"}, 200),
-    ({"If-None-Match": "{etag}"}, 304), ({"If-None-Match": "*"}, 304), ({"If-None-Match": "other"}, 200),
-    ({"If-None-Match": "{bare}"}, 304),
-    ({"If-Modified-Since": "{before}"}, 200), ({"If-Modified-Since": "{equal}"}, 304),
-    ({"If-Modified-Since": "{after}"}, 304),
-    ({"If-Unmodified-Since": "{before}"}, 412), ({"If-Unmodified-Since": "{equal}"}, 200),
-    ({"If-Unmodified-Since": "{after}"}, 200),
-    ({"If-Match": "{etag}", "If-Unmodified-Since": "{before}"}, 200),
-    ({"If-Match": "other", "If-Unmodified-Since": "{after}"}, 412),
-    ({"If-None-Match": "{etag}", "If-Modified-Since": "{before}"}, 304),
-    ({"If-None-Match": "other", "If-Modified-Since": "{after}"}, 200),
-    ({"If-Match": "{etag}", "If-None-Match": "{etag}"}, 304),
-    ({"If-None-Match": "{etag}", "If-Unmodified-Since": "{before}"}, 412),
-    ({"If-Match": "other", "If-None-Match": "{etag}"}, 412),
-]
-IGNORED = [({"If-Modified-Since": "{future}"}, 200),
-           *(({name: "{no date}"}, 200) for name in ("If-Modified-Since", "If-Unmodified-Since"))]
-
-
-@pytest.fixture(scope="module")
-def dated(ten) -> tuple[Bucket, dict[str, str]]:
-    head = ten.raw.head(ten.path("ten"))
-    words = {**dates_around(head.headers["last-modified"]), "etag": head.etag, "bare": head.etag.strip('"')}
-    return ten, {**words, "last-modified": head.headers["last-modified"]}
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("conditions, status", [
-    *READS, *IGNORED])
-def test_a_read_is_answered_by_its_conditions(dated, method, conditions, status):
-    bucket, words = dated
-    headers = {name: value.format(**words) for name, value in conditions.items()}
-    answer = bucket.raw.request(method, bucket.path("ten"), headers)
-    assert answer.status == status, answer
-    if method == "GET" and status == 412:
-        assert answer.code == "PreconditionFailed"
-    if status == 304:
-        assert (answer.etag, answer.body) == (words["etag"], b"")
-        assert answer.headers["last-modified"] == words["last-modified"]
-
-
-def test_a_missing_object_is_missing_whatever_the_conditions(ten):
-    for headers in ({"If-Match": "*"}, {"If-None-Match": "*"}, {"If-Match": '"x"'}):
-        assert ten.raw.get(ten.path("none"), headers=headers).status == 404
-
-
-def test_a_condition_is_judged_before_a_range(dated):
-    bucket, words = dated
-    for headers, status in [({"If-Match": "other"}, 412), ({"If-None-Match": words["etag"]}, 304)]:
-        for asked in ("bytes=0-1", "bytes=100-"):
-            answer = bucket.raw.get(bucket.path("ten"), headers={**headers, "Range": asked})
-            assert answer.status == status, (headers, asked)
 
 
 # === who may ===
@@ -420,3 +278,24 @@ def test_a_bucket_of_another_owner_is_not_touched(embedded):
     source = {"CopySource": f"{embedded.name}/key", "ExpectedSourceBucketOwner": "111122223333"}
     assert embedded.refuses("copy_object", "copy", **source) == (403, "AccessDenied")
     assert embedded.body("key", ExpectedBucketOwner=owner) == b"before"
+
+
+def test_tags_named_twice_in_a_header_are_no_tags(embedded):
+    """In a document they are an InvalidTag."""
+    answer = embedded.raw.put(embedded.path("key"), headers={"x-amz-tagging": "a=1&b=2&a=3"})
+    assert (answer.status, answer.code, answer.fields["ArgumentName"]) == (400, "InvalidArgument", "x-amz-tagging")
+    assert embedded.keys() == []
+
+
+def test_what_is_hidden_by_a_marker_has_no_tags(embedded):
+    embedded.versioned().put("key", b"x", Tagging="a=1")
+    embedded("delete_object", "key")
+    for operation, more in (("get_object_tagging", {}), ("delete_object_tagging", {}),
+                            ("put_object_tagging", {"Tagging": {"TagSet": []}})):
+        assert embedded.refuses(operation, "key", **more) == (405, "MethodNotAllowed"), operation
+        assert embedded.refuses(operation, "never", **more) == (404, "NoSuchKey"), operation
+
+
+def test_tags_of_a_bucket_are_set_without_content(embedded):
+    answer = embedded("put_bucket_tagging", Tagging={"TagSet": [{"Key": "a", "Value": "1"}]})
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204

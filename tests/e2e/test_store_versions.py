@@ -142,8 +142,7 @@ def test_while_suspended_a_write_replaces_the_null_version_and_no_other(versione
     first = put(versioned, b"one")
     versioned.versioned("Suspended")
     for body in (b"two", b"three"):
-        told = versioned("put_object", "key", Body=body)
-        assert told.get("VersionId", "null") == "null"
+        versioned.put("key", body)
         assert versioned.body("key") == body
         assert history(versioned) == [("null", False, True), (first, False, False)]
     versioned.versioned()
@@ -153,6 +152,23 @@ def test_while_suspended_a_write_replaces_the_null_version_and_no_other(versione
     assert history(versioned)[0] == ("null", False, True)
     assert {each for each, *_ in history(versioned)} == {"null", newer, first}, "there is one null version at most"
     assert versioned.body("key") == b"five"
+
+
+def test_while_suspended_what_is_put_is_not_named_and_what_is_copied_or_read_is(versioned):
+    """AWS, PutObject: its examples. A copy and a delete marker are named all the same."""
+    first = put(versioned, b"one")
+    versioned.versioned("Suspended")
+    source = {"Bucket": versioned.name, "Key": "key", "VersionId": first}
+    assert "VersionId" not in versioned("put_object", "key", Body=b"two")
+    assert "VersionId" not in versioned.put_in_parts("parts", b"three")
+    told = versioned("copy_object", "copy", CopySource=source)
+    assert (told["VersionId"], told["CopySourceVersionId"]) == ("null", first)
+    told = versioned("copy_object", "again", CopySource={"Bucket": versioned.name, "Key": "copy"})
+    assert told["VersionId"] == "null" and "CopySourceVersionId" not in told
+    for key in ("key", "parts", "copy"):
+        assert versioned("head_object", key)["VersionId"] == "null"
+        assert versioned("get_object", key)["VersionId"] == "null"
+    assert versioned("delete_object", "key")["VersionId"] == "null"
 
 
 def test_while_suspended_a_delete_puts_a_null_marker_in_the_null_version_s_place(versioned):
@@ -265,3 +281,21 @@ def test_no_version_is_left_out_where_the_last_of_a_page_was_deleted(embedded):
     embedded("delete_object", "key", VersionId="null")
     rest = embedded("list_object_versions", KeyMarker="key", VersionIdMarker="null")
     assert [version["VersionId"] for version in rest["Versions"]] == older[::-1]
+
+
+@pytest.mark.parametrize("document, code", [
+    (b"<Status>enabled</Status>", "MalformedXML"), (b"<Status>Disabled</Status>", "MalformedXML"),
+    (b"", "IllegalVersioningConfigurationException")])
+def test_there_are_two_states_of_versioning(embedded, document, code):
+    body = b"<VersioningConfiguration>" + document + b"</VersioningConfiguration>"
+    answer = embedded.raw.put(embedded.path(query="versioning"), body)
+    assert (answer.status, answer.code) == (400, code), answer
+    assert "Status" not in embedded("get_bucket_versioning")
+
+
+def test_a_batch_is_told_that_there_is_no_such_version(versioned):
+    put(versioned, b"x")
+    wrong = [{"Key": "key", "VersionId": "none"}, {"Key": "other", "VersionId": "x" * 32}]
+    told = versioned("delete_objects", Delete={"Objects": wrong})
+    assert [each["Code"] for each in told["Errors"]] == ["NoSuchVersion"] * 2
+    assert versioned.body("key") == b"x"

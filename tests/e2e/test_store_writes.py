@@ -130,6 +130,29 @@ def test_conditions_of_other_buckets_are_refused(embedded, query, headers):
     assert embedded.keys() == ["key"]
 
 
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize("way", ["delete", "batch", "tags", "no tags", "abort", "versioning"])
+def test_a_condition_is_never_dropped(embedded, way, name):
+    """A write that cannot have it is refused; the store does not act as if nothing had been said."""
+    embedded.put("key", b"before", Tagging="a=1")
+    upload = embedded.begin("key")
+    digest = {"Content-MD5": base64.b64encode(hashlib.md5(BATCH).digest()).decode()}
+    method, target, headers, body = {
+        "delete": ("DELETE", embedded.path("key"), {}, b""), "batch": ("POST", embedded.path(query="delete"), digest, BATCH),
+        "tags": ("PUT", embedded.path("key", "tagging"), {}, b"<Tagging><TagSet></TagSet></Tagging>"),
+        "no tags": ("DELETE", embedded.path("key", "tagging"), {}, b""),
+        "abort": ("DELETE", embedded.path("key", f"uploadId={upload}"), {}, b""),
+        "versioning": ("PUT", embedded.path(query="versioning"), {},
+                       b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"),
+    }[way]
+    answer = embedded.raw.request(method, target, {**headers, name: OTHER}, body)
+    refused = (412, "PreconditionFailed") if (way, name) == ("delete", "If-Match") else (501, "NotImplemented")
+    assert (answer.status, answer.code) == refused, answer
+    assert answer.fields["Condition" if way == "delete" and name == "If-Match" else "Header"].lower() == name.lower()
+    assert embedded("get_object", "key")["TagCount"] == 1
+    assert len(embedded("list_multipart_uploads")["Uploads"]) == 1 and "Status" not in embedded("get_bucket_versioning")
+
+
 def test_one_of_many_creators_wins(embedded):
     def create(race: int, number: int) -> int:
         return embedded.raw.put(embedded.path(f"{race}"), b"%d" % number, headers={"If-None-Match": "*"}).status
@@ -218,6 +241,7 @@ WRONG_BATCHES = {
     "another digest": ({"Content-MD5": "A" * 22 + "=="}, BATCH, "BadDigest"),
     "another sum": ({"x-amz-checksum-crc32": "AAAAAA=="}, BATCH, "BadDigest"),
     "cut": (None, BATCH[:-5], "MalformedXML"), "no document": (None, b"", "MissingRequestBodyError"),
+    "no key": (None, b"<Delete><Object><Key></Key></Object><Object><Key>key</Key></Object></Delete>", "MalformedXML"),
     "another document": (None, b"<Tagging><TagSet></TagSet></Tagging>", "MalformedXML"),
 }
 

@@ -155,6 +155,19 @@ def test_a_handshake_has_a_time_limit(serve, authority):
     assert served.is_served()
 
 
+def test_several_addresses_speak_tls(serve, authority):
+    """`tls.listen` is a list, as `listen` is."""
+    first = serve(authority.sign("several").tables(), ports=2)
+
+    def urls() -> set[str]:
+        return {json.loads(line)["message"].split()[-1] for line in list(first.proxy.process.lines)
+                if "listening on https://" in line}
+
+    wait_until(lambda: len(urls()) == 2)
+    for url in urls():
+        assert Served(first.proxy, url).is_served()
+
+
 def test_tls_alone(serve, authority):
     """`listen = []` opens no port without TLS, and neither does its default beside `tls.listen`."""
     proxy = serve(authority.sign("alone").tables()).proxy
@@ -167,7 +180,7 @@ def test_tls_alone(serve, authority):
         try:
             url = alone.wait_for_line(r"^listening on (https://\S+)")[1]
             assert Served(proxy, url).is_served()
-            assert not [line for line in alone.lines if line.startswith("listening on http://")]
+            assert not [line for line in alone.lines if "listening on http://" in line]
         finally:
             alone.stop()
 
@@ -175,15 +188,14 @@ def test_tls_alone(serve, authority):
 def test_certificates_are_replaced_without_a_failed_request(serve, authority, other_authority):
     inside = authority.sign("inside")
     served = serve(inside.tables() + 'reload_interval = "100ms"')
-    load = Load(served, authority.file)
+    load = Load(served.raw(), authority.file)
     try:
         for number in range(3):
             new = authority.sign(f"new-{number}", kind="rsa" if number == 1 else "ec")
             assert serial(served) != new.serial
             inside.replace(new)
             wait_until(lambda: serial(served) == new.serial)
-        before = load.requests
-        wait_until(lambda: load.requests > before + 20)
+        load.wait_more()
         # What cannot be used changes nothing, whatever it is.
         good = (inside.cert.read_bytes(), inside.key.read_bytes())
         expired = authority.sign("expired", lasts=-datetime.timedelta(hours=1))
@@ -222,7 +234,7 @@ def test_settings_of_tls_are_replaced_without_a_failed_request(
     first, second = authority.sign("first-set"), authority.sign("second-set")
     named = authority.sign("named-set", dns=("named.test",))
     served = serve(first.tables())
-    proxy, load = served.proxy, Load(served, authority.file)
+    proxy, load = served.proxy, Load(served.raw(), authority.file)
     try:
         assert served.is_served("-tls1_2") and serial(served) == first.serial
         change(proxy, (first.tables(), f"""{second.tables()}min_version = "1.3"
@@ -256,8 +268,7 @@ client_auth = "optional"
         assert reload(proxy)[-1]["changed"] == "tls.reload_interval"
         second.replace(authority.sign("third-set"))
         wait_until(lambda: serial(served) not in (first.serial, second.serial))
-        before = load.requests
-        wait_until(lambda: load.requests > before + 20)
+        load.wait_more()
     finally:
         load.end()
     assert not load.failures, load.failures[:5]

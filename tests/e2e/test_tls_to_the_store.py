@@ -44,7 +44,8 @@ def proxy_to(tmp_path):
     def start(recorder: Recorder, ca_file, client=None, tls: str = "", host: str = "127.0.0.1"):
         store = Store("recorder", f"https://{host}:{recorder.port}", "storekey", "storesecret")
         shown = (str(client.cert), str(client.key)) if client else None
-        settings = Settings(settle=0, ca_file=str(ca_file), client_certificate=shown, rules=tls)
+        # One thread, so that there is one set of connections to the store, and each request finds those that are open.
+        settings = Settings(settle=0, ca_file=str(ca_file), client_certificate=shown, rules=tls, threads=1)
         running.append(Proxy(tmp_path / f"proxy-{len(running)}", store, settings))
         return running[-1]
 

@@ -13,6 +13,7 @@ import pytest
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from clients import REGION
 from collector import CLIENT, INTERNAL, SERVER, Collector
@@ -291,6 +292,31 @@ def test_what_a_collector_refuses_is_not_sent_again(start, store, collector):
     collector.trace(TRACE)
     first = [span for span in collector.spans() if ".writable" in str(span.attributes)]
     assert first == []
+
+
+def test_spans_that_the_collector_refuses_in_a_good_answer_are_counted_as_refused(
+        start, store, collector):
+    partly = trace_service_pb2.ExportTraceServiceResponse()
+    partly.partial_success.rejected_spans = 1
+    partly.partial_success.error_message = "one is too old"
+    collector.said = partly.SerializeToString()
+    proxy = start(store.store, to(collector))
+    counted = lambda result: proxy.metric("ifmatch_trace_spans_total", result=result)
+    until("one is counted", lambda: counted("refused") >= 1)
+    told = proxy.process.wait_for_line("complains of spans that it took").string
+    assert '"refused":1' in told and "one is too old" in told, told
+    # Only these: what else is in a batch was taken.
+    assert proxy.raw().get("/bucket/later", unsigned=CONTINUED).status == 200
+    collector.trace(TRACE)
+    until("the rest is counted", lambda: counted("exported") >= 1)
+    batches = len(collector.bodies)
+    assert counted("refused") <= batches
+    # More than there were are not counted.
+    partly.partial_success.rejected_spans = 1 << 40
+    collector.said = partly.SerializeToString()
+    assert proxy.raw().get("/bucket/last").status == 200
+    until("all of a batch are counted", lambda: counted("refused") > batches + 1)
+    assert counted("refused") < 1000
 
 
 def test_what_waits_is_sent_at_the_end(start, store, collector):

@@ -226,3 +226,56 @@ def test_presigned_urls_write_and_read_and_carry_a_condition(stored, signing, re
     assert (got.status, got.data) == (200, b"first")
     spoilt = url.replace("test_presigned", "test_elsewhere")
     assert http_pool.request("PUT", spoilt, body=b"x", headers={"If-None-Match": "*"}).status == 403
+
+
+def test_a_store_is_asked_to_be_consistent_where_that_counts(tmp_path):
+    """Writes, the HEADs that judge them, and reads of guarded keys carry the configured headers; nothing else does."""
+    recorder = Recorder()
+    rules = '[[rule]]\nbuckets = ["guarded"]\nconsistency = "guarded"\n'
+    settings = Settings(settle=0, rules=rules, strong_headers=("x-tigris-consistent: true", "Consistency-Control: strong-site"))
+    proxy = Proxy(tmp_path, recorder.store, settings)
+    recorder.take()
+    door = proxy.raw()
+
+    def asked(method: str, target: str, **headers: str) -> list[tuple[str, bool]]:
+        """Method and whether the store was asked to be consistent, of all requests that this one led to."""
+        answer = door.request(method, target, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        assert answer.status == 200, str(answer)
+        seen = []
+        for sent, _, sent_headers, _ in recorder.take():
+            found = lower(sent_headers)
+            strong = [found.get("x-tigris-consistent"), found.get("consistency-control")]
+            assert strong in (["true", "strong-site"], [None, None])
+            seen.append((sent, strong[0] is not None))
+        return seen
+
+    assert asked("PUT", "/bucket/key") == [("PUT", True)]
+    assert asked("PUT", "/bucket/key", if_match='"e"') == [("HEAD", True), ("PUT", True)]
+    copy = {"x_amz_copy_source": "bucket/key", "x_amz_copy_source_if_match": '"e"'}
+    assert asked("PUT", "/bucket/copy?partNumber=1&uploadId=u", **copy) == [("HEAD", True), ("PUT", False)]
+    for target in ("/guarded/key", "/guarded?list-type=2", "/guarded", "/guarded?versions"):
+        assert asked("GET", target) == [("GET", True)], target
+    for target in ("/bucket/key", "/bucket?list-type=2", "/bucket?uploads", "/guarded/key?tagging"):
+        assert asked("GET", target) == [("GET", False)], target
+    guarded = door.get("/guarded/key").headers["x-ifmatch-consistency"]
+    assert guarded == door.get("/guarded?list-type=2").headers["x-ifmatch-consistency"] == "guarded"
+    assert door.request("GET", "/bucket/key", headers={"x-tigris-consistent": "false"}).status == 200
+    [*_, (_, _, headers, _)] = recorder.take()
+    assert "x-tigris-consistent" not in lower(headers)
+    proxy.stop()
+    recorder.stop()
+
+
+def test_the_first_page_of_a_guarded_listing_is_asked_for_as_its_client_asks(tmp_path):
+    recorder = Recorder()
+    rules = '[[rule]]\nbuckets = ["*"]\nconsistency = "guarded"\n'
+    settings = Settings(writers="exclusive", settle=0, lag=2, rules=rules)
+    proxy = Proxy(tmp_path, recorder.store, settings)
+    proxy.wait_writable("bucket")
+    assert proxy.raw().put("/bucket/b", b"young").status == 200
+    recorder.take()
+    target = "/bucket?delimiter=%2F&marker=a%2F"
+    assert proxy.raw().get(target).status == 200
+    assert [seen[1] for seen in recorder.take()] == [target]
+    proxy.stop()
+    recorder.stop()

@@ -145,6 +145,11 @@ def started(root: Path, environment: dict[str, str]) -> Process:
                              "--mount", "sh", "-c", inside])
 
 
+@pytest.mark.skipif(BINARY.parent.name != "release", reason="a debug binary is larger")
+def test_the_program_is_small():
+    assert BINARY.stat().st_size < 30_000_000
+
+
 def test_the_program_serves_as_the_image_runs_it(image, store):
     secrets = image / "run/secrets"
     secrets.mkdir(parents=True)

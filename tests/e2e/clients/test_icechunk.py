@@ -69,24 +69,24 @@ def commit_all_at_once(endpoint: Endpoint, prefix: str) -> list[str]:
         return [name for name in names if name]
 
 
-def test_a_stale_commit_is_told_and_rebases(proxied, new_key):
+def test_a_stale_commit_is_told_and_rebases(judging, new_key):
     prefix = new_key("ice")
-    new_repository(proxied, prefix)
-    first, second = (session_with_array(proxied, prefix, name) for name in ("a", "b"))
+    new_repository(judging, prefix)
+    first, second = (session_with_array(judging, prefix, name) for name in ("a", "b"))
     first.commit("first")
     with pytest.raises(icechunk.ConflictError):
         second.commit("second")
     second.rebase(icechunk.ConflictDetector())
     second.commit("second, after the first")
-    assert arrays(proxied, prefix) == ["a", "b"]
+    assert arrays(judging, prefix) == ["a", "b"]
 
 
-def test_concurrent_commits_lose_nothing(proxied, new_key):
+def test_concurrent_commits_lose_nothing(judging, new_key):
     prefix = new_key("ice")
-    committed = commit_all_at_once(proxied, prefix)
+    committed = commit_all_at_once(judging, prefix)
     assert len(committed) > 1
-    assert arrays(proxied, prefix) == committed
-    history = list(repository(proxied, prefix).ancestry(branch="main"))
+    assert arrays(judging, prefix) == committed
+    history = list(repository(judging, prefix).ancestry(branch="main"))
     assert len(history) == 2 + len(committed), "the first, the root group, one for each commit"
 
 
@@ -108,10 +108,10 @@ def overtaken_commit(endpoint: Endpoint, prefix: str) -> BaseException | None:
             relay.close()
 
 
-def test_an_overtaken_commit_is_told(proxied, new_key):
+def test_an_overtaken_commit_is_told(judging, new_key):
     prefix = new_key("ice")
-    assert isinstance(overtaken_commit(proxied, prefix), icechunk.ConflictError)
-    assert arrays(proxied, prefix) == ["quick"]
+    assert isinstance(overtaken_commit(judging, prefix), icechunk.ConflictError)
+    assert arrays(judging, prefix) == ["quick"]
 
 
 def test_the_store_alone_loses_the_commit_that_was_overtaken(alone, new_key):

@@ -16,10 +16,10 @@ def calls(endpoint: Endpoint, key: str) -> list:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_every_second_call_is_refused(proxied, new_key):
+def test_every_second_call_is_refused(judging, new_key):
     exists = ["PreconditionFailed", 412, "If-None-Match"]
     stale = ["PreconditionFailed", 412, "If-Match"]
-    assert calls(proxied, new_key("js")) == [
+    assert calls(judging, new_key("js")) == [
         ["create", "ok"], ["create", exists],
         ["replace", "ok"], ["replace", stale],
         ["upload", "ok"], ["upload", exists],

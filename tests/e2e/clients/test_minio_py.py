@@ -28,48 +28,48 @@ def put(client: Minio, bucket: str, key: str, data: bytes, **more):
                              length=len(data), **more)
 
 
-def test_objects_are_put_read_listed_and_deleted(proxied, new_key):
-    client, key = minio_at(proxied), new_key("minio/small")
-    put(client, proxied.bucket, key, b"hello")
-    answer = client.get_object(bucket_name=proxied.bucket, object_name=key)
+def test_objects_are_put_read_listed_and_deleted(judging, new_key):
+    client, key = minio_at(judging), new_key("minio/small")
+    put(client, judging.bucket, key, b"hello")
+    answer = client.get_object(bucket_name=judging.bucket, object_name=key)
     assert answer.read() == b"hello"
-    listed = client.list_objects(bucket_name=proxied.bucket, prefix="minio/", recursive=True)
+    listed = client.list_objects(bucket_name=judging.bucket, prefix="minio/", recursive=True)
     assert key in [each.object_name for each in listed]
-    errors = client.remove_objects(bucket_name=proxied.bucket,
+    errors = client.remove_objects(bucket_name=judging.bucket,
                                    delete_object_list=[DeleteObject(key)])
     assert list(errors) == []
     with pytest.raises(S3Error) as caught:
-        client.stat_object(bucket_name=proxied.bucket, object_name=key)
+        client.stat_object(bucket_name=judging.bucket, object_name=key)
     assert caught.value.code == "NoSuchKey"
 
 
-def test_parts_and_compose(proxied, new_key):
-    client, key = minio_at(proxied), new_key()
-    large = put(client, proxied.bucket, key, bytes(PART + 1), part_size=PART)
+def test_parts_and_compose(judging, new_key):
+    client, key = minio_at(judging), new_key()
+    large = put(client, judging.bucket, key, bytes(PART + 1), part_size=PART)
     assert large.etag.endswith("-2")
-    assert client.stat_object(bucket_name=proxied.bucket, object_name=key).size == PART + 1
+    assert client.stat_object(bucket_name=judging.bucket, object_name=key).size == PART + 1
 
 
-def test_a_copy_judges_its_source(proxied, new_key):
-    client, source, target = minio_at(proxied), new_key(), new_key()
-    etag = put(client, proxied.bucket, source, b"copied").etag
+def test_a_copy_judges_its_source(judging, new_key):
+    client, source, target = minio_at(judging), new_key(), new_key()
+    etag = put(client, judging.bucket, source, b"copied").etag
     copy = lambda **condition: client.copy_object(  # noqa: E731
-        bucket_name=proxied.bucket, object_name=target,
-        source=CopySource(bucket_name=proxied.bucket, object_name=source, **condition))
+        bucket_name=judging.bucket, object_name=target,
+        source=CopySource(bucket_name=judging.bucket, object_name=source, **condition))
     copy(match_etag=etag)
     with pytest.raises(S3Error) as caught:
         copy(match_etag="0123456789abcdef0123456789abcdef")
     assert caught.value.code == "PreconditionFailed"
 
 
-def test_metadata_is_no_way_to_a_condition(proxied, new_key):
+def test_metadata_is_no_way_to_a_condition(judging, new_key):
     """What looks like a header becomes metadata: both writes succeed."""
-    client, key = minio_at(proxied), new_key()
+    client, key = minio_at(judging), new_key()
     for data in (b"one", b"two"):
-        put(client, proxied.bucket, key, data, metadata={"If-None-Match": "*"})
-    stat = client.stat_object(bucket_name=proxied.bucket, object_name=key)
+        put(client, judging.bucket, key, data, metadata={"If-None-Match": "*"})
+    stat = client.stat_object(bucket_name=judging.bucket, object_name=key)
     assert stat.metadata["x-amz-meta-if-none-match"] == "*"
-    assert proxied.body(key) == b"two"
+    assert judging.body(key) == b"two"
 
 
 def put_presigned(url: str, data: bytes) -> int:

@@ -19,16 +19,16 @@ def store_at(endpoint: Endpoint, **more) -> S3Store:
                    client_options={"allow_http": True}, **more)
 
 
-def test_put_mode_create(proxied, new_key):
-    store, key = store_at(proxied), new_key()
+def test_put_mode_create(judging, new_key):
+    store, key = store_at(judging), new_key()
     obstore.put(store, key, b"one", mode="create")
     with pytest.raises(AlreadyExistsError):
         obstore.put(store, key, b"two", mode="create")
     assert obstore.get(store, key).bytes() == b"one"
 
 
-def test_put_mode_update_with_an_etag(proxied, new_key):
-    store, key = store_at(proxied), new_key()
+def test_put_mode_update_with_an_etag(judging, new_key):
+    store, key = store_at(judging), new_key()
     seen = obstore.put(store, key, b"one")["e_tag"]
     obstore.put(store, key, b"two", mode={"e_tag": seen})
     with pytest.raises(PreconditionError):
@@ -36,9 +36,9 @@ def test_put_mode_update_with_an_etag(proxied, new_key):
     assert obstore.get(store, key).bytes() == b"two"
 
 
-def test_a_prefix_with_a_space_is_listed(proxied, new_key):
+def test_a_prefix_with_a_space_is_listed(judging, new_key):
     """It sends the space as a plus, and signs it as the space that it is."""
-    store, stem = store_at(proxied), new_key()
+    store, stem = store_at(judging), new_key()
     for folder in ("a b", "a+b"):
         obstore.put(store, f"{stem}/{folder}/k", b"x")
     for folder in ("a b", "a+b"):
@@ -54,15 +54,15 @@ def test_the_store_alone_overwrites(alone, new_key):
     assert obstore.get(store, key).bytes() == b"three"
 
 
-def test_a_large_create_is_refused_as_well(proxied, new_key):
-    store, key = store_at(proxied), new_key()
+def test_a_large_create_is_refused_as_well(judging, new_key):
+    store, key = store_at(judging), new_key()
     obstore.put(store, key, LARGE, mode="create")
     with pytest.raises(AlreadyExistsError):
         obstore.put(store, key, LARGE, mode="create")
 
 
-def test_a_multipart_upload_without_a_condition(proxied, new_key):
-    store, key = store_at(proxied), new_key()
+def test_a_multipart_upload_without_a_condition(judging, new_key):
+    store, key = store_at(judging), new_key()
     obstore.put(store, key, LARGE, use_multipart=True, chunk_size=5 << 20)
     assert obstore.head(store, key)["e_tag"].endswith('-2"')
     assert obstore.get(store, key).bytes() == LARGE
@@ -82,8 +82,8 @@ def test_copy_if_not_exists(proxied, alone, new_key, way):
     obstore.copy(unguarded, source, target, overwrite=False)  # the store alone copies again
 
 
-def test_copy_if_not_exists_has_to_be_configured(proxied, new_key):
-    store, source = store_at(proxied), new_key()
+def test_copy_if_not_exists_has_to_be_configured(judging, new_key):
+    store, source = store_at(judging), new_key()
     obstore.put(store, source, b"copied")
     with pytest.raises(NotSupportedError):
         obstore.copy(store, source, new_key(), overwrite=False)

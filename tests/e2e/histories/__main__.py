@@ -19,13 +19,15 @@ def main() -> int:
                         default="standalone", help="where the register is (standalone)")
     parser.add_argument("--lag", type=float, default=0, metavar="SECONDS",
                         help="by how much the store lags (0)")
+    parser.add_argument("--nodes", type=int, default=1, metavar="COUNT",
+                        help="how many nodes the store has (1)")
     given = parser.parse_args()
     import conftest  # noqa: F401 - takes this machine's own settings out of the environment
     from histories.run import run
 
     seed = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
     print(f"seed {seed}", flush=True)
-    report = run(given.seconds, seed, given.writers, given.only, given.register, given.lag,
+    report = run(given.seconds, seed, given.writers, given.only, given.register, given.lag, given.nodes,
                  progress=lambda text: print(text, flush=True))
     print(report)
     return 1 if report.complaints() else 0

@@ -161,6 +161,42 @@ def kill_store(scene: Scene, chance: random.Random) -> Iterator[Struck]:
             scene.store.start()
 
 
+def _node(scene: Scene, chance: random.Random) -> tuple[int, list[Relay]]:
+    """One node of the store, as all proxies reach it."""
+    number = chance.randrange(scene.nodes)
+    return number, [post.to_store.each[number] for post in scene.posts]
+
+
+@contextmanager
+def kill_node(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    """Its process is gone, with what was on its way there; the others go on. Half of the time what comes out of the
+    store was lost for a while before, so that writes have landed whose answers nobody gets."""
+    number, relays = _node(scene, chance)
+    if chance.random() < 0.5:
+        for relay in relays:
+            relay.hold_all(requests=False)
+        time.sleep(chance.uniform(*GATHERING))
+    at = time.monotonic()
+    with _nobody_there(relays):
+        for relay in relays:
+            relay.cut()
+        yield Struck(at, str(number))
+
+
+@contextmanager
+def freeze_node(scene: Scene, chance: random.Random) -> Iterator[Struck]:
+    """It accepts and says nothing. When it wakes, it does what it was asked."""
+    number, relays = _node(scene, chance)
+    at = time.monotonic()
+    for relay in relays:
+        relay.hold_all()
+    try:
+        yield Struck(at, str(number))
+    finally:
+        for relay in relays:
+            relay.release()
+
+
 def _relays(scene: Scene, chance: random.Random, between: str) -> tuple[str, list[Relay]]:
     """The connections of one proxy, or of all."""
     def of(post: Post) -> list[Relay]:
@@ -356,6 +392,13 @@ REPLACED = {
     "failover to a new master": Kind(hand_over, "redis", (0.5, 2.5), alone=True, times=2),
 }
 """Where another Redis may take the master's place."""
+
+OF_NODES = {
+    "kill -9 of a node of the store": Kind(kill_node, "store", (0.5, 2.5), times=3),
+    # What is on its way lands well within `settle` (3 s).
+    "freeze of a node of the store": Kind(freeze_node, "store", (0.5, 2), alone=True, times=2),
+}
+"""Where the store has several nodes, beside the others."""
 
 OF_REGISTER = {
     "standalone": FAULTS,

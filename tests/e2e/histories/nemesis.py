@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-from histories.faults import OF_REGISTER, may_meet
+from histories.faults import OF_NODES, OF_REGISTER, may_meet
 from histories.history import History
 from histories.scene import Scene
 
@@ -38,9 +38,10 @@ class Strike:
 class Nemesis:
     """Goes through all kinds of faults, some of them twice, before it begins again."""
 
-    def __init__(self, chance: random.Random, only: str = "", register: str = "standalone"):
+    def __init__(self, chance: random.Random, only: str = "", register: str = "standalone",
+                 nodes: int = 1):
         self._chance = chance
-        self._faults = OF_REGISTER[register]
+        self._faults = OF_REGISTER[register] | (OF_NODES if nodes > 1 else {})
         self._kinds = [name for name, kind in self._faults.items() for _ in range(kind.times)
                        if only in name]
         self._deck: list[str] = []

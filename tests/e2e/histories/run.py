@@ -35,16 +35,16 @@ REGISTERS: dict[str, Callable[[Path], Registers]] = {
 
 
 def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
-        register: str = "standalone", lag: float = 0,
+        register: str = "standalone", lag: float = 0, nodes: int = 1,
         enough: Callable[[Report], bool] = lambda _: True,
         progress: Callable[[str], None] = lambda _: None) -> Report:
     """`writers` is what the proxies believe of the register in all rounds; in turn otherwise.
     `only` is part of the names of the faults that are wanted. `register` is one of `REGISTERS`.
-    `lag` is by how many seconds the store lags.
+    `lag` is by how many seconds the store lags, `nodes` how many nodes it has.
     Rounds are added until `enough` holds, since a slow machine does less in the same time; but
     none is begun after `PATIENCE` times `seconds`."""
     chance = random.Random(seed)
-    nemesis, report = Nemesis(chance, only, register), Report(seed)
+    nemesis, report = Nemesis(chance, only, register, nodes), Report(seed)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="histories-") as name, Heart() as heart:
         directory = Path(name)
@@ -61,8 +61,9 @@ def run(seconds: float, seed: int, writers: str | None = None, only: str = "",
                 number = len(report.rounds)
                 mode = "exclusive" if lag else writers or ("exclusive", "shared")[number % 2]
                 terms = replace(TERMS, write_ids=chance.random() < 0.5)
-                scene = Scene(directory / f"round-{number}", store, redis, mode, terms)
+                scene = Scene(directory / f"round-{number}", store, redis, mode, terms, nodes=nodes)
                 mode += " with ids" * terms.write_ids + f", a lag of {lag} s" * bool(lag)
+                mode += f", {nodes} nodes" * (nodes > 1)
                 try:
                     done = play(scene, nemesis, chance, mode, min(left, ROUND))
                 finally:

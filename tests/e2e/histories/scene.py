@@ -1,7 +1,7 @@
 """The processes of a round, with a relay between each two that talk.
 
     clients ── door ── proxy ──┬── relay ── Redis, or each of its Sentinels
-                               └── relay ── store
+                               └── relay ── store, or one for each of its nodes
 """
 
 from __future__ import annotations
@@ -26,6 +26,51 @@ TERMS = Settings(lease=1.5, grace=1, settle=3, lease_wait=1)
 may arrive after the lease of its dead holder, as it is allowed to."""
 
 
+class Nodes:
+    """The connections of one proxy to the nodes of a store. What is done to them is done to all; a fault may
+    strike one of them."""
+
+    def __init__(self, target_url: str, count: int):
+        self.each = [Relay(target_url) for _ in range(count)]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(relay.url for relay in self.each)
+
+    def refuse(self) -> None:
+        for relay in self.each:
+            relay.refuse()
+
+    def listen(self) -> None:
+        for relay in self.each:
+            relay.listen()
+
+    def cut(self) -> None:
+        for relay in self.each:
+            relay.cut()
+
+    def hold_all(self, requests: bool = True, answers: bool = True) -> None:
+        for relay in self.each:
+            relay.hold_all(requests, answers)
+
+    def release(self) -> None:
+        for relay in self.each:
+            relay.release()
+
+    @property
+    def delay(self) -> float:
+        return self.each[0].delay
+
+    @delay.setter
+    def delay(self, seconds: float) -> None:
+        for relay in self.each:
+            relay.delay = seconds
+
+    def close(self) -> None:
+        for relay in self.each:
+            relay.close()
+
+
 @dataclass
 class Post:
     """One proxy and the three connections that it has."""
@@ -34,7 +79,7 @@ class Post:
     door: Relay
     to_register: list[Relay]
     """To Redis; to the Sentinels, where there are any; none in a cluster."""
-    to_store: Relay
+    to_store: Relay | Nodes
 
     def restart(self) -> None:
         self.proxy.start()
@@ -81,15 +126,15 @@ class Scene:
     """Store, Redis and proxies, and a bucket of its own."""
 
     def __init__(self, directory: Path, store: KilledStore, redis: Registers, writers: str,
-                 terms: Settings = TERMS, proxies: int = PROXIES, told: bool = True):
-        """`told`: the proxies know by how much the store lags."""
+                 terms: Settings = TERMS, proxies: int = PROXIES, told: bool = True, nodes: int = 1):
+        """`told`: the proxies know by how much the store lags. `nodes`: how many the store has."""
         self.store, self.redis = store, redis
         # What Sentinels and clusters say of their masters is believed for half a lease.
         lag = redis.lag if redis.kind == "standalone" else redis.lag + terms.lease / 2
         self.settings = replace(terms, register=redis.new_database(), writers=writers,
                                 failover_lag=lag, lag=told_lag(store.lag) * told,
                                 rules=GUARDED_READS * bool(store.lag and told))
-        self.bucket = new_bucket(store.store)
+        self.nodes, self.bucket = nodes, new_bucket(store.store)
         self.posts = [self._post(directory / f"proxy-{number}", number)
                       for number in range(proxies)]
         self.posts[0].proxy.skip_quarantine()
@@ -98,9 +143,16 @@ class Scene:
 
     def _post(self, directory: Path, number: int) -> Post:
         to_register, register = self.redis.relayed(self.settings.register)
-        to_store = Relay(self.store.store.url)
-        proxy = Proxy(directory, self.store.store, replace(self.settings, register=register),
-                      f"ifmatch-{number}", backend_url=to_store.url)
+        settings = replace(self.settings, register=register)
+        if self.nodes == 1:
+            to_store = Relay(self.store.store.url)
+            url = to_store.url
+        else:
+            to_store = Nodes(self.store.store.url, self.nodes)
+            url = to_store.urls[0]
+            # A check takes longer than what is sent to a node, and back, may be delayed.
+            settings = replace(settings, nodes=to_store.urls, health_timeout=1)
+        proxy = Proxy(directory, self.store.store, settings, f"ifmatch-{number}", backend_url=url)
         return Post(proxy, Relay(proxy.url), to_register, to_store)
 
     def alarms(self) -> list[str]:
