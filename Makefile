@@ -3,7 +3,7 @@
 CARGO  ?= cargo
 PYTEST := .venv/bin/python -m pytest
 # How many tests run at once, each file's one after the other.
-JOBS   ?= 2
+JOBS   ?= 3
 # More arguments for pytest: make e2e ARGS='-k hammer'
 ARGS   ?=
 # Our own code optimised, on the everyday build of everything else.
@@ -12,6 +12,8 @@ OPTIMISED := --config profile.dev.package.ifmatch.opt-level=2
 SECONDS ?= 60
 # By how many seconds the store of the histories lags.
 LAG ?= 0
+# How many nodes it has.
+NODES ?= 1
 # Where the register of the histories is: standalone, sentinel or cluster.
 REGISTER ?= standalone
 # How many seeds are simulated: make simulation SEEDS=100000
@@ -19,11 +21,13 @@ SEEDS ?= 10000
 # The stores that the end-to-end tests run against: everyday, full (with OpenStack Swift and Ceph,
 # which take half a minute to start), or names with commas: make e2e STORES=ceph,moto
 STORES ?= everyday
+# Where the tables and the plot of the benchmarks go.
+FOUND ?= target/bench
 # The binary that the end-to-end tests run: release, or debug, which `check` has built.
 BINARY ?= release
 
 .DEFAULT_GOAL := help
-.PHONY: help run test full check fmt model simulation build traces e2e packages valkey histories bench fuzz forms documents clean
+.PHONY: help run test full check fmt model simulation build traces e2e packages valkey histories bench instructions fuzz forms documents clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +47,8 @@ check: ## the everyday loop: format, lints, Rust tests
 
 # What setup installs has to be there: tests that need a Redis are not to be skipped.
 test full: export IFMATCH_REQUIRE_REDIS = 1
+# All of what costly tests can do.
+full: export E2E_FULL = 1
 test: ## what CI runs: check, the model, then the end-to-end tests, debug binary, stores of every day
 	scripts/setup test
 	$(MAKE) check
@@ -60,9 +66,9 @@ model: ## the protocol in all its interleavings, with larger bounds than check h
 	scripts/setup build
 	$(CARGO) test --locked -p pure-rooms --test model -- --include-ignored
 
-simulation: ## the guarded write while everything fails, with SEEDS=10000 seeds
+simulation: ## the guarded write while everything fails, and guarded listings, with SEEDS=10000 seeds
 	scripts/setup build
-	IFMATCH_SEEDS=$(SEEDS) $(CARGO) test --locked $(OPTIMISED) --lib -- --nocapture simulation
+	IFMATCH_SEEDS=$(SEEDS) $(CARGO) test --locked $(OPTIMISED) --lib -- --nocapture simulation consistent_listing
 
 build: ## the release binary (BINARY=debug for the other)
 	scripts/setup build
@@ -95,16 +101,22 @@ valkey: build ## the tests that need a Redis, with Valkey in its place
 	IFMATCH_TEST_REDIS_SERVER=$(CURDIR)/.valkey/valkey-server \
 		IFMATCH_BIN=$(CURDIR)/target/$(BINARY)/ifmatch $(PYTEST) tests/e2e -n $(JOBS) --dist loadfile -k 'crash or marker or upgrade or hammer' $(ARGS)
 
-histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again; REGISTER=sentinel, cluster; LAG=1 for a store that lags by a second
+histories: build ## clients write while things die, for SECONDS (60); SEED=7 for the same faults again; REGISTER=sentinel, cluster; LAG=1 for a store that lags by a second; NODES=3 for one with nodes that die
 	scripts/setup e2e
-	cd tests/e2e && ../../.venv/bin/python -m histories --seconds $(SECONDS) --register $(REGISTER) --lag $(LAG) $(if $(SEED),--seed $(SEED))
+	cd tests/e2e && ../../.venv/bin/python -m histories --seconds $(SECONDS) --register $(REGISTER) --lag $(LAG) --nodes $(NODES) $(if $(SEED),--seed $(SEED))
 
-bench: build ## rates and CPU time beside nginx and the bare store
+bench: build ## rates and CPU time beside nginx, HAProxy and the bare store; FOUND=benches/last keeps what it found there
 	scripts/setup bench
 	$(CARGO) bench --locked
-	.venv/bin/python benches/end_to_end.py --store embedded
-	.venv/bin/python benches/end_to_end.py --store null
-	.venv/bin/python benches/end_to_end.py --tls
+	.venv/bin/python benches/end_to_end.py --keep $(FOUND)
+	.venv/bin/python benches/end_to_end.py --keep $(FOUND) --tls
+	.venv/bin/python benches/end_to_end.py --keep $(FOUND) --store embedded
+	.venv/bin/python benches/listings.py
+	.venv-bench/bin/python benches/plot.py $(FOUND)/null.json $(FOUND)/null.svg
+
+instructions: build ## instructions of a request, counted by valgrind (BINARY=debug; RECORD=1: for test_instructions.py)
+	scripts/setup test
+	cd tests/e2e && IFMATCH_BIN=$(CURDIR)/target/$(BINARY)/ifmatch ../../.venv/bin/python -m instructions $(if $(RECORD),--record)
 
 fuzz: ## fuzz every parser for SECONDS (60) each
 	scripts/setup fuzz
