@@ -15,6 +15,7 @@ import pytest
 
 import processes
 import stores
+from again import pytest_runtest_protocol  # noqa: F401 (a hook)
 from certificates import Authority
 from clients import SIGNING, Raw, boto
 from embedded import Bucket
@@ -83,12 +84,6 @@ def pytest_generate_tests(metafunc) -> None:
 
 def pytest_sessionfinish(session) -> None:
     processes.stop_all()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item, nextitem):
-    item.log_positions = processes.log_positions()
-    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
