@@ -251,7 +251,8 @@ impl ServerApp for Door {
             };
             let (proxy, last) = (self.live.current(), *shutdown.borrow());
             wire.begin(head.received.framing, least_rate(&proxy));
-            if !proxy.serve(&mut wire, &head.received, last).await {
+            // In a box, so that a connection has no room for a request while none is under way.
+            if !Box::pin(proxy.serve(&mut wire, &head.received, last)).await {
                 break;
             }
         }
