@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from clients import Raw, boto  # noqa: E402
 from proxies import Proxy, Settings  # noqa: E402
 from redis_server import RedisServer  # noqa: E402
+from servers import cpu_seconds  # noqa: E402
 from stores import embedded  # noqa: E402
 
 # The program refuses a variable of its name space that is no setting; IFMATCH_BIN was read by now.
@@ -37,12 +38,6 @@ for name in [name for name in os.environ if name.startswith("IFMATCH_")]:
 KEYS = 1000
 LAG = 20.0
 RULE = '[[rule]]\nbuckets = ["guarded"]\nconsistency = "guarded"\n'
-
-
-def cpu_s(pid: int) -> float:
-    """Of all threads; to the nanosecond, where /proc/PID/stat counts ticks."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def pages(door: Raw, bucket: str, seconds: float) -> int:
@@ -89,16 +84,16 @@ def main() -> int:
                  "guarded, nothing young": (through, "guarded")}
         found: dict[str, dict[str, list[float]]] = {}
 
-        began = {name: cpu_s(pid) for name, pid in pids.items()}
+        began = {name: cpu_seconds(pid) for name, pid in pids.items()}
         time.sleep(2 * wanted.seconds)
-        idle = {name: (cpu_s(pid) - began[name]) / (2 * wanted.seconds) for name, pid in pids.items()}
+        idle = {name: (cpu_seconds(pid) - began[name]) / (2 * wanted.seconds) for name, pid in pids.items()}
 
         def measure(kind: str, door: Raw, bucket: str) -> None:
-            before, began = {name: cpu_s(pid) for name, pid in pids.items()}, time.monotonic()
+            before, began = {name: cpu_seconds(pid) for name, pid in pids.items()}, time.monotonic()
             count = pages(door, bucket, wanted.seconds)
             took = time.monotonic() - began
             for name, pid in pids.items():
-                used = cpu_s(pid) - before[name] - idle[name] * took
+                used = cpu_seconds(pid) - before[name] - idle[name] * took
                 found.setdefault(kind, {}).setdefault(name, []).append(used / count * 1e6)
 
         for number in range(wanted.rounds):

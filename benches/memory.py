@@ -42,13 +42,13 @@ def raise_file_limit() -> None:
 
 def settled(server: Server) -> int:
     """Its memory, once it changes no more."""
-    last, since = server.resident(), time.monotonic()
+    last, since = server.own_memory(), time.monotonic()
     while time.monotonic() - since < SETTLED_SECONDS:
         time.sleep(0.05)
-        now = server.resident()
+        now = server.own_memory()
         if abs(now - last) > STEADY_BYTES:
             last, since = now, time.monotonic()
-    return server.resident()
+    return server.own_memory()
 
 
 def memory_of(server: Server) -> Memory:

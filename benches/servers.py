@@ -52,9 +52,9 @@ class Server:
     def cpu_seconds(self) -> float:
         return sum(cpu_seconds(pid) for pid in self.pids())
 
-    def resident(self) -> int:
+    def own_memory(self) -> int:
         """Bytes of memory, without what is shared with other processes."""
-        return sum(resident(pid) for pid in self.pids())
+        return sum(own_memory(pid) for pid in self.pids())
 
 
 def children(pid: int) -> list[int]:
@@ -67,7 +67,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def resident(pid: int) -> int:
+def own_memory(pid: int) -> int:
     # proc(5): the second and third number are pages: resident, and of those shared.
     pages = Path(f"/proc/{pid}/statm").read_text().split()
     return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE")
