@@ -34,8 +34,11 @@ use crate::s3::wire::{HeadScan, ReceivedHead, read_head};
 use crate::s3::{Code, S3Error};
 use crate::seldom::Seldom;
 
-/// How long a connection may stay open between two requests.
-const BETWEEN_REQUESTS: Duration = Duration::from_mins(1);
+/// How long a connection stays ready for the next request: it keeps the memory of the last one.
+const READY: Duration = Duration::from_millis(100);
+
+/// How long a connection may stay open after that, until the next request.
+const QUIET: Duration = Duration::from_secs(60).saturating_sub(READY);
 
 /// The memory for a head up to this size belongs to its connection; AWS accepts no larger one.
 const SMALL_HEAD_BYTES: usize = 8 * 1024;
@@ -79,24 +82,31 @@ impl Door {
         self.connections.clone()
     }
 
-    /// Reads the next head. Until the head is complete its sender is not known, and nothing is
-    /// being served: if there is no room for another connection, the connection that has waited
-    /// longest for its head ends.
-    async fn head(&self, wire: &mut Wire, slot: &ConnectionSlot) -> Result<Head, NoHead> {
-        tokio::select! {
-            biased;
-            head = self.arriving(wire) => return head,
-            () = slot.evicted() => {}
+    /// Serves the requests of a connection until it is quiet, or ends.
+    async fn serve(
+        &self,
+        wire: &mut Wire,
+        slot: &ConnectionSlot,
+        ending: &ShutdownWatch,
+    ) -> NoHead {
+        loop {
+            let head = unless_evicted(slot, self.arriving(wire)).await;
+            let head = match head.unwrap_or_else(|| Err(evicted(wire))) {
+                Ok(head) => head,
+                Err(none) => return none,
+            };
+            let (proxy, last) = (self.live.current(), *ending.borrow());
+            wire.begin(head.received.framing, least_rate(&proxy));
+            if !proxy.serve(wire, &head.received, last).await {
+                return NoHead::Gone;
+            }
         }
-        let begun = !wire.ahead().is_empty();
-        let evicted = NoHead::Refused(HeadFault::Connections, no_room(NoSlot::All));
-        Err(if begun { evicted } else { NoHead::Gone })
     }
 
     /// Reads the next head from its first byte to its last, and finds where the body after it ends.
     /// The head is taken from the bytes read ahead; the bytes behind it stay there.
     async fn arriving(&self, wire: &mut Wire) -> Result<Head, NoHead> {
-        self.begins(wire).await?;
+        self.begins(wire, READY).await?;
         let end = Instant::now() + self.patience();
         let mut scan = HeadScan::default();
         let mut room = None;
@@ -122,10 +132,10 @@ impl Door {
     }
 
     /// Returns when a head begins. Empty lines before it are skipped (RFC 9112 §2.2).
-    async fn begins(&self, wire: &mut Wire) -> Result<(), NoHead> {
+    async fn begins(&self, wire: &mut Wire, within: Duration) -> Result<(), NoHead> {
         // Requests that have arrived are served without a wait, so this task must yield to others.
         tokio::task::consume_budget().await;
-        let idle = timeout(BETWEEN_REQUESTS, async {
+        let begins = timeout(within, async {
             loop {
                 while wire.ahead().starts_with(b"\r\n") {
                     wire.ahead().advance(2);
@@ -140,7 +150,11 @@ impl Door {
         });
         tokio::select! {
             biased;
-            begins = idle => if begins == Ok(true) { Ok(()) } else { Err(NoHead::Gone) },
+            begins = begins => match begins {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(NoHead::Gone),
+                Err(_) => Err(NoHead::Quiet),
+            },
             // The service's `shutdown` is not used here: where another process has taken over, a
             // connected client may send one more request. The answer to that one says that it is
             // the last.
@@ -241,23 +255,43 @@ impl ServerApp for Door {
         };
         let mut wire = self.begun(stream, &slot, place, address).await?;
         loop {
-            let head = match self.head(&mut wire, &slot).await {
-                Ok(head) => head,
-                Err(NoHead::Refused(fault, error)) => {
+            let begins = unless_evicted(&slot, self.begins(&mut wire, QUIET)).await;
+            let none = match begins.unwrap_or_else(|| Err(evicted(&mut wire))) {
+                // In a box, so that a quiet connection has no room for a request.
+                Ok(()) => Box::pin(self.serve(&mut wire, &slot, shutdown)).await,
+                Err(NoHead::Quiet) => NoHead::Gone,
+                Err(none) => none,
+            };
+            match none {
+                NoHead::Quiet => {}
+                NoHead::Gone => break,
+                NoHead::Refused(fault, error) => {
                     self.refuse(wire, fault, &error).await;
                     return None;
                 }
-                Err(NoHead::Gone) => break,
-            };
-            let (proxy, last) = (self.live.current(), *shutdown.borrow());
-            wire.begin(head.received.framing, least_rate(&proxy));
-            // In a box, so that a connection has no room for a request while none is under way.
-            if !Box::pin(proxy.serve(&mut wire, &head.received, last)).await {
-                break;
             }
         }
         wire.close().await;
         None
+    }
+}
+
+/// Waits for what a client sends. Until a head is complete its sender is not known, and nothing is
+/// being served: if there is no room for another connection, the connection that has waited
+/// longest for its head ends. `None`: it is this one.
+async fn unless_evicted<T>(slot: &ConnectionSlot, sent: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        sent = sent => Some(sent),
+        () = slot.evicted() => None,
+    }
+}
+
+fn evicted(wire: &mut Wire) -> NoHead {
+    if wire.ahead().is_empty() {
+        NoHead::Gone
+    } else {
+        NoHead::Refused(HeadFault::Connections, no_room(NoSlot::All))
     }
 }
 
@@ -285,8 +319,10 @@ struct Head {
 
 /// Why there is no request.
 enum NoHead {
-    /// The client sent nothing, or has disconnected.
+    /// The client has disconnected, or is to go: no request follows.
     Gone,
+    /// The client has sent nothing for a while.
+    Quiet,
     /// The head is refused with this error.
     Refused(HeadFault, S3Error),
 }
