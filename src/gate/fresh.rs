@@ -9,8 +9,17 @@ use crate::s3::{Current, ETag, ObjectName};
 /// What a read of a key may show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    /// What the store shows: nothing that was acknowledged is younger than the store lags.
-    Anything,
+    /// What the store shows: nothing that was acknowledged is younger than the store lags. This, where the
+    /// register knows it; anything else may be what a write has left since.
+    Settled(Option<Current>),
+    /// What the store shows, and a write is under way or in doubt: this was acknowledged last, and is not
+    /// young. Anything else is what that write has left, of which nobody was told yet.
+    Unsettled {
+        /// What was acknowledged last.
+        before: Current,
+        /// Whether the write is under way.
+        under_way: bool,
+    },
     /// What the store shows, which may be old: the register does not know what was written.
     Unknown,
     /// This, or the store shows something older.
@@ -23,8 +32,7 @@ pub struct Sight {
     /// What a read may show.
     pub expected: Expected,
     /// The id of the version, or of the delete marker, that is expected; `None` where the register does not
-    /// know it, and while a write is under way or in doubt: if that had landed, the version before it would
-    /// be the older one.
+    /// know it. While a write is under way or in doubt it is that of the version before it.
     pub version: Option<VersionId>,
 }
 
@@ -33,7 +41,7 @@ impl Sight {
         let expected = Expected::of(observed);
         let last = young.map(|young| young.last);
         let is_this = |state: &State| matches!((&expected, state.known()), (Expected::This(this), Some(known)) if *this == known);
-        let last = last.filter(|last| observed.before.is_none() && is_this(&last.state));
+        let last = last.filter(|last| is_this(&last.state));
         let version = last.and_then(|last| match last.written.change {
             // The version null is replaced in its place: its id names no state.
             Change::Put(id) if !id.is_null() => Some(id),
@@ -89,17 +97,21 @@ impl Expected {
             return Self::Unknown;
         }
         if observed.young_for.is_zero() {
-            return Self::Anything;
+            let is_at_rest = observed.before.is_none();
+            return Self::Settled(observed.state.known().filter(|_| is_at_rest));
         }
-        let shown = match &observed.before {
-            // Under way or in doubt: what was there before is right, and what it leaves as well. But
-            // once that was seen, the store may still show what was there before; and its client may
-            // have been told of a success that could not be recorded.
-            Some(_) if observed.before_young_for.is_zero() => return Self::Unknown,
-            Some(before) => before,
-            None => &observed.state,
+        let Some(before) = &observed.before else {
+            return observed.state.known().map_or(Self::Unknown, Self::This);
         };
-        shown.known().map_or(Self::Unknown, Self::This)
+        // Nobody was told of a write that is under way or in doubt, so what was there before is right. If
+        // one reader were shown what it has left, the next one might be shown less.
+        match before.known() {
+            None => Self::Unknown,
+            Some(before) if observed.before_young_for.is_zero() => {
+                Self::Unsettled { before, under_way: observed.leased }
+            }
+            Some(before) => Self::This(before),
+        }
     }
 }
 
@@ -107,7 +119,7 @@ impl Gate {
     /// What a read of this key may show, by what was acknowledged until now.
     pub async fn expected(&self, name: &ObjectName) -> Expected {
         if self.settings.terms.lag.is_zero() {
-            return Expected::Anything;
+            return Expected::Settled(None);
         }
         match self.register.observe(name).await {
             Ok(observed) => Expected::of(&observed),
@@ -122,7 +134,7 @@ impl Gate {
     pub async fn sight(&self, name: &ObjectName) -> Sight {
         let nothing_known = |expected| Sight { expected, version: None };
         if self.settings.terms.lag.is_zero() {
-            return nothing_known(Expected::Anything);
+            return nothing_known(Expected::Settled(None));
         }
         match self.register.observe_writes(name).await {
             Ok((observed, young)) => Sight::of(&observed, young),
@@ -325,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_that_stands_there_is_known_by_the_last_landing_of_a_key_at_rest() {
+    fn the_version_that_stands_there_is_known_by_the_last_landing_of_its_key() {
         let a = || present("a");
         let version = |observed: &Observation, change: Change, state: State| {
             let seen = Sight::of(observed, Some(young(&[(change, state)], false)));
@@ -339,7 +351,8 @@ mod tests {
         }
         assert_eq!(version(&at_rest, Change::Put(id("v")), present("b")), None, "another state");
         let under_way = observed(State::Unknown, Some(a()), AGES[1]);
-        assert_eq!(version(&under_way, Change::Put(id("v")), a()), None, "it may be older soon");
+        assert_eq!(version(&under_way, Change::Put(id("v")), a()), v(), "it was acknowledged last");
+        assert_eq!(version(&under_way, Change::Put(id("v")), present("b")), None);
         assert_eq!(version(&observed(a(), None, AGES[0]), Change::Put(id("v")), a()), None);
         let gone = observed(State::Absent, None, AGES[1]);
         assert_eq!(version(&gone, Change::Marker(id("v")), State::Absent), v());
@@ -392,25 +405,35 @@ mod tests {
 
     #[test]
     fn a_young_key_shows_what_was_written_last_and_any_other_what_the_store_shows() {
-        let a = || Expected::This(State::known(&present("a")).unwrap());
+        let states = [present("a"), State::Absent, State::Unknown];
         for [young, old] in [AGES, [AGES[1], AGES[0]]] {
-            // A key at rest.
             let is_young = !young.is_zero();
-            let this = if is_young { a() } else { Expected::Anything };
-            assert_eq!(expected(present("a"), None, [AGES[0], young, old]), this);
-            let gone = if is_young { Expected::This(Current::Absent) } else { Expected::Anything };
-            assert_eq!(expected(State::Absent, None, [AGES[0], young, old]), gone);
-            let unknown = if is_young { Expected::Unknown } else { Expected::Anything };
-            assert_eq!(expected(State::Unknown, None, [AGES[0], young, old]), unknown);
-            // A write under way: how old the state before it is decides.
-            let shown = if is_young { a() } else { Expected::Unknown };
-            let under_way = expected(State::Unknown, Some(present("a")), [AGES[0], AGES[1], young]);
-            assert_eq!(under_way, shown);
-            let blind = expected(State::Unknown, Some(State::Unknown), [AGES[0], AGES[1], young]);
-            assert_eq!(blind, Expected::Unknown);
-            let no_lag = expected(State::Unknown, Some(present("a")), AGES_OF_A_STORE_WITHOUT_LAG);
-            assert_eq!(no_lag, Expected::Anything);
+            for state in states.clone() {
+                let known = state.known();
+                let at_rest = match (is_young, known.clone()) {
+                    (true, known) => known.map_or(Expected::Unknown, Expected::This),
+                    (false, known) => Expected::Settled(known),
+                };
+                assert_eq!(expected(state.clone(), None, [AGES[0], young, old]), at_rest);
+                // A write under way: how old the state before it is decides.
+                let under_way = match known {
+                    None => Expected::Unknown,
+                    Some(before) if is_young => Expected::This(before),
+                    Some(before) => Expected::Unsettled { before, under_way: true },
+                };
+                let ages = [AGES[0], AGES[1], young];
+                assert_eq!(expected(State::Unknown, Some(state.clone()), ages), under_way);
+                let no_lag = AGES_OF_A_STORE_WITHOUT_LAG;
+                let blind = expected(State::Unknown, Some(state), no_lag);
+                assert_eq!(blind, Expected::Settled(None), "it may have landed");
+            }
         }
+        let doubt = observation(State::Unknown, Some(present("a")), [AGES[0], AGES[1], AGES[0]]);
+        let Expected::Unsettled { under_way: false, .. } =
+            Expected::of(&Observation { leased: false, ..doubt })
+        else {
+            panic!("a doubt is no write under way")
+        };
         assert_eq!(expected(present("a"), None, [AGES[1], AGES[1], AGES[0]]), Expected::Unknown);
     }
 }

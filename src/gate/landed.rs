@@ -70,7 +70,6 @@ impl Landed<'_> {
                 quiet,
                 headers,
                 written,
-                comes_first: lags,
                 turn,
                 metrics: Arc::clone(&attempt.gate.metrics),
                 _lease: lease.counted,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::queue::Turn;
+use super::refusal;
 use crate::backend::Answer;
 use crate::metrics::Metrics;
 use crate::metrics::cells::Held;
@@ -27,7 +28,7 @@ pub struct Outcome {
     /// How long it held the key, until the answer was known.
     pub held: Duration,
     /// The landing to record. The reply need not wait for it: until then the lease keeps other
-    /// writers out.
+    /// writers out. `None` where the store lags: there it is recorded already.
     pub commit: Option<Commit>,
     /// The store answered a copy of the write with a server error, whatever the final outcome.
     pub store_failed: bool,
@@ -78,8 +79,6 @@ pub struct Commit {
     pub(super) quiet: Option<Duration>,
     pub(super) headers: AnswerHeaders,
     pub(super) written: Written,
-    /// It has to be recorded before the client is answered.
-    pub(super) comes_first: bool,
     /// The next writer of this process waits until the lease is gone.
     pub(super) turn: Turn,
     pub(super) metrics: Arc<Metrics>,
@@ -92,16 +91,25 @@ pub struct Commit {
 /// How often a commit is tried. Each try takes the register's timeout at most.
 const COMMIT_ATTEMPTS: u32 = 3;
 
-impl Commit {
-    /// Whether it has to be recorded before the client is answered: where the store lags, others read
-    /// by the record what this client was told.
-    pub const fn comes_first(&self) -> bool {
-        self.comes_first
+impl Outcome {
+    /// Records the landing before the client is answered: where the store lags, others read by the record
+    /// what this client was told. So what is not recorded is not told.
+    pub(super) async fn recorded_first(mut self) -> Self {
+        if let Some(commit) = self.commit.take()
+            && !commit.record().await
+        {
+            self.reply = Reply::Error(refusal::not_recorded(), None);
+            self.decided_by = Decider::Gate;
+        }
+        self
     }
+}
 
+impl Commit {
     /// Records the landing and ends the lease. Where the register does not answer, the lease stays
-    /// armed, and the next holder of the key finds out by a HEAD.
-    pub async fn record(self) {
+    /// armed, and the next holder of the key finds out by a HEAD. `false` where the register may take the
+    /// write for one that is under way.
+    pub async fn record(self) -> bool {
         let step = CommitStep {
             token: &self.token,
             generation: Some(&self.generation),
@@ -110,7 +118,7 @@ impl Commit {
             headers: &self.headers,
             written: &self.written,
         };
-        let mut unanswered = false;
+        let (mut unanswered, mut recorded) = (false, true);
         for attempt in 1..=COMMIT_ATTEMPTS {
             match self.register.commit(&self.name, &step).await {
                 Ok(CommitAnswer::Committed) => break,
@@ -139,10 +147,12 @@ impl Commit {
                 Err(error) => {
                     tracing::warn!(name = %self.name, %error, "a landing was not recorded; the \
                                    next write of the key waits and asks the store");
+                    recorded = false;
                     break;
                 }
             }
         }
         drop(self.turn);
+        recorded
     }
 }

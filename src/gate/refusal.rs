@@ -130,6 +130,14 @@ pub(super) fn answer_lost() -> S3Error {
     )
 }
 
+/// The write has landed at a store that lags, and the register does not know that.
+pub(super) fn not_recorded() -> S3Error {
+    S3Error::service_unavailable(RETRY_AFTER_S).because(
+        "The store has taken the write, but the register of conditional writes could not record it, so \
+         others may not see it yet. Read the object before trying again.",
+    )
+}
+
 /// Nothing was sent: the store cannot be reached, or the lease would not have lasted.
 pub(super) fn not_sent() -> S3Error {
     S3Error::service_unavailable(RETRY_AFTER_S)

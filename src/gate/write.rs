@@ -59,7 +59,7 @@ impl Gate {
         let outcome = self.write_in_turn(write, &under_way, &mut progress, started).await;
         progress.count(&self.metrics, &outcome);
         self.show_doubt(write, &progress, &outcome);
-        outcome
+        if self.settings.terms.lag.is_zero() { outcome } else { outcome.recorded_first().await }
     }
 
     async fn write_in_turn(

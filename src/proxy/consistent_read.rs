@@ -78,7 +78,7 @@ pub(super) async fn ask(proxy: &Proxy, asked: &Asked<'_>) -> Result<Read, String
                 Exact::Shown(opened, failing) => {
                     let outcome =
                         if has_waited { GuardedRead::Waited } else { GuardedRead::ByVersion };
-                    return Ok(fresh(proxy, &known, outcome, (opened, failing)));
+                    return Ok(fresh(proxy, &known, (outcome, Word::Guarded), (opened, failing)));
                 }
                 Exact::NotYet(opened) => proxy.store.dismiss(opened).await,
                 Exact::Refused(opened) => {
@@ -92,10 +92,11 @@ pub(super) async fn ask(proxy: &Proxy, asked: &Asked<'_>) -> Result<Read, String
         let (opened, failing) =
             conditional_read::ask(&proxy.store, first, request, preconditions).await?;
         let is_last = pauses.are_over();
-        let is_fresh = match known.verdict(opened.status, &opened.headers) {
-            Verdict::Fresh => true,
+        let fits = match known.verdict(opened.status, &opened.headers) {
+            Verdict::Fresh => Some(known.word()),
             // In the end it may be true.
-            Verdict::Unclear => is_last,
+            Verdict::Unclear => is_last.then(|| known.word()),
+            Verdict::Since => asked.known(proxy).await.word_for(&opened, is_last),
             Verdict::Deleted => {
                 proxy.metrics.guarded_reads.count(waited(has_waited));
                 return Ok(Read::Refused(asked.deleted(&known), opened));
@@ -104,13 +105,17 @@ pub(super) async fn ask(proxy: &Proxy, asked: &Asked<'_>) -> Result<Read, String
             Verdict::Stale => {
                 let known = asked.known(proxy).await;
                 let verdict = known.verdict(opened.status, &opened.headers);
-                !known.is_anything() && !known.is_unknown() && verdict == Verdict::Fresh
+                let is_known = !known.is_settled() && !known.is_unknown();
+                let is_fresh = is_known && verdict == Verdict::Fresh;
+                is_fresh.then_some(Word::Guarded)
             }
-            Verdict::NotInRange if asked.is_for_part() => is_last,
-            Verdict::NotInRange => asked.is_beyond(proxy, &known).await?,
+            Verdict::NotInRange if asked.is_for_part() => is_last.then_some(Word::Guarded),
+            Verdict::NotInRange => asked.is_beyond(proxy, &known).await?.then_some(Word::Guarded),
         };
-        if is_fresh {
-            return Ok(fresh(proxy, &known, waited(has_waited), (opened, failing)));
+        if let Some(word) = fits {
+            let outcome =
+                if word == Word::Store { GuardedRead::Unguarded } else { waited(has_waited) };
+            return Ok(fresh(proxy, &known, (outcome, word), (opened, failing)));
         }
         if is_last {
             proxy.metrics.guarded_reads.count(GuardedRead::GivenUp);
@@ -127,17 +132,15 @@ pub(super) async fn ask(proxy: &Proxy, asked: &Asked<'_>) -> Result<Read, String
 fn fresh(
     proxy: &Proxy,
     known: &Known,
-    outcome: GuardedRead,
+    (outcome, word): (GuardedRead, Word),
     (mut opened, failing): (Opened, Option<Precondition>),
 ) -> Read {
-    let (outcome, word) =
-        if known.is_unknown() { (GuardedRead::Unguarded, "store") } else { (outcome, "guarded") };
     proxy.metrics.guarded_reads.count(outcome);
     if opened.status == StatusCode::NOT_FOUND {
         // The store may say of an older moment that nothing was there.
         name_marker(&mut opened.headers, known);
     }
-    opened.headers.insert(X_IFMATCH_CONSISTENCY, HeaderValue::from_static(word));
+    opened.headers.insert(X_IFMATCH_CONSISTENCY, HeaderValue::from_static(word.as_str()));
     Read::Fresh(opened, failing)
 }
 
@@ -158,7 +161,47 @@ fn waited(has_waited: bool) -> GuardedRead {
 
 /// What may be old is asked where it was written.
 fn asked_first(known: &Known) -> AskedFirst {
-    if known.is_anything() { AskedFirst::LeastBusy } else { AskedFirst::NodeOfItsKey }
+    if known.is_settled() { AskedFirst::LeastBusy } else { AskedFirst::NodeOfItsKey }
+}
+
+/// What an answer says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// It shows what was acknowledged, and no reader was shown anything newer before.
+    Guarded,
+    /// It is what the store shows.
+    Store,
+}
+
+impl Word {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Guarded => "guarded",
+            Self::Store => "store",
+        }
+    }
+}
+
+impl Known {
+    fn word(&self) -> Word {
+        if self.is_unknown() { Word::Store } else { Word::Guarded }
+    }
+
+    /// The word for an answer of the store that may show what was written since the register was asked
+    /// first; this is what it knows now. `None`: the write of which the answer may be is under way, so
+    /// another reader may be shown what was there before.
+    fn word_for(&self, opened: &Opened, is_last: bool) -> Option<Word> {
+        if self.is_settled() {
+            return Some(Word::Guarded);
+        }
+        match (self.verdict(opened.status, &opened.headers), self.unsettled()) {
+            _ if self.is_unknown() => Some(Word::Store),
+            (Verdict::Fresh, _) => Some(Word::Guarded),
+            // It is no older than what was acknowledged.
+            (_, Some(under_way)) if !under_way || is_last => Some(Word::Store),
+            (_, _) => None,
+        }
+    }
 }
 
 impl Asked<'_> {

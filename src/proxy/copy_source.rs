@@ -87,7 +87,7 @@ impl Source {
                 return Ok(None);
             }
             let known = judged.known(proxy).await;
-            if known.is_anything() || known.is_unknown() {
+            if known.is_settled() || known.is_unknown() || known.unsettled().is_some() {
                 return Ok(None);
             }
         }
@@ -99,7 +99,7 @@ impl Source {
     async fn look(&mut self, proxy: &Proxy) -> Result<Pin, S3Error> {
         let store = &proxy.store;
         let Looked { shown, known, id } = self.shown(proxy).await?;
-        self.is_young = !known.is_anything();
+        self.is_young = !known.is_settled();
         let (name, version_id) = (&self.object.name, self.object.version_id());
         let key = name.key.as_str();
         match shown {
@@ -341,12 +341,18 @@ fn sight(known: &Known, shown: &Result<Option<Validators>, HeadError>) -> Sight 
             }
         },
         (Known::Current(sight), Ok(seen)) => match (&sight.expected, seen) {
-            (Expected::Anything, _) | (Expected::This(Current::Absent), None) => Sight::Shown,
+            (Expected::Settled(_), _) | (Expected::This(Current::Absent), None) => Sight::Shown,
+            (Expected::Unsettled { before: Current::Absent, .. }, None) => Sight::Shown,
+            (Expected::Unsettled { before: Current::Present(before), .. }, Some(seen))
+                if is(seen, before) =>
+            {
+                Sight::Shown
+            }
             (Expected::This(Current::Absent), Some(_)) => Sight::Deleted,
             (Expected::This(Current::Present(written)), Some(seen)) if is(seen, written) => {
                 Sight::Shown
             }
-            (Expected::This(_) | Expected::Unknown, _) => Sight::Old,
+            (Expected::This(_) | Expected::Unsettled { .. } | Expected::Unknown, _) => Sight::Old,
         },
     }
 }
@@ -417,7 +423,18 @@ mod tests {
         let this = |current| Expected::This(current);
         let version = |sight| Known::Version(sight, VersionId::null());
         for (known, [of_a, of_b, of_nothing, of_405]) in [
-            (current(Expected::Anything), [Sight::Shown; 4]),
+            (current(Expected::Settled(None)), [Sight::Shown; 4]),
+            (
+                current(Expected::Unsettled {
+                    before: Current::Present(etag("a")),
+                    under_way: true,
+                }),
+                [Sight::Shown, Sight::Old, Sight::Old, Sight::Shown],
+            ),
+            (
+                current(Expected::Unsettled { before: Current::Absent, under_way: false }),
+                [Sight::Old, Sight::Old, Sight::Shown, Sight::Shown],
+            ),
             (current(Expected::Unknown), [Sight::Old, Sight::Old, Sight::Old, Sight::Shown]),
             (
                 current(this(Current::Present(etag("a")))),

@@ -20,8 +20,10 @@ pub(super) enum Known {
 /// What an answer of the store shows.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// What was written last, or something newer; or no state at all.
+    /// What was written last; or no state at all.
     Fresh,
+    /// What was written last, or what a write has left since: the register has to be asked again.
+    Since,
     /// An object, or a version, that was deleted.
     Deleted,
     /// Something older.
@@ -35,11 +37,22 @@ pub(super) enum Verdict {
 }
 
 impl Known {
-    /// Whether any answer of the store will do.
-    pub(super) fn is_anything(&self) -> bool {
+    /// Whether nothing is known that the store might not show yet.
+    pub(super) fn is_settled(&self) -> bool {
         match self {
-            Self::Current(sight) => sight.expected == Expected::Anything,
+            Self::Current(sight) => matches!(sight.expected, Expected::Settled(_)),
             Self::Version(sight, _) => *sight == VersionSight::Anything,
+        }
+    }
+
+    /// Whether a write is under way or in doubt, and what was there before it is not young; and if so,
+    /// whether it is under way.
+    pub(super) fn unsettled(&self) -> Option<bool> {
+        match self {
+            Self::Current(Sight { expected: Expected::Unsettled { under_way, .. }, .. }) => {
+                Some(*under_way)
+            }
+            Self::Current(_) | Self::Version(..) => None,
         }
     }
 
@@ -104,7 +117,12 @@ impl<'a> Shown<'a> {
     }
 
     fn beside(&self, Sight { expected, version }: &Sight) -> Verdict {
-        let Expected::This(expected) = expected else { return Verdict::Fresh };
+        let expected = match expected {
+            Expected::Unknown => return Verdict::Fresh,
+            Expected::Settled(known) => return self.beside_old(known.as_ref(), false),
+            Expected::Unsettled { before, .. } => return self.beside_old(Some(before), true),
+            Expected::This(expected) => expected,
+        };
         let is_another = |id: &VersionId| self.version.is_some_and(|named| named != id.as_str());
         match (expected, self.status) {
             (Current::Absent, _) if self.shows_object => Verdict::Deleted,
@@ -122,9 +140,25 @@ impl<'a> Shown<'a> {
         }
     }
 
+    /// Beside what is not young. The store shows that, or what was written since.
+    fn beside_old(&self, known: Option<&Current>, unsettled: bool) -> Verdict {
+        let is_this = match known {
+            Some(Current::Present(etag)) => self.shows_object && self.etag.as_ref() == Some(etag),
+            Some(Current::Absent) => self.status == StatusCode::NOT_FOUND,
+            None => false,
+        };
+        let may_differ = match self.status {
+            StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => true,
+            status => self.shows_object || unsettled && hides_state(status),
+        };
+        if may_differ && !is_this { Verdict::Since } else { Verdict::Fresh }
+    }
+
     fn beside_version(&self, sight: &VersionSight, id: &VersionId) -> Verdict {
         let is_missing = self.status == StatusCode::NOT_FOUND;
         match sight {
+            // Other versions are never replaced, and of one that is deleted nothing is known here.
+            VersionSight::Anything if id.is_null() => self.beside_old(None, false),
             VersionSight::Unknown if is_missing => Verdict::Unclear,
             VersionSight::Anything | VersionSight::Unknown => Verdict::Fresh,
             VersionSight::Object(written) => self.beside_object(written, id),
@@ -247,6 +281,39 @@ mod tests {
                 assert_eq!(of(expected, status, None), Verdict::Fresh, "{status} shows no state");
             }
         }
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_acknowledged_is_asked_for_again() {
+        use Verdict::{Fresh, Since};
+        let a = Some(Current::Present(ETag::parse(b"a")));
+        let of = |expected: &Expected, status, etag: Option<&'static str>| {
+            let known = Known::Current(Sight { expected: expected.clone(), version: None });
+            judged(&known, status, etag.map(|etag| (header::ETAG, etag)).as_slice())
+        };
+        for (known, [of_a, of_b, of_nothing]) in [
+            (None, [Since, Since, Since]),
+            (a, [Fresh, Since, Since]),
+            (Some(Current::Absent), [Since, Since, Fresh]),
+        ] {
+            let before =
+                known.clone().map(|before| Expected::Unsettled { before, under_way: true });
+            for expected in [Some(Expected::Settled(known)), before].into_iter().flatten() {
+                for status in [200, 206, 304] {
+                    assert_eq!(of(&expected, status, Some("\"a\"")), of_a, "{expected:?} {status}");
+                    assert_eq!(of(&expected, status, Some("\"b\"")), of_b, "{expected:?} {status}");
+                    assert_eq!(of(&expected, status, None), Since, "{expected:?} {status}");
+                }
+                assert_eq!(of(&expected, 404, None), of_nothing, "{expected:?}");
+                assert_eq!(of(&expected, 416, None), Since, "{expected:?}");
+                assert_eq!(of(&expected, 503, None), Fresh, "it shows no state: {expected:?}");
+                let hidden = if matches!(expected, Expected::Settled(_)) { Fresh } else { Since };
+                assert_eq!(of(&expected, 403, None), hidden, "{expected:?}");
+            }
+        }
+        assert_eq!(of(&Expected::Unknown, 404, None), Fresh);
+        let version = |id| judged(&Known::Version(VersionSight::Anything, id), 200, &[]);
+        assert_eq!((version(id("v")), version(VersionId::null())), (Fresh, Since));
     }
 
     #[test]

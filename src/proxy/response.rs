@@ -50,16 +50,11 @@ pub(super) enum Failure {
     Body(BodyFault),
 }
 
-/// Answers a client, and records a landing: at the same time, or first where others read by the record
-/// what this client is told.
+/// Answers a client, and records a landing at the same time.
 pub(super) async fn answer_and_record<T>(
     answering: impl Future<Output = T>,
     commit: Option<Commit>,
 ) -> T {
-    if commit.as_ref().is_some_and(Commit::comes_first) {
-        record(commit).await;
-        return answering.await;
-    }
     tokio::join!(answering, record(commit)).0
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Bench {
     pub(super) store: Arc<FakeStore>,
     pub(super) register: Arc<Fragile>,
     pub(super) gate: Gate,
-    name: ObjectName,
+    pub(super) name: ObjectName,
     /// Writes leave their ids on the object.
     pub(super) carries_ids: bool,
     _dir: tempfile::TempDir,

@@ -9,10 +9,10 @@ use tokio::time::{Instant, advance};
 
 use super::fake::{Bench, Fault, TERMS, is_error, is_replay, status};
 use super::{LEASE, SETTLED, if_match};
-use crate::gate::{Gate, Reply, X_IFMATCH_GENERATION};
+use crate::gate::{Expected, Gate, Reply, X_IFMATCH_GENERATION};
 use crate::http1::fields::Fields;
-use crate::register::{State, Terms};
-use crate::s3::{Dialect, ETag, Operation, Preconditions, Query, RequestHead};
+use crate::register::{Register, State, Terms};
+use crate::s3::{Current, Dialect, ETag, Operation, Preconditions, Query, RequestHead};
 
 const LAG: Duration = Duration::from_secs(20);
 const CREATE: Preconditions = Preconditions::IF_NONE_MATCH_ANY;
@@ -168,6 +168,24 @@ fn impatient(gate: &Gate) -> Gate {
     gate.with_settings(std::sync::Arc::clone(&gate.store), settings)
 }
 
+/// Readers are shown what the register knows. So nobody is told of a landing before that knows it: the
+/// write is in doubt, and its retry is told of its success.
+#[tokio::test(start_paused = true)]
+async fn a_landing_that_cannot_be_recorded_is_not_told_where_the_store_lags() {
+    let bench = Bench::lagging(LAG, PATIENCE).await;
+    assert_eq!(status(&bench.write(CREATE).await), 200);
+    bench.register.lose_commits(true);
+    let lost = bench.attempt_at(&bench.gate, if_match("e1"), "own", 1).await;
+    bench.register.lose_commits(false);
+    let Reply::Error(error, None) = &lost else { panic!("{lost:?}") };
+    assert_eq!((error.code(), bench.store.begun()), ("ServiceUnavailable", 2));
+    assert!(error.message().contains("could not record it"), "{error:?}");
+    let e1 = Current::Present(ETag::parse(b"e1"));
+    assert_eq!(bench.gate.expected(&bench.name).await, Expected::This(e1));
+    let told = bench.attempt_at(&bench.gate, if_match("e1"), "own", 2).await;
+    assert!(is_replay(&told, &present("e2")), "{told:?}");
+}
+
 /// What stood there before the state before the write is no proof that the write landed.
 #[tokio::test(start_paused = true)]
 async fn an_older_state_is_not_taken_for_a_landing() {
@@ -263,8 +281,15 @@ async fn a_generation_in_doubt_refuses_nobody_early() {
         };
         let first = named(&bench.write(Preconditions::NONE).await);
         bench.register.lose_commits(true);
-        let second = named(&bench.write(Preconditions::NONE).await);
+        let lost = bench.write(Preconditions::NONE).await;
         bench.register.lose_commits(false);
+        let pending = bench.register.observe(&bench.name).await.unwrap().pending;
+        let second = pending.expect("the lease is armed").0;
+        if lag.is_zero() {
+            assert_eq!(named(&lost), second);
+        } else {
+            assert!(is_error(&lost, "ServiceUnavailable"), "{lost:?}");
+        }
         advance(SETTLED + lag).await;
         for generation in [&first, &second] {
             let condition = Preconditions::if_generation_match(generation.as_str());

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::history::{Call, Told};
 use super::process::Process;
-use super::world::{Counter, TAG, World};
+use super::world::{Counter, TAG, Without, World};
 use crate::backend::{Signing, StoreRequest};
 use crate::body::Body;
 use crate::gate::{Outcome, Reply, Write, X_IFMATCH_GENERATION, id_field};
@@ -174,6 +174,12 @@ impl Client {
         world.note(|| format!("p{number}: call {call} is answered {}", short(&reply)));
         if matches!(reply, Reply::Replayed(..)) {
             world.count(Counter::Replay);
+        }
+        if let Reply::Error(error, _) = &reply
+            && world.without == Without::Recording
+            && error.message().contains("could not record it")
+        {
+            return Told::Success { etag: None, generation: None };
         }
         understood(asked.operation, &reply)
     }

@@ -30,6 +30,9 @@ pub(super) struct History {
     sent: u64,
     pub(super) breaches: Vec<String>,
     pub(super) shared: bool,
+    /// Of each key the version that somebody was told of, by an answer to a write or to a read: no read
+    /// that begins later may show an older one.
+    floors: Vec<usize>,
 }
 
 /// What stood at a key from one moment on.
@@ -133,7 +136,7 @@ impl History {
     pub(super) fn new(keys: usize, shared: bool) -> Self {
         let nothing =
             Version { etag: None, id_field: None, by: Author::None, sent: 0, at: Instant::now() };
-        Self { keys: vec![vec![nothing]; keys], shared, ..Self::default() }
+        Self { keys: vec![vec![nothing]; keys], shared, floors: vec![0; keys], ..Self::default() }
     }
 
     fn breaks(&mut self, law: String) {
@@ -149,6 +152,23 @@ impl History {
         let versions = &self.keys[key];
         let oldest = versions[1..].iter().position(|next| next.at.elapsed() < lag);
         &versions[oldest.unwrap_or(versions.len() - 1)..]
+    }
+
+    /// What a read of this key that begins now may show at the oldest.
+    pub(super) fn floor(&self, key: usize) -> usize {
+        self.floors[key]
+    }
+
+    /// A guarded read that began at this floor shows this: the law of reads.
+    pub(super) fn shows(&mut self, key: usize, floor: usize, shown: &Current) {
+        let versions = self.keys[key][floor..].iter();
+        let shown_by = |version: &Version| current(version.etag.as_deref()) == *shown;
+        match versions.into_iter().position(shown_by) {
+            Some(later) => self.floors[key] = self.floors[key].max(floor + later),
+            None => self.breaks(format!(
+                "reads: {shown:?} is shown at key {key}, and something newer was before"
+            )),
+        }
     }
 
     /// The next number of what is sent.
@@ -288,6 +308,12 @@ impl History {
     pub(super) fn tell(&mut self, index: usize, told: &Told) {
         let call = &mut self.calls[index];
         call.told = Some(told.clone());
+        let (key, by) = (call.key, Author::Call(index));
+        if matches!(told, Told::Success { .. })
+            && let Some(version) = self.keys[key].iter().position(|version| version.by == by)
+        {
+            self.floors[key] = self.floors[key].max(version);
+        }
         let call = &self.calls[index];
         let mut landed = !call.landings.is_empty();
         let mut found = None;

@@ -9,6 +9,7 @@
 //!
 //! - `world`: what there is, which faults a run has. `process`: one that may die or stand still,
 //!   and its way to the register. `store`: the store, and the way there. `clients`: the writers.
+//!   `readers`: those who read where the store lags.
 //! - `history`: what landed, what was told, and the laws.
 //!
 //! `IFMATCH_SEEDS=5000 cargo test --lib simulation` runs more seeds than every day;
@@ -18,6 +19,7 @@ mod clients;
 mod dice;
 mod history;
 mod process;
+mod readers;
 mod store;
 mod world;
 
@@ -68,11 +70,15 @@ async fn live(plan: Plan) -> Run {
     let clients = 2 + world.dice.index(5);
     let clients: Vec<_> =
         (0..clients).map(|_| tokio::spawn(Client::new(&world, 8).run())).collect();
+    let readers = if world.terms.lag.is_zero() { 0 } else { 1 + world.dice.index(3) };
+    let readers: Vec<_> =
+        (0..readers).map(|_| tokio::spawn(readers::run(Arc::clone(&world)))).collect();
     let trouble = tokio::spawn(trouble(Arc::clone(&world)));
     for client in clients {
         client.await.unwrap();
     }
     trouble.abort();
+    readers.iter().for_each(tokio::task::JoinHandle::abort);
     world.calm_down();
     reopen(&world).await;
     let breaches = std::mem::take(&mut world.history().breaches);
@@ -248,6 +254,16 @@ fn a_register_that_forgets_and_grants_at_once_is_found_out() {
 #[test]
 fn a_store_that_lags_by_more_than_was_told_is_found_out() {
     some_seed_fails(Without::Lag, "L1");
+}
+
+#[test]
+fn a_reader_that_asks_the_register_only_once_is_found_out() {
+    some_seed_fails(Without::SecondLook, "reads: ");
+}
+
+#[test]
+fn a_success_that_is_told_before_it_is_recorded_is_found_out() {
+    some_seed_fails(Without::Recording, "reads: ");
 }
 
 #[test]

@@ -76,6 +76,10 @@ pub(super) enum Without {
     Tolerance,
     /// The store lags by more than the register was told.
     Lag,
+    /// A reader that is shown something new does not ask the register whether anybody was told of it.
+    SecondLook,
+    /// Clients are told of successes that could not be recorded.
+    Recording,
 }
 
 /// What was worth counting, to see that the runs do not miss what they are for.
@@ -96,10 +100,11 @@ pub(super) enum Counter {
     Loss,
     Foreign,
     StaleHead,
+    GuardedRead,
 }
 
 impl Counter {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Call,
         Self::Success,
         Self::Replay,
@@ -115,6 +120,7 @@ impl Counter {
         Self::Loss,
         Self::Foreign,
         Self::StaleHead,
+        Self::GuardedRead,
     ];
 }
 
@@ -168,6 +174,7 @@ impl World {
         let lag = match (writers, plan.without) {
             (Writers::Shared, _) => Duration::ZERO,
             (Writers::Exclusive, Without::Lag) => LAGS[1],
+            (Writers::Exclusive, Without::SecondLook | Without::Recording) => LAGS[1],
             (Writers::Exclusive, _) => dice.one_of(&[Duration::ZERO, LAGS[0], LAGS[1], LAGS[2]]),
         };
         let terms = terms(writers, lag);
@@ -361,6 +368,8 @@ impl Faults {
         };
         match without {
             Without::Nothing | Without::Lag => {}
+            Without::SecondLook => faults.store_silent = 250,
+            Without::Recording => (faults.cuts, faults.register_lost) = (900, 80),
             Without::Settling => faults.store_silent = 250,
             Without::Quarantine => faults.losses = 300,
             Without::Tolerance => (faults.freezes, faults.store_slow) = (900, 250),
