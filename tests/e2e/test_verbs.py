@@ -382,6 +382,8 @@ def test_as_many_uploads_are_there_as_are_expected(fleet):
     for target, count, code in (("", 2, 0), ("/a", 1, 0), ("/c", 0, 0), ("", 1, 1), ("", 3, 1)):
         done = fleet.run("uploads", "expect", f"{fleet.bucket.name}{target}", str(count))
         assert done.returncode == code, done.stdout + done.stderr
+        found = fleet.document("uploads", "expect", f"{fleet.bucket.name}{target}", str(count), code=code)
+        assert found["expected"] == count and (found["uploads"] == count) == (code == 0), found
     done = fleet.run("uploads", "expect", fleet.bucket.name, "0", "--older", "1h")
     assert (done.returncode, done.stdout) == (0, "0 uploads\n")
 

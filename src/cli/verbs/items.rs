@@ -58,7 +58,8 @@ impl Items {
     }
 }
 
-fn text_of<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
+/// One JSON document.
+pub(super) fn text_of<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|error| Failure::Run(error.to_string()))
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::forms::{printable, rounded};
-use super::items::Items;
+use super::items::{Items, text_of};
 use super::target::Range;
 use crate::audit::uploads::{Unfinished, Uploads};
 use crate::cli::settings::Settings;
@@ -76,6 +76,16 @@ pub(in crate::cli) struct Expect {
     /// Count only those that were begun longer ago than this, such as 2d.
     #[arg(long, default_value = "0s", value_parser = age, value_name = "DURATION")]
     older: Duration,
+    /// Print one JSON document instead of a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How many there are and should be, as JSON has it.
+#[derive(Debug, Serialize)]
+struct Count {
+    uploads: u64,
+    expected: u64,
 }
 
 /// An upload, as JSON has it.
@@ -112,7 +122,9 @@ impl Command {
             Self::Abort(Abort { which, older, yes, json }) => {
                 (which, older, Plan::Abort { yes, json })
             }
-            Self::Expect(Expect { which, count, older }) => (which, older, Plan::Expect { count }),
+            Self::Expect(Expect { which, count, older, json }) => {
+                (which, older, Plan::Expect { count, json })
+            }
         };
         tokio::runtime::Runtime::new()?.block_on(which.run(older, plan))
     }
@@ -123,7 +135,7 @@ impl Command {
 enum Plan {
     List { json: bool },
     Abort { yes: bool, json: bool },
-    Expect { count: u64 },
+    Expect { count: u64, json: bool },
 }
 
 impl Which {
@@ -143,7 +155,7 @@ impl Which {
             Plan::List { json } => {
                 listed(&mut walk, older, Items::begin(json, &range, NAME)?).await
             }
-            Plan::Expect { count } => expected(counted(&mut walk, older).await?, count),
+            Plan::Expect { count, json } => expected(counted(&mut walk, older).await?, count, json),
             Plan::Abort { yes, json } => {
                 if !yes && !is_agreed(counted(&mut walk, older).await?, older)? {
                     return Err(Failure::Run("nothing was aborted".to_owned()));
@@ -166,8 +178,12 @@ async fn counted(walk: &mut Uploads<'_>, older: Duration) -> Result<u64, Failure
     Ok(count)
 }
 
-fn expected(found: u64, count: u64) -> Result<(), Failure> {
-    println!("{found} uploads");
+fn expected(found: u64, count: u64, json: bool) -> Result<(), Failure> {
+    if json {
+        println!("{}", text_of(&Count { uploads: found, expected: count })?);
+    } else {
+        println!("{found} uploads");
+    }
     if found == count {
         return Ok(());
     }
