@@ -32,7 +32,7 @@ use crate::lifecycle::listener::ListeningSocket;
 use crate::lifecycle::memory;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::service_manager::ServiceManager;
-use crate::lifecycle::signals::Awaited;
+use crate::lifecycle::signals::{Awaited, Ends};
 use crate::lifecycle::upgrade::{NotOpened, Upgrade};
 use crate::lifecycle::workers::{Acceptor, Workers};
 use crate::marker::{Marker, MarkerError};
@@ -205,7 +205,8 @@ pub fn run(
     manager.begin(&background, watched, serving);
     signals.reload_at_hangups(&background, reloader, manager.clone());
     let (life, delay) = (observed.life, config.shutdown_delay);
-    let args = signals.run_args(handed_over.clone(), life.clone(), delay);
+    let ends = Ends { handed_over, at_once: CancellationToken::new() };
+    let args = signals.run_args(ends.clone(), life.clone(), delay);
     let started = Started { listening, register: status };
     let told = manager.clone();
     let ready = move || {
@@ -217,7 +218,7 @@ pub fn run(
         connections,
         reclaiming,
         accepting_ended,
-        handed_over,
+        ends,
         upgrade: background.spawn(upgrade.run(first, ready)),
         manager,
         register: Arc::clone(&register),

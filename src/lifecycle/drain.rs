@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connections::ConnectionTracker;
+use super::exit::exit;
 use super::idle;
 use super::service_manager::ServiceManager;
-use super::signals::told_to_stop;
+use super::signals::{Ends, told_to_stop};
 use crate::register::Register;
 use crate::traces::Tracer;
 
@@ -37,8 +38,8 @@ pub(crate) struct Drain {
     pub(crate) reclaiming: TaskTracker,
     /// Cancelled when the last connection was accepted.
     pub(crate) accepting_ended: CancellationToken,
-    /// Cancelled when another process serves in place of this one.
-    pub(crate) handed_over: CancellationToken,
+    /// What else ends the process.
+    pub(crate) ends: Ends,
     /// Is told how many requests are left.
     pub(crate) manager: ServiceManager,
     /// The task that hands over to another process.
@@ -61,9 +62,12 @@ pub(crate) fn spawn(background: &Runtime, server: &Server, mut drain: Drain) {
                 Err(_) => return,
             }
         }
-        let ended = drain.handed_over.is_cancelled() && drain.after_upgrade().await;
-        if !ended {
-            drain.stop().await;
+        let at_once = drain.ends.at_once.clone();
+        tokio::select! {
+            () = drain.finish() => {}
+            () = at_once.cancelled() => {
+                tracing::warn!("told to end at once; writes under way are in doubt");
+            }
         }
         if let Err(error) = drain.register.close().await {
             tracing::warn!(%error, "the register was not closed");
@@ -75,6 +79,14 @@ pub(crate) fn spawn(background: &Runtime, server: &Server, mut drain: Drain) {
 }
 
 impl Drain {
+    /// Finishes what is under way.
+    async fn finish(&mut self) {
+        let ended = self.ends.handed_over.is_cancelled() && self.after_upgrade().await;
+        if !ended {
+            self.stop().await;
+        }
+    }
+
     /// After an upgrade: serves the open connections until their clients close them, each for one
     /// more request at most. No other process waits for this one, and closing a connection may cost
     /// its client a request. Then it reclaims completes and copies in doubt for as long as they may
@@ -113,13 +125,4 @@ impl Drain {
             tracing::warn!("stopping with requests under way; their writes are in doubt");
         }
     }
-}
-
-#[allow(
-    clippy::exit,
-    clippy::disallowed_methods,
-    reason = "Pingora's main thread is asleep and offers no other way out; all is done by now"
-)]
-fn exit() {
-    std::process::exit(0)
 }

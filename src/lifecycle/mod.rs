@@ -7,6 +7,7 @@
 
 pub(crate) mod connections;
 pub(crate) mod drain;
+mod exit;
 pub(crate) mod handover;
 pub(crate) mod listener;
 pub(crate) mod memory;

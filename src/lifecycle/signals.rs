@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::exit::exit;
 use super::phase::{Life, Phase};
 use super::service_manager::ServiceManager;
 use crate::reload::Reloader;
@@ -20,10 +21,22 @@ use crate::reload::Reloader;
 /// does SIGQUIT. After a handover, and without its terminal, the process ends in good order too.
 struct Signals {
     awaited: Mutex<Option<Awaited>>,
-    handed_over: CancellationToken,
+    ends: Ends,
     life: Life,
     shutdown_delay: Duration,
 }
+
+/// What ends the process, beside signals that let it finish what is under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Ends {
+    /// Cancelled when another process serves in place of this one.
+    pub(crate) handed_over: CancellationToken,
+    /// Cancelled by SIGQUIT.
+    pub(crate) at_once: CancellationToken,
+}
+
+/// How long the end may take after SIGQUIT.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The signal handlers. They are installed before the first client is served, and before the first
 /// object is written that has to be removed: otherwise a signal that comes before Pingora waits for it
@@ -66,16 +79,9 @@ impl Awaited {
 
     /// The arguments for Pingora's server. After a signal to stop, clients are accepted for another `shutdown_delay`, so that a load balancer has time
     /// to look elsewhere.
-    pub(crate) fn run_args(
-        self,
-        handed_over: CancellationToken,
-        life: Life,
-        shutdown_delay: Duration,
-    ) -> RunArgs {
+    pub(crate) fn run_args(self, ends: Ends, life: Life, shutdown_delay: Duration) -> RunArgs {
         let awaited = Mutex::new(Some(self));
-        RunArgs {
-            shutdown_signal: Box::new(Signals { awaited, handed_over, life, shutdown_delay }),
-        }
+        RunArgs { shutdown_signal: Box::new(Signals { awaited, ends, life, shutdown_delay }) }
     }
 
     /// From here on each SIGHUP reloads the configuration; one that has come before, too.
@@ -102,13 +108,15 @@ impl Awaited {
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
         let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Awaited { mut terminate, mut interrupt, mut quit, mut hangup, .. }) = awaited
-        else {
+        let Some(Awaited { mut terminate, mut interrupt, quit, mut hangup, .. }) = awaited else {
             // Pingora asks only once.
             return std::future::pending().await;
         };
+        let Ends { handed_over, at_once } = &self.ends;
+        // In the runtime of Pingora's main thread, which does nothing else, until the process ends.
+        tokio::spawn(end_at_once(quit, at_once.clone()));
         tokio::select! {
-            () = self.handed_over.cancelled() => {
+            () = handed_over.cancelled() => {
                 self.life.enter(Phase::HandedOver);
                 return ShutdownSignal::GracefulTerminate;
             }
@@ -116,7 +124,7 @@ impl ShutdownSignalWatch for Signals {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             () = terminal_gone(&mut hangup) => {}
-            _ = quit.recv() => return ShutdownSignal::FastShutdown,
+            () = at_once.cancelled() => return ShutdownSignal::FastShutdown,
         }
         self.life.enter(Phase::Stopping);
         if !self.shutdown_delay.is_zero() {
@@ -130,9 +138,20 @@ impl ShutdownSignalWatch for Signals {
             () = sleep(self.shutdown_delay) => ShutdownSignal::GracefulTerminate,
             _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
             _ = interrupt.recv() => ShutdownSignal::GracefulTerminate,
-            _ = quit.recv() => ShutdownSignal::FastShutdown,
+            () = at_once.cancelled() => ShutdownSignal::FastShutdown,
         }
     }
+}
+
+/// Tells of a SIGQUIT, and ends the process if nobody else does. Pingora joins its threads, and one that stands
+/// still, as in a write to a log that takes nothing, would never end.
+async fn end_at_once(mut quit: Signal, at_once: CancellationToken) {
+    if quit.recv().await.is_none() {
+        return;
+    }
+    at_once.cancel();
+    sleep(LAST_WORDS).await;
+    exit();
 }
 
 /// Returns when the terminal that this process was started on is gone, which a SIGHUP says too.
