@@ -12,7 +12,6 @@ use super::choices::Replicas;
 use super::reading::Reading;
 use super::schema::{Backend, Body, Config, Limits, Register, RegisterKind, UpgradeSocket};
 use crate::descriptors;
-use crate::register::Writers;
 use crate::register::redis::{RedisSettings, Topology};
 
 /// All settings. `embedded` is the directory of a store in this process.
@@ -21,7 +20,7 @@ pub(super) fn config(reading: &mut Reading, embedded: Option<&Path>) -> Config {
     config.domains.iter_mut().for_each(|domain| domain.make_ascii_lowercase());
     tls(reading, &mut config);
     config.backend = backend(reading, embedded.is_some());
-    config.register = register(reading, config.writers, &config.backend);
+    config.register = register(reading, &config);
     clock_skew(reading, &mut config);
     if config.upgrade_socket.is_none() && may_be_taken_over(&config, embedded) {
         let user = rustix::process::geteuid().as_raw();
@@ -102,18 +101,22 @@ fn clock_skew(reading: &mut Reading, config: &mut Config) {
     reading.derive("backend.clock_skew", &mut config.backend.clock_skew, skew, how);
 }
 
-fn register(reading: &mut Reading, writers: Writers, store: &Backend) -> Register {
+fn register(reading: &mut Reading, config: &Config) -> Register {
     let mut register: Register = reading.section("register");
     register.terms = reading.section("register");
-    register.terms.writers = writers;
+    register.terms.writers = config.writers;
     let lease = register.terms.lease;
     reading.derive("register.margin", &mut register.margin, lease / 2, "half of register.lease");
     let lag = failover_lag(&register.url, lease);
     let how = "0s; half of register.lease with Sentinels, and 15s more in a cluster";
     reading.derive("register.failover_lag", &mut register.terms.failover_lag, lag, how);
+    // Each thread has one of its own, up to as many as can be written.
+    let connections = config.worker_threads().min(1024);
+    let how = "one for each thread (threads)";
+    reading.derive("register.connections", &mut register.connections, connections, how);
     if register.url == RegisterUrl::Memory {
         let how = "in the system's temporary directory, named after the store";
-        let lock_file = Some(default_lock_file(store));
+        let lock_file = Some(default_lock_file(&config.backend));
         reading.derive("register.lock_file", &mut register.lock_file, lock_file, how);
     }
     register.kind = match redis(reading, &mut register) {

@@ -402,9 +402,9 @@ pub struct Register {
     /// How long a write waits for a busy key.
     #[serde(with = "Span")]
     pub lease_wait: Duration = Duration::from_secs(10),
-    /// Connections to each server of Redis.
+    /// Connections to each server of Redis. With fewer than `threads`, threads share them.
     #[serde(with = "Count::<1, 1024>")]
-    pub connections: usize = 2,
+    pub connections: usize = 1,
     /// How long one call to Redis may take.
     #[serde(with = "Positive")]
     pub timeout: Duration = Duration::from_secs(2),

@@ -218,6 +218,7 @@ fn a_setting_that_is_not_written_has_its_default() {
 fn what_the_file_says_is_used() {
     let config = load("valid/redis.toml", &[], Flags::default()).unwrap();
     assert_eq!((config.threads, config.writers), (3, Writers::Exclusive));
+    assert_eq!(config.register.connections, 3, "one for each thread");
     assert_eq!(config.domains, ["s3.example.com"]);
     assert_eq!(config.backend.empty_segments, EmptySegments::Refused);
     assert_eq!(config.backend.dot_segments, DotSegments::Kept);
