@@ -7,6 +7,7 @@
 //! connections, within limits on size, time and number.
 
 mod answer;
+mod at_start;
 pub mod health;
 pub mod listener;
 mod page;
@@ -17,8 +18,9 @@ mod status;
 mod store_check;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+pub use at_start::{Found, FoundAtStart};
 pub use listener::{AdminSocket, NotBound};
 use status::watch::Watch;
 pub use store_check::StoreCheck;
@@ -69,6 +71,8 @@ pub struct Admin {
     pub present: Arc<Present>,
     /// What is shown of the configuration.
     pub shown: Configured,
+    /// What the probe at the start found, once it has ended.
+    pub at_start: Arc<OnceLock<FoundAtStart>>,
     /// When the process began, in seconds since 1970.
     pub started_s: i64,
     /// What was seen from second to second.

@@ -83,6 +83,17 @@ impl<A: Label, B: Label> CounterTable<A, B> {
         }
     }
 
+    /// The numbers of this value of the second label, by the value of the first.
+    pub fn of(&self, column: B) -> impl Iterator<Item = (&'static str, u64)> {
+        let cells = self.cells.iter().skip(column.number()).step_by(self.width);
+        A::values().into_iter().zip(cells.map(Counter::get))
+    }
+
+    /// The same, whichever value the first has.
+    pub fn total(&self, column: B) -> u64 {
+        self.of(column).map(|(_, count)| count).sum()
+    }
+
     /// The pairs that were counted, with their numbers.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         let all = self.each().map(|([(_, row), (_, column)], count)| (row, column, count));
@@ -338,7 +349,7 @@ debug_by_name! { Counters<L> CounterTable<A, B> Histograms<L> HistogramTable<A, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::labels::Verdict;
+    use crate::metrics::labels::{StaleHead, Verdict};
 
     #[test]
     fn each_value_of_a_label_is_counted_by_itself() {
@@ -355,6 +366,18 @@ mod tests {
         let counted: Vec<_> =
             table.each().map(|([_, (_, column)], count)| (column, count)).collect();
         assert_eq!(counted, [("held", 1), ("failed", 0)]);
+    }
+
+    #[test]
+    fn a_table_is_asked_for_a_column() {
+        let table = CounterTable::<Verdict, StaleHead>::default();
+        table.count(Verdict::Held, StaleHead::Other);
+        table.count(Verdict::Failed, StaleHead::Other);
+        table.count(Verdict::Failed, StaleHead::Absent);
+        let absent: Vec<_> = table.of(StaleHead::Absent).collect();
+        assert_eq!(absent, [("held", 0), ("failed", 1)]);
+        let totals = StaleHead::ALL.iter().map(|column| table.total(*column));
+        assert_eq!(totals.collect::<Vec<_>>(), [1, 0, 2]);
     }
 
     #[test]

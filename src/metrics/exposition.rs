@@ -244,10 +244,9 @@ fn nodes(out: &mut Families<'_>, nodes: &[NodeLevel]) -> fmt::Result {
 
 #[rustfmt::skip]
 fn levels(out: &mut Families<'_>, of: &dyn Levels) -> fmt::Result {
-    let each = InFlight::ALL.map(|kind| {
-        let value = InFlight::values()[kind.number()];
-        ([(InFlight::NAME, value)], of.in_flight(kind))
-    });
+    let each = InFlight::ALL.iter();
+    let each: Vec<_> =
+        each.map(|kind| ([(InFlight::NAME, kind.as_str())], of.in_flight(*kind))).collect();
     let (memory, spool) = (of.body_memory(), of.spool());
     out.gauges("in_flight", None,
         "What is under way, by kind.",

@@ -21,6 +21,9 @@ macro_rules! label {
         pub enum $label { $($(#[$of])* $value,)+ }
 
         impl $label {
+            /// All its values.
+            pub const ALL: &'static [Self] = &[$(Self::$value,)+];
+
             /// Its text in the exposition.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$value => $name,)+ }

@@ -19,11 +19,6 @@ label! {
     }
 }
 
-impl InFlight {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Connections, Self::Requests, Self::Writes, Self::Strangers];
-}
-
 /// How much of something there is, and how much there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level {

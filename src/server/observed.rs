@@ -1,13 +1,15 @@
 //! Where the parts of a server count and note what they see, and the admin listener that shows it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::traced::{Traced, tracer};
-use crate::admin::{Admin, AdminSocket, Commands, Configured, NotBound, StoreCheck, Watched};
+use crate::admin::{
+    Admin, AdminSocket, Commands, Configured, FoundAtStart, NotBound, StoreCheck, Watched,
+};
 use crate::config::{Config, Fault, RegisterKind};
 use crate::lifecycle::connections::ConnectionTracker;
 use crate::lifecycle::phase::Life;
@@ -31,6 +33,8 @@ pub(super) struct Observed {
     pub(super) life: Life,
     pub(super) tracer: Tracer,
     pub(super) present: Arc<Present>,
+    /// What the probe at the start found.
+    pub(super) at_start: Arc<OnceLock<FoundAtStart>>,
 }
 
 impl Observed {
@@ -87,6 +91,7 @@ impl Observed {
             token: config.admin.token.clone(),
             present: Arc::clone(&self.present),
             shown: shown(config),
+            at_start: Arc::clone(&self.at_start),
             started_s: clock::unix_seconds(),
             watch: Watched::default(),
         }

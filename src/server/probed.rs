@@ -7,11 +7,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::observed::Observed;
+use crate::admin::{Found, FoundAtStart};
+use crate::clock;
 use crate::config::{Config, ProbeAtStart};
 use crate::lifecycle::signals::Awaited;
-use crate::metrics::Metrics;
+use crate::probe::advice::Contradiction;
 use crate::probe::start::Start;
-use crate::probe::start::outcome::Outcome;
+use crate::probe::start::outcome::{Of, Outcome};
 use crate::probe::{Scratch, Trouble};
 use crate::s3::BucketName;
 
@@ -35,7 +37,7 @@ pub(super) fn not_to_serve(
     observed: &Observed,
     (signals, closing): (&mut Awaited, impl Future<Output = ()>),
 ) -> Option<Result<(), NotServing>> {
-    let ended = match probed(background, config, signals, &observed.metrics) {
+    let ended = match probed(background, config, signals, observed) {
         Ok(ControlFlow::Continue(())) => return None,
         Ok(ControlFlow::Break(())) => Ok(()),
         Err(error) => Err(error),
@@ -49,7 +51,7 @@ fn probed(
     background: &Runtime,
     config: &Config,
     signals: &mut Awaited,
-    metrics: &Metrics,
+    observed: &Observed,
 ) -> Result<ControlFlow<()>, NotServing> {
     let backend = &config.backend;
     let bucket = backend.probe_bucket.as_deref().and_then(|name| BucketName::parse(name).ok());
@@ -87,28 +89,32 @@ fn probed(
     if is_told {
         return Ok(ControlFlow::Break(()));
     }
-    metrics
-        .backend_contradictions
-        .set(i64::try_from(outcome.contradictions.len()).unwrap_or(i64::MAX));
+    let contradictions = i64::try_from(outcome.contradictions.len()).unwrap_or(i64::MAX);
+    observed.metrics.backend_contradictions.set(contradictions);
     if let (ProbeAtStart::Refuse, Some(why)) = (backend.probe_at_start, outcome.refusal()) {
         return Err(NotServing::Contradicted(why));
     }
     tell(&outcome, began);
+    // There is one probe in the life of a process, so nothing is there yet.
+    observed.at_start.get_or_init(|| shown(&outcome));
     Ok(ControlFlow::Continue(()))
 }
 
 /// One line for each thing that an operator may want to change.
 fn tell(outcome: &Outcome, began: Instant) {
-    for contradiction in &outcome.contradictions {
-        let remedy = &contradiction.remedy;
-        tracing::warn!(remedy, "{}", contradiction.sentence);
+    for of in &outcome.contradictions {
+        let (Contradiction { sentence, remedy }, nodes) = (&of.what, of.shown_nodes());
+        tracing::warn!(remedy, nodes, "{sentence}");
     }
-    for why in &outcome.unasked {
-        tracing::warn!(why, "the store was not asked whether it does what is configured");
+    for of in &outcome.unasked {
+        let (why, nodes) = (&of.what, of.shown_nodes());
+        tracing::warn!(why, nodes, "the store was not asked whether it does what is configured");
     }
-    for why in &outcome.unclear {
+    for of in &outcome.unclear {
+        let (why, nodes) = (&of.what, of.shown_nodes());
         tracing::warn!(
             why,
+            nodes,
             "the store was asked whether it does what is configured, without a clear answer"
         );
     }
@@ -120,5 +126,30 @@ fn tell(outcome: &Outcome, began: Instant) {
             seconds,
             "the store was asked, and does nothing otherwise than configured"
         );
+    }
+}
+
+/// The same for the status.
+fn shown(outcome: &Outcome) -> FoundAtStart {
+    let unknown = |all: &[Of<String>]| {
+        let found = all.iter().map(|of| Found {
+            sentence: of.what.clone(),
+            remedy: None,
+            nodes: of.nodes.clone(),
+        });
+        found.collect()
+    };
+    let contradictions = outcome.contradictions.iter().map(|of| Found {
+        sentence: of.what.sentence.clone(),
+        remedy: Some(of.what.remedy.clone()),
+        nodes: of.nodes.clone(),
+    });
+    FoundAtStart {
+        ended_s: clock::unix_seconds(),
+        asked: outcome.asked.clone(),
+        contradictions: contradictions.collect(),
+        unasked: unknown(&outcome.unasked),
+        unclear: unknown(&outcome.unclear),
+        left: outcome.left.clone(),
     }
 }

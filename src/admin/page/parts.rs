@@ -4,6 +4,7 @@ use super::html::Html;
 use super::section::{begin, end, moment};
 use super::table::{Cell, Table, code, text};
 use super::words;
+use crate::admin::at_start::{Found, FoundAtStart};
 use crate::admin::status::{Level, Node, Status};
 
 pub(super) fn register(html: &mut Html, status: &Status) {
@@ -77,7 +78,46 @@ pub(super) fn store(html: &mut Html, status: &Status) {
         };
         table.write(html, store.nodes.iter().map(|of| node(of, status.now_s)));
     }
+    if let Some(found) = &store.probe_at_start {
+        at_start(html, found);
+    }
     end(html);
+}
+
+/// What the probe at the start found.
+fn at_start(html: &mut Html, found: &FoundAtStart) {
+    html.raw("<p id=\"at-start\">");
+    html.raw(match (found.contradictions.len(), found.asked.len()) {
+        (0, 0) => "<b class=\"tag warn\">not asked</b> It could not be asked whether it does what is configured, at ",
+        (0, _) => "<b class=\"tag good\">as configured</b> It was asked whether it does what is configured, and does, at ",
+        _ => "<b class=\"tag bad\">contradicts</b> It does otherwise than it is configured to, as it was asked at ",
+    });
+    moment(html, found.ended_s);
+    html.raw(".</p>");
+    let all = [
+        ("contradicts", &found.contradictions),
+        ("was not asked", &found.unasked),
+        ("is unclear", &found.unclear),
+    ];
+    let mut rows = Vec::new();
+    for (kind, each) in all {
+        for Found { sentence, remedy, nodes } in each {
+            let nodes = if nodes.is_empty() { "all".to_owned() } else { nodes.join(", ") };
+            let remedy = remedy.as_deref().unwrap_or_default();
+            rows.push(vec![text(kind), text(&**sentence), text(remedy), code(nodes)]);
+        }
+    }
+    for what in &found.left {
+        rows.push(vec![text("was not deleted"), text(&**what), text(""), text("")]);
+    }
+    if !rows.is_empty() {
+        let table = Table {
+            id: "found-at-start",
+            caption: "What the probe at the start found",
+            columns: &[("Finding", false), ("What", false), ("Remedy", false), ("Nodes", false)],
+        };
+        table.write(html, rows.into_iter());
+    }
 }
 
 fn node(of: &Node, now_s: i64) -> Vec<Cell<'_>> {

@@ -1,5 +1,6 @@
 //! Tests of the page as it is sent.
 
+use super::super::at_start::{Found, FoundAtStart};
 use super::super::status::{
     Certificate, Durations, HotKey, LeftInDoubt, Node, RefusalsBy, Register, Rule, Second, Server,
     Store, Traffic, WriteUnderWay,
@@ -85,7 +86,18 @@ fn with_parts(status: &mut Status, text: &str) {
         ..Register::default()
     };
     let node = Node { name: own(), state: "down", since_s: 1_800_000_000, requests: 1, changes: 1 };
-    status.store = Store { up: false, address: own(), nodes: vec![node] };
+    let found =
+        vec![Found { sentence: own(), remedy: Some(own()), nodes: vec![own()] }, Found::default()];
+    let at_start = FoundAtStart {
+        ended_s: 1_800_000_000,
+        asked: vec![own()],
+        contradictions: found.clone(),
+        unasked: found.clone(),
+        unclear: found,
+        left: vec![own()],
+    };
+    let probe_at_start = Some(at_start);
+    status.store = Store { up: false, address: own(), nodes: vec![node], probe_at_start };
     status.certificates = vec![Certificate {
         used_for: "server",
         file: own(),

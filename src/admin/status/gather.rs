@@ -13,6 +13,7 @@ use crate::admin::Admin;
 use crate::clock;
 use crate::config;
 use crate::metrics::Metrics;
+use crate::metrics::labels::{Outcome, Verdict};
 use crate::metrics::levels::{self, InFlight, NodeLevel};
 use crate::present::hot_keys::Hottest;
 use crate::present::writes::{self, Look, Shown};
@@ -51,9 +52,7 @@ pub(in crate::admin) async fn status(admin: &Admin, told: bool) -> Status {
         configuration,
         ..Status::default()
     };
-    for (_, outcome, count) in metrics.requests.counts() {
-        *status.traffic.requests.entry(outcome).or_default() += count;
-    }
+    status.traffic.requests = requests(metrics);
     status.traffic.request_bytes = metrics.request_bytes.get();
     status.traffic.response_bytes = metrics.response_bytes.get();
     if let Some(hot) = &admin.present.hot_keys {
@@ -84,9 +83,10 @@ pub(super) fn conditions(admin: &Admin, status: &mut Status) {
         up: metrics.backend_up.get() == 1,
         address: admin.shown.store.clone(),
         nodes: levels.nodes().into_iter().map(node).collect(),
+        probe_at_start: admin.at_start.get().cloned(),
     };
-    let kinds = InFlight::ALL.into_iter();
-    status.in_flight = kinds.map(|kind| (kind.as_str(), level(levels.in_flight(kind)))).collect();
+    let kinds = InFlight::ALL.iter();
+    status.in_flight = kinds.map(|kind| (kind.as_str(), level(levels.in_flight(*kind)))).collect();
     status.body_memory_bytes = level(levels.body_memory());
     status.spool_bytes = level(levels.spool());
     status.certificates = admin.certificates.certificates().into_iter().map(certificate).collect();
@@ -169,12 +169,17 @@ fn refusals(metrics: &Metrics) -> Vec<RefusalsBy> {
 }
 
 fn judged(metrics: &Metrics) -> Vec<Conditions> {
-    let mut all = BTreeMap::<_, (u64, u64)>::new();
-    for (kind, verdict, count) in metrics.conditions.counts() {
-        let (held, failed) = all.entry(kind).or_default();
-        *if verdict == "held" { held } else { failed } += count;
-    }
-    all.into_iter().map(|(kind, (held, failed))| Conditions { kind, held, failed }).collect()
+    let (held, failed) =
+        (metrics.conditions.of(Verdict::Held), metrics.conditions.of(Verdict::Failed));
+    let all = held.zip(failed).map(|((kind, held), (_, failed))| Conditions { kind, held, failed });
+    all.filter(|Conditions { held, failed, .. }| held + failed > 0).collect()
+}
+
+/// By outcome, of those that there were.
+fn requests(metrics: &Metrics) -> BTreeMap<&'static str, u64> {
+    let all = Outcome::ALL.iter();
+    let all = all.map(|outcome| (outcome.as_str(), metrics.requests.total(*outcome)));
+    all.filter(|(_, count)| *count > 0).collect()
 }
 
 fn certificate(InUse { used_for, certificate }: InUse) -> Certificate {
@@ -207,7 +212,7 @@ fn rule(rule: &config::Rule) -> Rule {
 mod tests {
     use super::*;
     use crate::config::{BucketPattern, Buckets, Consistency, Require, RuleMode};
-    use crate::metrics::labels::{ErrorCode, RefusedBy, Verdict};
+    use crate::metrics::labels::{ErrorCode, RefusedBy};
     use crate::s3::Precondition;
 
     #[test]

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::at_start::FoundAtStart;
+
 /// The status at one moment.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Status {
@@ -212,6 +214,8 @@ pub(super) struct Store {
     pub(super) address: String,
     /// Those that are checked.
     pub(super) nodes: Vec<Node>,
+    /// What was found when the process began; nothing where it was not asked, or not yet.
+    pub(super) probe_at_start: Option<FoundAtStart>,
 }
 
 /// A node of the store that is checked.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Level, StandingAlarm, Status};
+use crate::metrics::labels::Alarm;
 
 /// Of a limit so much in use is told.
 const NEAR_PERCENT: u64 = 90;
@@ -78,6 +79,14 @@ fn store(status: &Status, all: &mut Vec<StandingAlarm>) {
         let sentence = format!("The last request did not reach the store ({}).", store.address);
         all.push(alarm(status, "IfmatchStoreDown", "", true, sentence));
     }
+    if let Some(found) = &store.probe_at_start
+        && let count @ 1.. = found.contradictions.len()
+    {
+        let settings = if count == 1 { "one setting" } else { "several settings" };
+        let sentence = format!("The store contradicted {settings} when this process started.");
+        let contradicts = alarm(status, "IfmatchStoreContradicts", "", true, sentence);
+        all.push(StandingAlarm { since_s: found.ended_s, ..contradicts });
+    }
     let none_up = store.nodes.iter().all(|node| node.state != "up");
     for node in store.nodes.iter().filter(|node| node.state != "up") {
         let sentence = format!("The node {} of the store gets no requests.", node.name);
@@ -88,18 +97,23 @@ fn store(status: &Status, all: &mut Vec<StandingAlarm>) {
 
 /// Lines of the log of the last hour.
 fn lines(status: &Status, all: &mut Vec<StandingAlarm>) {
-    for (which, last_s) in &status.last_alarms_s {
-        let (name, what) = match *which {
-            "stood_still" => ("IfmatchStoodStill", "This process stood still during a write"),
-            "overtaken" => ("IfmatchOvertaken", "A write landed after its lease was taken over"),
-            "clock_jumped" => ("IfmatchClockJumped", "A clock of Redis has jumped"),
-            "other_register" => ("IfmatchOtherRegister", "The store has another register"),
-            "lag_exceeded" => ("IfmatchLagExceeded", "The store lags by more than register.lag"),
-            _ => continue,
+    for kind in Alarm::ALL {
+        let which = kind.as_str();
+        let (name, what) = match kind {
+            Alarm::StoodStill => ("IfmatchStoodStill", "This process stood still during a write"),
+            Alarm::Overtaken => {
+                ("IfmatchOvertaken", "A write landed after its lease was taken over")
+            }
+            Alarm::ClockJumped => ("IfmatchClockJumped", "A clock of Redis has jumped"),
+            Alarm::OtherRegister => ("IfmatchOtherRegister", "The store has another register"),
+            Alarm::LagExceeded => {
+                ("IfmatchLagExceeded", "The store lags by more than register.lag")
+            }
         };
-        if status.now_s - last_s > LINE_STANDS_S {
+        let last_s = status.last_alarms_s.get(which);
+        let Some(last_s) = last_s.filter(|last_s| status.now_s - *last_s <= LINE_STANDS_S) else {
             continue;
-        }
+        };
         let count = status.alarms.get(which).copied().unwrap_or_default();
         let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
         let sentence = format!("{what}: {times} since the start. The log has a line with ALARM.");

@@ -1,5 +1,6 @@
 //! Tests of what is wrong now.
 
+use super::super::super::at_start::{Found, FoundAtStart};
 use super::super::{Certificate, LeftInDoubt, Node, Register, Store};
 use super::*;
 
@@ -10,7 +11,7 @@ fn well() -> Status {
     Status {
         now_s: NOW_S,
         register: Register { usable: true, ..Register::default() },
-        store: Store { up: true, address: "http://s:1".to_owned(), nodes: vec![] },
+        store: Store { up: true, address: "http://s:1".to_owned(), ..Store::default() },
         ..Status::default()
     }
 }
@@ -48,6 +49,19 @@ fn the_register_and_the_store_are_told_of() {
     assert_eq!((all[1].critical, all[1].since_s), (false, NOW_S - 60));
     status.store.nodes.remove(0);
     assert!(standing(&status)[0].critical, "the last node is down: that comes first");
+}
+
+#[test]
+fn what_the_store_contradicted_at_the_start_stands_since_then() {
+    let mut status = well();
+    let found = FoundAtStart { ended_s: NOW_S - 60, ..FoundAtStart::default() };
+    status.store.probe_at_start = Some(found.clone());
+    assert_eq!(names(&status), Vec::<&str>::new());
+    let contradictions = vec![Found::default()];
+    status.store.probe_at_start = Some(FoundAtStart { contradictions, ..found });
+    let all = standing(&status);
+    assert_eq!((all[0].name, all[0].since_s), ("IfmatchStoreContradicts", NOW_S - 60));
+    assert!(all[0].critical);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::history::{AllDurations, History, Sample};
 use super::standing::{Since, standing};
 use super::{Status, Traffic};
 use crate::metrics::Metrics;
+use crate::metrics::labels::Outcome;
 
 /// What was seen until now.
 #[derive(Debug)]
@@ -75,13 +76,31 @@ fn sample(metrics: &Metrics) -> Sample {
         response_bytes: metrics.response_bytes.get(),
         ..Sample::default()
     };
-    for (_, outcome, count) in metrics.requests.counts() {
+    for outcome in Outcome::ALL {
+        let count = metrics.requests.total(*outcome);
         sample.requests += count;
         match outcome {
-            "refused" => sample.refused += count,
-            "failed" | "store broke off" => sample.failed += count,
-            _ => {}
+            Outcome::Refused => sample.refused += count,
+            Outcome::Failed | Outcome::StoreBrokeOff => sample.failed += count,
+            Outcome::Ok | Outcome::Replayed | Outcome::ClientGone => {}
         }
     }
     sample
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::labels::OperationName;
+
+    #[test]
+    fn each_outcome_is_a_request_and_some_are_refusals_or_failures() {
+        let metrics = Metrics::default();
+        for outcome in Outcome::ALL {
+            metrics.requests.count(OperationName(None), *outcome);
+        }
+        metrics.requests.count(OperationName(None), Outcome::Refused);
+        let sample = sample(&metrics);
+        assert_eq!((sample.requests, sample.refused, sample.failed), (7, 2, 2));
+    }
 }

@@ -32,9 +32,13 @@ impl Ahead {
     }
 }
 
-/// Whether the clocks differ by more than `backend.clock_skew` says. A node that sends no date proves
-/// nothing.
-pub(super) async fn asked(sites: &[Site], skew: Duration, bucket: &str) -> Option<Contradiction> {
+/// The two nodes whose clocks differ most, where that is by more than `backend.clock_skew` says. A node that
+/// sends no date proves nothing.
+pub(super) async fn asked(
+    sites: &[Site],
+    skew: Duration,
+    bucket: &str,
+) -> Option<(Vec<String>, Contradiction)> {
     let ask = Ask::at(Method::HEAD, format!("/{bucket}"));
     let dated = join_all(sites.iter().map(|site| async {
         let before_s = clock::unix_seconds();
@@ -46,21 +50,22 @@ pub(super) async fn asked(sites: &[Site], skew: Duration, bucket: &str) -> Optio
     contradiction(&dated, skew)
 }
 
-fn contradiction(dated: &[(&str, Ahead)], skew: Duration) -> Option<Contradiction> {
+fn contradiction(dated: &[(&str, Ahead)], skew: Duration) -> Option<(Vec<String>, Contradiction)> {
     let pairs = dated.iter().enumerate().flat_map(|(at, one)| {
         dated.iter().skip(at + 1).map(move |other| (one.0, other.0, one.1.apart_s(other.1)))
     });
     let (one, other, apart_s) = pairs.max_by_key(|(_, _, apart_s)| *apart_s)?;
     let apart = Duration::from_secs(u64::try_from(apart_s).unwrap_or(0));
-    (apart > skew).then(|| Contradiction {
+    let differ = || Contradiction {
         sentence: format!(
-            "backend.clock_skew is {}, and the clocks of {one} and {other} differ by at least {apart_s} s",
+            "backend.clock_skew is {}, and the clocks of two nodes differ by at least {apart_s} s",
             show_duration(skew)
         ),
         remedy: "set the clocks of the nodes by NTP, or write a longer clock_skew in [backend]; \
                  clock_skew = \"0s\" where the store does not order writes by clocks"
             .to_owned(),
-    })
+    };
+    (apart > skew).then(|| (vec![one.to_owned(), other.to_owned()], differ()))
 }
 
 #[cfg(test)]
@@ -74,8 +79,12 @@ mod tests {
         let right = Ahead::of(100, 100, 100);
         assert_eq!(said(right, Ahead::of(100, 101, 100)), None, "a second began");
         assert_eq!(said(right, Ahead::of(100, 102, 103)), None, "its answer took so long");
-        let late = said(right, Ahead::of(100, 40, 100)).unwrap();
-        assert!(late.sentence.ends_with("n1 and n2 differ by at least 58 s"), "{late}");
+        let (nodes, late) = said(right, Ahead::of(100, 40, 100)).unwrap();
+        assert!(
+            late.sentence.ends_with("the clocks of two nodes differ by at least 58 s"),
+            "{late}"
+        );
+        assert_eq!(nodes, ["n1", "n2"]);
         assert_eq!(contradiction(&[("n1", right)], skew), None);
     }
 }

@@ -23,7 +23,7 @@ use super::site::Site;
 use super::talk::Where;
 use super::trouble::Trouble;
 use crate::config::Config;
-use outcome::{Found, Outcome};
+use outcome::{Found, FoundOf, Outcome};
 use questions::Questions;
 
 /// For how much longer answers to requests under way are waited for when the time is over, or when it is
@@ -101,7 +101,7 @@ impl Start<'_> {
             Questions::new(at, self.config, number).asked()
         });
         let each = join_all(questions).await;
-        let (mut all, mut asked, mut written) = (Found::default(), Vec::new(), Vec::new());
+        let (mut all, mut asked, mut written) = (Vec::new(), Vec::new(), Vec::new());
         for (site, found) in sites.into_iter().zip(each) {
             let name = site.name().to_owned();
             match found {
@@ -109,8 +109,8 @@ impl Start<'_> {
                     if found.is_written {
                         written.push(site);
                     }
-                    asked.push(name);
-                    all.add(found);
+                    asked.push(name.clone());
+                    all.push((vec![name], found));
                 }
                 Err(trouble) => unasked.push((name, trouble)),
             }
@@ -120,18 +120,25 @@ impl Start<'_> {
 
     /// With what shows only where nodes are compared, or reads with the writes before them. Over a store that
     /// lags what reads show is no ground for anything else.
-    async fn compared(self, sites: &[Site], mut all: Found) -> Found {
+    async fn compared(self, sites: &[Site], mut all: Vec<FoundOf>) -> Vec<FoundOf> {
         if self.config.register.terms.lag.is_zero() && !sites.is_empty() {
             let Start { scratch, stop, .. } = self;
             match (shown::Reads { sites, scratch, stop, tries: TRIES }).asked().await {
-                Ok(Some(lags)) => all = Found::lagging(lags),
+                Ok(Some((node, lags))) => {
+                    let unknown = "what else the store does is not known, as its reads lag";
+                    all = vec![
+                        (vec![node], Found::contradicting(lags)),
+                        (Vec::new(), Found::unclear(unknown)),
+                    ];
+                }
                 Ok(None) | Err(Trouble::Stopped) => {}
-                Err(trouble) => all.unclear.push(trouble.to_string()),
+                Err(trouble) => all.push((Vec::new(), Found::unclear(trouble.to_string()))),
             }
         }
         let skew = self.config.backend.clock_skew;
         if sites.len() > 1 && !skew.is_zero() {
-            all.contradictions.extend(dates::asked(sites, skew, self.scratch.bucket()).await);
+            let differ = dates::asked(sites, skew, self.scratch.bucket()).await;
+            all.extend(differ.map(|(nodes, differ)| (nodes, Found::contradicting(differ))));
         }
         all
     }

@@ -1,6 +1,7 @@
 //! What a probe at the start found, as sentences. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use crate::config::Backend;
@@ -23,16 +24,14 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Of a store that lags, which nobody said of it.
-    pub(super) fn lagging(lags: Contradiction) -> Self {
-        let unclear = "what else the store does is not known, as its reads lag".to_owned();
-        Self { contradictions: vec![lags], unclear: vec![unclear], is_written: true }
+    /// Only this, which the configuration does not say of the store.
+    pub(super) fn contradicting(contradiction: Contradiction) -> Self {
+        Self { contradictions: vec![contradiction], ..Self::default() }
     }
 
-    /// With what was found besides.
-    pub(super) fn add(&mut self, other: Self) {
-        self.contradictions.extend(other.contradictions);
-        self.unclear.extend(other.unclear);
+    /// Only this, which is not known.
+    pub(super) fn unclear(why: impl Into<String>) -> Self {
+        Self { unclear: vec![why.into()], ..Self::default() }
     }
 
     /// Notes what one question showed.
@@ -61,51 +60,92 @@ impl Found {
     }
 }
 
+/// What was found of some nodes of the store together.
+pub(super) type FoundOf = (Vec<String>, Found);
+
+/// Something that was seen of these nodes of the store; of none of them in particular where they are not
+/// named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Of<T> {
+    /// What it is.
+    pub what: T,
+    /// The nodes, by their addresses.
+    pub nodes: Vec<String>,
+}
+
+impl<T: Ord> Of<T> {
+    /// Each thing once, with all nodes of which it was seen.
+    fn each(seen: impl IntoIterator<Item = (T, Vec<String>)>) -> Vec<Self> {
+        let mut all = BTreeMap::<T, Vec<String>>::new();
+        for (what, of) in seen {
+            let nodes = all.entry(what).or_default();
+            let of: Vec<_> = of.into_iter().filter(|node| !nodes.contains(node)).collect();
+            nodes.extend(of);
+        }
+        all.into_iter().map(|(what, nodes)| Self { what, nodes }).collect()
+    }
+}
+
+impl<T> Of<T> {
+    /// The nodes in one text.
+    pub fn shown_nodes(&self) -> String {
+        self.nodes.join(", ")
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Of<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.what.fmt(f)?;
+        if self.nodes.is_empty() { Ok(()) } else { write!(f, " ({})", self.shown_nodes()) }
+    }
+}
+
 /// What was found. Sentences have no full stop.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Where the configuration trusts the store with more than was seen of it; each once, whichever node
-    /// showed it.
-    pub contradictions: Vec<Contradiction>,
+    /// Where the configuration trusts the store with more than was seen of it.
+    pub contradictions: Vec<Of<Contradiction>>,
     /// The nodes that answered.
     pub asked: Vec<String>,
     /// Why others, or all, did not.
-    pub unasked: Vec<String>,
+    pub unasked: Vec<Of<String>>,
     /// Single things that are not known: the store was asked, and gave no clear answer.
-    pub unclear: Vec<String>,
+    pub unclear: Vec<Of<String>>,
     /// What could not be deleted.
     pub left: Vec<String>,
 }
 
 impl Outcome {
     /// Of what the nodes have shown.
-    pub(super) fn of(found: Found, asked: Vec<String>, unasked: Vec<(String, Trouble)>) -> Self {
-        let mut contradictions = found.contradictions;
-        contradictions.sort();
-        contradictions.dedup();
-        // A store of which no node can be asked says the same thing for each.
-        let mut whys: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (node, trouble) in unasked {
-            whys.entry(trouble.to_string()).or_default().push(node);
+    pub(super) fn of(
+        found: Vec<FoundOf>,
+        asked: Vec<String>,
+        unasked: Vec<(String, Trouble)>,
+    ) -> Self {
+        let (mut contradictions, mut unclear) = (Vec::new(), Vec::new());
+        for (nodes, found) in found {
+            contradictions
+                .extend(found.contradictions.into_iter().map(|what| (what, nodes.clone())));
+            unclear.extend(found.unclear.into_iter().map(|what| (what, nodes.clone())));
         }
-        let unasked = whys.into_iter().map(|(why, nodes)| format!("{}: {why}", nodes.join(", ")));
+        let unasked = unasked.into_iter().map(|(node, trouble)| (trouble.to_string(), vec![node]));
         Self {
-            contradictions,
+            contradictions: Of::each(contradictions),
             asked,
-            unasked: unasked.collect(),
-            unclear: found.unclear,
+            unasked: Of::each(unasked),
+            unclear: Of::each(unclear),
             left: Vec::new(),
         }
     }
 
     /// Where it did not end in this time, or was told to stop.
     pub(super) fn late(patience: Duration, is_told: bool) -> Self {
-        let why = if is_told {
+        let what = if is_told {
             "it was told to stop".to_owned()
         } else {
             format!("it took longer than {} (backend.probe_timeout)", show_duration(patience))
         };
-        Self { unasked: vec![why], ..Self::default() }
+        Self { unasked: vec![Of { what, nodes: Vec::new() }], ..Self::default() }
     }
 
     /// With what was seen all the same.
@@ -121,19 +161,22 @@ impl Outcome {
     /// Why a process that wants to know does not serve; a sentence. Nodes that are down do not count where
     /// another one has answered: they are for that.
     pub fn refusal(&self) -> Option<String> {
-        let contradicted: Vec<_> = self.contradictions.iter().map(ToString::to_string).collect();
-        match (contradicted.is_empty(), self.asked.is_empty()) {
+        match (self.contradictions.is_empty(), self.asked.is_empty()) {
             (false, _) => Some(format!(
                 "the store does otherwise than it is configured to: {}",
-                contradicted.join("; ")
+                sentences(&self.contradictions)
             )),
             (true, true) => Some(format!(
                 "the store could not be asked whether it does what is configured: {}",
-                self.unasked.join("; ")
+                sentences(&self.unasked)
             )),
             (true, false) => None,
         }
     }
+}
+
+fn sentences<T: fmt::Display>(all: &[Of<T>]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -148,27 +191,36 @@ mod tests {
         (node.to_owned(), Trouble::NoBucket("b".to_owned()))
     }
 
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
     #[test]
-    fn what_two_nodes_show_is_said_once() {
-        let found = Found { contradictions: vec![said(), said()], ..Found::default() };
-        let outcome = Outcome::of(found, vec!["n1".to_owned(), "n2".to_owned()], Vec::new());
-        assert_eq!(outcome.contradictions, [said()]);
+    fn what_two_nodes_show_is_said_once_and_names_them() {
+        let of = |node, found| (names(&[node]), found);
+        let found = vec![
+            of("n1", Found::contradicting(said())),
+            of("n2", Found::unclear("what it is")),
+            of("n3", Found::contradicting(said())),
+        ];
+        let outcome = Outcome::of(found, names(&["n1", "n2", "n3"]), Vec::new());
+        assert_eq!(outcome.contradictions, [Of { what: said(), nodes: names(&["n1", "n3"]) }]);
+        let unclear = Of { what: "what it is".to_owned(), nodes: names(&["n2"]) };
+        assert_eq!(outcome.unclear, [unclear]);
         assert_eq!(
             outcome.refusal().unwrap(),
             "the store does otherwise than it is configured to: backend.checksums is \"send\": write \
-             checksums = \"drop\" in [backend]"
+             checksums = \"drop\" in [backend] (n1, n3)"
         );
     }
 
     #[test]
     fn a_node_that_is_down_refuses_nothing_while_another_answers() {
-        let of = |asked: &[&str], unasked| {
-            let asked = asked.iter().map(|&name| name.to_owned()).collect();
-            Outcome::of(Found::default(), asked, unasked)
-        };
+        let of = |asked: &[&str], unasked| Outcome::of(Vec::new(), names(asked), unasked);
         assert_eq!(of(&["n1"], vec![unusable("n2")]).refusal(), None);
         let none = of(&[], vec![unusable("n1"), unusable("n2")]);
-        assert_eq!(none.unasked, ["n1, n2: the store has no bucket \"b\""]);
+        assert_eq!(none.unasked.len(), 1);
+        assert_eq!(none.unasked[0].to_string(), "the store has no bucket \"b\" (n1, n2)");
         let why = none.refusal().unwrap();
         assert!(why.starts_with("the store could not be asked whether"), "{why}");
         let late = Outcome::late(Duration::from_secs(5), false).refusal().unwrap();

@@ -8,7 +8,6 @@ use http::{Method, StatusCode};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::Answered;
 use crate::probe::advice::Contradiction;
 use crate::probe::ask::Ask;
 use crate::probe::scratch::Scratch;
@@ -36,25 +35,39 @@ pub(super) struct Reads<'a> {
     pub(super) tries: usize,
 }
 
-impl Reads<'_> {
-    /// Whether one of them shows what was replaced at another one, or at itself.
-    pub(super) async fn asked(self) -> Answered {
+impl<'a> Reads<'a> {
+    /// The node that showed for the longest time what had been replaced at another one, or at itself, if one
+    /// did.
+    ///
+    /// # Errors
+    /// A write had no clear answer, or it was told to stop.
+    pub(super) async fn asked(self) -> Result<Option<(String, Contradiction)>, Trouble> {
         let keys = self.sites.iter().zip(1..).flat_map(|(site, number)| {
             (0..KEYS).map(move |key| self.watched(site, format!("{number}/shown-{key}")))
         });
         let longest = try_join_all(keys).await?.into_iter().flatten().max();
-        Ok(longest.map(|longest| Contradiction {
-            sentence: format!(
-                "register.lag is 0s, and the store showed what had been replaced {} ms before",
-                longest.as_millis().max(1)
-            ),
-            remedy: "measure how long it lags by ifmatch probe --consistency, and write lag in [register]"
-                .to_owned(),
+        Ok(longest.map(|(longest, node)| {
+            let lags = Contradiction {
+                sentence: format!(
+                    "register.lag is 0s, and the store showed what had been replaced {} ms before",
+                    longest.as_millis().max(1)
+                ),
+                remedy:
+                    "measure how long it lags by ifmatch probe --consistency, and write lag in \
+                         [register]"
+                        .to_owned(),
+            };
+            (node.to_owned(), lags)
         }))
     }
 
-    /// How long after an overwrite at this node, at most, a read was sent that showed what had stood there.
-    async fn watched(self, site: &Site, key: String) -> Result<Option<Duration>, Trouble> {
+    /// How long after an overwrite at this node, at most, a read was sent that showed what had stood there, and
+    /// to which node.
+    async fn watched(
+        self,
+        site: &Site,
+        key: String,
+    ) -> Result<Option<(Duration, &'a str)>, Trouble> {
         let at = Where {
             site,
             scratch: self.scratch,
@@ -67,7 +80,10 @@ impl Reads<'_> {
         talk.put(&name, FIRST, "OLD").await?;
         talk.put(&name, SECOND, "NOW").await?;
         let written = Instant::now();
-        let reads = self.sites.iter().map(|site| self.older(site, &name, written));
+        let reads = self.sites.iter().map(|site| {
+            let older = self.older(site, &name, written);
+            async { Some((older.await?, site.name())) }
+        });
         Ok(join_all(reads).await.into_iter().flatten().max())
     }
 
