@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 from dataclasses import dataclass, field, replace
+from html import unescape
 from pathlib import Path
 from typing import Callable
 
@@ -153,6 +154,15 @@ def test_what_the_store_does_otherwise_is_told_or_refused(opened, tmp_path, name
     assert len(said) == (2 if name == "pass" else 1), proxy.process.tail()
     assert all(case.said in line["message"] and case.remedy in line["remedy"] for line in said), said
     assert proxy.metric("ifmatch_backend_contradictions") == len(said)
+    assert {line["nodes"] for line in said} == {store.url}
+    asked = Asked(*proxy.admin_address)
+    status = json.loads(asked("/status.json")[1])
+    found = status["store"]["probe_at_start"]["contradictions"]
+    assert sorted((each["sentence"], each["remedy"], each["nodes"]) for each in found) == \
+        sorted((line["message"], line["remedy"], [store.url]) for line in said)
+    assert "IfmatchStoreContradicts" in {alarm["name"] for alarm in status["standing_alarms"]}
+    page = unescape(asked("/")[1])
+    assert all(line["message"] in page for line in said)
     proxy.stop()
     why = refused(tmp_path / "refuse", store, replace(case.trusting, probe_at_start="refuse"))
     assert why.startswith(f"the store does otherwise than it is configured to: {case.said}") and case.remedy in why, why
@@ -168,6 +178,10 @@ def test_a_store_that_is_trusted_with_less_is_not_contradicted(opened, tmp_path,
     proxy = served(tmp_path / "refuse", store, replace(case.careful, probe_at_start="refuse"))
     proxy.process.wait_for_line(OTHERWISE)
     assert proxy.metric("ifmatch_backend_contradictions") == 0
+    status = json.loads(Asked(*proxy.admin_address)("/status.json")[1])
+    found = status["store"]["probe_at_start"]
+    assert (found["asked"], found["contradictions"]) == ([store.url], [])
+    assert "IfmatchStoreContradicts" not in {alarm["name"] for alarm in status["standing_alarms"]}
     proxy.stop()
     until("nothing is left", lambda: is_clean(there))
 
@@ -196,14 +210,28 @@ def test_nodes_whose_clocks_differ_by_more_than_configured_are_told(tmp_path):
     assert first.objects == {}
 
 
+def test_what_one_node_does_otherwise_is_told_of_that_one(tmp_path):
+    first = TinyStore()
+    second = TinyStore("no-crc64", beside=first)
+    nodes = Settings(nodes=(first.store.url, second.store.url), clock_skew=0)
+    proxy = served(tmp_path / "warn", first.store, replace(nodes, probe_at_start="warn"))
+    said = [line["nodes"] for line in warnings(proxy.process) if "remedy" in line]
+    assert said == [second.store.url], proxy.process.tail()
+    proxy.stop()
+    why = refused(tmp_path / "refuse", first.store, replace(nodes, probe_at_start="refuse"))
+    assert f'write checksums = "drop" in [backend] ({second.store.url})' in why, why
+    for each in (first, second):
+        each.stop()
+
+
 def test_a_node_that_is_down_refuses_nothing(tmp_path):
     node = TinyStore()
     gone = Relay(node.store.url)
     gone.refuse()
     nodes = Settings(nodes=(node.store.url, gone.url), probe_at_start="refuse")
     proxy = served(tmp_path, node.store, nodes)
-    unasked = [line["why"] for line in warnings(proxy.process) if "was not asked" in line["message"]]
-    assert len(unasked) == 1 and gone.url in unasked[0], proxy.process.tail()
+    unasked = [line["nodes"] for line in warnings(proxy.process) if "was not asked" in line["message"]]
+    assert unasked == [gone.url], proxy.process.tail()
     proxy.stop()
     gone.close()
     node.stop()
