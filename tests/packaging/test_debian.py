@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 
 from conftest import built
+from processes import ROOT
 from service import CONFIGURATION, SECRET, client, configure, wait_writable
 
 
@@ -42,6 +44,16 @@ def test_it_holds_what_an_operator_looks_for(package):
         "/usr/share/doc/ifmatch/examples/ifmatch.toml",
     ):
         assert wanted in paths or f"/usr{wanted}" in paths, wanted
+
+
+def test_pages_lead_to_pages_that_are_there_too(package):
+    listed = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True,
+                            check=True).stdout
+    pages = set(re.findall(r"/usr/share/doc/ifmatch/(\w+\.md)", listed))
+    assert "operations.md" in pages
+    for page in pages - {"README.md"}:
+        leads_to = set(re.findall(r"\]\((\w+\.md)", (ROOT / "docs" / page).read_text()))
+        assert leads_to <= pages, f"{page}: {leads_to - pages}"
 
 
 def test_the_life_of_an_installation(package, newer_package, machine, store):
