@@ -196,16 +196,15 @@ pub fn run(
     let first = listen_at_all(&background, &sockets)?;
     let upgraded = predecessor.is_some();
     let upgrade = opened_upgrade(&background, &config, &sockets, (predecessor, &connections))?;
-    let handed_over = upgrade.handed_over();
+    let ends = Ends::new(upgrade.handed_over());
     let workers = Workers::new(config.worker_threads());
     let serving = workers.runtimes();
     let accepting_ended = serve_by(workers, &mut server, (door, sockets));
 
-    let manager = ServiceManager::new(upgraded, handed_over.clone());
+    let manager = ServiceManager::new(upgraded, ends.handed_over.clone());
     manager.begin(&background, watched, serving);
     signals.reload_at_hangups(&background, reloader, manager.clone());
     let (life, delay) = (observed.life, config.shutdown_delay);
-    let ends = Ends { handed_over, at_once: CancellationToken::new() };
     let args = signals.run_args(ends.clone(), life.clone(), delay);
     let started = Started { listening, register: status };
     let told = manager.clone();

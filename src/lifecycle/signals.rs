@@ -35,6 +35,13 @@ pub(crate) struct Ends {
     pub(crate) at_once: CancellationToken,
 }
 
+impl Ends {
+    /// For a process of which this token says that another one serves in its place.
+    pub(crate) fn new(handed_over: CancellationToken) -> Self {
+        Self { handed_over, at_once: CancellationToken::new() }
+    }
+}
+
 /// How long the end may take after SIGQUIT.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 

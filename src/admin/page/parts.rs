@@ -116,7 +116,7 @@ fn at_start(html: &mut Html, found: &FoundAtStart) {
             caption: "What the probe at the start found",
             columns: &[("Finding", false), ("What", false), ("Remedy", false), ("Nodes", false)],
         };
-        table.write(html, rows.into_iter());
+        table.write(html, rows);
     }
 }
 
