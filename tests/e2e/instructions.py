@@ -4,6 +4,9 @@ not depend on what else the machine does.
     make instructions                  counts, and shows the functions that cost most
     make instructions RECORD=1         also writes the counts down, for test_instructions.py
 
+With `--traces`, of a build with the cargo feature `otel` (IFMATCH_BIN and IFMATCH_TRACES_BIN name it), it counts a request
+three times: without traces, with traces of which none is recorded, and with each recorded and sent to a collector.
+
 Only the proxy's own process counts, without the kernel. The SHA-256 of bodies and signatures is left out:
 valgrind's processor has no instructions for it, and the real one has.
 """
@@ -86,12 +89,13 @@ class Client:
 
 
 @contextmanager
-def proxy_and_requests(directory: Path, within: tuple[str, ...]):
-    """A proxy with one thread, run by the command `within`, its client, and the requests by their names."""
+def proxy_and_requests(directory: Path, within: tuple[str, ...], traces: str = ""):
+    """A proxy with one thread, run by the command `within`, its client, and the requests by their names.
+    `traces`: the settings of that table."""
     store = CannedStore(BODY)
     try:
         settings = Settings(threads=1, log_level="warn", log_access="off",
-                            writers="exclusive", grace=0.1, settle=0.1)
+                            writers="exclusive", grace=0.1, settle=0.1, traces=traces)
         proxy = Proxy(directory, store.store, settings, "counted", within=within)
         proxy.wait_writable("bucket", timeout=120)
         client = Client(proxy)
@@ -106,12 +110,12 @@ def proxy_and_requests(directory: Path, within: tuple[str, ...]):
         store.stop()
 
 
-def count(directory: Path) -> dict[str, Cost]:
-    """What each kind of request costs."""
+def count(directory: Path, traces: str = "") -> dict[str, Cost]:
+    """What each kind of request costs, with these settings of traces."""
     outs = directory / "callgrind.out"
     within = ("valgrind", "--tool=callgrind", f"--callgrind-out-file={outs}")
     costs = {}
-    with proxy_and_requests(directory, within) as (proxy, client, requests):
+    with proxy_and_requests(directory, within, traces) as (proxy, client, requests):
 
         def control(order: str) -> None:
             subprocess.run(["callgrind_control", order, str(proxy.process.pid)], check=True,
@@ -171,6 +175,20 @@ def cost(dump: Path) -> Cost:
                 [(number // COUNTED, name) for name, number in by_function.most_common()])
 
 
+def count_traced() -> None:
+    """Prints what each kind of request costs without traces, and with them."""
+    # It needs OpenTelemetry's classes, and nothing else here does.
+    from collector import Collector
+
+    collector = Collector()
+    endpoint = f'endpoint = "{collector.url}"\nsample_ratio = '
+    for name, traces in (("off", ""), ("none recorded", endpoint + "0.0"), ("all recorded", endpoint + "1.0")):
+        with tempfile.TemporaryDirectory(prefix="ifmatch-instructions-") as directory:
+            costs = count(Path(directory), traces)
+        print(f"traces {name}: " + ", ".join(f"{kind} {each.whole:,}" for kind, each in costs.items()))
+    collector.stop()
+
+
 def recorded() -> dict[str, dict]:
     """By how the binary is optimised: what compiled it, and the counts."""
     return json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
@@ -180,12 +198,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", action="store_true", help="write the counts down")
     parser.add_argument("--functions", type=int, default=15, help="how many are shown")
+    parser.add_argument("--traces", action="store_true", help="count with traces, and without")
     options = parser.parse_args()
     # The program refuses a variable of its name space that is no setting.
     for name in [name for name in os.environ if name.startswith("IFMATCH_")]:
         del os.environ[name]
     if shutil.which("valgrind") is None:
         raise SystemExit("valgrind is missing: scripts/setup test")
+    if options.traces:
+        try:
+            return count_traced()
+        finally:
+            stop_all()
     optimised, compiler = build()
     with tempfile.TemporaryDirectory(prefix="ifmatch-instructions-") as name:
         try:
