@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::keys::{TABLES, fields};
+use super::keys::{FILE_FLAG, TABLES, fields};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +62,11 @@ impl Faults {
 }
 
 /// The position of a path: its table, the table's number, the key in it. A path that is no key
-/// comes last.
+/// comes last, except the flag that names the file: it explains the others.
 fn place(path: &str) -> (usize, usize, usize) {
+    if path == FILE_FLAG {
+        return (0, 0, 0);
+    }
     let (table, key) = path.split_once('.').unwrap_or(("", path));
     let (name, number) = table.split_once(" #").unwrap_or((table, ""));
     let position = |found: Option<usize>| found.unwrap_or(usize::MAX);

@@ -105,6 +105,13 @@ pub(super) const PREFIX: &str = "IFMATCH_";
 /// The variable that the command line reads.
 pub(super) const CONFIG_VARIABLE: &str = "IFMATCH_CONFIG";
 
+/// The place of a fault where no file was named.
+pub(super) const FILE_FLAG: &str = "--config";
+
+/// What `ifmatch store` is told, in a shell in which other commands may be given too.
+pub(super) const STORE_VARIABLES: [&str; 2] =
+    ["IFMATCH_STORE_ACCESS_KEY_ID", "IFMATCH_STORE_SECRET_ACCESS_KEY"];
+
 /// The path of a key.
 pub(super) fn path(table: &str, key: &str) -> String {
     if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }

@@ -52,6 +52,9 @@ use faults::Faults;
 use overlay::Overlay;
 use reading::Reading;
 
+/// Whoever has forgotten the file would read only that everything in it is missing.
+const NO_FILE: &str = "no file was named: write --config FILE, or set IFMATCH_CONFIG";
+
 impl Config {
     /// Reads and validates all settings. Blocks on the file system. Creates nothing there, with one
     /// exception: `--embedded` without a client creates that client's secret at its first start
@@ -64,7 +67,8 @@ impl Config {
         let Some(overlay) = Overlay::read(&sources, &mut faults) else {
             return Err(faults.into_errors());
         };
-        let Sources { environment, flags, only_look, .. } = sources;
+        let Sources { file, environment, flags, only_look } = sources;
+        let is_unnamed = file.is_none();
         let mut reading = Reading::new(overlay, environment, faults);
         let embedded = flags.embedded.map(|dir| Directory { dir, only_look });
         if let Some(directory) = &embedded {
@@ -79,6 +83,9 @@ impl Config {
             && reading.faults.is_empty()
         {
             config.clients.extend(embedded::client(&mut reading, &directory));
+        }
+        if is_unnamed && reading.faults.any_at(&["backend.url"]) {
+            reading.faults.push(keys::FILE_FLAG, NO_FILE);
         }
         if !reading.faults.is_empty() {
             return Err(reading.faults.into_errors());

@@ -11,8 +11,8 @@ use toml::{Table, Value};
 use super::base::Base;
 use super::faults::Faults;
 use super::keys::{
-    CONFIG_VARIABLE, PREFIX, SECRETS, TABLES, fields, is_repeated, keys_in_file, path,
-    secret_paths, variables,
+    CONFIG_VARIABLE, PREFIX, SECRETS, STORE_VARIABLES, TABLES, fields, is_repeated, keys_in_file,
+    path, secret_paths, variables,
 };
 use super::sources::{Flags, Sources};
 use crate::files;
@@ -200,6 +200,7 @@ impl Overlay {
     pub(super) fn refuse_unknown(&self, environment: &[(String, String)], faults: &mut Faults) {
         let mut known: Vec<String> = variables().into_iter().map(|(name, ..)| name).collect();
         known.push(CONFIG_VARIABLE.to_owned());
+        let of_the_store = |name: &str| STORE_VARIABLES.contains(&name);
         let holds_a_secret = |name: &str| {
             let keys = self.written.iter().filter(|(path, _)| path.ends_with("_env"));
             keys.into_iter().any(|(_, written)| written.value.as_str() == Some(name))
@@ -207,7 +208,8 @@ impl Overlay {
         let mut names: Vec<_> = environment.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         for name in names.into_iter().filter(|name| name.starts_with(PREFIX)) {
-            if !known.iter().any(|known| known == name) && !holds_a_secret(name) {
+            let is_known = known.iter().any(|known| known == name) || of_the_store(name);
+            if !is_known && !holds_a_secret(name) {
                 faults.push(name, no_such("setting", name, known.iter().cloned()));
             }
         }
@@ -245,11 +247,20 @@ fn unknown(at: &str, key: &str, is_table: bool) -> String {
 /// last part for a key that is written in the wrong table.
 fn no_such(what: &str, mistaken: &str, valid: impl Iterator<Item = String>) -> String {
     let last = |path: &str| path.rsplit('.').next().map(str::to_owned).unwrap_or_default();
-    let nearest = valid.min_by_key(|path| {
-        let by_name = strsim::levenshtein(&last(mistaken), &last(path)) + 1;
-        strsim::levenshtein(mistaken, path).min(by_name)
-    });
-    format!("there is no such {what}; the nearest is {}", nearest.unwrap_or_default())
+    let name = last(mistaken);
+    let begins = format!("{name}_");
+    let distance = |path: &String| {
+        let by_name = strsim::levenshtein(&name, &last(path)) + 1;
+        // A name that was not written to its end is a slip of one letter.
+        let by_beginning = if last(path).starts_with(&begins) { 2 } else { usize::MAX };
+        strsim::levenshtein(mistaken, path).min(by_name).min(by_beginning)
+    };
+    // A name that shares less than half of its letters with any other is no slip of one.
+    let nearest = valid.map(|path| (distance(&path), path)).min_by_key(|(distance, _)| *distance);
+    match nearest.filter(|(distance, _)| distance * 2 <= mistaken.chars().count().max(4)) {
+        Some((_, nearest)) => format!("there is no such {what}; the nearest is {nearest}"),
+        None => format!("there is no such {what}, and none that is spelled like it"),
+    }
 }
 
 /// Whether a value is a path: in a file it starts from its [`Base`].

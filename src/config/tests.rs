@@ -809,3 +809,34 @@ fn embedded_uses_what_is_configured_beside_it() {
     assert_eq!(config.clients.len(), 1);
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "no secret was needed");
 }
+
+#[test]
+fn a_name_that_is_like_no_other_is_not_compared_with_one() {
+    let told = |name| faults(smallest(&[(name, "x")])).remove(0);
+    assert!(
+        told("IFMATCH_BACKEND_ACESS_KEY_ID").ends_with("nearest is IFMATCH_BACKEND_ACCESS_KEY_ID")
+    );
+    assert!(told("IFMATCH_QUUX_ZYXWVU_PONML_JKLMN").ends_with("none that is spelled like it"));
+}
+
+#[test]
+fn variables_of_the_store_s_own_command_are_no_faults() {
+    let both = [
+        ("IFMATCH_STORE_ACCESS_KEY_ID", "storekey"),
+        ("IFMATCH_STORE_SECRET_ACCESS_KEY", "storesecret"),
+    ];
+    assert!(smallest(&both).is_ok());
+    assert_eq!(faults(smallest(&[("IFMATCH_STORE_SECRET", "x")])).len(), 1);
+}
+
+#[test]
+fn where_no_file_was_named_that_is_told_first() {
+    let nothing = || Sources { environment: variables(&[]), ..Sources::default() };
+    let told = faults(Config::load(nothing()));
+    assert!(told[0].starts_with("--config: no file was named"), "{told:?}");
+    assert!(told[1].starts_with("backend.url: is missing"), "{told:?}");
+    let url = ("IFMATCH_BACKEND_URL", "http://10.0.0.5:3900");
+    let environment = variables(&[url]);
+    let told = faults(Config::load(Sources { environment, ..nothing() }));
+    assert!(!told.iter().any(|fault| fault.starts_with("--config")), "{told:?}");
+}

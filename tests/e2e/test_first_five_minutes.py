@@ -253,3 +253,24 @@ def test_register_status_says_where_the_quarantine_stands(front_on):
     done = front.proxy.command("register", "status", "--config", str(front.proxy.config))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()
+
+
+def test_a_store_and_a_proxy_are_started_from_one_shell(tmp_path):
+    """What the one command needs in the environment is no fault to the other."""
+    of_the_store = {"IFMATCH_STORE_ACCESS_KEY_ID": "storekey", "IFMATCH_STORE_SECRET_ACCESS_KEY": "storesecret"}
+    store = Store("embedded", "http://127.0.0.1:9", "storekey", "storesecret")
+    (tmp_path / "spool").mkdir()
+    config = tmp_path / "ifmatch.toml"
+    config.write_text(config_text(store.url, store.access_key, Settings(), tmp_path))
+    done = subprocess.run([str(BINARY), "check-config", "--config", str(config)], capture_output=True, text=True,
+                          env={**os.environ, **secrets_env(store), **of_the_store}, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("verb", ["serve", "check-config", "probe some-bucket", "register status", "health"])
+def test_a_verb_without_a_file_says_so_first(verb):
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("IFMATCH_")}
+    done = subprocess.run([str(BINARY), *verb.split()], capture_output=True, text=True, env=ours, timeout=30)
+    assert done.returncode == 2
+    faults = done.stderr.splitlines()
+    assert faults[1].strip().startswith("--config: no file was named"), faults
