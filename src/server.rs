@@ -82,9 +82,7 @@ pub enum StartError {
     #[error(transparent)]
     Handover(#[from] HandoverError),
     /// The store.
-    #[error(
-        "the store at {0} cannot be used: {1}. Check backend.url and that the store is running"
-    )]
+    #[error("the store at {0} cannot be used: {1}")]
     Backend(String, String),
     /// The store was asked, or could not be, whether it does what is configured.
     #[error(transparent)]

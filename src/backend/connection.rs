@@ -21,7 +21,7 @@ use super::conversation::Conversation;
 use super::exchange::converse;
 use super::pool::Pool;
 use super::store_tls::StoreTls;
-use super::{Exchange, Sending};
+use super::{Exchange, Sending, no_connection};
 use crate::config::{Backend, Endpoint};
 use crate::descriptors;
 use crate::http1::request::Request;
@@ -207,7 +207,7 @@ impl Connections {
         connected.map_err(|error| {
             let is_out = note_descriptors(&error);
             let fault = if is_out { ConnectFault::Process } else { ConnectFault::Node };
-            NoConnection { why: error.to_string(), fault }
+            NoConnection { why: no_connection::in_words(&error, peer.address()), fault }
         })
     }
 

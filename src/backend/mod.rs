@@ -9,6 +9,7 @@ mod conversation;
 mod exchange;
 pub mod headers;
 pub mod http_store;
+mod no_connection;
 mod nodes;
 pub mod opened;
 mod pool;

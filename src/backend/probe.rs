@@ -64,7 +64,8 @@ impl HttpStore {
             return Ok(unreachable);
         }
         let all = unreachable.into_iter().map(|(node, why)| self.of_node(node, why));
-        Err(all.collect::<Vec<_>>().join("; "))
+        let all = all.collect::<Vec<_>>().join("; ");
+        Err(format!("{all}. Check backend.url and that the store is running"))
     }
 
     /// Tries another credential with a request of its own, over a connection of its own; nothing is
@@ -122,8 +123,8 @@ fn judge(answer: &Answer) -> Result<(), String> {
         | "AuthorizationHeaderMalformed"
         | "InvalidToken"
         | "ExpiredToken" => Err(format!(
-            "it refuses our credential with {code} (backend.access_key_id, its secret, its \
-             session token, backend.region)"
+            "it refuses our credential with {code}. Check backend.access_key_id, its secret, its \
+             session token and backend.region"
         )),
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! PEM: the certificates, or the one private key, in a file. Every error is a sentence that follows
 //! the file's name.
 
-use rustls::pki_types::pem::{PemObject as _, SectionKind};
+use rustls::pki_types::pem::{self, PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// All certificates of a file that has nothing else.
@@ -52,7 +52,23 @@ pub(super) fn private_key(content: &[u8]) -> Result<PrivateKeyDer<'static>, Stri
 
 fn sections(content: &[u8]) -> impl Iterator<Item = Result<(SectionKind, Vec<u8>), String>> {
     <(SectionKind, Vec<u8>)>::pem_slice_iter(content)
-        .map(|section| section.map_err(|error| format!("is not PEM: {error}")))
+        .map(|section| section.map_err(|error| format!("is not PEM: {}", in_words(error))))
+}
+
+/// Without the lines of the file, which may be those of a key.
+fn in_words(error: pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            // It comes with the dashes, or without.
+            let name = String::from_utf8_lossy(&end_marker);
+            let name = name.trim_matches('-').trim_start_matches("END ").to_owned();
+            format!("it ends before the line \"-----END {name}-----\"")
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line that begins with \"-----BEGIN\" does not end with \"-----\"".to_owned()
+        }
+        error => error.to_string(),
+    }
 }
 
 const fn spelled(kind: SectionKind) -> &'static str {
@@ -95,7 +111,14 @@ mod tests {
             (pem("X509 CRL", "AAAA"), "holds something else than certificates (a list of revoked"),
             (format!("{CERTIFICATE}{}", pem("EC PRIVATE KEY", "AAAA")), "holds something else"),
             (pem("CERTIFICATE", "!!!!"), "is not PEM"),
-            ("-----BEGIN CERTIFICATE-----\nAAAA\n".to_owned(), "is not PEM"),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n".to_owned(),
+                "is not PEM: it ends before the line \"-----END CERTIFICATE-----\"",
+            ),
+            (
+                "-----BEGIN CERTIFICATE\nAAAA\n".to_owned(),
+                "is not PEM: a line that begins with \"-----BEGIN\" does not end with \"-----\"",
+            ),
         ] {
             let told = certificates(content.as_bytes()).unwrap_err();
             assert!(told.starts_with(sentence), "{content:?}: {told}");

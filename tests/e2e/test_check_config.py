@@ -82,3 +82,21 @@ def test_a_register_in_memory_is_not_looked_at_and_a_bad_file_is_refused(looked,
     proxy.config.write_text(proxy.config.read_text().replace("[register]", "[register]\nlease = 1"))
     done = look()
     assert done.returncode == 2 and done.stdout == "", done
+
+
+def test_a_store_that_is_not_there_is_told_in_one_sentence_and_a_wrong_secret_in_another(looked, store_named):
+    """Each names what has to be looked at, and nothing else."""
+    store = store_named("embedded")
+    proxy, look = looked(store, Settings(register="memory:"), running_still=False)
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    text = proxy.config.read_text()
+    proxy.config.write_text(text.replace(store.url, f"http://{address}"))
+    told = look().stdout
+    assert f"cannot be used: no connection to {address}: Connection refused (os error 111). Check" in told
+    proxy.config.write_text(text.replace(store.url, store.url.replace("http:", "https:")))
+    told = look().stdout
+    assert "it does not speak TLS on this port. Check backend.url" in told and "InvalidContentType" not in told
+    proxy.config.write_text(text.replace(store.access_key, "nobody"))
+    told = look().stdout
+    assert "refuses our credential with InvalidAccessKeyId. Check backend.access_key_id" in told
+    assert "is running" not in told

@@ -35,6 +35,10 @@ fn split(text: &str) -> (&str, &str) {
 }
 
 fn bucket_of(name: &str) -> Result<BucketName, Failure> {
+    if name.is_empty() {
+        let why = "no bucket is named: write it first, without a slash before it, as BUCKET/KEY";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     BucketName::parse(name).map_err(|error| {
         Failure::Usage(format!("{name:?} is no bucket's name: {}", error.message()))
     })
