@@ -55,6 +55,12 @@ impl Clients {
         Self { known: known.collect(), anonymous }
     }
 
+    /// What a request names as its access key, if that is a configured client's; otherwise nothing,
+    /// since somebody may have written a secret in its place.
+    pub(super) fn if_known(&self, claimed: String) -> String {
+        if self.known.contains_key(&claimed) { claimed } else { String::new() }
+    }
+
     /// Logs, now and then, that a client still signs with its previous secret.
     pub(super) fn note_secret(&self, access_key_id: &str, secret: WhichSecret) {
         if secret == WhichSecret::Previous

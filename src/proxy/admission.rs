@@ -29,7 +29,7 @@ use crate::s3::{
     BucketName, Code, Content, CopySource, Effect, Operation, Preconditions, Query, RequestHead,
     S3Error, Target, check_arguments, classify, inadmissible_at,
 };
-use crate::sigv4::{EffectiveRequest, PromisedChecksum, unframe};
+use crate::sigv4::{Claimed, EffectiveRequest, PromisedChecksum, unframe};
 use crate::tls::Shown;
 use crate::traces::parent::TRACE;
 
@@ -132,7 +132,11 @@ impl Question<'_> {
         let (proxy, head, operation) = (self.proxy, self.head, self.operation);
         context.log.judged_by = Some(RefusedBy::Signature);
         let signed = match proxy.signatures {
-            Signatures::Resign => Signed::check(proxy, self.meant, operation)?,
+            Signatures::Resign => {
+                Signed::check(proxy, self.meant, operation).inspect_err(|_| {
+                    context.log.claimed_access_key_id = self.claimed();
+                })?
+            }
             Signatures::Passthrough => Some(Signed::unproved(proxy, self.meant, operation)?),
         };
         context.log.judged_by = Some(RefusedBy::Request);
@@ -167,6 +171,12 @@ impl Question<'_> {
             unknown_length,
         };
         Ok(Findings { signed, terms })
+    }
+
+    /// The known client that a request says to come from whose signature was refused.
+    fn claimed(&self) -> String {
+        let claimed = Claimed::of(self.meant).map(|claimed| claimed.access_key_id);
+        self.proxy.clients.if_known(claimed.unwrap_or_default())
     }
 
     fn authorize(&self, signed: &Signed, source: Option<&CopySource>) -> Result<(), S3Error> {

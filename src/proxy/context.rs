@@ -1,5 +1,6 @@
 //! The context of one request: its state beside the session, and its log line.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,7 +50,12 @@ pub(super) struct LogLine {
     pub(super) operation: Option<Operation>,
     pub(super) bucket: String,
     pub(super) key: String,
+    /// The client, once the signature has proved it.
     pub(super) access_key_id: String,
+    /// The known client that the request says to come from, where its signature proves nothing.
+    pub(super) claimed_access_key_id: String,
+    /// Where the connection comes from.
+    pub(super) address: Option<IpAddr>,
     /// Whether the client signed with its previous secret.
     pub(super) previous_secret: bool,
     pub(super) attempt: u32,
@@ -152,7 +158,7 @@ impl Context {
         metrics.request_duration.observe(class, now - self.arrived);
         metrics.request_bytes.add(bytes_in as u64);
         metrics.response_bytes.add(bytes_out as u64);
-        if status.is_some_and(|status| status >= 400) {
+        if is_refused(status) {
             metrics.refusals.count(line.refused_by(), ErrorCode::spelled(&line.code));
         }
     }
@@ -242,10 +248,13 @@ impl Context {
             bucket = some(&line.bucket),
             key = some(&line.key),
             access_key_id = some(&line.access_key_id),
+            claimed_access_key_id = some(&line.claimed_access_key_id),
+            address = line.address.map(tracing::field::display),
             secret = line.previous_secret.then_some("previous"),
             attempt = line.attempt,
             status = status.unwrap_or_default(),
             code = some(&line.code),
+            refused_by = is_refused(status).then(|| line.refused_by().as_str()),
             outcome = outcome.as_str(),
             decided_by = line.decided_by.map(Decider::as_str),
             waited_ms = line.decided_by.map(|_| line.waited_ms),
@@ -280,6 +289,10 @@ impl ReadSampling {
     fn takes_next(&self) -> bool {
         self.one_of == 1 || self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_of)
     }
+}
+
+fn is_refused(status: Option<u16>) -> bool {
+    status.is_some_and(|status| status >= 400)
 }
 
 /// A text field, unless it is empty. It is recorded as a text value, which both formats escape: a

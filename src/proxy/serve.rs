@@ -20,6 +20,7 @@ impl Proxy {
     /// may, and the answer says so.
     pub(super) async fn serve(&self, wire: &mut Wire, head: &ReceivedHead, last: bool) -> bool {
         let mut context = Context::new(self.in_flight.token());
+        context.log.address = wire.address();
         context.reads_out = self.early_answer == EarlyAnswer::Read;
         let mut visit = Visit::new(wire, head, &mut context);
         if last {

@@ -8,6 +8,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -70,6 +71,7 @@ pub(super) struct Wire {
     yields: bool,
     /// Whether the client has closed its side, or has disconnected.
     ended: bool,
+    address: Option<IpAddr>,
     /// The connection is counted for as long as it is open.
     place: Option<TaskTrackerToken>,
 }
@@ -99,6 +101,7 @@ pub(super) enum Broken {
 
 impl Wire {
     pub(super) fn new(stream: Stream, place: TaskTrackerToken, patience: Duration) -> Self {
+        let address = client_address(&stream);
         Self {
             stream: Some(stream),
             ahead: BytesMut::new(),
@@ -108,8 +111,14 @@ impl Wire {
             content_bytes: 0,
             yields: false,
             ended: false,
+            address,
             place: Some(place),
         }
+    }
+
+    /// Where the connection comes from.
+    pub(super) const fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// Whether the client has connected by TLS.
@@ -122,6 +131,11 @@ impl Wire {
         let stream = self.stream.as_deref()?.as_any();
         stream.downcast_ref::<TlsStream>()?.shown()
     }
+}
+
+/// Where a connection comes from; that may be a load balancer.
+pub(super) fn client_address(stream: &Stream) -> Option<IpAddr> {
+    Some(stream.get_socket_digest()?.peer_addr()?.as_inet()?.ip().to_canonical())
 }
 
 // === reading ===

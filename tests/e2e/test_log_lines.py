@@ -14,7 +14,7 @@ import pytest
 from clients import UNSIGNED
 from conftest import new_bucket
 from listener import accept_each
-from proxies import Proxy, Settings, in_front_of
+from proxies import ACCESS_KEY, CLIENT_SECRET, Proxy, Settings, in_front_of
 from stores import Store
 
 FIELDS = {"operation", "bucket", "key", "status", "outcome", "decided_by", "waited_ms", "held_ms"}
@@ -310,3 +310,52 @@ def test_the_limit_is_raised_to_what_can_be_had(limited):
     proxy, _ = limited
     soft, hard = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
     assert soft == hard
+
+
+# === whoever is refused ===
+
+
+def test_a_refused_signature_names_the_client_it_claims_and_where_it_came_from(front_on):
+    front = front_on("embedded", "memory")
+    key = front.new_key("refused")
+    path = front.path(key)
+    front.proxy.raw(ACCESS_KEY, "another-secret").put(path, b"1")
+    front.proxy.raw(ACCESS_KEY, CLIENT_SECRET).put(path, b"1")
+    refused = front.proxy.request_logged(key=key, code="SignatureDoesNotMatch")
+    assert refused["claimed_access_key_id"] == ACCESS_KEY and "access_key_id" not in refused
+    assert (refused["address"], refused["refused_by"]) == ("127.0.0.1", "signature")
+    landed = front.proxy.request_logged(key=key, status=200)
+    assert (landed["access_key_id"], landed["address"]) == (ACCESS_KEY, "127.0.0.1")
+    assert "claimed_access_key_id" not in landed and "refused_by" not in landed
+    # Somebody has written the secret in the place of the key.
+    front.proxy.raw(CLIENT_SECRET, ACCESS_KEY).put(path, b"1")
+    stranger = front.proxy.request_logged(key=key, code="InvalidAccessKeyId")
+    assert "claimed_access_key_id" not in stranger
+    assert CLIENT_SECRET not in str(stranger) and stranger["refused_by"] == "signature"
+
+
+def test_a_line_says_what_has_refused_the_request(tmp_path, store_named):
+    store = store_named("embedded")
+    client = """[[client]]
+access_key_id = "reader"
+secret_access_key_env = "E2E_CLIENT_SECRET"
+read_only = true
+
+[[rule]]
+buckets = ["*"]
+prefix = "log/"
+require = "create-only"
+"""
+    bucket = new_bucket(store)
+    proxy = in_front_of(store, bucket, tmp_path, Settings(settle=0, rules=client))
+    try:
+        ours = proxy.raw()
+        proxy.raw("reader", CLIENT_SECRET).put(f"/{bucket}/a", b"1")
+        ours.put(f"/{bucket}/log/a", b"1")
+        ours.put(f"/{bucket}/absent", b"1", headers={"If-Match": '"none"'})
+        ours.get(f"/{bucket}/gone")
+        for key, refused_by in ("a", "access"), ("log/a", "rule"), ("absent", "gate"), ("gone", "store"):
+            line = proxy.request_logged(bucket=bucket, key=key)
+            assert line["refused_by"] == refused_by, line
+    finally:
+        proxy.stop()

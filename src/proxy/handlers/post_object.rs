@@ -14,7 +14,7 @@ use crate::http1::fields::Fields;
 use crate::proxy::access::Asked;
 use crate::proxy::admitted::Form;
 use crate::proxy::context::Context;
-use crate::proxy::form_fields::{promise_of, put_headers};
+use crate::proxy::form_fields::{claimed_access_key_id, promise_of, put_headers};
 use crate::proxy::gate_reply::{etag_left, refusal, replay_headers, stored};
 use crate::proxy::incoming_form::IncomingForm;
 use crate::proxy::location::location;
@@ -77,7 +77,11 @@ fn admit(
                 version_2: proxy.accepts_version_2,
                 host_bucket: None,
             };
-            let owner = authenticate_policy(&claim, &proxy.clients, &proxy.keys, &accepted)?;
+            let owner = authenticate_policy(&claim, &proxy.clients, &proxy.keys, &accepted)
+                .inspect_err(|_| {
+                    let claimed = claimed_access_key_id(&form);
+                    log.claimed_access_key_id = proxy.clients.if_known(claimed);
+                })?;
             proxy.clients.note_secret(&owner.access_key_id, owner.secret);
             log.previous_secret = owner.secret == WhichSecret::Previous;
             Caller::Client(owner.access_key_id)
