@@ -223,7 +223,7 @@ def test_a_failure_is_one_sentence_without_secrets(probed):
     wrong = it.run(secret="another-secret-123")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert re.fullmatch(r"ifmatch: the store at \S+ cannot be used: it refuses our credential with "
-                        r"SignatureDoesNotMatch .*\n", wrong.stderr)
+                        r"SignatureDoesNotMatch\. Check .*\n", wrong.stderr)
     assert "another-secret-123" not in wrong.stderr
     it.store.stop()
     gone = it.run()
