@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, Method};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::{S3Result, s3_error};
 
-use super::store::not_implemented;
+use super::store::{has_operation, not_implemented};
 use crate::s3::encoding::decode_query;
 
 /// Refuses a request that asks for what would not be done.
@@ -24,6 +24,10 @@ pub(super) struct Understood {
 impl S3Access for Understood {
     async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = request.s3_op().name();
+        if !has_operation(operation) {
+            // Said first: it is not one of its headers that is missing here.
+            return Err(s3_error!(NotImplemented, "{operation} is not implemented by this store"));
+        }
         let query = request.uri().query().unwrap_or_default();
         check_parameters(operation, request.method(), query)?;
         if !self.ignores_conditions {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::code::Code;
-use super::encoding::{decode, encode_query};
+use super::encoding::{decode_query, encode_query};
 use super::error::S3Error;
 use super::xml::{self, Element};
 
@@ -31,19 +31,22 @@ pub fn tagging_header(document: &str) -> Result<String, S3Error> {
 
 /// Checks the value of `x-amz-tagging` (AWS: PutObject).
 pub(super) fn check_header(value: &str) -> Result<(), S3Error> {
+    check(&of_header(value)?, Tagged::Object)
+}
+
+/// The tags in a value of `x-amz-tagging`, which is written like a query. 400 `InvalidArgument` when
+/// it is not, or names a tag twice.
+pub fn of_header(value: &str) -> Result<Vec<Tag>, S3Error> {
     let invalid = || S3Error::invalid_argument(HEADER, "x-amz-tagging", value);
     let pairs = value.split('&').filter(|pair| !pair.is_empty());
     let tags: Vec<Tag> = pairs
         .map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decode(key)?, decode(value)?))
+            Some((decode_query(key)?, decode_query(value)?))
         })
         .collect::<Option<_>>()
         .ok_or_else(invalid)?;
-    if !are_distinct(&tags) {
-        return Err(invalid());
-    }
-    check(&tags, Tagged::Object)
+    if named_twice(&tags).is_some() { Err(invalid()) } else { Ok(tags) }
 }
 
 /// The tags of a `<Tagging>` document. 400 `MalformedXML` when it is none.
@@ -67,8 +70,29 @@ fn tag(element: &Element) -> Option<Tag> {
     Some((text("Key")?, text("Value")?))
 }
 
-/// Checks tags against AWS's restrictions (AWS: Categorizing your objects using tags).
+/// Refuses tags that no store takes. Other signs than AWS's are left to the store, and so are AWS's own
+/// tags of a bucket, which are sent back when others are set.
 pub(super) fn check(tags: &[Tag], tagged: Tagged) -> Result<(), S3Error> {
+    let has_system_tags = tagged == Tagged::Bucket;
+    check_by(tags, tagged, has_system_tags, |character| !character.is_control())
+}
+
+/// Holds tags to all of AWS's restrictions (AWS: Categorizing your objects using tags), where no tag is
+/// AWS's own.
+pub fn check_as_aws(tags: &[Tag], tagged: Tagged) -> Result<(), S3Error> {
+    // Letters, numbers and spaces of any script, and some signs.
+    check_by(tags, tagged, false, |character| {
+        let is_space = character.is_whitespace() && !character.is_control();
+        character.is_alphanumeric() || is_space || "+-=._:/@".contains(character)
+    })
+}
+
+fn check_by(
+    tags: &[Tag],
+    tagged: Tagged,
+    has_system_tags: bool,
+    is_allowed: fn(char) -> bool,
+) -> Result<(), S3Error> {
     let (most, too_many) = match tagged {
         Tagged::Object => (10, "Object tags cannot be greater than 10"),
         Tagged::Bucket => (50, "Bucket tag count cannot be greater than 50"),
@@ -77,28 +101,30 @@ pub(super) fn check(tags: &[Tag], tagged: Tagged) -> Result<(), S3Error> {
         return Err(S3Error::new(Code::BadRequest).because(too_many));
     }
     for (key, value) in tags {
-        if tagged == Tagged::Object && key.starts_with("aws:") {
+        if !has_system_tags && key.starts_with("aws:") {
             return Err(
                 invalid_tag("System tags cannot be added/updated by requester").with("TagKey", key)
             );
         }
-        if !(1..=KEY_CHARS_MAX).contains(&key.chars().count()) || key.contains(char::is_control) {
+        if !(1..=KEY_CHARS_MAX).contains(&key.chars().count()) || !key.chars().all(is_allowed) {
             return Err(invalid_tag("The TagKey you have provided is invalid").with("TagKey", key));
         }
-        if value.chars().count() > VALUE_CHARS_MAX || value.contains(char::is_control) {
+        if value.chars().count() > VALUE_CHARS_MAX || !value.chars().all(is_allowed) {
             let invalid = invalid_tag("The TagValue you have provided is invalid");
             return Err(invalid.with("TagKey", key).with("TagValue", value));
         }
     }
-    if are_distinct(tags) {
-        return Ok(());
+    match named_twice(tags) {
+        Some(key) => {
+            Err(invalid_tag("Cannot provide multiple Tags with the same key").with("TagKey", key))
+        }
+        None => Ok(()),
     }
-    Err(invalid_tag("Cannot provide multiple Tags with the same key"))
 }
 
-fn are_distinct(tags: &[Tag]) -> bool {
+fn named_twice(tags: &[Tag]) -> Option<&str> {
     let mut seen = HashSet::new();
-    tags.iter().all(|(key, _)| seen.insert(key))
+    tags.iter().map(|(key, _)| key.as_str()).find(|key| !seen.insert(*key))
 }
 
 fn invalid_tag(message: &'static str) -> S3Error {
@@ -163,11 +189,25 @@ mod tests {
     }
 
     #[test]
+    fn aws_allows_fewer_signs_and_no_tag_of_its_own() {
+        let allowed = |key: &str, value: &str, tagged| {
+            let tags = [(key.to_owned(), value.to_owned())];
+            (check(&tags, tagged).is_ok(), check_as_aws(&tags, tagged).is_ok())
+        };
+        assert_eq!(allowed("\u{e4}1\u{2003}", "+ -=._:/@", Tagged::Object), (true, true));
+        assert_eq!(allowed("a!", "", Tagged::Object), (true, false));
+        assert_eq!(allowed("a", "<", Tagged::Bucket), (true, false));
+        assert_eq!(allowed("aws:a", "", Tagged::Bucket), (true, false));
+        assert_eq!(allowed("a", "\u{7f}", Tagged::Object), (false, false));
+    }
+
+    #[test]
     fn a_header_of_tags_is_a_query_without_duplicates() {
         for (value, expected) in [
             ("", None),
             ("a=b&c=d%20e&f", None),
             ("a=1&a=2", Some("InvalidArgument")),
+            ("a+b=1&a%20b=2", Some("InvalidArgument")),
             ("a=%zz", Some("InvalidArgument")),
             ("%ff=a", Some("InvalidArgument")),
             ("=a", Some("InvalidTag")),

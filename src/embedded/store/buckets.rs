@@ -15,13 +15,27 @@ use super::described::{refuse, timestamp_ms};
 use super::failure::Refused;
 use super::index::{Read as _, Unwritten};
 use super::records::{Bucket, Tags, Versioning};
-use super::tags::{BUCKET_TAGS_MAX, of_document, shown};
+use super::tags::{of_document, shown};
 use super::{Store, Unread, find, listing};
+use crate::s3::tagging::Tagged;
 
 /// The region of buckets that were created without a location.
 const REGION: &str = "us-east-1";
 /// The most buckets of a page (AWS: ListBuckets).
 const PAGE_MAX: usize = 10_000;
+
+/// Beginnings and ends of names that AWS keeps for itself ("General purpose bucket naming rules").
+const BEGINNINGS: [&str; 2] = ["sthree-", "amzn-s3-demo-"];
+const ENDS: [&str; 5] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
+
+/// Whether a bucket of this name may be made. `s3s` has checked all but this.
+/// A name is also one of a host, so each of its labels begins and ends with a letter or digit.
+fn may_be_made(name: &str) -> bool {
+    let is_label = |label: &str| !label.starts_with('-') && !label.ends_with('-');
+    name.split('.').all(is_label)
+        && !BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+        && !ENDS.iter().any(|end| name.ends_with(end))
+}
 
 impl Store {
     pub(super) async fn make_bucket(
@@ -29,6 +43,9 @@ impl Store {
         request: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
         let input = request.input;
+        if !may_be_made(&input.bucket) {
+            return Err(s3_error!(InvalidBucketName, "The specified bucket is not valid."));
+        }
         let created_ms = self.now_of_write().milliseconds();
         let location = input.create_bucket_configuration.and_then(|made| made.location_constraint);
         let location = location.map(|location| location.as_str().to_owned());
@@ -184,7 +201,7 @@ impl Store {
         request: S3Request<PutBucketTaggingInput>,
     ) -> S3Result<S3Response<PutBucketTaggingOutput>> {
         let PutBucketTaggingInput { bucket, tagging, .. } = request.input;
-        let tags = of_document(tagging, BUCKET_TAGS_MAX)?;
+        let tags = of_document(tagging, Tagged::Bucket)?;
         self.change(bucket, move |bucket| bucket.tags = tags).await?;
         // AWS: PutBucketTagging, its example.
         let mut response = S3Response::new(PutBucketTaggingOutput::default());

@@ -18,6 +18,20 @@ use super::failure::Refused;
 use super::index::Read as _;
 use super::records::CorsRule;
 
+/// A rule as the other of the two types that have these fields: that of answers, and that of the index.
+macro_rules! same {
+    ($rule:ident, $other:ident) => {
+        $other {
+            id: $rule.id,
+            allowed_headers: $rule.allowed_headers,
+            allowed_methods: $rule.allowed_methods,
+            allowed_origins: $rule.allowed_origins,
+            expose_headers: $rule.expose_headers,
+            max_age_seconds: $rule.max_age_seconds,
+        }
+    };
+}
+
 /// What a page of another origin asks for.
 #[derive(Debug, Clone)]
 pub(in crate::embedded) struct Asked {
@@ -85,15 +99,8 @@ impl Store {
                 "The CORS configuration does not exist"
             ));
         }
-        let rules = rules.into_iter().map(|rule| CORSRule {
-            id: rule.id,
-            allowed_headers: rule.allowed_headers,
-            allowed_methods: rule.allowed_methods,
-            allowed_origins: rule.allowed_origins,
-            expose_headers: rule.expose_headers,
-            max_age_seconds: rule.max_age_seconds,
-        });
-        Ok(S3Response::new(GetBucketCorsOutput { cors_rules: Some(rules.collect()) }))
+        let rules = rules.into_iter().map(|rule| same!(rule, CORSRule)).collect();
+        Ok(S3Response::new(GetBucketCorsOutput { cors_rules: Some(rules) }))
     }
 
     pub(super) async fn set_cors(
@@ -101,15 +108,8 @@ impl Store {
         request: S3Request<PutBucketCorsInput>,
     ) -> S3Result<S3Response<PutBucketCorsOutput>> {
         let PutBucketCorsInput { bucket, cors_configuration, .. } = request.input;
-        let rules = cors_configuration.cors_rules.into_iter().map(|rule| CorsRule {
-            id: rule.id,
-            allowed_headers: rule.allowed_headers,
-            allowed_methods: rule.allowed_methods,
-            allowed_origins: rule.allowed_origins,
-            expose_headers: rule.expose_headers,
-            max_age_seconds: rule.max_age_seconds,
-        });
-        let rules: Vec<_> = rules.collect();
+        let rules = cors_configuration.cors_rules.into_iter();
+        let rules: Vec<_> = rules.map(|rule| same!(rule, CorsRule)).collect();
         if rules.is_empty() {
             return Err(s3_error!(MalformedXML));
         }

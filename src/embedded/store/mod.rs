@@ -57,6 +57,7 @@ use files::Files;
 use find::Target;
 use index::{Index, Read as _, Snapshot};
 pub(super) use listing::OWNER;
+pub(super) use operations::has as has_operation;
 pub(super) use reads::Unread;
 use tokio::task::spawn_blocking;
 

@@ -1,12 +1,20 @@
 //! The operations that the store has, each with the function that does it. What is not here is
-//! answered 501 NotImplemented by `s3s`.
+//! answered 501 NotImplemented ([`has`]).
 
 use s3s::{S3, S3Request, S3Response, S3Result, dto};
 
 use super::Store;
 
+/// Whether the store has an operation of this name.
+pub(in crate::embedded) fn has(operation: &str) -> bool {
+    INPUTS.iter().any(|input| input.strip_suffix("Input") == Some(operation))
+}
+
 macro_rules! operations {
     ($($name:ident: $input:ident -> $output:ident = $function:ident;)*) => {
+        /// AWS's names of the operations, each with `Input` behind it.
+        const INPUTS: &[&str] = &[$(stringify!($input)),*];
+
         #[async_trait::async_trait]
         impl S3 for Store {
             $(async fn $name(
