@@ -17,14 +17,14 @@ pub(super) fn in_words(error: &Error, address: impl Display) -> String {
     let Some(last) = root.downcast_ref::<Error>() else {
         return format!("no connection to {address}: {root}");
     };
-    let context = last.context.as_ref().map(|context| context.as_str());
+    let context = last.context.as_ref().map(pingora::ImmutStr::as_str);
     format!("no connection to {address}: {}", context.unwrap_or_else(|| last.etype.as_str()))
 }
 
 /// What is told of the handshake, where it is what has failed.
 fn of_handshake(error: &Error) -> Option<&str> {
     if error.etype == ErrorType::TLSHandshakeFailure && error.context.is_some() {
-        return error.context.as_ref().map(|context| context.as_str());
+        return error.context.as_ref().map(pingora::ImmutStr::as_str);
     }
     of_handshake(error.cause.as_ref()?.downcast_ref::<Box<Error>>()?)
 }

@@ -341,8 +341,12 @@ fn sight(known: &Known, shown: &Result<Option<Validators>, HeadError>) -> Sight 
             }
         },
         (Known::Current(sight), Ok(seen)) => match (&sight.expected, seen) {
-            (Expected::Settled(_), _) | (Expected::This(Current::Absent), None) => Sight::Shown,
-            (Expected::Unsettled { before: Current::Absent, .. }, None) => Sight::Shown,
+            (Expected::Settled(_), _)
+            | (
+                Expected::This(Current::Absent)
+                | Expected::Unsettled { before: Current::Absent, .. },
+                None,
+            ) => Sight::Shown,
             (Expected::Unsettled { before: Current::Present(before), .. }, Some(seen))
                 if is(seen, before) =>
             {

@@ -38,7 +38,7 @@ use crate::seldom::Seldom;
 const READY: Duration = Duration::from_millis(100);
 
 /// How long a connection may stay open after that, until the next request.
-const QUIET: Duration = Duration::from_secs(60).saturating_sub(READY);
+const QUIET: Duration = Duration::from_mins(1).saturating_sub(READY);
 
 /// The memory for a head up to this size belongs to its connection; AWS accepts no larger one.
 const SMALL_HEAD_BYTES: usize = 8 * 1024;
