@@ -173,8 +173,9 @@ impl World {
         let faults = Faults::drawn(&dice, writers, plan.without);
         let lag = match (writers, plan.without) {
             (Writers::Shared, _) => Duration::ZERO,
-            (Writers::Exclusive, Without::Lag) => LAGS[1],
-            (Writers::Exclusive, Without::SecondLook | Without::Recording) => LAGS[1],
+            (Writers::Exclusive, Without::Lag | Without::SecondLook | Without::Recording) => {
+                LAGS[1]
+            }
             (Writers::Exclusive, _) => dice.one_of(&[Duration::ZERO, LAGS[0], LAGS[1], LAGS[2]]),
         };
         let terms = terms(writers, lag);
@@ -368,9 +369,8 @@ impl Faults {
         };
         match without {
             Without::Nothing | Without::Lag => {}
-            Without::SecondLook => faults.store_silent = 250,
             Without::Recording => (faults.cuts, faults.register_lost) = (900, 80),
-            Without::Settling => faults.store_silent = 250,
+            Without::Settling | Without::SecondLook => faults.store_silent = 250,
             Without::Quarantine => faults.losses = 300,
             Without::Tolerance => (faults.freezes, faults.store_slow) = (900, 250),
         }
