@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Buf;
 use http::{HeaderValue, header};
 use pingora::apps::ServerApp;
-use pingora::protocols::Stream;
 use pingora::protocols::http::date::get_cached_date;
+use pingora::protocols::{SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,7 +22,7 @@ use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
 use super::handshake::{Begun, Handshakes};
 use super::live::LiveProxy;
 use super::state::Proxy;
-use super::wire::{Wire, client_address};
+use super::wire::Wire;
 use crate::http1::answer_head::write_head;
 use crate::http1::body::Framed;
 use crate::http1::fields::Fields;
@@ -34,11 +34,8 @@ use crate::s3::wire::{HeadScan, ReceivedHead, read_head};
 use crate::s3::{Code, S3Error};
 use crate::seldom::Seldom;
 
-/// How long a connection stays ready for the next request: it keeps the memory of the last one.
-const READY: Duration = Duration::from_millis(100);
-
-/// How long a connection may stay open after that, until the next request.
-const QUIET: Duration = Duration::from_mins(1).saturating_sub(READY);
+/// How long a connection may stay open between two requests.
+const BETWEEN_REQUESTS: Duration = Duration::from_mins(1);
 
 /// The memory for a head up to this size belongs to its connection; AWS accepts no larger one.
 const SMALL_HEAD_BYTES: usize = 8 * 1024;
@@ -82,31 +79,24 @@ impl Door {
         self.connections.clone()
     }
 
-    /// Serves the requests of a connection until it is quiet, or ends.
-    async fn serve(
-        &self,
-        wire: &mut Wire,
-        slot: &ConnectionSlot,
-        ending: &ShutdownWatch,
-    ) -> NoHead {
-        loop {
-            let head = unless_evicted(slot, self.arriving(wire)).await;
-            let head = match head.unwrap_or_else(|| Err(evicted(wire))) {
-                Ok(head) => head,
-                Err(none) => return none,
-            };
-            let (proxy, last) = (self.live.current(), *ending.borrow());
-            wire.begin(head.received.framing, least_rate(&proxy));
-            if !proxy.serve(wire, &head.received, last).await {
-                return NoHead::Gone;
-            }
+    /// Reads the next head. Until the head is complete its sender is not known, and nothing is
+    /// being served: if there is no room for another connection, the connection that has waited
+    /// longest for its head ends.
+    async fn head(&self, wire: &mut Wire, slot: &ConnectionSlot) -> Result<Head, NoHead> {
+        tokio::select! {
+            biased;
+            head = self.arriving(wire) => return head,
+            () = slot.evicted() => {}
         }
+        let begun = !wire.ahead().is_empty();
+        let evicted = NoHead::Refused(HeadFault::Connections, no_room(NoSlot::All));
+        Err(if begun { evicted } else { NoHead::Gone })
     }
 
     /// Reads the next head from its first byte to its last, and finds where the body after it ends.
     /// The head is taken from the bytes read ahead; the bytes behind it stay there.
     async fn arriving(&self, wire: &mut Wire) -> Result<Head, NoHead> {
-        self.begins(wire, READY).await?;
+        self.begins(wire).await?;
         let end = Instant::now() + self.patience();
         let mut scan = HeadScan::default();
         let mut room = None;
@@ -132,10 +122,10 @@ impl Door {
     }
 
     /// Returns when a head begins. Empty lines before it are skipped (RFC 9112 §2.2).
-    async fn begins(&self, wire: &mut Wire, within: Duration) -> Result<(), NoHead> {
+    async fn begins(&self, wire: &mut Wire) -> Result<(), NoHead> {
         // Requests that have arrived are served without a wait, so this task must yield to others.
         tokio::task::consume_budget().await;
-        let begins = timeout(within, async {
+        let idle = timeout(BETWEEN_REQUESTS, async {
             loop {
                 while wire.ahead().starts_with(b"\r\n") {
                     wire.ahead().advance(2);
@@ -150,11 +140,7 @@ impl Door {
         });
         tokio::select! {
             biased;
-            begins = begins => match begins {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(NoHead::Gone),
-                Err(_) => Err(NoHead::Quiet),
-            },
+            begins = idle => if begins == Ok(true) { Ok(()) } else { Err(NoHead::Gone) },
             // The service's `shutdown` is not used here: where another process has taken over, a
             // connected client may send one more request. The answer to that one says that it is
             // the last.
@@ -226,7 +212,6 @@ impl Door {
         self.metrics.rejected_heads.count(fault);
         let mut context = Context::new(self.connections.request());
         error.code().clone_into(&mut context.log.code);
-        context.log.address = wire.address();
         let answer = answer(error, &context.request_id);
         if wire.write(Framed::bare(&answer)).await.is_err() {
             context.log.client_gone();
@@ -246,7 +231,7 @@ impl ServerApp for Door {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let place = self.connections.connected();
-        let address = client_address(&stream);
+        let address = stream.get_socket_digest().and_then(|socket| client_address(&socket));
         let slot = match self.slots.take(address, self.live.current().connection_limits) {
             Ok(slot) => slot,
             Err(why) => {
@@ -256,43 +241,23 @@ impl ServerApp for Door {
         };
         let mut wire = self.begun(stream, &slot, place, address).await?;
         loop {
-            let begins = unless_evicted(&slot, self.begins(&mut wire, QUIET)).await;
-            let none = match begins.unwrap_or_else(|| Err(evicted(&mut wire))) {
-                // In a box, so that a quiet connection has no room for a request.
-                Ok(()) => Box::pin(self.serve(&mut wire, &slot, shutdown)).await,
-                Err(NoHead::Quiet) => NoHead::Gone,
-                Err(none) => none,
-            };
-            match none {
-                NoHead::Quiet => {}
-                NoHead::Gone => break,
-                NoHead::Refused(fault, error) => {
+            let head = match self.head(&mut wire, &slot).await {
+                Ok(head) => head,
+                Err(NoHead::Refused(fault, error)) => {
                     self.refuse(wire, fault, &error).await;
                     return None;
                 }
+                Err(NoHead::Gone) => break,
+            };
+            let (proxy, last) = (self.live.current(), *shutdown.borrow());
+            wire.begin(head.received.framing, least_rate(&proxy));
+            // In a box, so that a connection has no room for a request while none is under way.
+            if !Box::pin(proxy.serve(&mut wire, &head.received, last)).await {
+                break;
             }
         }
         wire.close().await;
         None
-    }
-}
-
-/// Waits for what a client sends. Until a head is complete its sender is not known, and nothing is
-/// being served: if there is no room for another connection, the connection that has waited
-/// longest for its head ends. `None`: it is this one.
-async fn unless_evicted<T>(slot: &ConnectionSlot, sent: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        sent = sent => Some(sent),
-        () = slot.evicted() => None,
-    }
-}
-
-fn evicted(wire: &mut Wire) -> NoHead {
-    if wire.ahead().is_empty() {
-        NoHead::Gone
-    } else {
-        NoHead::Refused(HeadFault::Connections, no_room(NoSlot::All))
     }
 }
 
@@ -307,6 +272,10 @@ fn least_rate(proxy: &Proxy) -> LeastRate {
     LeastRate { bytes_per_s: proxy.body_least_rate, grace: proxy.idle_timeout }
 }
 
+fn client_address(socket: &SocketDigest) -> Option<IpAddr> {
+    Some(socket.peer_addr()?.as_inet()?.ip())
+}
+
 /// A valid head.
 struct Head {
     received: ReceivedHead,
@@ -316,10 +285,8 @@ struct Head {
 
 /// Why there is no request.
 enum NoHead {
-    /// The client has disconnected, or is to go: no request follows.
+    /// The client sent nothing, or has disconnected.
     Gone,
-    /// The client has sent nothing for a while.
-    Quiet,
     /// The head is refused with this error.
     Refused(HeadFault, S3Error),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -188,10 +189,16 @@ def test_while_versioning_is_suspended_the_version_null_is_replaced(pair, laggin
 
 
 def test_more_than_is_remembered_of_a_key_is_told(pair, buckets):  # noqa: F811
-    bucket, [near, far] = next(buckets), [proxy.boto() for proxy in pair]
-    for _ in range(17):
-        near.put_object(Bucket=bucket, Key="a", Body=b"x")
-    assert listed(far, bucket)[2] == {"store"}
+    near, far = (proxy.boto() for proxy in pair)
+    for _ in range(10):
+        bucket, began = next(buckets), time.monotonic()
+        for _ in range(17):
+            near.put_object(Bucket=bucket, Key="a", Body=b"x")
+        words = listed(far, bucket)[2]
+        # On a machine that is slow for once, the first of them was old before the last was written.
+        if time.monotonic() - began < TOLD.lag:
+            break
+    assert words == {"store"}
     # Listings of keys know the last write.
     assert far.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
     threading.Event().wait(TOLD.lag)
