@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Buf;
 use http::{HeaderValue, header};
 use pingora::apps::ServerApp;
+use pingora::protocols::Stream;
 use pingora::protocols::http::date::get_cached_date;
-use pingora::protocols::{SocketDigest, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,7 +22,7 @@ use super::context::{Context, HOST, HOST_ID, REQUEST_ID};
 use super::handshake::{Begun, Handshakes};
 use super::live::LiveProxy;
 use super::state::Proxy;
-use super::wire::Wire;
+use super::wire::{Wire, client_address};
 use crate::http1::answer_head::write_head;
 use crate::http1::body::Framed;
 use crate::http1::fields::Fields;
@@ -212,6 +212,7 @@ impl Door {
         self.metrics.rejected_heads.count(fault);
         let mut context = Context::new(self.connections.request());
         error.code().clone_into(&mut context.log.code);
+        context.log.address = wire.address();
         let answer = answer(error, &context.request_id);
         if wire.write(Framed::bare(&answer)).await.is_err() {
             context.log.client_gone();
@@ -231,7 +232,7 @@ impl ServerApp for Door {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let place = self.connections.connected();
-        let address = stream.get_socket_digest().and_then(|socket| client_address(&socket));
+        let address = client_address(&stream);
         let slot = match self.slots.take(address, self.live.current().connection_limits) {
             Ok(slot) => slot,
             Err(why) => {
@@ -270,10 +271,6 @@ impl fmt::Debug for Door {
 /// The slowest rate at which a body may arrive.
 fn least_rate(proxy: &Proxy) -> LeastRate {
     LeastRate { bytes_per_s: proxy.body_least_rate, grace: proxy.idle_timeout }
-}
-
-fn client_address(socket: &SocketDigest) -> Option<IpAddr> {
-    Some(socket.peer_addr()?.as_inet()?.ip())
 }
 
 /// A valid head.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import resource
 import socket
 import struct
@@ -332,6 +333,16 @@ def test_a_refused_signature_names_the_client_it_claims_and_where_it_came_from(f
     stranger = front.proxy.request_logged(key=key, code="InvalidAccessKeyId")
     assert "claimed_access_key_id" not in stranger
     assert CLIENT_SECRET not in str(stranger) and stranger["refused_by"] == "signature"
+
+
+def test_a_head_that_cannot_be_read_is_logged_with_where_it_came_from(front_on):
+    proxy = front_on("embedded", "memory").proxy
+    raw = proxy.raw()
+    with socket.create_connection((raw.host, raw.port), timeout=20) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")
+        [request_id] = re.findall(rb"(?i)^x-amz-request-id: (\w+)\r$", client.recv(65536), re.MULTILINE)
+    line = proxy.request_logged(request_id=request_id.decode())
+    assert (line["address"], line["status"]) == ("127.0.0.1", 400)
 
 
 def test_a_line_says_what_has_refused_the_request(tmp_path, store_named):
